@@ -1,0 +1,37 @@
+"""What can go wrong, each kind with the exit code the command line reports for it."""
+
+
+class SelftaughtError(Exception):
+    """An error with one clear line for the user: what was wrong, its value, and the fix."""
+
+    exit_code = 1
+
+
+class UsageError(SelftaughtError):
+    """A wrong name, option or combination; nothing was started."""
+
+    exit_code = 2
+
+
+class DataError(SelftaughtError):
+    """The data cannot be used as given."""
+
+    exit_code = 3
+
+
+class DivergedError(SelftaughtError):
+    """The loss or a gradient stopped being finite; the last good state is kept."""
+
+    exit_code = 4
+
+
+class OutOfMemory(SelftaughtError):  # noqa: N818 - the field's word
+    """The batch does not fit the memory."""
+
+    exit_code = 5
+
+
+class Interrupted(SelftaughtError):  # noqa: N818 - not a fault
+    """Stopped by a signal or a time limit; the state is saved and can be resumed."""
+
+    exit_code = 75

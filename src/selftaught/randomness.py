@@ -1,0 +1,107 @@
+"""Random numbers with an address: a pure function of seed, purpose, step, view position and row.
+
+Every draw is made for the whole global batch and sliced to the rows at hand, so the numbers a sample gets
+depend neither on the number of processes and micro-batches nor on what was drawn before: a resumed run equals
+an uninterrupted one bit for bit. The generator is numpy's counter-based Philox (Salmon et al., 2011).
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where draws are made: rows `start:stop` of a global batch of `total` samples, at a step, for one view."""
+
+    seed: int
+    step: int
+    start: int
+    stop: int
+    total: int
+    position: int = 0
+
+
+_address: ContextVar[Address] = ContextVar("address")
+
+
+@contextmanager
+def at(seed: int, step: int, rows: slice, total: int | None = None) -> Iterator[None]:
+    """Draw for rows `rows.start:rows.stop` of the global batch of `total` (default: `rows.stop`) samples."""
+    token = _address.set(Address(seed, step, rows.start or 0, rows.stop, total or rows.stop))
+    try:
+        yield
+    finally:
+        _address.reset(token)
+
+
+@contextmanager
+def view(position: int) -> Iterator[None]:
+    """Draw for the view at `position`; two views of one sample draw different numbers."""
+    token = _address.set(replace(here(), position=position))
+    try:
+        yield
+    finally:
+        _address.reset(token)
+
+
+def here() -> Address:
+    """The current address."""
+    try:
+        return _address.get()
+    except LookupError:
+        raise RuntimeError("random numbers need an address: call inside `with randomness.at(...)`") from None
+
+
+def generator(seed: int, purpose: str, step: int = 0, position: int = 0) -> np.random.Generator:
+    """A generator at an address: key from seed and purpose, counter from step and position."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=16).digest()
+    # The low word of the counter is left to the draws themselves; the others hold the address.
+    counter = np.array([0, 0, position, step], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64), counter=counter))
+
+
+def _draw(purpose: str) -> tuple[np.random.Generator, Address]:
+    address = here()
+    return generator(address.seed, purpose, address.step, address.position), address
+
+
+def _rows(numbers: NDArray, address: Address, shape: Sequence[int], device: torch.device | str | None) -> Tensor:
+    if shape[0] != address.stop - address.start:
+        raise ValueError(f"asked for {shape[0]} rows at an address of {address.stop - address.start}")
+    return torch.from_numpy(numbers[address.start : address.stop]).to(device or "cpu")
+
+
+def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
+    """Uniform float32 numbers in [0, 1); `shape[0]` is the number of rows at this address."""
+    rng, address = _draw(purpose)
+    return _rows(rng.random((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
+
+
+def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
+    """Standard normal float32 numbers; `shape[0]` is the number of rows at this address."""
+    rng, address = _draw(purpose)
+    return _rows(rng.standard_normal((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
+
+
+def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
+    """Integers in [0, high), int64; `shape[0]` is the number of rows at this address."""
+    rng, address = _draw(purpose)
+    return _rows(rng.integers(high, size=(address.total, *shape[1:])), address, shape, device)
+
+
+def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order in which an epoch visits `count` samples (count,)."""
+    return generator(seed, "order", epoch).permutation(count)
+
+
+def seed_torch(seed: int, step: int, rank: int) -> None:
+    """Seed torch's own generators, which dropout and drop-path use; not invariant to the number of processes."""
+    torch.manual_seed(int(generator(seed, "torch", step, rank).integers(2**32)))

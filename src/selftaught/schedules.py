@@ -1,0 +1,20 @@
+"""Values that change over training, as functions of `progress`, which runs from 0 to 1."""
+
+import math
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Ease from `start` to `end` along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def linear(start: float, end: float, progress: float) -> float:
+    """Go from `start` to `end` along a line, and stay there."""
+    return start + (end - start) * min(progress, 1.0)
+
+
+def warmup_cosine(progress: float, warmup: float = 0.1, final: float = 0.0) -> float:
+    """Rise linearly from 0 to 1 during the first `warmup` of training, then ease down to `final`."""
+    if progress < warmup:
+        return progress / warmup
+    return cosine(1.0, final, (progress - warmup) / max(1.0 - warmup, 1e-12))
