@@ -1,0 +1,366 @@
+"""The command line: one verb a command; flags come from the recipes, dotted flags from the chosen parts."""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+from .errors import SelftaughtError
+
+if TYPE_CHECKING:
+    from .recipes import Recipe
+
+VERBS = {
+    "demo": "Teach two encoders from handwritten digits and judge them, in under three minutes.",
+    "pretrain": "Teach an encoder from unlabelled data.",
+    "evaluate": "Judge a run beside honest baselines.",
+    "embed": "Write the features of images to a file.",
+    "export": "Write a run's encoder as ONNX.",
+    "report": "Write one HTML page about one or more runs.",
+    "methods": "List the methods, by family and kind.",
+    "encoders": "List encoders that can be named.",
+}
+EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
+resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
+
+
+class Verbs(click.Group):
+    """The verbs; each is only built, and what it needs only imported, when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, VERBS, n=1)
+            raise click.UsageError(
+                f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
+            )
+        return BUILDERS[name]()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="selftaught")
+def main_group() -> None:
+    """Teach a network from your own unlabelled data, then hand it your few labels.
+
+    \b
+    selftaught pretrain photos/ --out runs/photos
+    selftaught evaluate runs/photos --train labelled/train --test labelled/test
+    """
+
+
+class RecipeCommand(click.Command):
+    """A command whose flags are a recipe's fields, and whose dotted flags are the options of its parts."""
+
+    def __init__(
+        self, name: str, recipe: "type[Recipe]", positional: str, tables: Callable[[dict[str, str]], dict[str, Any]],
+        callback: Callable[["Recipe", bool], Any],
+    ) -> None:
+        params: list[click.Parameter] = [click.Argument([positional])]
+        for field, info in recipe.model_fields.items():
+            if field not in (positional, "fingerprint") and get_origin(info.annotation) is not dict:
+                params.append(_flag(field, info))
+        params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
+        super().__init__(name, params=params, help=recipe.__doc__, short_help=VERBS[name])
+        self.recipe, self.tables, self.carry_out = recipe, tables, callback
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self.params = [p for p in self.params if "." not in p.opts[0]]
+        for flag, help_text in self.tables(_peek(args)).items():
+            self.params.append(click.Option([f"--{flag}", flag], help=help_text, metavar="VALUE"))
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = {
+            name: value
+            for name, value in ctx.params.items()
+            if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        }
+        as_json = given.pop("as_json", False)
+        values: dict[str, Any] = {name: value for name, value in given.items() if "." not in name}
+        for dotted in (name for name in given if "." in name):
+            _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
+        return self.carry_out(self.recipe.parse(values), as_json)
+
+
+def _flag(field: str, info: Any) -> click.Option:
+    flag = f"--{field.replace('_', '-')}"
+    inner = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    text = info.description or ""
+    if info.annotation is bool:
+        return click.Option([flag, field], is_flag=True, help=text)
+    if get_origin(info.annotation) is Literal:
+        return click.Option([flag, field], type=click.Choice(get_args(info.annotation)), help=text)
+    default = info.default
+    if default is not None and not info.is_required():
+        text += f" [default: {getattr(default, 'name', default)}]"
+    kind = next((k for k in (*inner, info.annotation) if k in (int, float)), str)
+    return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
+
+
+def _peek(args: Sequence[str]) -> dict[str, str]:
+    """The part names given in `args`, read ahead of parsing, since they decide which flags exist."""
+    chosen = {}
+    for index, arg in enumerate(args):
+        name, equals, value = arg.removeprefix("--").partition("=")
+        if arg.startswith("--") and (equals or index + 1 < len(args)):
+            chosen[name] = value if equals else args[index + 1]
+    return chosen
+
+
+def _value(text: str) -> Any:
+    """A dotted flag's value: a number, true/false, a list such as 0.2,1 or a word."""
+    import yaml
+
+    if "," in text:
+        return [_value(item) for item in text.split(",")]
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _place(values: dict[str, Any], path: list[str], value: Any, recipe: "type[Recipe]") -> None:
+    """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
+    field = path[0]
+    if get_origin(recipe.model_fields[field].annotation) is dict:
+        table = values.setdefault(field, {})
+    else:
+        default = getattr(recipe.model_fields[field].default, "name", None)
+        current = values.get(field, default)
+        if not isinstance(current, dict):
+            if current is None:
+                raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
+            values[field] = current = {"name": current, "options": {}}
+        table = current["options"]
+    for step in path[1:-1]:
+        table = table.setdefault(step, {})
+    table[path[-1]] = value
+
+
+def _pretrain() -> click.Command:
+    from .recipes import Pretrain
+
+    def tables(chosen: dict[str, str]) -> dict[str, str]:
+        from . import parts
+        from .images.encoders import build_encoder
+        from .images.views import view_options
+        from .method import Training
+
+        method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
+        preset = vars(method.training)
+        found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
+        found |= {f"encoder.{name}": _told(option.default) for name, option in parts.options(build_encoder).items()}
+        found |= {f"training.{name}": _told(default) for name, default in preset.items() if name != "batch_size"}
+        wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
+        known = view_options()
+        for view in [*wanted, *(view for view in known if view not in wanted)]:
+            shown = f" (not used by {method.__name__})" if view not in wanted else ""
+            found |= {f"views.{view}.{name}": _told(default) + shown for name, default in known[view].items()}
+        del Training
+        return found
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .training.pretrain import pretrain
+
+        run = pretrain(recipe)
+        status = run.status
+        keys = ("steps", "samples_per_second", "seconds", "final_terms", "health")
+        _print_json({"run": str(run.folder), **{key: status.get(key) for key in keys}}, as_json)
+
+    return RecipeCommand("pretrain", Pretrain, "data", tables, carry_out)
+
+
+def _told(default: Any) -> str:
+    shown = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"default: {shown}" if shown not in (None, "") else "default: none"
+
+
+def _evaluate() -> click.Command:
+    from .recipes import Evaluate
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .run import Run
+
+        options = {name: getattr(recipe, name) for name in recipe.model_fields_set - {"run", "train", "test"}}
+        evaluation = Run.open(recipe.run).evaluate(recipe.train, recipe.test, **options)
+        if not as_json:
+            from rich.console import Console
+
+            from .judging.evaluate import table
+
+            Console().print(table(evaluation))
+            click.echo(evaluation.verdict)
+        _print_json(evaluation.model_dump(mode="json"), as_json)
+
+    return RecipeCommand("evaluate", Evaluate, "run", lambda chosen: {}, carry_out)
+
+
+def _embed() -> click.Command:
+    @click.command(help=VERBS["embed"])
+    @click.argument("run")
+    @click.argument("data")
+    @click.option("--out", required=True, metavar="FILE", help="features.npz or features.parquet")
+    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many images")
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def embed(run: str, data: str, out: str, limit: int | None, as_json: bool) -> None:
+        from .embedding import embed as carry_out
+        from .progress import say
+        from .run import Run
+
+        written = carry_out(Run.open(run).folder, data, Path(out), limit=limit)
+        say(f"wrote {written}")
+        _print_json({"run": run, "out": str(written)}, as_json)
+
+    return embed
+
+
+def _export() -> click.Command:
+    @click.command(help=VERBS["export"])
+    @click.argument("run")
+    @click.option("--to", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="format")
+    @click.option("--out", metavar="FILE", help="default: RUN/encoder/model.onnx")
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def export(run: str, to: str, out: str | None, as_json: bool) -> None:
+        from .export import to_onnx
+        from .progress import say
+        from .run import Run
+
+        opened = Run.open(run)
+        file = Path(out) if out else opened.folder / "encoder" / "model.onnx"
+        deviation = to_onnx(opened.encoder(), file)
+        say(f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}")
+        _print_json({"run": run, "out": str(file), "deviation": deviation}, as_json)
+
+    return export
+
+
+def _report() -> click.Command:
+    @click.command(help=VERBS["report"])
+    @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+    @click.option("--out", metavar="FILE", help="default: report.html in the first run's folder")
+    def report(runs: tuple[str, ...], out: str | None) -> None:
+        from .progress import say
+        from .reporting.report import write_report
+        from .run import Run
+
+        folders = [Run.open(run).folder for run in runs]
+        say(f"wrote {write_report(folders, Path(out) if out else folders[0] / 'report.html')}")
+
+    return report
+
+
+def _methods() -> click.Command:
+    @click.command(help=VERBS["methods"])
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def methods(as_json: bool) -> None:
+        from .listing import described_methods, methods_table
+
+        if as_json:
+            _print_json(described_methods(), True)
+        else:
+            from rich.console import Console
+
+            Console().print(methods_table())
+
+    return methods
+
+
+def _encoders() -> click.Command:
+    @click.command(help=VERBS["encoders"])
+    @click.argument("pattern", default="")
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def encoders(pattern: str, as_json: bool) -> None:
+        """List encoders whose name contains PATTERN; without one, a few good first choices."""
+        from .listing import encoder_names
+
+        names = encoder_names(pattern)
+        if as_json:
+            _print_json(names, True)
+        else:
+            click.echo("\n".join(names))
+
+    return encoders
+
+
+def _demo() -> click.Command:
+    @click.command(help=VERBS["demo"])
+    @click.option("--out", default="runs/demo", show_default=True, help="folder for the two runs and the page")
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def demo(out: str, as_json: bool) -> None:
+        from .demo import demo as carry_out
+
+        _print_json(carry_out(Path(out)), as_json)
+
+    return demo
+
+
+BUILDERS: dict[str, Callable[[], click.Command]] = {
+    "demo": _demo,
+    "pretrain": _pretrain,
+    "evaluate": _evaluate,
+    "embed": _embed,
+    "export": _export,
+    "report": _report,
+    "methods": _methods,
+    "encoders": _encoders,
+}
+
+
+def _print_json(value: Any, wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run_command(args))
+
+
+def run_command(args: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
+    try:
+        main_group.main(args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False)
+        return 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(error.format_message())
+        return 2
+    except SelftaughtError as error:
+        _complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _complain("stopped at once; a run goes on from its last checkpoint with --resume")
+        return 75
+    except Exception as error:
+        if _out_of_memory(error):
+            _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
+            return 5
+        traceback.print_exc()
+        _complain(f"this is a bug: {type(error).__name__}: {error}")
+        return 1
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write("error: " + " ".join(line.split()) + "\n")

@@ -1,0 +1,50 @@
+"""Features of any images, written to a file with the key of each."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from .errors import UsageError
+from .export import load_encoder
+from .images.store import open_images
+from .judging.features import features
+from .progress import Progress, plain
+
+
+def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None) -> Path:
+    """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row an image."""
+    writers = {".npz": _write_npz, ".parquet": _write_parquet}
+    if out.suffix not in writers:
+        raise UsageError(f"--out {plain(str(out))} must end in {' or '.join(writers)}")
+    encoder = load_encoder(folder, module=module)
+    images = open_images(data, like=encoder.preparation, limit=limit)
+    with Progress("embedding", images.count, "images") as bar:
+        found = features(encoder, images, progress=lambda done, total: bar.update(done))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{os.getpid()}.{out.name}")  # the suffix stays: numpy would add its own
+    try:
+        writers[out.suffix](temporary, images.keys, found)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return out
+
+
+def _write_npz(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
+    np.savez(file, keys=np.array([plain(key) for key in keys], dtype=np.str_), features=found)
+
+
+def _write_parquet(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
+    flat = pa.array(found.reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(flat, found.shape[1])
+    parquet.write_table(pa.table({"key": [plain(key) for key in keys], "features": column}), file)

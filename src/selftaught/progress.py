@@ -1,0 +1,104 @@
+"""One progress bar at a time on standard error; plain lines where nobody watches a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+console = Console(stderr=True, highlight=False)
+PLAIN_EVERY = 15.0  # seconds between plain lines
+
+
+class Progress:
+    """Shows how far some work is, how fast it goes and when it will be done."""
+
+    def __init__(self, what: str, total: int, unit: str, start: int = 0) -> None:
+        self.what, self.total, self.unit, self.done = what, total, unit, start
+        self._first, self._began, self._said = start, time.monotonic(), time.monotonic()
+        self._bar: Bar | None = None
+        if console.is_terminal:
+            columns = [
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=False),
+            ]
+            self._bar = Bar(*columns, console=console, transient=False)
+            self._task = self._bar.add_task(what, total=total, completed=start, note="")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        elif kind is None and self.done >= self.total > self._first:
+            taken = time.monotonic() - self._began
+            say(f"{self.what}: {self.done:,} {self.unit} done in {clock(taken)}")
+
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """Report that `done` of the total (which may be known only now) is done."""
+        self.done, self.total = done, self.total if total is None else total
+        if self._bar:
+            self._bar.update(self._task, completed=done, total=self.total, note=note)
+        elif time.monotonic() - self._said >= PLAIN_EVERY and done < self.total:
+            self._said = time.monotonic()
+            rate = (done - self._first) / (self._said - self._began)
+            left = clock((self.total - done) / rate) if rate else "?"
+            say(f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else ""))
+
+
+_log: list[TextIO] = []
+
+
+@contextmanager
+def writing_to(file: Path) -> Iterator[None]:
+    """Also append every line that `say` tells to `file`."""
+    with file.open("a", encoding="utf-8") as stream:
+        _log.append(stream)
+        try:
+            yield
+        finally:
+            _log.remove(stream)
+
+
+def say(line: str) -> None:
+    """One plain line to a person, on standard error, and to the log of the run that is going on."""
+    for stream in _log:
+        stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line + "\n")
+        stream.flush()
+    if console.is_terminal:
+        console.print(line, markup=False, soft_wrap=True)
+    else:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it: 45s, 3m 20s, 2h 05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def plain(name: str) -> str:
+    """A name that may hold undecodable bytes or control characters, safe to print on one line."""
+    printable = name.encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in printable)

@@ -1,0 +1,171 @@
+"""What the user decides about a run: plain data, parsed, saved beside the result and read back."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .errors import UsageError
+from .parts import Part, hint
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(value: Any) -> Any:
+    """A duration such as 90s, 10m, 1.5h or 2d in seconds; plain numbers are seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", value.strip())):
+        return float(match[1]) * UNITS[match[2] or "s"]
+    if isinstance(value, str):
+        raise ValueError("a duration looks like 90s, 10m or 1.5h")
+    return value
+
+
+def cadence(value: Any) -> Any:
+    """How often: a number of steps (500) or a duration (10m)."""
+    if isinstance(value, str) and not value.strip().isdigit():
+        minutes = seconds(value)
+        return f"{minutes:g}s"
+    return str(value)
+
+
+def height_width(value: Any) -> Any:
+    """A size such as 32 or 48x64 (height x width) in pixels."""
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d+(x\d+)?", value.strip()):
+            raise ValueError("a size looks like 32 or 48x64 (height x width)")
+        numbers = [int(n) for n in value.split("x")]
+        return (numbers[0], numbers[-1])
+    return value
+
+
+def part(value: Any) -> Any:
+    """A component given by its bare name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Cadence = Annotated[str, BeforeValidator(cadence)]
+Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
+Named = Annotated[Part, BeforeValidator(part)]
+
+
+class Recipe(BaseModel):
+    """Fields are flags of the command; dotted flags go into parts and tables of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate plain values; the first problem is a usage error in one line."""
+        for name in values:
+            if name not in cls.model_fields:
+                raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(step) for step in first["loc"])
+            flag = "--" + name.replace("_", "-")
+            problem = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem[0].lower()}{problem[1:]}") from None
+
+    def save(self, file: Path) -> None:
+        """Write as YAML."""
+        file.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote."""
+        return cls.parse(yaml.safe_load(file.read_text()))
+
+
+class Pretrain(Recipe):
+    """Teach an encoder from unlabelled data, with no labels anywhere.
+
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
+    sklearn:digits or torchvision:NAME.
+    """
+
+    data: str = Field(description="unlabelled images")
+    method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
+    encoder: Named | None = Field(
+        None,
+        description="any timm model, torchvision/NAME; default: resnet18, "
+        "or vit_tiny_patch16_224 for methods that work on tokens",
+    )
+    views: dict[str, dict[str, Any]] = Field({}, description="augmentation, such as --views.strong.jitter 0.4")
+    training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
+    epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
+    steps: int | None = Field(None, gt=0, description="optimiser steps, instead of --epochs")
+    budget: Duration | None = Field(None, description="time to train, such as 10m, instead of --epochs")
+    batch_size: int | None = Field(None, gt=1, description="samples a step over all devices; default: the method's")
+    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
+    seed: int = Field(0, ge=0, description="of everything random")
+    limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
+    init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
+    devices: str = Field("auto", description="how many, such as 1 or 4")
+    precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
+        "auto", description="auto: bf16-mixed on a GPU, else 32-true"
+    )
+    compile: bool = Field(False, description="compile the network (slower start, faster steps)")
+    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
+    time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
+    log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
+    checkpoint_every: Cadence = Field("10m", description="steps (500) or time (10m) between checkpoints")
+    out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
+    resume: bool = Field(False, description="go on from the last checkpoint in --out")
+    overwrite: bool = Field(False, description="replace an existing run folder")
+    fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+
+
+class Evaluate(Recipe):
+    """Judge a run by what a simple classifier makes of its features, beside honest baselines."""
+
+    run: str = Field(description="a run folder")
+    train: str = Field(description="labelled images to learn the classifier from")
+    test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
+    train_labels: Path | None = Field(None, description="CSV of path,label for --train")
+    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    probe: str = Field("knn,linear", description="any of knn,linear,finetune")
+    labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
+    repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
+    limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
+    seed: int = Field(0, ge=0, description="of subsets and folds")
+
+
+FREE_ON_RESUME = {"out", "resume", "overwrite", "log_every", "checkpoint_every", "time_limit", "workers", "devices"}
+
+
+def continued(command: Pretrain, saved: Pretrain) -> Pretrain:
+    """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused."""
+    for name in sorted(command.model_fields_set - FREE_ON_RESUME):
+        now, before = getattr(command, name), getattr(saved, name)
+        if name == "data":
+            continue  # the same data may have moved; its fingerprint is compared instead
+        if not _agrees(now, before):
+            raise UsageError(
+                f"cannot resume: --{name.replace('_', '-')} is {_plain(now)}, but the run was started with "
+                f"{_plain(before)}; leave it out, or start anew in another --out"
+            )
+    free = {name: getattr(command, name) for name in FREE_ON_RESUME}
+    return saved.model_copy(update={**free, "data": command.data})
+
+
+def _agrees(now: Any, before: Any) -> bool:
+    if isinstance(now, Part) and isinstance(before, Part):
+        return now.name == before.name and _agrees(now.options, before.options)
+    if isinstance(now, dict) and isinstance(before, dict):
+        return all(_agrees(value, before.get(key)) for key, value in now.items())
+    return now == before or str(now) == str(before)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Part):
+        return value.name + (f" with {value.options}" if value.options else "")
+    return repr(value)
+

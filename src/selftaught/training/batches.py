@@ -1,0 +1,57 @@
+"""Which samples a step sees, and their views: a pure function of the seed and the step."""
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import distributed, randomness
+
+
+class Samples(Protocol):
+    """What training needs of a modality's samples."""
+
+    count: int
+
+    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]: ...
+
+
+class MakeViews(Protocol):
+    """What training needs of a modality's views: sample numbers and a raw batch in, one tensor a view out."""
+
+    def __call__(self, rows: Tensor, *raw: Tensor) -> tuple[Tensor, ...]: ...
+
+
+class Batches:
+    """The views of each step: every epoch is a fresh order of all samples, cut into whole batches."""
+
+    def __init__(
+        self, samples: Samples, views: MakeViews, *, batch_size: int, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
+        self.device = torch.device(device)
+        self.steps_per_epoch = samples.count // batch_size
+        self.seconds = 0.0  # spent fetching and making views, in all
+        self._order: tuple[int, Any] = (-1, None)
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Sample numbers of this process's share of a step's global batch."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, randomness.permutation(self.seed, epoch, self.samples.count))
+        share = self.batch_size // distributed.world_size()
+        first = place * self.batch_size + distributed.rank() * share
+        return self._order[1][first : first + share]
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        began = time.perf_counter()
+        rows = self.rows(step)
+        raw = tuple(part.to(self.device, non_blocking=True) for part in self.samples.batch(rows))
+        first = distributed.rank() * len(rows)
+        with torch.no_grad(), randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
+            views = self.views(torch.from_numpy(rows).to(self.device), *raw)
+        self.seconds += time.perf_counter() - began
+        return views

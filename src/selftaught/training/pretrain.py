@@ -1,0 +1,189 @@
+"""Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+
+from ..encoder import TokenEncoder
+from ..errors import DivergedError, Interrupted, UsageError
+from ..images.store import Images
+from ..images.views import Views
+from ..method import Method, Training
+from ..optimizers import build_optimizer, scaled_lr
+from ..progress import say, writing_to
+from ..recipes import Pretrain, continued
+from ..run import Run, fresh_folder
+from . import checkpoint
+from .batches import Batches
+from .budget import within_budget
+from .fit import fit
+from .interruption import Stop, stopping
+from .recorder import Recorder
+from .resolve import build, open_data, preflight, resolve, training_preset
+
+EVERYTHING = 4096  # plain views shown to Method.start
+
+
+@dataclass
+class Job:
+    """Everything one pre-training works with."""
+
+    recipe: Pretrain
+    images: Images
+    method: Method
+    weights: str  # where the encoder's weights come from
+    training: Training
+    optimizer: Optimizer
+    batches: Batches
+    fabric: Fabric
+    forward: Any  # the method as it is called: wrapped for its device and processes, or compiled
+
+
+def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
+    """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own"."""
+    if command.out:
+        Run(command.out).refuse_existing(command.resume, command.overwrite)
+    saved = _saved_recipe(command)
+    recipe = continued(command, saved) if saved else command
+    preflight(recipe, module)
+    with stopping(recipe.time_limit) as stop:
+        images = open_data(recipe, stop)
+        recipe = resolve(recipe, images)
+        job = prepare(recipe, images, module)
+        if recipe.steps is None:
+            job.recipe = within_budget(prepare(recipe, images, module), recipe, stop)
+        run = Run(recipe.out or fresh_folder(f"{images.name}-{recipe.method.name}"), module)
+        run.create(recipe.resume, recipe.overwrite)
+        with writing_to(run.folder / "run.log"):
+            try:
+                facts = _train(job, run, stop)
+            except Interrupted as error:
+                run.set_status("preempted", str(error), error.exit_code)
+                raise
+            except DivergedError as error:
+                run.set_status("diverged", str(error), error.exit_code)
+                raise
+            except (Exception, KeyboardInterrupt) as error:
+                run.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1))
+                raise
+            run.set_status("done", "", 0, **facts)
+    return run
+
+
+def _saved_recipe(command: Pretrain) -> Pretrain | None:
+    """The recipe of the run to resume, or None where there is nothing to resume."""
+    if not command.resume:
+        return None
+    if not command.out:
+        raise UsageError("--resume needs --out, the run folder to go on with")
+    file = Path(command.out) / "recipe.yaml"
+    if not file.exists():
+        say(f"nothing to resume in {command.out}: starting at step 0")
+        return None
+    return Pretrain.load(file)
+
+
+def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
+    """Build all that a resolved recipe names, seeded, before any step."""
+    assert recipe.batch_size
+    method, weights = build(recipe, images, module)
+    training = training_preset(type(method), recipe)
+    patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
+    views = Views(method.views, images.preparation, patch=patch, options=recipe.views)
+    devices: Any = int(recipe.devices) if recipe.devices.isdigit() else recipe.devices
+    fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    forward: Any = fabric.setup_module(method)
+    if recipe.compile:
+        forward = torch.compile(forward)
+    optimizer = build_optimizer(method, training, recipe.batch_size)
+    batches = Batches(images, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
+    return Job(recipe, images, method, weights, training, optimizer, batches, fabric, forward)
+
+
+def _train(job: Job, run: Run, stop: Stop) -> dict[str, Any]:
+    """Train from step 0 or from the last checkpoint, and save; the facts of the finished run."""
+    start = _restore(job, run) if job.recipe.resume else 0
+    if not start:
+        job.method.start(_everything(job))
+    recipe = job.recipe
+    assert recipe.steps and recipe.batch_size
+    recipe.save(run.folder / "recipe.yaml")
+    run.write_quarantine(job.images.quarantined)
+    run.write_environment(
+        device=str(job.fabric.device),
+        threads=torch.get_num_threads(),
+        preparation=job.images.preparation.model_dump(mode="json"),
+    )
+    _announce(job, run, start)
+    chance = job.method.chance(recipe.batch_size)
+    run.set_status("running", chance=chance)
+    recorder = Recorder(job, run, stop, start)
+    with recorder.bar:
+        fit(
+            job.fabric,
+            job.method,
+            job.optimizer,
+            job.batches,
+            steps=recipe.steps,
+            start=start,
+            training=job.training,
+            seed=recipe.seed,
+            watch=recorder,
+            forward=job.forward,
+        )
+    if start < recipe.steps:
+        recorder.save(recipe.steps)
+        recorder.draw()
+    return {**recorder.facts(), "chance": chance}
+
+
+def _restore(job: Job, run: Run) -> int:
+    """Put the newest whole checkpoint back; the step it was made at."""
+    if not checkpoint.steps(run.checkpoints):
+        say(f"no checkpoint in {run.folder} yet: starting at step 0")
+        run.forget_metrics_after(0)
+        return 0
+    groups, state, complaints = checkpoint.load_newest(run.checkpoints)
+    for line in complaints:
+        say(f"warning: {line}")
+    checkpoint.restore_model(job.method, groups["model"])
+    checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
+    if state["threads"] != torch.get_num_threads():
+        say(
+            f"warning: the run used {state['threads']} threads, this process uses {torch.get_num_threads()}; "
+            "sums may round differently"
+        )
+    run.forget_metrics_after(state["step"])
+    say(f"resuming at step {state['step']:,}")
+    return state["step"]
+
+
+def _everything(job: Job) -> torch.Tensor:
+    """Plain views of a bounded, evenly spread sample of the data."""
+    count = job.images.count
+    rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
+    plain = Views(("plain",), job.images.preparation)
+    return plain(rows, *job.images.batch(rows.numpy()))[0].to(job.fabric.device)
+
+
+def _announce(job: Job, run: Run, start: int) -> None:
+    recipe, images, preset = job.recipe, job.images, job.training
+    assert recipe.steps and recipe.batch_size and recipe.encoder
+    height, width = images.preparation.size
+    weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
+    say(f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)")
+    if images.quarantined:
+        say(f"         {len(images.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
+    say(f"method   {recipe.method.name} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
+    say(
+        f"training {recipe.steps:,} steps of {recipe.batch_size} "
+        f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
+        f"lr {scaled_lr(preset, recipe.batch_size):.3g}, {recipe.precision} on {job.fabric.device}"
+    )
+    say(f"run      {run.folder}")

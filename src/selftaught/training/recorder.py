@@ -1,0 +1,114 @@
+"""What follows every step of a run: its log, its progress bar, its checkpoints and its end."""
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .. import randomness
+from ..errors import Interrupted
+from ..export import save_encoder
+from ..progress import Progress
+from ..reporting.pictures import contact_sheet
+from ..run import Run
+from . import checkpoint
+from .interruption import Stop
+
+if TYPE_CHECKING:
+    from .pretrain import Job
+
+PICTURED = 8  # samples in the picture of what the network was shown
+
+
+class Recorder:
+    """Follows every step of a run: logs it, shows it, saves it, and ends the run when asked."""
+
+    def __init__(self, job: "Job", run: Run, stop: Stop, start: int) -> None:
+        self.job, self.run, self.stop, self.start = job, run, stop, start
+        assert job.recipe.steps and job.recipe.batch_size
+        self.steps, self.batch_size = job.recipe.steps, job.recipe.batch_size
+        self.bar = Progress("training", self.steps, "steps", start)
+        self.terms: dict[str, float] = {}
+        self._began = self._logged_at = self._saved_at = time.perf_counter()
+        self._logged_step, self._input_before = start, job.batches.seconds
+        every = job.recipe.checkpoint_every
+        self._every_steps = int(every) if every.isdigit() else None
+        self._every_seconds = float(every.rstrip("s"))
+
+    def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
+        last = step == self.steps
+        if step % self.job.recipe.log_every == 0 or last or step == self.start + 1:
+            self._log(step, terms)
+        if self.stop.reason and not last:
+            self.save(step)
+            raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
+        if not last and self._due(step):
+            self.save(step)
+
+    def _log(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.terms = {name: term.item() for name, term in terms.items()}
+        now = time.perf_counter()
+        elapsed = max(now - self._logged_at, 1e-9)
+        rate = (step - self._logged_step) * self.batch_size / elapsed
+        share = (self.job.batches.seconds - self._input_before) / elapsed
+        loss = sum(self.terms.values())
+        line = {
+            "step": step,
+            "epoch": round(step / self.job.batches.steps_per_epoch, 4),
+            "loss": loss,
+            "terms": self.terms,
+            "lr": self.job.optimizer.param_groups[0]["lr"],
+            "samples_per_second": round(rate, 2),
+            "input_share": round(share, 4),
+            "seconds": round(now - self._began, 3),
+        }
+        with (self.run.folder / "metrics.jsonl").open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+        self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}")
+        self._logged_at, self._logged_step, self._input_before = now, step, self.job.batches.seconds
+
+    def _due(self, step: int) -> bool:
+        if self._every_steps:
+            return step % self._every_steps == 0
+        return time.perf_counter() - self._saved_at >= self._every_seconds
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint and refresh the exported encoder."""
+        job = self.job
+        assert job.recipe.encoder
+        groups = {
+            "model": checkpoint.model_tensors(job.method),
+            "optimizer": checkpoint.optimizer_tensors(job.optimizer),
+        }
+        state = {"steps": self.steps, "threads": torch.get_num_threads()}
+        checkpoint.save(self.run.checkpoints, step, groups, state)
+        about = {"method": job.recipe.method.name, "step": step, "images": job.images.count}
+        save_encoder(
+            job.method.encoder, job.recipe.encoder, job.images.preparation, self.run.folder / "encoder", about
+        )
+        self._saved_at = time.perf_counter()
+
+    def draw(self) -> None:
+        """Write pictures.png: what the network was shown of a few samples, and what it answered."""
+        job = self.job
+        shown = min(PICTURED, self.batch_size)
+        views = tuple(view[:shown] for view in job.batches(0))
+        job.method.eval()
+        with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
+            pictures = job.method.picture(*views)
+        job.method.train()
+        cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
+        contact_sheet(cpu, job.images.preparation).save(self.run.folder / "pictures.png")
+
+    def facts(self) -> dict[str, Any]:
+        """{steps, samples_per_second, seconds, final_terms} of the finished run."""
+        seconds = time.perf_counter() - self._began
+        rate = (self.steps - self.start) * self.batch_size / seconds
+        return {
+            "steps": self.steps,
+            "samples_per_second": round(rate, 2),
+            "seconds": round(seconds, 2),
+            "final_terms": self.terms,
+        }
