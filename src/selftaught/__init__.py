@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Encoder", "Method", "Run", "TokenEncoder", "evaluate", "load_encoder", "pretrain"]
 
-_HOMES = {"Encoder": "encoder", "TokenEncoder": "encoder", "Method": "method", "Run": "run", "load_encoder": "export"}
+_HOMES = {
+    "Encoder": "encoder",
+    "TokenEncoder": "encoder",
+    "Method": "method",
+    "Run": "run",
+    "load_encoder": "export",
+}
 
 
 def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run":
@@ -33,7 +39,9 @@ def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run
     return carry_out(Pretrain.parse({"data": str(data), **options}), module)
 
 
-def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
+def evaluate(
+    run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any
+) -> Any:
     """Judge a run on labelled images; options as of `selftaught evaluate`."""
     from .run import Run
 

@@ -5,14 +5,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import Any
 
 import click
 
 from .errors import SelftaughtError
-
-if TYPE_CHECKING:
-    from .recipes import Recipe
 
 VERBS = {
     "demo": "Teach two encoders from handwritten digits and judge them, in under three minutes.",
@@ -40,7 +37,8 @@ class Verbs(click.Group):
 
             close = get_close_matches(name, VERBS, n=1)
             raise click.UsageError(
-                f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
+                f"no command {name!r}; "
+                + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
             )
         return BUILDERS[name]()
 
@@ -60,115 +58,26 @@ def main_group() -> None:
     """
 
 
-class RecipeCommand(click.Command):
-    """A command whose flags are a recipe's fields, and whose dotted flags are the options of its parts."""
-
-    def __init__(
-        self, name: str, recipe: "type[Recipe]", positional: str, tables: Callable[[dict[str, str]], dict[str, Any]],
-        callback: Callable[["Recipe", bool], Any],
-    ) -> None:
-        params: list[click.Parameter] = [click.Argument([positional])]
-        for field, info in recipe.model_fields.items():
-            if field not in (positional, "fingerprint") and get_origin(info.annotation) is not dict:
-                params.append(_flag(field, info))
-        params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
-        super().__init__(name, params=params, help=recipe.__doc__, short_help=VERBS[name])
-        self.recipe, self.tables, self.carry_out = recipe, tables, callback
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        self.params = [p for p in self.params if "." not in p.opts[0]]
-        for flag, help_text in self.tables(_peek(args)).items():
-            self.params.append(click.Option([f"--{flag}", flag], help=help_text, metavar="VALUE"))
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        given = {
-            name: value
-            for name, value in ctx.params.items()
-            if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        }
-        as_json = given.pop("as_json", False)
-        values: dict[str, Any] = {name: value for name, value in given.items() if "." not in name}
-        for dotted in (name for name in given if "." in name):
-            _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
-        return self.carry_out(self.recipe.parse(values), as_json)
-
-
-def _flag(field: str, info: Any) -> click.Option:
-    flag = f"--{field.replace('_', '-')}"
-    inner = [kind for kind in get_args(info.annotation) if kind is not type(None)]
-    text = info.description or ""
-    if info.annotation is bool:
-        return click.Option([flag, field], is_flag=True, help=text)
-    if get_origin(info.annotation) is Literal:
-        return click.Option([flag, field], type=click.Choice(get_args(info.annotation)), help=text)
-    default = info.default
-    if default is not None and not info.is_required():
-        text += f" [default: {getattr(default, 'name', default)}]"
-    kind = next((k for k in (*inner, info.annotation) if k in (int, float)), str)
-    return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
-
-
-def _peek(args: Sequence[str]) -> dict[str, str]:
-    """The part names given in `args`, read ahead of parsing, since they decide which flags exist."""
-    chosen = {}
-    for index, arg in enumerate(args):
-        name, equals, value = arg.removeprefix("--").partition("=")
-        if arg.startswith("--") and (equals or index + 1 < len(args)):
-            chosen[name] = value if equals else args[index + 1]
-    return chosen
-
-
-def _value(text: str) -> Any:
-    """A dotted flag's value: a number, true/false, a list such as 0.2,1 or a word."""
-    import yaml
-
-    if "," in text:
-        return [_value(item) for item in text.split(",")]
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
-def _place(values: dict[str, Any], path: list[str], value: Any, recipe: "type[Recipe]") -> None:
-    """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
-    field = path[0]
-    if get_origin(recipe.model_fields[field].annotation) is dict:
-        table = values.setdefault(field, {})
-    else:
-        default = getattr(recipe.model_fields[field].default, "name", None)
-        current = values.get(field, default)
-        if not isinstance(current, dict):
-            if current is None:
-                raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
-            values[field] = current = {"name": current, "options": {}}
-        table = current["options"]
-    for step in path[1:-1]:
-        table = table.setdefault(step, {})
-    table[path[-1]] = value
-
-
 def _pretrain() -> click.Command:
+    from .flags import RecipeCommand
     from .recipes import Pretrain
 
-    def tables(chosen: dict[str, str]) -> dict[str, str]:
+    def dotted(chosen: dict[str, str]) -> dict[str, str]:
         from . import parts
         from .images.encoders import build_encoder
         from .images.views import view_options
-        from .method import Training
 
         method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
-        preset = vars(method.training)
         found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
-        found |= {f"encoder.{name}": _told(option.default) for name, option in parts.options(build_encoder).items()}
-        found |= {f"training.{name}": _told(default) for name, default in preset.items() if name != "batch_size"}
+        found |= {
+            f"encoder.{name}": _told(option.default) for name, option in parts.options(build_encoder).items()
+        }
+        found |= {f"training.{name}": _told(default) for name, default in vars(method.training).items()}
         wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
         known = view_options()
         for view in [*wanted, *(view for view in known if view not in wanted)]:
             shown = f" (not used by {method.__name__})" if view not in wanted else ""
             found |= {f"views.{view}.{name}": _told(default) + shown for name, default in known[view].items()}
-        del Training
         return found
 
     def carry_out(recipe: Any, as_json: bool) -> None:
@@ -179,7 +88,7 @@ def _pretrain() -> click.Command:
         keys = ("steps", "samples_per_second", "seconds", "final_terms", "health")
         _print_json({"run": str(run.folder), **{key: status.get(key) for key in keys}}, as_json)
 
-    return RecipeCommand("pretrain", Pretrain, "data", tables, carry_out)
+    return RecipeCommand(Pretrain, "data", carry_out, dotted)
 
 
 def _told(default: Any) -> str:
@@ -188,6 +97,7 @@ def _told(default: Any) -> str:
 
 
 def _evaluate() -> click.Command:
+    from .flags import RecipeCommand
     from .recipes import Evaluate
 
     def carry_out(recipe: Any, as_json: bool) -> None:
@@ -204,7 +114,7 @@ def _evaluate() -> click.Command:
             click.echo(evaluation.verdict)
         _print_json(evaluation.model_dump(mode="json"), as_json)
 
-    return RecipeCommand("evaluate", Evaluate, "run", lambda chosen: {}, carry_out)
+    return RecipeCommand(Evaluate, "run", carry_out)
 
 
 def _embed() -> click.Command:
@@ -296,7 +206,9 @@ def _encoders() -> click.Command:
 
 def _demo() -> click.Command:
     @click.command(help=VERBS["demo"])
-    @click.option("--out", default="runs/demo", show_default=True, help="folder for the two runs and the page")
+    @click.option(
+        "--out", default="runs/demo", show_default=True, help="folder for the two runs and the page"
+    )
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
     def demo(out: str, as_json: bool) -> None:
         from .demo import demo as carry_out
@@ -331,7 +243,9 @@ def main(args: Sequence[str] | None = None) -> None:
 def run_command(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
     try:
-        main_group.main(args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False)
+        main_group.main(
+            args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False
+        )
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code

@@ -59,7 +59,10 @@ class Progress:
             self._said = time.monotonic()
             rate = (done - self._first) / (self._said - self._began)
             left = clock((self.total - done) / rate) if rate else "?"
-            say(f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else ""))
+            say(
+                f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left"
+                + (f", {note}" if note else "")
+            )
 
 
 _log: list[TextIO] = []

@@ -129,7 +129,12 @@ class Run:
         from .judging.evaluate import evaluate
         from .recipes import Evaluate
 
-        values = {"run": str(self.folder), "train": str(train), "test": str(test) if test else None, **options}
+        values = {
+            "run": str(self.folder),
+            "train": str(train),
+            "test": str(test) if test else None,
+            **options,
+        }
         return evaluate(Evaluate.parse(values), module=self.module)
 
     def embed(self, data: str | Path, out: str | Path) -> Path:

@@ -29,7 +29,13 @@ class Batches:
     """The views of each step: every epoch is a fresh order of all samples, cut into whole batches."""
 
     def __init__(
-        self, samples: Samples, views: MakeViews, *, batch_size: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        samples: Samples,
+        views: MakeViews,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device = torch.device(device)
@@ -51,7 +57,10 @@ class Batches:
         rows = self.rows(step)
         raw = tuple(part.to(self.device, non_blocking=True) for part in self.samples.batch(rows))
         first = distributed.rank() * len(rows)
-        with torch.no_grad(), randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
+        with (
+            torch.no_grad(),
+            randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size),
+        ):
             views = self.views(torch.from_numpy(rows).to(self.device), *raw)
         self.seconds += time.perf_counter() - began
         return views

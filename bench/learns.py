@@ -1,0 +1,154 @@
+"""Does each method learn? Pre-train on 10,000 unlabelled CIFAR-10 images, judge on the 10,000 test images.
+
+Every method runs on a light reference encoder for a budget of samples (not minutes), beside the same encoder
+untrained and raw pixels. One JSON row a run is appended to docs/results/learns.jsonl, and the table made of all
+rows is docs/results/learns.md. A run that was cut goes on where it stopped; a row that exists is not made again.
+
+    python bench/learns.py --data cifar10.zip [--family contrastive] [--methods simclr,mae] [--seeds 0,1]
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from selftaught import parts
+from selftaught.errors import SelftaughtError
+from selftaught.progress import clock, say
+from selftaught.recipes import Pretrain
+from selftaught.training.pretrain import pretrain
+
+ROOT = Path(__file__).parent.parent
+ROWS = ROOT / "docs/results/learns.jsonl"
+TABLE = ROOT / "docs/results/learns.md"
+IMAGES = 10_000
+SAMPLES = 200_000  # pre-training samples (not views) a method gets, unless it needs more:
+MORE_SAMPLES: dict[str, int] = {}
+CONVOLUTIONAL = {"name": "resnet10t", "options": {"stem": "timm"}}
+TOKENS = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4}}
+MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/"
+    )
+    parser.add_argument("--family", choices=["self_prediction", "contrastive"])
+    parser.add_argument("--methods", help="comma-separated; default: all")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--samples", type=int, help="instead of each method's own budget")
+    parser.add_argument("--runs", type=Path, default=Path("runs/learns"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)"
+    )
+    asked = parser.parse_args()
+    changes = {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
+    places = sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name))
+    chosen = asked.methods.split(",") if asked.methods else [p.name for p in places]
+    for seed in map(int, asked.seeds.split(",")):
+        for place in places:
+            if place.name not in chosen or (asked.family and place.family != asked.family):
+                continue
+            samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES)
+            try:
+                judge(place, samples, seed, asked.data, asked.runs, changes)
+            except SelftaughtError as error:
+                say(f"{place.name}: {error}")
+                if error.exit_code == 75:
+                    raise SystemExit(75) from None
+    TABLE.write_text(markdown(read_rows()))
+    print(TABLE.read_text())
+
+
+def judge(
+    place: parts.Place, samples: int, seed: int, data: str, runs: Path, changes: dict[str, Any]
+) -> None:
+    """Pre-train and judge one method, and append its row."""
+    method = parts.method_class(place.name)
+    encoder = TOKENS if method.needs_tokens else CONVOLUTIONAL
+    identity = {"method": place.name, "seed": seed, "samples": samples, "changes": changes}
+    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
+        say(f"{place.name}, seed {seed}: done before")
+        return
+    say(f"\n{place.name}, seed {seed}")
+    preset = method.training
+    out = runs / "-".join([place.name, str(seed), str(samples), *(f"{k}" for k in changes)])
+    recipe = {
+        "data": f"{data}/train",
+        "method": {"name": place.name},
+        "encoder": encoder,
+        "limit": IMAGES,
+        "steps": round(samples / preset.batch_size),
+        "batch_size": preset.batch_size,
+        "seed": seed,
+        "out": str(out),
+        "resume": True,
+        "checkpoint_every": "1m",
+        **changes,
+    }
+    run = pretrain(Pretrain.parse(recipe))
+    began = time.perf_counter()
+    result = run.evaluate(f"{data}/train", f"{data}/test", probe="knn,linear", limit=IMAGES, seed=seed)
+    say(f"judged in {clock(time.perf_counter() - began)}")
+    scores: dict[str, dict[str, float]] = {"linear": {}, "knn": {}}
+    for scored in result.rows:
+        scores[scored.probe][scored.features] = round(scored.accuracy, 4)
+    status = run.status
+    row = {
+        **identity,
+        "family": place.family,
+        "kind": place.kind,
+        "encoder": encoder,
+        **scores,
+        "seconds": status["seconds"],
+        "samples_per_second": status["samples_per_second"],
+        "final_terms": status["final_terms"],
+        "experimental": method.experimental,
+    }
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    with ROWS.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    say(f"{place.name}: linear {scores['linear']}, kNN {scores['knn']}")
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """Every row so far."""
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of all rows that are not trials of other settings."""
+    lines = [
+        "# Does each method learn?",
+        "",
+        f"Pre-trained on {IMAGES:,} unlabelled CIFAR-10 images, judged by a linear probe and kNN (labels of the same "
+        f"{IMAGES:,} images) on the 10,000 test images, where the standard error is about 0.5 points. `bench/learns.py` "
+        "makes these rows; `untrained` is the same encoder with random weights and estimated BatchNorm statistics.",
+        "",
+        "| family | kind | method | encoder | seed | samples | samples/s | linear | untrained | raw pixels "
+        "| kNN | untrained | raw pixels | learns |",
+        "|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["seed"])):
+        if row["changes"]:
+            continue
+        linear, knn = row["linear"], row["knn"]
+        learns = linear["trained"] >= max(linear["untrained"], linear["pixels"]) + MARGIN
+        encoder = row["encoder"]["name"] + "".join(f" {k}={v}" for k, v in row["encoder"]["options"].items())
+        cells = [row["family"].replace("_", "-"), row["kind"], row["method"], encoder, row["seed"]]
+        cells += [f"{row['samples']:,}", f"{row['samples_per_second']:,.0f}"]
+        cells += [
+            f"{100 * score[kind]:.1f}"
+            for score in (linear, knn)
+            for kind in ("trained", "untrained", "pixels")
+        ]
+        lines.append("| " + " | ".join(map(str, [*cells, "yes" if learns else "**no**"])) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import click
+import yaml
+
+from .recipes import Recipe
+
+DOT = "___"  # stands for a dot where a parameter needs a Python name
+
+
+class RecipeCommand(click.Command):
+    """A command whose flags are a recipe's fields, and whose dotted flags are the options of its parts."""
+
+    def __init__(
+        self,
+        recipe: type[Recipe],
+        positional: str,
+        carry_out: Callable[[Any, bool], Any],
+        dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
+    ) -> None:
+        params: list[click.Parameter] = [click.Argument([positional])]
+        for field, info in recipe.model_fields.items():
+            if field not in (positional, "fingerprint") and get_origin(info.annotation) is not dict:
+                params.append(_flag(field, info))
+        params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
+        super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__)
+        self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self.params = [p for p in self.params if "." not in p.opts[0]]
+        for flag, help_text in self.dotted(_peek(args)).items():
+            self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = {
+            name.replace(DOT, "."): value
+            for name, value in ctx.params.items()
+            if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        }
+        as_json = given.pop("as_json", False)
+        values: dict[str, Any] = {name: value for name, value in given.items() if "." not in name}
+        for dotted in (name for name in given if "." in name):
+            _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
+        return self.carry_out(self.recipe.parse(values), as_json)
+
+
+def _flag(field: str, info: Any) -> click.Option:
+    flag = f"--{field.replace('_', '-')}"
+    inner = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    text = info.description or ""
+    if info.annotation is bool:
+        return click.Option([flag, field], is_flag=True, help=text)
+    if get_origin(info.annotation) is Literal:
+        return click.Option([flag, field], type=click.Choice(get_args(info.annotation)), help=text)
+    default = info.default
+    if default is not None and not info.is_required():
+        text += f" [default: {getattr(default, 'name', default)}]"
+    kind = next((k for k in (*inner, info.annotation) if k in (int, float)), str)
+    return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
+
+
+def _peek(args: Sequence[str]) -> dict[str, str]:
+    """The part names given in `args`, read ahead of parsing, since they decide which flags exist."""
+    chosen = {}
+    for index, arg in enumerate(args):
+        name, equals, value = arg.removeprefix("--").partition("=")
+        if arg.startswith("--") and (equals or index + 1 < len(args)):
+            chosen[name] = value if equals else args[index + 1]
+    return chosen
+
+
+def _value(text: str) -> Any:
+    """A dotted flag's value: a number, true/false, a list such as 0.2,1 or a word."""
+    if "," in text:
+        return [_value(item) for item in text.split(",")]
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Recipe]) -> None:
+    """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
+    field = path[0]
+    if get_origin(recipe.model_fields[field].annotation) is dict:
+        table = values.setdefault(field, {})
+    else:
+        default = getattr(recipe.model_fields[field].default, "name", None)
+        current = values.get(field, default)
+        if not isinstance(current, dict):
+            if current is None:
+                raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
+            values[field] = current = {"name": current, "options": {}}
+        table = current["options"]
+    for step in path[1:-1]:
+        table = table.setdefault(step, {})
+    table[path[-1]] = value

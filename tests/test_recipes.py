@@ -1,0 +1,63 @@
+"""Recipes: what is parsed is what is saved is what is rebuilt."""
+
+from pathlib import Path
+
+import pytest
+
+from selftaught.errors import UsageError
+from selftaught.recipes import Pretrain, continued
+
+
+def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
+    recipe = Pretrain.parse(
+        {
+            "data": "photos",
+            "method": {"name": "simclr", "options": {"temperature": 0.2}},
+            "encoder": "resnet18",
+            "views": {"strong": {"jitter": 0.4, "crop": [0.2, 1.0]}},
+            "budget": "10m",
+            "size": "48x64",
+            "checkpoint_every": "5m",
+        }
+    )
+    assert recipe.budget == 600 and recipe.size == (48, 64) and recipe.checkpoint_every == "300s"
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Pretrain.load(tmp_path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"epocs": 3}, "did you mean 'epochs'"),
+        ({"epochs": "many"}, "--epochs cannot be 'many'"),
+        ({"batch_size": 0}, "--batch-size cannot be 0"),
+        ({"size": "big"}, "a size looks like 32 or 48x64"),
+        ({"budget": "soon"}, "a duration looks like"),
+        ({"checkpoint_every": "often"}, "a duration looks like"),
+        ({"precision": "8"}, "--precision cannot be '8'"),
+    ],
+)
+def test_a_bad_value_gets_one_line_that_names_it(values: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        Pretrain.parse({"data": "x", **values})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_yaml_file_cannot_name_code(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("data: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(Exception, match="could not determine a constructor"):
+        Pretrain.load(tmp_path / "recipe.yaml")
+
+
+def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes() -> None:
+    saved = Pretrain.parse(
+        {"data": "x", "method": "simclr", "epochs": 4, "batch_size": 64, "fingerprint": "f"}
+    )
+    again = continued(Pretrain.parse({"data": "moved/x", "resume": True, "out": "r", "log_every": 3}), saved)
+    assert (again.epochs, again.batch_size, again.data, again.log_every) == (4, 64, "moved/x", 3)
+    assert again.fingerprint == "f" and again.resume
+    continued(Pretrain.parse({"data": "x", "epochs": 4}), saved)
+    with pytest.raises(UsageError, match=r"--epochs is 5.*started with 4"):
+        continued(Pretrain.parse({"data": "x", "epochs": 5}), saved)
+    with pytest.raises(UsageError, match="--method is byol"):
+        continued(Pretrain.parse({"data": "x", "method": "byol"}), saved)
