@@ -1,0 +1,5 @@
+"""`python -m selftaught` is the command line."""
+
+from .cli import main
+
+main()

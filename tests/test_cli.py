@@ -1,0 +1,126 @@
+"""The command line: exit codes, one-line errors, JSON alone on standard output."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from selftaught.cli import VERBS, run_command
+from selftaught.run import Run
+
+QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
+
+
+def test_the_main_job_from_folder_to_verdict(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "run")
+    assert run_command(["pretrain", str(photos), *QUICK, "--out", out, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["run"] == out and told["steps"] == 2 and told["final_terms"].keys() == {"cross_entropy"}
+
+    assert run_command(["evaluate", out, "--train", str(photos), "--probe", "knn", "--labels", "5", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {row["features"] for row in told["rows"]} == {"trained", "untrained", "pixels"}
+    assert all(0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1 for row in told["rows"])
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"] == told["verdict"]
+
+    file = str(tmp_path / "features.npz")
+    assert run_command(["embed", out, str(photos), "--out", file, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["out"] == file
+    assert run_command(["report", out]) == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+def test_embedding_gives_the_features_of_each_key(photos: Path, tmp_path: Path) -> None:
+    import numpy as np
+    from pyarrow import parquet
+
+    out = str(tmp_path / "run")
+    assert run_command(["pretrain", str(photos), *QUICK, "--out", out]) == 0
+    for name in ("features.npz", "features.parquet"):
+        assert run_command(["embed", out, str(photos), "--out", str(tmp_path / name)]) == 0
+    stored = np.load(tmp_path / "features.npz", allow_pickle=False)
+    rows = parquet.read_table(tmp_path / "features.parquet").to_pylist()
+    assert list(stored["keys"]) == [row["key"] for row in rows] and len(rows) == 48
+    assert np.allclose(stored["features"], [row["features"] for row in rows])
+    assert stored["keys"][0] == "blue/000.jpg" and stored["features"].std() > 0
+
+
+def test_dotted_options_reach_their_parts(photos: Path, tmp_path: Path) -> None:
+    flags = ["--method", "simclr", "--method.temperature", "0.3", "--encoder.stem=timm", "--views.strong.jitter", "0.1"]
+    flags += ["--views.strong.crop", "0.5,1", "--training.optimizer", "sgd", "--training.warmup", "0"]
+    out = tmp_path / "run"
+    assert run_command(["pretrain", str(photos), *QUICK, *flags, "--out", str(out)]) == 0
+    recipe = Run(out).recipe
+    assert recipe.method.options == {"temperature": 0.3} and recipe.encoder.options == {"stem": "timm"}
+    assert recipe.views == {"strong": {"jitter": 0.1, "crop": [0.5, 1]}}
+    assert recipe.training == {"optimizer": "sgd", "warmup": 0}
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["pretrian", "x"], 2, "did you mean 'pretrain'"),
+        (["pretrain", "x", "--epocs", "3"], 2, "--epochs"),
+        (["pretrain", "x", "--method", "simclear"], 2, "did you mean 'simclr'"),
+        (["pretrain", "x", "--method.temperatur", "3"], 2, "--method.temperature"),
+        (["pretrain", "x", "--epochs", "some"], 2, "--epochs cannot be 'some'"),
+        (["pretrain", "nowhere", "--method", "rotation"], 3, "nowhere"),
+        (["pretrain", "."], 3, "no images"),
+        (["evaluate", "nowhere", "--train", "x"], 2, "not a run folder"),
+        (["embed", "nowhere", "x", "--out", "f.npz"], 2, "not a run folder"),
+        (["encoders", "nonsense"], 2, "no encoder's name contains 'nonsense'"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_its_exit_code(
+    args: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(args) == code
+    captured = capsys.readouterr()
+    assert not captured.out and captured.err.count("\n") == 1 and said in captured.err
+    assert captured.err.startswith("error: ") and not list(tmp_path.iterdir())
+
+
+def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["methods", "--json"]) == 0
+    methods = {method["name"]: method for method in json.loads(capsys.readouterr().out)}
+    assert methods["simclr"]["family"] == "contrastive" and methods["simclr"]["kind"] == "negatives"
+    assert methods["mae"]["needs_tokens"] and not methods["rotation"]["needs_tokens"]
+    option = next(o for o in methods["simclr"]["options"] if o["name"] == "temperature")
+    assert option["type"] == "float" and 0 < option["default"] < 1
+    assert all(method["question"].endswith("?") and method["paper"].startswith("http") for method in methods.values())
+
+
+def test_encoders_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["encoders", "torchvision/resnet1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["torchvision/resnet101", "torchvision/resnet152", "torchvision/resnet18"]
+
+
+def test_help_names_every_verb_and_is_quick() -> None:
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "selftaught", "--help"], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+    assert min(seconds) < 0.5
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    code = "import selftaught, sys; assert 'torch' not in sys.modules; selftaught.Method; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["pretrain", "--method", "mae", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--method.mask_ratio" in told and "--views.light.crop" in told and "--encoder.stem" in told

@@ -1,0 +1,175 @@
+"""Pre-training end to end on a tiny folder: what it leaves behind, and what bad input gets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import selftaught
+from selftaught.errors import DataError, UsageError
+
+QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 3, "batch_size": 8, "size": 16, "log_every": 1}
+
+
+def test_a_run_folder_holds_what_the_design_says(photos: Path, tmp_path: Path) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK)
+    names = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*")}
+    assert {
+        "recipe.yaml",
+        "environment.json",
+        "status.json",
+        "metrics.jsonl",
+        "run.log",
+        "quarantine.csv",
+        "pictures.png",
+        "checkpoints/last",
+        "checkpoints/step_0000003/manifest.json",
+        "encoder/model.safetensors",
+        "encoder/config.json",
+        "encoder/README.md",
+    } <= names
+    assert run.status["state"] == "done" and run.status["steps"] == 3
+    assert [line["step"] for line in run.metrics()] == [1, 2, 3]
+    assert {"step", "loss", "terms", "lr", "samples_per_second", "input_share"} <= run.metrics()[0].keys()
+    assert run.recipe.encoder.name == "test_resnet" and run.recipe.batch_size == 8
+
+
+def test_the_same_command_gives_the_same_weights_and_another_seed_others(photos: Path, tmp_path: Path) -> None:
+    def weights(name: str, **more: int) -> torch.Tensor:
+        run = selftaught.pretrain(photos, out=str(tmp_path / name), **QUICK, **more)
+        return next(run.encoder().parameters()).detach()
+
+    assert torch.equal(weights("a"), weights("b"))
+    assert not torch.equal(weights("c", seed=1), weights("d"))
+
+
+def test_the_run_folder_can_be_moved(photos: Path, tmp_path: Path) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK)
+    before = next(run.encoder().parameters())
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert torch.equal(next(selftaught.load_encoder(tmp_path / "elsewhere").parameters()), before)
+
+
+def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    selftaught.pretrain(photos, out=out, **QUICK)
+    kept = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="already exists; use --resume"):
+        selftaught.pretrain(photos, out=out, **QUICK)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == kept
+    selftaught.pretrain(photos, out=out, overwrite=True, **QUICK)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("keep me")
+    with pytest.raises(UsageError, match="other files, not a run"):
+        selftaught.pretrain(photos, out=str(tmp_path / "letters"), overwrite=True, **QUICK)
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"method": "simclear"}, "no method named 'simclear'; did you mean 'simclr'"),
+        ({"encoder": "resnet81"}, "resnet81"),
+        ({"method": {"name": "simclr", "options": {"temperatur": 1}}}, "did you mean 'temperature'"),
+        ({"method": {"name": "simclr", "options": {"temperature": "hot"}}}, "cannot be 'hot'"),
+        ({"training": {"optimiser": "sgd"}}, "did you mean 'optimizer'"),
+        ({"training": {"optimizer": "adam"}}, "cannot be 'adam'"),
+        ({"views": {"stronger": {"jitter": 1}}}, "did you mean 'strong'"),
+        ({"views": {"strong": {"jiter": 1}}}, "did you mean 'jitter'"),
+        ({"method": "mae"}, "mae needs an encoder that works on tokens, which test_resnet does not; try"),
+        ({"steps": 3, "epochs": 2}, "not both"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_leaves_nothing(
+    photos: Path, tmp_path: Path, change: dict, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, **change})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_images_for_a_batch_says_what_fits(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="48 images are fewer than a batch of 64; use --batch-size 32"):
+        selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "batch_size": 64})
+
+
+def test_an_image_that_cannot_be_decoded_is_listed_and_skipped(tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(120):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    run = selftaught.pretrain(folder, out=str(tmp_path / "run"), **QUICK)
+    listed = (run.folder / "quarantine.csv").read_text().splitlines()
+    assert len(listed) == 2 and listed[1].startswith("broken.jpg,")
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(b"")
+    with pytest.raises(DataError, match="6 of 121"):
+        selftaught.pretrain(folder, out=str(tmp_path / "other"), **QUICK)
+
+
+def test_resuming_with_other_data_is_refused(photos: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    selftaught.pretrain(photos, out=out, **QUICK)
+    Image.new("RGB", (16, 16)).save(photos / "new.png")
+    with pytest.raises(UsageError, match="not the data this run was started with"):
+        selftaught.pretrain(photos, out=out, resume=True)
+
+
+def test_resume_without_a_run_starts_at_0_and_says_so(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), resume=True, **QUICK)
+    assert "nothing to resume" in capsys.readouterr().err and run.status["steps"] == 3
+
+
+def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path) -> None:
+    quick = {name: value for name, value in QUICK.items() if name != "steps"}
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="2s", **quick)
+    assert run.recipe.steps > 1 and run.status["seconds"] < 4
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 12, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_a_users_own_network(photos: Path, tmp_path: Path) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "encoder": Own()})
+    assert run.encoder()(torch.zeros(2, 3, 16, 16)).shape == (2, 12)
+    evaluation = run.evaluate(photos, probe="linear", labels="5", repeats=1)
+    assert evaluation.rows
+    with pytest.raises(UsageError, match="own"):
+        selftaught.load_encoder(run.folder)
+
+
+def test_five_channels_through_pretraining_and_judging(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = (rng.random((60, 16, 16, 5)) * 0.3 + y[:, None, None, None] * 0.4).astype(np.float32)
+    np.savez(tmp_path / "five.npz", x=x, y=y)
+    run = selftaught.pretrain(tmp_path / "five.npz", out=str(tmp_path / "run"), **{**QUICK, "method": "vicreg"})
+    accuracy = {
+        row.features: row.accuracy
+        for row in run.evaluate(tmp_path / "five.npz", probe="linear", labels="10", repeats=2).rows
+    }
+    assert accuracy["pixels"] > 0.9
+
+
+def test_a_folder_of_grey_images(tmp_path: Path) -> None:
+    for number in range(24):
+        label = tmp_path / "grey" / ("dark" if number % 2 else "light")
+        label.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 40 + 150 * (number % 2) + number).save(label / f"{number}.png")
+    run = selftaught.pretrain(tmp_path / "grey", out=str(tmp_path / "run"), **{**QUICK, "method": "simclr"})
+    assert run.encoder().preparation.channels == 1
+    assert run.evaluate(tmp_path / "grey", probe="knn", labels="5", repeats=1).rows

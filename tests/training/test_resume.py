@@ -1,0 +1,136 @@
+"""Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from selftaught import parts
+from selftaught.recipes import Pretrain
+from selftaught.run import Run
+from selftaught.training.pretrain import pretrain
+from selftaught.training.recorder import Recorder
+
+STEPS = 9
+
+
+class Killed(BaseException):
+    """Stands for a power cut: nothing catches it."""
+
+
+@pytest.fixture(scope="module")
+def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("data") / "noise.npy"
+    np.save(file, np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), dtype=np.uint8))
+    return file
+
+
+def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
+    encoder = "test_vit" if parts.method_class(method).needs_tokens else "test_resnet"
+    # 24 samples in batches of 8: three steps an epoch, so that the run crosses epoch boundaries.
+    return Pretrain.parse(
+        {
+            "data": str(data),
+            "method": method,
+            "encoder": encoder,
+            "batch_size": 8,
+            "steps": STEPS,
+            "log_every": 1,
+            "checkpoint_every": "4",
+            "out": str(out),
+            **more,
+        }
+    )
+
+
+def weights(run: Run | Path) -> dict[str, torch.Tensor]:
+    folder = run.folder if isinstance(run, Run) else run
+    last = folder / "checkpoints" / (folder / "checkpoints" / "last").read_text().strip()
+    assert last.name == f"step_{STEPS:07d}"
+    return {f"{file.stem}/{k}": v for file in last.glob("*.safetensors") for k, v in load_file(file).items()}
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    differing = [key for key in a if not torch.equal(a[key], b[key])]
+    assert not differing, differing[:5]
+
+
+@pytest.mark.parametrize("method", sorted(parts.places()))
+@pytest.mark.parametrize("killed_after", [2, 6])
+def test_a_cut_run_resumes_bit_for_bit(
+    method: str, killed_after: int, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pretrain(command(method, array, tmp_path / "whole"))
+    follow = Recorder.__call__
+
+    def cut(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
+        follow(self, step, terms)
+        if step == killed_after:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Recorder, "__call__", cut)
+        pretrain(command(method, array, tmp_path / "cut"))
+    resumed = pretrain(command(method, array, tmp_path / "cut", resume=True))
+    assert_same(weights(whole), weights(resumed))
+    losses = [[(line["step"], line["loss"]) for line in run.metrics()] for run in (whole, resumed)]
+    assert losses[0] == losses[1] and len(losses[0]) == STEPS
+
+
+def fork(work: Callable[[], Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return pid
+
+
+@pytest.mark.parametrize("method", ["rotation", "byol", "swav"])  # no state, a teacher, a queue
+def test_a_real_kill_leaves_a_run_that_resumes_bit_for_bit(method: str, array: Path, tmp_path: Path) -> None:
+    whole = pretrain(command(method, array, tmp_path / "whole", checkpoint_every="1"))
+    out = tmp_path / "killed"
+    pid = fork(lambda: pretrain(command(method, array, out, checkpoint_every="1")))
+    deadline = time.monotonic() + 60
+    while len(list((out / "checkpoints").glob("step_*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not (out / "checkpoints" / f"step_{STEPS:07d}").exists(), "the child finished before the kill"
+    resumed = pretrain(command(method, array, out, resume=True, checkpoint_every="1"))
+    assert_same(weights(whole), weights(resumed))
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path) -> None:
+    whole = pretrain(command("rotation", array, tmp_path / "whole"))
+    out = tmp_path / "stopped"
+
+    def child() -> None:
+        from selftaught.cli import run_command
+
+        flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
+        flags += ["--method", "rotation", "--encoder", "test_resnet", "--out", str(out)]
+        os._exit(run_command(["pretrain", str(array), *flags]))
+
+    pid = fork(child)
+    metrics = out / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGTERM)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 75
+    assert Run(out).status["state"] == "preempted"
+    resumed = pretrain(command("rotation", array, out, resume=True))
+    assert resumed.status["state"] == "done"
+    assert_same(weights(whole), weights(resumed))
