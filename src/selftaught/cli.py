@@ -64,13 +64,13 @@ def _pretrain() -> click.Command:
 
     def dotted(chosen: dict[str, str]) -> dict[str, str]:
         from . import parts
-        from .images.encoders import build_encoder
+        from .images.encoders import create
         from .images.views import view_options
 
         method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
         found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
         found |= {
-            f"encoder.{name}": _told(option.default) for name, option in parts.options(build_encoder).items()
+            f"encoder.{name}": _told(option.default) for name, option in parts.options(create).items()
         }
         found |= {f"training.{name}": _told(default) for name, default in vars(method.training).items()}
         wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))

@@ -6,7 +6,8 @@ from torch import nn
 from .. import parts
 from ..encoder import Encoder, TokenEncoder
 from ..errors import DataError, UsageError
-from ..images.encoders import build_encoder, load_initial_weights, token_encoders_hint
+from ..images.encoders import build_encoder, token_encoders_hint
+from ..images.encoders.weights import load_initial_weights
 from ..images.preparation import Preparation
 from ..images.store import Images, open_images
 from ..method import Data, Method, Training

@@ -1,0 +1,176 @@
+"""Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import timm
+import torchvision
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from ... import parts
+from ...encoder import Encoder
+from ...errors import UsageError
+from ...parts import Part
+from ..preparation import Preparation
+from .pooled import Own, TimmPooled, TorchvisionPooled
+from .tokens import TimmTokens
+
+SMALL = 64  # sides up to this get a small stem
+TOKENS = 64  # patches a small image is cut into, about
+TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
+
+
+@dataclass
+class Origin:
+    """How an encoder was made: what an export needs to say so that others can rebuild it."""
+
+    library: Literal["timm", "torchvision", "own"]
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    small_stem: bool = False  # a ResNet's stem was replaced, which no argument can express
+
+
+def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
+    """A fresh encoder for images as prepared; `module` is the user's own network for the name "own".
+
+    It carries `origin`, how it was made.
+    """
+    chosen = parts.checked(f"encoder {part.name}", create, part.options)
+    return create(part.name, preparation, module, **chosen)
+
+
+def create(
+    name: str,
+    preparation: Preparation,
+    module: nn.Module | None = None,
+    /,
+    *,
+    stem: Literal["auto", "small", "timm"] = "auto",
+    patch: int | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    pool: Literal["avg", "token"] = "avg",
+    drop_path: float = 0.0,
+) -> Encoder:
+    """Build an encoder; the keyword-only parameters are its options."""
+    small = stem == "small" or (stem == "auto" and max(preparation.size) <= SMALL)
+    given = {key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value}
+    if name == "own":
+        if module is None:
+            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
+        encoder: Encoder = Own(module, preparation.shape)
+        origin = Origin("own", type(module).__name__)
+    elif name.startswith("torchvision/"):
+        _refuse_options(name, given)
+        encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, small)
+    else:
+        encoder, origin = _timm(name, preparation, small, given, pool, drop_path)
+    encoder.origin = origin  # type: ignore[assignment]
+    return encoder
+
+
+def origin_of(encoder: Encoder) -> Origin:
+    """How an encoder was made."""
+    origin = encoder.origin
+    assert isinstance(origin, Origin)
+    return origin
+
+
+def _refuse_options(name: str, given: dict[str, Any]) -> None:
+    for option in given:
+        raise UsageError(f"encoder {name} has no option {option!r}; vision transformers have")
+
+
+def _timm(
+    name: str, preparation: Preparation, small: bool, given: dict[str, Any], pool: str, drop_path: float
+) -> tuple[Encoder, Origin]:
+    if not timm.is_model(name):
+        raise UsageError(f"no encoder named {name!r}; {parts.hint(name, timm.list_models())}")
+    height, width = preparation.size
+    arguments: dict[str, Any] = {"in_chans": preparation.channels}
+    if drop_path:
+        arguments["drop_path_rate"] = drop_path
+    if timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
+        arguments |= _vit_arguments(preparation, small, given, pool)
+    else:
+        if timm.models.is_model_in_modules(name, ["convnext"]):
+            side = given.pop("patch", None) or (max(1, min(4, min(preparation.size) // 16)) if small else None)
+            arguments |= {"patch_size": side} if side else {}
+        _refuse_options(name, given)
+        known = timm.get_pretrained_cfg(name)
+        if known is not None and known.fixed_input_size:
+            arguments["img_size"] = [height, width]
+    try:
+        net = timm.create_model(name, num_classes=0, **arguments)
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
+    if isinstance(net, VisionTransformer):
+        return TimmTokens(net), Origin("timm", name, arguments)
+    origin = Origin("timm", name, arguments, small and _shrink_stem(net))
+    return TimmPooled(net), origin
+
+
+def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:
+    size = preparation.size
+    side = given.get("patch")
+    if not side and small:
+        side = max(1, round((size[0] * size[1] / TOKENS) ** 0.5))
+        while size[0] % side or size[1] % side:
+            side -= 1
+    if side and (size[0] % side or size[1] % side):
+        raise UsageError(f"--size {size[0]}x{size[1]} is not a multiple of the patch of {side}; set --encoder.patch")
+    arguments: dict[str, Any] = {"img_size": list(size), "dynamic_img_size": True, "global_pool": pool}
+    if pool == "avg":
+        arguments["fc_norm"] = False  # the norm stays before the pooling, where masked methods train it
+    if side:
+        arguments["patch_size"] = side
+    if "depth" in given:
+        arguments["depth"] = given["depth"]
+    if width := given.get("width"):
+        head = next((dim for dim in (64, 48, 32, 16, 8, 4) if width % dim == 0), 1)
+        arguments |= {"embed_dim": width, "num_heads": width // head}
+    return arguments
+
+
+def _torchvision(name: str, preparation: Preparation, small: bool) -> tuple[Encoder, Origin]:
+    known = torchvision.models.list_models(torchvision.models)
+    if name not in known:
+        raise UsageError(f"no encoder named 'torchvision/{name}'; {parts.hint(name, known)}")
+    net = torchvision.models.get_model(name, weights=None)
+    if preparation.channels != 3:
+        _replace_first_convolution(net, preparation.channels)
+    origin = Origin("torchvision", name, {"in_chans": preparation.channels}, small and _shrink_stem(net))
+    return TorchvisionPooled(net), origin
+
+
+def _replace_first_convolution(net: nn.Module, channels: int) -> None:
+    for path, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            fresh = nn.Conv2d(
+                channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None  # type: ignore[arg-type]
+            )  # fmt: skip
+            parent, _, name = path.rpartition(".")
+            owner = net.get_submodule(parent)
+            setattr(owner, name, fresh)
+            return
+
+
+def _shrink_stem(net: nn.Module) -> bool:
+    """Replace a ResNet's stem by one for small images, in place: 3 x 3, stride 1, no max-pool (SimCLR, B.9)."""
+    first, pool = getattr(net, "conv1", None), getattr(net, "maxpool", None)
+    if not isinstance(pool, nn.Module) or not isinstance(first, nn.Module):
+        return False
+    net.maxpool = nn.Identity()
+    if isinstance(first, nn.Conv2d):
+        net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 3, 1, 1, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    else:  # a deep stem starts with a 3 x 3 convolution already
+        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
+        first[0].stride = (1, 1)
+    return True
+
+
+def token_encoders_hint() -> str:
+    """A few encoders that work on tokens."""
+    return "--encoder " + " or ".join(TOKEN_ENCODERS[:2])

@@ -1,0 +1,196 @@
+"""An encoder on disk, in timm's and the Hub's layout: loadable without this package."""
+
+import json
+import os
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save
+from torch import nn
+
+from .encoder import Encoder
+from .errors import UsageError
+from .files import write_atomically, write_json
+from .images.encoders import Origin, build_encoder, origin_of
+from .images.preparation import Preparation
+from .parts import Part
+from .progress import plain
+
+TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the features' own spread
+
+
+def save_encoder(
+    encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]
+) -> None:
+    """Write model.safetensors, config.json and README.md into `folder`, each replaced as a whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    net, origin = encoder.net, origin_of(encoder)
+    assert isinstance(net, nn.Module)
+    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    write_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
+    write_json(folder / "config.json", _config(encoder, part, preparation, origin, about))
+    write_atomically(folder / "README.md", _card(encoder, preparation, origin, about))
+
+
+def _config(
+    encoder: Encoder, part: Part, preparation: Preparation, origin: Origin, about: dict[str, Any]
+) -> dict[str, Any]:
+    name = origin.name
+    if origin.library != "timm" or origin.small_stem:
+        # timm must refuse what it would otherwise load into another network and compute other features with.
+        name = f"selftaught_{origin.library}_{name}" + ("_small_stem" if origin.small_stem else "")
+    return {
+        "architecture": name,
+        "num_classes": 0,
+        "num_features": encoder.dim,
+        "global_pool": origin.arguments.get("global_pool", "avg"),
+        "model_args": origin.arguments,
+        "pretrained_cfg": {
+            "input_size": list(preparation.shape),
+            "mean": list(preparation.mean),
+            "std": list(preparation.std),
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "num_classes": 0,
+        },
+        "selftaught": {
+            "modality": "images",
+            "encoder": part.model_dump(mode="json"),
+            "preparation": preparation.model_dump(mode="json"),
+            **about,
+        },
+    }
+
+
+def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder:
+    """The encoder of a run (or of its encoder/ folder), in eval mode, with `preparation` and `part` on it.
+
+    `module` is the user's own network where the run was trained with one.
+    """
+    folder = Path(folder)
+    if (folder / "encoder").is_dir():
+        folder = folder / "encoder"
+    told = encoder_about(folder)
+    part, preparation = Part(**told["encoder"]), Preparation(**told["preparation"])
+    if part.name == "own" and module is None:
+        raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
+    encoder = build_encoder(part, preparation, module)
+    assert isinstance(encoder.net, nn.Module)
+    encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
+    encoder.preparation, encoder.part = preparation, part  # type: ignore[assignment]
+    return encoder.eval()
+
+
+def encoder_about(folder: Path) -> dict[str, Any]:
+    """What config.json says of how an encoder was made."""
+    file = folder / "config.json"
+    if not file.exists():
+        raise UsageError(f"{plain(str(folder))} holds no encoder yet (no config.json)")
+    try:
+        return json.loads(file.read_text())["selftaught"]
+    except (ValueError, KeyError):
+        raise UsageError(f"{plain(str(file))} was not written by selftaught") from None
+
+
+def rebuilding_lines(encoder: Encoder) -> list[str]:
+    """Plain Python that rebuilds the network from model.safetensors, without this package."""
+    origin = origin_of(encoder)
+    load = 'net.load_state_dict(load_file("model.safetensors"))'
+    if origin.library == "own":
+        return ["net = ...  # your own network", load]
+    if origin.library == "torchvision":
+        lines = [f'net = torchvision.models.get_model("{origin.name}", weights=None)']
+        head = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(encoder.net, name))
+        last = f"net.{head}" if isinstance(getattr(encoder.net, head), nn.Identity) else f"net.{head}[-1]"
+        lines.append(f"{last} = torch.nn.Identity()")
+    else:
+        arguments = "".join(f", {key}={value!r}" for key, value in origin.arguments.items())
+        lines = [f'net = timm.create_model("{origin.name}", num_classes=0{arguments})']
+    if origin.small_stem:
+        first = encoder.net.conv1  # type: ignore[union-attr]
+        if isinstance(first, nn.Conv2d):
+            stem = f"net.conv1 = torch.nn.Conv2d({first.in_channels}, {first.out_channels}, 3, 1, 1, bias=False)"
+        else:
+            stem = "net.conv1[0].stride = (1, 1)"
+        lines += [stem, "net.maxpool = torch.nn.Identity()"]
+    return [*lines, load]
+
+
+def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
+    head = yaml.safe_dump(
+        {
+            "library_name": "timm" if origin.library == "timm" and not origin.small_stem else "pytorch",
+            "tags": ["self-supervised-learning", "image-feature-extraction", str(about.get("method", ""))],
+        },
+        sort_keys=False,
+    )
+    imports = ["import timm" if origin.library == "timm" else "import torchvision", "import torch"]
+    block = "\n".join([*imports, "from safetensors.torch import load_file", "", *rebuilding_lines(encoder)])
+    direct = ""
+    if origin.library == "timm" and not origin.small_stem:
+        direct = (
+            "\nOr in one line, from the folder that holds this one:\n\n```python\n"
+            'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
+        )
+    channels, (height, width) = preparation.channels, preparation.size
+    text = f"""
+    Takes {channels}-channel images of {height} x {width} pixels and gives {encoder.dim} features.
+    Scale stored values from [{preparation.low:g}, {preparation.high:g}] to [0, 1], then normalise with
+
+    - mean {list(preparation.mean)}
+    - std {list(preparation.std)}
+    """
+    made = ", ".join(f"{key}: {value}" for key, value in about.items())
+    return (
+        f"---\n{head}---\n# A self-taught encoder\n\nMade by selftaught from unlabelled images ({made}).\n"
+        f"{textwrap.dedent(text)}\n## Load it\n\n```python\n{block}\nnet.eval()\n```\n{direct}"
+    )
+
+
+def to_onnx(encoder: Encoder, file: Path) -> float:
+    """Write the encoder as ONNX with a free batch size; the largest deviation of its outputs.
+
+    The file only appears once its outputs agree with the network's on random inputs of two batch sizes.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
+    except ImportError:
+        raise UsageError("export to ONNX needs more packages: pip install 'selftaught[export]'") from None
+    preparation = encoder.preparation
+    assert isinstance(preparation, Preparation)
+    encoder = encoder.cpu().eval()
+    draws = torch.Generator().manual_seed(0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                encoder,
+                (torch.randn(2, *preparation.shape, generator=draws),),
+                temporary,
+                dynamo=True,
+                external_data=False,
+                input_names=["images"],
+                output_names=["features"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        deviation = 0.0
+        for batch in (1, 5):
+            images = torch.randn(batch, *preparation.shape, generator=draws)
+            with torch.no_grad():
+                expected = encoder(images)
+            (found,) = session.run(None, {"images": images.numpy()})
+            spread = expected.abs().max().clamp(min=1e-6)
+            deviation = max(deviation, float((torch.from_numpy(found) - expected).abs().max() / spread))
+        if deviation > TOLERANCE:
+            raise UsageError(f"the ONNX file's outputs differ by {deviation:.2g} of the features' range; not written")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return deviation

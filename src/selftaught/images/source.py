@@ -1,0 +1,327 @@
+"""Where images come from: one index over a folder, an archive, an array or a named data set."""
+
+import csv
+import hashlib
+import os
+import stat
+import tarfile
+import threading
+import zipfile
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UsageError
+from ..progress import plain
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+class Source(ABC):
+    """Images by number, in a stable order, each with a key; labels where there are any."""
+
+    name: str  # short, for run folders
+    keys: Sequence[str]
+    labels: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that tells this data from other data."""
+
+
+class Files(Source):
+    """Encoded images, read one at a time."""
+
+    def __init__(
+        self, name: str, keys: list[str], sizes: Callable[[], list[int]], read: Callable[[int], bytes]
+    ) -> None:
+        self.name, self.keys, self._sizes, self.read = name, keys, sizes, read
+        folders = [key.rsplit("/", 1)[0] if "/" in key else "" for key in keys]
+        firsts = [folder.split("/")[0] for folder in folders]
+        self.labels = firsts if all(firsts) else None
+
+    def fingerprint(self) -> str:
+        told = hashlib.blake2b(digest_size=16)
+        for key, size in zip(self.keys, self._sizes()):
+            told.update(os.fsencode(key) + b"\0%d\n" % size)
+        return told.hexdigest()
+
+
+class Arrays(Source):
+    """Images that are already pixels: (N, H, W, C) of uint8, uint16 or float."""
+
+    def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None) -> None:
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or 0 in images.shape:
+            raise DataError(f"{name} has shape {images.shape}; images are (N, H, W) or (N, H, W, C)")
+        if images.dtype not in (np.uint8, np.uint16) and not np.issubdtype(images.dtype, np.floating):
+            raise DataError(f"{name} holds {images.dtype}; images are uint8, uint16 or floating point")
+        self.name, self.images = name, images
+        self.keys = [str(i) for i in range(len(images))]
+        if labels is not None:
+            if len(labels) != len(images):
+                raise DataError(f"{name} has {len(images)} images but {len(labels)} labels")
+            self.labels = [str(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
+
+    def fingerprint(self) -> str:
+        told = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
+        rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
+        told.update(np.ascontiguousarray(self.images[rows]).tobytes())
+        return told.hexdigest()
+
+
+def open_source(data: str | Path | NDArray[Any], labels: Path | None = None) -> Source:
+    """The source named by DATA; `labels` is a CSV of path,label in place of folder names."""
+    if isinstance(data, np.ndarray):
+        source: Source = Arrays("array", data)
+    elif str(data).startswith("sklearn:"):
+        source = _sklearn(str(data))
+    elif str(data).startswith("torchvision:"):
+        source = _torchvision(str(data).removeprefix("torchvision:"))
+    else:
+        source = _from_path(Path(data))
+    if labels is not None:
+        source.labels = _labels_from_csv(labels, source)
+    return source
+
+
+def _from_path(path: Path) -> Source:
+    shown = plain(str(path))
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        if path.name.lower().endswith(ARCHIVES):
+            return _archive(path, "")
+        if path.suffix in (".npy", ".npz"):
+            return _arrays(path)
+        raise DataError(f"{shown} is neither a folder, an archive ({', '.join(ARCHIVES)}), a .npy nor a .npz file")
+    for parent in path.parents:
+        if parent.is_file() and parent.name.lower().endswith(ARCHIVES):
+            return _archive(parent, path.relative_to(parent).as_posix() + "/")
+    raise DataError(f"{shown} does not exist")
+
+
+def _folder(root: Path) -> Files:
+    keys: list[str] = []
+    others: Counter[str] = Counter()
+    for entry, key in _walk(os.fspath(root)):
+        if entry.name.lower().endswith(SUFFIXES):
+            keys.append(key)
+        else:
+            others[Path(entry.name).suffix.lower() or "no extension"] += 1
+    keys.sort()
+    if not keys:
+        raise DataError(_nothing_in(plain(str(root)), others))
+
+    def read(i: int) -> bytes:
+        file = root / keys[i]
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError("not a regular file")
+        return file.read_bytes()
+
+    def sizes() -> list[int]:
+        # Not while indexing: names alone are what keeps 100,000 files under a second.
+        return [_size(root / key) for key in keys]
+
+    return Files(root.resolve().name or "images", keys, sizes, read)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _walk(root: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Every file below `root` with its key; links are followed inside the root only, and each folder once."""
+    inside = os.path.realpath(root)
+    seen: set[tuple[int, int]] = set()
+    pending = [("", root)]
+    while pending:
+        prefix, folder = pending.pop()
+        facts = os.stat(folder)
+        if (facts.st_dev, facts.st_ino) in seen:
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        try:
+            entries = list(os.scandir(folder))
+        except PermissionError:
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in CLUTTER:
+                continue
+            if entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if os.path.commonpath([inside, target]) != inside or not os.path.exists(target):
+                    continue
+            if entry.is_dir():
+                pending.append((f"{prefix}{entry.name}/", entry.path))
+            elif entry.is_file() or entry.is_symlink():
+                yield entry, prefix + entry.name
+
+
+def _nothing_in(shown: str, others: Counter[str]) -> str:
+    saw = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3)) or "no files at all"
+    hint = "; HEIC photos must be converted first" if others[".heic"] else ""
+    return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
+
+
+def _archive(path: Path, place: str) -> Files:
+    """Members of a zip or tar below `place`, read in place; links, devices and encrypted members are left out."""
+    shown = plain(str(path))
+    try:
+        members, read_member = _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        raise DataError(f"{shown} cannot be read as an archive: {error}") from None
+    others: Counter[str] = Counter()
+    found = []
+    for name, size in members:
+        steps = name.split("/")
+        if not name.startswith(place) or any(step.startswith(".") or step in CLUTTER for step in steps):
+            continue
+        if name.lower().endswith(SUFFIXES):
+            found.append((name.removeprefix(place), size))
+        else:
+            others[Path(name).suffix.lower() or "no extension"] += 1
+    found.sort()
+    if not found:
+        if place and not any(name.startswith(place) for name, _ in members):
+            tops = sorted({name.split("/")[0] for name, _ in members if "/" in name})[:5]
+            raise DataError(f"{shown} holds nothing under {place!r}; it holds {', '.join(tops) or 'no folders'}")
+        raise DataError(_nothing_in(shown, others))
+    keys, sizes = [key for key, _ in found], [size for _, size in found]
+    name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
+    return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]))
+
+
+Members = list[tuple[str, int]]
+
+
+def _zip(path: Path) -> tuple[Members, Callable[[str], bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        infos = [i for i in archive.infolist() if not i.is_dir() and not i.flag_bits & 1 and i.external_attr >> 28 != 10]
+    handles = threading.local()  # a handle has one position, so each thread reads through its own
+
+    def read(name: str) -> bytes:
+        if not hasattr(handles, "archive"):
+            handles.archive = zipfile.ZipFile(path)
+        return handles.archive.read(name)
+
+    return [(info.filename, info.file_size) for info in infos], read
+
+
+def _tar(path: Path) -> tuple[Members, Callable[[str], bytes]]:
+    with tarfile.open(path) as archive:
+        infos = {info.name.removeprefix("./"): info for info in archive if info.isreg() and not info.issparse()}
+        compressed = archive.fileobj is not None and not isinstance(archive.fileobj, _plain_file())
+    lock, handle = threading.Lock(), tarfile.open(path)  # noqa: SIM115 - lives as long as the source
+
+    def read_compressed(name: str) -> bytes:
+        with lock:
+            member = handle.extractfile(infos[name])
+            assert member is not None
+            return member.read()
+
+    def read_at_offset(name: str) -> bytes:
+        with path.open("rb") as stream:
+            stream.seek(infos[name].offset_data)
+            return stream.read(infos[name].size)
+
+    return [(name, info.size) for name, info in infos.items()], read_compressed if compressed else read_at_offset
+
+
+def _plain_file() -> type:
+    import io
+
+    return io.BufferedReader
+
+
+def _arrays(path: Path) -> Arrays:
+    shown = plain(path.name)
+    try:
+        if path.suffix == ".npy":
+            return Arrays(path.stem, np.load(path, mmap_mode="r", allow_pickle=False))
+        with np.load(path, allow_pickle=False) as archive:
+            held = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{shown} cannot be read: {error}") from None
+    images = [name for name in ("x", "images") if name in held] or [n for n, a in held.items() if a.ndim in (3, 4)]
+    if len(images) != 1:
+        raise DataError(f"{shown} must hold its images as 'x' or 'images'; it holds {', '.join(held) or 'nothing'}")
+    labels = next((held[name] for name in ("y", "labels") if name in held), None)
+    return Arrays(path.stem, held[images[0]], labels)
+
+
+def _sklearn(name: str) -> Arrays:
+    if name != "sklearn:digits":
+        raise UsageError(f"no data set {name!r}; the image set of scikit-learn is 'sklearn:digits'")
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return Arrays("digits", np.round(digits.images * 255 / 16).astype(np.uint8), digits.target)
+
+
+def _torchvision(name: str) -> Arrays:
+    """A torchvision data set of small images, downloaded only if it is not there yet."""
+    from torchvision import datasets
+
+    from ..parts import hint
+
+    known = {n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)}
+    base, _, part = name.partition("/")
+    if base not in known:
+        raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")
+    root = Path(os.environ.get("SELFTAUGHT_DATA", Path.home() / ".cache/selftaught/torchvision"))
+    if base in ("SVHN", "STL10"):
+        choice: dict[str, Any] = {"split": part or ("unlabeled" if base == "STL10" else "train")}
+    else:
+        choice = {"train": part != "test"}
+    make = getattr(datasets, base)
+    try:
+        held = make(root, download=False, **choice)
+    except RuntimeError:
+        try:
+            held = make(root, download=True, **choice)
+        except Exception as error:
+            raise DataError(f"torchvision:{name} is not in {root} and could not be downloaded: {error}") from None
+    images = np.asarray(held.data)
+    if images.ndim == 4 and images.shape[1] == 3:
+        images = images.transpose(0, 2, 3, 1)
+    labels = getattr(held, "targets", getattr(held, "labels", None))
+    return Arrays(f"{base.lower()}{'-' + part if part else ''}", images, None if labels is None else np.asarray(labels))
+
+
+def _labels_from_csv(file: Path, source: Source) -> list[str]:
+    """Labels by key from a CSV of path,label; "" for images it does not name."""
+    shown = plain(str(file))
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [row for row in csv.reader(stream) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{shown} cannot be read: {error}") from None
+    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["path", "label"]:
+        rows = rows[1:]
+    short = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
+    if not rows or short:
+        raise DataError(f"{shown} must have lines of path,label" + (f"; row {short} has not" if short else ""))
+    by_key = {row[0].strip(): row[1].strip() for row in rows}
+    known = set(source.keys)
+    missing = [key for key in by_key if key not in known]
+    if len(missing) == len(by_key):
+        example = plain(source.keys[0])
+        raise DataError(f"no path in {shown} names an image: its first is {missing[0]!r}, an image is {example!r}")
+    if missing:
+        raise DataError(f"{len(missing)} paths in {shown} name no image of the data, such as {missing[0]!r}")
+    return [by_key.get(key, "") for key in source.keys]
