@@ -31,20 +31,14 @@ MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/")
     parser.add_argument("--family", choices=["self_prediction", "contrastive"])
     parser.add_argument("--methods", help="comma-separated; default: all")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--samples", type=int, help="instead of each method's own budget")
     parser.add_argument("--runs", type=Path, default=Path("runs/learns"))
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)")
     asked = parser.parse_args()
     changes = {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
     places = sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name))
@@ -64,9 +58,7 @@ def main() -> None:
     print(TABLE.read_text())
 
 
-def judge(
-    place: parts.Place, samples: int, seed: int, data: str, runs: Path, changes: dict[str, Any]
-) -> None:
+def judge(place: parts.Place, samples: int, seed: int, data: str, runs: Path, changes: dict[str, Any]) -> None:
     """Pre-train and judge one method, and append its row."""
     method = parts.method_class(place.name)
     encoder = TOKENS if method.needs_tokens else CONVOLUTIONAL
@@ -75,7 +67,7 @@ def judge(
         say(f"{place.name}, seed {seed}: done before")
         return
     say(f"\n{place.name}, seed {seed}")
-    preset = method.training
+    preset = method.preset
     out = runs / "-".join([place.name, str(seed), str(samples), *(f"{k}" for k in changes)])
     recipe = {
         "data": f"{data}/train",
@@ -141,11 +133,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         encoder = row["encoder"]["name"] + "".join(f" {k}={v}" for k, v in row["encoder"]["options"].items())
         cells = [row["family"].replace("_", "-"), row["kind"], row["method"], encoder, row["seed"]]
         cells += [f"{row['samples']:,}", f"{row['samples_per_second']:,.0f}"]
-        cells += [
-            f"{100 * score[kind]:.1f}"
-            for score in (linear, knn)
-            for kind in ("trained", "untrained", "pixels")
-        ]
+        cells += [f"{100 * score[kind]:.1f}" for score in (linear, knn) for kind in ("trained", "untrained", "pixels")]
         lines.append("| " + " | ".join(map(str, [*cells, "yes" if learns else "**no**"])) + " |")
     return "\n".join(lines) + "\n"
 

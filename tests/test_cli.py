@@ -11,12 +11,21 @@ import pytest
 from selftaught.cli import VERBS, run_command
 from selftaught.run import Run
 
-QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
+QUICK = [
+    "--method",
+    "rotation",
+    "--encoder",
+    "test_resnet",
+    "--steps",
+    "2",
+    "--batch-size",
+    "8",
+    "--size",
+    "16",
+]
 
 
-def test_the_main_job_from_folder_to_verdict(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_main_job_from_folder_to_verdict(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "run")
     assert run_command(["pretrain", str(photos), *QUICK, "--out", out, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -50,7 +59,15 @@ def test_embedding_gives_the_features_of_each_key(photos: Path, tmp_path: Path) 
 
 
 def test_dotted_options_reach_their_parts(photos: Path, tmp_path: Path) -> None:
-    flags = ["--method", "simclr", "--method.temperature", "0.3", "--encoder.stem=timm", "--views.strong.jitter", "0.1"]
+    flags = [
+        "--method",
+        "simclr",
+        "--method.temperature",
+        "0.3",
+        "--encoder.stem=timm",
+        "--views.strong.jitter",
+        "0.1",
+    ]
     flags += ["--views.strong.crop", "0.5,1", "--training.optimizer", "sgd", "--training.warmup", "0"]
     out = tmp_path / "run"
     assert run_command(["pretrain", str(photos), *QUICK, *flags, "--out", str(out)]) == 0
@@ -102,14 +119,20 @@ def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_encoders_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["encoders", "torchvision/resnet1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == ["torchvision/resnet101", "torchvision/resnet152", "torchvision/resnet18"]
+    assert json.loads(capsys.readouterr().out) == [
+        "torchvision/resnet101",
+        "torchvision/resnet152",
+        "torchvision/resnet18",
+    ]
 
 
 def test_help_names_every_verb_and_is_quick() -> None:
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "selftaught", "--help"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "selftaught", "--help"], capture_output=True, text=True, check=True
+        )
         seconds.append(time.perf_counter() - began)
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
     assert min(seconds) < 0.5

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from selftaught import randomness
 
 
-def draw(
-    seed: int, step: int, rows: slice, total: int, position: int = 0, purpose: str = "crop"
-) -> torch.Tensor:
+def draw(seed: int, step: int, rows: slice, total: int, position: int = 0, purpose: str = "crop") -> torch.Tensor:
     with randomness.at(seed, step, rows, total), randomness.view(position):
         return randomness.uniform((rows.stop - rows.start, 3), purpose)
 

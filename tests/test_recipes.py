@@ -50,9 +50,7 @@ def test_a_yaml_file_cannot_name_code(tmp_path: Path) -> None:
 
 
 def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes() -> None:
-    saved = Pretrain.parse(
-        {"data": "x", "method": "simclr", "epochs": 4, "batch_size": 64, "fingerprint": "f"}
-    )
+    saved = Pretrain.parse({"data": "x", "method": "simclr", "epochs": 4, "batch_size": 64, "fingerprint": "f"})
     again = continued(Pretrain.parse({"data": "moved/x", "resume": True, "out": "r", "log_every": 3}), saved)
     assert (again.epochs, again.batch_size, again.data, again.log_every) == (4, 64, "moved/x", 3)
     assert again.fingerprint == "f" and again.resume

@@ -39,9 +39,7 @@ def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run
     return carry_out(Pretrain.parse({"data": str(data), **options}), module)
 
 
-def evaluate(
-    run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any
-) -> Any:
+def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
     """Judge a run on labelled images; options as of `selftaught evaluate`."""
     from .run import Run
 

@@ -37,8 +37,7 @@ class Verbs(click.Group):
 
             close = get_close_matches(name, VERBS, n=1)
             raise click.UsageError(
-                f"no command {name!r}; "
-                + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
+                f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
             )
         return BUILDERS[name]()
 
@@ -69,10 +68,8 @@ def _pretrain() -> click.Command:
 
         method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
         found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
-        found |= {
-            f"encoder.{name}": _told(option.default) for name, option in parts.options(create).items()
-        }
-        found |= {f"training.{name}": _told(default) for name, default in vars(method.training).items()}
+        found |= {f"encoder.{name}": _told(option.default) for name, option in parts.options(create).items()}
+        found |= {f"training.{name}": _told(default) for name, default in vars(method.preset).items()}
         wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
         known = view_options()
         for view in [*wanted, *(view for view in known if view not in wanted)]:
@@ -206,9 +203,7 @@ def _encoders() -> click.Command:
 
 def _demo() -> click.Command:
     @click.command(help=VERBS["demo"])
-    @click.option(
-        "--out", default="runs/demo", show_default=True, help="folder for the two runs and the page"
-    )
+    @click.option("--out", default="runs/demo", show_default=True, help="folder for the two runs and the page")
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
     def demo(out: str, as_json: bool) -> None:
         from .demo import demo as carry_out
@@ -243,9 +238,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def run_command(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
     try:
-        main_group.main(
-            args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False
-        )
+        main_group.main(args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False)
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code

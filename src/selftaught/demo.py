@@ -39,12 +39,8 @@ def demo(out: Path) -> dict[str, Any]:
         evaluation = run.evaluate(train, test, probe="linear", labels=LABELS, repeats=5)
         Console(stderr=True).print(table(evaluation))
         say(evaluation.verdict)
-        judged.append(
-            {"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})}
-        )
-    page = write_report(
-        [out / method for method in ARMS], out / "report.html", title="selftaught demo: digits"
-    )
+        judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
+    page = write_report([out / method for method in ARMS], out / "report.html", title="selftaught demo: digits")
     say(f"\nthe page: {page}")
     return {"page": str(page), "runs": judged}
 
@@ -52,9 +48,7 @@ def demo(out: Path) -> dict[str, Any]:
 def _split(out: Path) -> tuple[Path, Path]:
     """80 % of the digits to learn from and 20 % to judge on, each class in proportion, by a fixed seed."""
     digits = load_digits()
-    halves = train_test_split(
-        digits.images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
-    )
+    halves = train_test_split(digits.images, digits.target, test_size=0.2, random_state=0, stratify=digits.target)
     images, labels = (halves[0], halves[1]), (halves[2], halves[3])
     files = (out / "digits-train.npz", out / "digits-test.npz")
     for file, x, y in zip(files, images, labels):

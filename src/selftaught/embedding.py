@@ -16,9 +16,7 @@ from .judging.features import features
 from .progress import Progress, plain
 
 
-def embed(
-    folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None
-) -> Path:
+def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None) -> Path:
     """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row an image."""
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:

@@ -22,9 +22,7 @@ from .progress import plain
 TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the features' own spread
 
 
-def save_encoder(
-    encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]
-) -> None:
+def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
     """Write model.safetensors, config.json and README.md into `folder`, each replaced as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
     net, origin = encoder.net, origin_of(encoder)

@@ -21,10 +21,7 @@ FIRST_CHOICES = [
 
 def described_methods() -> list[dict[str, Any]]:
     """Every method as {name, family, kind, question, paper, needs_tokens, needs_color, experimental, options}."""
-    return [
-        _described(place)
-        for place in sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name))
-    ]
+    return [_described(place) for place in sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name))]
 
 
 def _described(place: parts.Place) -> dict[str, Any]:
@@ -51,9 +48,7 @@ def _type_name(kind: Any) -> str:
 
 def methods_table() -> Table:
     """The methods as a table for a terminal."""
-    table = Table(
-        "family", "kind", "method", "the question it asks a sample", "encoder", box=None, pad_edge=False
-    )
+    table = Table("family", "kind", "method", "the question it asks a sample", "encoder", box=None, pad_edge=False)
     before = ("", "")
     for method in described_methods():
         where = (method["family"].replace("_", "-"), method["kind"])

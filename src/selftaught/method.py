@@ -48,7 +48,7 @@ class Method(nn.Module, ABC):
     question: ClassVar[str]  # what it asks a sample, in one line
     paper: ClassVar[str]  # where it comes from (URL)
     views: tuple[str, ...] = ("plain",)  # may be set in __init__, where crop counts are options
-    training: ClassVar[Training] = Training()
+    preset: ClassVar[Training] = Training()
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
@@ -61,13 +61,13 @@ class Method(nn.Module, ABC):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         """Loss terms of one batch of views. Training minimises their sum; each is logged under its name."""
 
-    def start(self, everything: Tensor) -> None:  # noqa: B027 - an optional hook
+    def start(self, everything: Tensor) -> None:
         """Run once before step 0, never on resume; `everything` is a bounded sample of plain views."""
 
-    def before_step(self, progress: float) -> None:  # noqa: B027
+    def before_step(self, progress: float) -> None:
         """Run between backward and the optimiser; `progress` runs from 0 to 1 over training."""
 
-    def after_step(self, progress: float) -> None:  # noqa: B027
+    def after_step(self, progress: float) -> None:
         """Follow an optimiser step: move a teacher, a temperature, a queue."""
 
     def chance(self, batch: int) -> float | None:

@@ -46,8 +46,7 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and self.done >= self.total > self._first:
-            taken = time.monotonic() - self._began
+        elif kind is None and (taken := time.monotonic() - self._began) >= 1:  # shorter work is not worth a line
             say(f"{self.what}: {self.done:,} {self.unit} done in {clock(taken)}")
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
@@ -59,10 +58,7 @@ class Progress:
             self._said = time.monotonic()
             rate = (done - self._first) / (self._said - self._began)
             left = clock((self.total - done) / rate) if rate else "?"
-            say(
-                f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left"
-                + (f", {note}" if note else "")
-            )
+            say(f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else ""))
 
 
 _log: list[TextIO] = []

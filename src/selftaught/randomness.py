@@ -73,9 +73,7 @@ def _draw(purpose: str) -> tuple[np.random.Generator, Address]:
     return generator(address.seed, purpose, address.step, address.position), address
 
 
-def _rows(
-    numbers: NDArray, address: Address, shape: Sequence[int], device: torch.device | str | None
-) -> Tensor:
+def _rows(numbers: NDArray, address: Address, shape: Sequence[int], device: torch.device | str | None) -> Tensor:
     if shape[0] != address.stop - address.start:
         raise ValueError(f"asked for {shape[0]} rows at an address of {address.stop - address.start}")
     return torch.from_numpy(numbers[address.start : address.stop]).to(device or "cpu")
@@ -93,9 +91,7 @@ def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None
     return _rows(rng.standard_normal((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
 
 
-def integers(
-    high: int, shape: Sequence[int], purpose: str, device: torch.device | str | None = None
-) -> Tensor:
+def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Integers in [0, high), int64; `shape[0]` is the number of rows at this address."""
     rng, address = _draw(purpose)
     return _rows(rng.integers(high, size=(address.total, *shape[1:])), address, shape, device)

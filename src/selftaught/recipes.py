@@ -63,9 +63,7 @@ class Recipe(BaseModel):
         """Validate plain values; the first problem is a usage error in one line."""
         for name in values:
             if name not in cls.model_fields:
-                raise UsageError(
-                    f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}"
-                )
+                raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -73,9 +71,7 @@ class Recipe(BaseModel):
             name = ".".join(str(step) for step in first["loc"])
             flag = "--" + name.replace("_", "-")
             problem = first["msg"].removeprefix("Value error, ")
-            raise UsageError(
-                f"{flag} cannot be {first['input']!r}: {problem[0].lower()}{problem[1:]}"
-            ) from None
+            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem[0].lower()}{problem[1:]}") from None
 
     def save(self, file: Path) -> None:
         """Write as YAML."""
@@ -95,30 +91,20 @@ class Pretrain(Recipe):
     """
 
     data: str = Field(description="unlabelled images")
-    method: Named = Field(
-        Part(name="simclr"), description="what to ask of the data; see `selftaught methods`"
-    )
+    method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
     encoder: Named | None = Field(
         None,
         description="any timm model, torchvision/NAME; default: resnet18, "
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
-    views: dict[str, dict[str, Any]] = Field(
-        {}, description="augmentation, such as --views.strong.jitter 0.4"
-    )
+    views: dict[str, dict[str, Any]] = Field({}, description="augmentation, such as --views.strong.jitter 0.4")
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
     steps: int | None = Field(None, gt=0, description="optimiser steps, instead of --epochs")
     budget: Duration | None = Field(None, description="time to train, such as 10m, instead of --epochs")
-    batch_size: int | None = Field(
-        None, gt=1, description="samples a step over all devices; default: the method's"
-    )
-    size: Size | None = Field(
-        None, description="side of a view in pixels, 32 or 48x64; default: by the images"
-    )
-    lr: float | None = Field(
-        None, gt=0, description="peak learning rate for 256 samples; default: the method's"
-    )
+    batch_size: int | None = Field(None, gt=1, description="samples a step over all devices; default: the method's")
+    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
     seed: int = Field(0, ge=0, description="of everything random")
     limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
@@ -130,7 +116,7 @@ class Pretrain(Recipe):
     workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
     time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
-    checkpoint_every: Cadence = Field("10m", description="steps (500) or time (10m) between checkpoints")
+    checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
     out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
     resume: bool = Field(False, description="go on from the last checkpoint in --out")
     overwrite: bool = Field(False, description="replace an existing run folder")
@@ -146,9 +132,7 @@ class Evaluate(Recipe):
     train_labels: Path | None = Field(None, description="CSV of path,label for --train")
     test_labels: Path | None = Field(None, description="CSV of path,label for --test")
     probe: str = Field("knn,linear", description="any of knn,linear,finetune")
-    labels: str = Field(
-        "100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%"
-    )
+    labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
     limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
     seed: int = Field(0, ge=0, description="of subsets and folds")

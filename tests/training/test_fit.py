@@ -34,7 +34,7 @@ class Noted(Method):
 
     question = "?"
     paper = "-"
-    training: ClassVar[Training] = Training(optimizer="sgd", lr=0.1, scaling="none", warmup=0.5)
+    preset: ClassVar[Training] = Training(optimizer="sgd", lr=0.1, scaling="none", warmup=0.5)
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:
         super().__init__(encoder, data)
@@ -62,7 +62,7 @@ def run(steps: int, start: int = 0, poison: int | None = None, state: dict | Non
     method = Noted(Flat(), Data(8, (3, 2, 2), (0.5,) * 3, (0.25,) * 3))
     if state:
         method.load_state_dict(state)
-    optimizer = build_optimizer(method, method.training, 8)
+    optimizer = build_optimizer(method, method.preset, 8)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         x = torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(step))
@@ -83,7 +83,7 @@ def run(steps: int, start: int = 0, poison: int | None = None, state: dict | Non
             batches,
             steps=steps,
             start=start,
-            training=method.training,
+            training=method.preset,
             seed=5,
             watch=watch,
         )

@@ -11,7 +11,14 @@ from torch import nn
 import selftaught
 from selftaught.errors import DataError, UsageError
 
-QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 3, "batch_size": 8, "size": 16, "log_every": 1}
+QUICK = {
+    "method": "rotation",
+    "encoder": "test_resnet",
+    "steps": 3,
+    "batch_size": 8,
+    "size": 16,
+    "log_every": 1,
+}
 
 
 def test_a_run_folder_holds_what_the_design_says(photos: Path, tmp_path: Path) -> None:
@@ -83,9 +90,7 @@ def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Pat
         ({"steps": 3, "epochs": 2}, "not both"),
     ],
 )
-def test_a_wrong_word_is_one_line_and_leaves_nothing(
-    photos: Path, tmp_path: Path, change: dict, said: str
-) -> None:
+def test_a_wrong_word_is_one_line_and_leaves_nothing(photos: Path, tmp_path: Path, change: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, **change})
     assert "\n" not in str(caught.value)

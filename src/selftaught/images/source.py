@@ -211,7 +211,9 @@ Members = list[tuple[str, int]]
 
 def _zip(path: Path) -> tuple[Members, Callable[[str], bytes]]:
     with zipfile.ZipFile(path) as archive:
-        infos = [i for i in archive.infolist() if not i.is_dir() and not i.flag_bits & 1 and i.external_attr >> 28 != 10]
+        infos = [
+            i for i in archive.infolist() if not i.is_dir() and not i.flag_bits & 1 and i.external_attr >> 28 != 10
+        ]
     handles = threading.local()  # a handle has one position, so each thread reads through its own
 
     def read(name: str) -> bytes:
@@ -279,7 +281,9 @@ def _torchvision(name: str) -> Arrays:
 
     from ..parts import hint
 
-    known = {n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)}
+    known = {
+        n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)
+    }
     base, _, part = name.partition("/")
     if base not in known:
         raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")

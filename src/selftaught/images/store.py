@@ -191,9 +191,7 @@ def _decoded(
     return pixels[: len(kept)], aspect, kept, quarantined
 
 
-def _refuse_too_many_failures(
-    source: Files, quarantined: list[tuple[str, str]], count: int, tolerance: float
-) -> None:
+def _refuse_too_many_failures(source: Files, quarantined: list[tuple[str, str]], count: int, tolerance: float) -> None:
     if len(quarantined) > tolerance * count:
         key, reason = quarantined[0]
         error = DataError(
@@ -204,9 +202,7 @@ def _refuse_too_many_failures(
         raise error
 
 
-def _layout(
-    source: Files, rows: NDArray[np.int64], size: tuple[int, int] | None, like: Preparation | None
-) -> Layout:
+def _layout(source: Files, rows: NDArray[np.int64], size: tuple[int, int] | None, like: Preparation | None) -> Layout:
     """Canvas, channels and number type, from a few evenly spread images."""
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     seen = [image for row in probe if isinstance(image := _read(source, int(row), None), np.ndarray)]
@@ -302,7 +298,9 @@ def _preparation(pixels: Pixels, size: tuple[int, int] | None) -> Preparation:
     mean, std = scaled.mean(axis=(0, 1, 2)), np.maximum(scaled.std(axis=(0, 1, 2)), 1e-3)
     chosen = size or default_size({(pixels.shape[1], pixels.shape[2])})
     as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
-    return Preparation(channels=pixels.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats)))
+    return Preparation(
+        channels=pixels.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
+    )
 
 
 def cache_folder() -> Path:

@@ -158,7 +158,9 @@ def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: in
         if not 0 <= getattr(made, field) <= 1:
             raise UsageError(f"view {name} option {field!r} cannot be {getattr(made, field)!r}: it is a probability")
     if not 0 < made.crop[0] <= made.crop[1] <= 1:
-        raise UsageError(f"view {name} option 'crop' cannot be {made.crop!r}: it is two shares of the area, such as 0.2,1")
+        raise UsageError(
+            f"view {name} option 'crop' cannot be {made.crop!r}: it is two shares of the area, such as 0.2,1"
+        )
     return made
 
 

@@ -177,9 +177,7 @@ def _announce(job: Job, run: Run, start: int) -> None:
     assert recipe.steps and recipe.batch_size and recipe.encoder
     height, width = images.preparation.size
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
-    say(
-        f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)"
-    )
+    say(f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)")
     if images.quarantined:
         say(f"         {len(images.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     say(f"method   {recipe.method.name} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")

@@ -85,9 +85,7 @@ class Recorder:
         state = {"steps": self.steps, "threads": torch.get_num_threads()}
         checkpoint.save(self.run.checkpoints, step, groups, state)
         about = {"method": job.recipe.method.name, "step": step, "images": job.images.count}
-        save_encoder(
-            job.method.encoder, job.recipe.encoder, job.images.preparation, self.run.folder / "encoder", about
-        )
+        save_encoder(job.method.encoder, job.recipe.encoder, job.images.preparation, self.run.folder / "encoder", about)
         self._saved_at = time.perf_counter()
 
     def draw(self) -> None:

@@ -52,9 +52,7 @@ def resolve(recipe: Pretrain, images: Images) -> Pretrain:
     batch_size = recipe.batch_size or min(preset.batch_size, _power_of_two(images.count // 4))
     if images.count < batch_size:
         fits = _power_of_two(images.count)
-        raise DataError(
-            f"{images.count} images are fewer than a batch of {batch_size}; use --batch-size {fits}"
-        )
+        raise DataError(f"{images.count} images are fewer than a batch of {batch_size}; use --batch-size {fits}")
     per_epoch = images.count // batch_size
     chosen = [name for name in ("epochs", "steps", "budget") if getattr(recipe, name) is not None]
     if len(chosen) > 1 and not recipe.resume:
@@ -80,7 +78,7 @@ def resolve(recipe: Pretrain, images: Images) -> Pretrain:
 def training_preset(method: type[Method], recipe: Pretrain) -> Training:
     """The method's preset with the recipe's changes."""
     changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
-    given = {**vars(method.training), **parts.checked("training", Training, changes)}
+    given = {**vars(method.preset), **parts.checked("training", Training, changes)}
     return Training(**given)
 
 
@@ -124,9 +122,7 @@ def build(recipe: Pretrain, images: Images, module: nn.Module | None) -> tuple[M
     encoder: Encoder = build_encoder(recipe.encoder, preparation, module)
     _refuse_unfit(cls, recipe, encoder)
     if cls.needs_color and preparation.channels != 3:
-        raise UsageError(
-            f"{recipe.method.name} needs colour images; these have {preparation.channels} channel(s)"
-        )
+        raise UsageError(f"{recipe.method.name} needs colour images; these have {preparation.channels} channel(s)")
     weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
     data = Data(images.count, preparation.shape, preparation.mean, preparation.std)
     options = parts.checked(f"method {recipe.method.name}", cls, recipe.method.options)

@@ -14,7 +14,13 @@ from ...errors import UsageError
 from ...progress import plain
 from . import origin_of
 
-WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
+WRAPPERS = (
+    "state_dict",
+    "model",
+    "student",
+    "teacher",
+    "encoder",
+)  # keys that checkpoints hide weights under
 PREFIXES = ("module.", "model.", "net.", "encoder.", "backbone.", "student.")
 
 

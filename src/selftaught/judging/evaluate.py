@@ -1,0 +1,234 @@
+"""Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..encoder import Encoder
+from ..errors import DataError, UsageError
+from ..export import load_encoder
+from ..files import write_json
+from ..images.preparation import Preparation
+from ..images.store import Images, open_images
+from ..parts import Part, hint
+from ..progress import Progress, plain
+from ..recipes import Evaluate
+from ..training.interruption import Stop, stopping
+from .evaluation import Evaluation, row, table, verdicts
+from .features import Pixels, features, untrained
+from .finetune import finetune, predict
+from .knn import knn_predict
+from .linear import linear_predict
+from .splits import LabelCount, folds, label_subset, parse_labels
+
+PROBES = ("knn", "linear", "finetune")
+PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
+__all__ = ["evaluate", "table"]
+
+Rows = NDArray[np.int64]
+
+
+@dataclass
+class Labelled:
+    """Labelled images: those to learn from, those of a test set if there is one, and all their classes."""
+
+    train: Images
+    test: Images | None
+    classes: NDArray[np.int64]  # of the training images followed by the test images
+    names: list[str]
+
+    @property
+    def sources(self) -> list[Images]:
+        """Training images, then test images."""
+        return [self.train, self.test] if self.test else [self.train]
+
+    @property
+    def tested(self) -> int:
+        """How many samples an accuracy is measured on."""
+        return self.test.count if self.test else self.train.count
+
+    def subset(self, rows: Rows) -> Images:
+        """Images by row; all of one source."""
+        if self.test and rows[0] >= self.train.count:
+            return self.test.subset(rows - self.train.count)
+        return self.train.subset(rows)
+
+
+@dataclass
+class Split:
+    """Which images a probe may learn from and which it is judged on."""
+
+    repeat: int
+    train: Rows
+    test: Rows
+
+
+def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
+    """Carry out a recipe, write RUN/evaluation.json and return what is in it."""
+    folder = Path(recipe.run)
+    probes = [_known_probe(name.strip()) for name in recipe.probe.split(",")]
+    counts = parse_labels(recipe.labels)
+    encoder = load_encoder(folder, module=module)
+    preparation, part = encoder.preparation, encoder.part
+    assert isinstance(preparation, Preparation) and isinstance(part, Part)
+    with stopping() as stop:
+        data = _open(recipe, preparation, stop)
+        known = {
+            "trained": encoder,
+            "untrained": untrained(part, preparation, recipe.seed, data.train, module),
+        }
+        found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
+        rows = []
+        for count in counts:
+            splits = list(_splits(recipe, data, count))
+            for probe in probes:
+                if probe == "finetune":
+                    judged = _judge_finetune(known, data, splits, recipe.seed, stop)
+                else:
+                    judged = _judge_features(probe, found, data, splits, stop)
+                rows += [row(kind, probe, str(count), right, data.tested) for kind, right in judged.items()]
+    lines = verdicts(rows)
+    primary = next(probe for probe in PRIMARY if probe in probes)
+    evaluation = Evaluation(
+        run=str(folder),
+        train=recipe.train,
+        test=recipe.test,
+        classes=data.names,
+        train_samples=data.train.count,
+        test_samples=data.test.count if data.test else 0,
+        seed=recipe.seed,
+        rows=rows,
+        verdict=[line for line in lines if line.startswith(primary)][-1],
+        verdicts=lines,
+    )
+    write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
+    return evaluation
+
+
+def _known_probe(name: str) -> str:
+    if name not in PROBES:
+        raise UsageError(f"no probe named {name!r}; {hint(name, PROBES)}")
+    return name
+
+
+def _open(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
+    """The labelled images of --train and --test."""
+
+    def opened(data: str, labels: Path | None) -> Images:
+        with Progress("decoding", 0, "images") as bar:
+
+            def decoding(done: int, total: int) -> None:
+                stop.poll()
+                bar.update(done, total=total)
+
+            return open_images(
+                data,
+                like=preparation,
+                labels=labels,
+                labelled=True,
+                limit=recipe.limit,
+                seed=recipe.seed,
+                progress=decoding,
+            )
+
+    train = opened(recipe.train, recipe.train_labels)
+    test = opened(recipe.test, recipe.test_labels) if recipe.test else None
+    names = sorted(set(train.labels or []))
+    if len(names) < 2:
+        raise DataError(f"{train.name} has only one class, {plain(names[0])!r}: there is nothing to tell apart")
+    told = [*(train.labels or []), *((test.labels or []) if test else [])]
+    if unseen := sorted(set(told) - set(names)):
+        raise DataError(f"--test has classes that --train has not: {', '.join(map(plain, unseen[:5]))}")
+    number = {name: i for i, name in enumerate(names)}
+    return Labelled(train, test, np.array([number[name] for name in told]), names)
+
+
+def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, NDArray[Any]]:
+    """Features of all images, by kind; whatever is fitted is fitted on the training images."""
+    found = {}
+    total = sum(images.count for images in data.sources)
+    for kind, encoder in encoders.items():
+        with Progress(f"{kind} features", total, "images") as bar:
+            made = []
+            for images in data.sources:
+                before = bar.done
+
+                def seen(done: int, count: int, before: int = before, bar: Progress = bar) -> None:
+                    stop.poll()
+                    bar.update(before + done)
+
+                made.append(features(encoder, images, seen))
+            found[kind] = np.concatenate(made)
+    pixels = Pixels(data.train, seed)
+    return {**found, "pixels": np.concatenate([pixels(images) for images in data.sources])}
+
+
+def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
+    """Every split that a number of labels is judged on; all kinds of features see the same."""
+    if data.test:
+        known = data.classes[: data.train.count]
+        # With all labels there is nothing left to draw, and a second time would give the same.
+        for repeat in range(1 if count.everything else recipe.repeats):
+            chosen = label_subset(known, count, recipe.seed + repeat)
+            yield Split(repeat, chosen, np.arange(data.train.count, len(data.classes)))
+        return
+    for number, (repeat, train, test) in enumerate(folds(data.classes, recipe.repeats, recipe.seed)):
+        yield Split(repeat, train[label_subset(data.classes[train], count, recipe.seed + number)], test)
+
+
+def _judge_features(
+    probe: str, found: dict[str, NDArray[Any]], data: Labelled, splits: list[Split], stop: Stop
+) -> dict[str, list[float]]:
+    """Accuracies of a probe on each kind of features, one a repeat."""
+    judged = {}
+    with Progress(f"{probe} probe", len(found) * len(splits), "fits") as bar:
+        for kind, known in found.items():
+
+            def said(split: Split, known: NDArray[Any] = known) -> NDArray[Any]:
+                stop.poll()
+                bar.update(bar.done + 1)
+                train, labels = known[split.train], data.classes[split.train]
+                if probe == "knn":
+                    return knn_predict(train, labels, known[split.test], len(data.names))
+                return linear_predict(train, labels, known[split.test], split.repeat)[0]
+
+            judged[kind] = _accuracies(said, data, splits)
+    return judged
+
+
+def _judge_finetune(
+    encoders: dict[str, Encoder], data: Labelled, splits: list[Split], seed: int, stop: Stop
+) -> dict[str, list[float]]:
+    """Accuracies after fine-tuning the trained encoder and, the same way, one from scratch."""
+    judged = {}
+    with Progress("fine-tuning", 2 * len(splits), "networks") as bar:
+        for kind, start in (("trained", "trained"), ("scratch", "untrained")):
+
+            def said(split: Split, start: str = start) -> NDArray[Any]:
+                model = finetune(
+                    encoders[start],
+                    data.train,
+                    split.train,
+                    data.classes,
+                    len(data.names),
+                    seed + split.repeat,
+                    stop,
+                )
+                bar.update(bar.done + 1)
+                return predict(model, data.subset(split.test))
+
+            judged[kind] = _accuracies(said, data, splits)
+    return judged
+
+
+def _accuracies(said: Callable[[Split], NDArray[Any]], data: Labelled, splits: list[Split]) -> list[float]:
+    """The share of right answers in each repeat, over all its folds."""
+    right: dict[int, list[Any]] = {}
+    for split in splits:
+        right.setdefault(split.repeat, []).append(said(split) == data.classes[split.test])
+    return [float(np.concatenate(answers).mean()) for answers in right.values()]

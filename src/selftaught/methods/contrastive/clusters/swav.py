@@ -1,0 +1,90 @@
+"""SwAV (Caron et al., 2020): which prototype does my other view belong to? https://arxiv.org/abs/2006.09882"""
+
+import itertools
+import math
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import Prototypes, mlp
+from ....memory import Queue
+from ....method import Data, Method, Training
+from ....objectives.clusters import sinkhorn, swapped_prediction
+
+
+class SwAV(Method):
+    """Every view predicts the prototypes that Sinkhorn assigned to a global view of the same sample.
+
+    Assignments are computed on the two global views, together with a queue of earlier features once it is full and
+    training is far enough; local views only predict.
+    """
+
+    seen: Tensor
+    question = "Which prototype does my other view belong to?"
+    paper = "https://arxiv.org/abs/2006.09882"
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        prototypes: int = 3000,
+        local_views: int = 2,
+        queue: int = 3840,
+        queue_start: float = 0.15,
+        freeze_prototypes: float = 0.02,
+        temperature: float = 0.1,
+        epsilon: float = 0.05,
+        sinkhorn_iterations: int = 3,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """Prototypes and queue are bounded by what fits the data: a tenth and the whole of its count."""
+        super().__init__(encoder, data)
+        self.views = ("global", "global", *["local"] * local_views)
+        self.queue_start, self.freeze_prototypes = queue_start, freeze_prototypes
+        self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
+        self.projector = mlp(encoder.dim, width, dim)
+        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 10)))
+        self.queues = torch.nn.ModuleList(Queue(min(queue, data.count), dim) for _ in range(2)) if queue else None
+        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        # Views of one size go through the encoder together (the paper's implementation of multi-crop).
+        features = [
+            self.projector(self.encoder(torch.cat(list(group))))
+            for _, group in itertools.groupby(views, key=lambda view: view.shape[2:])
+        ]
+        embedded = torch.cat(features)
+        scores = self.prototypes(embedded).chunk(len(views))
+        newest = torch.nn.functional.normalize(embedded.detach(), dim=1).chunk(len(views))[:2]
+        losses = []
+        for i in range(2):
+            assignment = self._assign(i, scores[i].detach())
+            losses += [swapped_prediction(assignment, scores[j], self.temperature) for j in range(len(views)) if j != i]
+        if self.queues is not None and self.training:
+            for queue, z in zip(self.queues, newest):
+                queue.push(z)
+        return {"swapped": torch.stack(losses).mean()}
+
+    def _assign(self, i: int, scores: Tensor) -> Tensor:
+        """Assignments of the i-th global view's batch, made with the queue where that has begun."""
+        batch = len(scores)
+        if self.queues is not None and self.seen >= self.queue_start and self.queues[i].full:
+            earlier = self.prototypes(self.queues[i].features).detach()
+            scores = torch.cat([scores, earlier])
+        return sinkhorn(scores, self.epsilon, self.sinkhorn_iterations)[:batch]
+
+    def before_step(self, progress: float) -> None:
+        if progress < self.freeze_prototypes:
+            self.prototypes.weight.grad = None
+
+    def after_step(self, progress: float) -> None:
+        self.prototypes.normalise()
+        self.seen.fill_(progress)
+
+    def chance(self, batch: int) -> float:
+        return math.log(len(self.prototypes.weight))

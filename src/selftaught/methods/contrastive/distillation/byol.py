@@ -1,0 +1,43 @@
+"""BYOL (Grill et al., 2020): predict what a slow copy of yourself makes of another view. https://arxiv.org/abs/2006.07733"""
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.distillation import cosine_distance
+from ....schedules import cosine
+from ....teacher import Teacher
+
+
+class BYOL(Method):
+    """The student predicts the teacher's projection of the other view; the teacher follows the student.
+
+    Both views go through the student together, and through the teacher together.
+    """
+
+    question = "What does my slow self say of the other view?"
+    paper = "https://arxiv.org/abs/2006.07733"
+    views = ("strong", "strong_other")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, momentum: float = 0.99, width: int = 1024, dim: int = 256
+    ) -> None:
+        super().__init__(encoder, data)
+        self.momentum = momentum
+        self.projector = mlp(encoder.dim, width, dim)
+        self.predictor = mlp(dim, width, dim)
+        self.teacher = Teacher(encoder, self.projector)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        both = torch.cat(views)
+        predicted_a, predicted_b = self.predictor(self.projector(self.encoder(both))).chunk(2)
+        target_a, target_b = self.teacher(both).chunk(2)
+        return {"cosine": cosine_distance(predicted_a, target_b) + cosine_distance(predicted_b, target_a)}
+
+    def after_step(self, progress: float) -> None:
+        # Table 18 of the paper: the average slows down along a cosine until it stands still.
+        momentum = cosine(self.momentum, 1.0, progress)
+        self.teacher.follow(self.encoder, self.projector, momentum=momentum)

@@ -1,0 +1,37 @@
+"""SimCLR (Chen et al., 2020): recognise another view of the same sample among many. https://arxiv.org/abs/2002.05709"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.contrastive import nt_xent
+
+
+class SimCLR(Method):
+    """Two strong views of a sample attract; all other views in the batch repel.
+
+    Both views go through the encoder together, so BatchNorm sees them as one batch.
+    """
+
+    question = "Which of all these views is my other view?"
+    paper = "https://arxiv.org/abs/2002.05709"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, temperature: float = 0.2, width: int = 512, dim: int = 128
+    ) -> None:
+        super().__init__(encoder, data)
+        self.temperature = temperature
+        self.projector = mlp(encoder.dim, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = self.projector(self.encoder(torch.cat(views))).chunk(2)
+        return {"nt_xent": nt_xent(a, b, self.temperature)}
+
+    def chance(self, batch: int) -> float:
+        return math.log(2 * batch - 1)

@@ -1,0 +1,41 @@
+"""VICReg (Bardes et al., 2022): agree across views, keep every feature alive and its own. https://arxiv.org/abs/2105.04906"""
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.redundancy import covariance, invariance, variance
+
+
+class VICReg(Method):
+    """Invariance between two views, with variance and covariance terms in place of negatives."""
+
+    question = "Do both views agree, with every feature used and none repeated?"
+    paper = "https://arxiv.org/abs/2105.04906"
+    views = ("strong", "strong_other")
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        sim_coeff: float = 25.0,
+        std_coeff: float = 25.0,
+        cov_coeff: float = 1.0,
+        width: int = 1024,
+    ) -> None:
+        super().__init__(encoder, data)
+        self.sim_coeff, self.std_coeff, self.cov_coeff = sim_coeff, std_coeff, cov_coeff
+        self.expander = mlp(encoder.dim, width, width, width)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = self.expander(self.encoder(torch.cat(views))).chunk(2)
+        return {
+            "invariance": self.sim_coeff * invariance(a, b),
+            "variance": self.std_coeff * (variance(a) + variance(b)) / 2,
+            "covariance": self.cov_coeff * (covariance(a) + covariance(b)),
+        }

@@ -1,0 +1,68 @@
+"""MAE (He et al., 2022): rebuild what was hidden from what was kept. https://arxiv.org/abs/2111.06377"""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ....corruption import random_mask
+from ....decoders import TokenDecoder
+from ....encoder import Encoder, TokenEncoder
+from ....method import Data, Method, Training
+from ....objectives.prediction import hidden_error, normalised_patches
+
+
+class MAE(Method):
+    """The encoder sees a quarter of the patches; a small decoder predicts the pixels of the rest."""
+
+    question = "What was in the patches that were hidden?"
+    paper = "https://arxiv.org/abs/2111.06377"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05, betas=(0.9, 0.95))
+    needs_tokens = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask_ratio: float = 0.75,
+        norm_pix_loss: bool = True,
+        decoder_width: int = 128,
+        decoder_depth: int = 2,
+        decoder_heads: int = 4,
+    ) -> None:
+        super().__init__(encoder, data)
+        self.mask_ratio, self.norm_pix_loss = mask_ratio, norm_pix_loss
+        self.tokens = cast(TokenEncoder, encoder)
+        self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, decoder_width, decoder_depth, decoder_heads)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        target, predicted, hidden = self._predict(views[0])
+        return {"reconstruction": hidden_error(predicted, target, hidden)}
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets and predictions (B, N, patch_dim), and which tokens were hidden (B, N)."""
+        encoder = self.tokens
+        keep, hidden = random_mask(len(x), encoder.length(x.shape[2:]), self.mask_ratio, x.device)
+        seen = encoder.tokens(x, keep=keep)
+        predicted = self.decoder(seen.patches, seen.prefix, keep, encoder.grid(x.shape[2:]))
+        target = encoder.patchify(x)
+        return normalised_patches(target) if self.norm_pix_loss else target, predicted, hidden
+
+    def chance(self, batch: int) -> float | None:
+        # Predicting zero costs the variance of a normalised patch; its estimate divides by one less than its size.
+        size = self.tokens.patch_dim
+        return (size - 1) / size if self.norm_pix_loss else None
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        _, predicted, hidden = self._predict(x)
+        patches = self.tokens.patchify(x)
+        if self.norm_pix_loss:  # an answer is only an image again with each true patch's own mean and deviation
+            predicted = predicted * (patches.var(dim=2, keepdim=True) + 1e-6).sqrt() + patches.mean(2, keepdim=True)
+        shown = torch.where(hidden[..., None], torch.zeros_like(patches), patches)
+        answer = torch.where(hidden[..., None], predicted.to(patches.dtype), patches)
+        images = {"input": patches, "shown": shown, "answer": answer}
+        return {name: self.tokens.unpatchify(made, x.shape[2:]) for name, made in images.items()}

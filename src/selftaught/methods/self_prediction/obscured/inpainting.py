@@ -1,0 +1,69 @@
+"""Inpainting (context encoders; Pathak et al., 2016): what is under the blot? https://arxiv.org/abs/1604.07379"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....corruption import block_mask, centre_mask, region_mask
+from ....decoders import MapDecoder
+from ....encoder import Encoder
+from ....method import Data, Method, Training
+from ....objectives.prediction import weighted_error
+
+MASKS = {"center": centre_mask, "block": block_mask, "region": region_mask}
+
+
+class Inpainting(Method):
+    """Part of the image is filled with the mean; a decoder predicts it from the feature map.
+
+    The reconstruction term only: the paper's adversarial term sharpens pictures and does not help features.
+    """
+
+    question = "What is under the blot?"
+    paper = "https://arxiv.org/abs/1604.07379"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask: Literal["center", "block", "region"] = "block",
+        area: float = 0.4,
+        overlap: float = 7 / 128,
+        overlap_weight: float = 10.0,
+        decoder_width: int = 128,
+    ) -> None:
+        """`area` is the share that is hidden; `overlap` (a share of the side) is how far around it is predicted
+        too, at `overlap_weight`, so that answers fit their surroundings (section 3.2)."""
+        super().__init__(encoder, data)
+        self.mask, self.area, self.overlap_weight = MASKS[mask], area, overlap_weight
+        self.overlap = round(overlap * min(data.shape[1:]))
+        self.decoder = MapDecoder(encoder, data.shape, data.shape[0], decoder_width)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        predicted, hidden = self._predict(x)
+        return {"reconstruction": weighted_error(predicted, x, self._weights(hidden).to(x.dtype))}
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (B, C, H, W) and what was hidden (B, 1, H, W)."""
+        hidden = self.mask(len(x), (x.shape[2], x.shape[3]), self.area, x.device)
+        return self.decoder(self.encoder.map(x.masked_fill(hidden, 0.0))), hidden
+
+    def _weights(self, hidden: Tensor) -> Tensor:
+        weights = hidden.float()
+        if self.overlap:
+            around = F.max_pool2d(weights, 2 * self.overlap + 1, 1, self.overlap) - weights
+            weights = weights + self.overlap_weight * around
+        return weights
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        predicted, hidden = self._predict(x)
+        answer = torch.where(hidden, predicted.to(x.dtype), x)
+        return {"input": x, "shown": x.masked_fill(hidden, 0.0), "answer": answer}

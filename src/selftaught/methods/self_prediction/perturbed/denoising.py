@@ -1,0 +1,51 @@
+"""Denoising (Vincent et al., 2008 and 2010): what was it before the noise? https://www.jmlr.org/papers/v11/vincent10a.html"""
+
+from typing import Literal
+
+from torch import Tensor
+
+from ....corruption import gaussian_noise, masking_noise, salt_and_pepper
+from ....decoders import MapDecoder
+from ....encoder import Encoder
+from ....method import Data, Method, Training
+from ....objectives.prediction import weighted_error
+
+NOISES = {"masking": masking_noise, "gaussian": gaussian_noise, "salt_and_pepper": salt_and_pepper}
+
+
+class Denoising(Method):
+    """Values of the image are destroyed at random; a decoder predicts the clean image from the feature map."""
+
+    question = "What was the image before the noise?"
+    paper = "https://www.jmlr.org/papers/v11/vincent10a.html"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        noise: Literal["masking", "gaussian", "salt_and_pepper"] = "masking",
+        level: float = 0.75,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        decoder_width: int = 128,
+    ) -> None:
+        """`level` is the share of destroyed values, or the Gaussian's deviation; `alpha` and `beta` weigh the
+        errors at destroyed and at untouched values (2010, section 3.3, "emphasised" where they differ)."""
+        super().__init__(encoder, data)
+        self.noise, self.level, self.alpha, self.beta, self.data = NOISES[noise], level, alpha, beta, data
+        self.decoder = MapDecoder(encoder, data.shape, data.shape[0], decoder_width)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        noisy, hit = self.noise(x, self.level, self.data)
+        weights = self.alpha * hit.to(x.dtype) + self.beta * (~hit).to(x.dtype)
+        return {"reconstruction": weighted_error(self.decoder(self.encoder.map(noisy)), x, weights)}
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        noisy, _ = self.noise(x, self.level, self.data)
+        return {"input": x, "shown": noisy, "answer": self.decoder(self.encoder.map(noisy))}

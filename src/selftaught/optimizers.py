@@ -1,0 +1,96 @@
+"""Optimisers from a training preset: parameter groups, learning rates and their schedules."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from .method import Training
+from .schedules import cosine, warmup_cosine
+
+
+class LARS(Optimizer):
+    """SGD with momentum whose step is scaled to each weight's own norm (You, Gitman, Ginsburg, 2017).
+
+    As SimCLR and BYOL use it: tensors of one dimension (biases, norms) get neither the trust ratio nor weight
+    decay. https://arxiv.org/abs/1708.03888
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 1e-3,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, weight.grad, group)
+
+    def _move(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        if weight.ndim > 1:
+            grad = grad.add(weight, alpha=group["weight_decay"])
+            norms = weight.norm(), grad.norm()
+            ratio = group["trust"] * norms[0] / norms[1].clamp(min=1e-12)
+            grad = grad * torch.where((norms[0] > 0) & (norms[1] > 0), ratio, torch.ones_like(ratio))
+        state = self.state[weight]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
+        weight.sub_(velocity, alpha=group["lr"])
+
+
+def scaled_lr(training: Training, batch_size: int) -> float:
+    """The peak learning rate for a batch: the preset's is per 256 samples."""
+    ratio = batch_size / 256
+    return training.lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[training.scaling]
+
+
+def build_optimizer(model: nn.Module, training: Training, batch_size: int) -> Optimizer:
+    """The preset's optimiser over the trainable parameters of a model.
+
+    Groups record `names`, `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
+    """
+    lr = scaled_lr(training, batch_size)
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = training.decay_norms or not spared(name, parameter)
+        fixed = name.startswith(training.fixed_lr) if training.fixed_lr else False
+        decay = training.weight_decay if decays else 0.0
+        fresh = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
+        group = groups.setdefault((decays, fixed), {**fresh, "peak_lr": lr, "peak_weight_decay": decay, "fixed": fixed})
+        group["params"].append(parameter)
+        group["names"].append(name)
+    chosen = list(groups.values())
+    if training.optimizer == "adamw":
+        return AdamW(chosen, lr=lr, betas=training.betas)
+    if training.optimizer == "lars":
+        return LARS(chosen, lr=lr, momentum=training.momentum)
+    return SGD(chosen, lr=lr, momentum=training.momentum)
+
+
+def spared(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay should leave a parameter alone: biases, norms, and learnt tokens and positions."""
+    last = name.rsplit(".", 1)[-1]
+    return parameter.ndim <= 1 or last in ("cls_token", "reg_token", "pos_embed", "hole")
+
+
+def apply_schedule(optimizer: Optimizer, training: Training, progress: float) -> None:
+    """Set every group's learning rate and weight decay for `progress` in (0, 1]."""
+    factor = warmup_cosine(progress, training.warmup, training.final_lr)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * (1.0 if group["fixed"] else factor)
+        if training.weight_decay_end is not None and group["peak_weight_decay"]:
+            group["weight_decay"] = cosine(group["peak_weight_decay"], training.weight_decay_end, progress)

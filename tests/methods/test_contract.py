@@ -1,0 +1,156 @@
+"""What every method promises, over all that are found: no method needs a test of its own for these."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from selftaught import parts, randomness
+from selftaught.images.encoders import build_encoder
+from selftaught.images.preparation import Preparation
+from selftaught.method import Data, Method
+from selftaught.optimizers import apply_schedule, build_optimizer
+from selftaught.parts import Part
+from selftaught.training import checkpoint
+
+BATCH, COUNT = 8, 64
+SMALL = {"width": 32, "dim": 16, "decoder_width": 32, "prototypes": 6, "queue": 16}
+
+
+def made(name: str, channels: int = 3, encoder: str | None = None, size: tuple[int, int] = (32, 32)) -> Method:
+    torch.manual_seed(0)
+    cls = parts.method_class(name)
+    facts = {"low": 0, "high": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
+    preparation = Preparation(channels=channels, size=size, **facts)
+    chosen = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
+    data = Data(COUNT, preparation.shape, preparation.mean, preparation.std)
+    options = {key: value for key, value in SMALL.items() if key in parts.options(cls)}
+    method = cls(build_encoder(Part(name=chosen), preparation), data, **options)
+    method.start(torch.randn(COUNT, *preparation.shape))
+    return method
+
+
+def views(method: Method, step: int = 0, channels: int = 3, size: tuple[int, int] = (32, 32)) -> list[Tensor]:
+    draws = torch.Generator().manual_seed(step)
+    small = (size[0] // 2, size[1] // 2)
+    shapes = {"local": (BATCH, channels, *small)}
+    return [
+        torch.arange(BATCH)
+        if name == "index"
+        else torch.randn(shapes.get(name, (BATCH, channels, *size)), generator=draws)
+        for name in method.views
+    ]
+
+
+def take(method: Method, optimizer: torch.optim.Optimizer, step: int, steps: int = 20, fixed: bool = False) -> float:
+    with randomness.at(0, 0 if fixed else step, slice(0, BATCH)):
+        torch.manual_seed(step)
+        terms = method(*views(method, 0 if fixed else step))
+        loss = sum(terms.values())
+        optimizer.zero_grad()
+        loss.backward()
+    method.before_step(step / steps)
+    optimizer.step()
+    if not fixed:
+        method.after_step((step + 1) / steps)
+    return loss.item()
+
+
+def each(test: Callable) -> Callable:
+    return pytest.mark.parametrize("name", sorted(parts.places()))(test)
+
+
+@each
+def test_terms_are_finite_scalars_and_the_chance_level_is_near_a_fresh_loss(name: str) -> None:
+    method = made(name)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        terms = method(*views(method))
+    assert terms and all(term.ndim == 0 and term.isfinite() for term in terms.values())
+    floor = method.chance(BATCH)
+    if floor is not None:
+        assert 0.5 * floor < sum(terms.values()).item() < 2.5 * floor
+
+
+@each
+def test_the_optimiser_moves_the_encoder_and_nothing_that_is_frozen(name: str) -> None:
+    method = made(name)
+    optimizer = build_optimizer(method, method.preset, 256)
+    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    frozen = [p for p in method.parameters() if not p.requires_grad]
+    assert not owned & {id(p) for p in frozen}
+    before = {key: value.clone() for key, value in method.encoder.named_parameters()}
+    for step in range(3):
+        apply_schedule(optimizer, method.preset, 0.2)
+        take(method, optimizer, step)
+    still = [key for key, p in method.encoder.named_parameters() if p.requires_grad and torch.equal(p, before[key])]
+    assert not still
+    assert all(p.grad is None for p in frozen)
+
+
+@each
+def test_with_everything_held_fixed_15_steps_lower_the_loss(name: str) -> None:
+    method = made(name)
+    optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 1e-3)
+    losses = [take(method, optimizer, step, fixed=True) for step in range(15)]
+    assert losses[-1] < losses[0]
+
+
+@each
+def test_state_survives_a_checkpoint_bit_for_bit(name: str, tmp_path) -> None:
+    method = made(name)
+    optimizer = build_optimizer(method, method.preset, 256)
+    for step in range(4):
+        take(method, optimizer, step)
+    groups = {"model": checkpoint.model_tensors(method), "optimizer": checkpoint.optimizer_tensors(optimizer)}
+    checkpoint.save(tmp_path, 4, groups, {})
+    loaded, _, _ = checkpoint.load_newest(tmp_path)
+    torch.manual_seed(9)
+    other = made(name)
+    other_optimizer = build_optimizer(other, other.preset, 256)
+    checkpoint.restore_model(other, loaded["model"])
+    checkpoint.restore_optimizer(other_optimizer, loaded["optimizer"])
+    for step in range(4, 7):
+        assert take(method, optimizer, step) == take(other, other_optimizer, step)
+    pairs = zip(method.state_dict().items(), other.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for (_, a), b in pairs)
+
+
+@each
+def test_draws_come_from_their_address(name: str) -> None:
+    method = made(name).eval()  # eval: no running statistics, so a second pass is the same computation
+    batch = views(method)
+    with torch.no_grad():
+        with randomness.at(0, 3, slice(0, BATCH)):
+            first = method(*batch)
+        torch.rand(5)
+        with randomness.at(0, 3, slice(0, BATCH)):
+            second = method(*batch)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@each
+@pytest.mark.parametrize("channels", [1, 5])
+def test_other_channel_counts(name: str, channels: int) -> None:
+    if parts.method_class(name).needs_color:
+        pytest.skip("asks about colours")
+    method = made(name, channels)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        assert all(term.isfinite() for term in method(*views(method, channels=channels)).values())
+
+
+@each
+def test_a_picture_shows_image_batches(name: str) -> None:
+    method = made(name).eval()
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        pictures = method.picture(*views(method))
+    assert pictures
+    assert all(shown.ndim == 4 and len(shown) == BATCH and shown.isfinite().all() for shown in pictures.values())
+
+
+@each
+def test_methods_that_need_no_tokens_work_on_a_vit_too(name: str) -> None:
+    method = made(name, encoder="test_vit")
+    with randomness.at(0, 0, slice(0, BATCH)):
+        sum(method(*views(method)).values()).backward()
+    assert all(p.grad is not None for p in method.encoder.parameters() if p.requires_grad)
