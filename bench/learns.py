@@ -117,9 +117,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Does each method learn?",
         "",
-        f"Pre-trained on {IMAGES:,} unlabelled CIFAR-10 images, judged by a linear probe and kNN (labels of the same "
-        f"{IMAGES:,} images) on the 10,000 test images, where the standard error is about 0.5 points. `bench/learns.py` "
-        "makes these rows; `untrained` is the same encoder with random weights and estimated BatchNorm statistics.",
+        f"Pre-trained on {IMAGES:,} unlabelled CIFAR-10 images, judged by a linear probe and kNN (labels of {IMAGES:,} "
+        "training images) on the 10,000 test images, where the standard error is about 0.5 points. Made by "
+        "`bench/learns.py`; `untrained` is the same encoder with random weights and estimated BatchNorm statistics.",
         "",
         "| family | kind | method | encoder | seed | samples | samples/s | linear | untrained | raw pixels "
         "| kNN | untrained | raw pixels | learns |",

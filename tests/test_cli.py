@@ -118,12 +118,10 @@ def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_encoders_can_be_searched(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["encoders", "torchvision/resnet1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [
-        "torchvision/resnet101",
-        "torchvision/resnet152",
-        "torchvision/resnet18",
-    ]
+    assert run_command(["encoders", "torchvision/resnet15", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ["torchvision/resnet152"]
+    assert run_command(["encoders"]) == 0
+    assert "resnet18" in capsys.readouterr().out.splitlines()
 
 
 def test_help_names_every_verb_and_is_quick() -> None:

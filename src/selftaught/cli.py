@@ -105,7 +105,7 @@ def _evaluate() -> click.Command:
         if not as_json:
             from rich.console import Console
 
-            from .judging.evaluate import table
+            from .judging.evaluation import table
 
             Console().print(table(evaluation))
             click.echo(evaluation.verdict)

@@ -26,7 +26,7 @@ class TokenDecoder(nn.Module):
         self.predict = nn.Linear(width, patch_dim)
 
     def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, grid: Sequence[int]) -> Tensor:
-        """Predictions (B, N, patch_dim) from kept patches (B, K, dim) at `keep` (B, K) and prefix tokens (B, P, dim)."""
+        """Predictions (B, N, patch_dim) from patches (B, K, dim) at `keep` (B, K) and prefix tokens (B, P, dim)."""
         shown, prefix = self.embed(patches), self.embed(prefix)
         length = math.prod(grid)
         holes = self.hole.to(shown.dtype).expand(len(shown), length, -1)

@@ -8,7 +8,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from .judging.evaluate import table
+from .judging.evaluation import table
 from .progress import say
 from .recipes import Pretrain
 from .reporting.report import write_report

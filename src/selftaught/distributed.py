@@ -23,12 +23,12 @@ def world_size() -> int:
 
 def gather(x: Tensor) -> Tensor:
     """Stack x (B, ...) from every process to (world * B, ...), letting gradients flow back to each."""
-    return _Gather.apply(x) if world_size() > 1 else x  # type: ignore[no-any-return]
+    return _Gather.apply(x) if world_size() > 1 else x
 
 
 def total(x: Tensor) -> Tensor:
     """The sum of x over all processes, letting gradients flow back to each."""
-    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-any-return]
+    return _Sum.apply(x) if world_size() > 1 else x
 
 
 class _Gather(torch.autograd.Function):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,6 +11,9 @@ class Encoder(nn.Module, ABC):
     """Turns a batch of samples into one feature each."""
 
     dim: int  # numbers in a feature
+    origin: Any = None  # how it was made, where a modality's builder made it
+    preparation: Any = None  # how samples become its input, once it was loaded from an export
+    part: Any = None  # its name and options, then
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

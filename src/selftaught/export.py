@@ -78,7 +78,7 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     encoder = build_encoder(part, preparation, module)
     assert isinstance(encoder.net, nn.Module)
     encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
-    encoder.preparation, encoder.part = preparation, part  # type: ignore[assignment]
+    encoder.preparation, encoder.part = preparation, part
     return encoder.eval()
 
 

@@ -100,4 +100,4 @@ def clock(seconds: float) -> str:
 def plain(name: str) -> str:
     """A name that may hold undecodable bytes or control characters, safe to print on one line."""
     printable = name.encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else "\\x%02x" % ord(c) for c in printable)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in printable)

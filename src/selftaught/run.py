@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .encoder import Encoder
-    from .judging.evaluate import Evaluation
+    from .judging.evaluation import Evaluation
 
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 

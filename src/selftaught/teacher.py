@@ -1,6 +1,5 @@
 """A slow copy of a network, whose outputs serve as targets."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 
 import torch
@@ -27,6 +26,6 @@ class Teacher(nn.Module):
 
         Statistics that the copies keep themselves (BatchNorm's) are their own: they see the teacher's activations.
         """
-        own = [p for layer in self.layers for p in layer.parameters()]
-        theirs: Sequence[Tensor] = [p.detach() for student in students for p in student.parameters()]
+        own: list[Tensor] = [p for layer in self.layers for p in layer.parameters()]
+        theirs: list[Tensor] = [p.detach() for student in students for p in student.parameters()]
         torch._foreach_lerp_(own, theirs, 1 - momentum)

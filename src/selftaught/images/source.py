@@ -151,7 +151,7 @@ def _walk(root: str) -> Iterator[tuple[os.DirEntry[str], str]]:
     pending = [("", root)]
     while pending:
         prefix, folder = pending.pop()
-        facts = os.stat(folder)
+        facts = Path(folder).stat()
         if (facts.st_dev, facts.st_ino) in seen:
             continue
         seen.add((facts.st_dev, facts.st_ino))
@@ -164,7 +164,7 @@ def _walk(root: str) -> Iterator[tuple[os.DirEntry[str], str]]:
                 continue
             if entry.is_symlink():
                 target = os.path.realpath(entry.path)
-                if os.path.commonpath([inside, target]) != inside or not os.path.exists(target):
+                if os.path.commonpath([inside, target]) != inside or not Path(target).exists():
                     continue
             if entry.is_dir():
                 pending.append((f"{prefix}{entry.name}/", entry.path))

@@ -110,7 +110,7 @@ def open_images(
         if pixels.dtype.kind == "f":
             pixels = pixels.astype(np.float32, copy=False)
         aspect = np.full(len(pixels), pixels.shape[2] / pixels.shape[1], np.float32)
-        kept, quarantined = np.arange(len(rows)), []
+        kept, quarantined = np.arange(len(rows)), list[tuple[str, str]]()
     else:
         assert isinstance(source, Files)
         side = size or (like.size if like else None)
@@ -168,7 +168,9 @@ def _decoded(
     pixels = (
         np.lib.format.open_memmap(temporary, "w+", layout.dtype, shape) if temporary else np.empty(shape, layout.dtype)
     )
-    aspect, kept_rows, quarantined = np.empty(len(rows), np.float32), [], []
+    aspect = np.empty(len(rows), np.float32)
+    kept_rows: list[int] = []
+    quarantined: list[tuple[str, str]] = []
     try:
         for i, image in enumerate(_read_all(source, rows, layout, workers)):
             if isinstance(image, str):
@@ -181,7 +183,7 @@ def _decoded(
         _refuse_too_many_failures(source, quarantined, len(rows), tolerance)
         kept, aspect = np.array(kept_rows, np.int64), aspect[: len(kept_rows)]
         if cache and temporary:
-            pixels.flush()
+            np.memmap.flush(pixels)  # type: ignore[arg-type]
             told = {"aspect": aspect.tolist(), "kept": kept_rows}
             write_json(cache.with_suffix(".json"), {**told, "quarantined": [(plain(k), r) for k, r in quarantined]})
             temporary.replace(cache)
@@ -214,7 +216,7 @@ def _layout(source: Files, rows: NDArray[np.int64], size: tuple[int, int] | None
         channels = like.channels
     dtype = np.dtype(np.uint16 if all(image.dtype == np.uint16 for image in seen) else np.uint8)
     if len(sizes) == 1 and max(height_width := next(iter(sizes))) <= NATIVE_CANVAS:
-        return Layout(*height_width, channels, dtype)
+        return Layout(height_width[0], height_width[1], channels, dtype)
     side = max(size or default_size(sizes))
     canvas = max(min(NATIVE_CANVAS, 2 * side), -(-8 * side // 7))
     return Layout(canvas, canvas, channels, dtype)

@@ -19,8 +19,8 @@ from ..parts import Part, hint
 from ..progress import Progress, plain
 from ..recipes import Evaluate
 from ..training.interruption import Stop, stopping
-from .evaluation import Evaluation, row, table, verdicts
-from .features import Pixels, features, untrained
+from .evaluation import Evaluation, row, verdicts
+from .features import Pixels, features, standardised, untrained
 from .finetune import finetune, predict
 from .knn import knn_predict
 from .linear import linear_predict
@@ -28,9 +28,9 @@ from .splits import LabelCount, folds, label_subset, parse_labels
 
 PROBES = ("knn", "linear", "finetune")
 PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
-__all__ = ["evaluate", "table"]
 
 Rows = NDArray[np.int64]
+Known = dict[str, NDArray[Any]]  # features of all images, as each probe takes them
 
 
 @dataclass
@@ -148,9 +148,9 @@ def _open(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
     return Labelled(train, test, np.array([number[name] for name in told]), names)
 
 
-def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, NDArray[Any]]:
+def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, Known]:
     """Features of all images, by kind; whatever is fitted is fitted on the training images."""
-    found = {}
+    found: dict[str, Known] = {}
     total = sum(images.count for images in data.sources)
     for kind, encoder in encoders.items():
         with Progress(f"{kind} features", total, "images") as bar:
@@ -163,9 +163,11 @@ def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Sto
                     bar.update(before + done)
 
                 made.append(features(encoder, images, seen))
-            found[kind] = np.concatenate(made)
+            joined = np.concatenate(made)
+            found[kind] = {"knn": joined, "linear": standardised(joined, data.train.count)}
     pixels = Pixels(data.train, seed)
-    return {**found, "pixels": np.concatenate([pixels(images) for images in data.sources])}
+    joined = np.concatenate([pixels(images) for images in data.sources])
+    return {**found, "pixels": {"knn": joined, "linear": joined}}
 
 
 def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
@@ -182,14 +184,14 @@ def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Spl
 
 
 def _judge_features(
-    probe: str, found: dict[str, NDArray[Any]], data: Labelled, splits: list[Split], stop: Stop
+    probe: str, found: dict[str, Known], data: Labelled, splits: list[Split], stop: Stop
 ) -> dict[str, list[float]]:
     """Accuracies of a probe on each kind of features, one a repeat."""
     judged = {}
     with Progress(f"{probe} probe", len(found) * len(splits), "fits") as bar:
         for kind, known in found.items():
 
-            def said(split: Split, known: NDArray[Any] = known) -> NDArray[Any]:
+            def said(split: Split, known: NDArray[Any] = known[probe]) -> NDArray[Any]:
                 stop.poll()
                 bar.update(bar.done + 1)
                 train, labels = known[split.train], data.classes[split.train]

@@ -98,6 +98,7 @@ def table(evaluation: Evaluation) -> Table:
     for probe, labels in dict.fromkeys((r.probe, r.labels) for r in evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)
-        cells = [f"[bold]{group[k].told()}[/]" if group.get(k) is best else group[k].told() if k in group else "" for k in kinds]  # fmt: skip
+        told = {kind: f"[bold]{r.told()}[/]" if r is best else r.told() for kind, r in group.items()}
+        cells = [told.get(kind, "") for kind in kinds]
         shown.add_row(probe, labels, *cells)
     return shown

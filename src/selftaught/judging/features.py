@@ -56,7 +56,7 @@ def untrained(
         module = deepcopy(module)
         for layer in module.modules():
             if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()
+                layer.reset_parameters()  # type: ignore[operator]
     encoder = build_encoder(part, preparation, module)
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if norms:
@@ -71,8 +71,16 @@ def untrained(
     return encoder.eval()
 
 
+def standardised(found: Array, train: int) -> Array:
+    """Every feature of found (N, D) with the mean and deviation it has on the first `train` rows taken out."""
+    return np.asarray(StandardScaler().fit(found[:train]).transform(found), dtype=np.float32)
+
+
 class Pixels:
-    """Raw pixels as features: standardised, and reduced to at most 256 principal components."""
+    """Raw pixels as features: standardised, and reduced to at most 256 principal components.
+
+    The components keep their own variances: to standardise them again would blow up the noise of the last ones.
+    """
 
     def __init__(self, images: Images, seed: int) -> None:
         """Fitted on `images` alone."""

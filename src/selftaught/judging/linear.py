@@ -1,4 +1,4 @@
-"""The linear probe: logistic regression on standardised features, its strength chosen on training labels alone."""
+"""The linear probe: logistic regression whose strength is chosen on training labels alone."""
 
 import warnings
 from typing import Any
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
-from sklearn.preprocessing import StandardScaler
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation
 WITHOUT_CHOICE = 1e-2  # where a class has one label only
@@ -18,12 +17,12 @@ Array = NDArray[Any]
 
 
 def linear_predict(train: Array, labels: Array, test: Array, seed: int) -> tuple[Array, float]:
-    """The class of each test feature (M,), and the C that was chosen; train: (N, D), labels: (N,), test: (M, D)."""
-    scaler = StandardScaler().fit(train)
-    known = scaler.transform(train)
-    strength = choose_strength(known, labels, seed)
-    fitted = _fit(_model(strength), known, labels)
-    return fitted.predict(scaler.transform(test)), strength
+    """The class of each test feature (M,), and the C that was chosen; train: (N, D), labels: (N,), test: (M, D).
+
+    Features should have about unit variance (`features.standardised`), since C acts on all of them alike.
+    """
+    strength = choose_strength(train, labels, seed)
+    return _fit(_model(strength), train, labels).predict(test), strength
 
 
 def choose_strength(train: Array, labels: Array, seed: int) -> float:

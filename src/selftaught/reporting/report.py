@@ -1,2 +1,166 @@
-def write_report(folders, out, title=None):
+"""One self-contained HTML page about one or more runs, made from the plain files in their folders."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+from PIL import Image
+
+from ..files import write_atomically
+from ..judging.evaluation import KINDS, Evaluation
+from ..progress import plain
+from .curves import interval_chart, line_chart
+from .pictures import data_uri
+
+QUARANTINE_SHOWN = 20
+
+
+@dataclass
+class Section:
+    """What the page says of one run; what its folder does not hold is empty."""
+
+    name: str
+    method: str
+    status: dict[str, Any]
+    recipe: dict[str, str]
+    environment: dict[str, str]
+    evaluation: Evaluation | None
+    picture: str | None
+    curves: list[Markup]
+    label_curve: Markup | None
+    quarantined: list[list[str]]
+    quarantined_count: int
+
+
+def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
+    """Write the page about the runs in `folders` to `out`."""
+    sections = [_section(folder) for folder in folders]
+    environment = Environment(
+        loader=PackageLoader("selftaught.reporting"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        title=title or f"selftaught: {', '.join(section.name for section in sections)}",
+        sections=sections,
+        kinds=KINDS,
+        judged=[section for section in sections if section.evaluation],
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page)
     return out
+
+
+def _section(folder: Path) -> Section:
+    recipe = _yaml(folder / "recipe.yaml")
+    metrics = _json_lines(folder / "metrics.jsonl")
+    status = _json(folder / "status.json")
+    evaluation = _evaluation(folder / "evaluation.json")
+    quarantined = _csv(folder / "quarantine.csv")
+    method = recipe.get("method", {}).get("name", "?")
+    return Section(
+        name=plain(folder.name),
+        method=method,
+        status=status,
+        recipe={key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
+        environment={key: _shown(value) for key, value in _json(folder / "environment.json").items()},
+        evaluation=evaluation,
+        picture=_picture(folder / "pictures.png"),
+        curves=_curves(metrics, status),
+        label_curve=_label_curve(evaluation),
+        quarantined=quarantined[:QUARANTINE_SHOWN],
+        quarantined_count=len(quarantined),
+    )
+
+
+def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:
+    if not metrics:
+        return []
+
+    def curve(key: str) -> list[tuple[float, float]]:
+        return [(line["step"], line[key]) for line in metrics if key in line]
+
+    names = list(dict.fromkeys(name for line in metrics for name in line.get("terms", {})))
+    terms = {n: [(line["step"], line["terms"][n]) for line in metrics if n in line.get("terms", {})] for n in names}
+    losses = terms if len(terms) == 1 else {"sum": curve("loss"), **terms}
+    chance = status.get("chance")
+    reference = ("chance: nothing learnt", float(chance)) if chance else None
+    return [
+        line_chart(losses, title="loss", x_label="step", y_label="loss", reference=reference),
+        line_chart({"learning rate": curve("lr")}, title="learning rate", x_label="step", y_label="learning rate"),
+        line_chart(
+            {"samples a second": curve("samples_per_second")},
+            title="throughput",
+            x_label="step",
+            y_label="samples a second",
+        ),
+    ]
+
+
+def _label_curve(evaluation: Evaluation | None) -> Markup | None:
+    if evaluation is None:
+        return None
+    probe = next((p for p in ("linear", "finetune", "knn") if any(r.probe == p for r in evaluation.rows)), None)
+    series: dict[str, list[tuple[str, float, float, float]]] = {}
+    for row in evaluation.rows:
+        if row.probe == probe:
+            series.setdefault(KINDS[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
+    return interval_chart(series, title=f"{probe} accuracy by number of labels, with 95 % intervals")
+
+
+def _shown(value: Any) -> str:
+    return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    try:
+        held = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _json_lines(file: Path) -> list[dict[str, Any]]:
+    try:
+        lines = file.read_text().splitlines(keepends=True)
+    except OSError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
+
+
+def _evaluation(file: Path) -> Evaluation | None:
+    try:
+        return Evaluation.model_validate_json(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _csv(file: Path) -> list[list[str]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            return list(csv.reader(stream))[1:]
+    except (OSError, csv.Error, UnicodeDecodeError):
+        return []
+
+
+def _picture(file: Path) -> str | None:
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            return data_uri(image)
+    except OSError:
+        return None

@@ -22,7 +22,7 @@ class Samples(Protocol):
 class MakeViews(Protocol):
     """What training needs of a modality's views: sample numbers and a raw batch in, one tensor a view out."""
 
-    def __call__(self, rows: Tensor, *raw: Tensor) -> tuple[Tensor, ...]: ...
+    def __call__(self, rows: Tensor, /, *raw: Any) -> tuple[Tensor, ...]: ...
 
 
 class Batches:

@@ -66,7 +66,7 @@ def create(
         encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, small)
     else:
         encoder, origin = _timm(name, preparation, small, given, pool, drop_path)
-    encoder.origin = origin  # type: ignore[assignment]
+    encoder.origin = origin
     return encoder
 
 
@@ -147,9 +147,8 @@ def _torchvision(name: str, preparation: Preparation, small: bool) -> tuple[Enco
 def _replace_first_convolution(net: nn.Module, channels: int) -> None:
     for path, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d):
-            fresh = nn.Conv2d(
-                channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None  # type: ignore[arg-type]
-            )  # fmt: skip
+            shape: Any = (layer.kernel_size, layer.stride, layer.padding)
+            fresh = nn.Conv2d(channels, layer.out_channels, *shape, bias=layer.bias is not None)  # type: ignore[misc]
             parent, _, name = path.rpartition(".")
             owner = net.get_submodule(parent)
             setattr(owner, name, fresh)

@@ -39,7 +39,7 @@ class TorchvisionPooled(Encoder):
 
     def map(self, x: Tensor) -> Tensor:
         if hasattr(self.net, "features"):
-            return self.net.features(x)
+            return self.net.features(x)  # type: ignore[operator]
         if hasattr(self.net, "layer4"):
             for name, stage in self.net.named_children():
                 x = stage(x)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
@@ -85,7 +85,7 @@ class TimmTokens(TokenEncoder):
 
     def _prefix(self, batch: int) -> Tensor:
         net = self.net
-        tokens = [token for token in (net.cls_token, net.reg_token) if token is not None]
+        tokens: list[Tensor] = [token for token in (net.cls_token, net.reg_token) if token is not None]
         joined = torch.cat(tokens, dim=1) if tokens else net.patch_embed.proj.weight.new_zeros(1, 0, self.dim)
         return joined.expand(batch, -1, -1)
 

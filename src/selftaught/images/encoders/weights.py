@@ -1,6 +1,7 @@
 """Weights to start from: timm's, a file's or another run's, fitted to an encoder as far as they fit."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -67,7 +68,7 @@ def _from_file(source: str) -> dict[str, Tensor]:
         raise UsageError(f"--init {shown} is neither 'timm', a file nor a run folder with an encoder in it")
     try:
         if path.suffix == ".safetensors":
-            held = load_file(path)
+            held: Any = load_file(path)
         else:
             held = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, ValueError, EOFError, ImportError) as error:

@@ -4,7 +4,8 @@ import itertools
 import math
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ....encoder import Encoder
 from ....heads import Prototypes, mlp
@@ -49,7 +50,8 @@ class SwAV(Method):
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, dim)
         self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 10)))
-        self.queues = torch.nn.ModuleList(Queue(min(queue, data.count), dim) for _ in range(2)) if queue else None
+        self.queues = nn.ModuleList(Queue(min(queue, data.count), dim) for _ in range(2 if queue else 0))
+        self._newest: tuple[Tensor, ...] = ()  # features of the last batch's global views, for the queues
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
@@ -60,21 +62,19 @@ class SwAV(Method):
         ]
         embedded = torch.cat(features)
         scores = self.prototypes(embedded).chunk(len(views))
-        newest = torch.nn.functional.normalize(embedded.detach(), dim=1).chunk(len(views))[:2]
+        self._newest = F.normalize(embedded.detach(), dim=1).chunk(len(views))[:2]
         losses = []
         for i in range(2):
             assignment = self._assign(i, scores[i].detach())
             losses += [swapped_prediction(assignment, scores[j], self.temperature) for j in range(len(views)) if j != i]
-        if self.queues is not None and self.training:
-            for queue, z in zip(self.queues, newest):
-                queue.push(z)
         return {"swapped": torch.stack(losses).mean()}
 
     def _assign(self, i: int, scores: Tensor) -> Tensor:
         """Assignments of the i-th global view's batch, made with the queue where that has begun."""
         batch = len(scores)
-        if self.queues is not None and self.seen >= self.queue_start and self.queues[i].full:
-            earlier = self.prototypes(self.queues[i].features).detach()
+        queue = self.queues[i] if len(self.queues) and self.seen >= self.queue_start else None
+        if isinstance(queue, Queue) and queue.full:
+            earlier = self.prototypes(queue.features).detach()
             scores = torch.cat([scores, earlier])
         return sinkhorn(scores, self.epsilon, self.sinkhorn_iterations)[:batch]
 
@@ -84,6 +84,9 @@ class SwAV(Method):
 
     def after_step(self, progress: float) -> None:
         self.prototypes.normalise()
+        for queue, z in zip(self.queues, self._newest):
+            assert isinstance(queue, Queue)
+            queue.push(z)
         self.seen.fill_(progress)
 
     def chance(self, batch: int) -> float:

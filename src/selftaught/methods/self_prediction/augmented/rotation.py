@@ -23,7 +23,8 @@ class Rotation(Method):
         super().__init__(encoder, data)
         if data.shape[1] != data.shape[2]:
             raise UsageError(
-                f"rotation needs square views, these are {data.shape[1]} x {data.shape[2]}; use --size {min(data.shape[1:])}"
+                f"rotation needs square views, these are {data.shape[1]} x {data.shape[2]}; "
+                f"use --size {min(data.shape[1:])}"
             )
         self.classifier = nn.Linear(encoder.dim, 4)
 
