@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as torchvision uses it
+GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision does
 TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
 
 

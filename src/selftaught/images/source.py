@@ -187,9 +187,13 @@ def _archive(path: Path, place: str) -> Files:
         raise DataError(f"{shown} cannot be read as an archive: {error}") from None
     others: Counter[str] = Counter()
     found = []
+    members = [
+        (name, size)
+        for name, size in members
+        if not any(step.startswith(".") or step in CLUTTER for step in name.split("/"))
+    ]
     for name, size in members:
-        steps = name.split("/")
-        if not name.startswith(place) or any(step.startswith(".") or step in CLUTTER for step in steps):
+        if not name.startswith(place):
             continue
         if name.lower().endswith(SUFFIXES):
             found.append((name.removeprefix(place), size))

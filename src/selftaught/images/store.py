@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -242,7 +243,8 @@ def _read_all(
             return image
         return _on_canvas(image, layout), image.shape[1] / image.shape[0]
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
         for start in range(0, len(rows), BATCHED):
             yield from pool.map(one, rows[start : start + BATCHED].tolist())
 

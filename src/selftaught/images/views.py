@@ -189,8 +189,9 @@ def centred_box(canvas: Sequence[int], aspect: Tensor, size: tuple[int, int]) ->
 def random_boxes(draws: Tensor, canvas: Sequence[int], aspect: Tensor, area: tuple[float, float]) -> Tensor:
     """Random boxes (B, 4) as of a random resized crop, in true geometry mapped to the canvas.
 
-    draws: (B, 2 TRIES + 2) in [0, 1). The first of TRIES boxes that fits is taken, else the largest centred one
-    within the allowed ratios (torchvision's RandomResizedCrop, without rounding to whole pixels).
+    draws: (B, 2 TRIES + 2) in [0, 1). The first of TRIES boxes that fits is taken, else the largest one within the
+    allowed ratios (torchvision's RandomResizedCrop, without rounding to whole pixels, and with a random place for
+    that largest box, so that a panorama is not always cut at its centre).
     """
     height, width = canvas
     share = area[0] + draws[:, :TRIES] * (area[1] - area[0])
@@ -206,6 +207,5 @@ def random_boxes(draws: Tensor, canvas: Sequence[int], aspect: Tensor, area: tup
     none = ~fits.any(dim=1)
     wide = torch.where(none, torch.clamp(bounded / aspect, max=1.0), wide)
     tall = torch.where(none, torch.clamp(aspect / bounded, max=1.0), tall)
-    place = torch.where(none[:, None], torch.full_like(draws[:, -2:], 0.5), draws[:, -2:])
-    top, left = place[:, 0] * (1 - tall) * height, place[:, 1] * (1 - wide) * width
+    top, left = draws[:, -2] * (1 - tall) * height, draws[:, -1] * (1 - wide) * width
     return torch.stack([top, left, tall * height, wide * width], dim=1)

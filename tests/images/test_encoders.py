@@ -1,0 +1,213 @@
+"""Encoders: dims and maps of every kind, tokens that equal timm's own arithmetic, and weights to start from."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from selftaught.encoder import TokenEncoder
+from selftaught.errors import UsageError
+from selftaught.images.encoders import build_encoder, origin_of
+from selftaught.images.encoders.weights import load_initial_weights
+from selftaught.images.preparation import Preparation
+from selftaught.parts import Part
+
+
+def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:
+    return Preparation(channels=channels, size=size, low=0, high=255, mean=(0.5,) * channels, std=(0.25,) * channels)
+
+
+def build(name: str, size: tuple[int, int] = (32, 32), channels: int = 3, module: nn.Module | None = None, **options):
+    torch.manual_seed(0)
+    return build_encoder(Part(name=name, options=options), facts(size, channels), module).eval()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("size", [(32, 32), (32, 48), (96, 96)])
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "torchvision/squeezenet1_1", "torchvision/resnet18"])
+def test_features_and_maps_have_the_promised_shapes(name: str, size: tuple[int, int], channels: int) -> None:
+    if name == "torchvision/squeezenet1_1":
+        with pytest.raises(UsageError, match="no linear layer"):
+            build(name, size, channels)
+        return
+    encoder = build(name, size, channels)
+    x = torch.randn(2, channels, *size)
+    found = encoder.map(x)
+    assert encoder(x).shape == (2, encoder.dim) and found.shape[:2] == (2, encoder.dim) and found.ndim == 4
+
+
+def test_small_images_get_a_small_stem_unless_timms_is_asked_for() -> None:
+    x = torch.randn(1, 3, 32, 32)
+    assert build("resnet18").map(x).shape[2:] == (4, 4) and origin_of(build("resnet18")).small_stem
+    assert build("resnet18", stem="timm").map(x).shape[2:] == (1, 1)
+    assert build("resnet10t").map(x).shape[2:] == (4, 4)  # a deep stem: its first stride goes
+    assert not origin_of(build("resnet18", (96, 96))).small_stem
+    assert build("resnet18", (96, 96), stem="small").map(torch.randn(1, 3, 96, 96)).shape[2:] == (12, 12)
+    assert build("test_vit").patch == 4 and build("test_vit", (8, 8)).patch == 1
+    assert build("test_vit", (32, 32), patch=8).patch == 8
+
+
+def test_vision_transformers_take_depth_width_and_pooling() -> None:
+    encoder = build("vit_tiny_patch16_224", depth=2, width=96)
+    assert encoder.dim == 96 and len(encoder.net.blocks) == 2
+    x = torch.randn(2, 3, 32, 32)
+    tokens = encoder.tokens(x)
+    assert torch.allclose(encoder(x), tokens.patches.mean(dim=1), atol=1e-5)
+    by_token = build("vit_tiny_patch16_224", depth=2, pool="token")
+    assert torch.allclose(by_token(x), by_token.tokens(x).prefix[:, 0], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def vit() -> TokenEncoder:
+    return build("test_vit")
+
+
+def test_patches_go_back_to_the_image(vit: TokenEncoder) -> None:
+    x = torch.randn(2, 3, 32, 24)
+    patches = vit.patchify(x)
+    assert patches.shape == (2, vit.length((32, 24)), vit.patch_dim) and vit.grid((32, 24)) == (8, 6)
+    assert torch.equal(vit.unpatchify(patches, (32, 24)), x)
+    assert torch.equal(patches[0, 1].view(3, 4, 4), x[0, :, :4, 4:8])
+
+
+def test_keeping_all_tokens_in_any_order_changes_nothing(vit: TokenEncoder) -> None:
+    x = torch.randn(2, 3, 32, 32)
+    order = torch.stack([torch.randperm(64), torch.randperm(64)])
+    whole, kept = vit.tokens(x), vit.tokens(x, keep=order)
+    expected = whole.patches.gather(1, order[..., None].expand(-1, -1, vit.dim))
+    assert torch.allclose(kept.patches, expected, atol=1e-5)
+    assert torch.allclose(kept.prefix, whole.prefix, atol=1e-5)
+
+
+def test_a_few_tokens_equal_timms_blocks_on_those_alone(vit: TokenEncoder) -> None:
+    x, keep, net = torch.randn(2, 3, 32, 32), torch.tensor([[3, 60, 7], [0, 1, 2]]), vit.net
+    stream = net._pos_embed(net.patch_embed(x))
+    stream = torch.cat([stream[:, :1], stream[:, 1:].gather(1, keep[..., None].expand(-1, -1, vit.dim))], dim=1)
+    stream = net.norm(net.blocks(net.norm_pre(stream)))
+    found = vit.tokens(x, keep=keep)
+    assert torch.allclose(found.patches, stream[:, 1:], atol=1e-5)
+    assert torch.allclose(found.prefix, stream[:, :1], atol=1e-5)
+
+
+def test_what_is_hidden_cannot_be_seen(vit: TokenEncoder) -> None:
+    x = torch.randn(2, 3, 32, 32)
+    hidden = torch.zeros(2, 64, dtype=torch.bool)
+    hidden[:, 10:30] = True
+    hole = torch.randn(vit.dim)
+    patches = vit.patchify(x)
+    other = vit.unpatchify(torch.where(hidden[..., None], torch.randn_like(patches), patches), (32, 32))
+    assert torch.equal(vit.tokens(x, hidden=hidden, hole=hole).patches, vit.tokens(other, hidden=hidden, hole=hole).patches)
+    assert not torch.allclose(vit.tokens(x).patches, vit.tokens(other).patches)
+    keep = (~hidden[:1]).nonzero()[:, 1].expand(2, -1)
+    assert torch.equal(vit.tokens(x, keep=keep).patches, vit.tokens(other, keep=keep).patches)
+
+
+def test_a_causal_mask_keeps_the_future_out(vit: TokenEncoder) -> None:
+    causal = torch.ones(64, 64, dtype=torch.bool).tril()
+    x = torch.randn(1, 3, 32, 32)
+    patches = vit.patchify(x).clone()
+    patches[:, 40:] += 1
+    changed = vit.unpatchify(patches, (32, 32))
+    before, after = vit.tokens(x, attend=causal).patches, vit.tokens(changed, attend=causal).patches
+    assert torch.allclose(before[:, :40], after[:, :40], atol=1e-5)
+    assert not torch.allclose(before[:, 40:], after[:, 40:], atol=1e-3)
+
+
+def test_layers_and_other_sizes(vit: TokenEncoder) -> None:
+    found = vit.tokens(torch.randn(2, 3, 16, 40), layers=(1, 5))
+    assert found.patches.shape == (2, 40, vit.dim) and len(found.layers) == 2
+    assert torch.allclose(vit.net.norm(found.layers[1])[:, 1:], found.patches)
+    assert vit.map(torch.randn(1, 3, 16, 40)).shape == (1, vit.dim, 4, 10)
+    with pytest.raises(ValueError, match="multiple of the patch"):
+        vit.length((30, 32))
+
+
+class Gives(nn.Module):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape, self.scale = shape, nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * torch.ones(len(x), *self.shape)
+
+
+@pytest.mark.parametrize(("shape", "dim", "map_shape"), [((7,), 7, (1, 1)), ((7, 2, 3), 7, (2, 3)), ((6, 7), 7, (6, 1))])
+def test_a_users_own_network(shape: tuple[int, ...], dim: int, map_shape: tuple[int, int]) -> None:
+    encoder = build("own", module=Gives(shape))
+    x = torch.randn(2, 3, 32, 32)
+    assert encoder.dim == dim and encoder(x).shape == (2, dim) and encoder.map(x).shape == (2, dim, *map_shape)
+    with pytest.raises(UsageError, match="must give"):
+        build("own", module=Gives((2, 2, 2, 2)))
+    with pytest.raises(UsageError, match="does not take images"):
+        build("own", module=nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("resnet81", {}, "no encoder named 'resnet81'; did you mean"),
+        ("torchvision/resnet81", {}, "did you mean 'resnet"),
+        ("own", {}, "pass it in Python"),
+        ("resnet18", {"depth": 3}, "no option 'depth'"),
+        ("test_vit", {"patch": 5}, "not a multiple of the patch of 5"),
+        ("test_vit", {"stem": "tiny"}, "cannot be 'tiny'"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_name(name: str, options: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        build(name, **options)
+
+
+def test_weights_from_a_file_a_wrapped_checkpoint_and_another_size(tmp_path: Path) -> None:
+    donor = build("test_vit", (48, 48), patch=4)
+    nn.init.normal_(donor.net.pos_embed)
+    save_file(dict(donor.net.state_dict()), tmp_path / "a.safetensors")
+    encoder = build("test_vit")
+    told = load_initial_weights(encoder, str(tmp_path / "a.safetensors"))
+    assert told.startswith(f"{len(list(encoder.net.parameters()))} of {len(list(encoder.net.parameters()))} tensors")
+    assert torch.equal(encoder.net.blocks[0].attn.qkv.weight, donor.net.blocks[0].attn.qkv.weight)
+
+    wrapped = {"state_dict": {f"module.backbone.{k}": v for k, v in build("test_resnet").net.state_dict().items()}}
+    torch.save(wrapped, tmp_path / "b.pth")
+    other = build("test_resnet", stem="timm")
+    nn.init.zeros_(other.net.layer1[0].conv1.weight)
+    load_initial_weights(other, str(tmp_path / "b.pth"))
+    assert other.net.layer1[0].conv1.weight.abs().sum() > 0
+
+    grown = build("test_resnet", channels=5)
+    assert "fresh: conv1.0.weight" in load_initial_weights(grown, str(tmp_path / "b.pth"))
+
+
+class Bomb:
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return (Path.touch, (Path("exploded"),))
+
+
+def test_weights_that_fit_nowhere_or_hide_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_file({"other.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    torch.save({"a": Bomb()}, tmp_path / "bomb.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    for name, said in {
+        "other.safetensors": "fits no weight",
+        "bomb.pth": "--init bomb.pth",
+        "text.pth": "--init text.pth",
+        "nowhere": "neither 'timm', a file nor a run folder",
+    }.items():
+        with pytest.raises(UsageError, match=said) as caught:
+            load_initial_weights(build("test_resnet"), name)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_timm_weights_without_a_network_are_a_clear_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args, **kwargs):  # type: ignore[no-untyped-def]
+        raise OSError("We couldn't connect to the Hub\nmore lines")
+
+    ready = build("test_resnet")
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(UsageError, match="weights of test_resnet could not be had: We couldn't connect to the Hub$"):
+        load_initial_weights(ready, "timm")

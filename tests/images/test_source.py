@@ -1,0 +1,152 @@
+"""Sources: one stable index over folders, archives and arrays, and clear words where there is nothing."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from selftaught.errors import DataError, UsageError
+from selftaught.images.source import Arrays, Files, open_source
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+NAMES = ["train/cat/b.png", "train/dog/a.PNG", "train/cat/a b.png", "test/dog/c.png"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for value, name in enumerate(NAMES):
+        file = tmp_path / "tree" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(value))
+    for clutter in (".hidden.png", "__MACOSX/x.png", "Thumbs.db", ".git/y.png", "notes.txt"):
+        file = tmp_path / "tree" / clutter
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(png(99))
+    return tmp_path / "tree"
+
+
+def test_a_folder_is_indexed_in_a_stable_order_without_clutter(tree: Path) -> None:
+    source = open_source(tree)
+    assert isinstance(source, Files)
+    assert source.keys == sorted(NAMES)
+    assert source.read(source.keys.index("train/dog/a.PNG")) == png(1)
+    assert source.labels == ["test", "train", "train", "train"]
+    assert open_source(tree / "train").labels == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_an_archive_reads_like_the_folder_it_was_made_of(tree: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"set.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(tree.rglob("*")):
+                archive.write(file, file.relative_to(tree))
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+            archive.add(tree, ".")
+            link = tarfile.TarInfo("train/cat/link.png")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+    source = open_source(path)
+    assert isinstance(source, Files) and source.keys == open_source(tree).keys
+    assert [source.read(i) for i in range(len(source))] == [open_source(tree).read(i) for i in range(len(source))]
+    place = open_source(f"{path}/train")
+    assert place.keys == ["cat/a b.png", "cat/b.png", "dog/a.PNG"] and place.labels == ["cat", "cat", "dog"]
+    assert place.name == "set-train" and place.read(2) == png(1)
+    with pytest.raises(DataError, match="holds nothing under 'valid/'; it holds test, train"):
+        open_source(f"{path}/valid")
+
+
+def test_links_never_loop_nor_leave_the_root(tree: Path, tmp_path: Path) -> None:
+    before = open_source(tree).keys
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret.png").write_bytes(png(7))
+    os.symlink(tree, tree / "train" / "loop")
+    os.symlink(tmp_path / "outside", tree / "train" / "out")
+    os.symlink(tmp_path / "outside" / "secret.png", tree / "train" / "out.png")
+    os.symlink(tree / "nowhere.png", tree / "train" / "dangling.png")
+    assert open_source(tree).keys == before
+
+
+def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\n1.png")
+    (tmp_path / name).write_bytes(png(5))
+    source = open_source(tmp_path)
+    assert source.keys == [name] and source.read(0) == png(5) and source.fingerprint()
+
+
+def test_the_fingerprint_follows_names_and_sizes(tree: Path) -> None:
+    before = open_source(tree).fingerprint()
+    assert open_source(tree).fingerprint() == before
+    (tree / "train/cat/b.png").write_bytes(png(0) + b"x")
+    changed = open_source(tree).fingerprint()
+    (tree / "train/cat/z.png").write_bytes(png(0))
+    assert len({before, changed, open_source(tree).fingerprint()}) == 3
+
+
+def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.heic", "c.mov"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"saw 2 \.heic, 1 \.mov; HEIC photos must be converted"):
+        open_source(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        open_source(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="neither a folder"):
+        open_source(tmp_path / "c.mov")
+    (tmp_path / "broken.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(DataError, match="cannot be read as an archive"):
+        open_source(tmp_path / "broken.zip")
+
+
+def test_arrays_with_and_without_labels(tmp_path: Path) -> None:
+    x, y = np.zeros((6, 5, 4), np.uint16), np.arange(6) % 2
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    source = open_source(tmp_path / "a.npz")
+    assert isinstance(source, Arrays) and source.images.shape == (6, 5, 4, 1) and source.labels == list("010101")
+    np.save(tmp_path / "b.npy", np.zeros((2, 5, 4, 7), np.float32))
+    assert open_source(tmp_path / "b.npy").labels is None
+    np.savez(tmp_path / "c.npz", a=x, b=x)
+    np.savez(tmp_path / "d.npz", x=x, y=y[:3])
+    np.save(tmp_path / "e.npy", np.zeros((2, 3), np.uint8))
+    np.save(tmp_path / "f.npy", np.zeros((2, 3, 3), np.int64))
+    np.save(tmp_path / "g.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    bad = {"c.npz": "'x' or 'images'", "d.npz": "6 images but 3 labels", "e.npy": "shape", "f.npy": "int64"}
+    for name, said in {**bad, "g.npy": "cannot be read"}.items():
+        with pytest.raises(DataError, match=said):
+            open_source(tmp_path / name)
+
+
+def test_labels_from_a_csv(tree: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("path,label\ntrain/cat/b.png,tabby\ntest/dog/c.png,poodle\n")
+    assert open_source(tree, file).labels == ["poodle", "", "tabby", ""]
+    for text, said in {
+        "nothing/like.png,x\n": "no path in",
+        "train/cat/b.png,x\nother.png,y\n": "1 paths",
+        "train/cat/b.png\n": "row 1",
+        "": "must have lines",
+    }.items():
+        file.write_text(text)
+        with pytest.raises(DataError, match=said):
+            open_source(tree, file)
+
+
+def test_named_sets() -> None:
+    digits = open_source("sklearn:digits")
+    assert isinstance(digits, Arrays) and digits.images.shape == (1797, 8, 8, 1) and digits.images.max() == 255
+    assert digits.labels is not None and len(set(digits.labels)) == 10
+    with pytest.raises(UsageError, match="did you mean 'CIFAR10'"):
+        open_source("torchvision:CIFAR11")
+    with pytest.raises(UsageError, match="sklearn:digits"):
+        open_source("sklearn:iris")
