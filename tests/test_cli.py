@@ -23,6 +23,7 @@ QUICK = [
     "--size",
     "16",
 ]
+QUICK += ["--precision", "32-true", "--layout", "contiguous"]
 
 
 def test_the_main_job_from_folder_to_verdict(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,10 @@ class Pretrain(Recipe):
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
     devices: str = Field("auto", description="how many, such as 1 or 4")
     precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
-        "auto", description="auto: bf16-mixed on a GPU, else 32-true"
+        "auto", description="auto: the fastest, by measuring"
+    )
+    layout: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="of tensors in memory; auto: the fastest, by measuring"
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
     workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")

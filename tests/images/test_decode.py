@@ -76,7 +76,9 @@ def test_a_palette_with_a_transparent_colour() -> None:
 
 
 def test_cmyk_grey_bilevel_and_animation() -> None:
-    assert np.abs(decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))[0, 0].astype(int) - RED).max() < 6
+    assert (
+        np.abs(decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))[0, 0].astype(int) - RED).max() < 6
+    )
     assert decode(encoded(Image.new("L", (4, 3), 77))).tolist() == [[[77]] * 4] * 3
     assert decode(encoded(Image.new("1", (2, 2), 1)))[0, 0, 0] == 255
     frames = [Image.new("RGB", (4, 4), RED), Image.new("RGB", (4, 4), BLUE)]

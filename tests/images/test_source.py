@@ -72,10 +72,10 @@ def test_links_never_loop_nor_leave_the_root(tree: Path, tmp_path: Path) -> None
     before = open_source(tree).keys
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret.png").write_bytes(png(7))
-    os.symlink(tree, tree / "train" / "loop")
-    os.symlink(tmp_path / "outside", tree / "train" / "out")
-    os.symlink(tmp_path / "outside" / "secret.png", tree / "train" / "out.png")
-    os.symlink(tree / "nowhere.png", tree / "train" / "dangling.png")
+    (tree / "train" / "loop").symlink_to(tree)
+    (tree / "train" / "out").symlink_to(tmp_path / "outside")
+    (tree / "train" / "out.png").symlink_to(tmp_path / "outside" / "secret.png")
+    (tree / "train" / "dangling.png").symlink_to(tree / "nowhere.png")
     assert open_source(tree).keys == before
 
 

@@ -18,6 +18,8 @@ QUICK = {
     "batch_size": 8,
     "size": 16,
     "log_every": 1,
+    "precision": "32-true",
+    "layout": "contiguous",
 }
 
 

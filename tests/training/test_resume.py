@@ -45,6 +45,8 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
             "log_every": 1,
             "checkpoint_every": "4",
             "out": str(out),
+            "precision": "32-true",
+            "layout": "contiguous",
             **more,
         }
     )
@@ -64,11 +66,21 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("method", sorted(parts.places()))
-@pytest.mark.parametrize("killed_after", [2, 6])
+@pytest.mark.parametrize(
+    ("killed_after", "precision", "layout"),
+    [(2, "32-true", "contiguous"), (6, "32-true", "contiguous"), (6, "bf16-mixed", "channels_last")],
+)
 def test_a_cut_run_resumes_bit_for_bit(
-    method: str, killed_after: int, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str,
+    killed_after: int,
+    precision: str,
+    layout: str,
+    array: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = pretrain(command(method, array, tmp_path / "whole"))
+    choices = {"precision": precision, "layout": layout}
+    whole = pretrain(command(method, array, tmp_path / "whole", **choices))
     follow = Recorder.__call__
 
     def cut(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
@@ -78,8 +90,8 @@ def test_a_cut_run_resumes_bit_for_bit(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Recorder, "__call__", cut)
-        pretrain(command(method, array, tmp_path / "cut"))
-    resumed = pretrain(command(method, array, tmp_path / "cut", resume=True))
+        pretrain(command(method, array, tmp_path / "cut", **choices))
+    resumed = pretrain(command(method, array, tmp_path / "cut", resume=True, **choices))
     assert_same(weights(whole), weights(resumed))
     losses = [[(line["step"], line["loss"]) for line in run.metrics()] for run in (whole, resumed)]
     assert losses[0] == losses[1] and len(losses[0]) == STEPS
@@ -120,6 +132,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
 
         flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
         flags += ["--method", "rotation", "--encoder", "test_resnet", "--out", str(out)]
+        flags += ["--precision", "32-true", "--layout", "contiguous"]
         os._exit(run_command(["pretrain", str(array), *flags]))
 
     pid = fork(child)

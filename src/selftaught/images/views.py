@@ -63,6 +63,7 @@ class Views:
         patch: int = 1,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         exact: bool = False,
+        channels_last: bool = False,
     ) -> None:
         known = [*FIXED, *AUGMENTATIONS]
         for name in [*names, *(options or {})]:
@@ -75,6 +76,7 @@ class Views:
         }
         self._apply = augment.exact if exact else augment.fused
         self._exact = exact
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, rows: Tensor, images: Tensor, aspect: Tensor) -> tuple[Tensor, ...]:
         """One tensor a view: sample numbers (B,), stored images (B, C, h, w) and true aspects (B,) in.
@@ -98,7 +100,7 @@ class Views:
                 with randomness.view(position):
                     change = self._drawn(chosen, len(rows), images, aspect)
                 views.append(self._apply(unit, change, self.size(name), mean, std))
-        return tuple(views)
+        return tuple(view.contiguous(memory_format=self._format) if view.ndim == 4 else view for view in views)
 
     def size(self, name: str) -> tuple[int, int]:
         """(H, W) of a view; a scaled one is a multiple of the encoder's patch."""

@@ -19,6 +19,7 @@ from ..progress import say, writing_to
 from ..recipes import Pretrain, continued
 from ..run import Run, fresh_folder
 from . import checkpoint
+from .autotune import tuned
 from .batches import Batches
 from .budget import within_budget
 from .fit import fit
@@ -54,9 +55,10 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     with stopping(recipe.time_limit) as stop:
         images = open_data(recipe, stop)
         recipe = resolve(recipe, images)
-        job = prepare(recipe, images, module)
+        recipe = tuned(recipe, lambda trial: prepare(trial, images, module), stop)
         if recipe.steps is None:
-            job.recipe = within_budget(prepare(recipe, images, module), recipe, stop)
+            recipe = within_budget(prepare(recipe, images, module), recipe, stop)
+        job = prepare(recipe, images, module)
         run = Run(recipe.out or fresh_folder(f"{images.name}-{recipe.method.name}"), module)
         run.create(recipe.resume, recipe.overwrite)
         with writing_to(run.folder / "run.log"):
@@ -94,7 +96,10 @@ def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
     method, weights = build(recipe, images, module)
     training = training_preset(type(method), recipe)
     patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
-    views = Views(method.views, images.preparation, patch=patch, options=recipe.views)
+    channels_last = recipe.layout == "channels_last"
+    if channels_last:
+        method = method.to(memory_format=torch.channels_last)
+    views = Views(method.views, images.preparation, patch=patch, options=recipe.views, channels_last=channels_last)
     devices: Any = int(recipe.devices) if recipe.devices.isdigit() else recipe.devices
     fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
     fabric.launch()
@@ -177,6 +182,7 @@ def _announce(job: Job, run: Run, start: int) -> None:
     assert recipe.steps and recipe.batch_size and recipe.encoder
     height, width = images.preparation.size
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
+    lr, layout = scaled_lr(preset, recipe.batch_size), recipe.layout.replace("_", "-")
     say(f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)")
     if images.quarantined:
         say(f"         {len(images.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
@@ -184,6 +190,6 @@ def _announce(job: Job, run: Run, start: int) -> None:
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {scaled_lr(preset, recipe.batch_size):.3g}, {recipe.precision} on {job.fabric.device}"
+        f"lr {lr:.3g}, {recipe.precision} {layout} on {job.fabric.device}"
     )
     say(f"run      {run.folder}")

@@ -69,7 +69,6 @@ def resolve(recipe: Pretrain, images: Images) -> Pretrain:
             "epochs": epochs,
             "steps": steps,
             "size": images.preparation.size,
-            "precision": _precision(recipe.precision),
             "fingerprint": images.fingerprint,
         }
     )
@@ -80,12 +79,6 @@ def training_preset(method: type[Method], recipe: Pretrain) -> Training:
     changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
     given = {**vars(method.preset), **parts.checked("training", Training, changes)}
     return Training(**given)
-
-
-def _precision(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
 
 
 def _power_of_two(number: int) -> int:

@@ -43,13 +43,13 @@ class SwAV(Method):
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """Prototypes and queue are bounded by what fits the data: a tenth and the whole of its count."""
+        """Prototypes and queue are bounded by what fits the data: a thirtieth and the whole of its count."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_views)
         self.queue_start, self.freeze_prototypes = queue_start, freeze_prototypes
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, dim)
-        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 10)))
+        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
         self.queues = nn.ModuleList(Queue(min(queue, data.count), dim) for _ in range(2 if queue else 0))
         self._newest: tuple[Tensor, ...] = ()  # features of the last batch's global views, for the queues
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume

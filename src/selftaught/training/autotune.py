@@ -1,0 +1,157 @@
+"""Precision and memory layout chosen by measuring: what is fastest differs by machine, network and size."""
+
+import hashlib
+import itertools
+import json
+import platform
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..files import write_json
+from ..images.store import cache_folder
+from ..progress import say
+from ..recipes import Pretrain
+from .fit import fit
+from .interruption import Stop
+
+if TYPE_CHECKING:
+    from .pretrain import Job
+
+DEFAULT = ("32-true", "contiguous")
+MARGIN = 1.15  # how much faster anything else must be
+ROWS = 64  # samples a measured step has at most
+WARM_UP, MEASURED = 1, 3  # steps
+Choice = tuple[str, str]
+
+
+def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) -> Pretrain:
+    """The recipe with precision and layout filled in where they are open.
+
+    Measured once for each machine, network and size, and remembered, so that the same command gives the same
+    weights; the recipe records the choice.
+    """
+    if recipe.precision == "32-true" and recipe.layout != "auto":
+        return recipe
+    candidates = _candidates(recipe)
+    if any(precision == "bf16-mixed" for precision, _ in candidates):
+        sound = prepare(recipe.model_copy(update={"precision": "32-true", "layout": "contiguous"}))
+        if fault := half_precision_fault(sound):
+            candidates = [choice for choice in candidates if choice[0] != "bf16-mixed"]
+            if not candidates:
+                raise UsageError(f"--precision bf16-mixed is not safe here: {fault}; use --precision 32-true")
+    if len(candidates) == 1:
+        precision, layout = candidates[0]
+    else:
+        precision, layout = _remembered(recipe) or _measured(recipe, candidates, prepare, stop)
+    return recipe.model_copy(update={"precision": precision, "layout": layout})
+
+
+def half_precision_fault(job: "Job") -> str | None:
+    """Why gradients in bf16 would be wrong, or None.
+
+    On CPUs, the weight gradient of a strided convolution over a map of one cell is read from memory that was never
+    written (seen with torch 2.14.1: NaN or anything else), so a network that shrinks small images that far is kept
+    out of half precision.
+    """
+    if job.fabric.device.type != "cpu":
+        return None
+    struck: list[str] = []
+
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        if max(layer.stride) > 1 and max(inputs[0].shape[2:]) == 1:
+            struck.append("a strided convolution meets a map of one cell; use a larger --size or --encoder.stem small")
+
+    encoder = job.method.encoder
+    hooks = [layer.register_forward_hook(look) for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
+    encoder.eval()
+    with torch.no_grad():
+        encoder(torch.zeros(1, *job.images.preparation.shape))
+    encoder.train()
+    for hook in hooks:
+        hook.remove()
+    return struck[0] if struck else None
+
+
+def _candidates(recipe: Pretrain) -> list[Choice]:
+    gpu = torch.cuda.is_available()
+    open_precisions = ["bf16-mixed"] if gpu and torch.cuda.is_bf16_supported() else ["32-true", "bf16-mixed"]
+    precisions = open_precisions if recipe.precision == "auto" else [recipe.precision]
+    layouts = ["contiguous", "channels_last"] if recipe.layout == "auto" else [recipe.layout]
+    return list(itertools.product(precisions, layouts))
+
+
+def _measured(recipe: Pretrain, candidates: list[Choice], prepare: Callable[[Pretrain], "Job"], stop: Stop) -> Choice:
+    """The fastest candidate, unless the default is nearly as fast."""
+    assert recipe.batch_size
+    rows = min(recipe.batch_size, ROWS)
+    rates = {}
+    for precision, layout in candidates:
+        trial = recipe.model_copy(update={"precision": precision, "layout": layout, "batch_size": rows})
+        rates[precision, layout] = rows / _seconds_a_step(prepare(trial), stop)
+    default = DEFAULT if DEFAULT in rates else candidates[0]
+    best = max(rates, key=lambda choice: rates[choice])
+    chosen = best if rates[best] > MARGIN * rates[default] else default
+    told = ", ".join(f"{p} {_short(layout)} {rate:,.0f}" for (p, layout), rate in rates.items())
+    say(f"measured {told} samples/s: {chosen[0]} {_short(chosen[1])}")
+    _remember(recipe, chosen)
+    return chosen
+
+
+def _short(layout: str) -> str:
+    return layout.replace("_", "-")
+
+
+def _seconds_a_step(job: "Job", stop: Stop) -> float:
+    marks: list[float] = []
+
+    def mark(step: int, terms: dict[str, Tensor]) -> None:
+        stop.poll()
+        marks.append(time.perf_counter())
+
+    fit(
+        job.fabric,
+        job.method,
+        job.optimizer,
+        job.batches,
+        steps=WARM_UP + MEASURED,
+        training=job.training,
+        seed=job.recipe.seed,
+        watch=mark,
+        forward=job.forward,
+    )
+    return min(b - a for a, b in itertools.pairwise(marks))
+
+
+def _key(recipe: Pretrain) -> str:
+    """What the choice depends on."""
+    told = {
+        "machine": [platform.node(), platform.machine(), platform.processor(), torch.cuda.is_available()],
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "asked": [recipe.precision, recipe.layout],
+        "recipe": recipe.model_dump(mode="json", include={"method", "encoder", "size", "batch_size"}),
+    }
+    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _remembered(recipe: Pretrain) -> Choice | None:
+    try:
+        precision, layout = json.loads((cache_folder() / "autotune" / f"{_key(recipe)}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return precision, layout
+
+
+def _remember(recipe: Pretrain, choice: Choice) -> None:
+    folder = cache_folder() / "autotune"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"{_key(recipe)}.json", list(choice))
+    except OSError as error:
+        say(f"warning: the choice could not be remembered ({error}); the next run may choose otherwise")

@@ -1,0 +1,83 @@
+"""Choices by measuring: the fastest wins by a margin, is remembered, and is recorded in the recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import selftaught
+from selftaught.errors import UsageError
+from selftaught.training import autotune
+
+QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "size": 16}
+
+
+def timed(seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Replace the clock: each choice takes what `seconds` says; the returned list fills with what was measured."""
+    measured: list[tuple[str, str]] = []
+
+    def seconds_a_step(job: Any, stop: Any) -> float:
+        measured.append((job.recipe.precision, job.recipe.layout))
+        return seconds.get(measured[-1], 1.0)
+
+    monkeypatch.setattr(autotune, "_seconds_a_step", seconds_a_step)
+    return measured
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_fastest_is_chosen_recorded_and_remembered(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = timed({("bf16-mixed", "channels_last"): 0.5}, monkeypatch)
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK).recipe
+    assert (recipe.precision, recipe.layout) == ("bf16-mixed", "channels_last") and len(measured) == 4
+    again = selftaught.pretrain(photos, out=str(tmp_path / "b"), **QUICK).recipe
+    assert again.precision == "bf16-mixed" and len(measured) == 4
+    selftaught.pretrain(photos, out=str(tmp_path / "c"), **{**QUICK, "batch_size": 16})
+    assert len(measured) == 8  # another batch is another question
+
+
+def test_a_small_gain_does_not_beat_the_default(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed({("bf16-mixed", "contiguous"): 0.9}, monkeypatch)
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK).recipe
+    assert (recipe.precision, recipe.layout) == ("32-true", "contiguous")
+
+
+def test_what_the_user_says_is_not_measured(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = timed({("32-true", "channels_last"): 0.1}, monkeypatch)
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), precision="32-true", **QUICK).recipe
+    assert recipe.layout == "channels_last" and {precision for precision, _ in measured} == {"32-true"}
+    measured.clear()
+    selftaught.pretrain(photos, out=str(tmp_path / "b"), precision="32-true", layout="contiguous", **QUICK)
+    assert not measured
+
+
+def test_a_resumed_run_keeps_its_choice(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed({("bf16-mixed", "channels_last"): 0.5}, monkeypatch)
+    selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK)
+    monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "elsewhere"))
+    measured = timed({}, monkeypatch)
+    again = selftaught.pretrain(photos, out=str(tmp_path / "a"), resume=True)
+    assert again.recipe.precision == "bf16-mixed" and not measured
+
+
+def test_a_real_measurement_tells_seconds(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK)
+    told = capsys.readouterr().err
+    assert "measured 32-true contiguous" in told and "samples/s:" in told
+
+
+def test_half_precision_is_kept_away_from_gradients_it_gets_wrong(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 16 px timm's own stem leaves the last stage a map of one cell, where bf16 weight gradients are garbage."""
+    measured = timed({("bf16-mixed", "contiguous"): 0.1, ("bf16-mixed", "channels_last"): 0.1}, monkeypatch)
+    own_stem = {**QUICK, "encoder": {"name": "test_resnet", "options": {"stem": "timm"}}}
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **own_stem).recipe
+    assert recipe.precision == "32-true" and {precision for precision, _ in measured} == {"32-true"}
+    with pytest.raises(UsageError, match="bf16-mixed is not safe here: a strided convolution meets a map of one cell"):
+        selftaught.pretrain(photos, out=str(tmp_path / "b"), precision="bf16-mixed", layout="contiguous", **own_stem)
