@@ -34,9 +34,10 @@ def block_mask(batch: int, size: tuple[int, int], area: float, device: torch.dev
     Context encoders (section 3.3, "random block").
     """
     draws = randomness.uniform((batch, blocks, 4), "blocks", device)
-    # With k blocks of share s each, 1 - (1 - s)^k is covered where they fall independently.
+    # With k blocks of share s each, 1 - (1 - s)^k is covered where they fall independently; whole blocks inside the
+    # image overlap a little more, so their sides are 8 % longer on average.
     share = 1 - (1 - area) ** (1 / blocks)
-    sides = share**0.5 * (0.7 + 0.6 * draws[..., :2])
+    sides = share**0.5 * (0.78 + 0.6 * draws[..., :2])
     starts = draws[..., 2:] * (1 - sides)
     inside = []
     for axis, side in enumerate(size):

@@ -74,7 +74,7 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     scale = 1 + Z**2 / samples
     centre = (share + Z**2 / (2 * samples)) / scale
     half = Z / scale * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2))
-    return min(centre - half, share), max(centre + half, share)
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def verdicts(rows: Sequence[Row]) -> list[str]:

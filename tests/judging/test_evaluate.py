@@ -1,0 +1,216 @@
+"""Judging end to end: honest baselines, intervals, verdicts, and no leak."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import selftaught
+from selftaught.errors import DataError, UsageError
+from selftaught.export import save_encoder
+from selftaught.images.encoders import build_encoder
+from selftaught.images.preparation import Preparation
+from selftaught.images.store import open_images
+from selftaught.judging.evaluation import Row, row, verdicts, wilson
+from selftaught.judging.features import Pixels, features, untrained
+from selftaught.parts import Part
+from selftaught.run import Run
+
+PART = Part(name="test_resnet")
+
+
+def stripes(file: Path, count: int, seed: int) -> Path:
+    """Two classes that differ by the direction of noisy stripes, which raw pixels hardly tell apart."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % 2
+    phase = rng.integers(0, 4, count)
+    wave = np.where((np.arange(16)[None] + phase[:, None]) % 4 < 2, 200, 60)
+    x = np.where(y[:, None, None] == 0, wave[:, None, :], wave[:, :, None]) + rng.normal(0, 12, (count, 16, 16))
+    np.savez(file, x=x.clip(0, 255).astype(np.uint8), y=y)
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run folder with an untrained encoder in it: enough to be judged."""
+    folder = tmp_path_factory.mktemp("run")
+    images = open_images(stripes(folder / "some.npz", 64, 0))
+    torch.manual_seed(3)
+    encoder = build_encoder(PART, images.preparation)
+    save_encoder(encoder, PART, images.preparation, folder / "encoder", {"method": "none"})
+    (folder / "recipe.yaml").write_text("data: some\n")
+    return Run(folder)
+
+
+def test_the_file_holds_what_the_design_says(run: Run, tmp_path: Path) -> None:
+    train, test = stripes(tmp_path / "a.npz", 80, 1), stripes(tmp_path / "b.npz", 60, 2)
+    result = run.evaluate(train, test, probe="knn,linear", labels="2,100%", repeats=3)
+    told = json.loads((run.folder / "evaluation.json").read_text())
+    assert told == result.model_dump(mode="json")
+    assert {(r["features"], r["probe"], r["labels"]) for r in told["rows"]} == {
+        (features, probe, labels)
+        for features in ("trained", "untrained", "pixels")
+        for probe in ("knn", "linear")
+        for labels in ("2 per class", "all labels")
+    }
+    assert {r["repeats"] for r in told["rows"] if r["labels"] == "all labels"} == {1}
+    assert {r["repeats"] for r in told["rows"] if r["labels"] == "2 per class"} == {3}
+    assert (
+        told["test_samples"] == 60
+        and told["classes"] == ["0", "1"]
+        and told["verdict"].startswith("linear, all labels")
+    )
+
+
+def test_labels_that_mean_nothing_give_chance(run: Run, tmp_path: Path) -> None:
+    """Noise with labels drawn from a hat: whatever is above chance has leaked."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        x = rng.integers(0, 255, (300, 16, 16), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", x=x, y=rng.permutation(np.arange(300) % 2))
+    train, test = tmp_path / "a.npz", tmp_path / "b.npz"
+    for r in run.evaluate(train, test, probe="knn,linear").rows:
+        assert 0.4 < r.accuracy < 0.6, r
+
+
+def test_judging_twice_gives_the_same(run: Run, tmp_path: Path) -> None:
+    train = stripes(tmp_path / "a.npz", 40, 1)
+    first, second = (run.evaluate(train, probe="knn,linear", labels="5", repeats=2) for _ in range(2))
+    assert first == second
+
+
+def test_without_a_test_set_every_sample_is_left_out_once(run: Run, tmp_path: Path) -> None:
+    result = run.evaluate(stripes(tmp_path / "a.npz", 40, 1), probe="knn", repeats=2)
+    assert result.test is None and {r.repeats for r in result.rows} == {2}
+    pixels = next(r for r in result.rows if r.features == "pixels")
+    assert (pixels.accuracy * 80) == pytest.approx(round(pixels.accuracy * 80))
+
+
+def test_fine_tuning_stands_beside_from_scratch(run: Run, tmp_path: Path) -> None:
+    train, test = stripes(tmp_path / "a.npz", 40, 1), stripes(tmp_path / "b.npz", 40, 2)
+    rows = {r.features: r for r in run.evaluate(train, test, probe="finetune").rows}
+    assert rows.keys() == {"trained", "scratch"} and all(r.accuracy > 0.8 for r in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"probe": "knnn"}, UsageError, "did you mean 'knn'"),
+        ({"labels": "many"}, UsageError, "--labels cannot be 'many'"),
+        ({"repeat": 3}, UsageError, "did you mean 'repeats'"),
+        ({"train": "nowhere"}, DataError, "nowhere does not exist"),
+    ],
+)
+def test_mistakes_are_told(run: Run, tmp_path: Path, options: dict, error: type, said: str) -> None:
+    values = {"train": stripes(tmp_path / "a.npz", 40, 1), **options}
+    with pytest.raises(error, match=said):
+        run.evaluate(**values)
+
+
+def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> None:
+    train = stripes(tmp_path / "a.npz", 40, 1)
+    held = np.load(train)
+    np.savez(tmp_path / "new.npz", x=held["x"], y=held["y"] + 5)
+    np.savez(tmp_path / "one.npz", x=held["x"], y=held["y"] * 0)
+    with pytest.raises(DataError, match="classes that --train has not: 5, 6"):
+        run.evaluate(train, tmp_path / "new.npz")
+    with pytest.raises(DataError, match="only one class"):
+        run.evaluate(tmp_path / "one.npz")
+
+
+def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> None:
+    images = open_images(stripes(tmp_path / "a.npz", 64, 0))
+    fresh = untrained(PART, images.preparation, 0, images)
+    naive = build_encoder(PART, images.preparation).eval()
+    norms = [m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(norm.running_mean.abs().sum() > 0 for norm in norms) and not fresh.training
+    with torch.no_grad():
+        fresh.train()
+        first = next(m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d))
+        seen: list[torch.Tensor] = []
+        first.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
+        expected = first.running_mean.clone()
+        from selftaught.judging.features import plain_batches
+
+        for x in plain_batches(images):
+            fresh(x)
+    assert torch.allclose(expected, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4)
+    assert torch.equal(untrained(PART, images.preparation, 0, images).net.layer1[0].conv1.weight,
+                       untrained(PART, images.preparation, 0, images).net.layer1[0].conv1.weight)  # fmt: skip
+    assert naive is not fresh
+
+
+def test_a_users_own_untrained_network_is_really_fresh(tmp_path: Path) -> None:
+    images = open_images(stripes(tmp_path / "a.npz", 16, 0))
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    nn.init.constant_(module[0].weight, 7.0)
+    fresh = untrained(Part(name="own"), images.preparation, 0, images, module)
+    assert (fresh.net[0].weight != 7).any() and (module[0].weight == 7).all()
+
+
+def test_features_do_not_depend_on_the_batch(tmp_path: Path) -> None:
+    images = open_images(stripes(tmp_path / "a.npz", 300, 0))
+    encoder = build_encoder(PART, images.preparation)
+    found = features(encoder, images)
+    assert found.shape == (300, encoder.dim) and found.dtype == np.float32
+    alone = features(encoder, images.subset(np.array([3, 299])))
+    assert np.allclose(found[[3, 299]], alone, atol=1e-5)
+
+
+def test_pixels_are_fitted_on_the_training_images_alone(tmp_path: Path) -> None:
+    train, test = open_images(stripes(tmp_path / "a.npz", 40, 0)), open_images(stripes(tmp_path / "b.npz", 10, 1))
+    pixels = Pixels(train, 0)
+    found = pixels(train)
+    assert found.shape == (40, 40) and np.abs(found.mean(axis=0)).max() < 1e-3
+    assert np.array_equal(pixels(test), Pixels(train, 0)(test))
+    assert np.abs(pixels(test).mean(axis=0)).max() > 1e-2
+
+
+def test_wilsons_interval_has_known_values() -> None:
+    low, high = wilson(0.5, 100)
+    assert (low, high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson(1.0, 10)[1] == 1.0 and wilson(0.0, 10)[0] == 0.0 and wilson(1.0, 10)[0] < 0.75
+
+
+def test_repeats_widen_the_interval_by_their_spread() -> None:
+    calm, wild = row("trained", "knn", "5", [0.6, 0.6, 0.6], 1000), row("trained", "knn", "5", [0.4, 0.6, 0.8], 1000)
+    assert calm.accuracy == pytest.approx(wild.accuracy) and wild.half > 5 * calm.half
+    assert row("trained", "knn", "5", [0.99, 1.0], 5).high <= 1
+
+
+def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) -> list[Row]:
+    def one(kind: str, value: float) -> Row:
+        interval = {"low": value - half, "high": value + half}
+        return Row(features=kind, probe="linear", labels="all labels", accuracy=value, repeats=1, **interval)
+
+    return [one("trained", trained), one("untrained", untrained), one("pixels", pixels)]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((0.7, 0.5, 0.6), "it helped"),
+        ((0.5, 0.4, 0.6), "it did not help"),
+        ((0.61, 0.4, 0.6), "too close to call"),
+        ((0.59, 0.4, 0.6), "too close to call"),
+    ],
+)
+def test_the_verdict_minds_the_best_baseline_and_the_doubt(values: tuple[float, float, float], said: str) -> None:
+    (line,) = verdicts(scored(*values))
+    assert line.endswith(said) and f"{100 * values[0]:.1f} ± 1.0 against" in line and "raw pixels" in line
+
+
+def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "five.npz", x=np.zeros((8, 16, 16, 5), np.uint8), y=np.arange(8) % 2)
+    with pytest.raises(DataError, match="5 channels, the encoder takes 1"):
+        run.evaluate(tmp_path / "five.npz")
+
+
+def test_it_can_be_called_from_the_package(run: Run, tmp_path: Path) -> None:
+    assert selftaught.evaluate(run, stripes(tmp_path / "a.npz", 40, 1), probe="knn", repeats=1).rows
+    with pytest.raises(UsageError, match="not a run folder"):
+        selftaught.evaluate(tmp_path, "x")
+    assert Preparation  # the preparation travels with the encoder

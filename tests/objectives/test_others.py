@@ -1,0 +1,104 @@
+"""Distillation, redundancy, cluster and prediction objectives against slow loops written from their papers."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from selftaught.objectives.clusters import sinkhorn, swapped_prediction
+from selftaught.objectives.distillation import cosine_distance
+from selftaught.objectives.prediction import hidden_error, normalised_patches, weighted_error
+from selftaught.objectives.redundancy import covariance, invariance, variance
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_byols_distance_is_that_of_unit_vectors() -> None:
+    a, b = draw(5, 6), draw(5, 6, seed=1)
+    slow = sum(((x / x.norm() - y / y.norm()) ** 2).sum() for x, y in zip(a, b)) / 5
+    assert torch.allclose(cosine_distance(a, b), slow)
+    assert cosine_distance(a, 2 * a).item() == pytest.approx(0, abs=1e-12)
+    assert cosine_distance(a, -a).item() == pytest.approx(4)
+    assert torch.autograd.gradcheck(cosine_distance, (a.requires_grad_(), b))
+
+
+def test_vicregs_terms_equal_the_paper() -> None:
+    x, other = draw(9, 4), draw(9, 4, seed=1)
+    slow_variance, slow_covariance = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    centred = x - x.mean(dim=0)
+    for i in range(4):
+        deviation = ((centred[:, i] ** 2).sum() / 8 + 1e-4).sqrt()
+        slow_variance += max(1 - deviation, torch.zeros(())) / 4
+        for j in range(4):
+            if i != j:
+                slow_covariance += ((centred[:, i] * centred[:, j]).sum() / 8) ** 2 / 4
+    assert torch.allclose(variance(x), slow_variance) and torch.allclose(covariance(x), slow_covariance)
+    assert torch.allclose(invariance(x, other), ((x - other) ** 2).sum() / 36)
+    assert variance(torch.zeros(8, 3)).item() == pytest.approx(0.99)
+    assert torch.autograd.gradcheck(lambda v: variance(v) + covariance(v), x.requires_grad_())
+
+
+def slow_sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
+    """SwAV, algorithm 1, with prototypes as rows."""
+    q = torch.exp(scores / epsilon).T
+    q = q / q.sum()
+    rows, columns = q.shape
+    for _ in range(iterations):
+        for i in range(rows):
+            q[i] = q[i] / q[i].sum() / rows
+        for j in range(columns):
+            q[:, j] = q[:, j] / q[:, j].sum() / columns
+    return (q * columns).T
+
+
+def test_sinkhorn_equals_the_paper_and_shares_prototypes_equally() -> None:
+    scores = draw(12, 5).clamp(-1, 1)
+    assert torch.allclose(sinkhorn(scores, 0.05, 3), slow_sinkhorn(scores, 0.05, 3))
+    settled = sinkhorn(scores, 0.5, 200)
+    assert torch.allclose(settled.sum(dim=1), torch.ones(12, dtype=torch.float64))
+    assert torch.allclose(settled.sum(dim=0), torch.full((5,), 12 / 5, dtype=torch.float64))
+    assert sinkhorn(scores.float() * 1e4, 0.05, 3).isfinite().all()
+
+
+def test_swapped_prediction_equals_the_paper() -> None:
+    scores, assignment = draw(6, 4), sinkhorn(draw(6, 4, seed=2), 0.1, 3)
+    slow = torch.zeros((), dtype=torch.float64)
+    for q, s in zip(assignment, scores):
+        p = torch.exp(s / 0.1) / torch.exp(s / 0.1).sum()
+        slow -= (q * p.log()).sum() / 6
+    assert torch.allclose(swapped_prediction(assignment, scores, 0.1), slow)
+    flat = torch.full((6, 4), 0.25, dtype=torch.float64)
+    assert swapped_prediction(flat, torch.ones_like(flat), 0.1).item() == pytest.approx(math.log(4))
+
+
+def test_normalised_patches_have_no_mean_and_unit_deviation() -> None:
+    patches = normalised_patches(3 + 2 * draw(2, 5, 48))
+    assert torch.allclose(patches.mean(dim=2), torch.zeros(2, 5, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(patches.std(dim=2), torch.ones(2, 5, dtype=torch.float64), atol=1e-5)
+    assert normalised_patches(torch.ones(1, 1, 48)).isfinite().all()
+
+
+def test_only_hidden_tokens_count() -> None:
+    predicted, target = draw(2, 6, 3).requires_grad_(), draw(2, 6, 3, seed=1)
+    hidden = torch.tensor([[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 1]], dtype=torch.bool)
+    slow = sum(((predicted[b, n] - target[b, n]) ** 2).sum() for b, n in hidden.nonzero().tolist()) / 9
+    loss = hidden_error(predicted, target, hidden)
+    assert torch.allclose(loss, slow)
+    loss.backward()
+    assert predicted.grad is not None
+    assert (predicted.grad[~hidden] == 0).all() and (predicted.grad[hidden] != 0).all()
+
+
+def test_weights_average_the_error() -> None:
+    predicted, target = draw(2, 3, 4, 4), draw(2, 3, 4, 4, seed=1)
+    weight = torch.rand(2, 1, 4, 4, dtype=torch.float64)
+    whole = weight.expand(2, 3, 4, 4)
+    expected = ((predicted - target) ** 2 * whole).sum() / whole.sum()
+    assert torch.allclose(weighted_error(predicted, target, weight), expected)
+    assert torch.allclose(
+        weighted_error(predicted, target, torch.ones(1, dtype=torch.float64)), ((predicted - target) ** 2).mean()
+    )
+    assert weighted_error(predicted, target, torch.zeros_like(weight)).item() == 0

@@ -1,0 +1,140 @@
+"""The page and its pictures: escaped, self-contained, right to the pixel, and calm about what is missing."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from selftaught.images.preparation import Preparation
+from selftaught.reporting import curves
+from selftaught.reporting.curves import interval_chart, line_chart, ticks
+from selftaught.reporting.pictures import contact_sheet, visible
+from selftaught.reporting.report import write_report
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def folder(root: Path, name: str = "run", full: bool = True) -> Path:
+    run = root / name
+    run.mkdir()
+    (run / "recipe.yaml").write_text(yaml.safe_dump({"data": EVIL, "method": {"name": "simclr", "options": {}}}))
+    if not full:
+        return run
+    lines = [
+        {"step": s, "loss": 3.0 / s, "terms": {"nt_xent": 3.0 / s}, "lr": 0.1, "samples_per_second": 100 + s}
+        for s in range(1, 40)
+    ]
+    cut = json.dumps(lines[-1])[:20]  # a line that a crash cut short
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + cut)
+    (run / "status.json").write_text(json.dumps({"state": "done", "reason": "", "chance": 5.5}))
+    (run / "quarantine.csv").write_text(f'path,reason\n"{EVIL}.jpg",empty file\n')
+    rows = [
+        {
+            "features": kind,
+            "probe": "linear",
+            "labels": labels,
+            "accuracy": a,
+            "low": a - 0.02,
+            "high": a + 0.02,
+            "repeats": 1,
+        }
+        for labels in ("1 per class", "all labels")
+        for kind, a in (("trained", 0.8), ("untrained", 0.5), ("pixels", 0.6))
+    ]
+    facts = {"run": "r", "train": EVIL, "test": None, "classes": ["a", "b"], "train_samples": 9, "test_samples": 0}
+    told = {**facts, "seed": 0, "rows": rows, "verdict": f"it helped {EVIL}", "verdicts": []}
+    (run / "evaluation.json").write_text(json.dumps(told))
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(run / "pictures.png")
+    return run
+
+
+def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
+    page = Page(write_report([folder(tmp_path)], tmp_path / "report.html").read_text())
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            if name in attributes:
+                assert str(attributes[name]).startswith(("data:image/png", "#"))
+    assert sum(tag == "img" for tag, _ in page.tags) == 1  # the picture, not the evil name
+    assert page.text.count(EVIL) >= 3
+
+
+def test_the_page_says_verdict_accuracies_and_chance(tmp_path: Path) -> None:
+    text = Page(write_report([folder(tmp_path)], tmp_path / "report.html").read_text()).text
+    assert "it helped" in text and "80.0 ± 2.0" in text and "raw pixels" in text and "1 per class" in text
+    assert "chance: nothing learnt" in text and "1 file(s) that could not be used" in text
+
+
+def test_several_runs_stand_together_and_missing_files_are_told(tmp_path: Path) -> None:
+    folders = [folder(tmp_path, "one"), folder(tmp_path, "two", full=False)]
+    page = Page(write_report(folders, tmp_path / "deep" / "report.html", title="Both").read_text())
+    assert {a["href"] for tag, a in page.tags if tag == "a"} == {"#run-1", "#run-2"}
+    assert "Not judged yet" in page.text and "nothing logged yet" in page.text
+    (tmp_path / "two" / "evaluation.json").write_text('{"rows": [')
+    (tmp_path / "two" / "pictures.png").write_bytes(b"no picture")
+    write_report(folders, tmp_path / "report.html")
+
+
+def test_a_curve_goes_through_its_points() -> None:
+    svg = str(line_chart({"loss": [(0, 0.0), (5, 1.0), (10, 0.5)]}, title="t", x_label="x", y_label="y"))
+    found = [tuple(map(float, p.split(","))) for p in re.search(r"points='([^']+)'", svg)[1].split()]
+    inner = curves.HEIGHT - curves.BOTTOM - curves.TOP
+    for (x, y), (place, height) in zip([(0, 0.0), (5, 1.0), (10, 0.5)], found):
+        assert place == pytest.approx(curves.LEFT + x / 10 * (curves.WIDTH - curves.RIGHT - curves.LEFT), abs=0.1)
+        assert height == pytest.approx(curves.HEIGHT - curves.BOTTOM - (y + 0.06) / 1.12 * inner, abs=0.1)
+
+
+def test_charts_survive_odd_series() -> None:
+    gap = str(line_chart({"a": [(0, 1.0), (1, float("nan")), (2, 3.0), (3, 2.0)]}, title=EVIL, x_label="", y_label=""))
+    assert gap.count("<polyline") == 2 and EVIL not in gap
+    assert "<polyline" in str(line_chart({"a": [(4, 1.0)]}, title="", x_label="", y_label=""))
+    assert "nothing logged" in str(line_chart({"a": []}, title="", x_label="", y_label=""))
+    long = str(line_chart({"a": [(i, float(i)) for i in range(10_000)]}, title="", x_label="", y_label=""))
+    assert re.search(r"points='([^']+)'", long)[1].count(",") <= curves.POINTS + 1
+    assert "a, all: 50.0 (95 %: 40.0 to 60.0)" in str(interval_chart({"a": [("all", 0.5, 0.4, 0.6)]}, title=""))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.2, 7.9), (0.00012, 0.00031), (12_345.0, 99_999.0)])
+def test_ticks_are_round_and_inside(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert 3 <= len(found) <= 11 and low - 1e-9 <= found[0] and found[-1] <= high * (1 + 1e-9)
+    assert np.allclose(np.diff(found), found[1] - found[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_a_picture_shows_the_stored_values_again(channels: int) -> None:
+    facts = Preparation(channels=channels, size=(9, 9), low=0, high=255, mean=(0.4,) * channels, std=(0.2,) * channels)
+    stored = torch.rand(4, channels, 9, 9)
+    shown = visible((stored - 0.4) / 0.2, facts)
+    expected = stored if channels == 3 else stored.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    assert np.abs(shown / 255 - expected.permute(0, 2, 3, 1).numpy()).max() < 0.005
+    sheet = contact_sheet({"input": (stored - 0.4) / 0.2, "a much longer name": (stored[:2] - 0.4) / 0.2}, facts)
+    pixels = np.asarray(sheet).astype(int)
+    tile = np.kron(shown[0], np.ones((8, 8, 1))).astype(int)  # 9 pixels enlarged eight times
+    found = [
+        left for left in range(sheet.width - 72) if np.abs(pixels[12 : 12 + 72, left : left + 72] - tile).max() <= 1
+    ]
+    assert len(found) == 1

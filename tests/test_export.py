@@ -1,0 +1,137 @@
+"""Exports load without this package, and give the same features: that it loads proves nothing."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from selftaught.encoder import Encoder
+from selftaught.errors import UsageError
+from selftaught.export import load_encoder, save_encoder, to_onnx
+from selftaught.images.encoders import build_encoder
+from selftaught.images.preparation import Preparation
+from selftaught.parts import Part
+
+
+def exported(
+    folder: Path, name: str, size: int = 32, channels: int = 3, module: nn.Module | None = None, **options
+) -> Encoder:
+    torch.manual_seed(1)
+    facts = {"low": 0, "high": 255, "mean": (0.4,) * channels, "std": (0.2,) * channels}
+    preparation = Preparation(channels=channels, size=(size, size), **facts)
+    part = Part(name=name, options=options)
+    encoder = build_encoder(part, preparation, module)
+    encoder.train()
+    encoder(torch.randn(8, channels, size, size))  # running statistics that are not the initial ones
+    save_encoder(encoder, part, preparation, folder, {"method": "simclr", "step": 3})
+    return encoder.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "channels", "options"),
+    [
+        ("test_vit", 32, 3, {"depth": 3, "width": 48}),
+        ("test_vit", 32, 5, {"patch": 8, "pool": "token"}),
+        ("test_convnext", 32, 3, {}),
+        ("test_resnet", 32, 1, {"stem": "timm"}),
+        ("test_resnet", 96, 3, {}),
+    ],
+)
+def test_timm_loads_what_it_can_express(tmp_path: Path, name: str, size: int, channels: int, options: dict) -> None:
+    encoder = exported(tmp_path / "encoder", name, size, channels, **options)
+    net = timm.create_model(f"local-dir:{tmp_path / 'encoder'}", pretrained=True, num_classes=0).eval()
+    x = torch.randn(4, channels, size, size)
+    with torch.no_grad():
+        assert torch.allclose(net(x), encoder(x), atol=1e-5)
+    config = json.loads((tmp_path / "encoder" / "config.json").read_text())
+    assert config["pretrained_cfg"]["mean"] == [0.4] * channels and config["num_features"] == encoder.dim
+
+
+@pytest.mark.parametrize("name", ["resnet18", "test_resnet", "torchvision/resnet18"])
+def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "encoder"
+    encoder = exported(folder, name)
+    with pytest.raises(RuntimeError, match="Unknown model"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+    block = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert block and "selftaught" not in block[1]
+    x = torch.randn(3, 3, 32, 32)
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    check = f"""{block[1]}
+import sys
+from safetensors.torch import save_file
+assert "selftaught" not in sys.modules
+x = load_file(r"{tmp_path / "x.safetensors"}")["x"]
+with torch.no_grad():
+    save_file({{"y": net(x)}}, r"{tmp_path / "y.safetensors"}")
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=folder)
+    with torch.no_grad():
+        assert torch.allclose(load_file(tmp_path / "y.safetensors")["y"], encoder(x), atol=1e-5)
+
+
+def test_an_encoder_comes_back_as_it_was(tmp_path: Path) -> None:
+    encoder = exported(tmp_path / "encoder", "test_vit", depth=2)
+    back = load_encoder(tmp_path)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(back(x), encoder(x)) and not back.training
+    assert back.preparation.mean == (0.4, 0.4, 0.4) and back.part == Part(name="test_vit", options={"depth": 2})
+
+
+class Own(nn.Module):
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, width, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+def test_a_users_own_network_must_be_passed_again(tmp_path: Path) -> None:
+    encoder = exported(tmp_path / "encoder", "own", module=Own())
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(load_encoder(tmp_path, module=Own())(x), encoder(x))
+    with pytest.raises(UsageError, match="pass it again"):
+        load_encoder(tmp_path)
+
+
+def test_a_folder_without_an_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no encoder yet"):
+        load_encoder(tmp_path)
+    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')
+    with pytest.raises(UsageError, match="not written by selftaught"):
+        load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_onnx_gives_the_same_features(tmp_path: Path, name: str) -> None:
+    import onnxruntime
+
+    exported(tmp_path / "encoder", name)
+    encoder = load_encoder(tmp_path)
+    assert to_onnx(encoder, tmp_path / "m.onnx") < 1e-4
+    x = torch.randn(7, 3, 32, 32)
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": x.numpy()})
+    with torch.no_grad():
+        assert torch.allclose(torch.from_numpy(found), encoder(x), atol=1e-4)
+
+
+def test_onnx_that_disagrees_is_not_written(tmp_path: Path) -> None:
+    class Fickle(Own):
+        """Answers otherwise from one call to the next, as dropout left on would."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + (torch.rand(()) if not torch.compiler.is_compiling() else 0)
+
+    exported(tmp_path / "encoder", "own", module=Fickle())
+    with pytest.raises(UsageError, match="not written"):
+        to_onnx(load_encoder(tmp_path, module=Fickle()), tmp_path / "m.onnx")
+    assert not list(tmp_path.glob("*.onnx"))

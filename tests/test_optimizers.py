@@ -1,0 +1,92 @@
+"""Optimisers: LARS against its formula, groups, scaling and schedules."""
+
+import pytest
+import torch
+from torch import nn
+
+from selftaught.method import Training
+from selftaught.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
+
+
+def test_lars_takes_the_papers_step() -> None:
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0]]))
+    bias = nn.Parameter(torch.tensor([2.0]))
+    optimizer = LARS([weight, bias], lr=0.5, momentum=0.9, weight_decay=0.1, trust=0.01)
+    expected_weight, expected_bias = weight.detach().clone(), bias.detach().clone()
+    velocity = [torch.zeros_like(expected_weight), torch.zeros_like(expected_bias)]
+    for grad in ([[1.0, 0.0]], [[0.0, 2.0]]):
+        weight.grad, bias.grad = torch.tensor(grad), torch.tensor([0.3])
+        decayed = weight.grad + 0.1 * expected_weight
+        scaled = decayed * 0.01 * expected_weight.norm() / decayed.norm()
+        velocity = [0.9 * velocity[0] + scaled, 0.9 * velocity[1] + bias.grad]
+        expected_weight, expected_bias = expected_weight - 0.5 * velocity[0], expected_bias - 0.5 * velocity[1]
+        optimizer.step()
+    assert torch.allclose(weight, expected_weight) and torch.allclose(bias, expected_bias)
+
+
+def test_lars_moves_a_weight_of_zeros() -> None:
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.ones(2, 2)
+    LARS([weight], lr=0.1).step()
+    assert torch.allclose(weight, torch.full((2, 2), -0.1))
+
+
+@pytest.mark.parametrize(("scaling", "expected"), [("linear", 0.4), ("sqrt", 0.2), ("none", 0.1)])
+def test_the_learning_rate_grows_with_the_batch(scaling: str, expected: float) -> None:
+    assert scaled_lr(Training(lr=0.1, scaling=scaling), 1024) == pytest.approx(expected)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm, self.head = nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)
+        self.frozen = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+        self.cls_token = nn.Parameter(torch.ones(1, 1, 4))
+
+
+def test_weight_decay_is_kept_off_biases_norms_and_tokens() -> None:
+    optimizer = build_optimizer(Net(), Training(weight_decay=0.3, fixed_lr=("head",)), 256)
+    found = {name: (g["weight_decay"], g["fixed"]) for g in optimizer.param_groups for name in g["names"]}
+    assert found == {
+        "layer.weight": (0.3, False),
+        "layer.bias": (0.0, False),
+        "norm.weight": (0.0, False),
+        "norm.bias": (0.0, False),
+        "head.weight": (0.3, True),
+        "head.bias": (0.0, True),
+        "cls_token": (0.0, False),
+    }
+    everywhere = build_optimizer(Net(), Training(weight_decay=0.3, decay_norms=True), 256)
+    assert {g["weight_decay"] for g in everywhere.param_groups} == {0.3}
+
+
+def test_schedules_move_rates_and_decay_but_not_what_is_fixed() -> None:
+    training = Training(lr=0.2, weight_decay=0.1, weight_decay_end=0.5, warmup=0.2, final_lr=0.1, fixed_lr=("head",))
+    optimizer = build_optimizer(Net(), training, 256)
+
+    def at(progress: float) -> dict[str, tuple[float, float]]:
+        apply_schedule(optimizer, training, progress)
+        return {name: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for name in g["names"]}
+
+    assert at(0.1)["layer.weight"] == pytest.approx((0.1, 0.1 + 0.4 * (1 - 0.97552826) / 1), abs=1e-2)
+    assert at(0.2)["layer.weight"][0] == pytest.approx(0.2)
+    assert at(0.6)["layer.weight"] == pytest.approx((0.11, 0.362), abs=1e-3)
+    assert at(1.0)["layer.weight"] == pytest.approx((0.02, 0.5))
+    assert at(0.6)["head.weight"][0] == pytest.approx(0.2) and at(1.0)["layer.bias"][1] == 0
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_each_optimiser_descends(name: str) -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(4, 1, bias=False)  # a bias gets no trust ratio, and LARS rates are far too high for it
+    x = torch.randn(64, 4)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5], [3.0]])
+    optimizer = build_optimizer(net, Training(optimizer=name, lr={"lars": 20.0}.get(name, 0.05), weight_decay=0), 256)
+    losses = []
+    for _ in range(60):
+        loss = (net(x) - y).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
