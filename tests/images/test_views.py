@@ -55,7 +55,45 @@ def test_part_of_a_batch_gets_the_views_it_has_in_the_whole(exact: bool) -> None
     views = Views(("strong", "local"), facts(), patch=4, exact=exact)
     whole, part = at(1, views), at(1, views, slice(4, 9))
     for a, b in zip(whole, part):
-        assert torch.allclose(a[4:9], b, atol=1e-5)
+        assert torch.allclose(a[4:9], b, atol=1e-6)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_working_on_parts_of_a_batch_changes_nothing(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large batch is made a cacheful at a time: the numbers are those of the batch made at once."""
+    drawn = Views(("plain", "strong_other", "local"), facts((96, 96)), exact=exact)
+    whole = at(2, drawn)
+    monkeypatch.setattr("selftaught.images.views.CACHED", 1)
+    monkeypatch.setattr("selftaught.images.views.FEWEST", 3)
+    for a, b in zip(whole, at(2, drawn)):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_images_given_as_numbers_in_memory_are_left_alone() -> None:
+    x = torch.rand(4, 3, 32, 32) * 2
+    kept = x.clone()
+    with randomness.at(0, 0, slice(0, 4)):
+        Views(("plain", "strong"), facts(high=2))(torch.arange(4), x, torch.ones(4))
+    assert torch.equal(x, kept)
+
+
+def test_number_type_and_layout_change_no_value() -> None:
+    plain, strong = at(0, Views(("plain", "strong"), facts()))
+    for dtype, atol in ((torch.float32, 0), (torch.bfloat16, 0.02)):
+        made = at(0, Views(("plain", "strong"), facts(), dtype=dtype, channels_last=True))
+        for ours, expected in zip(made, (plain, strong)):
+            assert ours.dtype == dtype and ours.is_contiguous(memory_format=torch.channels_last)
+            assert torch.allclose(ours.float(), expected, atol=atol)
+    assert plain.is_contiguous() and strong.is_contiguous()
+
+
+def test_plain_undoes_the_squash_of_a_wide_photo() -> None:
+    """A photo twice as wide as high, squashed onto a square: plain shows its centre undistorted."""
+    stripes = torch.zeros(1, 3, 64, 64)
+    stripes[..., 20:44] = 1  # 24 of 64 canvas columns are 48 true ones beside 64 rows
+    (plain,) = Views(("plain",), facts((64, 64), high=1))(torch.arange(1), stripes, torch.tensor([2.0]))
+    bright = (plain[0, 0, 32] * 0.2 + 0.4 > 0.5).nonzero().flatten()
+    assert (len(bright), bright[0].item(), bright[-1].item()) == (48, 8, 55)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -116,6 +154,10 @@ def test_small_images_are_not_blurred_unless_asked() -> None:
         ({"strong": {"flip": 2}}, "it is a probability"),
         ({"strong": {"crop": [0.5, 0.2]}}, "two shares"),
         ({"strong": {"blur": "much"}}, "cannot be 'much'"),
+        ({"strong": {"jitter": -1}}, "it is a strength"),
+        ({"strong": {"scale": 0}}, "it is a share of --size"),
+        ({"strong": {"blur_sigma": [2, 0.1]}}, "two widths"),
+        ({"plain": {"flip": 1}}, "view plain has no options"),
     ],
 )
 def test_bad_options_are_refused_by_name(options: dict, said: str) -> None:

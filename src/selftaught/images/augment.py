@@ -1,13 +1,18 @@
 """Augmentation of whole batches, with parameters of its own for every image: pure functions on (B, C, H, W)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from math import ceil
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision does
-TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
+# In-phase and quadrature of YIQ (FCC, 1953), to the digits at which a grey has none of either.
+CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+EDGE = 1e-4  # of a pixel: a box reaching less far into one does not see it, so rounding never lets one in
 
 
 @dataclass
@@ -25,36 +30,46 @@ class Change:
     solarise: Tensor  # booleans
     order: Tensor | None = None  # (B, 4): which of the four colour changes comes when; exact mode only
 
+    def of(self, rows: slice) -> "Change":
+        """The change of these rows."""
+        part = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "order"}
+        return Change(**part, order=None if self.order is None else self.order[rows])
 
-def axis_weights(start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None) -> Tensor:
-    """Weights (B, out, size) that crop `start` to `start + length` of an axis and resize it to `out`.
+
+def resize_taps(
+    start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pixels and weights (B, out, K) that crop `start` to `start + length` of an axis and resize it to `out`.
 
     The triangle filter of torchvision's antialiased bilinear resize, normalised within the crop; `flip` (B,)
     mirrors the result.
     """
     scale = (length / out)[:, None]
+    reach = scale.clamp(min=1)
     place = torch.arange(out, device=start.device, dtype=start.dtype)[None]
     if flip is not None:
         place = torch.where(flip[:, None], out - 1 - place, place)
-    centre = (start[:, None] + (place + 0.5) * scale)[..., None]
-    pixel = torch.arange(size, device=start.device, dtype=start.dtype)
-    weights = (1 - (pixel + 0.5 - centre).abs() / scale.clamp(min=1)[..., None]).clamp_(min=0)
-    inside = (pixel + 1 > start[:, None]) & (pixel < (start + length)[:, None])
-    weights *= inside[:, None]
-    return weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-8)
+    centre = start[:, None] + (place + 0.5) * scale
+    # No crop is longer than the axis, which bounds the pixels under the filter without asking the device.
+    taps = torch.arange(ceil(2 * max(size / out, 1)), device=start.device)
+    pixels = (centre - reach + 0.5).floor()[..., None] + taps
+    weights = (1 - (pixels + 0.5 - centre[..., None]).abs() / reach[..., None]).clamp_(min=0)
+    first, last = start[:, None, None], (start + length)[:, None, None]
+    weights *= (pixels + 1 > first + EDGE) & (pixels < last - EDGE)
+    weights /= weights.sum(dim=2, keepdim=True).clamp_(min=1e-8)
+    return pixels.long().clamp_(0, size - 1), weights
 
 
-def blur_matrices(sigma: Tensor, size: int, kernel: int) -> Tensor:
-    """Matrices (B, size, size) that blur an axis by a Gaussian cut off at `kernel` (odd) taps, edges reflected."""
+def blur_taps(sigma: Tensor, size: int, kernel: int) -> tuple[Tensor, Tensor]:
+    """Pixels and weights (B, size, K) of a Gaussian blur cut off at `kernel` (odd) taps, edges reflected."""
     reach = min(kernel // 2, size - 1)
-    taps = torch.arange(-reach, reach + 1, device=sigma.device, dtype=sigma.dtype)
+    taps = torch.arange(-reach, reach + 1, device=sigma.device)
     weights = torch.exp(-0.5 * (taps / sigma[:, None].clamp(min=1e-3)) ** 2)
-    weights = weights / weights.sum(dim=1, keepdim=True)
-    source = (torch.arange(size, device=sigma.device)[:, None] + taps.long()).abs()
-    source = torch.where(source >= size, 2 * (size - 1) - source, source)
-    matrices = torch.zeros(len(sigma), size, size, device=sigma.device, dtype=sigma.dtype)
-    index = source[None].expand(len(sigma), -1, -1)
-    return matrices.scatter_add_(2, index, weights[:, None].expand(-1, size, -1))
+    weights /= weights.sum(dim=1, keepdim=True)
+    pixels = (torch.arange(size, device=sigma.device)[:, None] + taps).abs()
+    pixels = torch.where(pixels >= size, 2 * (size - 1) - pixels, pixels)
+    shape = (len(sigma), size, len(taps))
+    return pixels.expand(shape), weights[:, None].expand(shape)
 
 
 def kernel_size(side: int) -> int:
@@ -62,51 +77,104 @@ def kernel_size(side: int) -> int:
     return max(3, side // 10 | 1)
 
 
+def unit(images: Tensor, low: float, high: float) -> Tensor:
+    """Stored images (B, C, h, w) as new float32 in [0, 1], laid out column by column as `resize` reads them."""
+    batch, channels, height, width = images.shape
+    columns = images.reshape(-1, width).t().contiguous().to(torch.float32, copy=images.dtype == torch.float32)
+    return columns.sub_(low).mul_(1 / (high - low)).view(width, batch, channels, height).permute(1, 2, 3, 0)
+
+
 def resize(x: Tensor, change: Change, size: tuple[int, int], blur: bool = True) -> Tensor:
-    """Crop, flip, resize and (folded into the same matrices) blur: (B, C, h, w) to (B, C, *size)."""
-    rows = axis_weights(change.box[:, 0], change.box[:, 2], x.shape[2], size[0])
-    columns = axis_weights(change.box[:, 1], change.box[:, 3], x.shape[3], size[1], change.flip)
-    if blur:
-        blurred = change.sigma.nonzero().squeeze(1)
-        if len(blurred):
-            sigma = change.sigma[blurred]
-            rows[blurred] = blur_matrices(sigma, size[0], kernel_size(size[0])) @ rows[blurred]
-            columns[blurred] = blur_matrices(sigma, size[1], kernel_size(size[1])) @ columns[blurred]
+    """Crop, flip, resize and blur: (B, C, h, w) to (B, C, *size).
+
+    A filter touches few pixels of an axis, so each axis is a weighted sum of few of its columns or rows: some
+    percent of the work of a dense product. Between the two, one transpose of a matrix, which torch does in blocks
+    (it is slow at transposing batches).
+    """
+    batch, channels, height, _ = x.shape
+    blurred = change.sigma.nonzero().squeeze(1) if blur else change.sigma.new_empty(0, dtype=torch.long)
+    columns = x.permute(3, 0, 1, 2).reshape(x.shape[3], batch, -1)
+    taps = resize_taps(change.box[:, 1], change.box[:, 3], x.shape[3], size[1], change.flip)
+    columns = _blurred_columns(_summed_columns(columns, *taps), change.sigma, blurred)
+    x = columns.view(size[1], -1).t().contiguous().view(batch, channels, height, size[1])
+    taps = resize_taps(change.box[:, 0], change.box[:, 2], height, size[0])
+    return _blurred_rows(_summed_rows(x, *taps), change.sigma, blurred)
+
+
+def _summed_columns(x: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of columns: x (w, B, m), pixels and weights (B, out, K) to (out, B, m)."""
+    batch = x.shape[1]
+    entries = pixels.transpose(0, 1) * batch + torch.arange(batch, device=x.device)[:, None]
+    return _summed(x.reshape(-1, x.shape[2]), entries, weights.transpose(0, 1))
+
+
+def _summed_rows(x: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of rows: x (B, C, h, w), pixels and weights (B, out, K) to (B, C, out, w)."""
     batch, channels, height, width = x.shape
-    x = torch.bmm(x.reshape(batch, channels * height, width), columns.mT)
-    return torch.matmul(rows[:, None], x.view(batch, channels, height, size[1]))
+    first = torch.arange(batch * channels, device=x.device).view(batch, channels, 1, 1) * height
+    entries = first + pixels[:, None]
+    return _summed(x.reshape(-1, width), entries, weights[:, None].expand(entries.shape))
+
+
+def _summed(table: Tensor, entries: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sums of a table's entries: (N, m) at entries (..., K) to (..., m)."""
+    taps = entries.shape[-1]
+    sums = F.embedding_bag(entries.reshape(-1, taps), table, per_sample_weights=weights.reshape(-1, taps), mode="sum")
+    return sums.view(*entries.shape[:-1], -1)
+
+
+def _blurred_columns(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
+    """x (w, B, m) with the images `wanted` blurred along w."""
+    if len(wanted):
+        taps = blur_taps(sigma[wanted], len(x), kernel_size(len(x)))
+        x[:, wanted] = _summed_columns(x[:, wanted], *taps)
+    return x
+
+
+def _blurred_rows(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
+    """x (B, C, h, w) with the images `wanted` blurred along h."""
+    if len(wanted):
+        taps = blur_taps(sigma[wanted], x.shape[2], kernel_size(x.shape[2]))
+        x[wanted] = _summed_rows(x[wanted], *taps)
+    return x
 
 
 def colour_matrices(change: Change, channels: int, mean_grey: Tensor) -> tuple[Tensor, Tensor]:
-    """One matrix (B, C, C) and offset (B, C, 1) an image: brightness, contrast, saturation, hue, then grey.
+    """One matrix (B, C, C) and offset (B, C, 1) an image: brightness, contrast, saturation, hue and grey.
 
     mean_grey (B,) is the mean of each image's grey values before the change. Saturation, hue and grey are defined
     for three channels; on others only brightness and contrast act.
     """
     gain = (change.contrast * change.brightness)[:, None, None]
-    eye = torch.eye(channels, device=mean_grey.device)
     # Every later step leaves greys as they are, so the contrast's grey offset passes through unchanged.
     offset = ((1 - change.contrast) * change.brightness * mean_grey)[:, None, None].expand(-1, channels, 1)
     if channels != 3:
-        return gain * eye, offset
-    luma = torch.tensor(GREY, device=mean_grey.device).expand(3, 3)
-    saturation = change.saturation[:, None, None]
-    matrix = saturation * eye + (1 - saturation) * luma
-    matrix = _hue_matrices(change.hue) @ matrix
-    matrix = torch.where(change.grey[:, None, None], luma @ matrix, matrix)
-    return gain * matrix, offset
+        return gain * torch.eye(channels, device=gain.device), offset
+    # An image is its luma and its chroma; saturation scales the chroma, hue turns it, grey drops it.
+    luma, chroma, quarter_turn = _colour_planes(gain.device)
+    left = torch.where(change.grey, 0, change.saturation)
+    angle = 2 * torch.pi * change.hue
+    along, across = ((left * part)[:, None, None] for part in (angle.cos(), angle.sin()))
+    return gain * (luma + along * chroma + across * quarter_turn), offset
 
 
-def _hue_matrices(turns: Tensor) -> Tensor:
-    """Rotations of the colour plane of YIQ (B, 3, 3)."""
-    to_yiq = torch.tensor(TO_YIQ, device=turns.device)
-    angle = -2 * torch.pi * turns
-    cos, sin, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], dim=1).view(-1, 3, 3)
-    return torch.linalg.inv(to_yiq) @ turn @ to_yiq
+@cache
+def _colour_planes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices (3, 3) that keep the luma, keep the chroma, and turn the chroma of YIQ by a quarter."""
+    to_yiq = torch.tensor((GREY, *CHROMA), dtype=torch.float64)
+    from_yiq = torch.linalg.inv(to_yiq)
+    luma = to_yiq[:1].expand(3, 3)
+    quarter_turn = from_yiq[:, 1:2] @ to_yiq[2:] - from_yiq[:, 2:] @ to_yiq[1:2]
+    planes = (luma, torch.eye(3, dtype=torch.float64) - luma, quarter_turn)
+    return tuple(plane.to(device, torch.float32) for plane in planes)  # type: ignore[return-value]
 
 
-def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Tensor, std: Tensor) -> Tensor:
+def plain(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Crop and resize only: x (B, C, h, w) in [0, 1] to normalised views (B, C, *size)."""
+    return _normalised(resize(x, change, size, blur=False), mean, std)
+
+
+def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The whole change in few passes: x (B, C, h, w) in [0, 1] to normalised views (B, C, *size).
 
     Against the exact order the blur acts before the colours, colours are clamped once, hue turns in YIQ instead
@@ -118,18 +186,20 @@ def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Tensor, std: T
     means = flat.mean(dim=2)
     luma = torch.tensor(GREY, device=x.device) if channels == 3 else means.new_full((channels,), 1 / channels)
     matrix, offset = colour_matrices(change, channels, means @ luma)
-    mean, std = mean.view(-1, 1), std.view(-1, 1)
+    centre, spread = x.new_tensor(mean).view(-1, 1), x.new_tensor(std).view(-1, 1)
     # Normalisation is one more affine step, so it joins the matrix, and the clamp moves to normalised values.
-    out = torch.baddbmm((offset - mean) / std, matrix / std, flat)
-    out = torch.clamp(out, min=-mean / std, max=(1 - mean) / std)
+    out = torch.baddbmm((offset - centre) / spread, matrix / spread, flat)
+    for channel, (middle, width) in enumerate(zip(mean, std)):
+        # Bounds that are numbers are ten times as fast as bounds that are tensors.
+        out[:, channel].clamp_(-middle / width, (1 - middle) / width)
     solarised = change.solarise.nonzero().squeeze(1)
     if len(solarised):
         part = out[solarised]
-        out[solarised] = torch.where(part >= (0.5 - mean) / std, (1 - 2 * mean) / std - part, part)
+        out[solarised] = torch.where(part >= (0.5 - centre) / spread, (1 - 2 * centre) / spread - part, part)
     return out.view(batch, channels, *size)
 
 
-def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Tensor, std: Tensor) -> Tensor:
+def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The same change operation by operation as torchvision does it, colours in each image's drawn order."""
     x = resize(x, change, size, blur=False)
     colours = [
@@ -146,13 +216,15 @@ def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Tensor, std: T
                 x[rows] = colour(x[rows], rows)
     if x.shape[1] == 3:
         x = torch.where(change.grey[:, None, None, None], _grey(x).expand_as(x), x)
-    for side, axis in ((size[0], 2), (size[1], 3)):
-        rows = change.sigma.nonzero().squeeze(1)
-        if len(rows):
-            matrices = blur_matrices(change.sigma[rows], side, kernel_size(side))[:, None]
-            x[rows] = matrices @ x[rows] if axis == 2 else x[rows] @ matrices.mT
+    wanted = change.sigma.nonzero().squeeze(1)
+    x = _blurred_rows(x, change.sigma, wanted)
+    x = _blurred_rows(x.mT, change.sigma, wanted).mT
     x = torch.where(change.solarise[:, None, None, None] & (x >= 0.5), 1 - x, x)
-    return (x - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+    return _normalised(x, mean, std)
+
+
+def _normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    return (x - x.new_tensor(mean).view(-1, 1, 1)) / x.new_tensor(std).view(-1, 1, 1)
 
 
 def _grey(x: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The shared vocabulary of views, as images understand it, made in batches on the training device."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from .preparation import Preparation
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
 TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
+CACHED = 2**20  # numbers in the largest stage of the images a CPU core works on at a time; more falls out of its cache
+FEWEST = 4  # images worked on at a time, however large
 RATIO = (3 / 4, 4 / 3)  # width to height of a crop, in true pixels
 
 
@@ -63,19 +66,22 @@ class Views:
         patch: int = 1,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         exact: bool = False,
+        dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> None:
         known = [*FIXED, *AUGMENTATIONS]
         for name in [*names, *(options or {})]:
             if name not in known:
                 raise UsageError(f"no view named {name!r}; {parts.hint(name, known)}")
+        for name in FIXED:
+            if (options or {}).get(name):
+                raise UsageError(f"view {name} has no options, it is always made the same way")
         self.names, self.preparation, self.patch = tuple(names), preparation, patch
         self.augmentations = {
             name: _tuned(name, AUGMENTATIONS[name], (options or {}).get(name, {}), min(preparation.size))
             for name in {*self.names, *(options or {})} - set(FIXED)
         }
-        self._apply = augment.exact if exact else augment.fused
-        self._exact = exact
+        self._exact, self._dtype = exact, dtype
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, rows: Tensor, images: Tensor, aspect: Tensor) -> tuple[Tensor, ...]:
@@ -83,24 +89,26 @@ class Views:
 
         Runs inside `randomness.at(...)`, unless every view is plain or index.
         """
-        facts = self.preparation
-        mean, std = (torch.tensor(v, device=images.device) for v in (facts.mean, facts.std))
-        unit = images.float().sub_(facts.low).mul_(1 / (facts.high - facts.low))
-        made: dict[str, Tensor] = {}
-        views = []
+        facts, device = self.preparation, images.device
+        made: dict[str | int, Tensor] = {}
+        changes: list[tuple[Tensor, str, Change]] = []
         for position, name in enumerate(self.names):
+            key = name if name in FIXED else position  # a fixed view is the same wherever it stands
             if name == "index":
-                views.append(rows)
-            elif name == "plain":
-                if name not in made:
-                    made[name] = self._plain(unit, aspect, mean, std)
-                views.append(made[name])
-            else:
-                chosen = self.augmentations[name]
-                with randomness.view(position):
-                    change = self._drawn(chosen, len(rows), images, aspect)
-                views.append(self._apply(unit, change, self.size(name), mean, std))
-        return tuple(view.contiguous(memory_format=self._format) if view.ndim == 4 else view for view in views)
+                made[key] = rows
+            elif key not in made:
+                shape = (len(rows), facts.channels, *self.size(name))
+                made[key] = torch.empty(shape, dtype=self._dtype, device=device, memory_format=self._format)
+                with randomness.view(position) if name not in FIXED else nullcontext():
+                    changes.append((made[key], name, self._change(name, images, aspect)))
+        for part in _parts(images, [view for view, _, _ in changes]):
+            unit = augment.unit(images[part], facts.low, facts.high)
+            for view, name, change in changes:
+                view[part] = self._apply(name)(unit, change.of(part), self.size(name), facts.mean, facts.std)
+        return tuple(made[name if name in FIXED else position] for position, name in enumerate(self.names))
+
+    def _apply(self, name: str) -> Callable[..., Tensor]:
+        return augment.plain if name == "plain" else augment.exact if self._exact else augment.fused
 
     def size(self, name: str) -> tuple[int, int]:
         """(H, W) of a view; a scaled one is a multiple of the encoder's patch."""
@@ -110,17 +118,14 @@ class Views:
         height, width = (max(1, round(side * scale / self.patch)) * self.patch for side in self.preparation.size)
         return height, width
 
-    def _plain(self, unit: Tensor, aspect: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        if unit.shape[2:] != self.preparation.size:
-            box = centred_box(unit.shape[2:], aspect, self.preparation.size)
-            unit = augment.resize(unit, _unchanged(box), self.preparation.size)
-        return (unit - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-
-    def _drawn(self, chosen: Augmentation, count: int, images: Tensor, aspect: Tensor) -> Change:
+    def _change(self, name: str, images: Tensor, aspect: Tensor) -> Change:
         """Parameters for every image, each drawn at its address."""
+        if name == "plain":
+            return _unchanged(centred_box(images.shape[2:], aspect, self.preparation.size))
+        chosen = self.augmentations[name]
 
         def draw(columns: int, purpose: str) -> Tensor:
-            return randomness.uniform((count, columns), purpose, images.device)
+            return randomness.uniform((len(images), columns), purpose, images.device)
 
         if chosen.crop == (1.0, 1.0):
             box = centred_box(images.shape[2:], aspect, self.preparation.size)
@@ -156,6 +161,14 @@ def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: in
         preset = replace(preset, blur=0.0)
     chosen = parts.checked(f"view {name}", Augmentation, options)
     made = replace(preset, **chosen)
+    if made.jitter < 0:
+        raise UsageError(f"view {name} option 'jitter' cannot be {made.jitter!r}: it is a strength, 0 or more")
+    if made.scale <= 0:
+        raise UsageError(f"view {name} option 'scale' cannot be {made.scale!r}: it is a share of --size, such as 0.5")
+    if not 0 < made.blur_sigma[0] <= made.blur_sigma[1]:
+        raise UsageError(
+            f"view {name} option 'blur_sigma' cannot be {made.blur_sigma!r}: it is two widths in pixels, such as 0.1,2"
+        )
     for field in ("flip", "jitter_probability", "grey", "blur", "solarise"):
         if not 0 <= getattr(made, field) <= 1:
             raise UsageError(f"view {name} option {field!r} cannot be {getattr(made, field)!r}: it is a probability")
@@ -164,6 +177,16 @@ def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: in
             f"view {name} option 'crop' cannot be {made.crop!r}: it is two shares of the area, such as 0.2,1"
         )
     return made
+
+
+def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:
+    """Rows to work on at a time: all, but on a CPU no more than its cache holds."""
+    rows = len(images)
+    if images.device.type == "cpu":
+        largest = max(math.prod(stage.shape[1:]) for stage in (images, *views))
+        rows = max(FEWEST, CACHED * torch.get_num_threads() // largest)
+    for start in range(0, len(images), rows):
+        yield slice(start, min(start + rows, len(images)))
 
 
 def _between(draw: Tensor, low: float, high: float) -> Tensor:
