@@ -81,3 +81,13 @@ def test_half_precision_is_kept_away_from_gradients_it_gets_wrong(
     assert recipe.precision == "32-true" and {precision for precision, _ in measured} == {"32-true"}
     with pytest.raises(UsageError, match="bf16-mixed is not safe here: a strided convolution meets a map of one cell"):
         selftaught.pretrain(photos, out=str(tmp_path / "b"), precision="bf16-mixed", layout="contiguous", **own_stem)
+
+
+def test_the_smallest_view_decides(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """swav's local views are less than half as large: at 32 px they end in one cell where global views do not."""
+    measured = timed({("bf16-mixed", "contiguous"): 0.1}, monkeypatch)
+    larger = {**QUICK, "size": 32, "encoder": {"name": "test_resnet", "options": {"stem": "timm"}}}
+    assert selftaught.pretrain(photos, out=str(tmp_path / "a"), **larger).recipe.precision == "bf16-mixed"
+    measured.clear()
+    swav = selftaught.pretrain(photos, out=str(tmp_path / "b"), **{**larger, "method": "swav"})
+    assert swav.recipe.precision == "32-true" and {precision for precision, _ in measured} == {"32-true"}

@@ -111,7 +111,7 @@ class Views:
         return augment.plain if name == "plain" else augment.exact if self._exact else augment.fused
 
     def size(self, name: str) -> tuple[int, int]:
-        """(H, W) of a view; a scaled one is a multiple of the encoder's patch."""
+        """(H, W) of a view; a scaled one is a multiple of the encoder's patch. An index has that of its image."""
         if name in FIXED or self.augmentations[name].scale == 1.0:
             return self.preparation.size
         scale = self.augmentations[name].scale

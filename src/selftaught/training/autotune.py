@@ -71,7 +71,8 @@ def half_precision_fault(job: "Job") -> str | None:
     hooks = [layer.register_forward_hook(look) for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
     encoder.eval()
     with torch.no_grad():
-        encoder(torch.zeros(1, *job.images.preparation.shape))
+        for height, width in {job.views.size(name) for name in job.method.views}:
+            encoder(torch.zeros(1, job.images.preparation.channels, height, width))
     encoder.train()
     for hook in hooks:
         hook.remove()

@@ -40,6 +40,7 @@ class Job:
     weights: str  # where the encoder's weights come from
     training: Training
     optimizer: Optimizer
+    views: Views
     batches: Batches
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device and processes, or compiled
@@ -108,7 +109,7 @@ def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
         forward = torch.compile(forward)
     optimizer = build_optimizer(method, training, recipe.batch_size)
     batches = Batches(images, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
-    return Job(recipe, images, method, weights, training, optimizer, batches, fabric, forward)
+    return Job(recipe, images, method, weights, training, optimizer, views, batches, fabric, forward)
 
 
 def _train(job: Job, run: Run, stop: Stop) -> dict[str, Any]:
