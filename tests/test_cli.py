@@ -31,6 +31,7 @@ def test_the_main_job_from_folder_to_verdict(photos: Path, tmp_path: Path, capsy
     assert run_command(["pretrain", str(photos), *QUICK, "--out", out, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["run"] == out and told["steps"] == 2 and told["final_terms"].keys() == {"cross_entropy"}
+    assert 0 < told["health"]["feature_spread"] < 1.2 and told["health"]["rankme"] > 1
 
     assert run_command(["evaluate", out, "--train", str(photos), "--probe", "knn", "--labels", "5", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -16,8 +16,17 @@ from .training.pretrain import pretrain
 
 LABELS = "1,5,20"  # per class
 ARMS: dict[str, dict[str, Any]] = {
-    "simclr": {"encoder": {"name": "resnet10t"}, "epochs": 60},
-    "mae": {"encoder": {"name": "vit_tiny_patch16_224", "options": {"width": 96, "depth": 4}}, "epochs": 60},
+    # Digits have a right way round and fill their frame: no mirroring, and no crops that lose most of one.
+    "simclr": {
+        "encoder": {"name": "resnet10t"},
+        "views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}},
+        "epochs": 40,
+    },
+    "mae": {
+        "encoder": {"name": "vit_tiny_patch16_224", "options": {"width": 128, "depth": 4}},
+        "views": {"light": {"crop": [0.6, 1.0], "flip": 0.0}},
+        "epochs": 150,
+    },
 }
 
 

@@ -48,7 +48,7 @@ def test_small_images_get_a_small_stem_unless_timms_is_asked_for() -> None:
     assert build("resnet10t").map(x).shape[2:] == (4, 4)  # a deep stem: its first stride goes
     assert not origin_of(build("resnet18", (96, 96))).small_stem
     assert build("resnet18", (96, 96), stem="small").map(torch.randn(1, 3, 96, 96)).shape[2:] == (12, 12)
-    assert build("test_vit").patch == 4 and build("test_vit", (8, 8)).patch == 1
+    assert build("test_vit").patch == 4 and build("test_vit", (8, 8)).patch == 2
     assert build("test_vit", (32, 32), patch=8).patch == 8
 
 

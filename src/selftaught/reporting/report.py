@@ -93,13 +93,13 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
     chance = status.get("chance")
     reference = ("chance: nothing learnt", float(chance)) if chance else None
     return [
-        line_chart(losses, title="loss", x_label="step", y_label="loss", reference=reference),
-        line_chart({"learning rate": curve("lr")}, title="learning rate", x_label="step", y_label="learning rate"),
+        line_chart(losses, title="loss", x_label="step", y_label="", reference=reference),
+        line_chart({"learning rate": curve("lr")}, title="learning rate", x_label="step", y_label=""),
         line_chart(
             {"samples a second": curve("samples_per_second")},
             title="throughput",
             x_label="step",
-            y_label="samples a second",
+            y_label="",
         ),
     ]
 

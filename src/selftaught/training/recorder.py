@@ -4,12 +4,15 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import randomness
 from ..errors import Interrupted
 from ..export import save_encoder
+from ..judging.features import features
+from ..judging.label_free import feature_spread, rankme
 from ..progress import Progress
 from ..reporting.pictures import contact_sheet
 from ..run import Run
@@ -19,6 +22,7 @@ from .interruption import Stop
 if TYPE_CHECKING:
     from .pretrain import Job
 
+PROBED = 1024  # images that label-free scores are taken from
 PICTURED = 8  # samples in the picture of what the network was shown
 
 
@@ -101,12 +105,20 @@ class Recorder:
         contact_sheet(cpu, job.images.preparation).save(self.run.folder / "pictures.png")
 
     def facts(self) -> dict[str, Any]:
-        """{steps, samples_per_second, seconds, final_terms} of the finished run."""
-        seconds = time.perf_counter() - self._began
+        """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""
+        seconds = time.perf_counter() - self._began  # what follows is no training
         rate = (self.steps - self.start) * self.batch_size / seconds
         return {
             "steps": self.steps,
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
             "final_terms": self.terms,
+            "health": self._health(),
         }
+
+    def _health(self) -> dict[str, float]:
+        """Label-free scores of the encoder on plain views of a few images."""
+        images = self.job.images
+        rows = np.linspace(0, images.count - 1, min(images.count, PROBED)).astype(np.int64)
+        found = features(self.job.method.encoder, images.subset(rows))
+        return {"feature_spread": round(feature_spread(found), 4), "rankme": round(rankme(found), 2)}

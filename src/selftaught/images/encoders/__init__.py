@@ -115,7 +115,7 @@ def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any],
     size = preparation.size
     side = given.get("patch")
     if not side and small:
-        side = max(1, round((size[0] * size[1] / TOKENS) ** 0.5))
+        side = max(2, round((size[0] * size[1] / TOKENS) ** 0.5))
         while size[0] % side or size[1] % side:
             side -= 1
     if side and (size[0] % side or size[1] % side):

@@ -34,8 +34,9 @@ class MAE(Method):
         decoder_heads: int = 4,
     ) -> None:
         super().__init__(encoder, data)
-        self.mask_ratio, self.norm_pix_loss = mask_ratio, norm_pix_loss
         self.tokens = cast(TokenEncoder, encoder)
+        self.mask_ratio = mask_ratio
+        self.norm_pix_loss = norm_pix_loss and self.tokens.patch_dim > 1  # a single value has no deviation
         self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, decoder_width, decoder_depth, decoder_heads)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
