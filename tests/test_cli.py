@@ -42,6 +42,10 @@ def test_the_main_job_from_folder_to_verdict(photos: Path, tmp_path: Path, capsy
     file = str(tmp_path / "features.npz")
     assert run_command(["embed", out, str(photos), "--out", file, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["out"] == file
+    assert run_command(["export", out, "--to", "onnx", "--json"]) == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert Path(exported["out"]).exists() and exported["deviation"] < 1e-4
+
     assert run_command(["report", out]) == 0 and (tmp_path / "run" / "report.html").exists()
 
 

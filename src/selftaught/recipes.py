@@ -108,7 +108,7 @@ class Pretrain(Recipe):
     seed: int = Field(0, ge=0, description="of everything random")
     limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
-    devices: str = Field("auto", description="how many, such as 1 or 4")
+    devices: str = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
         "auto", description="auto: the fastest, by measuring"
     )

@@ -39,7 +39,8 @@ def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) ->
         return recipe
     candidates = _candidates(recipe)
     if any(precision == "bf16-mixed" for precision, _ in candidates):
-        sound = prepare(recipe.model_copy(update={"precision": "32-true", "layout": "contiguous"}))
+        plain = {"precision": "32-true", "layout": "contiguous", "compile": False}
+        sound = prepare(recipe.model_copy(update=plain))
         if fault := half_precision_fault(sound):
             candidates = [choice for choice in candidates if choice[0] != "bf16-mixed"]
             if not candidates:
@@ -93,7 +94,8 @@ def _measured(recipe: Pretrain, candidates: list[Choice], prepare: Callable[[Pre
     rows = min(recipe.batch_size, ROWS)
     rates = {}
     for precision, layout in candidates:
-        trial = recipe.model_copy(update={"precision": precision, "layout": layout, "batch_size": rows})
+        choice = {"precision": precision, "layout": layout}
+        trial = recipe.model_copy(update={**choice, "batch_size": rows, "compile": False})
         rates[precision, layout] = rows / _seconds_a_step(prepare(trial), stop)
     default = DEFAULT if DEFAULT in rates else candidates[0]
     best = max(rates, key=lambda choice: rates[choice])

@@ -101,9 +101,7 @@ def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
     views = Views(method.views, images.preparation, patch=patch, options=recipe.views, channels_last=channels_last)
-    devices: Any = int(recipe.devices) if recipe.devices.isdigit() else recipe.devices
-    fabric = Fabric(accelerator="auto", devices=devices, precision=recipe.precision)  # type: ignore[arg-type]
-    fabric.launch()
+    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)  # type: ignore[arg-type]
     forward: Any = fabric.setup_module(method)
     if recipe.compile:
         forward = torch.compile(forward)

@@ -87,6 +87,8 @@ def _power_of_two(number: int) -> int:
 
 def preflight(recipe: Pretrain, module: nn.Module | None) -> None:
     """Refuse what cannot work before the data is opened: names, options, and a method on the wrong encoder."""
+    if recipe.devices not in ("auto", "1"):
+        raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
     cls = parts.method_class(recipe.method.name)
     parts.checked(f"method {recipe.method.name}", cls, recipe.method.options)
     training_preset(cls, recipe)
