@@ -1,6 +1,16 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from ..errors import DataError
+
+MEASURED = 4096  # images that mean and standard deviation are taken from
+NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
 
 
 class Preparation(BaseModel):
@@ -19,3 +29,29 @@ class Preparation(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of a plain view."""
         return (self.channels, *self.size)
+
+
+def measured(pixels: NDArray[Any], size: tuple[int, int] | None) -> Preparation:
+    """Value range, mean and standard deviation of the stored pixels themselves."""
+    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), MEASURED)).astype(int)
+    sample = np.asarray(pixels[rows], dtype=np.float64)
+    if not np.isfinite(sample).all():
+        raise DataError("the images hold values that are not finite (NaN or infinite)")
+    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else (float(sample.min()), float(sample.max()))
+    if high <= low:
+        high = low + 1.0
+    scaled = (sample - low) / (high - low)
+    mean, std = scaled.mean(axis=(0, 1, 2)), np.maximum(scaled.std(axis=(0, 1, 2)), 1e-3)
+    chosen = size or default_size({(pixels.shape[1], pixels.shape[2])})
+    as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
+    return Preparation(
+        channels=pixels.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
+    )
+
+
+def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
+    """(H, W) of a view where the user names none: small images as they are, photos by the machine."""
+    if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
+        return own
+    side = 224 if torch.cuda.is_available() else 128
+    return side, side

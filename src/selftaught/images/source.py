@@ -5,7 +5,6 @@ import hashlib
 import os
 import stat
 import tarfile
-import threading
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, UsageError
 from ..progress import plain
+from .archives import tar_members, zip_members
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -182,7 +182,7 @@ def _archive(path: Path, place: str) -> Files:
     """Members of a zip or tar below `place`, read in place; links, devices and encrypted members are left out."""
     shown = plain(str(path))
     try:
-        members, read_member = _zip(path) if path.suffix.lower() == ".zip" else _tar(path)
+        members, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"{shown} cannot be read as an archive: {error}") from None
     others: Counter[str] = Counter()
@@ -208,50 +208,6 @@ def _archive(path: Path, place: str) -> Files:
     keys, sizes = [key for key, _ in found], [size for _, size in found]
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
     return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]))
-
-
-Members = list[tuple[str, int]]
-
-
-def _zip(path: Path) -> tuple[Members, Callable[[str], bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        infos = [
-            i for i in archive.infolist() if not i.is_dir() and not i.flag_bits & 1 and i.external_attr >> 28 != 10
-        ]
-    handles = threading.local()  # a handle has one position, so each thread reads through its own
-
-    def read(name: str) -> bytes:
-        if not hasattr(handles, "archive"):
-            handles.archive = zipfile.ZipFile(path)
-        return handles.archive.read(name)
-
-    return [(info.filename, info.file_size) for info in infos], read
-
-
-def _tar(path: Path) -> tuple[Members, Callable[[str], bytes]]:
-    with tarfile.open(path) as archive:
-        infos = {info.name.removeprefix("./"): info for info in archive if info.isreg() and not info.issparse()}
-        compressed = archive.fileobj is not None and not isinstance(archive.fileobj, _plain_file())
-    lock, handle = threading.Lock(), tarfile.open(path)  # noqa: SIM115 - lives as long as the source
-
-    def read_compressed(name: str) -> bytes:
-        with lock:
-            member = handle.extractfile(infos[name])
-            assert member is not None
-            return member.read()
-
-    def read_at_offset(name: str) -> bytes:
-        with path.open("rb") as stream:
-            stream.seek(infos[name].offset_data)
-            return stream.read(infos[name].size)
-
-    return [(name, info.size) for name, info in infos.items()], read_compressed if compressed else read_at_offset
-
-
-def _plain_file() -> type:
-    import io
-
-    return io.BufferedReader
 
 
 def _arrays(path: Path) -> Arrays:

@@ -21,13 +21,11 @@ from ..errors import DataError
 from ..files import write_json
 from ..progress import plain
 from .decode import DecodeError, decode
-from .preparation import Preparation
+from .preparation import Preparation, default_size, measured
 from .source import Arrays, Files, open_source
 
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
-MEASURED = 4096  # images that mean and standard deviation are taken from
 NATIVE_CANVAS = 256  # images of one size up to this are kept as they are
-NATIVE_SIZE = 96  # ... and up to this are also trained at their own size
 BATCHED = 256  # images handed to the decoding threads at once
 MEMORY_BUDGET = 2 << 30  # bytes; larger stores live in a memory-mapped file
 
@@ -119,7 +117,7 @@ def open_images(
             source, rows, side, like, fingerprint, memory_budget, workers, tolerance, progress
         )
     keys = [source.keys[row] for row in rows[kept]]
-    preparation = like or _preparation(pixels, size)
+    preparation = like or measured(pixels, size)
     if like and pixels.shape[3] != like.channels and {pixels.shape[3], like.channels} != {1, 3}:
         raise DataError(f"{source.name} has {pixels.shape[3]} channels, the encoder takes {like.channels}")
     told = [wanted[i] for i in kept] if wanted else None
@@ -223,14 +221,6 @@ def _layout(source: Files, rows: NDArray[np.int64], size: tuple[int, int] | None
     return Layout(canvas, canvas, channels, dtype)
 
 
-def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
-    """(H, W) of a view where the user names none: small images as they are, photos by the machine."""
-    if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
-        return own
-    side = 224 if torch.cuda.is_available() else 128
-    return side, side
-
-
 def _read_all(
     source: Files, rows: NDArray[np.int64], layout: Layout, workers: int | None
 ) -> Iterator[tuple[Pixels, float] | str]:
@@ -287,24 +277,6 @@ def _convert_channels(pixels: Pixels, channels: int) -> Pixels:
         grey = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
         return (np.round(grey) if pixels.dtype.kind == "u" else grey).astype(pixels.dtype)[..., None]
     return pixels
-
-
-def _preparation(pixels: Pixels, size: tuple[int, int] | None) -> Preparation:
-    """Value range, mean and standard deviation of the stored pixels themselves."""
-    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), MEASURED)).astype(int)
-    sample = np.asarray(pixels[rows], dtype=np.float64)
-    if not np.isfinite(sample).all():
-        raise DataError("the images hold values that are not finite (NaN or infinite)")
-    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else (float(sample.min()), float(sample.max()))
-    if high <= low:
-        high = low + 1.0
-    scaled = (sample - low) / (high - low)
-    mean, std = scaled.mean(axis=(0, 1, 2)), np.maximum(scaled.std(axis=(0, 1, 2)), 1e-3)
-    chosen = size or default_size({(pixels.shape[1], pixels.shape[2])})
-    as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
-    return Preparation(
-        channels=pixels.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
-    )
 
 
 def cache_folder() -> Path:
