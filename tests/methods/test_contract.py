@@ -14,7 +14,7 @@ from selftaught.optimizers import apply_schedule, build_optimizer
 from selftaught.parts import Part
 from selftaught.training import checkpoint
 
-BATCH, COUNT = 8, 64
+BATCH, COUNT = 8, 128
 SMALL = {"width": 32, "dim": 16, "decoder_width": 32, "prototypes": 6, "queue": 16}
 
 

@@ -84,7 +84,7 @@ def test_swav_bounds_prototypes_and_queue_by_the_data() -> None:
     encoder = made("swav").encoder
     small = SwAV(encoder, Data(90, (3, 32, 32), (0.5,) * 3, (0.2,) * 3))
     large = SwAV(encoder, Data(1_000_000, (3, 32, 32), (0.5,) * 3, (0.2,) * 3))
-    assert len(small.prototypes.weight) == 3 and len(small.queues[0].features) == 90
+    assert len(small.prototypes.weight) == 3 and len(small.queues[0].features) == 11
     assert len(large.prototypes.weight) == 3000 and len(large.queues[0].features) == 3840
 
 

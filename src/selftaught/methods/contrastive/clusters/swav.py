@@ -24,7 +24,7 @@ class SwAV(Method):
     seen: Tensor
     question = "Which prototype does my other view belong to?"
     paper = "https://arxiv.org/abs/2006.09882"
-    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class SwAV(Method):
         prototypes: int = 3000,
         local_views: int = 2,
         queue: int = 3840,
-        queue_start: float = 0.15,
+        queue_start: float = 0.5,
         freeze_prototypes: float = 0.02,
         temperature: float = 0.1,
         epsilon: float = 0.05,
@@ -43,14 +43,17 @@ class SwAV(Method):
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """Prototypes and queue are bounded by what fits the data: a thirtieth and the whole of its count."""
+        """Prototypes and queue are bounded by what fits the data: a thirtieth and an eighth of its count.
+
+        In short runs features change fast, so the queue starts later than in the paper and holds fresher ones.
+        """
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_views)
         self.queue_start, self.freeze_prototypes = queue_start, freeze_prototypes
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, dim)
         self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
-        self.queues = nn.ModuleList(Queue(min(queue, data.count), dim) for _ in range(2 if queue else 0))
+        self.queues = nn.ModuleList(Queue(min(queue, max(1, data.count // 8)), dim) for _ in range(2 if queue else 0))
         self._newest: tuple[Tensor, ...] = ()  # features of the last batch's global views, for the queues
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
 
