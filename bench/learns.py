@@ -119,7 +119,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "",
         f"Pre-trained on {IMAGES:,} unlabelled CIFAR-10 images, judged by a linear probe and kNN (labels of {IMAGES:,} "
         "training images) on the 10,000 test images, where the standard error is about 0.5 points. Made by "
-        "`bench/learns.py`; `untrained` is the same encoder with random weights and estimated BatchNorm statistics.",
+        "`bench/learns.py`; `untrained` is the same encoder with random weights and estimated BatchNorm statistics. "
+        "Samples a second are what the run happened to get beside other work, no measurement of speed.",
         "",
         "| family | kind | method | encoder | seed | samples | samples/s | linear | untrained | raw pixels "
         "| kNN | untrained | raw pixels | learns |",
