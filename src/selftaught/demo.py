@@ -22,10 +22,10 @@ ARMS: dict[str, dict[str, Any]] = {
         "views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}},
         "epochs": 40,
     },
-    "mae": {
-        "encoder": {"name": "vit_tiny_patch16_224", "options": {"width": 128, "depth": 4}},
+    "inpainting": {
+        "encoder": {"name": "resnet10t"},
         "views": {"light": {"crop": [0.6, 1.0], "flip": 0.0}},
-        "epochs": 150,
+        "epochs": 40,
     },
 }
 

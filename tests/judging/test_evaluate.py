@@ -61,7 +61,7 @@ def test_the_file_holds_what_the_design_says(run: Run, tmp_path: Path) -> None:
     assert (
         told["test_samples"] == 60
         and told["classes"] == ["0", "1"]
-        and told["verdict"].startswith("linear, all labels")
+        and told["verdict"].startswith("linear, 2 per class")
     )
 
 

@@ -103,7 +103,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
         test_samples=data.test.count if data.test else 0,
         seed=recipe.seed,
         rows=rows,
-        verdict=[line for line in lines if line.startswith(primary)][-1],
+        verdict=next(line for line in lines if line.startswith(primary)),  # the first number of labels named
         verdicts=lines,
     )
     write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
