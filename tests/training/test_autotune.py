@@ -1,9 +1,12 @@
 """Choices by measuring: the fastest wins by a margin, is remembered, and is recorded in the recipe."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch._dynamo.utils
 
 import selftaught
 from selftaught.errors import UsageError
@@ -91,3 +94,16 @@ def test_the_smallest_view_decides(photos: Path, tmp_path: Path, monkeypatch: py
     measured.clear()
     swav = selftaught.pretrain(photos, out=str(tmp_path / "b"), **{**larger, "method": "swav"})
     assert swav.recipe.precision == "32-true" and {precision for precision, _ in measured} == {"32-true"}
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="compiling needs a C++ compiler, c++")
+@pytest.mark.parametrize("method", ["byol", "inpainting"])  # called by forward, and by map
+def test_a_compiled_run_computes_the_same(photos: Path, tmp_path: Path, method: str) -> None:
+    said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK, "method": method}
+    plain, compiled = (
+        selftaught.pretrain(photos, out=str(tmp_path / str(choice)), compile=choice, **said) for choice in (False, True)
+    )
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    for a, b in zip(plain.metrics(), compiled.metrics()):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+    assert set(plain.encoder().state_dict()) == set(compiled.encoder().state_dict())

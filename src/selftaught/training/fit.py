@@ -33,9 +33,9 @@ def fit(
 
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
     end the run by raising; `forward` is the model as it should be called, where that is not the model itself
-    (wrapped for several processes, or compiled). Raises DivergedError before a step that is not finite.
+    (wrapped for a device, precision or several processes). Raises DivergedError before a step that is not finite.
     """
-    forward = forward or model
+    forward = model if forward is None else forward
     model.train()
     for step in range(start, steps):
         apply_schedule(optimizer, training, (step + 1) / steps)
