@@ -22,6 +22,15 @@ def seconds(value: Any) -> Any:
     return value
 
 
+def bytes_of(value: Any) -> Any:
+    """A size such as 500MB, 2GB or 1TB in bytes; plain numbers are bytes."""
+    if isinstance(value, str):
+        if not (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE)):
+            raise ValueError("a size looks like 500MB or 2GB")
+        return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
+    return value
+
+
 def cadence(value: Any) -> Any:
     """How often: a number of steps (500) or a duration (10m)."""
     if isinstance(value, str) and not value.strip().isdigit():
@@ -48,6 +57,7 @@ def part(value: Any) -> Any:
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
 Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
@@ -117,6 +127,10 @@ class Pretrain(Recipe):
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
     workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
+    memory: Bytes = Field(2 << 30, description="decoded images to hold in memory, such as 8GB; more go to the cache")
+    cache: Bytes | None = Field(
+        None, description="size of the cache of decoded images; more are streamed; default: by the disk"
+    )
     time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
@@ -149,6 +163,8 @@ FREE_ON_RESUME = {
     "checkpoint_every",
     "time_limit",
     "workers",
+    "memory",
+    "cache",
     "devices",
 }
 

@@ -12,6 +12,16 @@ from selftaught.images.decode import DecodeError, decode
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
+@pytest.fixture(autouse=True, params=["pillow", "simplejpeg"])
+def jpeg_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds with the [fast] extra and without."""
+    if request.param == "pillow":
+        monkeypatch.setattr(module, "simplejpeg", None)
+    else:
+        pytest.importorskip("simplejpeg")
+    assert module.jpeg_decoder() == request.param
+
+
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
@@ -118,3 +128,16 @@ def test_large_jpegs_are_decoded_at_a_smaller_scale() -> None:
     data = encoded(Image.new("RGB", (1600, 1200), RED), "JPEG")
     height, width, _ = decode(data, at_least=(256, 256)).shape
     assert 256 <= height < 700 and 256 <= width < 900
+
+
+def test_both_jpeg_decoders_agree() -> None:
+    pytest.importorskip("simplejpeg")
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 255, (12, 10, 3), dtype=np.uint8)).resize((97, 61))
+    for image in (smooth, smooth.convert("L")):
+        data = encoded(image, "JPEG", quality=90)
+        fast = decode(data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "simplejpeg", None)
+            slow = decode(data)
+        assert fast.shape == slow.shape and np.abs(fast.astype(int) - slow).max() <= 1

@@ -1,5 +1,7 @@
 """The store: decoded once, on one canvas, in the source's number type; failures are listed, never padded."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 
 from selftaught.errors import DataError
-from selftaught.images import store
+from selftaught.images import storage, store
 from selftaught.images.store import open_images
 
 
@@ -23,7 +25,7 @@ def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = 
 def test_images_of_one_small_size_are_kept_as_they_are(tmp_path: Path) -> None:
     root = folder(tmp_path / "x", 5)
     images = open_images(root)
-    assert images.preparation.size == (8, 10) and images.pixels.dtype == np.uint8
+    assert images.preparation.size == (8, 10) and images.storage.dtype == np.uint8
     batch, aspect = images.batch(np.array([3, 1]))
     assert batch.shape == (2, 3, 8, 10) and batch.is_contiguous() and aspect.tolist() == [1.25, 1.25]
     assert np.array_equal(batch[0].permute(1, 2, 0).numpy(), np.asarray(Image.open(root / "003.png")))
@@ -34,10 +36,10 @@ def test_photos_are_squashed_and_remember_their_shape(tmp_path: Path) -> None:
     folder(tmp_path, 2, (300, 100))
     folder(tmp_path / "tall", 1, (100, 400))
     images = open_images(tmp_path, size=(32, 32))
-    assert images.pixels.shape == (3, 64, 64, 3)
-    assert images.aspect.tolist() == [3.0, 3.0, 0.25]
-    assert open_images(tmp_path, size=(128, 128)).pixels.shape[1:3] == (256, 256)
-    assert open_images(tmp_path, size=(280, 280)).pixels.shape[1:3] == (320, 320)
+    assert images.storage.shape == (64, 64, 3) and images.count == 3
+    assert images.batch(np.arange(3))[1].tolist() == [3.0, 3.0, 0.25]
+    assert open_images(tmp_path, size=(128, 128)).storage.shape[:2] == (256, 256)
+    assert open_images(tmp_path, size=(280, 280)).storage.shape[:2] == (320, 320)
 
 
 def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
@@ -47,10 +49,14 @@ def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
     for number in range(3):
         Image.fromarray(np.full((4, 4), 1000 + number * 20000, np.uint16)).save(deep / f"{number}.png")
     images = open_images(deep)
-    assert images.pixels.dtype == np.uint16 and images.pixels[:, 0, 0, 0].tolist() == [1000, 21000, 41000]
+    assert images.storage.dtype == np.uint16 and images.storage.take(np.arange(3))[0][:, 0, 0, 0].tolist() == [
+        1000,
+        21000,
+        41000,
+    ]
     assert (images.preparation.low, images.preparation.high) == (1000, 41000)
     folder(deep, 3, (4, 4))
-    assert open_images(deep).pixels.dtype == np.uint8
+    assert open_images(deep).storage.dtype == np.uint8
 
 
 def test_an_encoders_preparation_is_used_unchanged(tmp_path: Path) -> None:
@@ -124,20 +130,97 @@ def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monke
     assert images.count == 2 and "PermissionError" in images.quarantined[0][1]
 
 
-def test_past_the_memory_budget_pixels_live_in_a_file_and_are_the_same(
+def some_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """200 images, one of them broken, and a cache of their own that even small data go to."""
+    monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(storage, "WORTH_CACHING", 0)
+    root = folder(tmp_path / "x", 200)
+    (root / "001.png").write_bytes(b"broken")
+    return root
+
+
+ROWS = np.array([0, 50, 198])
+
+
+def test_memory_cache_and_stream_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    resident = open_images(root, cache=0)
+    cached, again = open_images(root, memory=100), open_images(root, memory=100)
+    loaded = open_images(root)
+    for images in (cached, again):
+        assert isinstance(images.storage, storage.Resident) and isinstance(images.storage.pixels.base, np.memmap)
+    shutil.rmtree(tmp_path / "cache")
+    streamed = open_images(root, memory=100, cache=0)
+    streamed_again = open_images(root, memory=100, cache=0)
+    assert isinstance(streamed_again.storage, storage.Streamed)
+    for images in (cached, again, loaded, streamed, streamed_again):
+        for _ in range(2):
+            assert (images.batch(ROWS)[0] == resident.batch(ROWS)[0]).all()
+        assert images.keys == resident.keys and images.quarantined == resident.quarantined
+        assert images.preparation == resident.preparation and images.fingerprint == resident.fingerprint
+
+
+def test_the_cache_is_shared_whole_and_follows_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    decoded: list[int] = []
+
+    def count(done: int, total: int) -> None:
+        decoded.append(done)
+
+    open_images(root, progress=count)
+    assert len(decoded) == 200
+    open_images(root, progress=count)
+    assert len(decoded) == 200  # nothing was decoded again
+    assert len(list((tmp_path / "cache").iterdir())) == 2  # pixels and facts, nothing half-written
+    Image.new("RGB", (24, 24), (9, 9, 9)).save(root / "000.png")
+    images = open_images(root, progress=count)
+    assert len(decoded) == 400 and images.batch(np.array([0]))[0].unique().tolist() == [9]
+
+
+def test_a_damaged_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    whole = open_images(root, memory=100).batch(ROWS)[0]
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    file.write_bytes(file.read_bytes()[:1000])
+    assert (open_images(root, memory=100).batch(ROWS)[0] == whole).all()
+
+
+def test_the_cache_keeps_its_budget_by_forgetting_what_was_used_longest_ago(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
-    root = folder(tmp_path / "x", 200)
-    (root / "001.png").write_bytes(b"broken")
-    resident, cached = open_images(root), open_images(root, memory_budget=100)
-    assert isinstance(cached.pixels, np.memmap) or isinstance(cached.pixels.base, np.memmap)
-    again = open_images(root, memory_budget=100)
-    rows = np.array([0, 50, 198])
-    for images in (cached, again):
-        assert (images.batch(rows)[0] == resident.batch(rows)[0]).all()
-        assert images.keys == resident.keys and images.quarantined == resident.quarantined
-    assert len(list((tmp_path / "cache").iterdir())) == 2  # pixels and facts, nothing half-written
+    monkeypatch.setattr(storage, "WORTH_CACHING", 0)
+    roots = [folder(tmp_path / name, 20) for name in "abc"]
+    cache = tmp_path / "cache"
+    open_images(roots[0])
+    (first,) = cache.glob("*.npy")
+    budget = 2 * first.stat().st_size + 500
+    open_images(roots[1], cache=budget)
+    os.utime(first)  # used again, so the second is the oldest
+    second = next(file for file in cache.glob("*.npy") if file != first)
+    os.utime(second, (1, 1))
+    open_images(roots[2], cache=budget)
+    assert first.exists() and not second.exists() and len(list(cache.glob("*.npy"))) == 2
+    assert sum(file.stat().st_size for file in cache.glob("*.npy")) <= budget
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    images = open_images(root, memory=100)
+    assert isinstance(images.storage, storage.Streamed) and not list((tmp_path / "cache").glob("*.tmp"))
+
+
+def test_an_image_that_vanishes_while_streaming_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    images = open_images(root, memory=100, cache=0)
+    (root / "002.png").unlink()
+    with pytest.raises(DataError, match=r"002\.png: cannot be read: FileNotFoundError"):
+        images.batch(np.array([1]))
 
 
 def test_decoding_reports_how_far_it_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-Members = list[tuple[str, int]]
+Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
 
 
 def zip_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
@@ -22,7 +22,7 @@ def zip_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
             handles.archive = zipfile.ZipFile(path)
         return handles.archive.read(name)
 
-    return [(info.filename, info.file_size) for info in infos], read
+    return [(info.filename, info.file_size, info.CRC) for info in infos], read
 
 
 def tar_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
@@ -42,4 +42,6 @@ def tar_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
             stream.seek(infos[name].offset_data)
             return stream.read(infos[name].size)
 
-    return [(name, info.size) for name, info in infos.items()], read_compressed if compressed else read_at_offset
+    written = path.stat().st_mtime_ns  # a tar has no checksum of what it holds
+    members = [(name, info.size, written) for name, info in infos.items()]
+    return members, read_compressed if compressed else read_at_offset

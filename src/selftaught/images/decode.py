@@ -6,8 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+try:
+    import simplejpeg
+except ImportError:  # the [fast] extra; Pillow decodes JPEGs too
+    simplejpeg = None
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 120_000_000  # a larger image is taken for a decompression bomb
+COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
 
 
@@ -27,6 +33,8 @@ def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[np.u
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DecodeError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+            if image.format == "JPEG" and simplejpeg and image.mode in COLOURSPACES:
+                return _fast_jpeg(data, image, at_least)
             if at_least and image.format == "JPEG":
                 image.draft(None, (at_least[1], at_least[0]))
             image.load()
@@ -39,6 +47,22 @@ def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[np.u
         raise DecodeError(str(error)) from None
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
+
+
+def jpeg_decoder() -> str:
+    """Which library decodes JPEGs."""
+    return "simplejpeg" if simplejpeg else "pillow"
+
+
+def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:
+    height, width = at_least or (0, 0)
+    colours = COLOURSPACES[image.mode]
+    pixels = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width)
+    if image.info.get("exif"):
+        turned = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
+        turned.info["exif"] = image.info["exif"]
+        pixels = np.asarray(_upright(turned))
+    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _upright(image: Image.Image) -> Image.Image:

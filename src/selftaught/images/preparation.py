@@ -1,5 +1,6 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,21 +32,23 @@ class Preparation(BaseModel):
         return (self.channels, *self.size)
 
 
-def measured(pixels: NDArray[Any], size: tuple[int, int] | None) -> Preparation:
-    """Value range, mean and standard deviation of the stored pixels themselves."""
-    rows = np.linspace(0, len(pixels) - 1, min(len(pixels), MEASURED)).astype(int)
-    sample = np.asarray(pixels[rows], dtype=np.float64)
+def measured(
+    take: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, size: tuple[int, int] | None
+) -> Preparation:
+    """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C)."""
+    taken = take(np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64))
+    sample = taken.astype(np.float64)
     if not np.isfinite(sample).all():
         raise DataError("the images hold values that are not finite (NaN or infinite)")
-    low, high = (0.0, 255.0) if pixels.dtype == np.uint8 else (float(sample.min()), float(sample.max()))
+    low, high = (0.0, 255.0) if taken.dtype == np.uint8 else (float(sample.min()), float(sample.max()))
     if high <= low:
         high = low + 1.0
     scaled = (sample - low) / (high - low)
     mean, std = scaled.mean(axis=(0, 1, 2)), np.maximum(scaled.std(axis=(0, 1, 2)), 1e-3)
-    chosen = size or default_size({(pixels.shape[1], pixels.shape[2])})
+    chosen = size or default_size({(taken.shape[1], taken.shape[2])})
     as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     return Preparation(
-        channels=pixels.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
+        channels=taken.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..files import write_json
-from ..images.store import cache_folder
+from ..images.storage import cache_folder
 from ..progress import say
 from ..recipes import Pretrain
 from .fit import fit

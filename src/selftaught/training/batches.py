@@ -10,6 +10,8 @@ from torch import Tensor
 
 from .. import distributed, randomness
 
+AHEAD = 2  # steps whose samples are asked for early
+
 
 class Samples(Protocol):
     """What training needs of a modality's samples."""
@@ -17,6 +19,8 @@ class Samples(Protocol):
     count: int
 
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]: ...
+
+    def prefetch(self, rows: NDArray[np.int64]) -> None: ...
 
 
 class MakeViews(Protocol):
@@ -41,21 +45,24 @@ class Batches:
         self.device = torch.device(device)
         self.steps_per_epoch = samples.count // batch_size
         self.seconds = 0.0  # spent fetching and making views, in all
-        self._order: tuple[int, Any] = (-1, None)
+        self._orders: dict[int, NDArray[np.int64]] = {}  # of this epoch, and of the next where steps look ahead
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Sample numbers of this process's share of a step's global batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if self._order[0] != epoch:
-            self._order = (epoch, randomness.permutation(self.seed, epoch, self.samples.count))
+        if epoch not in self._orders:
+            self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
+            self._orders[epoch] = randomness.permutation(self.seed, epoch, self.samples.count)
         share = self.batch_size // distributed.world_size()
         first = place * self.batch_size + distributed.rank() * share
-        return self._order[1][first : first + share]
+        return self._orders[epoch][first : first + share]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         began = time.perf_counter()
         rows = self.rows(step)
-        raw = tuple(part.to(self.device, non_blocking=True) for part in self.samples.batch(rows))
+        raw = tuple(self._moved(part) for part in self.samples.batch(rows))
+        for ahead in range(1, AHEAD + 1):
+            self.samples.prefetch(self.rows(step + ahead))
         first = distributed.rank() * len(rows)
         with (
             torch.no_grad(),
@@ -64,3 +71,8 @@ class Batches:
             views = self.views(torch.from_numpy(rows).to(self.device), *raw)
         self.seconds += time.perf_counter() - began
         return views
+
+    def _moved(self, part: Tensor) -> Tensor:
+        if self.device.type == "cuda":  # only a copy from pinned memory runs beside the computation
+            part = part.pin_memory()
+        return part.to(self.device, non_blocking=True)

@@ -33,6 +33,8 @@ def open_data(recipe: Pretrain, stop: Stop) -> Images:
             size=recipe.size,
             limit=recipe.limit,
             seed=recipe.seed,
+            memory=recipe.memory,
+            cache=recipe.cache,
             workers=recipe.workers,
             progress=decoding,
         )
