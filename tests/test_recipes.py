@@ -33,6 +33,8 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"batch_size": 0}, "--batch-size cannot be 0"),
         ({"size": "big"}, "a size looks like 32 or 48x64"),
         ({"budget": "soon"}, "a duration looks like"),
+        ({"memory": "much"}, "a size looks like 500MB"),
+        ({"batch_size": 1}, "a batch has two samples or more, or is auto"),
         ({"checkpoint_every": "often"}, "a duration looks like"),
         ({"precision": "8"}, "--precision cannot be '8'"),
     ],

@@ -31,23 +31,38 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Take one step."""
+        """Take one step, unless `found_inf` says that the gradients are not finite (as torch's fused ones do)."""
+        skip = getattr(self, "found_inf", None)
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._move(weight, weight.grad, group)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight in weights:
+                if "momentum_buffer" not in self.state[weight]:
+                    self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+            for scaled in (True, False):
+                chosen = [weight for weight in weights if (weight.ndim > 1) == scaled]
+                if chosen:
+                    self._move(chosen, [weight.grad for weight in chosen], group, scaled, skip)
 
-    def _move(self, weight: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        if weight.ndim > 1:
-            grad = grad.add(weight, alpha=group["weight_decay"])
-            norms = weight.norm(), grad.norm()
-            ratio = group["trust"] * norms[0] / norms[1].clamp(min=1e-12)
-            grad = grad * torch.where((norms[0] > 0) & (norms[1] > 0), ratio, torch.ones_like(ratio))
-        state = self.state[weight]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(weight)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
-        weight.sub_(velocity, alpha=group["lr"])
+    def _move(
+        self, weights: list[Tensor], grads: list[Any], group: dict[str, Any], scaled: bool, skip: Tensor | None
+    ) -> None:
+        """Move weights of one kind, all in one operation each."""
+        if scaled:
+            grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
+            norms = torch._foreach_norm(weights), torch._foreach_norm(grads)
+            ratios = [
+                torch.where((own > 0) & (slope > 0), group["trust"] * own / slope.clamp(min=1e-12), 1.0)
+                for own, slope in zip(*norms)
+            ]
+            grads = list(torch._foreach_mul(grads, ratios))
+        velocities = [self.state[weight]["momentum_buffer"] for weight in weights]
+        moved = torch._foreach_add(torch._foreach_mul(velocities, group["momentum"]), grads)
+        if skip is None:
+            torch._foreach_copy_(velocities, moved)
+            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+        else:
+            torch._foreach_copy_(velocities, [torch.where(skip > 0, old, new) for old, new in zip(velocities, moved)])
+            torch._foreach_add_(weights, torch._foreach_mul(velocities, (1 - skip) * group["lr"]), alpha=-1)
 
 
 def scaled_lr(training: Training, batch_size: int) -> float:
@@ -75,10 +90,10 @@ def build_optimizer(model: nn.Module, training: Training, batch_size: int) -> Op
         group["names"].append(name)
     chosen = list(groups.values())
     if training.optimizer == "adamw":
-        return AdamW(chosen, lr=lr, betas=training.betas)
+        return AdamW(chosen, lr=lr, betas=training.betas, fused=True)
     if training.optimizer == "lars":
         return LARS(chosen, lr=lr, momentum=training.momentum)
-    return SGD(chosen, lr=lr, momentum=training.momentum)
+    return SGD(chosen, lr=lr, momentum=training.momentum, fused=True)
 
 
 def spared(name: str, parameter: Tensor) -> bool:

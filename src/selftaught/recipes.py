@@ -31,6 +31,15 @@ def bytes_of(value: Any) -> Any:
     return value
 
 
+def batch(value: Any) -> Any:
+    """A number of samples above one, or auto, which is kept as 0 until it has been measured."""
+    if value == "auto":
+        return 0
+    if str(value).strip() in ("0", "1"):
+        raise ValueError("a batch has two samples or more, or is auto")
+    return value
+
+
 def cadence(value: Any) -> Any:
     """How often: a number of steps (500) or a duration (10m)."""
     if isinstance(value, str) and not value.strip().isdigit():
@@ -57,6 +66,7 @@ def part(value: Any) -> Any:
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
 Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
@@ -112,7 +122,10 @@ class Pretrain(Recipe):
     epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
     steps: int | None = Field(None, gt=0, description="optimiser steps, instead of --epochs")
     budget: Duration | None = Field(None, description="time to train, such as 10m, instead of --epochs")
-    batch_size: int | None = Field(None, gt=1, description="samples a step over all devices; default: the method's")
+    batch_size: BatchSize | None = Field(
+        None,
+        description="samples a step over all devices, or auto: what fits memory; default: the method's",
+    )
     size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
     seed: int = Field(0, ge=0, description="of everything random")
@@ -126,6 +139,7 @@ class Pretrain(Recipe):
         "auto", description="of tensors in memory; auto: the fastest, by measuring"
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
+    profile: bool = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
     workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
     memory: Bytes = Field(2 << 30, description="decoded images to hold in memory, such as 8GB; more go to the cache")
     cache: Bytes | None = Field(
@@ -162,6 +176,7 @@ FREE_ON_RESUME = {
     "log_every",
     "checkpoint_every",
     "time_limit",
+    "profile",
     "workers",
     "memory",
     "cache",

@@ -5,6 +5,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from .profiling import part
+
 
 class Teacher(nn.Module):
     """A gradient-free copy of some modules, applied in turn, that follows them by moving average."""
@@ -16,8 +18,9 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         """What the copies make of x, without a graph."""
-        for layer in self.layers:
-            x = layer(x)
+        with part("teacher"):
+            for layer in self.layers:
+                x = layer(x)
         return x
 
     @torch.no_grad()

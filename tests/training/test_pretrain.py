@@ -1,5 +1,7 @@
 """Pre-training end to end on a tiny folder: what it leaves behind, and what bad input gets."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,13 @@ from PIL import Image
 from torch import nn
 
 import selftaught
-from selftaught.errors import DataError, UsageError
+from selftaught.errors import DataError, DivergedError, UsageError
+from selftaught.images.store import open_images
+from selftaught.methods.self_prediction.augmented.rotation import Rotation
+from selftaught.recipes import Pretrain
+from selftaught.training import batch_size
+from selftaught.training.pretrain import prepare
+from selftaught.training.resolve import resolve
 
 QUICK = {
     "method": "rotation",
@@ -181,3 +189,54 @@ def test_a_folder_of_grey_images(tmp_path: Path) -> None:
     run = selftaught.pretrain(tmp_path / "grey", out=str(tmp_path / "run"), **{**QUICK, "method": "simclr"})
     assert run.encoder().preparation.channels == 1
     assert run.evaluate(tmp_path / "grey", probe="knn", labels="5", repeats=1).rows
+
+
+def test_the_largest_batch_follows_the_free_memory(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    quick = {**QUICK, "batch_size": "auto", "steps": 1}
+
+    def batch(free: int) -> int:
+        monkeypatch.setattr(batch_size, "free_memory", lambda device: free)
+        out = tmp_path / str(free)
+        return selftaught.pretrain(photos, out=str(out), **quick).recipe.batch_size
+
+    assert batch(10**12) == 8  # a quarter of 48 images, as a power of two
+    told = re.search(r"measured (\d+) MB of memory a sample", capsys.readouterr().err)
+    assert told
+    weights = 16 * 470_000
+    assert batch(weights * 2 + int(told[1]) * 5 * 10**6) in (2, 4)
+
+
+def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tmp_path: Path) -> None:
+    images = open_images(photos, size=(16, 16))
+    kept = []
+    for rows in (8, 16):
+        recipe = Pretrain.parse({"data": str(photos), **QUICK, "batch_size": rows})
+        kept.append(batch_size.kept_bytes(prepare(resolve(recipe, images), images, None), rows))
+    assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
+    assert kept[0] > 8 * 3 * 16 * 16 * 4
+
+
+def test_a_profile_says_where_the_time_went(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    quick = {**QUICK, "method": "byol", "steps": 14, "profile": True}
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **quick)
+    table = {row["part"]: row for row in json.loads((run.folder / "profile.json").read_text())}
+    parts = {"input", "views", "forward", "loss", "teacher", "backward", "guard", "optimiser", "after the step"}
+    assert parts | {"logging", "other"} == set(table)
+    assert sum(row["share"] for row in table.values()) == pytest.approx(1, abs=1e-6)
+    assert all(row["milliseconds"] >= 0 for row in table.values()) and table["backward"]["share"] > 0.05
+    assert "backward" in capsys.readouterr().err and (run.folder / "profile_trace.json").exists()
+
+
+def test_nothing_that_is_not_finite_is_saved(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(self: Rotation, progress: float) -> None:
+        if progress == 1:
+            next(self.encoder.buffers()).fill_(torch.nan)
+
+    monkeypatch.setattr(Rotation, "after_step", spoilt)
+    with pytest.raises(DivergedError, match="not finite at step 4"):
+        selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "steps": 4, "checkpoint_every": 2})
+    run = selftaught.Run.open(tmp_path / "run")
+    assert all(value.isfinite().all() for value in run.encoder().state_dict().values())
+    assert run.status["state"] == "diverged"

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..profiling import part
+
 
 def in_full_precision(objective: Callable[..., Any]) -> Callable[..., Any]:
     """Run an objective outside autocast with half types promoted to float32; float64 stays float64."""
@@ -14,7 +16,7 @@ def in_full_precision(objective: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(objective)
     def promoted(*args: Any, **kwargs: Any) -> Any:
         device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
-        with torch.autocast(device, enabled=False):
+        with part("loss"), torch.autocast(device, enabled=False):
             return objective(*map(_promoted, args), **{key: _promoted(value) for key, value in kwargs.items()})
 
     return promoted

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import distributed, randomness
+from ..profiling import part
 
 AHEAD = 2  # steps whose samples are asked for early
 
@@ -60,11 +61,13 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         began = time.perf_counter()
         rows = self.rows(step)
-        raw = tuple(self._moved(part) for part in self.samples.batch(rows))
-        for ahead in range(1, AHEAD + 1):
-            self.samples.prefetch(self.rows(step + ahead))
+        with part("input"):
+            raw = tuple(self._moved(stored) for stored in self.samples.batch(rows))
+            for ahead in range(1, AHEAD + 1):
+                self.samples.prefetch(self.rows(step + ahead))
         first = distributed.rank() * len(rows)
         with (
+            part("views"),
             torch.no_grad(),
             randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size),
         ):
@@ -72,7 +75,7 @@ class Batches:
         self.seconds += time.perf_counter() - began
         return views
 
-    def _moved(self, part: Tensor) -> Tensor:
+    def _moved(self, stored: Tensor) -> Tensor:
         if self.device.type == "cuda":  # only a copy from pinned memory runs beside the computation
-            part = part.pin_memory()
-        return part.to(self.device, non_blocking=True)
+            stored = stored.pin_memory()
+        return stored.to(self.device, non_blocking=True)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import distributed, randomness
-from ..errors import DivergedError
 from ..method import Training
 from ..optimizers import apply_schedule
+from ..profiling import part
+from .guards import Guard
 
 Batches = Callable[[int], tuple[Tensor, ...]]
 Watch = Callable[[int, dict[str, Tensor]], Any]
@@ -37,6 +38,7 @@ def fit(
     """
     forward = model if forward is None else forward
     model.train()
+    guard = Guard(optimizer, training.clip)
     for step in range(start, steps):
         apply_schedule(optimizer, training, (step + 1) / steps)
         views = batches(step)
@@ -44,27 +46,19 @@ def fit(
         first = distributed.rank() * rows
         randomness.seed_torch(seed, step, distributed.rank())
         with randomness.at(seed, step, slice(first, first + rows), distributed.world_size() * rows):
-            terms = forward(*views)
-            loss = torch.stack(list(terms.values())).sum()
+            with part("forward"):
+                terms = forward(*views)
+                loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
-            fabric.backward(loss)
-        guard(optimizer, terms, step, training.clip)
-        model.before_step(step / steps)  # type: ignore[operator]
-        optimizer.step()
-        model.after_step((step + 1) / steps)  # type: ignore[operator]
-        watch(step + 1, terms)
-
-
-def guard(optimizer: Optimizer, terms: dict[str, Tensor], step: int, clip: float | None) -> None:
-    """Refuse a loss or gradient that is not finite, before it can reach the weights; clip the gradient's norm."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    loss = torch.stack(list(terms.values())).sum()
-    if not (loss.isfinite() & norm.isfinite()):
-        values = ", ".join(f"{name} {term.item():g}" for name, term in terms.items())
-        raise DivergedError(
-            f"diverged at step {step + 1}: {values}, gradient norm {norm.item():g}; "
-            "the last good state is kept; try a lower --lr"
-        )
-    if clip:
-        nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+            with part("backward"):
+                fabric.backward(loss)
+        with part("guard"):
+            guard(terms, step)
+        with part("optimiser"):
+            model.before_step(step / steps)  # type: ignore[operator]
+            optimizer.step()
+        with part("after the step"):  # a teacher follows, a queue moves on
+            model.after_step((step + 1) / steps)  # type: ignore[operator]
+        with part("logging"):
+            watch(step + 1, terms)
+    guard.look()

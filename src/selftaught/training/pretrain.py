@@ -21,6 +21,7 @@ from ..recipes import Pretrain, continued
 from ..run import Run, fresh_folder
 from . import checkpoint
 from .autotune import tuned
+from .batch_size import fitted
 from .batches import Batches
 from .budget import within_budget
 from .fit import fit
@@ -56,6 +57,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     preflight(recipe, module)
     with stopping(recipe.time_limit) as stop:
         images = open_data(recipe, stop)
+        recipe = fitted(recipe, images.count, lambda trial: prepare(resolve(trial, images), images, module))
         recipe = resolve(recipe, images)
         recipe = tuned(recipe, lambda trial: prepare(trial, images, module), stop)
         if recipe.steps is None:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from ..errors import Interrupted
+from ..errors import DivergedError, Interrupted
 from ..export import save_encoder
 from ..judging.features import features
 from ..judging.label_free import feature_spread, rankme
-from ..progress import Progress
+from ..profiling import Profile
+from ..progress import Progress, say
 from ..reporting.pictures import contact_sheet
 from ..run import Run
 from . import checkpoint
@@ -34,6 +35,7 @@ class Recorder:
         assert job.recipe.steps and job.recipe.batch_size
         self.steps, self.batch_size = job.recipe.steps, job.recipe.batch_size
         self.bar = Progress("training", self.steps, "steps", start)
+        self.profile = Profile(run.folder) if job.recipe.profile else None
         self.terms: dict[str, float] = {}
         self._began = self._logged_at = self._saved_at = time.perf_counter()
         self._logged_step, self._input_before = start, job.batches.seconds
@@ -43,6 +45,9 @@ class Recorder:
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         last = step == self.steps
+        if self.profile and self.profile.step():
+            for line in self.profile.lines():
+                say(line)
         if step % self.job.recipe.log_every == 0 or last or step == self.start + 1:
             self._log(step, terms)
         if self.stop.reason and not last:
@@ -82,6 +87,8 @@ class Recorder:
         """Write a checkpoint and refresh the exported encoder."""
         job = self.job
         assert job.recipe.encoder
+        if not all(tensor.isfinite().all() for tensor in job.method.state_dict().values()):
+            raise DivergedError(f"a weight or statistic is not finite at step {step:,}; the last good state is kept")
         groups = {
             "model": checkpoint.model_tensors(job.method),
             "optimizer": checkpoint.optimizer_tensors(job.optimizer),

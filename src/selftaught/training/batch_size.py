@@ -1,0 +1,66 @@
+"""The largest batch that fits the memory, from what one small step keeps for its backward pass."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .. import randomness
+from ..images.storage import size
+from ..progress import say
+from ..recipes import Pretrain
+
+if TYPE_CHECKING:
+    from .pretrain import Job
+
+LARGEST = 4096  # what the methods' papers go up to; twice as much hardly trains faster
+ROWS = 16  # samples in the step that is measured
+USED = 0.7  # share of the free memory that may be used
+TRANSIENT = 1.5  # what a step needs beside what it keeps: gradients of activations, buffers of operations
+STATE = 16  # bytes a weight takes: itself, its gradient and two of the optimiser
+
+
+def fitted(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) -> Pretrain:
+    """The recipe, with `--batch-size auto` replaced by the largest power of two that fits."""
+    if recipe.batch_size != 0:
+        return recipe
+    rows = min(ROWS, images)
+    sound = {"batch_size": rows, "precision": "32-true", "layout": "contiguous", "compile": False}
+    job = prepare(recipe.model_copy(update=sound))
+    sample = TRANSIENT * kept_bytes(job, rows) / rows
+    weights = STATE * sum(p.numel() for p in job.method.parameters())
+    free = free_memory(job.fabric.device)
+    most = min(LARGEST, images // 4, int((USED * free - weights) / sample))
+    batch = max(2, 1 << max(1, most).bit_length() - 1)
+    say(f"measured {size(sample)} of memory a sample, {size(free)} free: batches of {batch:,}")
+    return recipe.model_copy(update={"batch_size": batch})
+
+
+def kept_bytes(job: "Job", rows: int) -> int:
+    """Bytes of views and activations that one forward pass of `rows` samples keeps for the backward pass."""
+    own = {p.untyped_storage().data_ptr() for p in job.method.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    views = job.batches(0)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        randomness.at(job.recipe.seed, 0, slice(0, rows)),
+    ):
+        terms = job.forward(*views)  # held until counted, so that no storage is freed and counted twice
+    assert terms
+    return sum(kept.values()) + sum(view.nbytes for view in views)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free, of the device's memory or the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
