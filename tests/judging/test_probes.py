@@ -98,3 +98,17 @@ def test_folds_test_everyone_once_a_round_and_keep_proportions() -> None:
     assert len(list(folds(np.array([0, 0, 0, 1, 1]), 1, 0))) == 2
     with pytest.raises(DataError, match="a single label"):
         list(folds(np.array([0, 0, 1]), 1, 0))
+
+
+@pytest.mark.parametrize("always", [0.0, 1e9], ids=["exact", "low precision first"])
+def test_knn_over_many_samples_finds_the_same_neighbours(always: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftaught.judging.knn.SMALL", 0)
+    clock = iter(range(10**6))
+    # A clock by which the second of two measurements, the low precision, is much slower or much faster.
+    ticks = iter([0.0, 1.0, 0.0, 1.0 / always if always else 9.0])
+    monkeypatch.setattr("selftaught.judging.knn.time.perf_counter", lambda: next(ticks, next(clock)))
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 3000)
+    x = (5 + rng.normal(size=(4, 32))[y] * 0.4 + rng.normal(size=(3000, 32))).astype(np.float32)
+    expected = slow_knn(x[:2900], y[:2900], x[2900:], 4, 20)
+    assert knn_predict(x[:2900], y[:2900], x[2900:], 4, 20).tolist() == expected
