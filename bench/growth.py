@@ -64,7 +64,7 @@ def main() -> None:
 def in_own_process(case: str, data: str) -> dict[str, float]:
     """Time and memory of one case."""
     command = [sys.executable, __file__, "--data", data, "--measure", case]
-    own = {"SELFTAUGHT_CACHE": str(ROOT / "runs/growth-cache")}
+    own = {"SELFTAUGHT_CACHE": str(ROOT / "runs/growth")}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **own})
     if done.returncode:
         raise SystemExit(done.stderr)

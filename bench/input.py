@@ -58,7 +58,7 @@ def main() -> None:
 def in_own_process(images: str, how: str, data: Path) -> float:
     """Images a second of one contestant on one core."""
     command = [sys.executable, __file__, "--data", str(data), "--measure", images, how]
-    one_core = {"OMP_NUM_THREADS": "1", "SELFTAUGHT_CACHE": str(ROOT / "runs/input-cache")}
+    one_core = {"OMP_NUM_THREADS": "1", "SELFTAUGHT_CACHE": str(ROOT / "runs/input" / how)}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one_core})
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -81,11 +81,13 @@ def measure(images: str, how: str, data: Path) -> float:
 
 def ours(images: str, how: str, data: Path) -> Iterator[Any]:
     """Two `strong` views a step, as SimCLR is given them."""
+    from selftaught.allocator import keep_freed_memory
     from selftaught.images import storage
     from selftaught.images.store import open_images
     from selftaught.images.views import Views
     from selftaught.training.batches import Batches
 
+    keep_freed_memory()
     if how == "cache":
         storage.WORTH_CACHING = 0
     held = {"memory": {}, "cache": {"memory": 0}, "stream": {"memory": 0, "cache": 0}}[how]

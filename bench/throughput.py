@@ -134,12 +134,14 @@ def ours(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
 def bare(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
     """Forward, loss, backward and optimiser on a batch that never changes."""
     from selftaught import randomness
+    from selftaught.allocator import keep_freed_memory
     from selftaught.recipes import Pretrain
     from selftaught.training.autotune import tuned
     from selftaught.training.interruption import Stop
     from selftaught.training.pretrain import prepare
     from selftaught.training.resolve import open_data, resolve
 
+    keep_freed_memory()
     chosen, stop = Pretrain.parse(recipe(case, data, compiled, "unused")), Stop()
     images = open_data(chosen, stop)
     chosen = tuned(resolve(chosen, images), lambda trial: prepare(trial, images, None), stop)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from .allocator import keep_freed_memory
 from .errors import UsageError
 from .export import load_encoder
 from .images.store import open_images
@@ -22,6 +23,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
     if out.suffix not in writers:
         raise UsageError(f"--out {plain(str(out))} must end in {' or '.join(writers)}")
     encoder = load_encoder(folder, module=module)
+    keep_freed_memory()
     images = open_images(data, like=encoder.preparation, limit=limit)
     with Progress("embedding", images.count, "images") as bar:
         found = features(encoder, images, progress=lambda done, total: bar.update(done))

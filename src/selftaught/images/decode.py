@@ -57,7 +57,7 @@ def jpeg_decoder() -> str:
 def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:
     height, width = at_least or (0, 0)
     colours = COLOURSPACES[image.mode]
-    pixels = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width)
+    pixels = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, min_factor=2)
     if image.info.get("exif"):
         turned = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         turned.info["exif"] = image.info["exif"]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ..allocator import keep_freed_memory
 from ..encoder import Encoder
 from ..errors import DataError, UsageError
 from ..export import load_encoder
@@ -74,6 +75,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
     probes = [_known_probe(name.strip()) for name in recipe.probe.split(",")]
     counts = parse_labels(recipe.labels)
     encoder = load_encoder(folder, module=module)
+    keep_freed_memory()
     preparation, part = encoder.preparation, encoder.part
     assert isinstance(preparation, Preparation) and isinstance(part, Part)
     with stopping() as stop:

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
+from ..allocator import keep_freed_memory
 from ..encoder import Encoder, TokenEncoder
 from ..errors import DivergedError, Interrupted, UsageError
 from ..images.store import Images
@@ -55,6 +56,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     saved = _saved_recipe(command)
     recipe = continued(command, saved) if saved else command
     preflight(recipe, module)
+    keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         images = open_data(recipe, stop)
         recipe = fitted(recipe, images.count, lambda trial: prepare(resolve(trial, images), images, module))
