@@ -14,7 +14,8 @@ from selftaught.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
-torch.empty(16_000_000).fill_(1)
+for _ in range(20):  # until the heap has found its size
+    torch.empty(16_000_000).fill_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):
     torch.empty(16_000_000).fill_(1)
