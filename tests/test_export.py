@@ -54,10 +54,21 @@ def test_timm_loads_what_it_can_express(tmp_path: Path, name: str, size: int, ch
     assert config["pretrained_cfg"]["mean"] == [0.4] * channels and config["num_features"] == encoder.dim
 
 
-@pytest.mark.parametrize("name", ["resnet18", "test_resnet", "torchvision/resnet18"])
-def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {}),
+        ("resnet18", {"stem": "half", "depth": 1, "width": 16}),
+        ("test_resnet", {}),
+        ("test_resnet", {"stem": "half"}),
+        ("torchvision/resnet18", {}),
+    ],
+)
+def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(
+    tmp_path: Path, name: str, options: dict
+) -> None:
     folder = tmp_path / "encoder"
-    encoder = exported(folder, name)
+    encoder = exported(folder, name, **options)
     with pytest.raises(RuntimeError, match="Unknown model"):
         timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
     block = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)

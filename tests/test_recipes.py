@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from selftaught.errors import UsageError
+from selftaught.flags import RecipeCommand
 from selftaught.recipes import Pretrain, continued
+
+OPTIONS = {"method.width": "", "encoder.patch": ""}
 
 
 def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
@@ -61,3 +64,33 @@ def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes()
         continued(Pretrain.parse({"data": "x", "epochs": 5}), saved)
     with pytest.raises(UsageError, match="--method is byol"):
         continued(Pretrain.parse({"data": "x", "method": "byol"}), saved)
+
+
+def test_a_recipe_file_is_where_flags_start_from(tmp_path: Path) -> None:
+    file = tmp_path / "start.yaml"
+    file.write_text(
+        "data: elsewhere\nmethod: byol\nencoder: {name: vit_tiny_patch16_224, options: {depth: 2}}\nsteps: 9\n"
+    )
+    made = []
+    command = RecipeCommand(Pretrain, "data", lambda recipe, as_json: made.append(recipe), lambda chosen: OPTIONS)
+    flags = ["photos", "--recipe", str(file), "--method.width", "8", "--encoder.patch", "4", "--epochs", "2"]
+    command.main(flags, standalone_mode=False)
+    assert made == [
+        Pretrain.parse(
+            {
+                "data": "photos",
+                "method": {"name": "byol", "options": {"width": 8}},
+                "encoder": {"name": "vit_tiny_patch16_224", "options": {"depth": 2, "patch": 4}},
+                "epochs": 2,
+            }
+        )
+    ]
+
+
+@pytest.mark.parametrize("text", [None, "- a\n", "a: b: c"])
+def test_a_recipe_file_that_is_none_gets_one_line(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "start.yaml"
+    if text:
+        file.write_text(text)
+    with pytest.raises(UsageError, match=r"--recipe .*start\.yaml (cannot be read|must hold)"):
+        RecipeCommand(Pretrain, "data", print).main(["photos", "--recipe", str(file)], standalone_mode=False)

@@ -108,11 +108,13 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
         arguments = "".join(f", {key}={value!r}" for key, value in origin.arguments.items())
         lines = [f'net = timm.create_model("{origin.name}", num_classes=0{arguments})']
     if origin.small_stem:
-        first = encoder.net.conv1  # type: ignore[union-attr]
+        first = encoder.net.get_submodule("conv1")  # type: ignore[union-attr]
         if isinstance(first, nn.Conv2d):
-            stem = f"net.conv1 = torch.nn.Conv2d({first.in_channels}, {first.out_channels}, 3, 1, 1, bias=False)"
+            shape = f"{first.in_channels}, {first.out_channels}, 3, {first.stride[0]}, 1, bias=False"
+            stem = f"net.conv1 = torch.nn.Conv2d({shape})"
         else:
-            stem = "net.conv1[0].stride = (1, 1)"
+            assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
+            stem = f"net.conv1[0].stride = {first[0].stride}"
         lines += [stem, "net.maxpool = torch.nn.Identity()"]
     return [*lines, load]
 

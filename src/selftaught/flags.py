@@ -1,13 +1,19 @@
 """Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
 import yaml
 
+from .errors import UsageError
+from .progress import plain
 from .recipes import Recipe
 
+OF_ONE_RUN = ("data", "run", "out", "fingerprint", "resume", "overwrite")  # not taken over from a recipe file
+PARTS = ("method", "encoder")  # fields that name a component
+LENGTHS = {"epochs", "steps", "budget"}  # of which a run has one
 DOT = "___"  # stands for a dot where a parameter needs a Python name
 
 
@@ -25,13 +31,19 @@ class RecipeCommand(click.Command):
         for field, info in recipe.model_fields.items():
             if field not in (positional, "fingerprint") and get_origin(info.annotation) is not dict:
                 params.append(_flag(field, info))
+        params.append(
+            click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
+        )
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
         super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__)
         self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]
-        for flag, help_text in self.dotted(_peek(args)).items():
+        given = _peek(args)
+        named = settings(given.get("recipe"))
+        parts = {name: value["name"] for name, value in named.items() if isinstance(value, dict) and "name" in value}
+        for flag, help_text in self.dotted(parts | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
         return super().parse_args(ctx, args)
 
@@ -42,10 +54,30 @@ class RecipeCommand(click.Command):
             if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         }
         as_json = given.pop("as_json", False)
-        values: dict[str, Any] = {name: value for name, value in given.items() if "." not in name}
+        values = settings(given.pop("recipe", None))
+        if LENGTHS & set(given):  # said one way by the file, perhaps, and another way now
+            values = {name: value for name, value in values.items() if name not in LENGTHS}
+        values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
             _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
         return self.carry_out(self.recipe.parse(values), as_json)
+
+
+def settings(file: str | None) -> dict[str, Any]:
+    """What a YAML file decides, as plain values of a recipe's fields; a run's own recipe.yaml will do."""
+    if file is None:
+        return {}
+    try:
+        found = yaml.safe_load(Path(file).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"--recipe {plain(file)} cannot be read: {plain(str(error).splitlines()[0])}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"--recipe {plain(file)} must hold settings, such as method: simclr, one a line")
+    return {
+        str(name): {"name": value, "options": {}} if name in PARTS and isinstance(value, str) else value
+        for name, value in found.items()
+        if name not in OF_ONE_RUN
+    }
 
 
 def _flag(field: str, info: Any) -> click.Option:

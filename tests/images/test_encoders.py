@@ -48,6 +48,8 @@ def test_small_images_get_a_small_stem_unless_timms_is_asked_for() -> None:
     assert build("resnet10t").map(x).shape[2:] == (4, 4)  # a deep stem: its first stride goes
     assert not origin_of(build("resnet18", (96, 96))).small_stem
     assert build("resnet18", (96, 96), stem="small").map(torch.randn(1, 3, 96, 96)).shape[2:] == (12, 12)
+    assert build("resnet18", stem="half").map(x).shape[2:] == (2, 2)
+    assert build("resnet10t", stem="half").map(x).shape[2:] == (2, 2)
     assert build("test_vit").patch == 4 and build("test_vit", (8, 8)).patch == 2
     assert build("test_vit", (32, 32), patch=8).patch == 8
 
@@ -151,13 +153,18 @@ def test_a_users_own_network(shape: tuple[int, ...], dim: int, map_shape: tuple[
         build("own", module=nn.Linear(4, 4))
 
 
+def test_a_resnet_takes_a_depth_and_a_width() -> None:
+    encoder = build("resnet18", depth=1, width=16)
+    assert encoder.dim == 128 and [len(encoder.net.get_submodule(f"layer{i}")) for i in (1, 2, 3, 4)] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("resnet81", {}, "no encoder named 'resnet81'; did you mean"),
         ("torchvision/resnet81", {}, "did you mean 'resnet"),
         ("own", {}, "pass it in Python"),
-        ("resnet18", {"depth": 3}, "no option 'depth'"),
+        ("test_convnext", {"depth": 3}, "no option 'depth'; vision transformers and ResNets have"),
         ("test_vit", {"patch": 5}, "not a multiple of the patch of 5"),
         ("test_vit", {"stem": "tiny"}, "cannot be 'tiny'"),
     ],

@@ -27,7 +27,7 @@ def test_images_of_one_small_size_are_kept_as_they_are(tmp_path: Path) -> None:
     images = open_images(root)
     assert images.preparation.size == (8, 10) and images.storage.dtype == np.uint8
     batch, aspect = images.batch(np.array([3, 1]))
-    assert batch.shape == (2, 3, 8, 10) and batch.is_contiguous() and aspect.tolist() == [1.25, 1.25]
+    assert batch.shape == (2, 3, 8, 10) and aspect.tolist() == [1.25, 1.25]
     assert np.array_equal(batch[0].permute(1, 2, 0).numpy(), np.asarray(Image.open(root / "003.png")))
     assert images.keys[3] == "003.png" and images.quarantined == []
 

@@ -80,39 +80,42 @@ def kernel_size(side: int) -> int:
 def unit(images: Tensor, low: float, high: float) -> Tensor:
     """Stored images (B, C, h, w) as new float32 in [0, 1], laid out column by column as `resize` reads them."""
     batch, channels, height, width = images.shape
-    columns = images.reshape(-1, width).t().contiguous().to(torch.float32, copy=images.dtype == torch.float32)
-    return columns.sub_(low).mul_(1 / (high - low)).view(width, batch, channels, height).permute(1, 2, 3, 0)
+    # Stored with their channels last, so this is one transpose of a matrix, which torch does in blocks.
+    columns = images.permute(0, 2, 3, 1).reshape(batch * height, -1).t().contiguous()
+    columns = columns.to(torch.float32, copy=images.dtype == torch.float32)
+    return columns.sub_(low).mul_(1 / (high - low)).view(width, channels, batch, height).permute(2, 1, 3, 0)
 
 
 def resize(x: Tensor, change: Change, size: tuple[int, int], blur: bool = True) -> Tensor:
     """Crop, flip, resize and blur: (B, C, h, w) to (B, C, *size).
 
     A filter touches few pixels of an axis, so each axis is a weighted sum of few of its columns or rows: some
-    percent of the work of a dense product. Between the two, one transpose of a matrix, which torch does in blocks
-    (it is slow at transposing batches).
+    percent of the work of a dense product. Between the two, one transpose of a matrix (torch is slow at transposing
+    batches).
     """
-    batch, channels, height, _ = x.shape
+    batch, channels, height, width = x.shape
     blurred = change.sigma.nonzero().squeeze(1) if blur else change.sigma.new_empty(0, dtype=torch.long)
-    columns = x.permute(3, 0, 1, 2).reshape(x.shape[3], batch, -1)
-    taps = resize_taps(change.box[:, 1], change.box[:, 3], x.shape[3], size[1], change.flip)
+    columns = x.permute(3, 1, 0, 2).contiguous()
+    taps = resize_taps(change.box[:, 1], change.box[:, 3], width, size[1], change.flip)
     columns = _blurred_columns(_summed_columns(columns, *taps), change.sigma, blurred)
-    x = columns.view(size[1], -1).t().contiguous().view(batch, channels, height, size[1])
+    rows = columns.view(size[1], -1).t().contiguous().view(channels, batch, height, size[1])
     taps = resize_taps(change.box[:, 0], change.box[:, 2], height, size[0])
-    return _blurred_rows(_summed_rows(x, *taps), change.sigma, blurred)
+    return _blurred_rows(_summed_rows(rows, *taps), change.sigma, blurred)
 
 
 def _summed_columns(x: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums of columns: x (w, B, m), pixels and weights (B, out, K) to (out, B, m)."""
-    batch = x.shape[1]
-    entries = pixels.transpose(0, 1) * batch + torch.arange(batch, device=x.device)[:, None]
-    return _summed(x.reshape(-1, x.shape[2]), entries, weights.transpose(0, 1))
+    """Weighted sums of columns: x (w, C, B, h), pixels and weights (B, out, K) to (out, C, B, h)."""
+    _, channels, batch, height = x.shape
+    place = torch.arange(channels * batch, device=x.device).view(channels, batch, 1)
+    entries = pixels.transpose(0, 1)[:, None] * (channels * batch) + place
+    return _summed(x.reshape(-1, height), entries, weights.transpose(0, 1)[:, None].expand(entries.shape))
 
 
 def _summed_rows(x: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted sums of rows: x (B, C, h, w), pixels and weights (B, out, K) to (B, C, out, w)."""
-    batch, channels, height, width = x.shape
-    first = torch.arange(batch * channels, device=x.device).view(batch, channels, 1, 1) * height
-    entries = first + pixels[:, None]
+    """Weighted sums of rows: x (C, B, h, w), pixels and weights (B, out, K) to (B, C, out, w)."""
+    channels, batch, height, width = x.shape
+    place = torch.arange(channels * batch, device=x.device).view(channels, batch).t() * height
+    entries = place[:, :, None, None] + pixels[:, None]
     return _summed(x.reshape(-1, width), entries, weights[:, None].expand(entries.shape))
 
 
@@ -124,10 +127,10 @@ def _summed(table: Tensor, entries: Tensor, weights: Tensor) -> Tensor:
 
 
 def _blurred_columns(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
-    """x (w, B, m) with the images `wanted` blurred along w."""
+    """x (w, C, B, h) with the images `wanted` blurred along w."""
     if len(wanted):
         taps = blur_taps(sigma[wanted], len(x), kernel_size(len(x)))
-        x[:, wanted] = _summed_columns(x[:, wanted], *taps)
+        x[:, :, wanted] = _summed_columns(x[:, :, wanted], *taps)
     return x
 
 
@@ -135,7 +138,7 @@ def _blurred_rows(x: Tensor, sigma: Tensor, wanted: Tensor) -> Tensor:
     """x (B, C, h, w) with the images `wanted` blurred along h."""
     if len(wanted):
         taps = blur_taps(sigma[wanted], x.shape[2], kernel_size(x.shape[2]))
-        x[wanted] = _summed_rows(x[wanted], *taps)
+        x[wanted] = _summed_rows(x[wanted].transpose(0, 1), *taps)
     return x
 
 

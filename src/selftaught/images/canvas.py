@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
+from torch.nn.functional import interpolate
 
 from .preparation import Preparation, default_size
 
@@ -51,15 +52,11 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
     if image.shape[:2] == (canvas.height, canvas.width):
         return image
     # Squashed: the true aspect is kept beside it, and views draw their boxes in true geometry.
-    if image.dtype == np.uint8 and image.shape[2] == 3:
-        return np.asarray(_resized(image, canvas))
-    planes = [np.asarray(_resized(plane.astype(np.float32), canvas)) for plane in np.moveaxis(image, 2, 0)]
-    return np.round(np.stack(planes, axis=2)).astype(canvas.dtype)
-
-
-def _resized(pixels: Pixels, canvas: Canvas) -> Image.Image:
-    target = (canvas.width, canvas.height)
-    return Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    pixels = np.require(image, np.uint8 if image.dtype == np.uint8 else np.float32, "W")
+    planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
+    planes = interpolate(planes, (canvas.height, canvas.width), mode="bilinear", antialias=True)
+    resized = planes[0].permute(1, 2, 0).numpy()
+    return resized if image.dtype == np.uint8 else np.round(resized).astype(canvas.dtype)
 
 
 def convert_channels(pixels: Pixels, channels: int) -> Pixels:

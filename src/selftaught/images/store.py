@@ -41,10 +41,10 @@ class Images:
         self.count = len(rows)
 
     def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) in the stored number type, and the true aspect (width / height) of each (B,)."""
+        """Images (B, C, H, W) in the stored type and layout, and the true aspect (width / height) of each (B,)."""
         pixels, aspect = self.storage.take(self.rows[rows])
         pixels = convert_channels(pixels, self.preparation.channels)
-        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(aspect)
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(aspect)
 
     def prefetch(self, rows: Rows) -> None:
         """A hint that the batch of `rows` will be wanted soon."""

@@ -17,6 +17,11 @@ from .pooled import Own, TimmPooled, TorchvisionPooled
 from .tokens import TimmTokens
 
 SMALL = 64  # sides up to this get a small stem
+HAVE = {  # who has which option
+    "patch": "vision transformers and ConvNeXts",
+    "depth": "vision transformers and ResNets",
+    "width": "vision transformers and ResNets",
+}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
 
@@ -46,15 +51,22 @@ def create(
     module: nn.Module | None = None,
     /,
     *,
-    stem: Literal["auto", "small", "timm"] = "auto",
+    stem: Literal["auto", "small", "half", "timm"] = "auto",
     patch: int | None = None,
     depth: int | None = None,
     width: int | None = None,
     pool: Literal["avg", "token"] = "avg",
     drop_path: float = 0.0,
 ) -> Encoder:
-    """Build an encoder; the keyword-only parameters are its options."""
-    small = stem == "small" or (stem == "auto" and max(preparation.size) <= SMALL)
+    """Build an encoder; the keyword-only parameters are its options.
+
+    stem: a ResNet's 7 x 7 stem, one for small images (3 x 3, no pooling), or that one at half the resolution, four
+    times as fast; auto: by the size of the images. depth, width: blocks and width of a vision transformer, blocks in
+    each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
+    transformer's feature is.
+    """
+    small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
+    stride = 2 if stem == "half" else 1
     given = {key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value}
     if name == "own":
         if module is None:
@@ -63,9 +75,9 @@ def create(
         origin = Origin("own", type(module).__name__)
     elif name.startswith("torchvision/"):
         _refuse_options(name, given)
-        encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, small)
+        encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, stride if small else None)
     else:
-        encoder, origin = _timm(name, preparation, small, given, pool, drop_path)
+        encoder, origin = _timm(name, preparation, stride if small else None, given, pool, drop_path)
     encoder.origin = origin
     return encoder
 
@@ -79,11 +91,11 @@ def origin_of(encoder: Encoder) -> Origin:
 
 def _refuse_options(name: str, given: dict[str, Any]) -> None:
     for option in given:
-        raise UsageError(f"encoder {name} has no option {option!r}; vision transformers have")
+        raise UsageError(f"encoder {name} has no option {option!r}; {HAVE[option]} have")
 
 
 def _timm(
-    name: str, preparation: Preparation, small: bool, given: dict[str, Any], pool: str, drop_path: float
+    name: str, preparation: Preparation, stride: int | None, given: dict[str, Any], pool: str, drop_path: float
 ) -> tuple[Encoder, Origin]:
     if not timm.is_model(name):
         raise UsageError(f"no encoder named {name!r}; {parts.hint(name, timm.list_models())}")
@@ -92,10 +104,16 @@ def _timm(
     if drop_path:
         arguments["drop_path_rate"] = drop_path
     if timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
-        arguments |= _vit_arguments(preparation, small, given, pool)
+        arguments |= _vit_arguments(preparation, bool(stride), given, pool)
+    elif timm.models.is_model_in_modules(name, ["resnet"]):
+        if depth := given.pop("depth", None):
+            arguments["layers"] = [depth] * 4
+        if width := given.pop("width", None):
+            arguments["channels"] = [width, 2 * width, 4 * width, 8 * width]
+        _refuse_options(name, given)
     else:
         if timm.models.is_model_in_modules(name, ["convnext"]):
-            side = given.pop("patch", None) or (max(1, min(4, min(preparation.size) // 16)) if small else None)
+            side = given.pop("patch", None) or (max(1, min(4, min(preparation.size) // 16)) if stride else None)
             arguments |= {"patch_size": side} if side else {}
         _refuse_options(name, given)
         known = timm.get_pretrained_cfg(name)
@@ -107,7 +125,7 @@ def _timm(
         raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
     if isinstance(net, VisionTransformer):
         return TimmTokens(net), Origin("timm", name, arguments)
-    origin = Origin("timm", name, arguments, small and _shrink_stem(net))
+    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
     return TimmPooled(net), origin
 
 
@@ -133,14 +151,15 @@ def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any],
     return arguments
 
 
-def _torchvision(name: str, preparation: Preparation, small: bool) -> tuple[Encoder, Origin]:
+def _torchvision(name: str, preparation: Preparation, stride: int | None) -> tuple[Encoder, Origin]:
     known = torchvision.models.list_models(torchvision.models)
     if name not in known:
         raise UsageError(f"no encoder named 'torchvision/{name}'; {parts.hint(name, known)}")
     net = torchvision.models.get_model(name, weights=None)
     if preparation.channels != 3:
         _replace_first_convolution(net, preparation.channels)
-    origin = Origin("torchvision", name, {"in_chans": preparation.channels}, small and _shrink_stem(net))
+    small_stem = stride is not None and _shrink_stem(net, stride)
+    origin = Origin("torchvision", name, {"in_chans": preparation.channels}, small_stem)
     return TorchvisionPooled(net), origin
 
 
@@ -155,18 +174,18 @@ def _replace_first_convolution(net: nn.Module, channels: int) -> None:
             return
 
 
-def _shrink_stem(net: nn.Module) -> bool:
+def _shrink_stem(net: nn.Module, stride: int) -> bool:
     """Replace a ResNet's stem by one for small images, in place: 3 x 3, stride 1, no max-pool (SimCLR, B.9)."""
     first, pool = getattr(net, "conv1", None), getattr(net, "maxpool", None)
     if not isinstance(pool, nn.Module) or not isinstance(first, nn.Module):
         return False
     net.maxpool = nn.Identity()
     if isinstance(first, nn.Conv2d):
-        net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 3, 1, 1, bias=False)
+        net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 3, stride, 1, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
     else:  # a deep stem starts with a 3 x 3 convolution already
         assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
-        first[0].stride = (1, 1)
+        first[0].stride = (stride, stride)
     return True
 
 
