@@ -59,6 +59,7 @@ def test_timm_loads_what_it_can_express(tmp_path: Path, name: str, size: int, ch
     [
         ("resnet18", {}),
         ("resnet18", {"stem": "half", "depth": 1, "width": 16}),
+        ("resnet18", {"depth": 1, "width": 16, "pool": "grid"}),
         ("test_resnet", {}),
         ("test_resnet", {"stem": "half"}),
         ("torchvision/resnet18", {}),
@@ -81,7 +82,7 @@ from safetensors.torch import save_file
 assert "selftaught" not in sys.modules
 x = load_file(r"{tmp_path / "x.safetensors"}")["x"]
 with torch.no_grad():
-    save_file({{"y": net(x)}}, r"{tmp_path / "y.safetensors"}")
+    save_file({{"y": {"features" if options.get("pool") == "grid" else "net"}(x)}}, r"{tmp_path / "y.safetensors"}")
 """
     subprocess.run([sys.executable, "-c", check], check=True, cwd=folder)
     with torch.no_grad():

@@ -15,6 +15,7 @@ from .encoder import Encoder
 from .errors import UsageError
 from .files import write_atomically, write_json
 from .images.encoders import Origin, build_encoder, origin_of
+from .images.encoders.pooled import GRID, STAGES
 from .images.preparation import Preparation
 from .parts import Part
 from .progress import plain
@@ -37,9 +38,9 @@ def _config(
     encoder: Encoder, part: Part, preparation: Preparation, origin: Origin, about: dict[str, Any]
 ) -> dict[str, Any]:
     name = origin.name
-    if origin.library != "timm" or origin.small_stem:
+    if not origin.plain:
         # timm must refuse what it would otherwise load into another network and compute other features with.
-        name = f"selftaught_{origin.library}_{name}" + ("_small_stem" if origin.small_stem else "")
+        name = f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * origin.grid
     return {
         "architecture": name,
         "num_classes": 0,
@@ -116,13 +117,17 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
             assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
             stem = f"net.conv1[0].stride = {first[0].stride}"
         lines += [stem, "net.maxpool = torch.nn.Identity()"]
-    return [*lines, load]
+    if not origin.grid:
+        return [*lines, load]
+    pooled = f"torch.nn.functional.adaptive_avg_pool2d(stage, {GRID}).flatten(1)"
+    maps = f"net.forward_intermediates(x, indices={STAGES}, intermediates_only=True)"
+    return [*lines, load, f"features = lambda x: torch.cat([{pooled} for stage in {maps}], dim=1)"]
 
 
 def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
     head = yaml.safe_dump(
         {
-            "library_name": "timm" if origin.library == "timm" and not origin.small_stem else "pytorch",
+            "library_name": "timm" if origin.plain else "pytorch",
             "tags": ["self-supervised-learning", "image-feature-extraction", str(about.get("method", ""))],
         },
         sort_keys=False,
@@ -130,7 +135,7 @@ def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dic
     imports = ["import timm" if origin.library == "timm" else "import torchvision", "import torch"]
     block = "\n".join([*imports, "from safetensors.torch import load_file", "", *rebuilding_lines(encoder)])
     direct = ""
-    if origin.library == "timm" and not origin.small_stem:
+    if origin.plain:
         direct = (
             "\nOr in one line, from the folder that holds this one:\n\n```python\n"
             'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'

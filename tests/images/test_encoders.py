@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
@@ -158,9 +159,21 @@ def test_a_resnet_takes_a_depth_and_a_width() -> None:
     assert encoder.dim == 128 and [len(encoder.net.get_submodule(f"layer{i}")) for i in (1, 2, 3, 4)] == [1, 1, 1, 1]
 
 
+def test_a_grid_keeps_quarters_and_stages_apart() -> None:
+    encoder = build("resnet18", depth=1, width=16, pool="grid").eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        found = encoder(x)
+        assert found.shape == (2, encoder.dim) == (2, 4 * (64 + 128))
+        last = F.adaptive_avg_pool2d(encoder.map(x), 2).flatten(1)
+        assert torch.allclose(found[:, 4 * 64 :], last)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
+        ("test_vit", {"pool": "grid"}, "'avg' and 'token'"),
+        ("resnet18", {"pool": "token"}, "'avg' and 'grid'"),
         ("resnet81", {}, "no encoder named 'resnet81'; did you mean"),
         ("torchvision/resnet81", {}, "did you mean 'resnet"),
         ("own", {}, "pass it in Python"),

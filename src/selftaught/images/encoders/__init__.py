@@ -13,7 +13,7 @@ from ...encoder import Encoder
 from ...errors import UsageError
 from ...parts import Part
 from ..preparation import Preparation
-from .pooled import Own, TimmPooled, TorchvisionPooled
+from .pooled import Own, TimmGrid, TimmPooled, TorchvisionPooled
 from .tokens import TimmTokens
 
 SMALL = 64  # sides up to this get a small stem
@@ -22,6 +22,7 @@ HAVE = {  # who has which option
     "depth": "vision transformers and ResNets",
     "width": "vision transformers and ResNets",
 }
+POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
 
@@ -34,6 +35,12 @@ class Origin:
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     small_stem: bool = False  # a ResNet's stem was replaced, which no argument can express
+    grid: bool = False  # its features keep places and stages apart, likewise
+
+    @property
+    def plain(self) -> bool:
+        """Whether timm by itself, told the arguments, makes the same network and the same features."""
+        return self.library == "timm" and not (self.small_stem or self.grid)
 
 
 def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
@@ -55,7 +62,7 @@ def create(
     patch: int | None = None,
     depth: int | None = None,
     width: int | None = None,
-    pool: Literal["avg", "token"] = "avg",
+    pool: Literal["avg", "token", "grid"] = "avg",
     drop_path: float = 0.0,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
@@ -63,11 +70,14 @@ def create(
     stem: a ResNet's 7 x 7 stem, one for small images (3 x 3, no pooling), or that one at half the resolution, four
     times as fast; auto: by the size of the images. depth, width: blocks and width of a vision transformer, blocks in
     each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
-    transformer's feature is.
+    transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the quarters of
+    the last two stages apart.
     """
     small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
     stride = 2 if stem == "half" else 1
     given = {key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value}
+    if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
+        raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
         if module is None:
             raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
@@ -103,7 +113,10 @@ def _timm(
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
-    if timm.models.is_model_in_modules(name, ["vision_transformer", "deit"]):
+    is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
+    if pool == ("grid" if is_vit else "token"):
+        raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
+    if is_vit:
         arguments |= _vit_arguments(preparation, bool(stride), given, pool)
     elif timm.models.is_model_in_modules(name, ["resnet"]):
         if depth := given.pop("depth", None):
@@ -125,8 +138,8 @@ def _timm(
         raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
     if isinstance(net, VisionTransformer):
         return TimmTokens(net), Origin("timm", name, arguments)
-    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
-    return TimmPooled(net), origin
+    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride), pool == "grid")
+    return (TimmGrid if pool == "grid" else TimmPooled)(net), origin
 
 
 def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """Encoders that pool a map of features: timm's and torchvision's convolutional networks, and the user's own."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...encoder import Encoder
 from ...errors import UsageError
+
+GRID, STAGES = 2, 2  # cells along each side, and how many of the last stages, that a feature keeps apart
 
 
 class TimmPooled(Encoder):
@@ -25,6 +28,21 @@ class TimmPooled(Encoder):
         if found.ndim == 2:
             return found[:, :, None, None]
         return found.movedim(3, 1) if self._channels_last else found
+
+
+class TimmGrid(TimmPooled):
+    """A timm network whose feature is its last two stages, each averaged over the quarters of the image.
+
+    Places and finer details stay apart, which a linear layer on a small network's features makes use of.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.dim = GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:])  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True)  # type: ignore[operator]
+        return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in maps], dim=1)
 
 
 class TorchvisionPooled(Encoder):
