@@ -125,7 +125,7 @@ def ours(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = selftaught.pretrain(**recipe(case, data, compiled, f"{folder}/run"))
         marks = [line["seconds"] for line in run.metrics()]
-        settings = f"{run.recipe.precision} {run.recipe.layout}"
+        settings = f"{run.recipe.precision} {run.recipe.layout} {run.recipe.attention}"
     steps = [after - before for before, after in itertools.pairwise(marks)]
     seconds = statistics.median(steps[WARM_UP - 1 :])
     return {"seconds": seconds, "settings": settings, "first_step_seconds": marks[0]}

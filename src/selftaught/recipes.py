@@ -138,6 +138,9 @@ class Pretrain(Recipe):
     layout: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="of tensors in memory; auto: the fastest, by measuring"
     )
+    attention: Literal["auto", "fused", "plain"] = Field(
+        "auto", description="one kernel, or products of matrices; auto: the faster, measured along with the others"
+    )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
     profile: bool = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
     workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")

@@ -68,6 +68,40 @@ def test_a_resumed_run_keeps_its_choice(photos: Path, tmp_path: Path, monkeypatc
     assert again.recipe.precision == "bf16-mixed" and not measured
 
 
+def test_the_attention_is_measured_where_there_is_one(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[str] = []
+
+    def seconds_a_step(job: Any, stop: Any) -> float:
+        found = {layer.fused_attn for layer in autotune.attentions(job.method)}
+        assert found == {job.recipe.attention == "fused"}
+        tried.append(job.recipe.attention)
+        return 0.5 if job.recipe.attention == "plain" else 1.0
+
+    monkeypatch.setattr(autotune, "_seconds_a_step", seconds_a_step)
+    vit = {**QUICK, "method": "byol", "encoder": "test_vit"}
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **vit).recipe
+    assert recipe.attention == "plain" and tried == ["fused"] * 4 + ["plain"]
+    assert "contiguous plain attention on cpu" in capsys.readouterr().err
+    again = selftaught.pretrain(photos, out=str(tmp_path / "b"), **vit).recipe
+    assert again.attention == "plain" and len(tried) == 5
+    said = selftaught.pretrain(photos, out=str(tmp_path / "c"), attention="fused", **vit).recipe
+    assert said.attention == "fused" and tried[5:] == ["fused"] * 4
+    both_said = {"precision": "32-true", "layout": "contiguous"}
+    assert selftaught.pretrain(photos, out=str(tmp_path / "d"), **both_said, **vit).recipe.attention == "fused"
+
+
+def test_either_attention_computes_the_same(photos: Path, tmp_path: Path) -> None:
+    said = {**QUICK, "method": "mae", "encoder": "test_vit", "precision": "32-true", "layout": "contiguous"}
+    runs = [
+        selftaught.pretrain(photos, out=str(tmp_path / attention), attention=attention, log_every=1, **said)
+        for attention in ("fused", "plain")
+    ]
+    for a, b in zip(*(run.metrics() for run in runs)):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+
+
 def test_a_real_measurement_tells_seconds(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK)
     told = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Precision and memory layout chosen by measuring: what is fastest differs by machine, network and size."""
+"""Precision, layout and attention chosen by measuring: what is fastest differs by machine, network and size."""
 
 import hashlib
 import itertools
@@ -6,7 +6,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +26,18 @@ DEFAULT = ("32-true", "contiguous")
 MARGIN = 1.15  # how much faster anything else must be
 ROWS = 64  # samples a measured step has at most
 WARM_UP, MEASURED = 1, 3  # steps
-Choice = tuple[str, str]
+Choice = tuple[str, str, str]
 
 
 def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) -> Pretrain:
-    """The recipe with precision and layout filled in where they are open.
+    """The recipe with precision, layout and attention filled in where they are open.
 
     Measured once for each machine, network and size, and remembered, so that the same command gives the same
     weights; the recipe records the choice.
     """
+    attention: str = "fused" if recipe.attention == "auto" else recipe.attention
     if recipe.precision == "32-true" and recipe.layout != "auto":
-        return recipe
+        return recipe.model_copy(update={"attention": attention})
     candidates = _candidates(recipe)
     if any(precision == "bf16-mixed" for precision, _ in candidates):
         plain = {"precision": "32-true", "layout": "contiguous", "compile": False}
@@ -48,8 +49,23 @@ def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) ->
     if len(candidates) == 1:
         precision, layout = candidates[0]
     else:
-        precision, layout = _remembered(recipe) or _measured(recipe, candidates, prepare, stop)
-    return recipe.model_copy(update={"precision": precision, "layout": layout})
+        precision, layout, attention = _remembered(recipe) or _measured(recipe, candidates, prepare, stop)
+    return recipe.model_copy(update={"precision": precision, "layout": layout, "attention": attention})
+
+
+def set_attention(network: nn.Module, attention: str) -> None:
+    """Let every attention of timm's in `network` be one fused kernel, or "plain": products of matrices.
+
+    The fused kernel saves memory, and on GPUs time; on CPUs in bf16 its backward pass takes twice as long (torch
+    2.14.1, 197 tokens).
+    """
+    for layer in attentions(network):
+        layer.fused_attn = attention != "plain"
+
+
+def attentions(network: nn.Module) -> list[Any]:
+    """The layers that can do either."""
+    return [layer for layer in network.modules() if hasattr(layer, "fused_attn")]
 
 
 def half_precision_fault(job: "Job") -> str | None:
@@ -80,7 +96,7 @@ def half_precision_fault(job: "Job") -> str | None:
     return struck[0] if struck else None
 
 
-def _candidates(recipe: Pretrain) -> list[Choice]:
+def _candidates(recipe: Pretrain) -> list[tuple[str, str]]:
     gpu = torch.cuda.is_available()
     open_precisions = ["bf16-mixed"] if gpu and torch.cuda.is_bf16_supported() else ["32-true", "bf16-mixed"]
     precisions = open_precisions if recipe.precision == "auto" else [recipe.precision]
@@ -88,26 +104,44 @@ def _candidates(recipe: Pretrain) -> list[Choice]:
     return list(itertools.product(precisions, layouts))
 
 
-def _measured(recipe: Pretrain, candidates: list[Choice], prepare: Callable[[Pretrain], "Job"], stop: Stop) -> Choice:
-    """The fastest candidate, unless the default is nearly as fast."""
+def _measured(
+    recipe: Pretrain, candidates: list[tuple[str, str]], prepare: Callable[[Pretrain], "Job"], stop: Stop
+) -> Choice:
+    """The fastest candidate, unless the default is nearly as fast; then the other attention, where there is one."""
     assert recipe.batch_size
     rows = min(recipe.batch_size, ROWS)
-    rates = {}
+    open_attention = recipe.attention == "auto"
+    attention = "fused" if open_attention else recipe.attention
+    rates: dict[Choice, float] = {}
+
+    def measure(choice: Choice) -> "Job":
+        named = dict(zip(("precision", "layout", "attention"), choice))
+        job = prepare(recipe.model_copy(update={**named, "batch_size": rows, "compile": False}))
+        rates[choice] = rows / _seconds_a_step(job, stop)
+        return job
+
     for precision, layout in candidates:
-        choice = {"precision": precision, "layout": layout}
-        trial = recipe.model_copy(update={**choice, "batch_size": rows, "compile": False})
-        rates[precision, layout] = rows / _seconds_a_step(prepare(trial), stop)
-    default = DEFAULT if DEFAULT in rates else candidates[0]
-    best = max(rates, key=lambda choice: rates[choice])
-    chosen = best if rates[best] > MARGIN * rates[default] else default
-    told = ", ".join(f"{p} {_short(layout)} {rate:,.0f}" for (p, layout), rate in rates.items())
-    say(f"measured {told} samples/s: {chosen[0]} {_short(chosen[1])}")
+        job = measure((precision, layout, attention))
+    default: Choice = (*(DEFAULT if DEFAULT in candidates else candidates[0]), attention)
+    chosen = _clearly_fastest(rates, default)
+    if open_attention and job.fabric.device.type == "cpu" and attentions(job.method):
+        measure(plain := (*chosen[:2], "plain"))
+        chosen = _clearly_fastest({choice: rates[choice] for choice in (chosen, plain)}, chosen)
+    told = ", ".join(f"{shown(choice)} {rate:,.0f}" for choice, rate in rates.items())
+    say(f"measured {told} samples/s: {shown(chosen)}")
     _remember(recipe, chosen)
     return chosen
 
 
-def _short(layout: str) -> str:
-    return layout.replace("_", "-")
+def _clearly_fastest(rates: dict[Choice, float], default: Choice) -> Choice:
+    best = max(rates, key=lambda choice: rates[choice])
+    return best if rates[best] > MARGIN * rates[default] else default
+
+
+def shown(choice: Choice) -> str:
+    """For people: bf16-mixed channels-last, and the attention where it is not the usual one."""
+    precision, layout, attention = choice
+    return f"{precision} {layout.replace('_', '-')}" + (f" {attention} attention" if attention == "plain" else "")
 
 
 def _seconds_a_step(job: "Job", stop: Stop) -> float:
@@ -137,7 +171,7 @@ def _key(recipe: Pretrain) -> str:
         "machine": [platform.node(), platform.machine(), platform.processor(), torch.cuda.is_available()],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "asked": [recipe.precision, recipe.layout],
+        "asked": [recipe.precision, recipe.layout, recipe.attention],
         "recipe": recipe.model_dump(mode="json", include={"method", "encoder", "size", "batch_size"}),
     }
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -145,10 +179,10 @@ def _key(recipe: Pretrain) -> str:
 
 def _remembered(recipe: Pretrain) -> Choice | None:
     try:
-        precision, layout = json.loads((cache_folder() / "autotune" / f"{_key(recipe)}.json").read_text())
+        precision, layout, attention = json.loads((cache_folder() / "autotune" / f"{_key(recipe)}.json").read_text())
     except (OSError, ValueError):
         return None
-    return precision, layout
+    return precision, layout, attention
 
 
 def _remember(recipe: Pretrain, choice: Choice) -> None:

@@ -21,7 +21,7 @@ from ..progress import say, writing_to
 from ..recipes import Pretrain, continued
 from ..run import Run, fresh_folder
 from . import checkpoint
-from .autotune import tuned
+from .autotune import set_attention, shown, tuned
 from .batch_size import fitted
 from .batches import Batches
 from .budget import within_budget
@@ -102,6 +102,7 @@ def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
     method, weights = build(recipe, images, module)
     training = training_preset(type(method), recipe)
     patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
+    set_attention(method, recipe.attention)
     channels_last = recipe.layout == "channels_last"
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
@@ -197,7 +198,7 @@ def _announce(job: Job, run: Run, start: int) -> None:
     assert recipe.steps and recipe.batch_size and recipe.encoder
     height, width = images.preparation.size
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
-    lr, layout = scaled_lr(preset, recipe.batch_size), recipe.layout.replace("_", "-")
+    lr, choice = scaled_lr(preset, recipe.batch_size), shown((recipe.precision, recipe.layout, recipe.attention))
     say(f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)")
     if images.quarantined:
         say(f"         {len(images.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
@@ -205,6 +206,6 @@ def _announce(job: Job, run: Run, start: int) -> None:
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {lr:.3g}, {recipe.precision} {layout} on {job.fabric.device}"
+        f"lr {lr:.3g}, {choice} on {job.fabric.device}"
     )
     say(f"run      {run.folder}")
