@@ -1,4 +1,4 @@
-"""Features of any images, written to a file with the key of each."""
+"""Features of any samples, written to a file with the key of each."""
 
 import os
 from collections.abc import Sequence
@@ -9,28 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from . import modality
 from .allocator import keep_freed_memory
 from .errors import UsageError
 from .export import load_encoder
-from .images.store import open_images
 from .judging.features import features
 from .progress import Progress, plain
 
 
 def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None) -> Path:
-    """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row an image."""
+    """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row a sample."""
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
         raise UsageError(f"--out {plain(str(out))} must end in {' or '.join(writers)}")
     encoder = load_encoder(folder, module=module)
     keep_freed_memory()
-    images = open_images(data, like=encoder.preparation, limit=limit)
-    with Progress("embedding", images.count, "images") as bar:
-        found = features(encoder, images, progress=lambda done, total: bar.update(done))
+    kind = modality.named(encoder.preparation.modality)
+    samples = kind.open_samples(data, like=encoder.preparation, limit=limit)
+    with Progress("embedding", samples.count, kind.THINGS) as bar:
+        found = features(encoder, samples, progress=lambda done, total: bar.update(done))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{os.getpid()}.{out.name}")  # the suffix stays: numpy would add its own
     try:
-        writers[out.suffix](temporary, images.keys, found)
+        writers[out.suffix](temporary, samples.keys, found)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

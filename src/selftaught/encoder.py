@@ -2,16 +2,34 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
+
+
+@dataclass
+class Origin:
+    """How an encoder was made: what an export needs to say so that others can rebuild it."""
+
+    library: Literal["timm", "torchvision", "selftaught", "own"]
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    small_stem: bool = False  # a ResNet's stem was replaced, which no argument can express
+    features: str = ""  # what its features of x are, in Python, where they are not net(x)
+
+    @property
+    def plain(self) -> bool:
+        """Whether timm by itself, told the arguments, makes the same network and the same features."""
+        return self.library == "timm" and not (self.small_stem or self.features)
 
 
 class Encoder(nn.Module, ABC):
     """Turns a batch of samples into one feature each."""
 
     dim: int  # numbers in a feature
-    origin: Any = None  # how it was made, where a modality's builder made it
+    net: Any  # the module that is exported
+    origin: Origin  # how it was made
     preparation: Any = None  # how samples become its input, once it was loaded from an export
     part: Any = None  # its name and options, then
 
@@ -21,7 +39,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def map(self, x: Tensor) -> Tensor:
-        """Samples to a map of features: (B, dim, h, w), where h and w may be 1."""
+        """Samples to a map of features: (B, dim, h, w) of images, where h and w may be 1, (B, dim, n) of rows."""
 
 
 class Tokens(NamedTuple):
@@ -31,12 +49,19 @@ class Tokens(NamedTuple):
     prefix: Tensor  # (B, P, dim): class and register tokens; P is 0 where the network has none
     layers: tuple[Tensor, ...] = ()  # the layers asked for, each (B, P + K, dim)
 
+    @property
+    def summary(self) -> Tensor:
+        """The class token (B, dim), or the mean of the patches where the network has none."""
+        return self.prefix[:, 0] if self.prefix.shape[1] else self.patches.mean(dim=1)
+
 
 class TokenEncoder(Encoder):
     """An encoder that sees a sample as a grid of tokens, and can be shown only some of them."""
 
     patch: int  # side of a patch
     patch_dim: int  # raw numbers behind one token
+    depth: int  # blocks
+    uniform: bool = True  # whether the numbers behind a token are of one kind and scale, as pixels are
 
     @abstractmethod
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -53,6 +78,10 @@ class TokenEncoder(Encoder):
     @abstractmethod
     def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
         """The sample of `size` (H, W) that `patchify` would cut into `patches` (B, N, patch_dim)."""
+
+    @abstractmethod
+    def freeze_patches(self) -> None:
+        """Keep the embedding of raw patches as it is from now on."""
 
     @abstractmethod
     def tokens(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import yaml
 from safetensors.torch import load_file, save
 from torch import nn
 
-from .encoder import Encoder
+from . import modality
+from .encoder import Encoder, Origin
 from .errors import UsageError
 from .files import write_atomically, write_json
-from .images.encoders import Origin, build_encoder, origin_of
-from .images.encoders.pooled import GRID, STAGES
-from .images.preparation import Preparation
+from .modality import Preparation
 from .parts import Part
 from .progress import plain
 
@@ -26,8 +24,7 @@ TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
     """Write model.safetensors, config.json and README.md into `folder`, each replaced as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    net, origin = encoder.net, origin_of(encoder)
-    assert isinstance(net, nn.Module)
+    net, origin = encoder.net, encoder.origin
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
     write_json(folder / "config.json", _config(encoder, part, preparation, origin, about))
@@ -40,7 +37,9 @@ def _config(
     name = origin.name
     if not origin.plain:
         # timm must refuse what it would otherwise load into another network and compute other features with.
-        name = f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * origin.grid
+        name = (
+            f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
+        )
     return {
         "architecture": name,
         "num_classes": 0,
@@ -51,12 +50,11 @@ def _config(
             "input_size": list(preparation.shape),
             "mean": list(preparation.mean),
             "std": list(preparation.std),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
             "num_classes": 0,
+            **({"interpolation": "bilinear", "crop_pct": 1.0} if preparation.modality == "images" else {}),
         },
         "selftaught": {
-            "modality": "images",
+            "modality": preparation.modality,
             "encoder": part.model_dump(mode="json"),
             "preparation": preparation.model_dump(mode="json"),
             **about,
@@ -73,11 +71,11 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
     told = encoder_about(folder)
-    part, preparation = Part(**told["encoder"]), Preparation(**told["preparation"])
+    kind = modality.named(told["modality"])
+    part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
     if part.name == "own" and module is None:
         raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
-    encoder = build_encoder(part, preparation, module)
-    assert isinstance(encoder.net, nn.Module)
+    encoder: Encoder = kind.build_encoder(part, preparation, module)
     encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
     encoder.preparation, encoder.part = preparation, part
     return encoder.eval()
@@ -96,10 +94,12 @@ def encoder_about(folder: Path) -> dict[str, Any]:
 
 def rebuilding_lines(encoder: Encoder) -> list[str]:
     """Plain Python that rebuilds the network from model.safetensors, without this package."""
-    origin = origin_of(encoder)
+    origin = encoder.origin
     load = 'net.load_state_dict(load_file("model.safetensors"))'
     if origin.library == "own":
         return ["net = ...  # your own network", load]
+    if origin.library == "selftaught":
+        return ['net = selftaught.load_encoder(".")']
     if origin.library == "torchvision":
         lines = [f'net = torchvision.models.get_model("{origin.name}", weights=None)']
         head = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(encoder.net, name))
@@ -109,7 +109,7 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
         arguments = "".join(f", {key}={value!r}" for key, value in origin.arguments.items())
         lines = [f'net = timm.create_model("{origin.name}", num_classes=0{arguments})']
     if origin.small_stem:
-        first = encoder.net.get_submodule("conv1")  # type: ignore[union-attr]
+        first = encoder.net.get_submodule("conv1")
         if isinstance(first, nn.Conv2d):
             shape = f"{first.in_channels}, {first.out_channels}, 3, {first.stride[0]}, 1, bias=False"
             stem = f"net.conv1 = torch.nn.Conv2d({shape})"
@@ -117,11 +117,7 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
             assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
             stem = f"net.conv1[0].stride = {first[0].stride}"
         lines += [stem, "net.maxpool = torch.nn.Identity()"]
-    if not origin.grid:
-        return [*lines, load]
-    pooled = f"torch.nn.functional.adaptive_avg_pool2d(stage, {GRID}).flatten(1)"
-    maps = f"net.forward_intermediates(x, indices={STAGES}, intermediates_only=True)"
-    return [*lines, load, f"features = lambda x: torch.cat([{pooled} for stage in {maps}], dim=1)"]
+    return [*lines, load, *([f"features = lambda x: {origin.features}"] if origin.features else [])]
 
 
 def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
@@ -132,26 +128,23 @@ def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dic
         },
         sort_keys=False,
     )
-    imports = ["import timm" if origin.library == "timm" else "import torchvision", "import torch"]
-    block = "\n".join([*imports, "from safetensors.torch import load_file", "", *rebuilding_lines(encoder)])
+    imports = {"timm": ["import timm"], "torchvision": ["import torchvision"]}.get(origin.library, [])
+    imports = [*imports, "import torch", "from safetensors.torch import load_file"]
+    if origin.library == "selftaught":
+        imports = ["import selftaught"]
+    block = "\n".join([*imports, "", *rebuilding_lines(encoder)])
     direct = ""
     if origin.plain:
         direct = (
             "\nOr in one line, from the folder that holds this one:\n\n```python\n"
             'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
         )
-    channels, (height, width) = preparation.channels, preparation.size
-    text = f"""
-    Takes {channels}-channel images of {height} x {width} pixels and gives {encoder.dim} features.
-    Scale stored values from [{preparation.low:g}, {preparation.high:g}] to [0, 1], then normalise with
-
-    - mean {list(preparation.mean)}
-    - std {list(preparation.std)}
-    """
+    things = modality.named(preparation.modality).THINGS
     made = ", ".join(f"{key}: {value}" for key, value in about.items())
     return (
-        f"---\n{head}---\n# A self-taught encoder\n\nMade by selftaught from unlabelled images ({made}).\n"
-        f"{textwrap.dedent(text)}\n## Load it\n\n```python\n{block}\nnet.eval()\n```\n{direct}"
+        f"---\n{head}---\n# A self-taught encoder\n\nMade by selftaught from unlabelled {things} ({made}).\n\n"
+        f"Gives {encoder.dim} features. {preparation.recipe()}\n\n"
+        f"## Load it\n\n```python\n{block}\nnet.eval()\n```\n{direct}"
     )
 
 
@@ -166,7 +159,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
     except ImportError:
         raise UsageError("export to ONNX needs more packages: pip install 'selftaught[export]'") from None
     preparation = encoder.preparation
-    assert isinstance(preparation, Preparation)
+    things = modality.named(preparation.modality).THINGS
     encoder = encoder.cpu().eval()
     draws = torch.Generator().manual_seed(0)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +172,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
                 temporary,
                 dynamo=True,
                 external_data=False,
-                input_names=["images"],
+                input_names=[things],
                 output_names=["features"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
@@ -187,10 +180,10 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         deviation = 0.0
         for batch in (1, 5):
-            images = torch.randn(batch, *preparation.shape, generator=draws)
+            drawn = torch.randn(batch, *preparation.shape, generator=draws)
             with torch.no_grad():
-                expected = encoder(images)
-            (found,) = session.run(None, {"images": images.numpy()})
+                expected = encoder(drawn)
+            (found,) = session.run(None, {things: drawn.numpy()})
             spread = expected.abs().max().clamp(min=1e-6)
             deviation = max(deviation, float((torch.from_numpy(found) - expected).abs().max() / spread))
         if deviation > TOLERANCE:

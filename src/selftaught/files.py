@@ -29,3 +29,8 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def cache_folder() -> Path:
+    """Where decoded images and measured choices are kept: $SELFTAUGHT_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("SELFTAUGHT_CACHE", Path.home() / ".cache" / "selftaught"))

@@ -4,19 +4,8 @@ from typing import Any
 
 from rich.table import Table
 
-from . import parts
+from . import modality, parts
 from .errors import UsageError
-
-FIRST_CHOICES = [
-    "resnet18",
-    "resnet50",
-    "resnet10t",
-    "convnext_atto",
-    "vit_tiny_patch16_224",
-    "vit_small_patch16_224",
-    "vit_base_patch16_224",
-    "torchvision/resnet18",
-]
 
 
 def described_methods() -> list[dict[str, Any]]:
@@ -34,6 +23,7 @@ def _described(place: parts.Place) -> dict[str, Any]:
         "paper": cls.paper,
         "needs_tokens": cls.needs_tokens,
         "needs_color": cls.needs_color,
+        "needs_images": cls.needs_images,
         "experimental": cls.experimental,
         "options": [
             {"name": option.name, "type": _type_name(option.type), "default": option.default}
@@ -62,13 +52,14 @@ def methods_table() -> Table:
 def encoder_names(pattern: str) -> list[str]:
     """Names of encoders that contain `pattern`; a few good first choices where it is empty."""
     if not pattern:
-        return FIRST_CHOICES
+        return [name for kind in modality.NAMES for name in modality.named(kind).FIRST_CHOICES]
     import timm
     import torchvision
 
     names = timm.list_models(f"*{pattern.removeprefix('torchvision/')}*")
     if pattern.startswith("torchvision/"):
         names = []
+    names += [name for name in modality.named("tables").FIRST_CHOICES if pattern in name]
     names += [
         f"torchvision/{name}"
         for name in torchvision.models.list_models(torchvision.models)

@@ -14,7 +14,7 @@ class Data:
     """What a method may know of the data: how many samples, and the shape and statistics of one view."""
 
     count: int
-    shape: tuple[int, ...]  # (C, H, W) of the plain view
+    shape: tuple[int, ...]  # of the plain view: (C, H, W) of images, (C, columns) of rows
     mean: tuple[float, ...]  # per channel, of values in [0, 1]; views are (value - mean) / std
     std: tuple[float, ...]
 
@@ -51,6 +51,7 @@ class Method(nn.Module, ABC):
     preset: ClassVar[Training] = Training()
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
+    needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:

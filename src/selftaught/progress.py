@@ -101,3 +101,8 @@ def plain(name: str) -> str:
     """A name that may hold undecodable bytes or control characters, safe to print on one line."""
     printable = name.encode("utf-8", "replace").decode()
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in printable)
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: 640 MB, 1.5 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -7,14 +7,15 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 from selftaught.encoder import TokenEncoder
 from selftaught.errors import UsageError
-from selftaught.images.encoders import build_encoder, origin_of
-from selftaught.images.encoders.weights import load_initial_weights
+from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
 from selftaught.parts import Part
+from selftaught.weights import load_initial_weights
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:
@@ -44,10 +45,10 @@ def test_features_and_maps_have_the_promised_shapes(name: str, size: tuple[int, 
 
 def test_small_images_get_a_small_stem_unless_timms_is_asked_for() -> None:
     x = torch.randn(1, 3, 32, 32)
-    assert build("resnet18").map(x).shape[2:] == (4, 4) and origin_of(build("resnet18")).small_stem
+    assert build("resnet18").map(x).shape[2:] == (4, 4) and build("resnet18").origin.small_stem
     assert build("resnet18", stem="timm").map(x).shape[2:] == (1, 1)
     assert build("resnet10t").map(x).shape[2:] == (4, 4)  # a deep stem: its first stride goes
-    assert not origin_of(build("resnet18", (96, 96))).small_stem
+    assert not build("resnet18", (96, 96)).origin.small_stem
     assert build("resnet18", (96, 96), stem="small").map(torch.randn(1, 3, 96, 96)).shape[2:] == (12, 12)
     assert build("resnet18", stem="half").map(x).shape[2:] == (2, 2)
     assert build("resnet10t", stem="half").map(x).shape[2:] == (2, 2)
@@ -237,3 +238,12 @@ def test_timm_weights_without_a_network_are_a_clear_refusal(monkeypatch: pytest.
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(UsageError, match=r"could not be had: We couldn't connect to the Hub$"):
         load_initial_weights(ready, "timm")
+
+
+def test_positions_of_another_size_are_resampled_as_timm_does() -> None:
+    encoder = build("test_vit")
+    nn.init.normal_(encoder.net.pos_embed)
+    old = list(encoder.net.patch_embed.grid_size)
+    expected = resample_abs_pos_embed(encoder.net.pos_embed, new_size=[5, 3], old_size=old, num_prefix_tokens=1)
+    torch.testing.assert_close(encoder._positions((5, 3)), expected)
+    assert encoder._positions(tuple(old)) is encoder.net.pos_embed

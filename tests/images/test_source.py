@@ -143,10 +143,13 @@ def test_labels_from_a_csv(tree: Path, tmp_path: Path) -> None:
 
 
 def test_named_sets() -> None:
+    photos = open_source("sklearn:photos")
+    assert photos.images.shape == (120, 64, 64, 3) and sorted(set(photos.labels or [])) == ["china", "flower"]
+    assert photos.images[0].std() > 1
     digits = open_source("sklearn:digits")
     assert isinstance(digits, Arrays) and digits.images.shape == (1797, 8, 8, 1) and digits.images.max() == 255
     assert digits.labels is not None and len(set(digits.labels)) == 10
     with pytest.raises(UsageError, match="did you mean 'CIFAR10'"):
         open_source("torchvision:CIFAR11")
     with pytest.raises(UsageError, match="sklearn:digits"):
-        open_source("sklearn:iris")
+        open_source("sklearn:faces")

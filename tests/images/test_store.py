@@ -10,7 +10,7 @@ from PIL import Image
 
 from selftaught.errors import DataError
 from selftaught.images import storage, store
-from selftaught.images.store import open_images
+from selftaught.images.store import open_samples
 
 
 def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB") -> Path:
@@ -24,7 +24,7 @@ def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = 
 
 def test_images_of_one_small_size_are_kept_as_they_are(tmp_path: Path) -> None:
     root = folder(tmp_path / "x", 5)
-    images = open_images(root)
+    images = open_samples(root)
     assert images.preparation.size == (8, 10) and images.storage.dtype == np.uint8
     batch, aspect = images.batch(np.array([3, 1]))
     assert batch.shape == (2, 3, 8, 10) and aspect.tolist() == [1.25, 1.25]
@@ -35,20 +35,20 @@ def test_images_of_one_small_size_are_kept_as_they_are(tmp_path: Path) -> None:
 def test_photos_are_squashed_and_remember_their_shape(tmp_path: Path) -> None:
     folder(tmp_path, 2, (300, 100))
     folder(tmp_path / "tall", 1, (100, 400))
-    images = open_images(tmp_path, size=(32, 32))
+    images = open_samples(tmp_path, size=(32, 32))
     assert images.storage.shape == (64, 64, 3) and images.count == 3
     assert images.batch(np.arange(3))[1].tolist() == [3.0, 3.0, 0.25]
-    assert open_images(tmp_path, size=(128, 128)).storage.shape[:2] == (256, 256)
-    assert open_images(tmp_path, size=(280, 280)).storage.shape[:2] == (320, 320)
+    assert open_samples(tmp_path, size=(128, 128)).storage.shape[:2] == (256, 256)
+    assert open_samples(tmp_path, size=(280, 280)).storage.shape[:2] == (320, 320)
 
 
 def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
-    assert open_images(folder(tmp_path / "grey", 3, mode="L")).preparation.channels == 1
+    assert open_samples(folder(tmp_path / "grey", 3, mode="L")).preparation.channels == 1
     deep = tmp_path / "deep"
     deep.mkdir()
     for number in range(3):
         Image.fromarray(np.full((4, 4), 1000 + number * 20000, np.uint16)).save(deep / f"{number}.png")
-    images = open_images(deep)
+    images = open_samples(deep)
     assert images.storage.dtype == np.uint16 and images.storage.take(np.arange(3))[0][:, 0, 0, 0].tolist() == [
         1000,
         21000,
@@ -56,48 +56,48 @@ def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
     ]
     assert (images.preparation.low, images.preparation.high) == (1000, 41000)
     folder(deep, 3, (4, 4))
-    assert open_images(deep).storage.dtype == np.uint8
+    assert open_samples(deep).storage.dtype == np.uint8
 
 
 def test_an_encoders_preparation_is_used_unchanged(tmp_path: Path) -> None:
-    colour = open_images(folder(tmp_path / "colour", 3))
-    grey = open_images(folder(tmp_path / "grey", 3, (30, 20), "L"), like=colour.preparation)
+    colour = open_samples(folder(tmp_path / "colour", 3))
+    grey = open_samples(folder(tmp_path / "grey", 3, (30, 20), "L"), like=colour.preparation)
     assert grey.preparation == colour.preparation and grey.batch(np.arange(3))[0].shape[1] == 3
-    back = open_images(tmp_path / "colour", like=open_images(tmp_path / "grey").preparation)
+    back = open_samples(tmp_path / "colour", like=open_samples(tmp_path / "grey").preparation)
     assert back.batch(np.arange(3))[0].shape[1] == 1
     with pytest.raises(DataError, match="5 channels, the encoder takes 3"):
-        open_images(np.zeros((2, 8, 8, 5), np.uint8), like=colour.preparation)
+        open_samples(np.zeros((2, 8, 8, 5), np.uint8), like=colour.preparation)
 
 
 def test_mean_and_deviation_are_those_of_the_data() -> None:
     x = np.random.default_rng(0).normal(5, 2, (200, 6, 6, 2)).astype(np.float32)
-    facts = open_images(x).preparation
+    facts = open_samples(x).preparation
     scaled = (x - x.min()) / (x.max() - x.min())
     assert facts.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-5)
     assert facts.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-5)
     x[3, 2, 1, 0] = np.inf
     with pytest.raises(DataError, match="not finite"):
-        open_images(x)
+        open_samples(x)
 
 
 def test_a_limit_is_a_fixed_random_subset_and_stratified_with_labels(tmp_path: Path) -> None:
     x, y = np.arange(400, dtype=np.uint8).repeat(16).reshape(400, 4, 4), np.arange(400) // 100
     np.savez(tmp_path / "a.npz", x=x, y=y)
-    some = open_images(tmp_path / "a.npz", limit=40)
-    assert some.keys == open_images(tmp_path / "a.npz", limit=40).keys
-    assert some.keys != open_images(tmp_path / "a.npz", limit=40, seed=1).keys
+    some = open_samples(tmp_path / "a.npz", limit=40)
+    assert some.keys == open_samples(tmp_path / "a.npz", limit=40).keys
+    assert some.keys != open_samples(tmp_path / "a.npz", limit=40, seed=1).keys
     assert [int(key) for key in some.keys] == sorted(int(key) for key in some.keys)
     assert len({int(key) // 100 for key in some.keys}) == 4 and some.keys != [str(i) for i in range(40)]
-    labelled = open_images(tmp_path / "a.npz", limit=41, labelled=True)
+    labelled = open_samples(tmp_path / "a.npz", limit=41, labelled=True)
     assert sorted(np.unique(labelled.labels, return_counts=True)[1]) == [10, 10, 10, 11]
 
 
 def test_only_labelled_images_are_used_where_labels_are_wanted(tmp_path: Path) -> None:
     folder(tmp_path / "x", 6)
     with pytest.raises(DataError, match="no labels: put each class in a folder"):
-        open_images(tmp_path / "x", labelled=True)
+        open_samples(tmp_path / "x", labelled=True)
     (tmp_path / "labels.csv").write_text("002.png,a\n004.png,b\n")
-    images = open_images(tmp_path / "x", labelled=True, labels=tmp_path / "labels.csv")
+    images = open_samples(tmp_path / "x", labelled=True, labels=tmp_path / "labels.csv")
     assert images.keys == ["002.png", "004.png"] and images.labels == ["a", "b"]
 
 
@@ -105,12 +105,12 @@ def test_what_cannot_be_decoded_is_listed_and_the_rest_keeps_its_keys(tmp_path: 
     folder(tmp_path, 5)
     (tmp_path / "001.png").write_bytes(b"no image")
     (tmp_path / "004.png").write_bytes(b"")
-    images = open_images(tmp_path, tolerance=0.5)
+    images = open_samples(tmp_path, tolerance=0.5)
     assert images.keys == ["000.png", "002.png", "003.png"] and images.count == 3
     assert [key for key, _ in images.quarantined] == ["001.png", "004.png"]
     assert images.quarantined[1][1] == "empty file"
     with pytest.raises(DataError, match=r"2 of 5 images in .* cannot be decoded, more than 1%; the first is 001\.png"):
-        open_images(tmp_path)
+        open_samples(tmp_path)
 
 
 def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monke
         read(self, name, keys, sizes, one)
 
     monkeypatch.setattr(store.Files, "__init__", losing)
-    images = open_images(tmp_path, tolerance=0.5)
+    images = open_samples(tmp_path, tolerance=0.5)
     assert images.count == 2 and "PermissionError" in images.quarantined[0][1]
 
 
@@ -144,14 +144,14 @@ ROWS = np.array([0, 50, 198])
 
 def test_memory_cache_and_stream_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = some_photos(tmp_path, monkeypatch)
-    resident = open_images(root, cache=0)
-    cached, again = open_images(root, memory=100), open_images(root, memory=100)
-    loaded = open_images(root)
+    resident = open_samples(root, cache=0)
+    cached, again = open_samples(root, memory=100), open_samples(root, memory=100)
+    loaded = open_samples(root)
     for images in (cached, again):
         assert isinstance(images.storage, storage.Resident) and isinstance(images.storage.pixels.base, np.memmap)
     shutil.rmtree(tmp_path / "cache")
-    streamed = open_images(root, memory=100, cache=0)
-    streamed_again = open_images(root, memory=100, cache=0)
+    streamed = open_samples(root, memory=100, cache=0)
+    streamed_again = open_samples(root, memory=100, cache=0)
     assert isinstance(streamed_again.storage, storage.Streamed)
     for images in (cached, again, loaded, streamed, streamed_again):
         for _ in range(2):
@@ -167,22 +167,22 @@ def test_the_cache_is_shared_whole_and_follows_the_content(tmp_path: Path, monke
     def count(done: int, total: int) -> None:
         decoded.append(done)
 
-    open_images(root, progress=count)
+    open_samples(root, progress=count)
     assert len(decoded) == 200
-    open_images(root, progress=count)
+    open_samples(root, progress=count)
     assert len(decoded) == 200  # nothing was decoded again
     assert len(list((tmp_path / "cache").iterdir())) == 2  # pixels and facts, nothing half-written
     Image.new("RGB", (24, 24), (9, 9, 9)).save(root / "000.png")
-    images = open_images(root, progress=count)
+    images = open_samples(root, progress=count)
     assert len(decoded) == 400 and images.batch(np.array([0]))[0].unique().tolist() == [9]
 
 
 def test_a_damaged_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = some_photos(tmp_path, monkeypatch)
-    whole = open_images(root, memory=100).batch(ROWS)[0]
+    whole = open_samples(root, memory=100).batch(ROWS)[0]
     (file,) = (tmp_path / "cache").glob("*.npy")
     file.write_bytes(file.read_bytes()[:1000])
-    assert (open_images(root, memory=100).batch(ROWS)[0] == whole).all()
+    assert (open_samples(root, memory=100).batch(ROWS)[0] == whole).all()
 
 
 def test_the_cache_keeps_its_budget_by_forgetting_what_was_used_longest_ago(
@@ -192,14 +192,14 @@ def test_the_cache_keeps_its_budget_by_forgetting_what_was_used_longest_ago(
     monkeypatch.setattr(storage, "WORTH_CACHING", 0)
     roots = [folder(tmp_path / name, 20) for name in "abc"]
     cache = tmp_path / "cache"
-    open_images(roots[0])
+    open_samples(roots[0])
     (first,) = cache.glob("*.npy")
     budget = 2 * first.stat().st_size + 500
-    open_images(roots[1], cache=budget)
+    open_samples(roots[1], cache=budget)
     os.utime(first)  # used again, so the second is the oldest
     second = next(file for file in cache.glob("*.npy") if file != first)
     os.utime(second, (1, 1))
-    open_images(roots[2], cache=budget)
+    open_samples(roots[2], cache=budget)
     assert first.exists() and not second.exists() and len(list(cache.glob("*.npy"))) == 2
     assert sum(file.stat().st_size for file in cache.glob("*.npy")) <= budget
 
@@ -211,13 +211,13 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    images = open_images(root, memory=100)
+    images = open_samples(root, memory=100)
     assert isinstance(images.storage, storage.Streamed) and not list((tmp_path / "cache").glob("*.tmp"))
 
 
 def test_an_image_that_vanishes_while_streaming_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = some_photos(tmp_path, monkeypatch)
-    images = open_images(root, memory=100, cache=0)
+    images = open_samples(root, memory=100, cache=0)
     (root / "002.png").unlink()
     with pytest.raises(DataError, match=r"002\.png: cannot be read: FileNotFoundError"):
         images.batch(np.array([1]))
@@ -225,5 +225,5 @@ def test_an_image_that_vanishes_while_streaming_is_named(tmp_path: Path, monkeyp
 
 def test_decoding_reports_how_far_it_is(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    open_images(folder(tmp_path, 7), progress=lambda done, total: seen.append((done, total)))
+    open_samples(folder(tmp_path, 7), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 7) for i in range(1, 8)]

@@ -13,7 +13,7 @@ from selftaught.errors import DataError, UsageError
 from selftaught.export import save_encoder
 from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
-from selftaught.images.store import open_images
+from selftaught.images.store import open_samples
 from selftaught.judging.evaluation import Row, row, verdicts, wilson
 from selftaught.judging.features import Pixels, features, untrained
 from selftaught.parts import Part
@@ -37,7 +37,7 @@ def stripes(file: Path, count: int, seed: int) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run folder with an untrained encoder in it: enough to be judged."""
     folder = tmp_path_factory.mktemp("run")
-    images = open_images(stripes(folder / "some.npz", 64, 0))
+    images = open_samples(stripes(folder / "some.npz", 64, 0))
     torch.manual_seed(3)
     encoder = build_encoder(PART, images.preparation)
     save_encoder(encoder, PART, images.preparation, folder / "encoder", {"method": "none"})
@@ -122,7 +122,7 @@ def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> No
 
 
 def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> None:
-    images = open_images(stripes(tmp_path / "a.npz", 64, 0))
+    images = open_samples(stripes(tmp_path / "a.npz", 64, 0))
     fresh = untrained(PART, images.preparation, 0, images)
     naive = build_encoder(PART, images.preparation).eval()
     norms = [m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -144,7 +144,7 @@ def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> No
 
 
 def test_a_users_own_untrained_network_is_really_fresh(tmp_path: Path) -> None:
-    images = open_images(stripes(tmp_path / "a.npz", 16, 0))
+    images = open_samples(stripes(tmp_path / "a.npz", 16, 0))
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
     nn.init.constant_(module[0].weight, 7.0)
     fresh = untrained(Part(name="own"), images.preparation, 0, images, module)
@@ -152,7 +152,7 @@ def test_a_users_own_untrained_network_is_really_fresh(tmp_path: Path) -> None:
 
 
 def test_features_do_not_depend_on_the_batch(tmp_path: Path) -> None:
-    images = open_images(stripes(tmp_path / "a.npz", 300, 0))
+    images = open_samples(stripes(tmp_path / "a.npz", 300, 0))
     encoder = build_encoder(PART, images.preparation)
     found = features(encoder, images)
     assert found.shape == (300, encoder.dim) and found.dtype == np.float32
@@ -161,7 +161,7 @@ def test_features_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 
 def test_pixels_are_fitted_on_the_training_images_alone(tmp_path: Path) -> None:
-    train, test = open_images(stripes(tmp_path / "a.npz", 40, 0)), open_images(stripes(tmp_path / "b.npz", 10, 1))
+    train, test = open_samples(stripes(tmp_path / "a.npz", 40, 0)), open_samples(stripes(tmp_path / "b.npz", 10, 1))
     pixels = Pixels(train, 0)
     found = pixels(train)
     assert found.shape == (40, 40) and np.abs(found.mean(axis=0)).max() < 1e-3

@@ -1,0 +1,45 @@
+"""The first modality: images."""
+
+from typing import Any
+
+from .encoders import TOKEN_ENCODERS, build_encoder, create
+from .preparation import Preparation
+from .store import open_samples
+from .views import view_options
+
+THINGS = "images"
+ENCODER = "resnet18"
+FIRST_CHOICES = [
+    "resnet18",
+    "resnet50",
+    "resnet10t",
+    "convnext_atto",
+    *TOKEN_ENCODERS,
+    "torchvision/resnet18",
+]
+
+
+def recognises(data: Any) -> bool:
+    """Whatever is nothing else is images."""
+    return True
+
+
+def guess(size: tuple[int, int] | None) -> Preparation:
+    """A preparation to try an encoder's options on before the data is known."""
+    side = min(size) if size else 64
+    return Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+__all__ = [
+    "ENCODER",
+    "FIRST_CHOICES",
+    "THINGS",
+    "TOKEN_ENCODERS",
+    "Preparation",
+    "build_encoder",
+    "create",
+    "guess",
+    "open_samples",
+    "recognises",
+    "view_options",
+]

@@ -1,7 +1,7 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ class Preparation(BaseModel):
     """Channels, size, value range and normalisation of the images an encoder takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    modality: ClassVar[str] = "images"
 
     channels: int
     size: tuple[int, int]  # (H, W) of a plain view
@@ -30,6 +31,18 @@ class Preparation(BaseModel):
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of a plain view."""
         return (self.channels, *self.size)
+
+    def recipe(self) -> str:
+        """What to do to a stored image, for people."""
+        return (
+            f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels: scale stored values from "
+            f"[{self.low:g}, {self.high:g}] to [0, 1], then normalise with\n\n"
+            f"- mean {list(self.mean)}\n- std {list(self.std)}"
+        )
+
+    def told(self) -> str:
+        """For people."""
+        return f"at {self.size[0]} x {self.size[1]} px, {self.channels} channel(s)"
 
 
 def measured(

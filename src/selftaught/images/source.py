@@ -22,6 +22,7 @@ from .archives import tar_members, zip_members
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
@@ -238,12 +239,22 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _sklearn(name: str) -> Arrays:
-    if name != "sklearn:digits":
-        raise UsageError(f"no data set {name!r}; the image set of scikit-learn is 'sklearn:digits'")
-    from sklearn.datasets import load_digits
+    """The images that come with scikit-learn: its digits, and its two photographs cut into squares."""
+    from sklearn import datasets
 
-    digits = load_digits()
-    return Arrays("digits", np.round(digits.images * 255 / 16).astype(np.uint8), digits.target)
+    if name == "sklearn:digits":
+        digits = datasets.load_digits()
+        return Arrays("digits", np.round(digits.images * 255 / 16).astype(np.uint8), digits.target)
+    if name == "sklearn:photos":
+        squares, labels = [], []
+        for label in ("china", "flower"):
+            photo = datasets.load_sample_image(f"{label}.jpg")
+            rows, columns = (side // SQUARE for side in photo.shape[:2])
+            cut = photo[: rows * SQUARE, : columns * SQUARE].reshape(rows, SQUARE, columns, SQUARE, 3).swapaxes(1, 2)
+            squares.append(cut.reshape(-1, SQUARE, SQUARE, 3))
+            labels += [label] * (rows * columns)
+        return Arrays("photos", np.concatenate(squares), np.array(labels))
+    raise UsageError(f"no data set {name!r}; scikit-learn's images are 'sklearn:digits' and 'sklearn:photos'")
 
 
 def _torchvision(name: str) -> Arrays:

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..files import write_json
-from ..progress import plain, say
+from ..files import cache_folder, write_json
+from ..progress import plain, say, size
 from .canvas import Canvas, Pixels
 
 MEMORY = 2 << 30  # bytes of decoded images that are held in memory
@@ -110,11 +110,6 @@ class Work:
     workers: int | None
     progress: Callable[[int, int], None]
     quarantined: list[tuple[str, str]] = field(default_factory=list)
-
-
-def cache_folder() -> Path:
-    """Where decoded images and measured choices are kept: $SELFTAUGHT_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("SELFTAUGHT_CACHE", Path.home() / ".cache" / "selftaught"))
 
 
 def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
@@ -244,8 +239,3 @@ def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
         entry.unlink(missing_ok=True)
         entry.with_suffix(".json").unlink(missing_ok=True)
     return None
-
-
-def size(count: float) -> str:
-    """Bytes as people say them: 640 MB, 1.5 GB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

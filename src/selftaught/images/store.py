@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from .decode import DecodeError, decode
 from .preparation import Preparation, measured
 from .source import Arrays, Files, open_source
 from .storage import MEMORY, Decoded, Resident, Rows, Storage, Work, stored
+from .views import Views
 
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
@@ -50,6 +52,10 @@ class Images:
         """A hint that the batch of `rows` will be wanted soon."""
         self.storage.prefetch(self.rows[rows])
 
+    def views(self, names: Sequence[str], **how: Any) -> Views:
+        """What makes these views of the images."""
+        return Views(names, self.preparation, **how)
+
     def subset(self, rows: Rows) -> "Images":
         """The same images, only those of `rows`."""
         keys = [self.keys[row] for row in rows]
@@ -58,7 +64,7 @@ class Images:
         return Images(self.name, self.storage, self.rows[rows], keys, labels, *facts)
 
 
-def open_images(
+def open_samples(
     data: str | Path | Pixels,
     *,
     size: tuple[int, int] | None = None,
@@ -86,7 +92,9 @@ def open_images(
             f"{source.name} has no labels: put each class in a folder of its own, name a CSV of path,label, "
             "or add 'y' to the .npz"
         )
-    rows = _chosen_rows(len(source), source.labels if labelled else None, limit, seed)
+    told = source.labels if labelled else None
+    usable = np.array([i for i, label in enumerate(told) if label]) if told else np.arange(len(source))
+    rows = randomness.subset(usable, told, limit, seed)
     fingerprint = _digest(source.fingerprint(), str(limit), str(seed) if limit else "")
     quarantined: list[tuple[str, str]] = []
     if isinstance(source, Arrays):
@@ -107,24 +115,8 @@ def open_images(
     if like and channels != like.channels and {channels, like.channels} != {1, 3}:
         raise DataError(f"{source.name} has {channels} channels, the encoder takes {like.channels}")
     keys = [source.keys[row] for row in rows[kept]]
-    told = [source.labels[row] for row in rows[kept]] if labelled and source.labels else None
-    return Images(source.name, storage, places, keys, told, preparation, fingerprint, quarantined)
-
-
-def _chosen_rows(count: int, labels: list[str] | None, limit: int | None, seed: int) -> Rows:
-    """Rows to use, ascending: those with a label, where labels are wanted, and at most `limit` of them."""
-    rows = np.array([i for i, label in enumerate(labels) if label]) if labels else np.arange(count)
-    if limit is None or limit >= len(rows):
-        return rows
-    shuffled = rows[randomness.generator(seed, "limit").permutation(len(rows))]
-    if labels:  # each class in proportion: every class's share comes first in its own shuffled order
-        names = np.array(labels)[shuffled]
-        place = np.empty(len(rows))
-        for name in np.unique(names):
-            own = np.flatnonzero(names == name)
-            place[own] = (np.arange(len(own)) + 0.5) / len(own)
-        shuffled = shuffled[np.argsort(place, kind="stable")]
-    return np.sort(shuffled[:limit])
+    labels_kept = [told[row] for row in rows[kept]] if told else None
+    return Images(source.name, storage, places, keys, labels_kept, preparation, fingerprint, quarantined)
 
 
 def _work(

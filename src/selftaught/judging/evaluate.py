@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from .. import modality
 from ..allocator import keep_freed_memory
 from ..encoder import Encoder
 from ..errors import DataError, UsageError
 from ..export import load_encoder
 from ..files import write_json
-from ..images.preparation import Preparation
-from ..images.store import Images, open_images
+from ..modality import Preparation, Samples
 from ..parts import Part, hint
 from ..progress import Progress, plain
 from ..recipes import Evaluate
@@ -31,21 +31,21 @@ PROBES = ("knn", "linear", "finetune")
 PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
 
 Rows = NDArray[np.int64]
-Known = dict[str, NDArray[Any]]  # features of all images, as each probe takes them
+Known = dict[str, NDArray[Any]]  # features of all samples, as each probe takes them
 
 
 @dataclass
 class Labelled:
-    """Labelled images: those to learn from, those of a test set if there is one, and all their classes."""
+    """Labelled samples: those to learn from, those of a test set if there is one, and all their classes."""
 
-    train: Images
-    test: Images | None
-    classes: NDArray[np.int64]  # of the training images followed by the test images
+    train: Samples
+    test: Samples | None
+    classes: NDArray[np.int64]  # of the training samples followed by the test samples
     names: list[str]
 
     @property
-    def sources(self) -> list[Images]:
-        """Training images, then test images."""
+    def sources(self) -> list[Samples]:
+        """Training samples, then test samples."""
         return [self.train, self.test] if self.test else [self.train]
 
     @property
@@ -53,8 +53,8 @@ class Labelled:
         """How many samples an accuracy is measured on."""
         return self.test.count if self.test else self.train.count
 
-    def subset(self, rows: Rows) -> Images:
-        """Images by row; all of one source."""
+    def subset(self, rows: Rows) -> Samples:
+        """Samples by row; all of one source."""
         if self.test and rows[0] >= self.train.count:
             return self.test.subset(rows - self.train.count)
         return self.train.subset(rows)
@@ -62,7 +62,7 @@ class Labelled:
 
 @dataclass
 class Split:
-    """Which images a probe may learn from and which it is judged on."""
+    """Which samples a probe may learn from and which it is judged on."""
 
     repeat: int
     train: Rows
@@ -77,7 +77,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
     encoder = load_encoder(folder, module=module)
     keep_freed_memory()
     preparation, part = encoder.preparation, encoder.part
-    assert isinstance(preparation, Preparation) and isinstance(part, Part)
+    assert isinstance(part, Part)
     with stopping() as stop:
         data = _open(recipe, preparation, stop)
         known = {
@@ -94,12 +94,14 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
                 else:
                     judged = _judge_features(probe, found, data, splits, stop)
                 rows += [row(kind, probe, str(count), right, data.tested) for kind, right in judged.items()]
-    lines = verdicts(rows)
+    things = modality.named(preparation.modality).THINGS
+    lines = verdicts(rows, things)
     primary = next(probe for probe in PRIMARY if probe in probes)
     evaluation = Evaluation(
         run=str(folder),
         train=recipe.train,
         test=recipe.test,
+        things=things,
         classes=data.names,
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
@@ -119,16 +121,21 @@ def _known_probe(name: str) -> str:
 
 
 def _open(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
-    """The labelled images of --train and --test."""
+    """The labelled samples of --train and --test."""
 
-    def opened(data: str, labels: Path | None) -> Images:
-        with Progress("decoding", 0, "images") as bar:
+    kind = modality.named(preparation.modality)
+
+    def opened(data: str, labels: Path | None) -> Samples:
+        if modality.of(data) is not kind:
+            held = modality.of(data).THINGS
+            raise UsageError(f"the encoder of {plain(recipe.run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
+        with Progress("reading", 0, kind.THINGS) as bar:
 
             def decoding(done: int, total: int) -> None:
                 stop.poll()
                 bar.update(done, total=total)
 
-            return open_images(
+            return kind.open_samples(
                 data,
                 like=preparation,
                 labels=labels,
@@ -151,24 +158,24 @@ def _open(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
 
 
 def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, Known]:
-    """Features of all images, by kind; whatever is fitted is fitted on the training images."""
+    """Features of all samples, by kind; whatever is fitted is fitted on the training images."""
     found: dict[str, Known] = {}
-    total = sum(images.count for images in data.sources)
+    total = sum(samples.count for samples in data.sources)
     for kind, encoder in encoders.items():
-        with Progress(f"{kind} features", total, "images") as bar:
+        with Progress(f"{kind} features", total, "samples") as bar:
             made = []
-            for images in data.sources:
+            for samples in data.sources:
                 before = bar.done
 
                 def seen(done: int, count: int, before: int = before, bar: Progress = bar) -> None:
                     stop.poll()
                     bar.update(before + done)
 
-                made.append(features(encoder, images, seen))
+                made.append(features(encoder, samples, seen))
             joined = np.concatenate(made)
             found[kind] = {"knn": joined, "linear": standardised(joined, data.train.count)}
     pixels = Pixels(data.train, seed)
-    joined = np.concatenate([pixels(images) for images in data.sources])
+    joined = np.concatenate([pixels(samples) for samples in data.sources])
     return {**found, "pixels": {"knn": joined, "linear": joined}}
 
 

@@ -10,6 +10,11 @@ Z = 1.96  # a 95 % interval
 KINDS = {"trained": "this run", "untrained": "untrained", "pixels": "raw pixels", "scratch": "from scratch"}
 
 
+def kinds(things: str) -> dict[str, str]:
+    """What each kind of features is called, of images or of rows."""
+    return KINDS if things == "images" else {**KINDS, "pixels": "raw columns"}
+
+
 class Row(BaseModel):
     """One accuracy in [0, 1] with its 95 % interval."""
 
@@ -37,6 +42,7 @@ class Evaluation(BaseModel):
     run: str
     train: str
     test: str | None
+    things: str = "images"
     classes: list[str]
     train_samples: int
     test_samples: int
@@ -77,7 +83,7 @@ def wilson(share: float, samples: int) -> tuple[float, float]:
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
-def verdicts(rows: Sequence[Row]) -> list[str]:
+def verdicts(rows: Sequence[Row], things: str = "images") -> list[str]:
     """One line for each probe and number of labels: did the pre-training help?"""
     lines = []
     for probe, labels in dict.fromkeys((r.probe, r.labels) for r in rows):
@@ -86,19 +92,19 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
         best = max(others, key=lambda r: r.accuracy)
         gain, doubt = trained.accuracy - best.accuracy, math.hypot(trained.half, best.half)
         said = "it helped" if gain > doubt else "it did not help" if gain < -doubt else "too close to call"
-        beside = " and ".join(f"{r.told()} {KINDS[r.features]}" for r in others)
+        beside = " and ".join(f"{r.told()} {kinds(things)[r.features]}" for r in others)
         lines.append(f"{probe}, {labels}: {trained.told()} against {beside}: {said}")
     return lines
 
 
 def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
-    kinds = [kind for kind in KINDS if any(r.features == kind for r in evaluation.rows)]
-    shown = Table("probe", "labels", *(KINDS[kind] for kind in kinds), title="accuracy, 95 % intervals")
+    called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
+    shown = Table("probe", "labels", *called.values(), title="accuracy, 95 % intervals")
     for probe, labels in dict.fromkeys((r.probe, r.labels) for r in evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)
         told = {kind: f"[bold]{r.told()}[/]" if r is best else r.told() for kind, r in group.items()}
-        cells = [told.get(kind, "") for kind in kinds]
+        cells = [told.get(kind, "") for kind in called]
         shown.add_row(probe, labels, *cells)
     return shown

@@ -11,11 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from ..encoder import Encoder
-from ..images.encoders import build_encoder
-from ..images.preparation import Preparation
-from ..images.store import Images
-from ..images.views import Views
+from .. import modality, randomness
+from ..encoder import Encoder, TokenEncoder
+from ..modality import Preparation, Samples
 from ..parts import Part
 
 Array = NDArray[Any]
@@ -24,30 +22,45 @@ BATCH = 250
 PIXEL_COMPONENTS = 256  # raw pixels are reduced to at most so many
 
 
-def plain_batches(images: Images, batch_size: int = BATCH) -> Iterator[Tensor]:
-    """Plain views of all images in order, a batch at a time."""
-    views = Views(("plain",), images.preparation, channels_last=True)  # as convolutions are fastest
-    for start in range(0, images.count, batch_size):
-        rows = np.arange(start, min(start + batch_size, images.count))
-        yield views(torch.from_numpy(rows), *images.batch(rows))[0]
+def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]:
+    """Plain views of all samples in order, a batch at a time."""
+    views = samples.views(("plain",), channels_last=True)  # as convolutions are fastest
+    for start in range(0, samples.count, batch_size):
+        rows = np.arange(start, min(start + batch_size, samples.count))
+        yield views(torch.from_numpy(rows), *samples.batch(rows))[0]
 
 
 @torch.no_grad()
-def features(encoder: Encoder, images: Images, progress: Progress = lambda done, total: None) -> Array:
+def features(encoder: Encoder, samples: Samples, progress: Progress = lambda done, total: None) -> Array:
     """What the encoder makes of plain views, in eval mode: (N, dim) float32."""
     encoder.eval()
     device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     found = []
-    for x in plain_batches(images):
+    for x in plain_batches(samples):
         found.append(encoder(x.to(device)).float().cpu())
-        progress(min(len(found) * BATCH, images.count), images.count)
+        progress(min(len(found) * BATCH, samples.count), samples.count)
+    return torch.cat(found).numpy()
+
+
+@torch.no_grad()
+def view_features(encoder: Encoder, samples: Samples, view: str, position: int) -> Array:
+    """What the encoder makes of one drawn view of each sample, in eval mode: (N, dim) float32."""
+    encoder.eval()
+    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
+    patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
+    views, found = samples.views((view,), patch=patch, channels_last=True), []
+    for start in range(0, samples.count, BATCH):
+        rows = np.arange(start, min(start + BATCH, samples.count))
+        with randomness.at(position, start, slice(0, len(rows))):
+            (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
+        found.append(encoder(x.to(device)).float().cpu())
     return torch.cat(found).numpy()
 
 
 def untrained(
-    part: Part, preparation: Preparation, seed: int, images: Images, module: nn.Module | None = None
+    part: Part, preparation: Preparation, seed: int, samples: Samples, module: nn.Module | None = None
 ) -> Encoder:
-    """The same network with fresh weights and BatchNorm statistics estimated on `images`.
+    """The same network with fresh weights and BatchNorm statistics estimated on `samples`.
 
     Without that estimate its features would be badly scaled, and beating them would mean little.
     """
@@ -57,7 +70,7 @@ def untrained(
         for layer in module.modules():
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()  # type: ignore[operator]
-    encoder = build_encoder(part, preparation, module)
+    encoder: Encoder = modality.named(preparation.modality).build_encoder(part, preparation, module)
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if norms:
         for norm in norms:
@@ -65,7 +78,7 @@ def untrained(
             norm.momentum = None  # a plain average over all batches
         encoder.train()
         with torch.no_grad():
-            for x in plain_batches(images):
+            for x in plain_batches(samples):
                 if len(x) > 1:
                     encoder(x)
     return encoder.eval()
@@ -82,19 +95,19 @@ class Pixels:
     The components keep their own variances: to standardise them again would blow up the noise of the last ones.
     """
 
-    def __init__(self, images: Images, seed: int) -> None:
-        """Fitted on `images` alone."""
-        flat = self._flat(images)
+    def __init__(self, samples: Samples, seed: int) -> None:
+        """Fitted on `samples` alone."""
+        flat = self._flat(samples)
         self.scaler = StandardScaler().fit(flat)
         components = min(PIXEL_COMPONENTS, *flat.shape)
         reduces = components < flat.shape[1]
         self.reduction = PCA(components, random_state=seed).fit(self.scaler.transform(flat)) if reduces else None
 
-    def __call__(self, images: Images) -> Array:
+    def __call__(self, samples: Samples) -> Array:
         """(N, D) float32."""
-        scaled = self.scaler.transform(self._flat(images))
+        scaled = self.scaler.transform(self._flat(samples))
         return np.asarray(self.reduction.transform(scaled) if self.reduction else scaled, dtype=np.float32)
 
     @staticmethod
-    def _flat(images: Images) -> Array:
-        return torch.cat([x.flatten(1) for x in plain_batches(images)]).numpy()
+    def _flat(samples: Samples) -> Array:
+        return torch.cat([x.flatten(1) for x in plain_batches(samples)]).numpy()

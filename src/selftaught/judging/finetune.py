@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from .. import randomness
 from ..encoder import Encoder, TokenEncoder
-from ..images.store import Images
-from ..images.views import Views
 from ..method import Training
+from ..modality import Samples
 from ..optimizers import build_optimizer
 from ..training.fit import fit
 from ..training.interruption import Stop
@@ -33,7 +32,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(encoder.dim, classes)
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The loss of views x (B, C, H, W) with classes y (B,)."""
+        """The loss of views x (B, ...) with classes y (B,)."""
         return {"cross_entropy": F.cross_entropy(self.scores(x).float(), y)}
 
     def scores(self, x: Tensor) -> Tensor:
@@ -49,14 +48,14 @@ class Classifier(nn.Module):
 
 def finetune(
     encoder: Encoder,
-    images: Images,
+    samples: Samples,
     rows: NDArray[np.int64],
     labels: NDArray[np.int64],
     classes: int,
     seed: int,
     stop: Stop,
 ) -> Classifier:
-    """A classifier from a copy of `encoder`, trained on `rows` of `images` with labels (N,) of all images."""
+    """A classifier from a copy of `encoder`, trained on `rows` of `samples` with labels (N,) of all of them."""
     torch.manual_seed(seed)
     model = Classifier(deepcopy(encoder), classes)
     fabric = Fabric(accelerator="auto", devices=1)
@@ -65,14 +64,14 @@ def finetune(
     per_epoch = len(rows) // batch
     steps = min(MOST, max(FEWEST, EPOCHS * per_epoch))
     patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
-    views = Views(("light",), images.preparation, patch=patch)
+    views = samples.views(("light",), patch=patch)
     targets = torch.from_numpy(labels)
 
     def batches(step: int) -> tuple[Tensor, ...]:
         epoch, place = divmod(step, per_epoch)
         order = randomness.permutation(seed, epoch, len(rows))
         chosen = rows[order[place * batch : (place + 1) * batch]]
-        raw = (part.to(fabric.device) for part in images.batch(chosen))
+        raw = (part.to(fabric.device) for part in samples.batch(chosen))
         with randomness.at(seed, step, slice(0, batch)):
             (x,) = views(torch.from_numpy(chosen), *raw)
         return x, targets[chosen].to(fabric.device)
@@ -89,7 +88,7 @@ def finetune(
 
 
 @torch.no_grad()
-def predict(model: Classifier, images: Images) -> NDArray[np.int64]:
-    """The class of every image (N,), from its plain view."""
+def predict(model: Classifier, samples: Samples) -> NDArray[np.int64]:
+    """The class of every sample (N,), from its plain view."""
     device = next(model.parameters()).device
-    return torch.cat([model.scores(x.to(device)).argmax(dim=1).cpu() for x in plain_batches(images)]).numpy()
+    return torch.cat([model.scores(x.to(device)).argmax(dim=1).cpu() for x in plain_batches(samples)]).numpy()

@@ -1,6 +1,5 @@
 """Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import timm
@@ -9,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from ... import parts
-from ...encoder import Encoder
+from ...encoder import Encoder, Origin
 from ...errors import UsageError
 from ...parts import Part
 from ..preparation import Preparation
@@ -25,22 +24,6 @@ HAVE = {  # who has which option
 POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
-
-
-@dataclass
-class Origin:
-    """How an encoder was made: what an export needs to say so that others can rebuild it."""
-
-    library: Literal["timm", "torchvision", "own"]
-    name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    small_stem: bool = False  # a ResNet's stem was replaced, which no argument can express
-    grid: bool = False  # its features keep places and stages apart, likewise
-
-    @property
-    def plain(self) -> bool:
-        """Whether timm by itself, told the arguments, makes the same network and the same features."""
-        return self.library == "timm" and not (self.small_stem or self.grid)
 
 
 def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
@@ -92,13 +75,6 @@ def create(
     return encoder
 
 
-def origin_of(encoder: Encoder) -> Origin:
-    """How an encoder was made."""
-    origin = encoder.origin
-    assert isinstance(origin, Origin)
-    return origin
-
-
 def _refuse_options(name: str, given: dict[str, Any]) -> None:
     for option in given:
         raise UsageError(f"encoder {name} has no option {option!r}; {HAVE[option]} have")
@@ -138,8 +114,11 @@ def _timm(
         raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
     if isinstance(net, VisionTransformer):
         return TimmTokens(net), Origin("timm", name, arguments)
-    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride), pool == "grid")
-    return (TimmGrid if pool == "grid" else TimmPooled)(net), origin
+    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
+    if pool != "grid":
+        return TimmPooled(net), origin
+    origin.features = TimmGrid.FEATURES
+    return TimmGrid(net), origin
 
 
 def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:
@@ -200,8 +179,3 @@ def _shrink_stem(net: nn.Module, stride: int) -> bool:
         assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
         first[0].stride = (stride, stride)
     return True
-
-
-def token_encoders_hint() -> str:
-    """A few encoders that work on tokens."""
-    return "--encoder " + " or ".join(TOKEN_ENCODERS[:2])

@@ -22,7 +22,7 @@ class TimmPooled(Encoder):
         return self.net(x)
 
     def map(self, x: Tensor) -> Tensor:
-        found = self.net.forward_features(x)  # type: ignore[operator]
+        found = self.net.forward_features(x)
         if found.ndim == 3:  # tokens of a network that is no plain vision transformer
             return found.mean(dim=1)[:, :, None, None]
         if found.ndim == 2:
@@ -36,12 +36,17 @@ class TimmGrid(TimmPooled):
     Places and finer details stay apart, which a linear layer on a small network's features makes use of.
     """
 
+    FEATURES = (
+        f"torch.cat([torch.nn.functional.adaptive_avg_pool2d(stage, {GRID}).flatten(1) for stage in "
+        f"net.forward_intermediates(x, indices={STAGES}, intermediates_only=True)], dim=1)"
+    )
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__(net)
         self.dim = GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:])  # type: ignore[index]
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True)  # type: ignore[operator]
+        maps = self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True)
         return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in maps], dim=1)
 
 
@@ -57,7 +62,7 @@ class TorchvisionPooled(Encoder):
 
     def map(self, x: Tensor) -> Tensor:
         if hasattr(self.net, "features"):
-            return self.net.features(x)  # type: ignore[operator]
+            return self.net.features(x)
         if hasattr(self.net, "layer4"):
             for name, stage in self.net.named_children():
                 x = stage(x)

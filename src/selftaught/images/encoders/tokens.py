@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ...encoder import TokenEncoder, Tokens
+from ...objectives import precise
 
 
 class TimmTokens(TokenEncoder):
@@ -19,6 +19,7 @@ class TimmTokens(TokenEncoder):
         self.net, self.dim = net, net.num_features
         self.patch = net.patch_embed.patch_size[0]
         self.patch_dim = net.patch_embed.proj.in_channels * self.patch**2
+        self.depth, self.uniform = len(net.blocks), self.patch_dim > 1  # a single value has no deviation
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
@@ -41,6 +42,9 @@ class TimmTokens(TokenEncoder):
 
     def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
         return F.fold(patches.mT, tuple(size), self.patch, stride=self.patch)
+
+    def freeze_patches(self) -> None:
+        self.net.patch_embed.requires_grad_(False)
 
     def tokens(
         self,
@@ -93,9 +97,14 @@ class TimmTokens(TokenEncoder):
         net = self.net
         if net.pos_embed is None:
             return None
-        own = 0 if net.no_embed_class else net.num_prefix_tokens
-        old = list(net.patch_embed.grid_size)
-        return resample_abs_pos_embed(net.pos_embed, new_size=list(grid), old_size=old, num_prefix_tokens=own)
+        own, old = 0 if net.no_embed_class else net.num_prefix_tokens, tuple(net.patch_embed.grid_size)
+        if tuple(grid) == old:
+            return net.pos_embed
+        # As timm resamples them, but for its rounding to float32, which float64 training must not have.
+        prefix, patches = net.pos_embed[:, :own], precise(net.pos_embed[:, own:])
+        known = patches.mT.unflatten(2, old)
+        fitted = F.interpolate(known, size=tuple(grid), mode="bicubic", antialias=True).flatten(2).mT
+        return torch.cat([prefix, fitted.to(prefix.dtype)], dim=1)
 
     def _mask(self, attend: Tensor, dtype: torch.dtype) -> Tensor:
         count = self.net.num_prefix_tokens

@@ -10,10 +10,9 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
-from ...encoder import Encoder
-from ...errors import UsageError
-from ...progress import plain
-from . import origin_of
+from .encoder import Encoder
+from .errors import UsageError
+from .progress import plain
 
 WRAPPERS = (
     "state_dict",
@@ -32,7 +31,6 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
     """
     tensors = _from_timm(encoder) if source == "timm" else _from_file(source)
     net = encoder.net
-    assert isinstance(net, torch.nn.Module)
     if isinstance(net, VisionTransformer):
         tensors = checkpoint_filter_fn(tensors, net)  # resamples patch and position embeddings
     own = net.state_dict()
@@ -48,7 +46,7 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
 
 
 def _from_timm(encoder: Encoder) -> dict[str, Tensor]:
-    origin = origin_of(encoder)
+    origin = encoder.origin
     if origin.library != "timm":
         raise UsageError(f"--init timm needs an encoder of timm's, not {origin.name}")
     try:
