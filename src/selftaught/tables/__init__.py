@@ -1,0 +1,32 @@
+"""The second modality: rows of numbers and categories."""
+
+from .encoders import ENCODERS as FIRST_CHOICES
+from .encoders import build_encoder, create
+from .preparation import Column, Preparation
+from .source import recognises
+from .store import open_samples
+from .views import view_options
+
+THINGS = "rows"
+ENCODER = "mlp"
+TOKEN_ENCODERS = ("ft_transformer",)
+
+
+def guess(size: object) -> Preparation:
+    """A preparation to try an encoder's options on before the data is known."""
+    return Preparation(columns=tuple(Column(name=str(i), kind="number") for i in range(8)))
+
+
+__all__ = [
+    "ENCODER",
+    "FIRST_CHOICES",
+    "THINGS",
+    "TOKEN_ENCODERS",
+    "Preparation",
+    "build_encoder",
+    "create",
+    "guess",
+    "open_samples",
+    "recognises",
+    "view_options",
+]

@@ -1,0 +1,165 @@
+"""Where rows come from: a CSV or parquet file, an array, or a data set that ships with scikit-learn."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, UsageError
+from ..progress import plain
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
+LABELS = ("label", "target", "class", "y")  # columns of these names are never features
+IDS = ("id", "index", "key")
+MISSING = ("", "na", "nan", "null", "none", "?")
+
+
+@dataclass
+class Table:
+    """Columns as they were read: numbers as float64 with NaN for what is missing, everything else as text."""
+
+    name: str
+    columns: dict[str, NDArray[Any]]
+    keys: list[str]
+    labels: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def fingerprint(self) -> str:
+        """A hash that tells this data from other data; labels have no part in it."""
+        told = hashlib.blake2b(digest_size=16)
+        for name, column in self.columns.items():
+            told.update(name.encode() + b"\0")
+            told.update(column.tobytes() if column.dtype.kind == "f" else "\0".join(column.tolist()).encode())
+        return told.hexdigest()
+
+
+def recognises(data: str | NDArray[Any]) -> bool:
+    """Whether this names rows."""
+    if isinstance(data, np.ndarray):
+        return data.ndim == 2
+    if data.startswith("sklearn:"):
+        return data.removeprefix("sklearn:") in SHIPPED
+    path = Path(data)
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    return path.suffix in (".npy", ".npz") and path.is_file() and _dimensions(path) == 2
+
+
+def _dimensions(path: Path) -> int:
+    try:
+        held = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+        return held.ndim if isinstance(held, np.ndarray) else held["x"].ndim
+    except (OSError, ValueError, KeyError):
+        return 0  # said clearly by whoever opens it
+
+
+def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> Table:
+    """The table named by DATA; `labels` is a CSV of key,label in place of a column of labels."""
+    if isinstance(data, np.ndarray):
+        table = _from_array("array", data, None)
+    elif str(data).startswith("sklearn:"):
+        table = _sklearn(str(data).removeprefix("sklearn:"))
+    else:
+        table = _from_file(Path(data))
+    if not len(table) or not table.columns:
+        raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
+    if labels is not None:
+        table.labels = _labels_from(labels, table)
+    return table
+
+
+def _sklearn(name: str) -> Table:
+    from sklearn import datasets
+
+    if name not in SHIPPED:
+        raise UsageError(
+            f"no data set sklearn:{name}; there are sklearn:digits, {', '.join(map('sklearn:'.__add__, SHIPPED))}"
+        )
+    held = getattr(datasets, f"load_{name}")()
+    labels = [str(held.target_names[number]) for number in held.target]
+    columns = {str(column): held.data[:, i].astype(np.float64) for i, column in enumerate(held.feature_names)}
+    return Table(name, columns, [str(i) for i in range(len(labels))], labels)
+
+
+def _from_file(path: Path) -> Table:
+    shown = plain(str(path))
+    if not path.is_file():
+        raise DataError(f"{shown} does not exist")
+    if path.suffix == ".npy":
+        return _from_array(path.stem, np.load(path, allow_pickle=False), None)
+    if path.suffix == ".npz":
+        held = np.load(path, allow_pickle=False)
+        return _from_array(path.stem, held["x"], held.get("y"))
+    header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
+
+
+def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) -> Table:
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
+    columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
+    told = None if labels is None else [str(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
+    return Table(name, columns, [str(i) for i in range(len(values))], told)
+
+
+def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            lines = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{plain(str(path))} cannot be read as text: {error}") from None
+    if not lines:
+        raise DataError(f"{plain(str(path))} is empty")
+    header = [name.strip() for name in lines[0]]
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(header):
+            raise DataError(f"{plain(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}")
+    return header, [list(column) for column in zip(*lines[1:])] or [[] for _ in header]
+
+
+def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
+    try:
+        held = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{plain(str(path))} cannot be read as parquet: {error}") from None
+    told = [["" if cell is None else str(cell) for cell in held.column(i).to_pylist()] for i in range(held.num_columns)]
+    return list(held.column_names), told
+
+
+def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
+    """Columns of text told apart: labels, keys, numbers, categories."""
+    label = next((column for column in cells if column.lower() in LABELS), None)
+    key = next((column for column in cells if column.lower() in IDS), None)
+    columns = {column: _column(told) for column, told in cells.items() if column not in (label, key)}
+    count = len(next(iter(cells.values()), []))
+    keys = cells[key] if key else [str(i) for i in range(count)]
+    return Table(name, columns, keys, cells[label] if label else None)
+
+
+def _column(cells: Sequence[str]) -> NDArray[Any]:
+    """Numbers where every cell that is not missing is one, else text."""
+    told = ["nan" if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
+    try:
+        return np.array(told, dtype=np.float64)
+    except ValueError:
+        return np.array(told, dtype=np.str_)
+
+
+def _labels_from(file: Path, table: Table) -> list[str]:
+    header, columns = _csv(file)
+    if len(header) < 2:
+        raise DataError(f"{plain(str(file))} must have two columns, key and label")
+    told = dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))
+    return [told.get(key, "") for key in table.keys]

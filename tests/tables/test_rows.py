@@ -1,0 +1,137 @@
+"""Rows from end to end: the same methods and commands as for images, unchanged."""
+
+import ast
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import selftaught
+from selftaught import parts, randomness
+from selftaught.cli import run_command
+from selftaught.errors import UsageError
+from selftaught.method import Data
+from selftaught.parts import Part
+from selftaught.tables.encoders import build_encoder
+from selftaught.tables.preparation import Column, Preparation
+from selftaught.tables.store import open_samples
+from tests.methods.test_contract import SMALL
+
+ON_ROWS = ("mae", "denoising", "simclr", "vicreg", "data2vec")
+COLUMNS = (
+    *(Column(name=str(i), kind="number") for i in range(5)),
+    Column(name="colour", kind="category", values=("red", "green", "blue")),
+)
+PREPARATION = Preparation(columns=COLUMNS)
+
+
+@pytest.mark.parametrize("name", ON_ROWS)
+@pytest.mark.parametrize("encoder", ["mlp", "ft_transformer"])
+def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: str) -> None:
+    cls = parts.method_class(name)
+    if cls.needs_tokens and encoder == "mlp":
+        pytest.skip("needs tokens")
+    torch.manual_seed(0)
+    options = {key: value for key, value in SMALL.items() if key in parts.options(cls)}
+    network = build_encoder(Part(name=encoder, options={"width": 32, "depth": 2}), PREPARATION)
+    method = cls(network, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **options)
+    optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 3e-3)
+    views = [torch.randn(16, *PREPARATION.shape) for _ in method.views]
+    losses = []
+    for _ in range(20):
+        with randomness.at(0, 0, slice(0, 16)):
+            loss = sum(method(*views).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(p.grad is not None for p in method.encoder.parameters() if p.requires_grad)
+
+
+def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> None:
+    samples = open_samples("sklearn:wine")
+    rows = np.arange(64)
+    views = samples.views(("plain", "strong", "strong", "index"), options={"strong": {"corrupt": 0.4}})
+    with randomness.at(0, 0, slice(0, 64)):
+        plain, a, b, index = views(torch.from_numpy(rows), *samples.batch(rows))
+    changed = (a != plain).float().mean().item()
+    assert 0.33 < changed <= 0.42 and not torch.equal(a, b) and index.tolist() == rows.tolist()
+    for column in range(plain.shape[2]):
+        assert np.isin(a[:, 0, column].numpy(), samples.values[:, 0, column]).all()
+    with randomness.at(0, 0, slice(16, 32), 64):  # another process's share of the same batch
+        part = views(torch.from_numpy(rows[16:32]), *samples.batch(rows[16:32]))
+    assert torch.equal(part[1], a[16:32])
+
+
+def test_hidden_columns_do_not_reach_the_network_and_their_names_do() -> None:
+    encoder = build_encoder(Part(name="ft_transformer", options={"width": 32}), PREPARATION).eval()
+    x, other = torch.randn(2, 4, *PREPARATION.shape)
+    keep = torch.tensor([[0, 2, 5]]).expand(4, -1)
+    hidden = torch.ones(4, 6, dtype=torch.bool).scatter_(1, keep, False)
+    mixed = torch.where(hidden[:, None], other, x)
+    hole = torch.zeros(32)
+    for chosen in ({"keep": keep}, {"hidden": hidden, "hole": hole}):
+        a, b = encoder.tokens(x, **chosen), encoder.tokens(mixed, **chosen)
+        assert torch.equal(a.patches, b.patches)
+    blind = encoder.tokens(x, hidden=torch.ones(4, 6, dtype=torch.bool), hole=hole).patches[0]
+    assert (blind[0] - blind[1]).abs().max() > 1e-3
+    attend = torch.eye(6, dtype=torch.bool)
+    alone = encoder.tokens(x, attend=attend).patches[:, 0]
+    assert torch.allclose(
+        alone, encoder.tokens(torch.where(torch.arange(6) == 0, x, other), attend=attend).patches[:, 0]
+    )
+
+
+def test_from_a_table_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "run")
+    command = ["pretrain", "sklearn:wine", "--method", "mae", "--steps", "4", "--encoder", "ft_transformer"]
+    command += ["--encoder.width", "16", "--encoder.depth", "1", "--batch-size", "32", "--precision", "32-true"]
+    assert run_command([*command, "--layout", "contiguous", "--out", out, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["health"]) >= {"feature_spread", "rankme", "alignment", "uniformity"}
+    assert run_command(["evaluate", out, "--train", "sklearn:wine", "--probe", "knn,linear,finetune", "--labels", "5",
+                        "--repeats", "1", "--json"]) == 0  # fmt: skip
+    judged = json.loads(capsys.readouterr().out)
+    assert {row["features"] for row in judged["rows"]} == {"trained", "untrained", "pixels", "scratch"}
+    assert "raw columns" in judged["verdict"]
+    assert run_command(["embed", out, "sklearn:wine", "--out", str(tmp_path / "f.npz")]) == 0
+    assert np.load(tmp_path / "f.npz")["features"].shape == (178, 16)
+    assert run_command(["export", out]) == 0 and run_command(["report", out]) == 0
+    encoder = selftaught.load_encoder(out)
+    samples = open_samples("sklearn:wine", like=encoder.preparation)
+    with torch.no_grad():
+        again = encoder(samples.batch(np.arange(178))[0]).numpy()
+    assert np.allclose(again, np.load(tmp_path / "f.npz")["features"], atol=1e-5)
+    assert "selftaught.load_encoder" in (tmp_path / "run/encoder/README.md").read_text()
+
+
+def test_image_methods_and_encoders_refuse_rows_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rotation asks about images, and sklearn:wine holds rows"):
+        selftaught.pretrain("sklearn:wine", method="rotation", out=str(tmp_path / "a"))
+    with pytest.raises(UsageError, match="no encoder of rows named 'resnet18'"):
+        selftaught.pretrain("sklearn:wine", encoder="resnet18", out=str(tmp_path / "b"))
+    with pytest.raises(
+        UsageError, match="mae needs an encoder that works on tokens, which mlp does not; try --encoder ft_"
+    ):
+        selftaught.pretrain("sklearn:wine", method="mae", encoder="mlp", out=str(tmp_path / "c"))
+
+
+def test_no_method_imports_a_modality_and_no_modality_a_method() -> None:
+    root = Path(selftaught.__file__).parent
+    for folder, forbidden in (("methods", ("images", "tables")), ("images", ("methods",)), ("tables", ("methods",))):
+        for file in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    told = {(node.module or "").split(".")[0], *(name.name for name in node.names)}
+                    inside = node.level <= len(file.relative_to(root).parts) - 1  # reaches no further than its folder
+                    assert inside or not told & set(forbidden), f"{file} imports {told}"
+                if isinstance(node, ast.Import):
+                    assert not any(name.name.startswith("selftaught") for name in node.names)
+
+
+def test_every_method_that_is_not_for_images_alone_is_tested_on_rows() -> None:
+    general = {name for name in parts.places() if not parts.method_class(name).needs_images}
+    assert set(ON_ROWS) <= general
