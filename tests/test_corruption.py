@@ -62,3 +62,90 @@ def test_salt_and_pepper_goes_to_both_extremes() -> None:
 def test_gaussian_noise_has_its_deviation() -> None:
     noisy, hit = at(corruption.gaussian_noise, torch.zeros(64, 3, 16, 20), 0.7, DATA)
     assert hit.all() and abs(noisy.std() - 0.7) < 0.01
+
+
+@pytest.mark.parametrize("grid", [(8, 8), (4, 6), (14, 14)])
+def test_blockwise_masks_hide_exactly_their_share_in_blocks(grid: tuple[int, int]) -> None:
+    hidden = at(corruption.blockwise_mask, 64, grid, 0.4, CPU)
+    cells = grid[0] * grid[1]
+    assert hidden.shape == (64, *grid) and (hidden.flatten(1).sum(dim=1) == round(0.4 * cells)).all()
+    agree = [(hidden.int().diff(dim=axis) == 0).float().mean() for axis in (1, 2)]
+    assert sum(agree) / 2 > 0.62  # single cells at random agree with their neighbours in 0.52 of all cases
+    part = at(corruption.blockwise_mask, 4, grid, 0.4, CPU, rows=slice(10, 14))
+    assert torch.equal(part, hidden[10:14])
+
+
+def test_every_sample_may_hide_a_share_of_its_own() -> None:
+    ratio = torch.linspace(0, 0.9, 64)
+    hidden = at(corruption.blockwise_mask, 64, (8, 8), ratio, CPU)
+    assert torch.equal(hidden.flatten(1).sum(dim=1).float(), (ratio * 64).round())
+
+
+def test_a_tube_hides_all_of_a_cell_and_no_more() -> None:
+    coarse = at(corruption.blockwise_mask, 64, (4, 5), 0.4, CPU)
+    fine = corruption.tube(coarse, (8, 20))
+    assert torch.equal(fine, coarse.repeat_interleave(2, dim=1).repeat_interleave(4, dim=2))
+    assert corruption.tube(coarse, (9, 7)).shape == (64, 9, 7)
+
+
+def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process() -> None:
+    choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), CPU)
+    counts = set()
+    for step in range(8):
+        blocks = at(corruption.context_and_targets, 64, (8, 10), *choices, step=step)
+        batch, targets, length = blocks.targets.shape
+        assert (batch, targets) == (64, 4) and 6 <= length <= 20
+        for context, asked in zip(blocks.context, blocks.targets):
+            assert not set(context.tolist()) & set(asked.flatten().tolist())
+            for block in asked:
+                rows, columns = block // 10, block % 10
+                tall, wide = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+                assert tall * wide == length == len(set(block.tolist()))
+        with randomness.at(0, step, slice(20, 30), 64):
+            part = corruption.context_and_targets(10, (8, 10), *choices)
+        assert torch.equal(part.context, blocks.context[20:30]) and torch.equal(part.targets, blocks.targets[20:30])
+        counts.add(blocks.context.shape[1])
+    assert len(counts) > 1 and min(counts) >= 1
+
+
+def test_a_warp_to_its_own_corners_changes_nothing_and_a_quarter_turn_turns() -> None:
+    x = torch.randn(3, 2, 12, 12)
+    own = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    assert torch.allclose(corruption.warped(x, own.expand(3, 4, 2)), x, atol=1e-4)
+    turned = corruption.warped(x, own.roll(-1, dims=0).expand(3, 4, 2))
+    assert torch.allclose(turned, x.rot90(1, (2, 3)), atol=1e-4)
+    half = corruption.warped(x, (own * 2).expand(3, 4, 2))  # a window twice as large: the image in its middle
+    assert (half[..., 0] == 0).all() and half[..., 4:8, 4:8].abs().sum() > 0
+
+
+def test_a_projective_warp_takes_corners_where_they_belong() -> None:
+    """The identity map as an image: its values are its places."""
+    side = 33
+    place = (2 * torch.arange(side) + 1 - side) / side
+    x = torch.stack(torch.meshgrid(place, place, indexing="ij"))[None]
+    corners = torch.tensor([[[-0.7, -0.5], [0.6, -0.8], [0.8, 0.7], [-0.5, 0.6]]])
+    seen = corruption.warped(x, corners)
+    found = torch.stack([seen[0, :, i, j].flip(0) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))])
+    assert torch.allclose(found, corners[0], atol=0.06)  # the window's corner lies half a pixel further out
+
+
+def test_a_blur_equals_torchvisions_inside() -> None:
+    from torchvision.transforms.functional import gaussian_blur
+
+    x = torch.randn(2, 3, 40, 40)
+    found = corruption.blurred(x, torch.tensor([1.5, 0.6]), 1.5)
+    for image, made, sigma in zip(x, found, (1.5, 0.6)):
+        expected = gaussian_blur(image, [11, 11], [sigma, sigma])
+        assert torch.allclose(made[:, 8:-8, 8:-8], expected[:, 8:-8, 8:-8], atol=2e-3)
+    assert torch.allclose(corruption.blurred(torch.ones(1, 1, 9, 9), torch.tensor([2.0]), 2.0), torch.ones(1, 1, 9, 9))
+
+
+def test_pixelation_keeps_means_and_compression_fine_steps() -> None:
+    x = torch.randn(2, 3, 18, 20)
+    coarse = corruption.pixelated(x, 4)
+    assert coarse.shape == x.shape and torch.allclose(coarse[0, 0, :4, :4], x[0, 0, :4, :4].mean())
+    assert torch.allclose(corruption.compressed(x, torch.tensor([1e-4, 1e-4])), x, atol=2e-3)
+    rough = corruption.compressed(x, torch.tensor([2.0, 2.0]))
+    assert rough.shape == x.shape and 0.1 < (rough - x).std() < 1.2
+    flat = torch.full((2, 3, 18, 20), 0.5)
+    assert corruption.compressed(flat, torch.tensor([0.1, 0.1])).std() < 1e-5  # nothing but the mean, which is kept

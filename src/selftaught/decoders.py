@@ -9,6 +9,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from .encoder import Encoder
+from .heads import mlp
 
 
 class TokenDecoder(nn.Module):
@@ -36,6 +37,30 @@ class TokenDecoder(nn.Module):
         return self.predict(decoded[:, prefix.shape[1] :])
 
 
+class TokenPredictor(nn.Module):
+    """Predicts features at asked places from the tokens of a context, one narrow transformer pass for each block.
+
+    I-JEPA (2301.08243, section 3 and appendix A.1).
+    """
+
+    def __init__(self, dim: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dim, width)
+        self.asked = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, dim)
+
+    def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, asked: Tensor, grid: Sequence[int]) -> Tensor:
+        """Predictions (B, M, L, dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep` (B, K)."""
+        count, length = asked.shape[1:]
+        positions = sine_positions(grid, self.embed.out_features).to(patches)
+        seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)
+        questions = (self.asked.to(seen.dtype) + positions[asked]).flatten(0, 1)
+        stream = torch.cat([seen.repeat_interleave(count, dim=0), questions], dim=1)
+        return self.predict(self.norm(self.blocks(stream)))[:, -length:].unflatten(0, (-1, count))
+
+
 def sine_positions(grid: Sequence[int], width: int) -> Tensor:
     """Fixed sine and cosine positions (N, width) of a grid: a quarter of the width each for both of both axes."""
     frequencies = 10_000 ** -(torch.arange(width // 4) / (width // 4))
@@ -46,13 +71,29 @@ def sine_positions(grid: Sequence[int], width: int) -> Tensor:
 
 
 class MapDecoder(nn.Module):
-    """Predicts an image (B, channels, H, W) from a map of features of any size, one doubling at a time."""
+    """Predicts a sample (B, channels, ...) from a map of features of any size.
 
-    def __init__(self, encoder: Encoder, shape: Sequence[int], channels: int, width: int) -> None:
-        """`shape` is the encoder's input (C, H, W); the prediction has `channels` and its height and width."""
+    Of images, one doubling at a time; a row has no neighbourhoods, so all its cells are predicted from all features.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        shape: Sequence[int],
+        channels: int,
+        width: int,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """`shape` is the encoder's input (C, H, W) or (C, columns); the prediction has `channels`, and its height
+        and width unless another `size` is wanted."""
         super().__init__()
         grid = map_size(encoder, shape)
-        self.size = (shape[1], shape[2])
+        self.size = size or tuple(shape[1:])
+        if len(self.size) == 1:
+            cells = channels * self.size[0]
+            self.layers = nn.Sequential(nn.Flatten(), *mlp(encoder.dim * grid[0], width, cells))
+            self.predict: nn.Module = nn.Unflatten(1, (channels, self.size[0]))
+            return
         doublings = max(0, math.ceil(math.log2(max(self.size[0] / grid[0], self.size[1] / grid[1]))))
         # A map of one cell knows no places: its first doublings give each place weights of its own.
         first = min(doublings, 2 if min(grid) < 4 else 0)
@@ -67,19 +108,42 @@ class MapDecoder(nn.Module):
         self.predict = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prediction (B, channels, H, W) from a map (B, dim, h, w)."""
+        """Prediction (B, channels, ...) from a map (B, dim, ...)."""
         found = self.layers(features)
-        if found.shape[2:] != self.size:
+        if found.ndim == 4 and found.shape[2:] != self.size:
             found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
         return self.predict(found)
 
 
-def map_size(encoder: Encoder, shape: Sequence[int]) -> tuple[int, int]:
-    """Height and width of the map that an encoder makes of samples of `shape` (C, H, W)."""
+class MapHead(nn.Module):
+    """Predicts an image from a map by one linear layer: each cell says what the pixels under it hold.
+
+    SimMIM (2111.09886, section 3.3).
+    """
+
+    def __init__(self, encoder: Encoder, shape: Sequence[int], channels: int) -> None:
+        """`shape` is the encoder's input (C, H, W); the prediction has `channels` and its height and width."""
+        super().__init__()
+        grid = map_size(encoder, shape)
+        self.size = (shape[1], shape[2])
+        self.cell = tuple(max(1, round(side / cells)) for side, cells in zip(self.size, grid))
+        self.predict = nn.Conv2d(encoder.dim, channels * math.prod(self.cell), 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Prediction (B, channels, H, W) from a map (B, dim, h, w)."""
+        height, width = (cells * side for cells, side in zip(features.shape[2:], self.cell))
+        found = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
+        if found.shape[2:] != self.size:
+            found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
+        return found
+
+
+def map_size(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
+    """Size of the map that an encoder makes of samples of `shape`, without its channels."""
     before = encoder.training
     encoder.eval()
     device = next(encoder.parameters()).device
     with torch.no_grad():
-        found = encoder.map(torch.zeros(1, *shape, device=device))
+        found = encoder.map(torch.zeros(2, *shape, device=device))
     encoder.train(before)
-    return found.shape[2], found.shape[3]
+    return tuple(found.shape[2:])

@@ -1,10 +1,14 @@
 """The few collective operations that objectives need; each is the identity in a single process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def _running() -> bool:
@@ -58,3 +62,51 @@ class _Sum(torch.autograd.Function):
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)
         return grad
+
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let batch norm see only what this process holds, as in one that has no others."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+def share_batch_norms(module: nn.Module) -> None:
+    """Make every batch norm inside see the global batch, whatever its subclass adds (timm's have an activation).
+
+    torch's own SyncBatchNorm runs on GPUs only; names and state stay as they are.
+    """
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) and not isinstance(layer, _Shared):
+            own = type(layer)
+            layer.__class__ = type(own.__name__, (_Shared, own), {})
+
+
+class _Shared:
+    """Batch norm with the statistics of all processes, ahead of a batch norm class in the order of inheritance."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        if not self.training or world_size() == 1 or _alone.get():
+            return super().forward(x)  # type: ignore[misc]
+        axes = [0, *range(2, x.ndim)]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        wide = x if x.dtype == torch.float64 else x.float()
+        count = x.numel() // x.shape[1] * world_size()
+        mean = total(wide.sum(axes)) / count
+        apart = wide - mean.view(shape)
+        variance = total(apart.square().sum(axes)) / count
+        if self.track_running_stats:
+            self.num_batches_tracked += 1
+            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), share)
+            self.running_var.lerp_((variance.detach() * (count / (count - 1))).to(self.running_var.dtype), share)
+        x = (apart * (variance + self.eps).rsqrt().view(shape)).to(x.dtype)
+        if self.affine:
+            x = x * self.weight.view(shape) + self.bias.view(shape)
+        return self.act(self.drop(x)) if hasattr(self, "act") else x

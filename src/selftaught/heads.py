@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mlp(*widths: int, last_norm: bool = False, last_bias: bool = True) -> nn.Sequential:
+def mlp(*widths: int, norm: bool = True, last_norm: bool = False, last_bias: bool = True) -> nn.Sequential:
     """Linear layers between the given widths, with batch norm and ReLU after every one but the last.
 
-    `last_norm` puts a batch norm without learnt scale after the last layer, too.
+    `norm` False leaves the batch norm out; `last_norm` puts one without learnt scale after the last layer, too.
     """
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(widths[:-1]):
-        layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(a, b, bias=not norm), *([nn.BatchNorm1d(b)] if norm else []), nn.ReLU(inplace=True)]
     layers.append(nn.Linear(widths[-2], widths[-1], bias=last_bias and not last_norm))
     if last_norm:
         layers.append(nn.BatchNorm1d(widths[-1], affine=False))
@@ -31,10 +31,48 @@ class Prototypes(nn.Module):
         self.normalise()
 
     def forward(self, z: Tensor) -> Tensor:
-        """Scores (B, count) of features z (B, dim), which are normalised here."""
-        return F.normalize(z, dim=1) @ self.weight.T
+        """Scores (..., count) of features z (..., dim), which are normalised here."""
+        return F.normalize(z, dim=-1) @ self.weight.T
 
     @torch.no_grad()
     def normalise(self) -> None:
         """Put every prototype back on the unit sphere."""
         self.weight.copy_(F.normalize(self.weight, dim=1))
+
+
+class DistillationHead(nn.Module):
+    """Scores of features against learnt unit directions, as DINO's and iBOT's students and teachers give them.
+
+    DINO (2104.14294, appendix C): three linear layers with GELU, a unit-length bottleneck, and a weight-normalised
+    linear layer whose lengths stay one.
+    """
+
+    def __init__(self, dim: int, out_dim: int, width: int, bottleneck: int, norm: bool = False) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in ((dim, width), (width, width)):
+            layers += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if norm else []), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, bottleneck))
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.directions = nn.Parameter(torch.randn(out_dim, bottleneck))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (..., out_dim) of features x (..., dim)."""
+        found = F.normalize(self.layers(x), dim=-1)
+        return F.linear(found, F.normalize(self.directions, dim=1))
+
+
+class ResidualMLP(nn.Module):
+    """A residual block of a transformer without its attention. AIM (2401.08541, section 3.3)."""
+
+    def __init__(self, width: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)

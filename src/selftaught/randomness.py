@@ -28,6 +28,11 @@ class Address:
     total: int
     position: int = 0
 
+    @property
+    def rows(self) -> slice:
+        """Which rows of the global batch these are."""
+        return slice(self.start, self.stop)
+
 
 _address: ContextVar[Address] = ContextVar("address")
 
@@ -85,6 +90,18 @@ def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | Non
     return _rows(rng.random((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
 
 
+def whole(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
+    """Uniform float32 numbers in [0, 1) that all rows of the global batch share: the same on every process."""
+    rng, _ = _draw(purpose)
+    return torch.from_numpy(rng.random(tuple(shape), dtype=np.float32)).to(device or "cpu")
+
+
+def whole_normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
+    """Standard normal float32 numbers that all rows of the global batch share: the same on every process."""
+    rng, _ = _draw(purpose)
+    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(device or "cpu")
+
+
 def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers; `shape[0]` is the number of rows at this address."""
     rng, address = _draw(purpose)
@@ -100,6 +117,21 @@ def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """The order in which an epoch visits `count` samples (count,)."""
     return generator(seed, "order", epoch).permutation(count)
+
+
+def subset(rows: NDArray[np.int64], labels: Sequence[str] | None, limit: int | None, seed: int) -> NDArray[np.int64]:
+    """At most `limit` of `rows`, drawn and ascending; each class in proportion where there are labels, by row."""
+    if limit is None or limit >= len(rows):
+        return rows
+    shuffled = rows[generator(seed, "limit").permutation(len(rows))]
+    if labels:  # every class's share comes first in its own shuffled order
+        names = np.array(labels)[shuffled]
+        place = np.empty(len(rows))
+        for name in np.unique(names):
+            own = np.flatnonzero(names == name)
+            place[own] = (np.arange(len(own)) + 0.5) / len(own)
+        shuffled = shuffled[np.argsort(place, kind="stable")]
+    return np.sort(shuffled[:limit])
 
 
 def seed_torch(seed: int, step: int, rank: int) -> None:

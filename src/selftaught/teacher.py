@@ -5,7 +5,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from .objectives.distillation import moved_centre, sharpened
 from .profiling import part
+from .schedules import linear
 
 
 class Teacher(nn.Module):
@@ -32,3 +34,33 @@ class Teacher(nn.Module):
         own: list[Tensor] = [p for layer in self.layers for p in layer.parameters()]
         theirs: list[Tensor] = [p.detach() for student in students for p in student.parameters()]
         torch._foreach_lerp_(own, theirs, 1 - momentum)
+
+
+class Centring(nn.Module):
+    """What keeps a teacher's answers from becoming all alike or all even: a centre taken off, and a temperature.
+
+    The centre is a running mean of its scores; the temperature rises during a warm-up. DINO (2104.14294, section 3.1).
+    """
+
+    centre: Tensor
+    temperature: Tensor
+
+    def __init__(self, dim: int, momentum: float, start: float, end: float, warmup: float) -> None:
+        """The temperature goes from `start` to `end` during the first `warmup` of training."""
+        super().__init__()
+        self.momentum, self.schedule = momentum, (start, end, warmup)
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("temperature", torch.tensor(start if warmup else end))
+        self._newest: Tensor | None = None
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Answers (..., K) of scores (..., K), which move the centre at the next `follow`."""
+        self._newest = scores.detach().flatten(0, -2)
+        return sharpened(scores, self.centre, float(self.temperature))
+
+    def follow(self, progress: float) -> None:
+        """After an optimiser step: move the centre, and the temperature to that of `progress`."""
+        if self._newest is not None:
+            self.centre.copy_(moved_centre(self.centre, self._newest, self.momentum))
+        start, end, warmup = self.schedule
+        self.temperature.fill_(linear(start, end, progress / warmup) if warmup else end)

@@ -17,12 +17,13 @@ def in_full_precision(objective: Callable[..., Any]) -> Callable[..., Any]:
     def promoted(*args: Any, **kwargs: Any) -> Any:
         device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
         with part("loss"), torch.autocast(device, enabled=False):
-            return objective(*map(_promoted, args), **{key: _promoted(value) for key, value in kwargs.items()})
+            return objective(*map(precise, args), **{key: precise(value) for key, value in kwargs.items()})
 
     return promoted
 
 
-def _promoted(value: Any) -> Any:
+def precise(value: Any) -> Any:
+    """A tensor of a half type as float32; everything else as it is."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
         return value.float()
     return value

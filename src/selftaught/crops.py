@@ -1,0 +1,15 @@
+"""Views of several sizes through one network (multi-crop; SwAV, 2006.09882, section 3.3)."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
+    """What `network` makes of each view (V x B x D); neighbours of one size go through it together."""
+    made = [
+        network(torch.cat(list(group))) for _, group in itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
+    ]
+    return torch.cat(made).unflatten(0, (len(views), -1))

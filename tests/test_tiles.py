@@ -1,0 +1,95 @@
+"""Tiles: where they come from, and that no shortcut tells their place."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from selftaught import randomness
+from selftaught.errors import UsageError
+from selftaught.method import Data
+from selftaught.methods.self_prediction.augmented.jigsaw import far_apart
+from selftaught.tiles import Tiles, joined
+from tests.methods.test_contract import made
+
+
+def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15) -> torch.Tensor:
+    encoder = made("rotation").encoder
+    cut = Tiles(encoder, Data(64, tuple(x.shape[1:]), (0.5,) * x.shape[1], (0.25,) * x.shape[1]), gap, drop_colors)
+    with randomness.at(0, 0, slice(0, len(x))):
+        return cut(x)
+
+
+def test_every_tile_lies_in_its_cell_with_a_gap_between() -> None:
+    rows, columns = torch.meshgrid(torch.arange(36.0), torch.arange(48.0), indexing="ij")
+    found = tiles(torch.stack([rows, columns])[None].expand(64, -1, -1, -1))
+    assert found.shape[:3] == (64, 9, 2) and found.shape[3] >= 16
+    assert torch.allclose(found.mean(dim=(3, 4)), torch.zeros(()), atol=0.02)  # normalised one by one
+    assert torch.allclose(found.std(dim=(3, 4)), torch.ones(()), atol=0.15)
+
+
+def test_one_channel_of_a_tile_is_shown_in_all() -> None:
+    found = tiles(torch.randn(8, 3, 48, 48), drop_colors=True)
+    assert torch.equal(found[:, :, 0], found[:, :, 1]) and torch.equal(found[:, :, 0], found[:, :, 2])
+    assert not torch.equal(tiles(torch.randn(8, 3, 48, 48))[:, :, 0], found[:, :, 1])
+
+
+def test_images_too_small_for_tiles_are_refused_with_the_size_that_does() -> None:
+    with pytest.raises(UsageError, match=r"16 x 16 are too small .* use --size (\d+) or more") as refused:
+        tiles(torch.randn(2, 3, 16, 16))
+    side = int(str(refused.value).split("--size ")[1].split()[0])
+    assert tiles(torch.randn(2, 3, side, side)).shape[1] == 9
+
+
+def test_tiles_put_together_in_order_look_like_the_image() -> None:
+    smooth = F.interpolate(torch.randn(4, 1, 4, 4), size=(48, 48), mode="bicubic")
+    whole = joined(tiles(smooth), (48, 48))
+    assert whole.shape == smooth.shape
+
+
+def test_permutations_differ_from_each_other_in_many_places() -> None:
+    chosen = torch.from_numpy(far_apart(50))
+    assert (chosen.sort(dim=1).values == torch.arange(9)).all()
+    distance = (chosen[:, None] != chosen[None]).sum(dim=2).float()
+    others = distance[~torch.eye(50, dtype=torch.bool)]
+    random = torch.stack([torch.randperm(9, generator=torch.Generator().manual_seed(i)) for i in range(50)])
+    drawn = (random[:, None] != random[None]).sum(dim=2).float()[~torch.eye(50, dtype=torch.bool)]
+    assert others.mean() > drawn.mean() and distance[:9, :9].sum() == 9 * 8 * 9  # the first nine share no place
+    assert len({tuple(row) for row in chosen.tolist()}) == 50
+
+
+def fringed_noise(count: int, seed: int) -> torch.Tensor:
+    """Noise in which the first and last channel are magnified about the middle: a lens's colour fringe, and all that
+    tells a place."""
+    noise = torch.randn(count, 1, 80, 80, generator=torch.Generator().manual_seed(seed))
+    # Smooth, and larger than is seen: or interpolation and borders would tell places as well.
+    noise = F.avg_pool2d(F.avg_pool2d(noise, 5, 1, 2), 5, 1, 2)
+    planes = []
+    for zoom in (0.9, 1.0, 1.1):
+        theta = torch.tensor([[[0.6 * zoom, 0, 0], [0, 0.6 * zoom, 0]]]).expand(count, -1, -1)
+        grid = F.affine_grid(theta, [count, 1, 48, 48], align_corners=False)
+        planes.append(F.grid_sample(noise, grid, mode="bicubic", align_corners=False))
+    x = torch.cat(planes, dim=1)
+    return (x - x.mean(dim=(2, 3), keepdim=True)) / x.std(dim=(2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("name", ["jigsaw", "relative_location"])
+def test_a_colour_fringe_on_noise_tells_nothing(name: str) -> None:
+    """And would, were all channels shown: or the test would prove nothing."""
+    losses = {}
+    for drop in (True, False):
+        method = made(name, size=(48, 48), drop_colors=drop, **({"permutations": 4} if name == "jigsaw" else {}))
+        optimizer = torch.optim.AdamW(method.parameters(), 2e-3)
+        for step in range(60):
+            with randomness.at(0, step, slice(0, 32)):
+                loss = sum(method(fringed_noise(32, step)).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        method.eval()
+        with torch.no_grad(), randomness.at(1, 0, slice(0, 128)):
+            losses[drop] = float(sum(method(fringed_noise(128, 10_000)).values()))
+    floor = math.log(4 if name == "jigsaw" else 8)
+    assert losses[True] > 0.97 * floor, losses
+    assert losses[False] < losses[True] - 0.05, losses
