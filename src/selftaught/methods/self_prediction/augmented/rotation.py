@@ -3,12 +3,12 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....encoder import Encoder
 from ....errors import UsageError
 from ....method import Data, Method, Training
+from ....objectives.prediction import cross_entropy
 
 
 class Rotation(Method):
@@ -18,6 +18,7 @@ class Rotation(Method):
     paper = "https://arxiv.org/abs/1803.07728"
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
+    needs_images = True
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:
         super().__init__(encoder, data)
@@ -30,7 +31,7 @@ class Rotation(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         turned, turns = _all_turns(views[0])
-        return {"cross_entropy": F.cross_entropy(self.classifier(self.encoder(turned)).float(), turns)}
+        return {"cross_entropy": cross_entropy(self.classifier(self.encoder(turned)), turns)}
 
     def chance(self, batch: int) -> float:
         return math.log(4)

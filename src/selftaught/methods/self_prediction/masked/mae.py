@@ -36,7 +36,7 @@ class MAE(Method):
         super().__init__(encoder, data)
         self.tokens = cast(TokenEncoder, encoder)
         self.mask_ratio = mask_ratio
-        self.norm_pix_loss = norm_pix_loss and self.tokens.patch_dim > 1  # a single value has no deviation
+        self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
         self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, decoder_width, decoder_depth, decoder_heads)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ class Inpainting(Method):
     paper = "https://arxiv.org/abs/1604.07379"
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+    needs_images = True
 
     def __init__(
         self,

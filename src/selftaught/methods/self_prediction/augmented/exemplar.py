@@ -1,0 +1,45 @@
+"""Exemplar networks (Dosovitskiy et al., 2014): which of all these images was it? https://arxiv.org/abs/1406.6909"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ....encoder import Encoder
+from ....errors import UsageError
+from ....method import Data, Method, Training
+from ....objectives.prediction import cross_entropy
+
+
+class Exemplar(Method):
+    """Each of up to 8,000 images is a class of its own, made of all its augmentations; a linear layer names it.
+
+    Of more images than classes, the exemplars are spread evenly over the data, and the others are left out of the
+    batch before they cost anything.
+    """
+
+    question = "Which of the exemplars was this before it was augmented?"
+    paper = "https://arxiv.org/abs/1406.6909"
+    views = ("strong", "strong", "index")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(self, encoder: Encoder, data: Data, /, *, classes: int = 8000) -> None:
+        super().__init__(encoder, data)
+        if not 2 <= classes <= 8000:
+            raise UsageError(f"method exemplar option 'classes' cannot be {classes}: it is 2 to 8000 (section 4.2)")
+        self.count, self.classes = data.count, min(classes, data.count)
+        self.classifier = nn.Linear(encoder.dim, self.classes)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        first, second, index = views
+        label = index * self.classes // self.count
+        exemplar = (index == 0) | ((index - 1) * self.classes // self.count != label)
+        chosen = exemplar.nonzero().squeeze(1)
+        if not len(chosen):  # a batch without exemplars teaches nothing, but still has a loss
+            chosen = torch.zeros(1, dtype=torch.long, device=index.device)
+        features = self.encoder(torch.cat([first[chosen], second[chosen]]))
+        counts = exemplar[chosen].to(features.dtype).repeat(2)
+        return {"cross_entropy": cross_entropy(self.classifier(features), label[chosen].repeat(2), counts)}
+
+    def chance(self, batch: int) -> float:
+        return math.log(self.classes)

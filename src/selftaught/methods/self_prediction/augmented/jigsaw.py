@@ -1,0 +1,83 @@
+"""Jigsaw (Noroozi and Favaro, 2016): how were the tiles shuffled? https://arxiv.org/abs/1603.09246"""
+
+import itertools
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .... import randomness
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.prediction import cross_entropy
+from ....tiles import Tiles, joined
+
+
+class Jigsaw(Method):
+    """Nine tiles are encoded apart, by the same encoder; from their features in a shuffled order a small network
+    says which of a fixed set of permutations it was."""
+
+    question = "In which order were the tiles of the image?"
+    paper = "https://arxiv.org/abs/1603.09246"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
+    needs_images = True
+
+    order: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        permutations: int = 100,
+        gap: float = 0.15,
+        drop_colors: bool = True,
+        width: int = 512,
+    ) -> None:
+        """`permutations` is the size of the set, chosen so that they differ in as many places as can be (algorithm
+        1); `gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
+        super().__init__(encoder, data)
+        self.tiles = Tiles(encoder, data, gap, drop_colors)
+        self.register_buffer("order", torch.from_numpy(far_apart(permutations)), persistent=False)
+        self.classifier = mlp(9 * encoder.dim, width, len(self.order))
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        _, which, scores = self._ask(views[0])
+        return {"cross_entropy": cross_entropy(scores, which)}
+
+    def _ask(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tiles as shown (B, 9, C, s, s), which permutation that was (B,), and scores (B, P)."""
+        tiles = self.tiles(x)
+        which = randomness.integers(len(self.order), (len(x),), "permutation", x.device)
+        shown = tiles.gather(1, self.order[which].view(len(x), -1, 1, 1, 1).expand_as(tiles))
+        features = self.encoder(shown.flatten(0, 1)).view(len(x), -1)
+        return shown, which, self.classifier(features)
+
+    def chance(self, batch: int) -> float:
+        return math.log(len(self.order))
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        shown, _, scores = self._ask(x)
+        back = self.order[scores.argmax(dim=1)].argsort(dim=1).view(len(x), -1, 1, 1, 1)
+        answer = shown.gather(1, back.expand_as(shown))
+        size = (x.shape[2], x.shape[3])
+        return {"input": x, "shown": joined(shown, size), "answer, undone": joined(answer, size)}
+
+
+@cache
+def far_apart(count: int, tiles: int = 9) -> np.ndarray:
+    """`count` permutations (count, tiles), each as different from all before it as can be. Algorithm 1."""
+    everything = np.array(list(itertools.permutations(range(tiles))), dtype=np.int8)
+    distance = np.zeros(len(everything), dtype=np.int32)
+    chosen = [int(randomness.generator(0, "permutations").integers(len(everything)))]
+    while len(chosen) < min(count, len(everything)):
+        distance += (everything != everything[chosen[-1]]).sum(axis=1, dtype=np.int32)
+        distance[chosen[-1]] = -(2**30)
+        chosen.append(int(distance.argmax()))
+    return everything[chosen].astype(np.int64)

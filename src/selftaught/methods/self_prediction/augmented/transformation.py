@@ -1,0 +1,83 @@
+"""AET (Zhang et al., 2019): how was the image transformed? https://arxiv.org/abs/1901.04596"""
+
+import torch
+from torch import Tensor
+
+from .... import randomness
+from ....corruption import warped
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.prediction import weighted_error
+
+CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))  # x and y, in half sides from the middle
+
+
+class Transformation(Method):
+    """An image and its projective transformation are encoded; from both features the transformation is predicted.
+
+    It is told by where the four corners go, which is as many numbers as the paper's matrix has, all of one size.
+    """
+
+    question = "How was the image turned, scaled and tilted?"
+    paper = "https://arxiv.org/abs/1901.04596"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
+    needs_images = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        scale: tuple[float, float] = (0.8, 1.2),
+        shift: float = 0.125,
+        colors: float = 0.0,
+        width: int = 512,
+    ) -> None:
+        """Corners are scaled by a factor within `scale`, turned by quarter turns and moved by up to `shift` of a side
+        (section 4.1). `colors` is our extension: brightness and contrast change by up to this share as well, and are
+        asked for."""
+        super().__init__(encoder, data)
+        self.scale, self.shift, self.colors = scale, shift, colors
+        low, high = scale
+        # The variance of a corner's coordinate: of its scale, with turns about the middle, and of its shift.
+        self.deviation = ((high**3 - low**3) / (3 * (high - low) or 1) + (2 * shift) ** 2 / 3) ** 0.5
+        if high == low:
+            self.deviation = (low**2 + (2 * shift) ** 2 / 3) ** 0.5
+        self.predict = mlp(2 * encoder.dim, width, 10 if colors else 8)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        _, target, predicted = self._ask(views[0])
+        return {"transformation": weighted_error(predicted, target, torch.ones_like(target))}
+
+    def _ask(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Transformed images, what was done to them and what is said of it (B, 8 or 10), both of unit variance."""
+        draws = randomness.uniform((len(x), 12), "transformation", x.device)
+        corners = self._corners(draws[:, :10])
+        made, target = warped(x, corners), corners.flatten(1) / self.deviation
+        if self.colors:
+            share = 2 * draws[:, 10:] - 1
+            contrast, brightness = (self.colors * share).unsqueeze(2).unsqueeze(3).split(1, dim=1)
+            made = made * (1 + contrast) + brightness
+            target = torch.cat([target, share * 3**0.5], dim=1)
+        features = self.encoder(torch.cat([x, made])).chunk(2)
+        return made, target, self.predict(torch.cat(features, dim=1))
+
+    def _corners(self, draws: Tensor) -> Tensor:
+        """Where the corners are looked up (B, 4, 2)."""
+        turn = (draws[:, 0] * 4).long().clamp(max=3)
+        order = (torch.arange(4, device=draws.device) + turn[:, None]) % 4
+        turned = torch.tensor(CORNERS, device=draws.device)[order]
+        low, high = self.scale
+        scaled = turned * (low + draws[:, 1, None, None] * (high - low))
+        return scaled + 2 * self.shift * (2 * draws[:, 2:].view(-1, 4, 2) - 1)
+
+    def chance(self, batch: int) -> float:
+        return 1.0
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        made, _, predicted = self._ask(x)
+        return {"input": x, "shown": made, "answer": warped(x, (predicted[:, :8] * self.deviation).view(-1, 4, 2))}

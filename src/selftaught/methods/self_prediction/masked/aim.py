@@ -1,0 +1,76 @@
+"""AIM (El-Nouby et al., 2024): patch by patch, what comes next? https://arxiv.org/abs/2401.08541"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .... import randomness
+from ....encoder import Encoder, TokenEncoder
+from ....heads import ResidualMLP
+from ....method import Data, Method, Training
+from ....objectives.prediction import hidden_error, normalised_patches
+
+
+class AIM(Method):
+    """Each patch says the pixels of the next one in reading order, having seen only what came before.
+
+    A drawn prefix of patches sees itself both ways, so that the network can be used both ways afterwards; only
+    patches after it are asked for (section 3.2).
+    """
+
+    question = "Which patch comes next?"
+    paper = "https://arxiv.org/abs/2401.08541"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
+    needs_tokens = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        norm_pix_loss: bool = True,
+        head_depth: int = 4,
+        head_width: int = 384,
+    ) -> None:
+        """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3.3)."""
+        super().__init__(encoder, data)
+        self.tokens = cast(TokenEncoder, encoder)
+        self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
+        blocks = [ResidualMLP(head_width) for _ in range(head_depth)]
+        predict = nn.Linear(head_width, self.tokens.patch_dim)
+        self.head = nn.Sequential(nn.Linear(encoder.dim, head_width), *blocks, nn.LayerNorm(head_width), predict)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        target, predicted, asked = self._predict(views[0])
+        return {"next_patch": hidden_error(predicted, target, asked)}
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets and predictions of patches 1 to N - 1 (B, N - 1, patch_dim), and which are asked for (B, N - 1)."""
+        length = self.tokens.length(x.shape[2:])
+        prefix = 1 + randomness.integers(length - 1, (len(x), 1, 1, 1), "prefix", x.device)
+        place = torch.arange(length, device=x.device)
+        attend = (place[:, None] >= place) | (place < prefix)
+        seen = self.tokens.tokens(x, attend=attend).patches
+        target = self.tokens.patchify(x)
+        target = normalised_patches(target) if self.norm_pix_loss else target
+        return target[:, 1:], self.head(seen[:, :-1]), place[1:] >= prefix[:, 0, 0]
+
+    def chance(self, batch: int) -> float | None:
+        size = self.tokens.patch_dim
+        return (size - 1) / size if self.norm_pix_loss else None
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        _, predicted, asked = self._predict(x)
+        patches = self.tokens.patchify(x)
+        if self.norm_pix_loss:  # an answer is only an image again with each true patch's own mean and deviation
+            mean, deviation = patches[:, 1:].mean(2, keepdim=True), patches[:, 1:].var(2, keepdim=True).add(1e-6).sqrt()
+            predicted = predicted * deviation + mean
+        first, rest = patches[:, :1], patches[:, 1:]
+        shown = torch.cat([first, rest.masked_fill(asked[..., None], 0.0)], dim=1)
+        answer = torch.cat([first, torch.where(asked[..., None], predicted.to(rest.dtype), rest)], dim=1)
+        images = {"input": patches, "shown": shown, "answer": answer}
+        return {name: self.tokens.unpatchify(made, x.shape[2:]) for name, made in images.items()}

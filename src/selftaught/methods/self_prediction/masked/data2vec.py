@@ -1,0 +1,71 @@
+"""data2vec (Baevski et al., 2022): say what your slow self thinks of the whole. https://arxiv.org/abs/2202.03555"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....corruption import random_mask
+from ....encoder import Encoder, TokenEncoder
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.prediction import weighted_error
+from ....schedules import linear
+from ....teacher import Teacher
+
+
+class Data2Vec(Method):
+    """The student sees part of the tokens, and predicts for the others what the teacher makes of the whole sample.
+
+    Targets are the teacher's top blocks, each normalised, averaged (section 3.3). Tokens are hidden one by one, which
+    is the same question for images, rows and series; the paper hides blocks in images.
+    """
+
+    question = "What would my slow self, which sees it all, think of the hidden parts?"
+    paper = "https://arxiv.org/abs/2202.03555"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05)
+    needs_tokens = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask_ratio: float = 0.6,
+        top_k: int = 6,
+        beta: float = 2.0,
+        momentum: float = 0.99,
+        momentum_end: float = 0.999,
+    ) -> None:
+        """`top_k` counts the averaged blocks, at most half of them; `beta` is where the smooth L1 error turns linear;
+        the teacher's `momentum` rises to `momentum_end` over training."""
+        super().__init__(encoder, data)
+        self.tokens = cast(TokenEncoder, encoder)
+        self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
+        self.layers = tuple(range(self.tokens.depth))[-min(top_k, max(1, self.tokens.depth // 2)) :]
+        self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
+        self.predict = nn.Linear(encoder.dim, encoder.dim)
+        self.teacher = Teacher(encoder)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        _, hidden = random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)
+        predicted = self.predict(self.tokens.tokens(x, hidden=hidden, hole=self.hole).patches)
+        error = weighted_error(
+            predicted, self._targets(x), hidden[..., None].to(predicted.dtype), "smooth_l1", self.beta
+        )
+        return {"smooth_l1": error}
+
+    @torch.no_grad()
+    def _targets(self, x: Tensor) -> Tensor:
+        """(B, N, dim)"""
+        slow = cast(TokenEncoder, self.teacher.layers[0])
+        made = slow.tokens(x, layers=self.layers).layers
+        patches = [precise(layer[:, -self.tokens.length(x.shape[2:]) :]) for layer in made]
+        return torch.stack([F.layer_norm(layer, layer.shape[-1:]) for layer in patches]).mean(dim=0)
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, momentum=linear(*self.momentum, progress))

@@ -1,0 +1,123 @@
+"""iBOT (Zhou et al., 2022): say what your slow self makes of hidden tokens and other views. https://arxiv.org/abs/2111.07832"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .... import randomness
+from ....corruption import blockwise_mask
+from ....encoder import Encoder, TokenEncoder
+from ....heads import DistillationHead
+from ....method import Data, Method, Training
+from ....objectives.distillation import distilled
+from ....schedules import cosine
+from ....teacher import Centring, Teacher
+
+
+class IBOT(Method):
+    """Two global views with blocks hidden: hidden tokens are answered within a view, whole images across views.
+
+    The teacher sees both views whole, and the student local views too, where there are any. One head serves tokens
+    and images; each kind of answer has a centre of its own.
+    """
+
+    question = "Which visual words would my slow self give the hidden patches, and the other view?"
+    paper = "https://arxiv.org/abs/2111.07832"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
+    needs_images = True
+    needs_tokens = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        local_crops: int = 0,
+        mask_ratio: tuple[float, float] = (0.1, 0.5),
+        mask_probability: float = 0.5,
+        out_dim: int = 1024,
+        head_width: int = 512,
+        bottleneck: int = 128,
+        temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        teacher_temperature_end: float = 0.07,
+        teacher_warmup: float = 0.3,
+        momentum: float = 0.99,
+        centre_momentum: float = 0.9,
+        freeze: float = 0.02,
+    ) -> None:
+        """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio`. The teacher's
+        temperature rises during the first `teacher_warmup` of training, and the head's last layer rests during the
+        first `freeze` of it (sections 3.2 and 4)."""
+        super().__init__(encoder, data)
+        self.tokens = cast(TokenEncoder, encoder)
+        self.views = ("global", "global", *["local"] * local_crops)
+        self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
+        self.temperature = temperature
+        self.momentum, self.freeze = momentum, freeze
+        self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck)
+        self.teacher = Teacher(encoder, self.head)
+        warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
+        self.centring = Centring(out_dim, centre_momentum, *warming)
+        self.patch_centring = Centring(out_dim, centre_momentum, *warming)
+        self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        first, second, *local = views
+        hidden = torch.cat([self._hidden(view, number) for number, view in enumerate((first, second))])
+        both = torch.cat([first, second])
+        seen = self.tokens.tokens(both, hidden=hidden, hole=self.hole)
+        with torch.no_grad():
+            slow, slow_head = self.teacher.layers
+            whole = cast(TokenEncoder, slow).tokens(both)
+            answer = self.centring(slow_head(whole.summary)).chunk(2)
+            answers = self.patch_centring(slow_head(whole.patches))
+        told = list(self.head(seen.summary).chunk(2))
+        if local:
+            told += self.head(self.tokens.tokens(torch.cat(local)).summary).chunk(len(local))
+        pairs = [(a, b) for a in range(2) for b in range(len(told)) if a != b]
+        across = torch.stack([distilled(answer[a], told[b], self.temperature).mean() for a, b in pairs]).mean()
+        within = distilled(answers, self.head(seen.patches), self.temperature)
+        share = hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1)
+        return {"views": across, "patches": (within * share).sum(dim=1).mean()}
+
+    def _hidden(self, x: Tensor, number: int) -> Tensor:
+        """(B, N) booleans; the views are masked apart."""
+        rows, columns = self.tokens.grid(x.shape[2:])
+        low, high = self.mask_ratio
+        draws = randomness.uniform((len(x), 2), f"masked share {number}", x.device)
+        ratio = torch.where(draws[:, 0] < self.mask_probability, low + draws[:, 1] * (high - low), 0.0)
+        with randomness.view(number):
+            return blockwise_mask(len(x), (rows, columns), ratio, x.device).flatten(1)
+
+    def before_step(self, progress: float) -> None:
+        if progress < self.freeze:
+            self.head.directions.grad = None
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))
+        self.centring.follow(progress)
+        self.patch_centring.follow(progress)
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""
+        x = views[0]
+        hidden = self._hidden(x, 0)
+        seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
+        patches = self.tokens.patchify(x)
+        shown = self.tokens.unpatchify(patches.masked_fill(hidden[..., None], 0.0), x.shape[2:])
+        slow, slow_head = self.teacher.layers
+        said = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}
+        words = {name: _typical(scores.argmax(dim=2), patches) for name, scores in said.items()}
+        return {"input": x, "shown": shown, **{k: self.tokens.unpatchify(v, x.shape[2:]) for k, v in words.items()}}
+
+
+def _typical(words: Tensor, patches: Tensor) -> Tensor:
+    """Every patch (B, N, D) replaced by the mean of all that were given the same word (words: B x N)."""
+    _, which = words.flatten().unique(return_inverse=True)
+    flat = patches.flatten(0, 1)
+    count = which.bincount()
+    sums = flat.new_zeros(len(count), flat.shape[1]).index_add_(0, which, flat)
+    return (sums / count[:, None])[which].view_as(patches)

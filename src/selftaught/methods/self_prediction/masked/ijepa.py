@@ -1,0 +1,89 @@
+"""I-JEPA (Assran et al., 2023): from one part, predict what others mean. https://arxiv.org/abs/2301.08243"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....corruption import Blocks, context_and_targets
+from ....decoders import TokenPredictor
+from ....encoder import Encoder, TokenEncoder
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.prediction import weighted_error
+from ....schedules import linear
+from ....teacher import Teacher
+
+
+class IJEPA(Method):
+    """The student sees a context block; a narrow predictor says the teacher's tokens of several target blocks.
+
+    The teacher sees the whole image. No pixels are predicted, and no view but the image itself is needed.
+    """
+
+    question = "What do these places mean, seen from over there?"
+    paper = "https://arxiv.org/abs/2301.08243"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4)
+    needs_images = True
+    needs_tokens = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        targets: int = 4,
+        target_scale: tuple[float, float] = (0.15, 0.2),
+        target_aspect: tuple[float, float] = (0.75, 1.5),
+        context_scale: tuple[float, float] = (0.85, 1.0),
+        momentum: float = 0.99,
+        predictor_width: int = 96,
+        predictor_depth: int = 3,
+        predictor_heads: int = 4,
+    ) -> None:
+        super().__init__(encoder, data)
+        self.tokens = cast(TokenEncoder, encoder)
+        self.blocks = (targets, target_scale, target_aspect, context_scale)
+        self.momentum = momentum
+        self.predictor = TokenPredictor(encoder.dim, predictor_width, predictor_depth, predictor_heads)
+        self.teacher = Teacher(encoder)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        blocks = self._blocks(x)
+        seen = self.tokens.tokens(x, keep=blocks.context)
+        predicted = self.predictor(seen.patches, seen.prefix, blocks.context, blocks.targets, self._grid(x))
+        target = self._targets(x, blocks)
+        return {"smooth_l1": weighted_error(predicted, target, torch.ones_like(target[..., :1]), "smooth_l1")}
+
+    def _grid(self, x: Tensor) -> tuple[int, int]:
+        rows, columns = self.tokens.grid(x.shape[2:])
+        return rows, columns
+
+    def _blocks(self, x: Tensor) -> Blocks:
+        return context_and_targets(len(x), self._grid(x), *self.blocks, x.device)
+
+    @torch.no_grad()
+    def _targets(self, x: Tensor, blocks: Blocks) -> Tensor:
+        """The teacher's tokens of every target block, normalised (B, M, L, dim)."""
+        whole = precise(cast(TokenEncoder, self.teacher.layers[0]).tokens(x).patches)
+        whole = F.layer_norm(whole, whole.shape[-1:])
+        places = blocks.targets.flatten(1)[..., None].expand(-1, -1, whole.shape[2])
+        return whole.gather(1, places).unflatten(1, blocks.targets.shape[1:])
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, momentum=linear(self.momentum, 1.0, progress))
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        blocks = self._blocks(x)
+        patches = self.tokens.patchify(x)
+
+        def only(places: Tensor) -> Tensor:
+            shown = torch.zeros(patches.shape[:2], dtype=torch.bool, device=x.device).scatter_(1, places, True)
+            return self.tokens.unpatchify(patches.masked_fill(~shown[..., None], 0.0), x.shape[2:])
+
+        return {"input": x, "shown": only(blocks.context), "asked": only(blocks.targets.flatten(1))}

@@ -1,0 +1,86 @@
+"""MaskFeat (Wei et al., 2022): say the edge directions of what was hidden. https://arxiv.org/abs/2112.09133"""
+
+import torch
+from torch import Tensor, nn
+
+from ....corruption import blockwise_mask, extremes
+from ....decoders import map_size
+from ....encoder import Encoder
+from ....hog import histograms, strokes
+from ....holes import Hole, cells_of
+from ....method import Data, Method, Training
+from ....objectives.prediction import weighted_error
+
+
+class MaskFeat(Method):
+    """Blocks are hidden; a linear head predicts their histograms of oriented gradients (HOG), channel by channel."""
+
+    question = "Which edges ran through the blocks that were hidden?"
+    paper = "https://arxiv.org/abs/2112.09133"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
+    needs_images = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask_ratio: float = 0.4,
+        mask_patch_size: int | None = None,
+        cell: int | None = None,
+        bins: int = 9,
+    ) -> None:
+        """`cell` is the side of a histogram's cell in pixels; default: half a token's or map cell's, at least 4 (the
+        paper's 8 for tokens of 16). `mask_patch_size` is the side of the smallest hidden part; default: a fourteenth
+        of the image's."""
+        super().__init__(encoder, data)
+        self.mask_ratio, self.bins, self.data = mask_ratio, bins, data
+        self.cells = cells_of(encoder, data, mask_patch_size, 1 / 14)
+        self.hole = Hole(encoder, data)
+        rows, columns = map_size(encoder, data.shape)
+        height, width = data.shape[1:]
+        self.cell = cell or max(4, round(min(height / rows, width / columns) / 2))
+        self.grid = (max(1, height // self.cell), max(1, width // self.cell))
+        self.channels = data.shape[0]
+        self.head = nn.Conv2d(encoder.dim, self._each((rows, columns)) * self.channels * bins, 1)
+
+    def _each(self, found: tuple[int, int]) -> int:
+        """Histograms a cell of the map answers for: a square number, at least as many as fall into it."""
+        return max(-(-side // cells) for side, cells in zip(self.grid, found)) ** 2
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        target, predicted, hidden = self._predict(views[0])
+        return {"hog": weighted_error(predicted, target, hidden.to(predicted.dtype))}
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets and predictions (B, C x bins, *grid), and which cells were hidden (B, 1, *grid)."""
+        hidden = blockwise_mask(len(x), self.cells, self.mask_ratio, x.device)
+        found = self.head(self.hole(self.encoder, x, hidden))
+        each = round((found.shape[1] / (self.channels * self.bins)) ** 0.5)
+        predicted = nn.functional.pixel_shuffle(found, each)
+        if predicted.shape[2:] != self.grid:
+            predicted = nn.functional.interpolate(predicted, self.grid, mode="bilinear", align_corners=False)
+        target = histograms(x, self.cell, self.bins)
+        pixels = self.hole.pixels(hidden).to(x.dtype)
+        covered = nn.functional.avg_pool2d(
+            pixels[..., : self.grid[0] * self.cell, : self.grid[1] * self.cell], self.cell
+        )
+        return target, predicted, covered > 0.5
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        target, predicted, hidden = self._predict(x)
+        answer = torch.where(hidden, predicted.to(target.dtype), target)
+        full = nn.functional.interpolate(hidden.to(x.dtype), x.shape[2:]).bool()
+        return {
+            "input": x,
+            "shown": x.masked_fill(full, 0.0),
+            "edges": self._as_image(target, x),
+            "answer": self._as_image(answer, x),
+        }
+
+    def _as_image(self, found: Tensor, x: Tensor) -> Tensor:
+        low, high = extremes(self.data, x)
+        return low + strokes(found, self.bins, (x.shape[2], x.shape[3])).to(x.dtype) * (high - low)

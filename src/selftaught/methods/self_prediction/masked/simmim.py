@@ -1,0 +1,58 @@
+"""SimMIM (Xie et al., 2022): say the pixels of what was hidden, by one linear layer. https://arxiv.org/abs/2111.09886"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ....corruption import random_mask
+from ....decoders import MapHead
+from ....encoder import Encoder
+from ....holes import Hole, cells_of
+from ....method import Data, Method, Training
+from ....objectives.prediction import weighted_error
+
+
+class SimMIM(Method):
+    """Large random cells are hidden from the encoder, which is whole otherwise; a linear head says their pixels."""
+
+    question = "What were the pixels of the cells that were hidden?"
+    paper = "https://arxiv.org/abs/2111.09886"
+    views = ("light",)
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
+    needs_images = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask_ratio: float = 0.6,
+        mask_patch_size: int | None = None,
+        loss: Literal["l1", "l2", "smooth_l1"] = "l1",
+    ) -> None:
+        """`mask_patch_size` is the side of a hidden cell in pixels; default: a seventh of the image's, as 32 of 224
+        in the paper (section 4.1)."""
+        super().__init__(encoder, data)
+        self.mask_ratio, self.loss = mask_ratio, loss
+        self.cells = cells_of(encoder, data, mask_patch_size, 32 / 224)
+        self.hole = Hole(encoder, data)
+        self.head = MapHead(encoder, data.shape, data.shape[0])
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        predicted, hidden = self._predict(x)
+        return {"reconstruction": weighted_error(predicted, x, hidden.to(x.dtype), self.loss)}
+
+    def _predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (B, C, H, W) and what was hidden (B, 1, H, W)."""
+        _, hidden = random_mask(len(x), self.cells[0] * self.cells[1], self.mask_ratio, x.device)
+        hidden = hidden.view(-1, *self.cells)
+        return self.head(self.hole(self.encoder, x, hidden)), self.hole.pixels(hidden)
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x = views[0]
+        predicted, hidden = self._predict(x)
+        answer = torch.where(hidden, predicted.to(x.dtype), x)
+        return {"input": x, "shown": x.masked_fill(hidden, 0.0), "answer": answer}
