@@ -13,6 +13,7 @@ from .errors import SelftaughtError
 
 VERBS = {
     "demo": "Teach two encoders from handwritten digits and judge them, in under three minutes.",
+    "preview": "Draw what a method shows and asks.",
     "pretrain": "Teach an encoder from unlabelled data.",
     "evaluate": "Judge a run beside honest baselines.",
     "embed": "Write the features of images to a file.",
@@ -57,25 +58,42 @@ def main_group() -> None:
     """
 
 
+def _dotted(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of the chosen data, method and encoder, with their help."""
+    from . import modality, parts
+    from .recipes import Pretrain
+
+    kind = modality.of(chosen.get("data", ""))
+    method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
+    found |= {f"encoder.{name}": _told(option.default) for name, option in parts.options(kind.create).items()}
+    found |= {f"training.{name}": _told(default) for name, default in vars(method.preset).items()}
+    wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
+    known = kind.view_options()
+    for view in [*wanted, *(view for view in known if view not in wanted)]:
+        shown = f" (not used by {method.__name__})" if view not in wanted else ""
+        found |= {f"views.{view}.{name}": _told(default) + shown for name, default in known[view].items()}
+    return found
+
+
+def _preview() -> click.Command:
+    from .flags import RecipeCommand
+    from .recipes import Preview
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .progress import say
+        from .reporting.preview import preview
+
+        written = preview(recipe)
+        say(f"wrote {written}")
+        _print_json({"out": str(written)}, as_json)
+
+    return RecipeCommand(Preview, "data", carry_out, _dotted)
+
+
 def _pretrain() -> click.Command:
     from .flags import RecipeCommand
     from .recipes import Pretrain
-
-    def dotted(chosen: dict[str, str]) -> dict[str, str]:
-        from . import parts
-        from .images.encoders import create
-        from .images.views import view_options
-
-        method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
-        found = {f"method.{name}": _told(option.default) for name, option in parts.options(method).items()}
-        found |= {f"encoder.{name}": _told(option.default) for name, option in parts.options(create).items()}
-        found |= {f"training.{name}": _told(default) for name, default in vars(method.preset).items()}
-        wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
-        known = view_options()
-        for view in [*wanted, *(view for view in known if view not in wanted)]:
-            shown = f" (not used by {method.__name__})" if view not in wanted else ""
-            found |= {f"views.{view}.{name}": _told(default) + shown for name, default in known[view].items()}
-        return found
 
     def carry_out(recipe: Any, as_json: bool) -> None:
         from .training.pretrain import pretrain
@@ -85,7 +103,7 @@ def _pretrain() -> click.Command:
         keys = ("steps", "samples_per_second", "seconds", "final_terms", "health")
         _print_json({"run": str(run.folder), **{key: status.get(key) for key in keys}}, as_json)
 
-    return RecipeCommand(Pretrain, "data", carry_out, dotted)
+    return RecipeCommand(Pretrain, "data", carry_out, _dotted)
 
 
 def _told(default: Any) -> str:
@@ -215,6 +233,7 @@ def _demo() -> click.Command:
 
 BUILDERS: dict[str, Callable[[], click.Command]] = {
     "demo": _demo,
+    "preview": _preview,
     "pretrain": _pretrain,
     "evaluate": _evaluate,
     "embed": _embed,

@@ -96,8 +96,8 @@ def _flag(field: str, info: Any) -> click.Option:
 
 
 def _peek(args: Sequence[str]) -> dict[str, str]:
-    """The part names given in `args`, read ahead of parsing, since they decide which flags exist."""
-    chosen = {}
+    """What `args` say of the data and the parts, read ahead of parsing, since it decides which flags exist."""
+    chosen = {"data": args[0]} if args and not args[0].startswith("-") else {}
     for index, arg in enumerate(args):
         name, equals, value = arg.removeprefix("--").partition("=")
         if arg.startswith("--") and (equals or index + 1 < len(args)):

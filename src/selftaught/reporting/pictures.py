@@ -51,8 +51,13 @@ def visible(images: Tensor, preparation: Preparation) -> NDArray[np.uint8]:
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def data_uri(image: Image.Image) -> str:
-    """The image as a PNG inside a URI."""
+def png(image: Image.Image) -> bytes:
+    """The image as the bytes of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def data_uri(image: Image.Image) -> str:
+    """The image as a PNG inside a URI."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()

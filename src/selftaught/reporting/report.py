@@ -13,7 +13,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..files import write_atomically
-from ..judging.evaluation import KINDS, Evaluation
+from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from .curves import interval_chart, line_chart
 from .pictures import data_uri
@@ -50,7 +50,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
     page = environment.get_template("report.html").render(
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
         sections=sections,
-        kinds=KINDS,
+        kinds_of=kinds,
         judged=[section for section in sections if section.evaluation],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +108,11 @@ def _label_curve(evaluation: Evaluation | None) -> Markup | None:
     if evaluation is None:
         return None
     probe = next((p for p in ("linear", "finetune", "knn") if any(r.probe == p for r in evaluation.rows)), None)
+    called = kinds(evaluation.things)
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
         if row.probe == probe:
-            series.setdefault(KINDS[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
+            series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
     return interval_chart(series, title=f"{probe} accuracy by number of labels, with 95 % intervals")
 
 

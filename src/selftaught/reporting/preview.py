@@ -1,0 +1,100 @@
+"""What a method shows a network of somebody's data and asks of it, as a picture or a page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader, select_autoescape
+from PIL import Image
+from torch import Tensor
+
+from .. import parts, randomness
+from ..errors import UsageError
+from ..files import write_atomically
+from ..modality import Samples
+from ..progress import plain
+from ..recipes import Pretrain, Preview
+from ..run import Run
+from ..training import checkpoint
+from ..training.interruption import stopping
+from ..training.pretrain import Job, prepare
+from ..training.resolve import open_data, preflight, resolve
+from .pictures import contact_sheet, data_uri, png
+
+ENDINGS = (".png", ".html")
+
+
+def preview(recipe: Preview) -> Path:
+    """Draw a few samples, the views made of them and the method's own picture; the file written."""
+    out = Path(recipe.out)
+    if out.suffix not in ENDINGS:
+        raise UsageError(f"--out {plain(recipe.out)} must end in {' or '.join(ENDINGS)}")
+    job = _job(recipe)
+    sheet = contact_sheet(drawn(job, recipe.samples, recipe.seed), job.samples.preparation, columns=recipe.samples)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, png(sheet) if out.suffix == ".png" else _page(job, sheet, recipe.run))
+    return out
+
+
+def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
+    """The pictures of a preview by name, and the preparation that makes their values visible."""
+    job = _job(recipe)
+    return drawn(job, recipe.samples, recipe.seed), job.samples.preparation
+
+
+def _job(recipe: Preview) -> Job:
+    """What a run of these choices would work with; the weights of a run, where one is named."""
+    chosen = {name: getattr(recipe, name) for name in ("data", "method", "encoder", "views", "size", "limit", "seed")}
+    run = Run.open(recipe.run) if recipe.run else None
+    if run:
+        own = run.recipe
+        chosen |= {"method": own.method, "encoder": own.encoder, "size": own.size}
+        chosen["views"] = recipe.views or own.views
+    sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
+    command = Pretrain.parse({**chosen, **sound})
+    preflight(command, None)
+    with stopping() as stop:
+        samples = open_data(command, stop)
+    if samples.preparation.modality != "images":
+        raise UsageError("there is nothing to see in rows: preview shows images")
+    job = prepare(resolve(command, samples), samples, None)
+    if run:
+        groups, _, _ = checkpoint.load_newest(run.checkpoints)
+        checkpoint.restore_model(job.method, groups["model"])
+    else:
+        job.method.start(_plain(samples, 512))
+    return job
+
+
+def _plain(samples: Samples, most: int) -> Tensor:
+    rows = np.linspace(0, samples.count - 1, min(samples.count, most)).astype(np.int64)
+    return samples.views(("plain",))(torch.from_numpy(rows), *samples.batch(rows))[0]
+
+
+def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
+    """Image batches by name: samples as they are, every view of them, and the method's own picture."""
+    rows = np.linspace(0, job.samples.count - 1, count).astype(np.int64)
+    raw = job.samples.batch(rows)
+    plain_views = job.samples.views(("plain",))(torch.from_numpy(rows), *raw)
+    job.method.eval()
+    with torch.no_grad(), randomness.at(seed, 0, slice(0, count)):
+        views = job.views(torch.from_numpy(rows), *raw)
+        own = job.method.picture(*views)
+    return {"image": plain_views[0], **own}
+
+
+def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
+    method = type(job.method)
+    environment = Environment(loader=PackageLoader("selftaught.reporting"), autoescape=select_autoescape(default=True))
+    options: dict[str, Any] = {name: option.default for name, option in parts.options(method).items()}
+    return environment.get_template("preview.html").render(
+        method=job.recipe.method.name,
+        question=method.question,
+        paper=method.paper,
+        data=plain(job.recipe.data),
+        run=run and plain(run),
+        picture=data_uri(sheet),
+        options=options | job.recipe.method.options,
+        views=job.views.describe(),
+    )
