@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from selftaught.objectives.clusters import sinkhorn, swapped_prediction
-from selftaught.objectives.distillation import cosine_distance
-from selftaught.objectives.prediction import hidden_error, normalised_patches, weighted_error
+from selftaught.objectives.distillation import cosine_distance, distilled, moved_centre, sharpened
+from selftaught.objectives.prediction import (
+    hidden_error,
+    normalised_patches,
+    weighted_cross_entropy,
+    weighted_error,
+)
 from selftaught.objectives.redundancy import covariance, invariance, variance
 
 
@@ -102,3 +107,49 @@ def test_weights_average_the_error() -> None:
         weighted_error(predicted, target, torch.ones(1, dtype=torch.float64)), ((predicted - target) ** 2).mean()
     )
     assert weighted_error(predicted, target, torch.zeros_like(weight)).item() == 0
+
+
+@pytest.mark.parametrize("kind", ["l2", "l1", "smooth_l1"])
+def test_every_kind_of_error_equals_its_definition(kind: str) -> None:
+    predicted, target, beta = 3 * draw(4, 5), draw(4, 5, seed=1), 2.0
+    weight = torch.rand(4, 5, dtype=torch.float64)
+    slow = torch.zeros((), dtype=torch.float64)
+    for p, t, w in zip(predicted.flatten(), target.flatten(), weight.flatten()):
+        gap = abs(p - t)
+        smooth = gap**2 / (2 * beta) if gap < beta else gap - beta / 2
+        slow += w * {"l2": gap**2, "l1": gap, "smooth_l1": smooth}[kind]
+    assert torch.allclose(weighted_error(predicted, target, weight, kind, beta), slow / weight.sum())  # type: ignore[arg-type]
+    assert torch.autograd.gradcheck(
+        lambda x: weighted_error(x, target, weight, kind, beta),  # type: ignore[arg-type]
+        predicted.requires_grad_(),
+    )
+
+
+def test_colours_cost_their_weighted_cross_entropy() -> None:
+    scores, target, weight = draw(2, 5, 3, 4), draw(2, 5, 3, 4, seed=1).softmax(dim=1), draw(2, 3, 4, seed=2).exp()
+    slow = torch.zeros((), dtype=torch.float64)
+    for b in range(2):
+        for h in range(3):
+            for w in range(4):
+                p = torch.exp(scores[b, :, h, w]) / torch.exp(scores[b, :, h, w]).sum()
+                slow -= weight[b, h, w] * (target[b, :, h, w] * p.log()).sum()
+    assert torch.allclose(weighted_cross_entropy(scores, target, weight), slow / weight.sum())
+    even = torch.ones_like(weight)
+    known = weighted_cross_entropy(torch.zeros_like(scores), target, even)
+    assert known.item() == pytest.approx(math.log(5))
+    assert torch.autograd.gradcheck(lambda x: weighted_cross_entropy(x, target, weight), scores.requires_grad_())
+
+
+def test_distillation_with_centring_and_sharpening_equals_the_paper() -> None:
+    teacher, student, centre = draw(6, 4), draw(6, 4, seed=1), draw(4, seed=2)
+    slow = []
+    for t, s in zip(teacher, student):
+        p = torch.exp((t - centre) / 0.04) / torch.exp((t - centre) / 0.04).sum()
+        q = torch.exp(s / 0.1) / torch.exp(s / 0.1).sum()
+        slow.append(-(p * q.log()).sum())
+    found = distilled(sharpened(teacher, centre, 0.04), student, 0.1)
+    assert torch.allclose(found, torch.stack(slow))
+    assert torch.allclose(moved_centre(centre, teacher, 0.9), 0.9 * centre + 0.1 * teacher.mean(dim=0))
+    assert torch.equal(moved_centre(centre, teacher[:0], 0.9), centre)
+    answer = sharpened(teacher, centre, 0.04)
+    assert torch.autograd.gradcheck(lambda x: distilled(answer, x, 0.1), student.requires_grad_())

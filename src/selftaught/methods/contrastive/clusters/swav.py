@@ -1,12 +1,13 @@
 """SwAV (Caron et al., 2020): which prototype does my other view belong to? https://arxiv.org/abs/2006.09882"""
 
-import itertools
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .... import distributed
+from ....crops import through
 from ....encoder import Encoder
 from ....heads import Prototypes, mlp
 from ....memory import Queue
@@ -33,7 +34,7 @@ class SwAV(Method):
         /,
         *,
         prototypes: int = 3000,
-        local_views: int = 2,
+        local_crops: int = 2,
         queue: int = 3840,
         queue_start: float = 0.5,
         freeze_prototypes: float = 0.02,
@@ -48,24 +49,19 @@ class SwAV(Method):
         In short runs features change fast, so the queue starts later than in the paper and holds fresher ones.
         """
         super().__init__(encoder, data)
-        self.views = ("global", "global", *["local"] * local_views)
+        self.views = ("global", "global", *["local"] * local_crops)
         self.queue_start, self.freeze_prototypes = queue_start, freeze_prototypes
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, dim)
         self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
         self.queues = nn.ModuleList(Queue(min(queue, max(1, data.count // 8)), dim) for _ in range(2 if queue else 0))
-        self._newest: tuple[Tensor, ...] = ()  # features of the last batch's global views, for the queues
+        self._newest: Tensor | None = None  # features of the last batch's global views, for the queues
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        # Views of one size go through the encoder together (the paper's implementation of multi-crop).
-        features = [
-            self.projector(self.encoder(torch.cat(list(group))))
-            for _, group in itertools.groupby(views, key=lambda view: view.shape[2:])
-        ]
-        embedded = torch.cat(features)
-        scores = self.prototypes(embedded).chunk(len(views))
-        self._newest = F.normalize(embedded.detach(), dim=1).chunk(len(views))[:2]
+        embedded = through(lambda x: self.projector(self.encoder(x)), views)
+        scores = self.prototypes(embedded)
+        self._newest = F.normalize(embedded[:2].detach(), dim=2)
         losses = []
         for i in range(2):
             assignment = self._assign(i, scores[i].detach())
@@ -77,7 +73,8 @@ class SwAV(Method):
         batch = len(scores)
         queue = self.queues[i] if len(self.queues) and self.seen >= self.queue_start else None
         if isinstance(queue, Queue) and queue.full:
-            earlier = self.prototypes(queue.features).detach()
+            share = queue.features[distributed.rank() :: distributed.world_size()]  # each process holds all of it
+            earlier = self.prototypes(share).detach()
             scores = torch.cat([scores, earlier])
         return sinkhorn(scores, self.epsilon, self.sinkhorn_iterations)[:batch]
 
@@ -87,7 +84,7 @@ class SwAV(Method):
 
     def after_step(self, progress: float) -> None:
         self.prototypes.normalise()
-        for queue, z in zip(self.queues, self._newest):
+        for queue, z in zip(self.queues, () if self._newest is None else self._newest):
             assert isinstance(queue, Queue)
             queue.push(z)
         self.seen.fill_(progress)

@@ -1,0 +1,108 @@
+"""DeepCluster-v2 (Caron et al., 2018 and 2020): which cluster of last epoch's features was I in? https://arxiv.org/abs/2006.09882"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .... import distributed, randomness
+from ....crops import through
+from ....encoder import Encoder
+from ....heads import mlp
+from ....memory import Bank
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.clusters import nearest_centre, spherical_k_means
+from ....objectives.prediction import cross_entropy
+
+
+class DeepCluster(Method):
+    """Whenever every sample has been seen, k-means runs over the features kept of it, once for each head; until the
+    next time, all views predict the cluster of their sample.
+
+    Heads are clustered on the first and the second global view's features in turn. Before a sample's first epoch is
+    over it has no cluster yet, and the nearest centre of its first view stands in.
+    """
+
+    question = "Which cluster was I in when all samples were last sorted?"
+    paper = "https://arxiv.org/abs/2006.09882"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+
+    centres: Tensor
+    assigned: Tensor
+    seen: Tensor
+    rounds: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        prototypes: int = 3000,
+        heads: int = 3,
+        local_crops: int = 2,
+        temperature: float = 0.1,
+        iterations: int = 10,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """`prototypes` are the clusters of each head, bounded by a thirtieth of the data."""
+        super().__init__(encoder, data)
+        self.views = ("global", "global", *["local"] * local_crops, "index")
+        self.temperature, self.iterations, self.count = temperature, iterations, data.count
+        clusters = max(2, min(prototypes, data.count // 30))
+        self.projector = mlp(encoder.dim, width, dim)
+        self.banks = nn.ModuleList(Bank(data.count, dim, filled=False) for _ in range(2))
+        self.register_buffer("centres", F.normalize(torch.randn(heads, clusters, dim), dim=2))
+        self.register_buffer("assigned", torch.full((heads, data.count), -1))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # samples since the last clustering
+        self.register_buffer("rounds", torch.zeros((), dtype=torch.int64))
+        self._newest: tuple[Tensor, Tensor] | None = None
+
+    def start(self, everything: Tensor) -> None:
+        """First centres, of untrained features, for the first epoch."""
+        with torch.no_grad():
+            z = torch.cat([self.projector(self.encoder(part)) for part in everything.split(256)])
+        for head in range(len(self.centres)):
+            self._cluster(F.normalize(precise(z), dim=1), head)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        *crops, index = views
+        z = F.normalize(through(lambda x: self.projector(self.encoder(x)), crops), dim=2)
+        self._newest = (index, z[:2].detach())
+        losses = []
+        for centres, assigned in zip(self.centres.to(z.dtype), self.assigned):
+            known = assigned[index]
+            target = torch.where(known < 0, nearest_centre(z[0].detach(), centres), known)
+            scores = z @ centres.T / self.temperature
+            losses.append(cross_entropy(scores.flatten(0, 1), target.repeat(len(crops))))
+        return {"clusters": torch.stack(losses).mean()}
+
+    def after_step(self, progress: float) -> None:
+        if self._newest is None:
+            return
+        index, z = self._newest
+        for bank, view in zip(self.banks, z):
+            bank.push(index, view, 0.0)  # type: ignore[operator]
+        self.seen += len(index) * distributed.world_size()
+        if int(self.seen) + len(index) * distributed.world_size() > self.count:  # no whole batch is left of this epoch
+            self.seen.zero_()
+            for head in range(len(self.centres)):
+                bank = self.banks[head % len(self.banks)]
+                self.assigned[head] = self._cluster(bank.features, head)  # type: ignore[arg-type]
+            self.rounds += 1
+
+    def _cluster(self, x: Tensor, head: int) -> Tensor:
+        """Move a head's centres to the clusters of x (N, dim); the cluster of each row (N,)."""
+        rng = randomness.generator(0, "k-means", int(self.rounds), head)
+        starts = x[torch.from_numpy(rng.permutation(len(x))[: self.centres.shape[1]]).to(x.device)]
+        if len(starts) < self.centres.shape[1]:  # fewer rows than clusters: the others stay where they are
+            starts = torch.cat([starts, self.centres[head, len(starts) :].to(x.dtype)])
+        centres, nearest = spherical_k_means(x, starts, self.iterations)
+        self.centres[head] = centres
+        return nearest.masked_fill(~x.any(dim=1), -1)  # rows of zeros: samples that were never seen yet
+
+    def chance(self, batch: int) -> float:
+        return math.log(self.centres.shape[1])

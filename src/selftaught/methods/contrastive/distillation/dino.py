@@ -1,0 +1,70 @@
+"""DINO (Caron et al., 2021): say of every crop what the slow self says of the whole. https://arxiv.org/abs/2104.14294"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ....crops import through
+from ....encoder import Encoder
+from ....heads import DistillationHead
+from ....method import Data, Method, Training
+from ....objectives.distillation import distilled
+from ....schedules import cosine
+from ....teacher import Centring, Teacher
+
+
+class DINO(Method):
+    """The teacher sees two global views, the student those and local ones; its answer for each must be the teacher's
+    for every other global view. A running centre and a low temperature keep the teacher's answers from collapsing."""
+
+    question = "What would my slow self, seeing the whole, say of this crop?"
+    paper = "https://arxiv.org/abs/2104.14294"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        local_crops: int = 2,
+        out_dim: int = 4096,
+        head_width: int = 512,
+        bottleneck: int = 128,
+        norm: bool = False,
+        temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        teacher_temperature_end: float = 0.07,
+        teacher_warmup: float = 0.3,
+        momentum: float = 0.99,
+        centre_momentum: float = 0.9,
+        freeze: float = 0.02,
+    ) -> None:
+        """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
+        training, and the head's last layer rests during the first `freeze` of it."""
+        super().__init__(encoder, data)
+        self.views = ("global", "global", *["local"] * local_crops)
+        self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
+        self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck, norm)
+        self.teacher = Teacher(encoder, self.head)
+        warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
+        self.centring = Centring(out_dim, centre_momentum, *warming)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        said = through(lambda x: self.head(self.encoder(x)), views)
+        answers = self.centring(through(self.teacher, views[:2]))
+        pairs = [(a, b) for a in range(2) for b in range(len(views)) if a != b]
+        losses = [distilled(answers[a], said[b], self.temperature).mean() for a, b in pairs]
+        return {"distillation": torch.stack(losses).mean()}
+
+    def before_step(self, progress: float) -> None:
+        if progress < self.freeze:
+            self.head.directions.grad = None
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))
+        self.centring.follow(progress)
+
+    def chance(self, batch: int) -> float:
+        return math.log(len(self.head.directions))

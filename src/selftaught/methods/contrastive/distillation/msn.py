@@ -1,0 +1,93 @@
+"""MSN (Assran et al., 2022): from a few patches, say which prototype the whole belongs to. https://arxiv.org/abs/2204.07141"""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from ....corruption import random_mask
+from ....crops import through
+from ....encoder import Encoder, TokenEncoder
+from ....heads import Prototypes, mlp
+from ....method import Data, Method, Training
+from ....objectives.clusters import mean_entropy
+from ....objectives.distillation import distilled, sharpened
+from ....schedules import cosine
+from ....teacher import Teacher
+
+
+class MSN(Method):
+    """An anchor with patches dropped, and small crops, are assigned to prototypes as the teacher assigns the whole
+    other view; the mean of all anchors' assignments is kept even, so that every prototype is used."""
+
+    question = "Which prototype does the whole belong to, of which I see only some patches?"
+    paper = "https://arxiv.org/abs/2204.07141"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
+    needs_tokens = True
+    needs_images = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        mask_ratio: float = 0.3,
+        local_crops: int = 2,
+        prototypes: int = 1024,
+        temperature: float = 0.1,
+        target_temperature: float = 0.025,
+        entropy_weight: float = 1.0,
+        momentum: float = 0.99,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 2; prototypes are bounded
+        by a thirtieth of the data."""
+        super().__init__(encoder, data)
+        self.tokens = cast(TokenEncoder, encoder)
+        self.views = ("global", "global", *["local"] * local_crops)
+        self.mask_ratio, self.momentum = mask_ratio, momentum
+        self.temperature, self.target_temperature = temperature, target_temperature
+        self.entropy_weight = entropy_weight
+        self.projector = mlp(encoder.dim, width, width, dim)
+        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
+        self.teacher = Teacher(encoder, self.projector)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        target, anchor, *local = views
+        seen = self.tokens.tokens(anchor, keep=self._kept(anchor)).summary
+        said = self.prototypes(self.projector(seen))[None]
+        if local:
+            crops = through(lambda x: self.projector(self.tokens.tokens(x).summary), local)
+            said = torch.cat([said, self.prototypes(crops.flatten(0, 1)).view(len(local), len(target), -1)])
+        with torch.no_grad():
+            slow, slow_projector = self.teacher.layers
+            scores = self.prototypes(slow_projector(cast(TokenEncoder, slow).tokens(target).summary))
+            answer = sharpened(scores, scores.new_zeros(()), self.target_temperature)
+        losses = torch.stack([distilled(answer, scores, self.temperature).mean() for scores in said])
+        evenness = mean_entropy(said.flatten(0, 1), self.temperature)
+        return {
+            "assignment": losses.mean(),
+            "unevenness": self.entropy_weight * (math.log(len(self.prototypes.weight)) - evenness),
+        }
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """(B, K) positions of the patches that the anchor sees."""
+        return random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)[0]
+
+    def after_step(self, progress: float) -> None:
+        self.prototypes.normalise()
+        self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))
+
+    def chance(self, batch: int) -> float:
+        return math.log(len(self.prototypes.weight))
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        target, anchor, *_ = views
+        patches = self.tokens.patchify(anchor)
+        shown = torch.zeros_like(patches)
+        keep = self._kept(anchor)[..., None].expand(-1, -1, patches.shape[2])
+        shown.scatter_(1, keep, patches.gather(1, keep))
+        return {"target": target, "anchor": self.tokens.unpatchify(shown, anchor.shape[2:])}

@@ -1,0 +1,35 @@
+"""SimSiam (Chen and He, 2021): predict your own other view, and stop there. https://arxiv.org/abs/2011.10566"""
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.distillation import negative_cosine
+
+
+class SimSiam(Method):
+    """A predictor says the projection of the other view, through which no gradient flows: no teacher, no negatives.
+
+    The predictor's learning rate stays where it is while the others' falls (section 4.2).
+    """
+
+    question = "What would I say of my other view?"
+    paper = "https://arxiv.org/abs/2011.10566"
+    views = ("strong", "strong")
+    preset = Training(optimizer="sgd", lr=0.05, weight_decay=1e-4, fixed_lr=("predictor",), decay_norms=True)
+
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, width: int = 1024, dim: int = 1024, predictor_width: int = 256
+    ) -> None:
+        super().__init__(encoder, data)
+        self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
+        self.predictor = mlp(dim, predictor_width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        z = self.projector(self.encoder(torch.cat(views)))
+        predicted_a, predicted_b = self.predictor(z).chunk(2)
+        target_a, target_b = z.detach().chunk(2)
+        loss = negative_cosine(predicted_a, target_b) + negative_cosine(predicted_b, target_a)
+        return {"negative_cosine": loss / 2}

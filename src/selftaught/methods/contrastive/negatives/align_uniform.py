@@ -1,0 +1,44 @@
+"""Alignment and uniformity (Wang and Isola, 2020): near to my view, evenly far from all. https://arxiv.org/abs/2005.10242"""
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.contrastive import alignment_loss, uniformity_loss
+
+
+class AlignUniform(Method):
+    """What contrastive losses do in the limit of many negatives, minimised as such: views meet, samples spread out."""
+
+    question = "Where on the sphere am I near to my other view and far from everybody?"
+    paper = "https://arxiv.org/abs/2005.10242"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        align_weight: float = 0.98,
+        align_alpha: float = 2.0,
+        uniform_weight: float = 0.96,
+        uniform_t: float = 2.0,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """Weights and powers as the paper found best on STL-10 (table 3)."""
+        super().__init__(encoder, data)
+        self.align, self.uniform = (align_weight, align_alpha), (uniform_weight, uniform_t)
+        self.projector = mlp(encoder.dim, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = self.projector(self.encoder(torch.cat(views))).chunk(2)
+        (align, alpha), (uniform, t) = self.align, self.uniform
+        return {
+            "alignment": align * alignment_loss(a, b, alpha),
+            "uniformity": uniform * (uniformity_loss(a, t) + uniformity_loss(b, t)) / 2,
+        }

@@ -1,0 +1,77 @@
+"""Instance discrimination (Wu et al., 2018): which of all samples is this? https://arxiv.org/abs/1805.01978"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .... import randomness
+from ....encoder import Encoder
+from ....memory import Bank
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.contrastive import noise_contrastive
+
+
+class InstanceDiscrimination(Method):
+    """A bank holds a feature of every sample; a view is told from noise, other samples' slots, by its own slot.
+
+    The noise is drawn once a step for the whole batch, where the paper draws it for each sample: as many comparisons,
+    without a copy of the bank for each.
+    """
+
+    question = "Which of all the samples ever seen am I?"
+    paper = "https://arxiv.org/abs/1805.01978"
+    views = ("strong", "index")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    constant: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: float = 0.07,
+        negatives: int = 4096,
+        momentum: float = 0.5,
+        proximal: float = 0.0,
+        dim: int = 128,
+    ) -> None:
+        """`negatives` is m; `momentum` that of the bank; `proximal` weighs how far a feature may move from its slot
+        (section 3.3)."""
+        super().__init__(encoder, data)
+        self.temperature, self.momentum, self.proximal = temperature, momentum, proximal
+        self.negatives, self.count = min(negatives, data.count), data.count
+        self.projector = nn.Linear(encoder.dim, dim)
+        self.bank = Bank(data.count, dim)
+        self.register_buffer("constant", torch.zeros(()))  # log Z: the sum over the bank, measured once
+        self._newest: tuple[Tensor, Tensor] | None = None
+
+    def start(self, everything: Tensor) -> None:
+        """Measure the normalising constant on untrained features, as section 3.2 does on the first batches."""
+        with torch.no_grad():
+            sums = [torch.logsumexp(self._scores(part, self.bank.features), dim=1) for part in everything.split(256)]
+            self.constant.copy_(torch.cat(sums).logsumexp(dim=0) - math.log(len(everything)))
+
+    def _scores(self, x: Tensor, slots: Tensor) -> Tensor:
+        return F.normalize(precise(self.projector(self.encoder(x))), dim=1) @ slots.T / self.temperature
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x, index = views
+        z = F.normalize(self.projector(self.encoder(x)), dim=1)
+        slots = self.bank.features.to(z.dtype)
+        drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
+        own = (z * slots[index]).sum(dim=1) / self.temperature - self.constant
+        noise = z @ slots[drawn].T / self.temperature - self.constant
+        self._newest = (index, z.detach())
+        terms = {"noise_contrastive": noise_contrastive(own, noise, self.negatives / self.count)}
+        if self.proximal:
+            terms["proximal"] = self.proximal * (z - slots[index]).square().sum(dim=1).mean()
+        return terms
+
+    def after_step(self, progress: float) -> None:
+        if self._newest:
+            self.bank.push(*self._newest, self.momentum)

@@ -1,0 +1,84 @@
+"""MoCo v2 (Chen et al., 2020): find my key in a queue of earlier ones. https://arxiv.org/abs/2003.04297"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .... import distributed, randomness
+from ....encoder import Encoder
+from ....heads import mlp
+from ....memory import Queue
+from ....method import Data, Method, Training
+from ....objectives.contrastive import info_nce_with_queue
+from ....teacher import Teacher
+
+
+class MoCo(Method):
+    """The query of one view finds the key that a slow encoder gives the other, beside a queue of earlier keys.
+
+    Batch norm would tell which keys are of this batch, so its statistics are taken of small groups: consecutive
+    samples for queries, shuffled ones for keys (1911.05722, section 3.3). The groups are of the global batch, whatever
+    the number of processes.
+    """
+
+    question = "Which of these keys, of my other view and of many earlier samples, is mine?"
+    paper = "https://arxiv.org/abs/2003.04297"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: float = 0.2,
+        queue: int = 65536,
+        momentum: float = 0.99,
+        group: int = 64,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """`queue` is bounded by a quarter of the data; `group` is how many samples share batch-norm statistics."""
+        super().__init__(encoder, data)
+        self.temperature, self.momentum, self.group = temperature, momentum, group
+        self.projector = mlp(encoder.dim, width, dim, norm=False)
+        self.teacher = Teacher(encoder, self.projector)
+        self.queue = Queue(max(1, min(queue, data.count // 4)), dim, filled=True)
+        self.grouped = any(isinstance(module, _BatchNorm) for module in encoder.modules())
+        self._newest: Tensor | None = None
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = views
+        queries = self.projector(self._in_groups(self.encoder, a))
+        self._newest = F.normalize(self._keys(b), dim=1)
+        return {"info_nce": info_nce_with_queue(queries, self._newest, self.queue.features, self.temperature)}
+
+    def _in_groups(self, network: nn.Module, x: Tensor) -> Tensor:
+        if not self.grouped:
+            return network(x)
+        groups = max(1, round(len(x) * distributed.world_size() / self.group)) // distributed.world_size()
+        with distributed.alone():
+            return torch.cat([network(part) for part in x.chunk(max(1, groups))])
+
+    @torch.no_grad()
+    def _keys(self, x: Tensor) -> Tensor:
+        """Keys (B, dim), made in groups of the shuffled global batch."""
+        if not self.grouped:
+            return self.teacher(x)
+        everyone = distributed.gather(x)
+        order = randomness.whole((len(everyone),), "shuffle", x.device).argsort()
+        mine = slice(distributed.rank() * len(x), (distributed.rank() + 1) * len(x))
+        keys = distributed.gather(self._in_groups(self.teacher, everyone[order[mine]]))
+        return keys[order.argsort()[mine]]
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, self.projector, momentum=self.momentum)
+        if self._newest is not None:
+            self.queue.push(self._newest)
+
+    def chance(self, batch: int) -> float:
+        return math.log(1 + len(self.queue.features))

@@ -1,0 +1,58 @@
+"""MoCo v3 (Chen et al., 2021): find my key among those of the batch. https://arxiv.org/abs/2104.02057"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder, TokenEncoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.contrastive import info_nce
+from ....schedules import cosine
+from ....teacher import Teacher
+
+
+class MoCoV3(Method):
+    """Each view's prediction finds the key that a slow encoder gives the other view, among those of the batch.
+
+    The patch projection of a vision transformer stays as it was drawn, which keeps training steady (section 4.1).
+    """
+
+    question = "Which of the batch's keys did my slow self give my other view?"
+    paper = "https://arxiv.org/abs/2104.02057"
+    views = ("strong", "strong_other")
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        freeze_patches: bool = True,
+        width: int = 1024,
+        dim: int = 256,
+    ) -> None:
+        super().__init__(encoder, data)
+        self.temperature, self.momentum = temperature, momentum
+        if freeze_patches and isinstance(encoder, TokenEncoder):
+            encoder.freeze_patches()
+        self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
+        self.predictor = mlp(dim, width, dim, last_norm=True)
+        self.teacher = Teacher(encoder, self.projector)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        both = torch.cat(views)
+        query_a, query_b = self.predictor(self.projector(self.encoder(both))).chunk(2)
+        key_a, key_b = self.teacher(both).chunk(2)
+        loss = info_nce(query_a, key_b, self.temperature) + info_nce(query_b, key_a, self.temperature)
+        return {"info_nce": 2 * self.temperature * loss}
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))
+
+    def chance(self, batch: int) -> float:
+        return 4 * self.temperature * math.log(batch)

@@ -1,0 +1,59 @@
+"""NNCLR (Dwibedi et al., 2021): recognise the other view of your nearest neighbour. https://arxiv.org/abs/2104.14548"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....memory import Queue
+from ....method import Data, Method, Training
+from ....objectives.contrastive import info_nce
+
+
+class NNCLR(Method):
+    """A view's nearest neighbour among earlier samples takes its place, and finds the other view's prediction."""
+
+    question = "Which of these samples goes with my nearest neighbour among all I remember?"
+    paper = "https://arxiv.org/abs/2104.14548"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: float = 0.1,
+        queue: int = 98304,
+        width: int = 512,
+        dim: int = 128,
+        predictor_width: int = 1024,
+    ) -> None:
+        """`queue` is bounded by a quarter of the data: what is older has changed too much."""
+        super().__init__(encoder, data)
+        self.temperature = temperature
+        self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
+        self.predictor = mlp(dim, predictor_width, dim)
+        self.queue = Queue(max(1, min(queue, data.count // 4)), dim, filled=True)
+        self._newest: Tensor | None = None
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        z = self.projector(self.encoder(torch.cat(views)))
+        predicted_a, predicted_b = self.predictor(z).chunk(2)
+        with torch.no_grad():
+            unit = F.normalize(z.detach().to(self.queue.features.dtype), dim=1)
+            near_a, near_b = self.queue.features[(unit @ self.queue.features.T).argmax(dim=1)].chunk(2)
+        self._newest = unit.chunk(2)[0]
+        loss = info_nce(near_a, predicted_b, self.temperature) + info_nce(near_b, predicted_a, self.temperature)
+        return {"info_nce": loss / 2}
+
+    def after_step(self, progress: float) -> None:
+        if self._newest is not None:
+            self.queue.push(self._newest)
+
+    def chance(self, batch: int) -> float:
+        return math.log(batch)

@@ -1,0 +1,82 @@
+"""PIRL (Misra and van der Maaten, 2020): my shuffled tiles are still me. https://arxiv.org/abs/1912.01991"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .... import randomness
+from ....encoder import Encoder
+from ....memory import Bank
+from ....method import Data, Method, Training
+from ....objectives.contrastive import told_apart
+from ....tiles import Tiles, joined
+
+
+class PIRL(Method):
+    """The image, and the nine tiles of it in any order, are both like the image's slot in a bank, and unlike others.
+
+    Negatives are drawn once a step for the whole batch. The tiles' shortcuts are closed as in `jigsaw`, except for
+    their colours, which the paper keeps.
+    """
+
+    question = "Am I the same, whole and in shuffled tiles?"
+    paper = "https://arxiv.org/abs/1912.01991"
+    views = ("strong", "light", "index")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
+    needs_images = True
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: float = 0.07,
+        negatives: int = 32000,
+        tile_weight: float = 0.5,
+        momentum: float = 0.5,
+        gap: float = 0.15,
+        drop_colors: bool = False,
+        dim: int = 128,
+    ) -> None:
+        """`tile_weight` is lambda of equation 5; `negatives` is bounded by a quarter of the data."""
+        super().__init__(encoder, data)
+        self.temperature, self.tile_weight, self.momentum = temperature, tile_weight, momentum
+        self.negatives, self.count = max(1, min(negatives, data.count // 4)), data.count
+        self.tiles = Tiles(encoder, data, gap, drop_colors)
+        self.projector = nn.Linear(encoder.dim, dim)
+        self.tile_projector = nn.Linear(encoder.dim, dim)
+        self.join = nn.Linear(9 * dim, dim)
+        self.bank = Bank(data.count, dim)
+        self._newest: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        x, y, index = views
+        whole = F.normalize(self.projector(self.encoder(x)), dim=1)
+        tiles = self.encoder(self._shuffled(y).flatten(0, 1))
+        shuffled = F.normalize(self.join(self.tile_projector(tiles).view(len(y), -1)), dim=1)
+        slots = self.bank.features.to(whole.dtype)
+        drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
+        own, others = slots[index], slots[drawn]
+        self._newest = (index, whole.detach())
+
+        def term(z: Tensor) -> Tensor:
+            mine = index[:, None] == drawn  # a sample is no negative of its own
+            cosines = (z @ others.T).masked_fill(mine, -torch.inf)
+            return told_apart((z * own).sum(dim=1), cosines, self.temperature)
+
+        return {"tiles": self.tile_weight * term(shuffled), "image": (1 - self.tile_weight) * term(whole)}
+
+    def _shuffled(self, x: Tensor) -> Tensor:
+        """Tiles (B, 9, C, s, s) of every image in an order of its own."""
+        tiles = self.tiles(x)
+        order = randomness.uniform((len(x), 9), "order", x.device).argsort(dim=1)
+        return tiles.gather(1, order.view(len(x), 9, 1, 1, 1).expand_as(tiles))
+
+    def after_step(self, progress: float) -> None:
+        if self._newest:
+            self.bank.push(*self._newest, self.momentum)
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        x, y, _ = views
+        return {"image": x, "tiles": joined(self._shuffled(y), (x.shape[2], x.shape[3]))}

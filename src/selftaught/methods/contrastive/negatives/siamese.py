@@ -1,0 +1,36 @@
+"""Siamese network (Hadsell et al., 2006): are these two views of one sample? https://doi.org/10.1109/CVPR.2006.100"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.contrastive import margin_contrastive
+
+
+class Siamese(Method):
+    """Two views of a sample are drawn together; views of two samples are pushed apart until a margin lies between.
+
+    Distances are measured on the unit sphere, so that a margin means the same for every encoder: the paper's
+    embedding is free, and has two or three dimensions.
+    """
+
+    question = "Are these two views of the same sample?"
+    paper = "https://doi.org/10.1109/CVPR.2006.100"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, margin: float = 1.2, width: int = 512, dim: int = 128
+    ) -> None:
+        """`margin` is the distance at which other samples are far enough; no two points are farther apart than 2."""
+        super().__init__(encoder, data)
+        self.margin = margin
+        self.projector = mlp(encoder.dim, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = F.normalize(precise(self.projector(self.encoder(torch.cat(views)))), dim=1).chunk(2)
+        return {"margin": margin_contrastive(a, b, self.margin)}

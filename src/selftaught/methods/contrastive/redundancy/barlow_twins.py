@@ -1,0 +1,34 @@
+"""Barlow Twins (Zbontar et al., 2021): same feature, same value; other features, other things. https://arxiv.org/abs/2103.03230"""
+
+import torch
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.redundancy import cross_correlation, off_diagonal
+
+
+class BarlowTwins(Method):
+    """The correlation of two views' features, taken over the batch, must be the identity matrix."""
+
+    question = "Does each of my features say the same of both views, and nothing that another says?"
+    paper = "https://arxiv.org/abs/2103.03230"
+    views = ("strong", "strong_other")
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, lambd: float = 0.005, scale_loss: float = 0.1, width: int = 1024
+    ) -> None:
+        """`lambd` weighs what lies beside the diagonal; `scale_loss` the whole, as the authors' code does."""
+        super().__init__(encoder, data)
+        self.lambd, self.scale_loss = lambd, scale_loss
+        self.projector = mlp(encoder.dim, width, width, width)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = self.projector(self.encoder(torch.cat(views))).chunk(2)
+        matrix = cross_correlation(a, b)
+        return {
+            "invariance": self.scale_loss * (matrix.diagonal() - 1).square().sum(),
+            "redundancy": self.scale_loss * self.lambd * off_diagonal(matrix),
+        }

@@ -1,0 +1,45 @@
+"""LeJEPA (Balestriero and LeCun, 2025): agree, with features that are Gaussian in every direction. https://arxiv.org/abs/2511.08544"""
+
+from torch import Tensor
+
+from .... import randomness
+from ....crops import through
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.redundancy import invariance, sigreg
+
+
+class LeJEPA(Method):
+    """Every view must be where the mean of the global ones is, while the features of each view stay a standard normal
+    cloud (SIGReg): no teacher, no negatives, no schedule."""
+
+    question = "Where in a round cloud of samples do all my views belong?"
+    paper = "https://arxiv.org/abs/2511.08544"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        lambd: float = 0.05,
+        slices: int = 1024,
+        local_crops: int = 2,
+        width: int = 1024,
+        dim: int = 64,
+    ) -> None:
+        """`lambd` is the share of the regulariser (section 5); `slices` are the directions it looks along, drawn anew
+        every step."""
+        super().__init__(encoder, data)
+        self.views = ("global", "global", *["local"] * local_crops)
+        self.lambd, self.slices, self.dim = lambd, slices, dim
+        self.projector = mlp(encoder.dim, width, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        z = through(lambda x: self.projector(self.encoder(x)), views)
+        directions = randomness.whole_normal((self.dim, self.slices), "directions", z.device)
+        round_cloud = sum(sigreg(view, directions) for view in z) / len(z)
+        centre = z[:2].mean(dim=0).expand_as(z)
+        return {"prediction": (1 - self.lambd) * invariance(z, centre), "sigreg": self.lambd * round_cloud}

@@ -1,0 +1,45 @@
+"""MMCR (Yerxa et al., 2023): views of a sample in one place, samples in all directions. https://arxiv.org/abs/2303.03307"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .... import distributed
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.redundancy import nuclear_norm
+
+
+class MMCR(Method):
+    """The matrix of the samples' mean views must have as large a nuclear norm as can be, which it has when views of a
+    sample agree and samples fill all dimensions."""
+
+    question = "In which direction do all my views point, and nobody else's?"
+    paper = "https://arxiv.org/abs/2303.03307"
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-6)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        strong_views: int = 2,
+        lambd: float = 0.0,
+        width: int = 512,
+        dim: int = 128,
+    ) -> None:
+        """`lambd` weighs the nuclear norm of each sample's own views, which the mean keeps small already."""
+        super().__init__(encoder, data)
+        self.views = ("strong",) * strong_views
+        self.lambd = lambd
+        self.projector = mlp(encoder.dim, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        z = F.normalize(precise(self.projector(self.encoder(torch.cat(views)))), dim=1).unflatten(0, (len(views), -1))
+        terms = {"centres": -nuclear_norm(distributed.gather(z.mean(dim=0)))}
+        if self.lambd:
+            terms["manifolds"] = self.lambd * nuclear_norm(z.transpose(0, 1)).mean()
+        return terms

@@ -1,0 +1,58 @@
+"""TiCo (Zhu et al., 2022): agree, and keep away from what all have in common. https://arxiv.org/abs/2206.10698"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ....encoder import Encoder
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.redundancy import second_moment, tico_terms
+from ....schedules import cosine
+from ....teacher import Teacher
+
+
+class TiCo(Method):
+    """A view must point where the teacher's other view points, and not along directions that many samples share: those
+    are known from a running second moment of the features."""
+
+    question = "What tells both my views from what all samples have in common?"
+    paper = "https://arxiv.org/abs/2206.10698"
+    views = ("strong", "strong_other")
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+
+    moment: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        beta: float = 0.9,
+        rho: float = 8.0,
+        momentum: float = 0.99,
+        width: int = 1024,
+        dim: int = 256,
+    ) -> None:
+        """`beta` is how slowly the second moment moves; `rho` weighs the contrast with it (equation 6)."""
+        super().__init__(encoder, data)
+        self.beta, self.rho, self.momentum = beta, rho, momentum
+        self.projector = mlp(encoder.dim, width, dim)
+        self.teacher = Teacher(encoder, self.projector)
+        self.register_buffer("moment", torch.zeros(dim, dim))
+        self._newest: Tensor | None = None
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        a, b = views
+        z = F.normalize(precise(self.projector(self.encoder(a))), dim=1)
+        target = F.normalize(precise(self.teacher(b)), dim=1)
+        self._newest = self.beta * self.moment + (1 - self.beta) * second_moment(z.detach())
+        agreement, contrast = tico_terms(z, target, self._newest)
+        return {"agreement": agreement, "contrast": self.rho * contrast}
+
+    def after_step(self, progress: float) -> None:
+        if self._newest is not None:
+            self.moment.copy_(self._newest)
+        self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))

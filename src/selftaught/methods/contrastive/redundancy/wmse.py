@@ -1,0 +1,57 @@
+"""W-MSE (Ermolov et al., 2021): agree after whitening, which no collapse survives. https://arxiv.org/abs/2007.06346"""
+
+import torch
+from torch import Tensor
+
+from .... import distributed, randomness
+from ....encoder import Encoder
+from ....errors import UsageError
+from ....heads import mlp
+from ....method import Data, Method, Training
+from ....objectives.distillation import cosine_distance
+from ....objectives.redundancy import whitened
+
+
+class WMSE(Method):
+    """Features of each view are whitened over drawn groups of the batch; then paired rows must point the same way."""
+
+    question = "Do both views point the same way once features are made independent?"
+    paper = "https://arxiv.org/abs/2007.06346"
+    views = ("strong", "strong")
+    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-6)
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        group: int = 128,
+        iterations: int = 1,
+        epsilon: float = 1e-4,
+        width: int = 1024,
+        dim: int = 64,
+    ) -> None:
+        """`group` samples are whitened together, at least twice `dim` (section 3); a batch is divided into groups anew
+        `iterations` times."""
+        super().__init__(encoder, data)
+        if group < 2 * dim:
+            raise UsageError(f"method wmse option 'group' cannot be {group}: at least twice the dim of {dim}")
+        self.group, self.iterations, self.epsilon = group, iterations, epsilon
+        self.dim = dim
+        self.projector = mlp(encoder.dim, width, dim)
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        z = self.projector(self.encoder(torch.cat(views))).unflatten(0, (2, -1))
+        everyone = distributed.gather(z.transpose(0, 1)).transpose(0, 1)  # 2 x (all samples) x dim
+        count = everyone.shape[1]
+        size = min(self.group, count)
+        if size < self.dim:
+            raise UsageError(f"wmse cannot whiten {self.dim} features of {count} samples; use a larger --batch-size")
+        order = randomness.whole((self.iterations, count), "groups", z.device).argsort(dim=1)
+        groups = order[:, : count // size * size].reshape(-1, size)
+        a, b = whitened(everyone[:, groups], self.epsilon)
+        return {"cosine": cosine_distance(a.flatten(0, 1), b.flatten(0, 1))}
+
+    def chance(self, batch: int) -> float:
+        return 2.0

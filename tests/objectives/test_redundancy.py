@@ -1,0 +1,114 @@
+"""Redundancy and cluster objectives against slow loops written from their papers, known values, and gradients."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from selftaught.objectives.clusters import mean_entropy, nearest_centre, spherical_k_means
+from selftaught.objectives.distillation import negative_cosine
+from selftaught.objectives.redundancy import (
+    cross_correlation,
+    nuclear_norm,
+    second_moment,
+    sigreg,
+    tico_terms,
+    whitened,
+)
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_barlow_twins_correlation_equals_the_paper() -> None:
+    a, b = draw(9, 4), draw(9, 3, seed=1)[:, :3].repeat(1, 2)[:, :4]
+    slow = torch.zeros(4, 4, dtype=torch.float64)
+    x, y = a - a.mean(dim=0), b - b.mean(dim=0)
+    for i in range(4):
+        for j in range(4):
+            slow[i, j] = (x[:, i] * y[:, j]).sum() / ((x[:, i] ** 2).sum().sqrt() * (y[:, j] ** 2).sum().sqrt())
+    assert torch.allclose(cross_correlation(a, b, 0.0), slow)
+    assert torch.allclose(cross_correlation(a, a, 0.0).diagonal(), torch.ones(4, dtype=torch.float64))
+    assert torch.autograd.gradcheck(cross_correlation, (a.requires_grad_(), b.clone().requires_grad_()))
+
+
+def test_whitened_features_have_the_identity_as_covariance() -> None:
+    mixed = draw(2, 40, 5) @ draw(5, 5, seed=1)
+    white = whitened(mixed, 0.0)
+    for x in white:
+        assert torch.allclose(torch.cov(x.T), torch.eye(5, dtype=torch.float64), atol=1e-9)
+        assert torch.allclose(x.mean(dim=0), torch.zeros(5, dtype=torch.float64), atol=1e-12)
+    # The inverse Cholesky factor is lower triangular: the first feature is only scaled (section 3).
+    first = mixed[0, :, 0] - mixed[0, :, 0].mean()
+    assert torch.allclose(white[0, :, 0], first / first.std())
+    assert torch.autograd.gradcheck(lambda x: whitened(x, 1e-3), draw(6, 3).requires_grad_())
+
+
+def test_nuclear_norm() -> None:
+    x = draw(6, 4)
+    assert nuclear_norm(x).item() == pytest.approx(torch.linalg.eigvalsh(x.T @ x).clamp(min=0).sqrt().sum().item())
+    assert nuclear_norm(torch.eye(3)).item() == pytest.approx(3)
+    assert nuclear_norm(torch.ones(4, 4)).item() == pytest.approx(4)  # all samples alike: one direction
+    assert torch.autograd.gradcheck(nuclear_norm, x.requires_grad_())
+
+
+def slow_epps_pulley(values: list[float]) -> float:
+    """The statistic of one projection: N times the integral of |phi_N(t) - phi(t)|^2 w(t), by the trapezoid rule."""
+    nodes = [-5 + 10 * k / 16 for k in range(17)]
+    heights = []
+    for t in nodes:
+        real = sum(math.cos(t * v) for v in values) / len(values)
+        imaginary = sum(math.sin(t * v) for v in values) / len(values)
+        normal = math.exp(-(t**2) / 2)
+        heights.append(((real - normal) ** 2 + imaginary**2) * normal)
+    area = sum((a + b) / 2 * (nodes[1] - nodes[0]) for a, b in itertools.pairwise(heights))
+    return len(values) * area
+
+
+def test_sigreg_equals_the_paper_and_is_small_for_a_normal_cloud() -> None:
+    x, directions = draw(12, 4), draw(4, 3, seed=1)
+    slow = [slow_epps_pulley((x @ (d / d.norm())).tolist()) for d in directions.T]
+    assert sigreg(x, directions).item() == pytest.approx(sum(slow) / 3)
+    many = draw(4000, 4)
+    assert sigreg(many, directions).item() < 5 < sigreg(3 * many, directions).item()
+    assert sigreg(many[:, :1].expand(-1, 4), directions).item() > 5  # collapsed to a line
+    assert torch.autograd.gradcheck(lambda v: sigreg(v, directions), x.requires_grad_())
+
+
+def test_ticos_terms_equal_the_paper() -> None:
+    a, b = (x / x.norm(dim=1, keepdim=True) for x in (draw(5, 3), draw(5, 3, seed=1)))
+    moment = sum(torch.outer(x, x) for x in a) / 5
+    assert torch.allclose(second_moment(a), moment)
+    agreement, contrast = tico_terms(a, b, moment)
+    assert torch.allclose(agreement, -sum(x @ y for x, y in zip(a, b)) / 5)
+    assert torch.allclose(contrast, sum(x @ moment @ x for x in a) / 5)
+    assert torch.autograd.gradcheck(lambda x: sum(tico_terms(x, b, second_moment(x))), a.requires_grad_())
+
+
+def test_simsiams_cosine() -> None:
+    a, b = draw(5, 3), draw(5, 3, seed=1)
+    assert torch.allclose(negative_cosine(a, b), -sum(x @ y / (x.norm() * y.norm()) for x, y in zip(a, b)) / 5)
+    assert torch.autograd.gradcheck(negative_cosine, (a.requires_grad_(), b))
+
+
+def test_mean_entropy_is_highest_where_all_prototypes_are_used() -> None:
+    scores = draw(6, 4)
+    share = sum(torch.exp(row / 0.5) / torch.exp(row / 0.5).sum() for row in scores) / 6
+    assert torch.allclose(mean_entropy(scores, 0.5), -(share * share.log()).sum())
+    assert mean_entropy(100 * torch.eye(4), 0.1).item() == pytest.approx(math.log(4), abs=1e-4)
+    assert mean_entropy(100 * torch.eye(4)[:1].expand(4, 4), 0.1).item() == pytest.approx(0, abs=1e-4)
+    assert torch.autograd.gradcheck(lambda x: mean_entropy(x, 0.5), scores.requires_grad_())
+
+
+def test_k_means_finds_the_clusters_and_leaves_an_unused_centre_where_it_is() -> None:
+    truth = torch.eye(3, 8, dtype=torch.float64)
+    x = torch.nn.functional.normalize(truth.repeat_interleave(20, dim=0) + 0.05 * draw(60, 8), dim=1)
+    far = -torch.ones(1, 8, dtype=torch.float64)
+    centres, nearest = spherical_k_means(x, torch.cat([x[[0, 25, 50]], far]), 5)
+    assert nearest.tolist() == [0] * 20 + [1] * 20 + [2] * 20
+    assert torch.allclose(centres[0], torch.nn.functional.normalize(x[:20].sum(dim=0), dim=0))
+    assert torch.allclose(centres[3], torch.nn.functional.normalize(far, dim=1)[0])
+    assert nearest_centre(x, centres).equal(nearest)
