@@ -65,12 +65,36 @@ def part(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class Helper(BaseModel):
+    """Another method on the same encoder, and how much its loss counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Annotated[Part, BeforeValidator(part)]
+    weight: float = Field(1.0, gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.method.name}:{self.weight:g}"
+
+
+def helper(value: Any) -> Any:
+    """A helper such as rotation:0.4, or rotation alone."""
+    if isinstance(value, str):
+        name, _, weight = value.partition(":")
+        try:
+            return {"method": name, "weight": float(weight or 1)}
+        except ValueError:
+            raise ValueError("a helper looks like rotation:0.4, a method and the weight of its loss") from None
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
 Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
+Also = Annotated[Helper, BeforeValidator(helper)]
 
 
 class Recipe(BaseModel):
@@ -107,11 +131,14 @@ class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
-    sklearn:digits or torchvision:NAME.
+    sklearn:digits or torchvision:NAME; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
     data: str = Field(description="unlabelled images")
     method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
+    also: Also | None = Field(
+        None, description="another method on the same encoder and the weight of its loss, such as rotation:0.4"
+    )
     encoder: Named | None = Field(
         None,
         description="any timm model, torchvision/NAME; default: resnet18, "
@@ -125,6 +152,11 @@ class Pretrain(Recipe):
     batch_size: BatchSize | None = Field(
         None,
         description="samples a step over all devices, or auto: what fits memory; default: the method's",
+    )
+    encode_chunk: int | None = Field(
+        None,
+        gt=1,
+        description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
@@ -155,6 +187,24 @@ class Pretrain(Recipe):
     resume: bool = Field(False, description="go on from the last checkpoint in --out")
     overwrite: bool = Field(False, description="replace an existing run folder")
     fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+
+
+class Preview(Recipe):
+    """Draw what a method shows a network of your data, and what it asks, before any training.
+
+    With --run the network is that of a run, so its answers are seen, too.
+    """
+
+    data: str = Field(description="unlabelled images")
+    method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
+    encoder: Named | None = Field(None, description="as of pretrain")
+    views: dict[str, dict[str, Any]] = Field({}, description="augmentation, such as --views.strong.jitter 0.4")
+    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    run: str | None = Field(None, description="a run folder, whose method, encoder and weights are used")
+    samples: int = Field(8, gt=1, description="how many images to show")
+    limit: int | None = Field(None, gt=0, description="choose them among a random subset of this many")
+    seed: int = Field(0, ge=0, description="of everything random")
+    out: str = Field("preview.png", description="FILE.png, or FILE.html with the parameters beside the pictures")
 
 
 class Evaluate(Recipe):

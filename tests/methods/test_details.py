@@ -1,5 +1,6 @@
 """What single methods promise beyond the contract."""
 
+import itertools
 import math
 
 import pytest
@@ -124,7 +125,28 @@ def test_rotation_turns_every_image_all_four_ways() -> None:
         made("rotation", size=(32, 48))
 
 
-@pytest.mark.parametrize("name", ["mae", "inpainting", "denoising", "simclr", "swav"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mae",
+        "inpainting",
+        "denoising",
+        "simclr",
+        "swav",
+        "simmim",
+        "maskfeat",
+        "data2vec",
+        "ijepa",
+        "ibot",
+        "aim",
+        "colorization",
+        "split_brain",
+        "super_resolution",
+        "deblurring",
+        "transformation",
+        "exemplar",
+    ],
+)
 def test_views_need_not_be_square(name: str) -> None:
     method = made(name, size=(32, 48))
     assert all(term.isfinite() for term in run(method, *views(method, size=(32, 48))).values())
@@ -153,3 +175,181 @@ def test_denoisings_emphasis_weighs_what_was_destroyed() -> None:
         expected = ((only.decoder(only.encoder.map(noisy)) - x) ** 2)[hit].mean()
     with torch.no_grad():
         assert torch.allclose(run(only.eval(), x)["reconstruction"], expected, rtol=1e-4)
+
+
+def test_simmims_answer_ignores_what_is_hidden() -> None:
+    for encoder in ("test_resnet", "test_vit"):
+        simmim = made("simmim", encoder=encoder, size=(32, 48)).eval()
+        (x,) = views(simmim, size=(32, 48))
+        with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+            predicted, hidden = simmim._predict(x)
+            again, _ = simmim._predict(torch.where(hidden, torch.randn_like(x), x))
+        assert torch.equal(predicted, again)
+        assert abs(hidden.float().mean() - 0.6) < 0.05
+    assert made("simmim", size=(224, 224)).cells == (7, 7)  # cells of 32 pixels, as in the paper
+
+
+def test_maskfeat_asks_for_the_histograms_of_what_is_hidden() -> None:
+    from selftaught.hog import histograms
+
+    method = made("maskfeat", encoder="test_vit", size=(32, 32)).eval()
+    (x,) = views(method)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        target, predicted, hidden = method._predict(x)
+        again = method._predict(torch.where(torch.nn.functional.interpolate(hidden.float(), 32) > 0, -x, x))[1]
+    assert torch.equal(target, histograms(x, method.cell)) and predicted.shape == target.shape
+    assert torch.equal(predicted, again)
+    assert abs(hidden.float().mean() - 0.4) < 0.03
+
+
+def test_data2vecs_targets_are_normalised_layers_of_the_teacher_on_the_whole() -> None:
+    method = made("data2vec").eval()
+    (x,) = views(method)
+    target = method._targets(x)
+    depth = method.tokens.depth
+    outputs = method.tokens.tokens(x, layers=range(depth)).layers
+    top = outputs[-len(method.layers) :]
+    prefix = top[0].shape[1] - method.tokens.length(x.shape[2:])
+    slow = sum(torch.nn.functional.layer_norm(o[:, prefix:], o.shape[-1:]) for o in top) / len(top)
+    assert torch.allclose(target, slow, atol=1e-5) and not target.requires_grad
+    with torch.no_grad():
+        for p in method.encoder.parameters():
+            p.add_(0.1)
+    assert torch.equal(method._targets(x), target)  # the teacher's, until it follows
+    method.after_step(0.5)
+    assert not torch.equal(method._targets(x), target)
+
+
+def test_ijepa_predicts_the_teachers_tokens_from_the_context_alone() -> None:
+    method = made("ijepa").eval()
+    (x,) = views(method)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        blocks = method._blocks(x)
+        target = method._targets(x, blocks)
+        whole = torch.nn.functional.layer_norm(method.tokens.tokens(x).patches, (method.encoder.dim,))
+        assert torch.allclose(target[2, 1], whole[2, blocks.targets[2, 1]], atol=1e-5)
+        patches = method.tokens.patchify(x)
+        shown = torch.zeros(patches.shape[:2], dtype=torch.bool).scatter_(1, blocks.context, True)
+        other = method.tokens.unpatchify(torch.where(shown[..., None], patches, -patches), x.shape[2:])
+        seen, same = (method.tokens.tokens(image, keep=blocks.context).patches for image in (x, other))
+    assert torch.equal(seen, same)
+
+
+def test_ibots_centres_follow_the_teacher_and_its_last_layer_rests_at_first() -> None:
+    method = made("ibot", local_crops=1)
+    batch = views(method)
+    sum(run(method, *batch).values()).backward()
+    method.before_step(0.0)
+    assert method.head.directions.grad is None
+    both = (method.centring, method.patch_centring)
+    expected = 0.1 * torch.stack([centring._newest.mean(dim=0) for centring in both])
+    method.after_step(0.6)
+    assert torch.allclose(torch.stack([centring.centre for centring in both]), expected, atol=1e-6)
+    assert all(float(centring.temperature) == pytest.approx(0.07) for centring in both)
+    sum(run(method, *batch).values()).backward()
+    method.before_step(0.5)
+    assert method.head.directions.grad is not None
+
+
+def test_aims_answers_come_from_what_went_before() -> None:
+    method = made("aim").eval()
+    (x,) = views(method)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        _, predicted, asked = method._predict(x)
+        patches = method.tokens.patchify(x)
+        first = asked.float().argmax(dim=1)  # patch first + 1 is the first that is asked for
+        for place in range(patches.shape[1]):
+            later = torch.arange(patches.shape[1])[None] > first[:, None] + place
+            other = method.tokens.unpatchify(
+                torch.where(later[..., None], torch.randn_like(patches), patches), (32, 32)
+            )
+            again = method._predict(other)[1]
+            sure = torch.arange(asked.shape[1])[None] <= first[:, None] + place
+            assert torch.allclose(again[sure & asked], predicted[sure & asked], atol=1e-5)
+    assert (asked.diff(dim=1).int() >= 0).all() and asked[:, -1].all()  # a prefix, then everything
+
+
+def test_exemplars_are_spread_over_the_data_and_others_left_out() -> None:
+    method = made("exemplar", classes=10)
+    assert len(method.classifier.weight) == 10
+    chosen = [i for i in range(method.count) if i == 0 or (i - 1) * 10 // method.count != i * 10 // method.count]
+    assert len(chosen) == 10 and max(b - a for a, b in itertools.pairwise(chosen)) <= 13
+    first, second, _ = views(method)
+    outsiders = torch.tensor([i for i in range(method.count) if i not in chosen][:BATCH])
+    assert run(method, first, second, outsiders)["cross_entropy"].item() == 0
+    mixed = outsiders.clone()
+    mixed[3] = chosen[4]
+    method.eval()
+    one = run(method, first, second, mixed)["cross_entropy"]
+    alone = torch.cat([first[3:4], second[3:4]])
+    expected = torch.nn.functional.cross_entropy(method.classifier(method.encoder(alone)), torch.tensor([4, 4]))
+    assert torch.allclose(one, expected, atol=1e-5)
+
+
+def test_transformations_have_unit_variance_and_the_answer_undoes_itself() -> None:
+    method = made("transformation", colors=0.3)
+    with randomness.at(0, 0, slice(0, 4000)):
+        draws = randomness.uniform((4000, 12), "transformation")
+    corners = method._corners(draws[:, :10]).flatten(1) / method.deviation
+    assert torch.allclose(corners.var(dim=0), torch.ones(8), atol=0.06) and corners.mean(dim=0).abs().max() < 0.06
+    assert method.predict[-1].out_features == 10 and made("transformation").predict[-1].out_features == 8
+
+
+def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightness() -> None:
+    from selftaught.colour import lab
+
+    method = made("colorization").eval()
+    grey = torch.zeros(64, 3, 32, 32) + 0.1 * torch.randn(64, 1, 32, 32)
+    grey[0, 0] += 2.0  # one red image among grey ones
+    method.start(grey)
+    usual, rare = (method._weights(method._colours(grey[i : i + 1])).mean() for i in (1, 0))
+    assert rare > 2 * usual
+    shares = method._colours(grey).mean(dim=(0, 2, 3))
+    assert (method.rarity * shares).sum().item() == pytest.approx(1, abs=1e-4)  # section 2.2: one on average
+    x = grey[:BATCH]
+    with torch.no_grad():
+        shown = method.picture(x)
+        before, after = (method._lab(image)[:, 0] for image in (x, shown["shown"]))
+    assert torch.allclose(before, after, atol=0.2)
+    assert lab((shown["shown"] - method.low) / method.range)[:, 1:].abs().max() < 0.5
+    # The best constant answer costs what chance() says.
+    target = method._colours(grey)
+    mean = (target * method._weights(target)[:, None]).mean(dim=(0, 2, 3))
+    constant = (mean / mean.sum()).clamp(min=1e-9).log().view(1, -1, 1, 1).expand_as(target)
+    from selftaught.objectives.prediction import weighted_cross_entropy
+
+    assert weighted_cross_entropy(constant, target, method._weights(target)).item() == pytest.approx(
+        method.chance(8), rel=1e-3
+    )
+
+
+def test_split_brains_halves_hold_nothing_of_each_other() -> None:
+    method = made("split_brain").eval()
+    x = 0.3 * torch.randn(BATCH, 3, 32, 32)
+    found = method._lab(x)
+    other = torch.cat([found[:, :1], found[:, 1:].flip(0)], dim=1)
+    grey, coloured = method._halves(found)
+    assert torch.equal(grey, method._halves(other)[0])
+    darker = torch.cat([found[:, :1] * 0.5, found[:, 1:]], dim=1)
+    assert torch.equal(coloured, method._halves(darker)[1])
+    colours, lightness = method._targets(found)
+    for target in (colours, lightness):
+        assert torch.allclose(target.sum(dim=1), torch.ones(BATCH, *method.size), atol=1e-5)
+
+
+def test_super_resolution_and_deblurring_show_less_than_there_is() -> None:
+    for name in ("super_resolution", "deblurring"):
+        method = made(name).eval()
+        (x,) = views(method)
+        with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+            shown = method.picture(x)["shown"]
+        assert shown.shape == x.shape and 0.02 < (shown.std() / x.std()) < 0.9
+        assert (shown.mean(dim=(2, 3)) - x.mean(dim=(2, 3))).abs().max() < 0.3
+
+
+@pytest.mark.parametrize("name", ["colorization", "split_brain"])
+def test_questions_about_colours_are_for_colour_images(name: str, tmp_path) -> None:
+    import selftaught
+
+    with pytest.raises(UsageError, match=f"{name} needs colour images; these have 1 channel"):
+        selftaught.pretrain("sklearn:digits", method=name, steps=1, out=str(tmp_path / "a"))

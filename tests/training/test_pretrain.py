@@ -12,7 +12,7 @@ from torch import nn
 
 import selftaught
 from selftaught.errors import DataError, DivergedError, UsageError
-from selftaught.images.store import open_images
+from selftaught.images.store import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.recipes import Pretrain
 from selftaught.training import batch_size
@@ -209,7 +209,7 @@ def test_the_largest_batch_follows_the_free_memory(
 
 
 def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tmp_path: Path) -> None:
-    images = open_images(photos, size=(16, 16))
+    images = open_samples(photos, size=(16, 16))
     kept = []
     for rows in (8, 16):
         recipe = Pretrain.parse({"data": str(photos), **QUICK, "batch_size": rows})

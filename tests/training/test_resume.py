@@ -39,7 +39,7 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
     return Pretrain.parse(
         {
             "data": str(data),
-            "method": method,
+            "method": {"name": method, "options": {"dim": 4} if method == "wmse" else {}},
             "encoder": encoder,
             "batch_size": 8,
             "steps": STEPS,

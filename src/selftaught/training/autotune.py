@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..files import write_json
-from ..images.storage import cache_folder
+from ..files import cache_folder, write_json
 from ..progress import say
 from ..recipes import Pretrain
 from .fit import fit
@@ -88,8 +87,8 @@ def half_precision_fault(job: "Job") -> str | None:
     hooks = [layer.register_forward_hook(look) for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
     encoder.eval()
     with torch.no_grad():
-        for height, width in {job.views.size(name) for name in job.method.views}:
-            encoder(torch.zeros(1, job.images.preparation.channels, height, width))
+        for size in {job.views.size(name) for name in job.method.views if name != "index"}:
+            encoder(torch.zeros(2, job.samples.preparation.channels, *size))
     encoder.train()
     for hook in hooks:
         hook.remove()

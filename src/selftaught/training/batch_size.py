@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from ..images.storage import size
-from ..progress import say
+from ..progress import say, size
 from ..recipes import Pretrain
 
 if TYPE_CHECKING:

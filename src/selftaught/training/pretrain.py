@@ -10,12 +10,12 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import Optimizer
 
+from .. import modality
 from ..allocator import keep_freed_memory
 from ..encoder import Encoder, TokenEncoder
 from ..errors import DivergedError, Interrupted, UsageError
-from ..images.store import Images
-from ..images.views import Views
 from ..method import Method, Training
+from ..modality import MakeViews, Samples
 from ..optimizers import build_optimizer, scaled_lr
 from ..progress import say, writing_to
 from ..recipes import Pretrain, continued
@@ -25,6 +25,7 @@ from .autotune import set_attention, shown, tuned
 from .batch_size import fitted
 from .batches import Batches
 from .budget import within_budget
+from .chunks import encode_in_chunks
 from .fit import fit
 from .interruption import Stop, stopping
 from .recorder import Recorder
@@ -38,12 +39,12 @@ class Job:
     """Everything one pre-training works with."""
 
     recipe: Pretrain
-    images: Images
+    samples: Samples
     method: Method
     weights: str  # where the encoder's weights come from
     training: Training
     optimizer: Optimizer
-    views: Views
+    views: MakeViews
     batches: Batches
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
@@ -58,14 +59,14 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     preflight(recipe, module)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        images = open_data(recipe, stop)
-        recipe = fitted(recipe, images.count, lambda trial: prepare(resolve(trial, images), images, module))
-        recipe = resolve(recipe, images)
-        recipe = tuned(recipe, lambda trial: prepare(trial, images, module), stop)
+        samples = open_data(recipe, stop)
+        recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
+        recipe = resolve(recipe, samples)
+        recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
         if recipe.steps is None:
-            recipe = within_budget(prepare(recipe, images, module), recipe, stop)
-        job = prepare(recipe, images, module)
-        run = Run(recipe.out or fresh_folder(f"{images.name}-{recipe.method.name}"), module)
+            recipe = within_budget(prepare(recipe, samples, module), recipe, stop)
+        job = prepare(recipe, samples, module)
+        run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
         run.create(recipe.resume, recipe.overwrite)
         with writing_to(run.folder / "run.log"):
             try:
@@ -96,25 +97,27 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
     return Pretrain.load(file)
 
 
-def prepare(recipe: Pretrain, images: Images, module: nn.Module | None) -> Job:
+def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> Job:
     """Build all that a resolved recipe names, seeded, before any step."""
     assert recipe.batch_size
-    method, weights = build(recipe, images, module)
-    training = training_preset(type(method), recipe)
+    method, weights = build(recipe, samples, module)
+    training = training_preset(method, recipe)
     patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
     set_attention(method, recipe.attention)
     channels_last = recipe.layout == "channels_last"
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
-    views = Views(method.views, images.preparation, patch=patch, options=recipe.views, channels_last=channels_last)
+    views = samples.views(method.views, patch=patch, options=recipe.views, channels_last=channels_last)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the plan already names the precision
     fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)  # type: ignore[arg-type]
     if recipe.compile:
         _compile_encoders(method)
+    if recipe.encode_chunk:
+        encode_in_chunks(method, recipe.encode_chunk)
     forward: Any = fabric.setup_module(method)
     optimizer = build_optimizer(method, training, recipe.batch_size)
-    batches = Batches(images, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
-    return Job(recipe, images, method, weights, training, optimizer, views, batches, fabric, forward)
+    batches = Batches(samples, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
+    return Job(recipe, samples, method, weights, training, optimizer, views, batches, fabric, forward)
 
 
 def _compile_encoders(method: nn.Module) -> None:
@@ -135,11 +138,11 @@ def _train(job: Job, run: Run, stop: Stop) -> dict[str, Any]:
     recipe = job.recipe
     assert recipe.steps and recipe.batch_size
     recipe.save(run.folder / "recipe.yaml")
-    run.write_quarantine(job.images.quarantined)
+    run.write_quarantine(job.samples.quarantined)
     run.write_environment(
         device=str(job.fabric.device),
         threads=torch.get_num_threads(),
-        preparation=job.images.preparation.model_dump(mode="json"),
+        preparation=job.samples.preparation.model_dump(mode="json"),
     )
     _announce(job, run, start)
     chance = job.method.chance(recipe.batch_size)
@@ -187,22 +190,23 @@ def _restore(job: Job, run: Run) -> int:
 
 def _everything(job: Job) -> torch.Tensor:
     """Plain views of a bounded, evenly spread sample of the data."""
-    count = job.images.count
+    count = job.samples.count
     rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
-    plain = Views(("plain",), job.images.preparation)
-    return plain(rows, *job.images.batch(rows.numpy()))[0].to(job.fabric.device)
+    plain = job.samples.views(("plain",))
+    return plain(rows, *job.samples.batch(rows.numpy()))[0].to(job.fabric.device)
 
 
 def _announce(job: Job, run: Run, start: int) -> None:
-    recipe, images, preset = job.recipe, job.images, job.training
+    recipe, samples, preset = job.recipe, job.samples, job.training
     assert recipe.steps and recipe.batch_size and recipe.encoder
-    height, width = images.preparation.size
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
     lr, choice = scaled_lr(preset, recipe.batch_size), shown((recipe.precision, recipe.layout, recipe.attention))
-    say(f"data     {images.count:,} images at {height} x {width} px, {images.preparation.channels} channel(s)")
-    if images.quarantined:
-        say(f"         {len(images.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
-    say(f"method   {recipe.method.name} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
+    things = modality.named(samples.preparation.modality).THINGS
+    say(f"data     {samples.count:,} {things} {samples.preparation.told()}")
+    if samples.quarantined:
+        say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
+    also = f" and {recipe.also}" if recipe.also else ""
+    say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "

@@ -11,8 +11,8 @@ from torch import Tensor
 from .. import randomness
 from ..errors import DivergedError, Interrupted
 from ..export import save_encoder
-from ..judging.features import features
-from ..judging.label_free import feature_spread, rankme
+from ..judging.features import features, view_features
+from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
 from ..profiling import Profile
 from ..progress import Progress, say
 from ..reporting.pictures import contact_sheet
@@ -23,7 +23,7 @@ from .interruption import Stop
 if TYPE_CHECKING:
     from .pretrain import Job
 
-PROBED = 1024  # images that label-free scores are taken from
+PROBED = 1024  # samples that label-free scores are taken from
 PICTURED = 8  # samples in the picture of what the network was shown
 
 
@@ -95,13 +95,17 @@ class Recorder:
         }
         state = {"steps": self.steps, "threads": torch.get_num_threads()}
         checkpoint.save(self.run.checkpoints, step, groups, state)
-        about = {"method": job.recipe.method.name, "step": step, "images": job.images.count}
-        save_encoder(job.method.encoder, job.recipe.encoder, job.images.preparation, self.run.folder / "encoder", about)
+        about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
+        save_encoder(
+            job.method.encoder, job.recipe.encoder, job.samples.preparation, self.run.folder / "encoder", about
+        )
         self._saved_at = time.perf_counter()
 
     def draw(self) -> None:
         """Write pictures.png: what the network was shown of a few samples, and what it answered."""
         job = self.job
+        if job.samples.preparation.modality != "images":
+            return
         shown = min(PICTURED, self.batch_size)
         views = tuple(view[:shown] for view in job.batches(0))
         job.method.eval()
@@ -109,7 +113,7 @@ class Recorder:
             pictures = job.method.picture(*views)
         job.method.train()
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
-        contact_sheet(cpu, job.images.preparation).save(self.run.folder / "pictures.png")
+        contact_sheet(cpu, job.samples.preparation).save(self.run.folder / "pictures.png")
 
     def facts(self) -> dict[str, Any]:
         """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""
@@ -124,8 +128,17 @@ class Recorder:
         }
 
     def _health(self) -> dict[str, float]:
-        """Label-free scores of the encoder on plain views of a few images."""
-        images = self.job.images
-        rows = np.linspace(0, images.count - 1, min(images.count, PROBED)).astype(np.int64)
-        found = features(self.job.method.encoder, images.subset(rows))
-        return {"feature_spread": round(feature_spread(found), 4), "rankme": round(rankme(found), 2)}
+        """Label-free scores of the encoder on plain views of a few samples; alignment on two strong ones."""
+        job = self.job
+        rows = np.linspace(0, job.samples.count - 1, min(job.samples.count, PROBED)).astype(np.int64)
+        probed = job.samples.subset(rows)
+        found = features(job.method.encoder, probed)
+        pair = [view_features(job.method.encoder, probed, "strong", position) for position in (0, 1)]
+        scores = {
+            "feature_spread": feature_spread(found),
+            "rankme": rankme(found),
+            "alpha_req": alpha_req(found),
+            "alignment": alignment(*pair),
+            "uniformity": uniformity(found),
+        }
+        return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}

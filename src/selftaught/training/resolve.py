@@ -1,34 +1,35 @@
 """From a recipe with open choices to the data, the method and a recipe that says everything."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from .. import parts
+from .. import modality, parts
 from ..encoder import Encoder, TokenEncoder
 from ..errors import DataError, UsageError
-from ..images.encoders import build_encoder, token_encoders_hint
-from ..images.encoders.weights import load_initial_weights
-from ..images.preparation import Preparation
-from ..images.store import Images, open_images
 from ..method import Data, Method, Training
+from ..modality import Samples
 from ..parts import Part
 from ..progress import Progress
 from ..recipes import Pretrain
+from ..together import Together
+from ..weights import load_initial_weights
 from .interruption import Stop
 
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 
 
-def open_data(recipe: Pretrain, stop: Stop) -> Images:
-    """The recipe's images, decoded; on resume they must be those of the run."""
-
-    with Progress("decoding", 0, "images") as bar:
+def open_data(recipe: Pretrain, stop: Stop) -> Samples:
+    """The recipe's samples, at hand; on resume they must be those of the run."""
+    kind = modality.of(recipe.data)
+    with Progress("reading", 0, kind.THINGS) as bar:
 
         def decoding(done: int, total: int) -> None:
             stop.poll()
             bar.update(done, total=total)
 
-        images = open_images(
+        samples: Samples = kind.open_samples(
             recipe.data,
             size=recipe.size,
             limit=recipe.limit,
@@ -38,30 +39,34 @@ def open_data(recipe: Pretrain, stop: Stop) -> Images:
             workers=recipe.workers,
             progress=decoding,
         )
-    if recipe.fingerprint and recipe.fingerprint != images.fingerprint:
+    if recipe.fingerprint and recipe.fingerprint != samples.fingerprint:
         raise UsageError(
             f"cannot resume: {recipe.data} is not the data this run was started with "
-            f"(fingerprint {images.fingerprint[:12]}, expected {recipe.fingerprint[:12]})"
+            f"(fingerprint {samples.fingerprint[:12]}, expected {recipe.fingerprint[:12]})"
         )
-    return images
+    return samples
 
 
-def resolve(recipe: Pretrain, images: Images) -> Pretrain:
+def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
     """Fill in every choice that was left open, so that the saved recipe says all of it."""
     method = parts.method_class(recipe.method.name)
-    encoder = recipe.encoder or Part(name="vit_tiny_patch16_224" if method.needs_tokens else "resnet18")
+    kind = modality.named(samples.preparation.modality)
+    needs_tokens = any(parts.method_class(part.name).needs_tokens for part in _methods(recipe))
+    encoder = recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER)
     preset = training_preset(method, recipe)
-    batch_size = recipe.batch_size or min(preset.batch_size, _power_of_two(images.count // 4))
-    if images.count < batch_size:
-        fits = _power_of_two(images.count)
-        raise DataError(f"{images.count} images are fewer than a batch of {batch_size}; use --batch-size {fits}")
-    per_epoch = images.count // batch_size
+    batch_size = recipe.batch_size or min(preset.batch_size, _power_of_two(samples.count // 4))
+    if samples.count < batch_size:
+        fits = _power_of_two(samples.count)
+        raise DataError(
+            f"{samples.count} {kind.THINGS} are fewer than a batch of {batch_size}; use --batch-size {fits}"
+        )
+    per_epoch = samples.count // batch_size
     chosen = [name for name in ("epochs", "steps", "budget") if getattr(recipe, name) is not None]
     if len(chosen) > 1 and not recipe.resume:
         raise UsageError(f"give one of --{' and --'.join(chosen)}, not both")
     epochs, steps = recipe.epochs, recipe.steps
     if not chosen:
-        epochs = float(max(10, min(200, SAMPLES_BY_DEFAULT // images.count)))
+        epochs = float(max(10, min(200, SAMPLES_BY_DEFAULT // samples.count)))
     if epochs is not None:
         steps = max(1, round(epochs * per_epoch))
     return recipe.model_copy(
@@ -70,13 +75,13 @@ def resolve(recipe: Pretrain, images: Images) -> Pretrain:
             "batch_size": batch_size,
             "epochs": epochs,
             "steps": steps,
-            "size": images.preparation.size,
-            "fingerprint": images.fingerprint,
+            "size": samples.preparation.size if kind.THINGS == "images" else None,
+            "fingerprint": samples.fingerprint,
         }
     )
 
 
-def training_preset(method: type[Method], recipe: Pretrain) -> Training:
+def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training:
     """The method's preset with the recipe's changes."""
     changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
     given = {**vars(method.preset), **parts.checked("training", Training, changes)}
@@ -91,36 +96,49 @@ def preflight(recipe: Pretrain, module: nn.Module | None) -> None:
     """Refuse what cannot work before the data is opened: names, options, and a method on the wrong encoder."""
     if recipe.devices not in ("auto", "1"):
         raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
-    cls = parts.method_class(recipe.method.name)
-    parts.checked(f"method {recipe.method.name}", cls, recipe.method.options)
-    training_preset(cls, recipe)
+    training_preset(parts.method_class(recipe.method.name), recipe)
+    kind = modality.of(recipe.data)
+    for part in _methods(recipe):
+        cls = parts.method_class(part.name)
+        parts.checked(f"method {part.name}", cls, part.options)
+        if cls.needs_images and kind.THINGS != "images":
+            raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:
-        side = min(recipe.size) if recipe.size else 64
-        guess = Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
         with torch.device("meta"):
-            _refuse_unfit(cls, recipe, build_encoder(recipe.encoder, guess))
+            _refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size)), kind)
 
 
-def _refuse_unfit(cls: type[Method], recipe: Pretrain, encoder: Encoder) -> None:
-    if cls.needs_tokens and not isinstance(encoder, TokenEncoder):
-        assert recipe.encoder
-        raise UsageError(
-            f"{recipe.method.name} needs an encoder that works on tokens, which {recipe.encoder.name} does not; "
-            f"try {token_encoders_hint()}"
-        )
+def _methods(recipe: Pretrain) -> list[Part]:
+    """The method, and its helper if there is one."""
+    return [recipe.method, *([recipe.also.method] if recipe.also else [])]
 
 
-def build(recipe: Pretrain, images: Images, module: nn.Module | None) -> tuple[Method, str]:
+def _refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
+    for part in _methods(recipe):
+        if parts.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
+            assert recipe.encoder
+            raise UsageError(
+                f"{part.name} needs an encoder that works on tokens, which {recipe.encoder.name} does not; "
+                f"try --encoder {' or '.join(kind.TOKEN_ENCODERS[:2])}"
+            )
+
+
+def build(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> tuple[Method, str]:
     """The method with its encoder, and a line about where the weights come from."""
     assert recipe.encoder
-    cls = parts.method_class(recipe.method.name)
     torch.manual_seed(recipe.seed)
-    preparation = images.preparation
-    encoder: Encoder = build_encoder(recipe.encoder, preparation, module)
-    _refuse_unfit(cls, recipe, encoder)
-    if cls.needs_color and preparation.channels != 3:
-        raise UsageError(f"{recipe.method.name} needs colour images; these have {preparation.channels} channel(s)")
+    preparation = samples.preparation
+    kind = modality.named(preparation.modality)
+    encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
+    _refuse_unfit(recipe, encoder, kind)
     weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
-    data = Data(images.count, preparation.shape, preparation.mean, preparation.std)
-    options = parts.checked(f"method {recipe.method.name}", cls, recipe.method.options)
-    return cls(encoder, data, **options), weights
+    data = Data(samples.count, preparation.shape, preparation.mean, preparation.std)
+    built: list[Method] = []
+    for part in _methods(recipe):
+        cls = parts.method_class(part.name)
+        if cls.needs_color and preparation.channels != 3:
+            raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
+        built.append(cls(encoder, data, **parts.checked(f"method {part.name}", cls, part.options)))
+    if not recipe.also:
+        return built[0], weights
+    return Together(built[0], built[1], data, weight=recipe.also.weight), weights

@@ -1,0 +1,78 @@
+"""Large batches in little memory: the encoder takes a few samples at a time, and again when their gradient is due.
+
+What it gives is joined before the loss, so a contrastive batch keeps all its negatives (after GradCache, 2101.06983).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..encoder import Encoder, Tokens
+
+
+def encode_in_chunks(method: nn.Module, size: int) -> None:
+    """Make every encoder inside, a teacher's copy too, take at most `size` samples at a time.
+
+    The loss and its gradient stay the same, but for batch norm, whose statistics become those of a chunk.
+    """
+    for encoder in method.modules():
+        if isinstance(encoder, Encoder):
+            for name in ("forward", "map", "tokens"):
+                if hasattr(encoder, name):
+                    setattr(encoder, name, _chunked(encoder, getattr(encoder, name), size))
+
+
+def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time."""
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_kept(encoder)
+
+    def run(x: Tensor, *args: Any, **named: Any) -> Any:
+        if len(x) <= size:
+            return function(x, *args, **named)
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters())
+        made = []
+        for first in range(0, len(x), size):
+            rows = slice(first, first + size)
+            here = [_part(value, rows, len(x)) for value in (x, *args)]
+            aside = {key: _part(value, rows, len(x)) for key, value in named.items()}
+            if learns:
+                made.append(checkpoint(function, *here, use_reentrant=False, context_fn=contexts, **aside))
+            else:
+                made.append(function(*here, **aside))
+        return _joined(made)
+
+    return run
+
+
+def _part(value: Any, rows: slice, count: int) -> Any:
+    return value[rows] if isinstance(value, Tensor) and value.ndim > 1 and len(value) == count else value
+
+
+def _joined(made: Sequence[Any]) -> Any:
+    first = made[0]
+    if isinstance(first, Tokens):
+        layers = tuple(torch.cat(layer) for layer in zip(*(each.layers for each in made)))
+        return Tokens(torch.cat([each.patches for each in made]), torch.cat([each.prefix for each in made]), layers)
+    return torch.cat(list(made))
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Leave running statistics as they are: the second pass over a chunk is no news."""
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    before = [(layer.momentum, layer.num_batches_tracked) for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+        layer.num_batches_tracked = None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for layer, (momentum, count) in zip(norms, before):
+            layer.momentum, layer.num_batches_tracked = momentum, count

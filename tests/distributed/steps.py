@@ -1,0 +1,72 @@
+"""A few steps of every method on this process's share of the batch, in float64; run as one of several processes."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import Tensor
+
+from selftaught import distributed, parts, randomness
+from tests.methods.test_contract import BATCH, made, views
+
+LATE = 0.9  # progress: queues are in use, schedules have moved
+STEPS = 3
+
+
+def steps(name: str) -> dict[str, Tensor]:
+    """Loss of each step, gradients of the last, and the state after it, as all processes together have them."""
+    torch.set_default_dtype(torch.float64)  # buffers made inside a step, too
+    method = made(name).double()
+    distributed.share_batch_norms(method)
+    share = BATCH // distributed.world_size()
+    rows = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
+    found: dict[str, Tensor] = {}
+    for step in range(STEPS):
+        method.zero_grad()
+        batch = [view[rows] if view.dtype == torch.int64 else view[rows].double() for view in views(method, step)]
+        with randomness.at(0, step, rows, BATCH):
+            loss = torch.stack(list(method(*batch).values())).sum()
+        loss.backward()
+        found[f"loss {step}"] = _mean(loss.detach())
+        with torch.no_grad():
+            for parameter in method.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = _mean(parameter.grad)
+        method.before_step(LATE)
+        with torch.no_grad():
+            for parameter in method.parameters():
+                if parameter.grad is not None:
+                    parameter -= 0.01 * parameter.grad
+        method.after_step(LATE)
+    found |= {f"gradient of {key}": p.grad.clone() for key, p in method.named_parameters() if p.grad is not None}
+    running = ("running_mean", "running_var", "num_batches_tracked")  # each process keeps an estimate of its own
+    found |= {f"state {key}": value.clone() for key, value in method.state_dict().items() if not key.endswith(running)}
+    torch.set_default_dtype(torch.float32)
+    return found
+
+
+def _mean(x: Tensor) -> Tensor:
+    if distributed.world_size() > 1:
+        x = x.clone()
+        dist.all_reduce(x)
+        x /= distributed.world_size()
+    return x
+
+
+def main(rank: str, world: str, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", int(world))
+    dist.init_process_group("gloo", store=store, rank=int(rank), world_size=int(world))
+    for name in sorted(parts.places()):
+        found = steps(name)
+        if rank == "0":
+            save_file(
+                {key: value.contiguous().clone() for key, value in found.items()}, Path(folder) / f"{name}.safetensors"
+            )
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,34 @@
+"""Two processes with half a batch each do what one does with the whole: losses, gradients and all state, in float64."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from selftaught import parts
+
+from .steps import steps
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.xdist_group("two processes")  # one pair serves all methods
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a pair of gloo processes found, a file for each method."""
+    folder = tmp_path_factory.mktemp("pair")
+    command = [sys.executable, "-m", "tests.distributed.steps"]
+    running = [subprocess.Popen([*command, str(rank), "2", str(folder)], cwd=ROOT) for rank in range(2)]
+    assert [process.wait(timeout=280) for process in running] == [0, 0]
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(parts.places()))
+def test_two_processes_equal_one(name: str, pair: Path) -> None:
+    two, one = load_file(pair / f"{name}.safetensors"), steps(name)
+    assert two.keys() == one.keys()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")

@@ -1,0 +1,59 @@
+"""A batch encoded in chunks has the loss and the gradient of the whole, and half-finished statistics of none of it."""
+
+import pytest
+import torch
+
+from selftaught import randomness
+from selftaught.training.chunks import encode_in_chunks
+from tests.methods.test_contract import BATCH, made, views
+
+
+def gradients(name: str, chunk: int | None, dtype: torch.dtype) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    crops = {"local_crops": 0} if name == "dino" else {}  # timm resamples positions in float32, whatever they are
+    method = made(name, encoder="test_vit", **crops).to(dtype)
+    if chunk:
+        encode_in_chunks(method, chunk)
+    batch = [view if view.dtype == torch.int64 else view.to(dtype) for view in views(method)]
+    with randomness.at(0, 0, slice(0, BATCH)):
+        loss = torch.stack(list(method(*batch).values())).sum()
+    loss.backward()
+    return loss.detach(), {key: p.grad for key, p in method.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", ["simclr", "byol", "mae", "ibot", "denoising", "dino"])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_chunks_change_neither_loss_nor_gradient(name: str, dtype: torch.dtype, error: float) -> None:
+    (whole, expected), (parts, found) = gradients(name, None, dtype), gradients(name, 3, dtype)
+    assert abs(parts - whole) <= error * abs(whole)
+    assert found.keys() == expected.keys()
+    size = torch.stack([grad.norm() for grad in expected.values()]).norm()  # some are zero but for rounding
+    for key, grad in expected.items():
+        assert (found[key] - grad).norm() <= error * size, key
+
+
+def test_running_statistics_move_once_a_chunk() -> None:
+    method = made("simclr")
+    encode_in_chunks(method, 4)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        loss = sum(method(*views(method)).values())
+    before = {key: value.clone() for key, value in method.encoder.named_buffers()}
+    assert before["net.bn1.num_batches_tracked"] == 2 * BATCH // 4
+    loss.backward()
+    after = dict(method.encoder.named_buffers())
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def test_fewer_numbers_are_kept_for_the_gradient() -> None:
+    def kept(chunk: int | None) -> int:
+        method, sizes = made("simclr", encoder="test_vit"), []
+        if chunk:
+            encode_in_chunks(method, chunk)
+        batch = views(method)
+        with (
+            torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x),
+            randomness.at(0, 0, slice(0, BATCH)),
+        ):
+            method(*batch)
+        return sum(sizes)
+
+    assert kept(2) < kept(None) / 5
