@@ -5,6 +5,10 @@ untrained and raw pixels. One JSON row a run is appended to docs/results/learns.
 rows is docs/results/learns.md. A run that was cut goes on where it stopped; a row that exists is not made again.
 
     python bench/learns.py --data cifar10.zip [--family contrastive] [--methods simclr,mae] [--seeds 0,1]
+                           [--encoders own|both]
+
+A method runs on the convolutional encoder, or on the one with tokens where it needs them; `both` adds the other one
+wherever the method allows it.
 """
 
 import argparse
@@ -25,8 +29,9 @@ TABLE = ROOT / "docs/results/learns.md"
 IMAGES = 10_000
 SAMPLES = 200_000  # pre-training samples (not views) a method gets, unless it needs more:
 MORE_SAMPLES: dict[str, int] = {}
-CONVOLUTIONAL = {"name": "resnet10t", "options": {"stem": "timm"}}
-TOKENS = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4}}
+CONVOLUTIONAL: dict[str, Any] = {"name": "resnet10t", "options": {"stem": "timm"}}
+TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4}}
+SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
 
@@ -36,6 +41,7 @@ def main() -> None:
     parser.add_argument("--family", choices=["self_prediction", "contrastive"])
     parser.add_argument("--methods", help="comma-separated; default: all")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--encoders", choices=["own", "both"], default="own")
     parser.add_argument("--samples", type=int, help="instead of each method's own budget")
     parser.add_argument("--runs", type=Path, default=Path("runs/learns"))
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)")
@@ -48,8 +54,10 @@ def main() -> None:
             if place.name not in chosen or (asked.family and place.family != asked.family):
                 continue
             samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES)
+            encoders = [TOKENS] if parts.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
             try:
-                judge(place, samples, seed, asked.data, asked.runs, changes)
+                for encoder in encoders if asked.encoders == "both" else encoders[:1]:
+                    judge(place, encoder, samples, seed, asked.data, asked.runs, changes)
             except SelftaughtError as error:
                 say(f"{place.name}: {error}")
                 if error.exit_code == 75:
@@ -58,17 +66,24 @@ def main() -> None:
     print(TABLE.read_text())
 
 
-def judge(place: parts.Place, samples: int, seed: int, data: str, runs: Path, changes: dict[str, Any]) -> None:
+def judge(
+    place: parts.Place,
+    encoder: dict[str, Any],
+    samples: int,
+    seed: int,
+    data: str,
+    runs: Path,
+    changes: dict[str, Any],
+) -> None:
     """Pre-train and judge one method, and append its row."""
     method = parts.method_class(place.name)
-    encoder = TOKENS if method.needs_tokens else CONVOLUTIONAL
-    identity = {"method": place.name, "seed": seed, "samples": samples, "changes": changes}
+    identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
     if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
-        say(f"{place.name}, seed {seed}: done before")
+        say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return
-    say(f"\n{place.name}, seed {seed}")
+    say(f"\n{place.name} on {encoder['name']}, seed {seed}")
     preset = method.preset
-    out = runs / "-".join([place.name, str(seed), str(samples), *(f"{k}" for k in changes)])
+    out = runs / "-".join([place.name, encoder["name"], str(seed), str(samples), *(f"{k}" for k in changes)])
     recipe = {
         "data": f"{data}/train",
         "method": {"name": place.name},
@@ -94,11 +109,11 @@ def judge(place: parts.Place, samples: int, seed: int, data: str, runs: Path, ch
         **identity,
         "family": place.family,
         "kind": place.kind,
-        "encoder": encoder,
         **scores,
         "seconds": status["seconds"],
         "samples_per_second": status["samples_per_second"],
         "final_terms": status["final_terms"],
+        "health": status["health"],
         "experimental": method.experimental,
     }
     ROWS.parent.mkdir(parents=True, exist_ok=True)
@@ -120,11 +135,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         f"Pre-trained on {IMAGES:,} unlabelled CIFAR-10 images, judged by a linear probe and kNN (labels of {IMAGES:,} "
         "training images) on the 10,000 test images, where the standard error is about 0.5 points. Made by "
         "`bench/learns.py`; `untrained` is the same encoder with random weights and estimated BatchNorm statistics. "
+        "Spread, RankMe, alpha-ReQ, alignment and uniformity are taken of the trained features without any label. "
         "Samples a second are what the run happened to get beside other work, no measurement of speed.",
         "",
         "| family | kind | method | encoder | seed | samples | samples/s | linear | untrained | raw pixels "
-        "| kNN | untrained | raw pixels | learns |",
-        "|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| kNN | untrained | raw pixels | spread | RankMe | alpha-ReQ | alignment | uniformity | learns |",
+        "|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["seed"])):
         if row["changes"]:
@@ -135,7 +151,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         cells = [row["family"].replace("_", "-"), row["kind"], row["method"], encoder, row["seed"]]
         cells += [f"{row['samples']:,}", f"{row['samples_per_second']:,.0f}"]
         cells += [f"{100 * score[kind]:.1f}" for score in (linear, knn) for kind in ("trained", "untrained", "pixels")]
-        lines.append("| " + " | ".join(map(str, [*cells, "yes" if learns else "**no**"])) + " |")
+        cells += [row.get("health", {}).get(score, "") for score in SCORES]
+        said = "yes" if learns else "**no** (experimental)" if row["experimental"] else "**no**"
+        lines.append("| " + " | ".join(map(str, [*cells, said])) + " |")
     return "\n".join(lines) + "\n"
 
 
