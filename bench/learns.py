@@ -27,10 +27,11 @@ ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs/results/learns.jsonl"
 TABLE = ROOT / "docs/results/learns.md"
 IMAGES = 10_000
-SAMPLES = 200_000  # pre-training samples (not views) a method gets, unless it needs more:
-MORE_SAMPLES: dict[str, int] = {}
 CONVOLUTIONAL: dict[str, Any] = {"name": "resnet10t", "options": {"stem": "timm"}}
-TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4}}
+TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4, "width": 128}}
+# Pre-training samples (not views) that a method gets on each, unless it needs more:
+SAMPLES = {CONVOLUTIONAL["name"]: 200_000, TOKENS["name"]: 100_000}
+MORE_SAMPLES: dict[str, int] = {}
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
@@ -53,10 +54,10 @@ def main() -> None:
         for place in places:
             if place.name not in chosen or (asked.family and place.family != asked.family):
                 continue
-            samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES)
             encoders = [TOKENS] if parts.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
             try:
                 for encoder in encoders if asked.encoders == "both" else encoders[:1]:
+                    samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES[encoder["name"]])
                     judge(place, encoder, samples, seed, asked.data, asked.runs, changes)
             except SelftaughtError as error:
                 say(f"{place.name}: {error}")

@@ -49,7 +49,7 @@ def _job(recipe: Preview) -> Job:
     run = Run.open(recipe.run) if recipe.run else None
     if run:
         own = run.recipe
-        chosen |= {"method": own.method, "encoder": own.encoder, "size": own.size}
+        chosen |= {"method": own.method, "also": own.also, "encoder": own.encoder, "size": own.size}
         chosen["views"] = recipe.views or own.views
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
@@ -85,7 +85,7 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
-    method = type(job.method)
+    method = parts.method_class(job.recipe.method.name)
     environment = Environment(loader=PackageLoader("selftaught.reporting"), autoescape=select_autoescape(default=True))
     options: dict[str, Any] = {name: option.default for name, option in parts.options(method).items()}
     return environment.get_template("preview.html").render(

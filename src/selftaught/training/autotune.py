@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .. import randomness
 from ..errors import UsageError
 from ..files import cache_folder, write_json
 from ..progress import say
@@ -39,7 +40,9 @@ def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) ->
         return recipe.model_copy(update={"attention": attention})
     candidates = _candidates(recipe)
     if any(precision == "bf16-mixed" for precision, _ in candidates):
-        plain = {"precision": "32-true", "layout": "contiguous", "compile": False}
+        assert recipe.batch_size
+        rows = min(recipe.batch_size, ROWS)
+        plain = {"precision": "32-true", "layout": "contiguous", "compile": False, "batch_size": rows}
         sound = prepare(recipe.model_copy(update=plain))
         if fault := half_precision_fault(sound):
             candidates = [choice for choice in candidates if choice[0] != "bf16-mixed"]
@@ -83,13 +86,12 @@ def half_precision_fault(job: "Job") -> str | None:
         if max(layer.stride) > 1 and max(inputs[0].shape[2:]) == 1:
             struck.append("a strided convolution meets a map of one cell; use a larger --size or --encoder.stem small")
 
-    encoder = job.method.encoder
-    hooks = [layer.register_forward_hook(look) for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
-    encoder.eval()
-    with torch.no_grad():
-        for size in {job.views.size(name) for name in job.method.views if name != "index"}:
-            encoder(torch.zeros(2, job.samples.preparation.channels, *size))
-    encoder.train()
+    # The method itself is asked, since it may show its encoder less than a view: tiles, or tokens.
+    convolutions = [layer for layer in job.method.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [layer.register_forward_hook(look) for layer in convolutions]
+    rows = job.batches.batch_size
+    with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, rows)):
+        job.method(*job.batches(0))
     for hook in hooks:
         hook.remove()
     return struck[0] if struck else None

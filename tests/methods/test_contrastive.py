@@ -1,0 +1,158 @@
+"""What single contrastive methods promise beyond the contract: schedules, queues, banks, groups and clusters."""
+
+import pytest
+import torch
+from torch import nn
+
+from selftaught import randomness
+from selftaught.errors import UsageError
+from selftaught.method import Method
+from selftaught.optimizers import build_optimizer
+from tests.methods.test_contract import BATCH, COUNT, made, views
+
+
+def run(method: Method, step: int = 0) -> dict[str, torch.Tensor]:
+    with randomness.at(0, step, slice(0, BATCH)):
+        return method(*views(method, step))
+
+
+def test_mocos_keys_are_those_of_shuffled_groups_and_go_into_the_queue() -> None:
+    method = made("moco", group=4)
+    seen: list[torch.Tensor] = []
+    method.teacher.layers[0].register_forward_hook(lambda layer, given, out: seen.append(given[0]))
+    before = method.queue.features.clone()
+    run(method)
+    second = views(method)[1]
+    assert [len(x) for x in seen] == [4, 4]
+    places = [(second == row).flatten(1).all(dim=1).nonzero().item() for row in torch.cat(seen)]
+    assert sorted(places) == list(range(BATCH)) and places != list(range(BATCH))
+    keys = method._newest
+    assert torch.equal(method.queue.features, before)  # a batch's keys are not among its own negatives
+    method.after_step(0.1)
+    assert torch.equal(method.queue.features[:BATCH], keys)
+    expected = torch.cat([nn.functional.normalize(method.teacher(x), dim=1) for x in tuple(seen)])
+    assert not torch.allclose(keys, expected)  # they are back in the order of the batch
+    assert made("moco", encoder="test_vit").grouped is False
+
+
+def test_moco_v3_keeps_the_patch_projection_of_a_vit() -> None:
+    method = made("mocov3", encoder="test_vit")
+    assert not any(p.requires_grad for p in method.encoder.net.patch_embed.parameters())
+    free = made("mocov3", encoder="test_vit", freeze_patches=False)
+    assert all(p.requires_grad for p in free.encoder.net.patch_embed.parameters())
+    assert all(p.requires_grad for p in made("mocov3").encoder.parameters())
+
+
+def test_banks_move_towards_new_features_at_their_momentum() -> None:
+    for name in ("instance_discrimination", "pirl"):
+        method = made(name)
+        before = method.bank.features.clone()
+        run(method)
+        index, z = method._newest
+        method.after_step(0.1)
+        expected = nn.functional.normalize(0.5 * before[index] + 0.5 * z, dim=1)
+        assert torch.allclose(method.bank.features[index], expected, atol=1e-6)
+        others = torch.ones(COUNT, dtype=torch.bool).index_fill(0, index, False)
+        assert torch.equal(method.bank.features[others], before[others])
+
+
+def test_the_constant_of_instance_discrimination_makes_probabilities_sum_to_one_on_average() -> None:
+    method = made("instance_discrimination")
+    with torch.no_grad():
+        scores = method._scores(torch.randn(COUNT, 3, 32, 32), method.bank.features) - method.constant
+    assert scores.exp().sum(dim=1).mean().item() == pytest.approx(1, rel=0.1)
+
+
+def test_nnclr_answers_for_its_nearest_neighbour() -> None:
+    method = made("nnclr").eval()
+    with torch.no_grad():
+        z = nn.functional.normalize(method.projector(method.encoder(views(method)[0])), dim=1)
+        method.queue.features[:BATCH] = z.roll(1, 0)  # every sample has itself in the queue, elsewhere
+        found = run(method)["info_nce"]
+        p = method.predictor(method.projector(method.encoder(torch.cat(views(method)))))
+        near = method.queue.features[(z @ method.queue.features.T).argmax(dim=1)]
+    assert torch.allclose(near, z, atol=1e-6)
+    assert found.isfinite() and p.shape == (2 * BATCH, 16)
+
+
+def test_simsiams_predictor_keeps_its_learning_rate() -> None:
+    method = made("simsiam")
+    groups = build_optimizer(method, method.preset, 256).param_groups
+    fixed = [name for group in groups if group["fixed"] for name in group["names"]]
+    assert fixed and all(name.startswith("predictor.") for name in fixed)
+
+
+def test_simsiams_and_byols_targets_have_no_gradient() -> None:
+    for name in ("simsiam", "byol"):
+        method = made(name)
+        sum(run(method).values()).backward()
+        assert all(p.grad is not None for p in method.predictor.parameters())
+        assert not hasattr(method, "teacher") or all(p.grad is None for p in method.teacher.parameters())
+
+
+def test_dinos_last_layer_rests_its_temperature_rises_and_its_centre_follows() -> None:
+    method = made("dino")
+    sum(run(method).values()).backward()
+    method.before_step(0.0)
+    assert method.head.directions.grad is None
+    assert float(method.centring.temperature) == pytest.approx(0.04)
+    mean = method.centring._newest.mean(dim=0)
+    method.after_step(0.15)
+    assert float(method.centring.temperature) == pytest.approx(0.055)
+    assert torch.allclose(method.centring.centre, 0.1 * mean, atol=1e-6)
+    sum(run(method).values()).backward()
+    method.before_step(0.5)
+    assert method.head.directions.grad is not None
+
+
+def test_msns_anchor_sees_only_some_patches() -> None:
+    method = made("msn", mask_ratio=0.5)
+    kept: list[int] = []
+    tokens = method.encoder.tokens
+    method.encoder.tokens = lambda x, keep=None, **named: (
+        kept.append(0 if keep is None else keep.shape[1]) or tokens(x, keep=keep, **named)
+    )
+    run(method)
+    length = method.encoder.length((32, 32))
+    assert kept[0] == length / 2 and set(kept[1:]) == {0}
+
+
+def test_deepcluster_sorts_when_every_sample_was_seen() -> None:
+    method = made("deepcluster", heads=3)
+    steps = COUNT // BATCH
+    assert (method.assigned == -1).all()
+    for step in range(steps):
+        rows = torch.arange(BATCH) + BATCH * step
+        batch = [rows if view.dtype == torch.int64 else view for view in views(method, step)]
+        with randomness.at(0, step, slice(0, BATCH)):
+            method(*batch)
+        assert int(method.rounds) == 0
+        method.after_step(step / steps)
+    assert int(method.rounds) == 1 and int(method.seen) == 0
+    assert (method.assigned >= 0).all()
+    for head, assigned in enumerate(method.assigned):
+        bank = method.banks[head % 2].features
+        assert torch.equal(assigned, (bank @ method.centres[head].T).argmax(dim=1))
+
+
+def test_wmse_refuses_what_cannot_be_whitened() -> None:
+    with pytest.raises(UsageError, match="at least twice the dim of 64"):
+        made("wmse", dim=64, group=100)
+    with pytest.raises(UsageError, match="use a larger --batch-size"):
+        run(made("wmse", dim=16, group=32))
+
+
+def test_more_views_make_mmcrs_centres() -> None:
+    method = made("mmcr", strong_views=4, lambd=0.1)
+    assert method.views == ("strong",) * 4
+    assert set(run(method)) == {"centres", "manifolds"}
+
+
+def test_lejepas_directions_are_drawn_anew_every_step() -> None:
+    method = made("lejepa").eval()
+    with torch.no_grad():
+        first = []
+        for step in (0, 0, 1):
+            with randomness.at(0, step, slice(0, BATCH)):
+                first.append(method(*views(method))["sigreg"])
+    assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
