@@ -37,7 +37,7 @@ def rgb(lab: Tensor) -> Tensor:
 @cache
 def gamut() -> Tensor:
     """Centres (Q, 2) of the bins in a and b that sRGB can show. Colorization (1603.08511, section 2.1)."""
-    levels = torch.linspace(0, 1, 52)
+    levels = torch.linspace(0, 1, 52, dtype=torch.float32)
     shades = torch.cartesian_prod(levels, levels, levels)
     ab = lab(shades[:, :, None])[:, 1:, 0]
     return torch.unique((ab / STEP).round(), dim=0) * STEP

@@ -17,8 +17,8 @@ STEPS = 3
 
 def steps(name: str) -> dict[str, Tensor]:
     """Loss of each step, gradients of the last, and the state after it, as all processes together have them."""
-    torch.set_default_dtype(torch.float64)  # buffers made inside a step, too
     method = made(name).double()
+    torch.set_default_dtype(torch.float64)  # as Fabric does inside a step
     distributed.share_batch_norms(method)
     share = BATCH // distributed.world_size()
     rows = slice(distributed.rank() * share, (distributed.rank() + 1) * share)

@@ -11,6 +11,7 @@ from ....corruption import extremes
 from ....decoders import MapDecoder
 from ....encoder import Encoder
 from ....method import Data, Method, Training
+from ....objectives import precise
 from ....objectives.prediction import weighted_cross_entropy
 
 
@@ -83,7 +84,7 @@ class Colorization(Method):
         return {"cross_entropy": weighted_cross_entropy(predicted, target, self._weights(target))}
 
     def _lab(self, x: Tensor) -> Tensor:
-        return lab((x.float() - self.low) / self.range)
+        return lab((precise(x) - self.low) / self.range)
 
     def _colours(self, x: Tensor) -> Tensor:
         """Targets (B, Q, h, w): soft bins of the colours at reduced size."""

@@ -11,6 +11,7 @@ from ....corruption import extremes
 from ....decoders import MapDecoder
 from ....encoder import Encoder
 from ....method import Data, Method, Training
+from ....objectives import precise
 from ....objectives.prediction import weighted_cross_entropy
 
 NEUTRAL = 50.0  # lightness of what shows colours alone
@@ -78,7 +79,7 @@ class SplitBrain(Method):
         }
 
     def _lab(self, x: Tensor) -> Tensor:
-        return lab((x.float() - self.low) / self.range)
+        return lab((precise(x) - self.low) / self.range)
 
     def _halves(self, found: Tensor) -> tuple[Tensor, Tensor]:
         """The image in lightness alone, and in colours alone, as an encoder of colour images sees it."""
