@@ -29,9 +29,9 @@ TABLE = ROOT / "docs/results/learns.md"
 IMAGES = 10_000
 CONVOLUTIONAL: dict[str, Any] = {"name": "resnet10t", "options": {"stem": "timm"}}
 TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4, "width": 128}}
-# Pre-training samples (not views) that a method gets on each, unless it needs more:
-SAMPLES = {CONVOLUTIONAL["name"]: 200_000, TOKENS["name"]: 100_000}
-MORE_SAMPLES: dict[str, int] = {}
+# Pre-training samples (not views) that a method gets, unless it needs more:
+SAMPLES = 50_000
+MORE_SAMPLES = {"exemplar": 200_000, "jigsaw": 200_000, "relative_location": 200_000}
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
@@ -57,7 +57,7 @@ def main() -> None:
             encoders = [TOKENS] if parts.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
             try:
                 for encoder in encoders if asked.encoders == "both" else encoders[:1]:
-                    samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES[encoder["name"]])
+                    samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES)
                     judge(place, encoder, samples, seed, asked.data, asked.runs, changes)
             except SelftaughtError as error:
                 say(f"{place.name}: {error}")
