@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from selftaught.images.store import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.recipes import Pretrain
 from selftaught.training import batch_size
+from selftaught.training import pretrain as pretraining
 from selftaught.training.pretrain import prepare
 from selftaught.training.resolve import resolve
 
@@ -148,6 +151,24 @@ def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path) -> None:
     quick = {name: value for name, value in QUICK.items() if name != "steps"}
     run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="2s", **quick)
     assert run.recipe.steps > 1 and run.status["seconds"] < 4
+
+
+def test_a_budget_is_corrected_on_the_way(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = pretraining.within_budget
+
+    def hasty(*args: Any) -> Any:  # as if the machine had been ten times slower while it was measured
+        recipe = measured(*args)
+        return recipe.model_copy(update={"steps": max(10, recipe.steps // 10)})
+
+    monkeypatch.setattr(pretraining, "within_budget", hasty)
+    quick = {name: value for name, value in QUICK.items() if name != "steps"}
+    began = time.perf_counter()
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="6s", **quick)
+    assert 4 < time.perf_counter() - began < 9
+    assert "instead of" in capsys.readouterr().err
+    assert run.recipe.steps == run.status["steps"] == int(run.metrics()[-1]["step"])
 
 
 class Own(nn.Module):

@@ -1,4 +1,4 @@
-"""How many steps fit a time budget, by timing a few of them on a copy that is thrown away."""
+"""How many steps fit a time budget: by timing a few on a copy that is thrown away, and corrected on the way."""
 
 import time
 from contextlib import suppress
@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 
 WARM_UP, FEWEST, MOST = 2, 8, 200  # steps
 SHARE = 0.03  # of the budget that measuring may take
+CORRECTED_AT = (0.3, 0.7, 0.9)  # of the steps; a machine is seldom as fast all the time as in its first minute
 
 
 class _EnoughError(Exception):
     """The measurement is over."""
 
 
-def within_budget(job: "Job", recipe: Pretrain, stop: Stop) -> Pretrain:
-    """The recipe with as many steps as its budget allows; `job` is consumed."""
+def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pretrain:
+    """The recipe with as many steps as the budget allows that runs since `began`; `job` is consumed."""
     assert recipe.budget and recipe.batch_size
-    began = time.perf_counter()
+    now = time.perf_counter()
     patience = SHARE * recipe.budget
     marks: list[float] = []
 
     def mark(step: int, terms: dict[str, Tensor]) -> None:
         marks.append(time.perf_counter())
         stop.poll()
-        if step >= WARM_UP + FEWEST and marks[-1] - began > patience:
+        if step >= WARM_UP + FEWEST and marks[-1] - now > patience:
             raise _EnoughError
 
     with suppress(_EnoughError):
@@ -51,4 +52,14 @@ def within_budget(job: "Job", recipe: Pretrain, stop: Stop) -> Pretrain:
     steps = max(1, int((recipe.budget - (time.perf_counter() - began)) / per_step))
     rate = recipe.batch_size / per_step
     say(f"budget   {clock(recipe.budget)} at {rate:,.0f} samples/s: {steps:,} steps")
+    return recipe.model_copy(update={"steps": steps})
+
+
+def corrected(recipe: Pretrain, step: int, rate: float, began: float) -> Pretrain:
+    """The recipe with a new number of steps, now that the machine is known to do `rate` of them a second."""
+    assert recipe.budget and recipe.steps
+    left = max(0.0, recipe.budget - (time.perf_counter() - began))
+    steps = step + max(1, int(left * rate))
+    if steps != recipe.steps:
+        say(f"budget   {clock(left)} left: {steps:,} steps instead of {recipe.steps:,}")
     return recipe.model_copy(update={"steps": steps})

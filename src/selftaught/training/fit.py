@@ -27,11 +27,13 @@ def fit(
     training: Training,
     seed: int,
     start: int = 0,
+    until: int | None = None,
     watch: Watch = lambda step, terms: None,
     forward: Callable[..., dict[str, Tensor]] | None = None,
 ) -> None:
     """Minimise the sum of the loss terms that `model` returns for each batch of views.
 
+    `steps` is what schedules reckon with; training starts at `start` and ends there, or earlier at `until`.
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
     end the run by raising; `forward` is the model as it should be called, where that is not the model itself
     (wrapped for a device, precision or several processes). Raises DivergedError before a step that is not finite.
@@ -39,7 +41,7 @@ def fit(
     forward = model if forward is None else forward
     model.train()
     guard = Guard(optimizer, training.clip)
-    for step in range(start, steps):
+    for step in range(start, steps if until is None else until):
         apply_schedule(optimizer, training, (step + 1) / steps)
         views = batches(step)
         rows = len(views[0])

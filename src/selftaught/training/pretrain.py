@@ -1,6 +1,7 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from . import checkpoint
 from .autotune import set_attention, shown, tuned
 from .batch_size import fitted
 from .batches import Batches
-from .budget import within_budget
+from .budget import CORRECTED_AT, corrected, within_budget
 from .chunks import encode_in_chunks
 from .fit import fit
 from .interruption import Stop, stopping
@@ -52,6 +53,7 @@ class Job:
 
 def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own"."""
+    began = time.perf_counter()
     if command.out:
         Run(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
@@ -63,14 +65,15 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
         recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
         recipe = resolve(recipe, samples)
         recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
-        if recipe.steps is None:
-            recipe = within_budget(prepare(recipe, samples, module), recipe, stop)
+        budgeted = recipe.steps is None
+        if budgeted:
+            recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
         job = prepare(recipe, samples, module)
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
         run.create(recipe.resume, recipe.overwrite)
         with writing_to(run.folder / "run.log"):
             try:
-                facts = _train(job, run, stop)
+                facts = _train(job, run, stop, began if budgeted else None)
             except Interrupted as error:
                 run.set_status("preempted", str(error), error.exit_code)
                 raise
@@ -130,8 +133,11 @@ def _compile_encoders(method: nn.Module) -> None:
                     setattr(encoder, name, torch.compile(getattr(encoder, name)))
 
 
-def _train(job: Job, run: Run, stop: Stop) -> dict[str, Any]:
-    """Train from step 0 or from the last checkpoint, and save; the facts of the finished run."""
+def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any]:
+    """Train from step 0 or from the last checkpoint, and save; the facts of the finished run.
+
+    `began` is when the clock of a time budget started; None keeps the number of steps as it is.
+    """
     start = _restore(job, run) if job.recipe.resume else 0
     if not start:
         job.method.start(_everything(job))
@@ -147,22 +153,33 @@ def _train(job: Job, run: Run, stop: Stop) -> dict[str, Any]:
     _announce(job, run, start)
     chance = job.method.chance(recipe.batch_size)
     run.set_status("running", chance=chance)
-    recorder = Recorder(job, run, stop, start)
+    recorder, at = Recorder(job, run, stop, start), start
     with recorder.bar:
-        fit(
-            job.fabric,
-            job.method,
-            job.optimizer,
-            job.batches,
-            steps=recipe.steps,
-            start=start,
-            training=job.training,
-            seed=recipe.seed,
-            watch=recorder,
-            forward=job.forward,
-        )
-    if start < recipe.steps:
-        recorder.save(recipe.steps)
+        for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
+            assert job.recipe.steps
+            since, until = time.perf_counter(), round(share * job.recipe.steps)
+            if until <= at:
+                continue
+            fit(
+                job.fabric,
+                job.method,
+                job.optimizer,
+                job.batches,
+                steps=job.recipe.steps,
+                start=at,
+                until=until,
+                training=job.training,
+                seed=recipe.seed,
+                watch=recorder,
+                forward=job.forward,
+            )
+            rate, at = (until - at) / (time.perf_counter() - since), until
+            if began and share < 1:
+                recorder.save(at)  # before the recipe: a run cut between the two goes on with the old plan
+                job.recipe = corrected(job.recipe, at, rate, began)
+                job.recipe.save(run.folder / "recipe.yaml")
+    if start < at:
+        recorder.save(at)
         recorder.draw()
     return {**recorder.facts(), "chance": chance}
 

@@ -32,8 +32,8 @@ class Recorder:
 
     def __init__(self, job: "Job", run: Run, stop: Stop, start: int) -> None:
         self.job, self.run, self.stop, self.start = job, run, stop, start
-        assert job.recipe.steps and job.recipe.batch_size
-        self.steps, self.batch_size = job.recipe.steps, job.recipe.batch_size
+        assert job.recipe.batch_size
+        self.batch_size = job.recipe.batch_size
         self.bar = Progress("training", self.steps, "steps", start)
         self.profile = Profile(run.folder) if job.recipe.profile else None
         self.terms: dict[str, float] = {}
@@ -42,6 +42,12 @@ class Recorder:
         every = job.recipe.checkpoint_every
         self._every_steps = int(every) if every.isdigit() else None
         self._every_seconds = float(every.rstrip("s"))
+
+    @property
+    def steps(self) -> int:
+        """The steps of the whole run; a time budget may correct them on the way."""
+        assert self.job.recipe.steps
+        return self.job.recipe.steps
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         last = step == self.steps
@@ -75,7 +81,7 @@ class Recorder:
         }
         with (self.run.folder / "metrics.jsonl").open("a") as stream:
             stream.write(json.dumps(line) + "\n")
-        self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}")
+        self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.steps)
         self._logged_at, self._logged_step, self._input_before = now, step, self.job.batches.seconds
 
     def _due(self, step: int) -> bool:
