@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WARM_UP, FEWEST, MOST = 2, 8, 200  # steps
 SHARE = 0.03  # of the budget that measuring may take
+TAIL = 5.0  # seconds for the last checkpoint, picture and scores; at most SHARE of the budget
 CORRECTED_AT = (0.3, 0.7, 0.9)  # of the steps; a machine is seldom as fast all the time as in its first minute
 
 
@@ -49,7 +50,7 @@ def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pre
             forward=job.forward,
         )
     per_step = (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
-    steps = max(1, int((recipe.budget - (time.perf_counter() - began)) / per_step))
+    steps = max(1, int(_left(recipe.budget, began) / per_step))
     rate = recipe.batch_size / per_step
     say(f"budget   {clock(recipe.budget)} at {rate:,.0f} samples/s: {steps:,} steps")
     return recipe.model_copy(update={"steps": steps})
@@ -58,8 +59,12 @@ def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pre
 def corrected(recipe: Pretrain, step: int, rate: float, began: float) -> Pretrain:
     """The recipe with a new number of steps, now that the machine is known to do `rate` of them a second."""
     assert recipe.budget and recipe.steps
-    left = max(0.0, recipe.budget - (time.perf_counter() - began))
+    left = _left(recipe.budget, began)
     steps = step + max(1, int(left * rate))
     if steps != recipe.steps:
         say(f"budget   {clock(left)} left: {steps:,} steps instead of {recipe.steps:,}")
     return recipe.model_copy(update={"steps": steps})
+
+
+def _left(budget: float, began: float) -> float:
+    return max(0.0, budget - min(TAIL, SHARE * budget) - (time.perf_counter() - began))
