@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import distributed
 from . import in_full_precision
-from .similarity import log_sum_exp
+from .similarity import log_sum_exp, log_sum_exp_within
 
 
 @in_full_precision
@@ -19,7 +19,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """
     views, everyone, own = _everyone(a, b)
     agreement = (views * views.roll(len(a), 0)).sum(dim=1) / temperature
-    return (log_sum_exp(views, everyone, 1 / temperature, own[:, None]) - agreement).mean()
+    return (_against(views, everyone, temperature, own[:, None]) - agreement).mean()
 
 
 @in_full_precision
@@ -36,7 +36,7 @@ def dcl(a: Tensor, b: Tensor, temperature: float, sigma: float | None = None) ->
         kernel = (cosine.detach() / sigma).exp()
         weight = 2 - kernel / (distributed.total(kernel.mean()) / distributed.world_size())
     pair = torch.stack([own, own.roll(len(a))], dim=1)
-    return (log_sum_exp(views, everyone, 1 / temperature, pair) - weight * cosine / temperature).mean()
+    return (_against(views, everyone, temperature, pair) - weight * cosine / temperature).mean()
 
 
 def _everyone(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,6 +44,13 @@ def _everyone(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     views = F.normalize(torch.cat([a, b]), dim=1)
     own = torch.arange(len(views), device=views.device) + distributed.rank() * len(views)
     return views, distributed.gather(views), own
+
+
+def _against(views: Tensor, everyone: Tensor, temperature: float, skip: Tensor) -> Tensor:
+    """log of the sum over everyone, but for those to skip."""
+    if distributed.world_size() == 1:
+        return log_sum_exp_within(views, 1 / temperature, skip)
+    return log_sum_exp(views, everyone, 1 / temperature, skip)
 
 
 @in_full_precision

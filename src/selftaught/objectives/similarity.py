@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-TILE = 2**20  # similarities at a time: 4 MB in float32, which a CPU's cache holds and a GPU is busy with
+TILE = 2**19  # similarities at a time: 2 MB in float32, which a CPU's cache holds and a GPU is busy with
+STEEPEST = 40.0  # scale up to which exp(-2 * scale), the least share of unit vectors, is safe in float32
 
 
 def log_sum_exp(queries: Tensor, keys: Tensor, scale: float, skip: Tensor | None = None) -> Tensor:
@@ -16,6 +17,16 @@ def log_sum_exp(queries: Tensor, keys: Tensor, scale: float, skip: Tensor | None
     """
     left_out = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device) if skip is None else skip
     return _LogSumExp.apply(queries, keys, scale, left_out)
+
+
+def log_sum_exp_within(vectors: Tensor, scale: float, skip: Tensor) -> Tensor:
+    """log_sum_exp of unit vectors (N, D) over themselves, where `skip` (N, K) is mutual: half the work.
+
+    Similarities are symmetric, so only those above the diagonal are computed.
+    """
+    if scale > STEEPEST:
+        return log_sum_exp(vectors, vectors, scale, skip)
+    return _LogSumExpWithin.apply(vectors, scale, skip)
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -45,6 +56,44 @@ class _LogSumExp(torch.autograd.Function):
             if of_keys is not None:
                 of_keys.addmm_(share.T, queries[rows])
         return of_queries, of_keys, None, None
+
+
+class _LogSumExpWithin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, scale: float, skip: Tensor) -> Tensor:
+        sums = vectors.new_zeros(len(vectors))
+        for rows, share in _triangle(vectors, scale, skip):
+            sums[rows] += share.sum(dim=1)
+            sums[rows.stop :] += share[:, len(share) :].sum(dim=0)
+        found = sums.log_().add_(scale)
+        ctx.save_for_backward(vectors, skip, found)
+        ctx.scale = scale
+        return found
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        vectors, skip, found = ctx.saved_tensors
+        weight = grad * (ctx.scale - found).exp_().mul_(ctx.scale)
+        of_vectors = torch.zeros_like(vectors)
+        for rows, share in _triangle(vectors, ctx.scale, skip):
+            share.mul_(weight[rows, None] + weight[rows.start :])  # of each pair's two members
+            of_vectors[rows].addmm_(share, vectors[rows.start :])
+            of_vectors[rows.stop :].addmm_(share[:, len(share) :].T, vectors[rows])
+        return of_vectors, None, None
+
+
+def _triangle(vectors: Tensor, scale: float, skip: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Tiles exp(scale * (u . v - 1)) of some rows, from the diagonal on."""
+    first = 0
+    while first < len(vectors):
+        rows = slice(first, min(first + max(1, TILE // (len(vectors) - first)), len(vectors)))
+        share = torch.mm(vectors[rows] * scale, vectors[first:].T).sub_(scale).exp_()
+        for place in (skip[rows] - first).split(1, dim=1):
+            inside = place.clamp(min=0)
+            share.scatter_(1, inside, torch.where(place < 0, share.gather(1, inside), 0))
+        yield rows, share
+        first = rows.stop
 
 
 def _logits(queries: Tensor, keys: Tensor, scale: float, skip: Tensor) -> Tensor:
