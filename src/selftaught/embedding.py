@@ -1,6 +1,5 @@
 """Features of any samples, written to a file with the key of each."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from . import modality
 from .allocator import keep_freed_memory
 from .errors import UsageError
 from .export import load_encoder
+from .files import temporary_for
 from .judging.features import features
 from .progress import Progress, plain
 
@@ -29,7 +29,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
     with Progress("embedding", samples.count, kind.THINGS) as bar:
         found = features(encoder, samples, progress=lambda done, total: bar.update(done))
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{os.getpid()}.{out.name}")  # the suffix stays: numpy would add its own
+    temporary = temporary_for(out)
     try:
         writers[out.suffix](temporary, samples.keys, found)
         temporary.replace(out)

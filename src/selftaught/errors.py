@@ -35,3 +35,7 @@ class Interrupted(SelftaughtError):  # noqa: N818 - not a fault
     """Stopped by a signal or a time limit; the state is saved and can be resumed."""
 
     exit_code = 75
+
+
+class Unsaved(Interrupted):
+    """The state could not be written, on a full disk for one; the last good one is kept and can be resumed."""

@@ -1,19 +1,19 @@
 """An encoder on disk, in timm's and the Hub's layout: loadable without this package."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
 from . import modality
 from .encoder import Encoder, Origin
 from .errors import UsageError
-from .files import write_atomically, write_json
+from .files import temporary_for, write_together
 from .modality import Preparation
 from .parts import Part
 from .progress import plain
@@ -22,13 +22,19 @@ TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
-    """Write model.safetensors, config.json and README.md into `folder`, each replaced as a whole."""
+    """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     net, origin = encoder.net, encoder.origin
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(weights, metadata={"format": "pt"}))
-    write_json(folder / "config.json", _config(encoder, part, preparation, origin, about))
-    write_atomically(folder / "README.md", _card(encoder, preparation, origin, about))
+    config = json.dumps(_config(encoder, part, preparation, origin, about), indent=2, ensure_ascii=False)
+    write_together(
+        folder,
+        {
+            "model.safetensors": save(weights, metadata={"format": "pt"}),
+            "config.json": config + "\n",
+            "README.md": _card(encoder, preparation, origin, about),
+        },
+    )
 
 
 def _config(
@@ -76,7 +82,11 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     if part.name == "own" and module is None:
         raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
     encoder: Encoder = kind.build_encoder(part, preparation, module)
-    encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
+    try:
+        encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = plain(str(error).splitlines()[0])
+        raise UsageError(f"{plain(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
     encoder.preparation, encoder.part = preparation, part
     return encoder.eval()
 
@@ -163,7 +173,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
     encoder = encoder.cpu().eval()
     draws = torch.Generator().manual_seed(0)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    temporary = temporary_for(file)
     try:
         with torch.no_grad():
             torch.onnx.export(

@@ -8,6 +8,7 @@ import click
 import yaml
 
 from .errors import UsageError
+from .files import read_yaml
 from .progress import plain
 from .recipes import Recipe
 
@@ -68,9 +69,9 @@ def settings(file: str | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        found = yaml.safe_load(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"--recipe {plain(file)} cannot be read: {plain(str(error).splitlines()[0])}") from None
+        found = read_yaml(Path(file))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--recipe {plain(file)} cannot be read: {plain(str(error))}") from None
     if not isinstance(found, dict):
         raise UsageError(f"--recipe {plain(file)} must hold settings, such as method: simclr, one a line")
     return {

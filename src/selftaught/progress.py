@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -67,19 +67,22 @@ _log: list[TextIO] = []
 @contextmanager
 def writing_to(file: Path) -> Iterator[None]:
     """Also append every line that `say` tells to `file`."""
-    with file.open("a", encoding="utf-8") as stream:
-        _log.append(stream)
-        try:
-            yield
-        finally:
-            _log.remove(stream)
+    stream = file.open("a", encoding="utf-8")
+    _log.append(stream)
+    try:
+        yield
+    finally:
+        _log.remove(stream)
+        with suppress(OSError):  # what a full disk did not take
+            stream.close()
 
 
 def say(line: str) -> None:
     """One plain line to a person, on standard error, and to the log of the run that is going on."""
     for stream in _log:
-        stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line + "\n")
-        stream.flush()
+        with suppress(OSError):  # the line is still told to the person
+            stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line + "\n")
+            stream.flush()
     if console.is_terminal:
         console.print(line, markup=False, soft_wrap=True)
     else:

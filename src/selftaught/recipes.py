@@ -8,7 +8,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import UsageError
+from .files import read_yaml, write_atomically
 from .parts import Part, hint
+from .progress import plain
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -119,12 +121,18 @@ class Recipe(BaseModel):
 
     def save(self, file: Path) -> None:
         """Write as YAML."""
-        file.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        write_atomically(file, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
     @classmethod
     def load(cls, file: Path) -> Self:
         """Read what `save` wrote."""
-        return cls.parse(yaml.safe_load(file.read_text()))
+        try:
+            found = read_yaml(file)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{plain(str(file))} cannot be read: {plain(str(error))}") from None
+        if not isinstance(found, dict):
+            raise UsageError(f"{plain(str(file))} holds no settings")
+        return cls.parse(found)
 
 
 class Pretrain(Recipe):

@@ -6,16 +6,19 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
-from .files import write_json
+from .files import json_lines, left_behind, spared, write_atomically, write_json
 from .progress import plain
 from .recipes import Pretrain
+from .writer import LOCK, only_writer, refuse_held
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,8 +49,12 @@ class Run:
         return any((self.folder / mark).exists() for mark in MARKS)
 
     def refuse_existing(self, resume: bool, overwrite: bool) -> None:
-        """An existing folder is a usage error, unless a run in it is to be resumed or replaced."""
-        if resume or not self.folder.exists() or not any(self.folder.iterdir()):
+        """An existing folder is a usage error, unless a run in it that nobody writes is to be resumed or replaced."""
+        self._refuse_occupied(resume, overwrite)
+        refuse_held(self.folder)
+
+    def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
+        if resume or not self.folder.exists() or all(path.name == LOCK for path in self.folder.iterdir()):
             return
         shown = plain(str(self.folder))
         if overwrite and not self.exists():
@@ -57,12 +64,23 @@ class Run:
                 f"{shown} already exists; use --resume to go on with it, --overwrite to replace it, or another --out"
             )
 
-    def create(self, resume: bool, overwrite: bool) -> None:
-        """Make the folder, in place of an old run where that was asked for."""
+    @contextmanager
+    def claimed(self, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Make the folder, in place of an old run where that was asked for, and be the only one to write in it."""
         self.refuse_existing(resume, overwrite)
-        if overwrite and not resume and self.folder.exists():
-            shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(self.folder):
+            self._refuse_occupied(resume, overwrite)  # another process may have been here since
+            if overwrite and not resume:
+                # What makes it a run goes last: cut short, it can still be overwritten.
+                for path in sorted(self.folder.iterdir(), key=lambda path: path.name in MARKS):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    elif path.name != LOCK:
+                        path.unlink()
+            for path in left_behind(self.folder) + left_behind(self.folder / "encoder"):
+                path.unlink()
+            yield
 
     @property
     def checkpoints(self) -> Path:
@@ -83,7 +101,8 @@ class Run:
         """Record where the run stands: running, preempted, diverged, failed or done."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         told = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
-        write_json(self.folder / "status.json", {**told, **facts})
+        with spared("status.json"):
+            write_json(self.folder / "status.json", {**told, **facts})
 
     def write_environment(self, **facts: Any) -> None:
         """Record what the run was made with."""
@@ -109,14 +128,12 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every complete line of metrics.jsonl."""
-        file = self.folder / "metrics.jsonl"
-        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return json_lines(self.folder / "metrics.jsonl")
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past a checkpoint, which a resumed run will write again."""
         kept = [line for line in self.metrics() if line["step"] <= step]
-        (self.folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def encoder(self) -> "Encoder":
         """The pre-trained encoder, in eval mode."""
@@ -148,11 +165,13 @@ class Run:
 
 
 def fresh_folder(name: str) -> Path:
-    """The default run folder: runs/<name>-<n> with the first n that is free."""
-    number = 1
-    while (folder := Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return folder
+    """The default run folder, made: runs/<name>-<n> with the first n that is free."""
+    for number in count(1):
+        folder = Path("runs") / f"{name}-{number}"
+        with suppress(FileExistsError):  # another run's, which may have begun in this very moment
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError
 
 
 def _harmless(cell: str) -> str:

@@ -212,7 +212,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     images = open_samples(root, memory=100)
-    assert isinstance(images.storage, storage.Streamed) and not list((tmp_path / "cache").glob("*.tmp"))
+    assert isinstance(images.storage, storage.Streamed) and not list((tmp_path / "cache").glob(".*"))
 
 
 def test_an_image_that_vanishes_while_streaming_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

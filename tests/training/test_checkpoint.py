@@ -1,11 +1,17 @@
 """Checkpoints: complete or absent, verified, and an exact round trip of every tensor."""
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from selftaught import writer
+from selftaught.errors import UsageError
 from selftaught.method import Training
 from selftaught.optimizers import build_optimizer
 from selftaught.training import checkpoint
@@ -91,11 +97,69 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
 
 def test_a_write_that_was_cut_leaves_the_old_one_and_is_cleaned_up(tmp_path: Path) -> None:
     saved(tmp_path, (1,))
-    (tmp_path / ".tmp-2-999").mkdir()
-    (tmp_path / ".tmp-2-999" / "model.safetensors").write_bytes(b"half")
+    dead = f"{writer.host()}-{os.getpid()}-0123"  # the number is in use again, by a process that started later
+    alive, elsewhere = writer.signature(), "another_host-1-0"
+    for signed in (dead, alive, elsewhere):
+        half = tmp_path / f".step_0000002~{signed}~0"
+        half.mkdir()
+        (half / "model.safetensors").write_bytes(b"half")
     assert checkpoint.load_newest(tmp_path)[1]["step"] == 1
     saved(tmp_path, (3,))
-    assert not list(tmp_path.glob(".tmp-*"))
+    assert {path.name.split("~")[1] for path in tmp_path.glob(".*")} == {alive, elsewhere}
+
+
+def test_last_always_names_a_whole_checkpoint_when_a_step_is_saved_again(tmp_path: Path) -> None:
+    saved(tmp_path, (1, 2))
+    newest = checkpoint.named(tmp_path, "last")
+    assert newest
+    (newest / "state.json").write_text("{}")  # passed over, so the run comes to step 2 again
+    saved(tmp_path, (2,))
+    again = checkpoint.named(tmp_path, "last")
+    assert again and checkpoint.load(again)[1]["step"] == 2
+    assert checkpoint.steps(tmp_path) == [tmp_path / "step_0000001", again]
+    saved(tmp_path, (2, 3))
+    assert [checkpoint.load(path)[1]["step"] for path in checkpoint.steps(tmp_path)] == [2, 3]
+
+
+def test_what_is_past_the_step_a_run_went_back_to_is_removed(tmp_path: Path) -> None:
+    saved(tmp_path, (1, 5))
+    (tmp_path / "step_0000005" / "model.safetensors").write_bytes(b"")
+    saved(tmp_path, (2,))
+    assert [path.name for path in checkpoint.steps(tmp_path)] == ["step_0000001", "step_0000002"]
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    def save(number: int, best: bool) -> None:
+        checkpoint.save(tmp_path, number, {"model": {"w": torch.full((4,), float(number))}}, {}, best=best)
+
+    for number in range(1, 7):
+        save(number, best=number in (1, 3))
+    assert [path.name[-1] for path in checkpoint.steps(tmp_path)] == ["3", "5", "6"]
+    best = checkpoint.named(tmp_path, "best")
+    assert best and checkpoint.load(best)[0]["model"]["w"][0] == 3
+
+
+def test_only_what_the_manifest_vouches_for_is_loaded(tmp_path: Path) -> None:
+    saved(tmp_path, (1,))
+    save_file({"w": torch.zeros(2)}, tmp_path / "step_0000001" / "optimizer.safetensors")
+    assert checkpoint.load_newest(tmp_path)[0].keys() == {"model"}
+    manifest = tmp_path / "step_0000001" / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**facts, "/dev/zero": {}}))
+    with pytest.raises(checkpoint.CheckpointError, match="no file of the checkpoint"):
+        checkpoint.load_newest(tmp_path)
+    del facts["state.json"]
+    manifest.write_text(json.dumps(facts))
+    with pytest.raises(checkpoint.CheckpointError, match="does not cover"):
+        checkpoint.load_newest(tmp_path)
+
+
+def test_a_disk_that_is_too_small_is_refused_with_numbers(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    checkpoint.refuse_small_disk(tmp_path / "run" / "checkpoints", 1000, 1000)
+    with pytest.raises(UsageError, match=r"a run writes [\d.]+ GB \(3 checkpoints of .* are free"):
+        checkpoint.refuse_small_disk(tmp_path / "run" / "checkpoints", free, 1000)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_network_is_refused() -> None:

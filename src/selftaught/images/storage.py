@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..files import cache_folder, write_json
+from ..files import cache_folder, left_behind, temporary_for, write_json
 from ..progress import plain, say, size
 from .canvas import Canvas, Pixels
 
@@ -153,7 +153,7 @@ def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
 
 def _checked(work: Work) -> tuple[Streamed, Rows]:
     """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
-    facts = cache_folder() / f"{work.name}.json"
+    facts = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
     if facts.exists():
         known = json.loads(facts.read_text())
         work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
@@ -187,7 +187,7 @@ def _facts(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[s
 
 def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
     """Decode into a file of the cache, which appears under its name only when it is whole."""
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary = temporary_for(file)
     try:
         pixels = np.lib.format.open_memmap(temporary, "w+", work.canvas.dtype, _shape(work))
         if hasattr(os, "posix_fallocate"):  # claim the blocks: a full disk is an error now, not a crash later
@@ -207,26 +207,42 @@ def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | 
     try:
         facts = json.loads(file.with_suffix(".json").read_text())
         pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
+        kept, aspect = np.array(facts["kept"], np.int64), np.array(facts["aspect"], np.float32)
+        if pixels.shape != _shape(work) or kept.shape != aspect.shape or kept.ndim != 1:
+            return None
+        work.quarantined = [(key, reason) for key, reason in facts["quarantined"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with contextlib.suppress(OSError):  # a cache that others filled, for reading only
         os.utime(file)  # used now: the last to be evicted
-    except (OSError, ValueError):
-        return None
-    kept, aspect = np.array(facts["kept"], np.int64), np.array(facts["aspect"], np.float32)
-    if pixels.shape != _shape(work) or len(kept) != len(aspect):
-        return None
-    work.quarantined = [(key, reason) for key, reason in facts["quarantined"]]
     return Resident(pixels[: len(kept)], aspect), kept
+
+
+def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
+    """Bytes and time of last use of each file that is still there; other jobs evict and build here, too."""
+    found = {}
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            facts = file.stat()
+            found[file] = (facts.st_size, facts.st_mtime)
+    return found
+
+
+def _untouched(files: Iterable[Path]) -> list[Path]:
+    """Those that nobody has written to for a day."""
+    return [file for file, (_, when) in _sizes_and_times(files).items() if time.time() - when > ABANDONED]
 
 
 def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
     """Evict what was used longest ago until `needed` bytes fit; the problem where they cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for abandoned in folder.glob("*.tmp"):
-            if time.time() - abandoned.stat().st_mtime > ABANDONED:
-                abandoned.unlink()
-        entries = sorted(folder.glob("*.npy"), key=lambda entry: entry.stat().st_mtime)
+        for abandoned in {*left_behind(folder), *_untouched(folder.glob(".*~*"))}:
+            abandoned.unlink(missing_ok=True)
+        found = _sizes_and_times(path for path in folder.glob("*.npy") if not path.name.startswith("."))
+        entries = sorted(found, key=lambda entry: found[entry][1])
         free = shutil.disk_usage(folder).free
-        held = sum(entry.stat().st_size for entry in entries)
+        held = sum(bytes_ for bytes_, _ in found.values())
     except OSError as error:
         return f"cannot be cached in {folder}: {error}"
     allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
@@ -235,7 +251,7 @@ def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
     for entry in entries:
         if held + needed <= allowed:
             break
-        held -= entry.stat().st_size
+        held -= found[entry][0]
         entry.unlink(missing_ok=True)
         entry.with_suffix(".json").unlink(missing_ok=True)
     return None

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from PIL import Image
 
-from ..files import write_atomically
+from ..files import json_lines, read_yaml, write_atomically
 from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from .curves import interval_chart, line_chart
@@ -60,7 +59,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
 
 def _section(folder: Path) -> Section:
     recipe = _yaml(folder / "recipe.yaml")
-    metrics = _json_lines(folder / "metrics.jsonl")
+    metrics = json_lines(folder / "metrics.jsonl")
     status = _json(folder / "status.json")
     evaluation = _evaluation(folder / "evaluation.json")
     quarantined = _csv(folder / "quarantine.csv")
@@ -122,8 +121,8 @@ def _shown(value: Any) -> str:
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        held = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError):
+        held = read_yaml(file)
+    except (OSError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
 
@@ -134,14 +133,6 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
-
-
-def _json_lines(file: Path) -> list[dict[str, Any]]:
-    try:
-        lines = file.read_text().splitlines(keepends=True)
-    except OSError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short
 
 
 def _evaluation(file: Path) -> Evaluation | None:

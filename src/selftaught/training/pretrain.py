@@ -70,8 +70,8 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
             recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
         job = prepare(recipe, samples, module)
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
-        run.create(recipe.resume, recipe.overwrite)
-        with writing_to(run.folder / "run.log"):
+        checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job))
+        with run.claimed(recipe.resume, recipe.overwrite), writing_to(run.folder / "run.log"):
             try:
                 facts = _train(job, run, stop, began if budgeted else None)
             except Interrupted as error:
@@ -80,7 +80,10 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
             except DivergedError as error:
                 run.set_status("diverged", str(error), error.exit_code)
                 raise
-            except (Exception, KeyboardInterrupt) as error:
+            except KeyboardInterrupt:
+                run.set_status("preempted", "stopped at once", Interrupted.exit_code)
+                raise
+            except Exception as error:
                 run.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1))
                 raise
             run.set_status("done", "", 0, **facts)
@@ -175,13 +178,22 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
             )
             rate, at = (until - at) / (time.perf_counter() - since), until
             if began and share < 1:
-                recorder.save(at)  # before the recipe: a run cut between the two goes on with the old plan
+                recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
                 job.recipe = corrected(job.recipe, at, rate, began)
                 job.recipe.save(run.folder / "recipe.yaml")
     if start < at:
         recorder.save(at)
-        recorder.draw()
+    else:  # what follows the last checkpoint may have been cut
+        recorder.export(at)
+    recorder.draw()
     return {**recorder.facts(), "chance": chance}
+
+
+def _predicted_bytes(job: Job) -> tuple[int, int]:
+    """Of a checkpoint, with two numbers of the optimiser's a weight at most, and of the exported encoder."""
+    held = checkpoint.bytes_of({"model": checkpoint.model_tensors(job.method)})
+    learnt = sum(p.nbytes for p in job.method.parameters() if p.requires_grad)
+    return held + 2 * learnt, sum(tensor.nbytes for tensor in job.method.encoder.state_dict().values())
 
 
 def _restore(job: Job, run: Run) -> int:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from ..errors import DivergedError, Interrupted
+from ..errors import DivergedError, Interrupted, Unsaved
 from ..export import save_encoder
+from ..files import append_line, spared, write_atomically
 from ..judging.features import features, view_features
 from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
 from ..profiling import Profile
-from ..progress import Progress, say
-from ..reporting.pictures import contact_sheet
+from ..progress import Progress, plain, say
+from ..reporting.pictures import contact_sheet, png
 from ..run import Run
 from . import checkpoint
 from .interruption import Stop
@@ -42,6 +43,7 @@ class Recorder:
         every = job.recipe.checkpoint_every
         self._every_steps = int(every) if every.isdigit() else None
         self._every_seconds = float(every.rstrip("s"))
+        self._saved_step: int | None = None
 
     @property
     def steps(self) -> int:
@@ -50,6 +52,14 @@ class Recorder:
         return self.job.recipe.steps
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
+        try:
+            self._follow(step, terms)
+        except Interrupted:
+            if self._saved_step != step:
+                self.save(step)
+            raise
+
+    def _follow(self, step: int, terms: dict[str, Tensor]) -> None:
         last = step == self.steps
         if self.profile and self.profile.step():
             for line in self.profile.lines():
@@ -57,10 +67,9 @@ class Recorder:
         if step % self.job.recipe.log_every == 0 or last or step == self.start + 1:
             self._log(step, terms)
         if self.stop.reason and not last:
-            self.save(step)
             raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
         if not last and self._due(step):
-            self.save(step)
+            self.attempt(step)
 
     def _log(self, step: int, terms: dict[str, Tensor]) -> None:
         self.terms = {name: term.item() for name, term in terms.items()}
@@ -79,8 +88,8 @@ class Recorder:
             "input_share": round(share, 4),
             "seconds": round(now - self._began, 3),
         }
-        with (self.run.folder / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        with spared(f"the metrics of step {step:,}"):
+            append_line(self.run.folder / "metrics.jsonl", json.dumps(line))
         self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.steps)
         self._logged_at, self._logged_step, self._input_before = now, step, self.job.batches.seconds
 
@@ -89,10 +98,17 @@ class Recorder:
             return step % self._every_steps == 0
         return time.perf_counter() - self._saved_at >= self._every_seconds
 
+    def attempt(self, step: int) -> None:
+        """Save, or say why not and train on: the disk may have room the next time."""
+        try:
+            self.save(step)
+        except Unsaved as error:
+            say(f"warning: {error}; training goes on")
+
     def save(self, step: int) -> None:
-        """Write a checkpoint and refresh the exported encoder."""
+        """Write a checkpoint and refresh the exported encoder. Raises Unsaved where the disk does not take them."""
         job = self.job
-        assert job.recipe.encoder
+        self._saved_at = time.perf_counter()
         if not all(tensor.isfinite().all() for tensor in job.method.state_dict().values()):
             raise DivergedError(f"a weight or statistic is not finite at step {step:,}; the last good state is kept")
         groups = {
@@ -100,12 +116,23 @@ class Recorder:
             "optimizer": checkpoint.optimizer_tensors(job.optimizer),
         }
         state = {"steps": self.steps, "threads": torch.get_num_threads()}
-        checkpoint.save(self.run.checkpoints, step, groups, state)
-        about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
-        save_encoder(
-            job.method.encoder, job.recipe.encoder, job.samples.preparation, self.run.folder / "encoder", about
-        )
+        try:
+            checkpoint.save(self.run.checkpoints, step, groups, state)
+            self._saved_step = step
+            self.export(step)
+        except OSError as error:
+            held = checkpoint.steps(self.run.checkpoints)
+            kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
+            raise Unsaved(f"step {step:,} could not be saved: {plain(str(error))}; {kept}") from error
         self._saved_at = time.perf_counter()
+
+    def export(self, step: int) -> None:
+        """Write the encoder as others will load it."""
+        job = self.job
+        assert job.recipe.encoder
+        about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
+        folder = self.run.folder / "encoder"
+        save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, folder, about)
 
     def draw(self) -> None:
         """Write pictures.png: what the network was shown of a few samples, and what it answered."""
@@ -119,7 +146,8 @@ class Recorder:
             pictures = job.method.picture(*views)
         job.method.train()
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
-        contact_sheet(cpu, job.samples.preparation).save(self.run.folder / "pictures.png")
+        with spared("pictures.png"):
+            write_atomically(self.run.folder / "pictures.png", png(contact_sheet(cpu, job.samples.preparation)))
 
     def facts(self) -> dict[str, Any]:
         """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""
@@ -129,7 +157,7 @@ class Recorder:
             "steps": self.steps,
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
-            "final_terms": self.terms,
+            "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
             "health": self._health(),
         }
 
