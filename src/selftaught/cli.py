@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .errors import SelftaughtError
+from .training.interruption import stopping
 
 VERBS = {
     "demo": "Teach two encoders from handwritten digits and judge them, in under three minutes.",
@@ -257,7 +258,10 @@ def main(args: Sequence[str] | None = None) -> None:
 def run_command(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
     try:
-        main_group.main(args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False)
+        with stopping():
+            main_group.main(
+                args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False
+            )
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code

@@ -12,6 +12,7 @@ from .judging.evaluation import table
 from .progress import say
 from .recipes import Pretrain
 from .reporting.report import write_report
+from .training.interruption import poll
 from .training.pretrain import pretrain
 
 LABELS = "1,5,20"  # per class
@@ -36,6 +37,7 @@ def demo(out: Path) -> dict[str, Any]:
     train, test = _split(out)
     judged = []
     for method, choices in ARMS.items():
+        poll()
         say(f"\n{method}: pre-training on {train} without its labels")
         command = {
             "data": str(train),

@@ -15,6 +15,7 @@ from .export import load_encoder
 from .files import temporary_for
 from .judging.features import features
 from .progress import Progress, plain
+from .training.interruption import poll
 
 
 def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None) -> Path:
@@ -25,7 +26,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
     encoder = load_encoder(folder, module=module)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
-    samples = kind.open_samples(data, like=encoder.preparation, limit=limit)
+    samples = kind.open_samples(data, like=encoder.preparation, limit=limit, progress=lambda done, total: poll())
     with Progress("embedding", samples.count, kind.THINGS) as bar:
         found = features(encoder, samples, progress=lambda done, total: bar.update(done))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from .files import temporary_for, write_together
 from .modality import Preparation
 from .parts import Part
 from .progress import plain
+from .training.interruption import poll
 
 TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the features' own spread
 
@@ -187,6 +188,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )
+        poll()
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         deviation = 0.0
         for batch in (1, 5):

@@ -13,6 +13,7 @@ from torch import Tensor
 from .. import randomness
 from ..errors import DataError
 from ..progress import plain
+from ..training.interruption import poll
 from . import decode as decoding
 from .canvas import Pixels, canvas_for, convert_channels, on_canvas
 from .decode import DecodeError, decode
@@ -141,7 +142,10 @@ def _work(
             raise error
 
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
-    found = [_read(source, int(row), None) for row in probe]
+    found = []
+    for row in probe:
+        poll()
+        found.append(_read(source, int(row), None))
     if all(isinstance(image, str) for image in found):
         refuse([(source.keys[row], str(reason)) for row, reason in zip(probe, found)], len(probe), 0)
     canvas = canvas_for([image for image in found if not isinstance(image, str)], size, like)

@@ -15,6 +15,7 @@ from .. import modality, randomness
 from ..encoder import Encoder, TokenEncoder
 from ..modality import Preparation, Samples
 from ..parts import Part
+from ..training.interruption import poll
 
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -26,6 +27,7 @@ def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]
     """Plain views of all samples in order, a batch at a time."""
     views = samples.views(("plain",), channels_last=True)  # as convolutions are fastest
     for start in range(0, samples.count, batch_size):
+        poll()
         rows = np.arange(start, min(start + batch_size, samples.count))
         yield views(torch.from_numpy(rows), *samples.batch(rows))[0]
 
@@ -50,6 +52,7 @@ def view_features(encoder: Encoder, samples: Samples, view: str, position: int) 
     patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
     views, found = samples.views((view,), patch=patch, channels_last=True), []
     for start in range(0, samples.count, BATCH):
+        poll()
         rows = np.arange(start, min(start + BATCH, samples.count))
         with randomness.at(position, start, slice(0, len(rows))):
             (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
@@ -98,6 +101,7 @@ class Pixels:
     def __init__(self, samples: Samples, seed: int) -> None:
         """Fitted on `samples` alone."""
         flat = self._flat(samples)
+        poll()
         self.scaler = StandardScaler().fit(flat)
         components = min(PIXEL_COMPONENTS, *flat.shape)
         reduces = components < flat.shape[1]

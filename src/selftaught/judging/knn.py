@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..training.interruption import poll
+
 NEIGHBOURS = 200  # Wu et al. (1805.01978, section 3.4), fewer where there are few samples
 TEMPERATURE = 0.1
 CHUNK_BYTES = 64 << 20  # of similarities held at once; they should stay in a cache
@@ -36,6 +38,7 @@ def knn_predict(
     targets = torch.from_numpy(labels)
     said = []
     for similarity, nearest in _neighbours(keys, queries, k):
+        poll()
         votes = torch.zeros(len(nearest), classes)
         votes.scatter_add_(1, targets[nearest], (similarity / TEMPERATURE).exp())
         said.append(votes.argmax(dim=1))

@@ -9,6 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
+from ..training.interruption import poll
+
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation
 WITHOUT_CHOICE = 1e-2  # where a class has one label only
 HELD_OUT = 0.2
@@ -49,6 +51,7 @@ def _model(strength: float) -> LogisticRegression:
 
 
 def _fit(model: LogisticRegression, train: Array, labels: Array) -> LogisticRegression:
+    poll()
     with warnings.catch_warnings():
         # The largest C may still be moving after 200 iterations; its accuracy has long settled.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -14,6 +14,7 @@ from PIL import Image
 from ..files import json_lines, read_yaml, write_atomically
 from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
+from ..training.interruption import poll
 from .curves import interval_chart, line_chart
 from .pictures import data_uri
 
@@ -58,6 +59,7 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
 
 
 def _section(folder: Path) -> Section:
+    poll()
     recipe = _yaml(folder / "recipe.yaml")
     metrics = json_lines(folder / "metrics.jsonl")
     status = _json(folder / "status.json")

@@ -67,7 +67,7 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
     try:
         for name, tensors in groups.items():
             _write_tensors(_stored(tensors), temporary / f"{name}.safetensors")
-        write_json(temporary / "state.json", {"step": step, **state})
+        write_json(temporary / "state.json", {**state, "step": step})
         write_json(temporary / "manifest.json", {file.name: _facts(file) for file in sorted(temporary.iterdir())})
         temporary.replace(final)
     except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it

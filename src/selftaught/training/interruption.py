@@ -15,7 +15,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal,
 class Stop:
     """Whether the work should end at the next safe point, and why."""
 
-    def __init__(self, time_limit: float | None = None) -> None:
+    def __init__(self, time_limit: float | None = None, outer: "Stop | None" = None) -> None:
+        self._outer = outer
         self._deadline = time.monotonic() + time_limit if time_limit else None
         self._signal: str | None = None
 
@@ -26,7 +27,7 @@ class Stop:
             return self._signal
         if self._deadline and time.monotonic() >= self._deadline:
             return "the time limit"
-        return None
+        return self._outer.reason if self._outer else None
 
     def poll(self) -> None:
         """Raise Interrupted where there is nothing to save."""
@@ -39,16 +40,34 @@ class Stop:
         self._signal = signal.Signals(number).name
 
 
+class _Active(threading.local):
+    """The stop that this thread's work listens to."""
+
+    stop: Stop | None = None
+
+
+_active = _Active()
+
+
+def poll() -> None:
+    """Raise Interrupted if the work that is going on should end; for work that has nothing to save."""
+    if _active.stop:
+        _active.stop.poll()
+
+
 @contextmanager
 def stopping(time_limit: float | None = None) -> Iterator[Stop]:
-    """Watch for INT, TERM and USR1 (in the main thread only) and a time limit in seconds."""
-    stop = Stop(time_limit)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop._handle) for number in SIGNALS}
+    """Watch for INT, TERM and USR1 (in the main thread only) and a time limit in seconds.
+
+    Inside another one, what has reached that counts here as well: no signal is lost between the two.
+    """
+    outer = _active.stop
+    stop = _active.stop = Stop(time_limit, outer)
+    handles = SIGNALS if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, stop._handle) for number in handles}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _active.stop = outer

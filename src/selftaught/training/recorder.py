@@ -163,6 +163,7 @@ class Recorder:
 
     def _health(self) -> dict[str, float]:
         """Label-free scores of the encoder on plain views of a few samples; alignment on two strong ones."""
+        self.stop.poll()
         job = self.job
         rows = np.linspace(0, job.samples.count - 1, min(job.samples.count, PROBED)).astype(np.int64)
         probed = job.samples.subset(rows)

@@ -1,0 +1,159 @@
+"""Every verb can be stopped in each of its parts: exit code 75, nothing half-written, and a run that goes on."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from selftaught.cli import run_command
+from selftaught.images import storage
+from selftaught.progress import Progress
+from selftaught.reporting import report
+from selftaught.run import Run
+from selftaught.training import checkpoint
+from selftaught.training.interruption import poll, stopping
+from selftaught.training.recorder import Recorder
+
+from .faults import at_point, points
+
+QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "3", "--batch-size", "8", "--size", "16"]
+QUICK += ["--precision", "32-true", "--layout", "contiguous", "--checkpoint-every", "1h"]
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, signal.Signals], None]:
+    """Let one signal reach this process as soon as a part of the work, named as its progress bar, begins."""
+
+    def arrange(part: str, number: signal.Signals) -> None:
+        begin, due = Progress.__init__, [part]
+
+        def signalled(self: Progress, what: str, *more: object) -> None:
+            begin(self, what, *more)  # type: ignore[arg-type]
+            if what in due:
+                due.clear()
+                send(number)
+
+        monkeypatch.setattr(Progress, "__init__", signalled)
+
+    return arrange
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert run_command(["pretrain", "sklearn:digits", *QUICK, "--limit", "64", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_training_saves_once_and_goes_on(
+    number: signal.Signals, tmp_path: Path, signal_at: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")]
+    with pytest.MonkeyPatch.context() as patch:
+        saves: list[int] = []
+        save = checkpoint.save
+        patch.setattr(checkpoint, "save", lambda folder, step, *more: saves.append(step) or save(folder, step, *more))
+        signal_at("training", number)
+        assert run_command(command) == 75
+        assert saves == [1]
+    assert f"stopped by {number.name} at step 1; add --resume to go on" in capsys.readouterr().err
+    assert Run(tmp_path / "run").status["state"] == "preempted"
+    assert run_command([*command, "--resume"]) == 0
+    assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_decoding_and_caching_stop(
+    cached: bool, photos: Path, tmp_path: Path, signal_at: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(storage, "WORTH_CACHING", 0 if cached else 1 << 30)
+    signal_at("reading", signal.SIGUSR1)
+    assert run_command(["pretrain", str(photos), *QUICK, "--out", str(tmp_path / "run")]) == 75
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
+
+
+def test_a_time_limit_is_looked_at_while_decoding(photos: Path, tmp_path: Path) -> None:
+    command = ["pretrain", str(photos), *QUICK, "--out", str(tmp_path / "run"), "--time-limit", "0.001s"]
+    assert run_command(command) == 75 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "probe"),
+    [
+        ("reading", "knn"),
+        ("trained features", "knn"),
+        ("untrained features", "knn"),
+        ("knn probe", "knn"),
+        ("linear probe", "linear"),
+        ("fine-tuning", "finetune"),
+    ],
+)
+def test_judging_stops_in_each_part(part: str, probe: str, run: Path, photos: Path, signal_at: Callable) -> None:
+    signal_at(part, signal.SIGTERM)
+    data = "sklearn:digits" if part != "reading" else str(photos)
+    assert run_command(["evaluate", str(run), "--train", data, "--limit", "40", "--probe", probe]) == 75
+    assert not (run / "evaluation.json").exists()
+
+
+def test_embedding_and_reporting_stop(
+    run: Path, tmp_path: Path, signal_at: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_at("embedding", signal.SIGUSR1)
+    assert run_command(["embed", str(run), "sklearn:digits", "--out", str(tmp_path / "f.npz")]) == 75
+    curves = report._curves
+    monkeypatch.setattr(report, "_curves", lambda *told: send(signal.SIGTERM) or curves(*told))
+    assert run_command(["report", str(run), str(run), "--out", str(tmp_path / "report.html")]) == 75
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_follows_training_stops_and_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")]
+    draw = Recorder.draw
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "draw", lambda self: send(signal.SIGTERM))
+        assert run_command(command) == 75
+    stopped = Run(tmp_path / "run")
+    assert stopped.status["state"] == "preempted" and not (stopped.folder / "pictures.png").exists()
+    assert Recorder.draw is draw and run_command([*command, "--resume"]) == 0
+    status = stopped.status
+    assert status["state"] == "done" and status["final_terms"] and status["health"]
+    assert (stopped.folder / "pictures.png").exists()
+
+
+def test_a_second_ctrl_c_in_the_middle_of_a_save_harms_nothing(tmp_path: Path, run: Path) -> None:
+    groups, _, _ = checkpoint.load_newest(run / "checkpoints")
+
+    def save() -> None:
+        checkpoint.save(tmp_path, 8, groups, {})
+
+    def twice(name: str) -> None:
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+
+    calls = points(lambda: checkpoint.save(tmp_path, 7, groups, {}))
+    for number in range(len(calls)):
+        with stopping(), pytest.raises(KeyboardInterrupt), at_point(number, twice):
+            save()
+        assert checkpoint.load_newest(tmp_path)[1]["step"] in (7, 8)
+        assert checkpoint.named(tmp_path, "last")
+
+
+def test_a_signal_counts_for_all_work_inside_and_none_after() -> None:
+    with stopping() as outer:
+        send(signal.SIGTERM)
+        with stopping() as inner:
+            assert inner.reason == outer.reason == "SIGTERM"
+    with stopping():
+        poll()
+    poll()
