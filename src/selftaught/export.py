@@ -78,8 +78,11 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
     told = encoder_about(folder)
-    kind = modality.named(told["modality"])
-    part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
+    try:
+        kind = modality.named(told["modality"])
+        part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"{plain(str(folder / 'config.json'))} was not written by selftaught") from None
     if part.name == "own" and module is None:
         raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
     encoder: Encoder = kind.build_encoder(part, preparation, module)
@@ -98,8 +101,8 @@ def encoder_about(folder: Path) -> dict[str, Any]:
     if not file.exists():
         raise UsageError(f"{plain(str(folder))} holds no encoder yet (no config.json)")
     try:
-        return json.loads(file.read_text())["selftaught"]
-    except (ValueError, KeyError):
+        return dict(json.loads(file.read_text())["selftaught"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{plain(str(file))} was not written by selftaught") from None
 
 

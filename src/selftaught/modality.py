@@ -104,7 +104,9 @@ class Modality(Protocol):
 
 
 def named(name: str) -> Any:
-    """The modality of this name."""
+    """The modality of this name, which may come from a file: nothing else is imported. Raises ValueError."""
+    if name not in NAMES:
+        raise ValueError(f"there is no modality {name!r}")
     return import_module(f"{__package__}.{name}")
 
 

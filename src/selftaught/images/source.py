@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import read_arrays
 from ..errors import DataError, UsageError
 from ..progress import plain
 from .archives import tar_members, zip_members
@@ -224,14 +225,9 @@ def _archive(path: Path, place: str) -> Files:
 
 def _arrays(path: Path) -> Arrays:
     shown = plain(path.name)
-    try:
-        if path.suffix == ".npy":
-            return Arrays(path.stem, np.load(path, mmap_mode="r", allow_pickle=False))
-        with np.load(path, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{shown} cannot be read: {error}") from None
-    images = [name for name in ("x", "images") if name in held] or [n for n, a in held.items() if a.ndim in (3, 4)]
+    held = read_arrays(path)
+    images: list[str] = [name for name in ("x", "images") if name in held]
+    images = images or [n for n, a in held.items() if a.ndim in (3, 4)]
     if len(images) != 1:
         raise DataError(f"{shown} must hold its images as 'x' or 'images'; it holds {', '.join(held) or 'nothing'}")
     labels = next((held[name] for name in ("y", "labels") if name in held), None)

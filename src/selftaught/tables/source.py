@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import read_arrays
 from ..errors import DataError, UsageError
 from ..progress import plain
 
@@ -55,10 +56,10 @@ def recognises(data: str | NDArray[Any]) -> bool:
 
 def _dimensions(path: Path) -> int:
     try:
-        held = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        return held.ndim if isinstance(held, np.ndarray) else held["x"].ndim
-    except (OSError, ValueError, KeyError):
+        held = read_arrays(path)
+    except DataError:
         return 0  # said clearly by whoever opens it
+    return held["x"].ndim if "x" in held else 0
 
 
 def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> Table:
@@ -93,10 +94,10 @@ def _from_file(path: Path) -> Table:
     shown = plain(str(path))
     if not path.is_file():
         raise DataError(f"{shown} does not exist")
-    if path.suffix == ".npy":
-        return _from_array(path.stem, np.load(path, allow_pickle=False), None)
-    if path.suffix == ".npz":
-        held = np.load(path, allow_pickle=False)
+    if path.suffix in (".npy", ".npz"):
+        held = read_arrays(path)
+        if "x" not in held:
+            raise DataError(f"{shown} must hold its rows as 'x'; it holds {plain(', '.join(held)) or 'nothing'}")
         return _from_array(path.stem, held["x"], held.get("y"))
     header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
