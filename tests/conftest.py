@@ -1,7 +1,8 @@
 """What every test runs under: one torch thread a worker, no network but loopback, and no home folder."""
 
 import ipaddress
-import socket
+import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,31 @@ from PIL import Image
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = socket.socket.connect
+REACHING = ("socket.connect", "socket.sendto", "socket.sendmsg")  # what Python reports before it reaches out
+ASKING = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
 
-    def guarded(self: socket.socket, address: Any) -> Any:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-            raise RuntimeError(f"a test tried to reach {address[0]}")
-        return connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+def no_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """Raise before anything in this process, or a fork of it, talks to another machine or asks for its address."""
+    if event in REACHING:
+        target = arguments[1]
+        host = target[0] if isinstance(target, tuple) else None  # the other kinds are paths on this machine
+    elif event in ASKING:
+        host = arguments[0][0] if isinstance(arguments[0], tuple) else arguments[0]
+    else:
+        return
+    if host and not _is_loopback(host.decode() if isinstance(host, bytes) else str(host)):
+        raise RuntimeError(f"a test tried to reach {host!r}")
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    try:
+        return host in ("localhost", platform.node()) or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+sys.addaudithook(no_network)  # of the whole session: collecting and shared fixtures, too
 
 
 @pytest.fixture(autouse=True)
