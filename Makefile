@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test soak lint clean
 
 demo: .venv/ready
 	$(BIN)/selftaught demo
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# Hours of the suite's kind of trouble in minutes; goes on where it was cut. Counts go to docs/results/soak.json.
+soak: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.soak
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """The command line: one verb a command; flags come from the recipes, dotted flags from the chosen parts."""
 
+import errno
 import json
 import sys
 import traceback
@@ -23,6 +24,7 @@ VERBS = {
     "methods": "List the methods, by family and kind.",
     "encoders": "List encoders that can be named.",
 }
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
 resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
 
@@ -275,6 +277,9 @@ def run_command(args: Sequence[str] | None = None) -> int:
         _complain("stopped at once; a run goes on from its last checkpoint with --resume")
         return 75
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
+            return 75
         if _out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
             return 5

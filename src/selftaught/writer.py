@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -88,7 +88,8 @@ def only_writer(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # the kernel's lock ends all the same
+                file.unlink()
     finally:
         os.close(handle)
 

@@ -4,8 +4,6 @@ import csv
 import hashlib
 import os
 import stat
-import tarfile
-import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -196,8 +194,9 @@ def _archive(path: Path, place: str) -> Files:
     shown = plain(str(path))
     try:
         members, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{shown} cannot be read as an archive: {error}") from None
+    except Exception as error:  # broken archives raise many kinds, of zipfile, tarfile, zlib and struct
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{shown} cannot be read as an archive: {plain(reason)}") from None
     others: Counter[str] = Counter()
     found = []
     members = [

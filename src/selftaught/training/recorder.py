@@ -1,5 +1,6 @@
 """What follows every step of a run: its log, its progress bar, its checkpoints and its end."""
 
+import io
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ..judging.features import features, view_features
 from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
 from ..profiling import Profile
 from ..progress import Progress, plain, say
-from ..reporting.pictures import contact_sheet, png
+from ..reporting.pictures import contact_sheet
 from ..run import Run
 from . import checkpoint
 from .interruption import Stop
@@ -147,7 +148,9 @@ class Recorder:
         job.method.train()
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
         with spared("pictures.png"):
-            write_atomically(self.run.folder / "pictures.png", png(contact_sheet(cpu, job.samples.preparation)))
+            buffer = io.BytesIO()
+            contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
+            write_atomically(self.run.folder / "pictures.png", buffer.getvalue())
 
     def facts(self) -> dict[str, Any]:
         """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""

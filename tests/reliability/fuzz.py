@@ -1,0 +1,174 @@
+"""Bad input by the thousand: whole files of every kind we read, damaged at random, each by its own seed."""
+
+import gzip
+import io
+import json
+import random
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from selftaught.errors import SelftaughtError
+from selftaught.images.source import open_source
+from selftaught.recipes import Pretrain
+from selftaught.tables.store import open_samples as open_rows
+from selftaught.training import checkpoint
+
+WORDS = (
+    b"../",
+    b"\0",
+    b"\xff" * 8,
+    b"!!python/object:os.system",
+    b"&a *a",
+    b"-1",
+    b"9" * 30,
+    b"[" * 50,
+    b"NaN",
+    b"\n\n",
+)
+
+
+@dataclass
+class Kind:
+    """A kind of file: its name, a whole specimen, and what reads it."""
+
+    name: str
+    specimen: bytes
+    read: Callable[[Path], Any]
+
+
+def damaged(whole: bytes, rng: random.Random) -> bytes:
+    """One to six wounds: a changed bit, a cut, a piece twice, gone or elsewhere, a number or a word put in."""
+    content = bytearray(whole)
+    for _ in range(rng.randint(1, 6)):
+        size = len(content)
+        if not size:
+            break
+        at, length = rng.randrange(size), rng.choice((1, 2, 4, 8, 64))
+        wound = rng.randrange(7)
+        if wound == 0:
+            content[at] ^= 1 << rng.randrange(8)
+        elif wound == 1:
+            del content[at:]
+        elif wound == 2:
+            content[at:at] = content[at : at + length]
+        elif wound == 3:
+            del content[at : at + length]
+        elif wound == 4:
+            content[at : at + length] = rng.randbytes(length)
+        elif wound == 5:
+            word = rng.choice(WORDS)
+            content[at : at + len(word)] = word
+        else:
+            other = rng.randrange(size)
+            content[at : at + length] = content[other : other + length]
+    return bytes(content)
+
+
+def kinds() -> list[Kind]:
+    """All kinds, small."""
+    draws = np.random.default_rng(0)
+    pictures = {f"{label}/{n}.png": _png(n) for n, label in enumerate("aab")}
+    return [
+        Kind("x.zip", _zip(pictures), _archive),
+        Kind("x.tar", _tar(pictures), _archive),
+        Kind("x.tgz", gzip.compress(_tar(pictures), mtime=0), _archive),
+        Kind("x.npy", _saved(np.save, draws.integers(0, 255, (4, 4, 4), dtype=np.uint8)), open_source),
+        Kind("x.npz", _saved(np.savez, x=draws.random((4, 4, 4)), y=np.arange(4)), open_source),
+        Kind("x.csv", b"id,height,colour,label\na,1.5,red,cat\nb,,blue,dog\nc,2.5,red,cat\n", open_rows),
+        Kind("recipe.yaml", _recipe(), Pretrain.load),
+        Kind("manifest.json", b"", _checkpoint),
+        Kind("model.safetensors", save({"w": torch.zeros(5), "b": torch.ones(2, 2)}), _checkpoint),
+        Kind("state.json", json.dumps({"step": 3, "steps": 9, "threads": 1}).encode(), _checkpoint),
+    ]
+
+
+def tried(seed: int, folder: Path, known: list[Kind]) -> str:
+    """Read one damaged file: "read", "refused" in one line, or what else happened."""
+    rng = random.Random(seed)
+    kind = known[seed % len(known)]
+    whole = kind.specimen
+    if kind.read is _checkpoint:
+        folder = _whole_checkpoint(folder)
+        whole = (folder / kind.name).read_bytes()
+    content = damaged(whole, rng) if rng.random() < 0.95 else rng.randbytes(rng.randrange(200))
+    file = folder / kind.name
+    file.write_bytes(content)
+    try:
+        kind.read(file)
+    except SelftaughtError as error:
+        return "refused" if error.exit_code in (2, 3) and "\n" not in str(error) else f"{kind.name}: {error!r}"
+    except Exception as error:
+        return f"{kind.name}, seed {seed}: {type(error).__name__}: {error}"
+    if kind.read is _checkpoint and content != whole:
+        return f"{kind.name}, seed {seed}: a damaged checkpoint was trusted"
+    return "read"
+
+
+def _archive(file: Path) -> None:
+    source: Any = open_source(file)
+    for row in range(len(source)):
+        try:
+            source.read(row)
+        except Exception:  # whoever reads an image lists it with this reason, whatever it is
+            continue
+
+
+def _checkpoint(file: Path) -> None:
+    checkpoint.load(file.parent)
+
+
+def _whole_checkpoint(folder: Path) -> Path:
+    whole = folder / "checkpoints" / "step_0000003"
+    if not (folder / "pristine").exists():
+        checkpoint.save(folder / "checkpoints", 3, {"model": {"w": torch.zeros(5)}}, {"steps": 9, "threads": 1})
+        whole.rename(folder / "pristine")
+    whole.mkdir(parents=True, exist_ok=True)
+    for file in (folder / "pristine").iterdir():
+        (whole / file.name).write_bytes(file.read_bytes())
+    return whole
+
+
+def _png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _zip(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _saved(write: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer, *arrays, **named)
+    return buffer.getvalue()
+
+
+def _recipe() -> bytes:
+    import yaml
+
+    told = Pretrain.parse({"data": "x", "method": "simclr", "encoder": "resnet18", "steps": 5, "size": "32x48"})
+    return yaml.safe_dump(told.model_dump(mode="json"), sort_keys=False).encode()
