@@ -263,11 +263,13 @@ class Soak:
         failures: list[str] = []
         for attempt in range(20):
             inside = (len(made) + rng.randint(0, 1)) % 2 == 0
-            resume, earlier = out.exists(), set((out / "checkpoints").glob(".step_*"))
+            resume, earlier = out.exists(), half_written(out)
             recipe = command(out, method, self.data, resume=resume)
             pid = forked(lambda recipe=recipe: pretrain(recipe))  # type: ignore[misc]
-            if inside:  # after it has begun, and at once or a moment later
-                wait_until(lambda earlier=earlier: set((out / "checkpoints").glob(".step_*")) - earlier, pid)  # type: ignore[misc]
+            if inside:  # of the next save or one of those after it; at once, or a moment later
+                after = newest_step(out) + rng.randint(0, 3)
+                wait_until(lambda after=after: newest_step(out) >= after, pid)  # type: ignore[misc]
+                wait_until(lambda earlier=earlier: half_written(out) - earlier, pid)  # type: ignore[misc]
                 time.sleep(rng.choice((0.0, rng.uniform(0, 0.004), rng.uniform(0, 0.02))))
             else:
                 time.sleep(rng.uniform(0, seconds))
@@ -279,7 +281,7 @@ class Soak:
                 continue
             os.kill(pid, signal.SIGKILL)
             reaped(pid)
-            half = bool(set((out / "checkpoints").glob(".step_*")) - earlier)
+            half = bool(half_written(out) - earlier)
             made.append({"method": method, "inside": half, **self._after_kill(out)})
             if len(made) == wanted:
                 break
@@ -314,6 +316,17 @@ class Soak:
             assert child(lambda: pretrain(command(out, method, self.data))) == 0, method
             self._references[method] = out, time.perf_counter() - began
         return self._references[method]
+
+
+def half_written(run: Path) -> set[Path]:
+    """Checkpoints that are being written, or were when their process ended."""
+    return set((run / "checkpoints").glob(".step_*"))
+
+
+def newest_step(run: Path) -> int:
+    """The step that `last` names; 0 where there is none."""
+    last = checkpoint.named(run / "checkpoints", "last")
+    return int(last.name[5:12]) if last else 0
 
 
 def quietly(words: list[str], said: Path | None = None) -> int:

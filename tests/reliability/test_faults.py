@@ -72,6 +72,8 @@ def struck_everywhere(step: int, disk: Path) -> int:
     prepare()
     calls = points(lambda: save(folder, step))
     assert {"serialize_file", "write", "fsync", "replace", "mkdir", "rmdir"} <= set(calls) and len(calls) > 30
+    for number, name in enumerate(calls):  # what was written is flushed before it gets its name
+        assert name not in ("serialize_file", "flush") or calls[number + 1] == "fsync", calls
 
     for number, name in enumerate(calls):
         for strike in (*map(failing, CODES), None):
