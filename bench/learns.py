@@ -19,8 +19,10 @@ from typing import Any
 
 from selftaught import parts
 from selftaught.errors import SelftaughtError
+from selftaught.judging.evaluate import evaluate
+from selftaught.judging.evaluation import Row
 from selftaught.progress import clock, say
-from selftaught.recipes import Pretrain
+from selftaught.recipes import Evaluate, Pretrain
 from selftaught.training.pretrain import pretrain
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +33,7 @@ CONVOLUTIONAL: dict[str, Any] = {"name": "resnet10t", "options": {"stem": "timm"
 TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4, "width": 128}}
 # Pre-training samples (not views) that a method gets, unless it needs more:
 SAMPLES = 50_000
-MORE_SAMPLES = {"exemplar": 200_000, "jigsaw": 200_000, "relative_location": 200_000}
+MORE_SAMPLES = {"exemplar": 200_000}
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
@@ -100,7 +102,11 @@ def judge(
     }
     run = pretrain(Pretrain.parse(recipe))
     began = time.perf_counter()
-    result = run.evaluate(f"{data}/train", f"{data}/test", probe="knn,linear", limit=IMAGES, seed=seed)
+    how = {"train": f"{data}/train", "test": f"{data}/test", "probe": "knn,linear", "limit": IMAGES, "seed": seed}
+    baselines = runs / f"baselines-{encoder['name']}-{seed}.json"  # the same for every method
+    known = [Row(**row) for row in json.loads(baselines.read_text())] if baselines.exists() else []
+    result = evaluate(Evaluate.parse({"run": str(run.folder), **how}), baselines=known)
+    baselines.write_text(json.dumps([row.model_dump() for row in result.rows]))
     say(f"judged in {clock(time.perf_counter() - began)}")
     scores: dict[str, dict[str, float]] = {"linear": {}, "knn": {}}
     for scored in result.rows:

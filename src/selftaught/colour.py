@@ -6,11 +6,14 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from .objectives import in_full_precision
+
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))  # sRGB, D65
 WHITE = (0.95047, 1.0, 1.08883)
 STEP = 10.0  # side of a bin in a and b (1603.08511, section 2.1)
 
 
+@in_full_precision
 def lab(rgb: Tensor) -> Tensor:
     """sRGB in [0, 1] (B, 3, ...) as CIE Lab: L from 0 to 100, a and b about -110 to 110."""
     rgb = rgb.clamp(0, 1)
@@ -22,6 +25,7 @@ def lab(rgb: Tensor) -> Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
+@in_full_precision
 def rgb(lab: Tensor) -> Tensor:
     """CIE Lab (B, 3, ...) as sRGB, clamped to [0, 1]."""
     light, a, b = lab.unbind(dim=1)

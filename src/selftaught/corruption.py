@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import randomness
 from .method import Data
+from .objectives import in_full_precision
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 
@@ -153,6 +154,7 @@ def region_mask(batch: int, size: tuple[int, int], area: float, device: torch.de
     return (landscape >= threshold).view(batch, 1, *size)
 
 
+@in_full_precision
 def warped(x: Tensor, corners: Tensor) -> Tensor:
     """Images x (B, C, H, W) as seen through a window whose corners lie at `corners`, by a projective map.
 
@@ -184,6 +186,7 @@ def extremes(data: Data, like: Tensor) -> tuple[Tensor, Tensor]:
     return -mean / std, (1 - mean) / std
 
 
+@in_full_precision
 def blurred(x: Tensor, sigma: Tensor, widest: float) -> Tensor:
     """Images x (B, C, H, W) after a Gaussian blur of `sigma` (B,) pixels, at most `widest`, edges repeated."""
     reach = max(1, int(3 * widest + 0.5))  # not of the widest in the batch: what an image becomes depends on it alone
@@ -201,6 +204,7 @@ def pixelated(x: Tensor, factor: int) -> Tensor:
     return F.interpolate(small, scale_factor=factor)[..., : x.shape[2], : x.shape[3]]
 
 
+@in_full_precision
 def compressed(x: Tensor, step: Tensor, side: int = 8) -> Tensor:
     """Images x (B, C, H, W) with the cosine coefficients of every square of `side` rounded to multiples of a step.
 

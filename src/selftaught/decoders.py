@@ -87,17 +87,17 @@ class MapDecoder(nn.Module):
         """`shape` is the encoder's input (C, H, W) or (C, columns); the prediction has `channels`, and its height
         and width unless another `size` is wanted."""
         super().__init__()
-        grid = map_size(encoder, shape)
+        wide, *grid = map_shape(encoder, shape)
         self.size = size or tuple(shape[1:])
         if len(self.size) == 1:
             cells = channels * self.size[0]
-            self.layers = nn.Sequential(nn.Flatten(), *mlp(encoder.dim * grid[0], width, cells))
+            self.layers = nn.Sequential(nn.Flatten(), *mlp(wide * grid[0], width, cells))
             self.predict: nn.Module = nn.Unflatten(1, (channels, self.size[0]))
             return
         doublings = max(0, math.ceil(math.log2(max(self.size[0] / grid[0], self.size[1] / grid[1]))))
         # A map of one cell knows no places: its first doublings give each place weights of its own.
         first = min(doublings, 2 if min(grid) < 4 else 0)
-        layers: list[nn.Module] = [nn.Conv2d(encoder.dim, width * 4**first, 1), nn.PixelShuffle(2**first)]
+        layers: list[nn.Module] = [nn.Conv2d(wide, width * 4**first, 1), nn.PixelShuffle(2**first)]
         layers += [nn.BatchNorm2d(width), nn.GELU()]
         for _ in range(doublings - first):
             narrow = max(width // 2, 16)
@@ -108,7 +108,7 @@ class MapDecoder(nn.Module):
         self.predict = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prediction (B, channels, ...) from a map (B, dim, ...)."""
+        """Prediction (B, channels, ...) from a map (B, channels of the encoder, ...)."""
         found = self.layers(features)
         if found.ndim == 4 and found.shape[2:] != self.size:
             found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
@@ -124,13 +124,13 @@ class MapHead(nn.Module):
     def __init__(self, encoder: Encoder, shape: Sequence[int], channels: int) -> None:
         """`shape` is the encoder's input (C, H, W); the prediction has `channels` and its height and width."""
         super().__init__()
-        grid = map_size(encoder, shape)
+        wide, *grid = map_shape(encoder, shape)
         self.size = (shape[1], shape[2])
         self.cell = tuple(max(1, round(side / cells)) for side, cells in zip(self.size, grid))
-        self.predict = nn.Conv2d(encoder.dim, channels * math.prod(self.cell), 1)
+        self.predict = nn.Conv2d(wide, channels * math.prod(self.cell), 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prediction (B, channels, H, W) from a map (B, dim, h, w)."""
+        """Prediction (B, channels, H, W) from a map (B, channels of the encoder, h, w)."""
         height, width = (cells * side for cells, side in zip(features.shape[2:], self.cell))
         found = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
         if found.shape[2:] != self.size:
@@ -138,12 +138,12 @@ class MapHead(nn.Module):
         return found
 
 
-def map_size(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
-    """Size of the map that an encoder makes of samples of `shape`, without its channels."""
+def map_shape(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape of the map that an encoder makes of a sample of `shape`: its channels, then its size."""
     before = encoder.training
     encoder.eval()
     device = next(encoder.parameters()).device
     with torch.no_grad():
         found = encoder.map(torch.zeros(2, *shape, device=device))
     encoder.train(before)
-    return tuple(found.shape[2:])
+    return tuple(found.shape[1:])

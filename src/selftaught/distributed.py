@@ -77,6 +77,11 @@ def alone() -> Iterator[None]:
         _alone.reset(token)
 
 
+def is_alone() -> bool:
+    """Whether `alone` is in force."""
+    return _alone.get()
+
+
 def share_batch_norms(module: nn.Module) -> None:
     """Make every batch norm inside see the global batch, whatever its subclass adds (timm's have an activation).
 
@@ -97,7 +102,7 @@ class _Shared:
         axes = [0, *range(2, x.ndim)]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         wide = x if x.dtype == torch.float64 else x.float()
-        count = x.numel() // x.shape[1] * world_size()
+        count = total(wide.new_tensor(float(x.numel() // x.shape[1])))  # processes may hold unequal shares
         mean = total(wide.sum(axes)) / count
         apart = wide - mean.view(shape)
         variance = total(apart.square().sum(axes)) / count

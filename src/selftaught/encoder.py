@@ -39,7 +39,10 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def map(self, x: Tensor) -> Tensor:
-        """Samples to a map of features: (B, dim, h, w) of images, where h and w may be 1, (B, dim, n) of rows."""
+        """Samples to a map of features: (B, C, h, w) of images, where h and w may be 1, (B, C, n) of rows.
+
+        Its C channels are `dim` in most networks, but not in those that compute their feature from more than the map.
+        """
 
 
 class Tokens(NamedTuple):
@@ -48,11 +51,6 @@ class Tokens(NamedTuple):
     patches: Tensor  # (B, K, dim), in the order of `keep`, or of all N positions
     prefix: Tensor  # (B, P, dim): class and register tokens; P is 0 where the network has none
     layers: tuple[Tensor, ...] = ()  # the layers asked for, each (B, P + K, dim)
-
-    @property
-    def summary(self) -> Tensor:
-        """The class token (B, dim), or the mean of the patches where the network has none."""
-        return self.prefix[:, 0] if self.prefix.shape[1] else self.patches.mean(dim=1)
 
 
 class TokenEncoder(Encoder):
@@ -78,6 +76,10 @@ class TokenEncoder(Encoder):
     @abstractmethod
     def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
         """The sample of `size` (H, W) that `patchify` would cut into `patches` (B, N, patch_dim)."""
+
+    @abstractmethod
+    def feature(self, tokens: Tokens) -> Tensor:
+        """What `forward` would make of these tokens (B, dim): their mean or the class token, as the network pools."""
 
     @abstractmethod
     def freeze_patches(self) -> None:

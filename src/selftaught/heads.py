@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .objectives.similarity import cosines
+
 
 def mlp(*widths: int, norm: bool = True, last_norm: bool = False, last_bias: bool = True) -> nn.Sequential:
     """Linear layers between the given widths, with batch norm and ReLU after every one but the last.
@@ -32,7 +34,7 @@ class Prototypes(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Scores (..., count) of features z (..., dim), which are normalised here."""
-        return F.normalize(z, dim=-1) @ self.weight.T
+        return cosines(z, self.weight)
 
     @torch.no_grad()
     def normalise(self) -> None:
@@ -61,8 +63,7 @@ class DistillationHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (..., out_dim) of features x (..., dim)."""
-        found = F.normalize(self.layers(x), dim=-1)
-        return F.linear(found, F.normalize(self.directions, dim=1))
+        return cosines(self.layers(x), F.normalize(self.directions, dim=1))
 
 
 class ResidualMLP(nn.Module):

@@ -19,6 +19,7 @@ class Hole(nn.Module):
         super().__init__()
         self.size = (data.shape[1], data.shape[2])
         of_tokens = isinstance(encoder, TokenEncoder)
+        self.grid = encoder.grid(self.size) if isinstance(encoder, TokenEncoder) else None
         self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if of_tokens else torch.zeros(data.shape[0]))
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Tensor) -> Tensor:
@@ -30,7 +31,9 @@ class Hole(nn.Module):
         return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, 1, 1), x))
 
     def pixels(self, hidden: Tensor) -> Tensor:
-        """The cells `hidden` (B, p, q) as pixels (B, 1, H, W)."""
+        """The cells `hidden` (B, p, q) as pixels (B, 1, H, W): those of the tokens that are hidden, where there are."""
+        if self.grid:
+            hidden = tube(hidden, self.grid)
         return tube(hidden, self.size)[:, None]
 
 

@@ -3,7 +3,9 @@
 from copy import deepcopy
 
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from .objectives.distillation import moved_centre, sharpened
 from .profiling import part
@@ -16,6 +18,11 @@ class Teacher(nn.Module):
     def __init__(self, *students: nn.Module) -> None:
         super().__init__()
         self.layers = nn.ModuleList(deepcopy(student) for student in students).requires_grad_(False)
+        for layer in self.layers.modules():  # a target is no place for chance: only students drop anything
+            if isinstance(layer, nn.modules.dropout._DropoutNd | StochasticDepth):
+                layer.p = 0.0
+            elif isinstance(layer, DropPath):
+                layer.drop_prob = 0.0
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:

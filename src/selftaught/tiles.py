@@ -23,10 +23,12 @@ class Tiles:
     tile in all of them.
     """
 
-    def __init__(self, encoder: Encoder, data: Data, gap: float, drop_colors: bool) -> None:
-        """`gap` is the share of a cell's side that its tile leaves out."""
+    def __init__(self, encoder: Encoder, data: Data, gap: float, drop_colors: bool, jitter: float = 1.0) -> None:
+        """`gap` is the share of a cell's side that its tile leaves out; `jitter` is the share of that gap within which
+        the tile's place is drawn: with less than all of it, no two tiles can touch."""
         self.cell = (data.shape[1] // SIDE, data.shape[2] // SIDE)
         self.side = round(min(self.cell) * (1 - gap))
+        self.jitter = jitter
         if self.side < SMALLEST:
             least = SIDE * round(SMALLEST / (1 - gap) + 0.5)
             size = f"{data.shape[1]} x {data.shape[2]}"
@@ -42,9 +44,10 @@ class Tiles:
         cells = torch.arange(SIDE * SIDE, device=x.device)
         first = []
         for axis, number in enumerate((cells // SIDE, cells % SIDE)):
-            slack = self.cell[axis] - self.side + 1
-            margin = (x.shape[2 + axis] - SIDE * self.cell[axis]) // 2
-            first.append(margin + number * self.cell[axis] + (draws[..., axis] * slack).long().clamp(max=slack - 1))
+            slack = self.cell[axis] - self.side
+            free = round(slack * self.jitter)
+            start = (x.shape[2 + axis] - SIDE * self.cell[axis]) // 2 + (slack - free) // 2
+            first.append(start + number * self.cell[axis] + (draws[..., axis] * (free + 1)).long().clamp(max=free))
         along = torch.arange(self.side, device=x.device)
         rows, columns = ((start[..., None] + along) for start in first)
         sample = torch.arange(batch, device=x.device).view(-1, 1, 1, 1)

@@ -153,7 +153,7 @@ def test_views_need_not_be_square(name: str) -> None:
 
 
 def test_inpainting_weighs_the_rim_and_ignores_the_far_side() -> None:
-    method = made("inpainting")
+    method = made("inpainting", mask="center")
     hidden = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
     hidden[..., 10:20, 10:20] = True
     weights = method._weights(hidden)[0, 0]

@@ -1,6 +1,6 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ..parts import Part, hint
 from ..progress import Progress, plain
 from ..recipes import Evaluate
 from ..training.interruption import Stop, stopping
-from .evaluation import Evaluation, row, verdicts
+from .evaluation import Evaluation, Row, row, verdicts
 from .features import Pixels, features, standardised, untrained
 from .finetune import finetune, predict
 from .knn import knn_predict
@@ -69,8 +69,12 @@ class Split:
     test: Rows
 
 
-def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
-    """Carry out a recipe, write RUN/evaluation.json and return what is in it."""
+def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = ()) -> Evaluation:
+    """Carry out a recipe, write RUN/evaluation.json and return what is in it.
+
+    `baselines` are rows of an earlier evaluation by the same recipe, of a run whose encoder was built alike from the
+    same seed: all but those of this run's own features are taken from there.
+    """
     folder = Path(recipe.run)
     probes = [_known_probe(name.strip()) for name in recipe.probe.split(",")]
     counts = parse_labels(recipe.labels)
@@ -80,10 +84,9 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
     assert isinstance(part, Part)
     with stopping() as stop:
         data = _open(recipe, preparation, stop)
-        known = {
-            "trained": encoder,
-            "untrained": untrained(part, preparation, recipe.seed, data.train, module),
-        }
+        known = {"trained": encoder}
+        if not baselines:
+            known["untrained"] = untrained(part, preparation, recipe.seed, data.train, module)
         found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
         rows = []
         for count in counts:
@@ -94,6 +97,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None) -> Evaluation:
                 else:
                     judged = _judge_features(probe, found, data, splits, stop)
                 rows += [row(kind, probe, str(count), right, data.tested) for kind, right in judged.items()]
+                rows += [r for r in baselines if (r.probe, r.labels) == (probe, str(count)) and r.features != "trained"]
     things = modality.named(preparation.modality).THINGS
     lines = verdicts(rows, things)
     primary = next(probe for probe in PRIMARY if probe in probes)
@@ -174,6 +178,8 @@ def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Sto
                 made.append(features(encoder, samples, seen))
             joined = np.concatenate(made)
             found[kind] = {"knn": joined, "linear": standardised(joined, data.train.count)}
+    if "untrained" not in encoders:
+        return found
     pixels = Pixels(data.train, seed)
     joined = np.concatenate([pixels(samples) for samples in data.sources])
     return {**found, "pixels": {"knn": joined, "linear": joined}}
@@ -217,12 +223,12 @@ def _judge_finetune(
 ) -> dict[str, list[float]]:
     """Accuracies after fine-tuning the trained encoder and, the same way, one from scratch."""
     judged = {}
-    with Progress("fine-tuning", 2 * len(splits), "networks") as bar:
-        for kind, start in (("trained", "trained"), ("scratch", "untrained")):
+    with Progress("fine-tuning", len(encoders) * len(splits), "networks") as bar:
+        for start, encoder in encoders.items():
 
-            def said(split: Split, start: str = start) -> NDArray[Any]:
+            def said(split: Split, encoder: Encoder = encoder) -> NDArray[Any]:
                 model = finetune(
-                    encoders[start],
+                    encoder,
                     data.train,
                     split.train,
                     data.classes,
@@ -233,7 +239,7 @@ def _judge_finetune(
                 bar.update(bar.done + 1)
                 return predict(model, data.subset(split.test))
 
-            judged[kind] = _accuracies(said, data, splits)
+            judged["scratch" if start == "untrained" else start] = _accuracies(said, data, splits)
     return judged
 
 

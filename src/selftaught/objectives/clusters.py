@@ -61,6 +61,8 @@ def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> tuple[Tenso
     return centres, nearest_centre(x, centres)
 
 
+@torch.no_grad()
+@in_full_precision
 def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     """The number of the centre (K x D) with the largest cosine for each row of x (N x D): (N,)."""
     return torch.cat([(part @ centres.T).argmax(dim=1) for part in x.split(max(1, 2**22 // len(centres)))])

@@ -4,10 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from . import in_full_precision
 
 TILE = 2**19  # similarities at a time: 2 MB in float32, which a CPU's cache holds and a GPU is busy with
 STEEPEST = 40.0  # scale up to which exp(-2 * scale), the least share of unit vectors, is safe in float32
+
+
+@in_full_precision
+def cosines(x: Tensor, directions: Tensor) -> Tensor:
+    """The cosine (..., K) of vectors x (..., D) with every one of `directions` (K, D), which have unit length.
+
+    Divided by a temperature, what half precision would round off here is as large as what is to be learnt.
+    """
+    return F.normalize(x, dim=-1) @ directions.T
 
 
 def log_sum_exp(queries: Tensor, keys: Tensor, scale: float, skip: Tensor | None = None) -> Tensor:

@@ -76,7 +76,7 @@ class FTTransformer(TokenEncoder):
         self.dim, self.depth, self.patch, self.patch_dim, self.uniform = width, depth, 1, preparation.channels, False
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.tokens(x).prefix[:, 0]
+        return self.feature(self.tokens(x))
 
     def map(self, x: Tensor) -> Tensor:
         return self.tokens(x).patches.mT
@@ -92,6 +92,9 @@ class FTTransformer(TokenEncoder):
 
     def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
         return patches.mT
+
+    def feature(self, tokens: Tokens) -> Tensor:
+        return tokens.prefix[:, 0]
 
     def freeze_patches(self) -> None:
         self.net.weight.requires_grad_(False)

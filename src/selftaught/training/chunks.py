@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from .. import distributed
 from ..encoder import Encoder, Tokens
 
 
@@ -31,7 +32,7 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
     """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(encoder)
+        return nullcontext(), _again(encoder, distributed.is_alone())
 
     def run(x: Tensor, *args: Any, **named: Any) -> Any:
         if len(x) <= size:
@@ -61,6 +62,13 @@ def _joined(made: Sequence[Any]) -> Any:
         layers = tuple(torch.cat(layer) for layer in zip(*(each.layers for each in made)))
         return Tokens(torch.cat([each.patches for each in made]), torch.cat([each.prefix for each in made]), layers)
     return torch.cat(list(made))
+
+
+@contextmanager
+def _again(module: nn.Module, alone: bool) -> Iterator[None]:
+    """The second pass over a chunk, in backward: batch norm sees no other processes than before, and keeps nothing."""
+    with distributed.alone() if alone else nullcontext(), _statistics_kept(module):
+        yield
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from .budget import CORRECTED_AT, corrected, within_budget
 from .chunks import encode_in_chunks
 from .fit import fit
 from .interruption import Stop, stopping
+from .precision import fabric_of
 from .recorder import Recorder
 from .resolve import build, open_data, preflight, resolve, training_preset
 
@@ -114,8 +114,7 @@ def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> Job
     if channels_last:
         method = method.to(memory_format=torch.channels_last)
     views = samples.views(method.views, patch=patch, options=recipe.views, channels_last=channels_last)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the plan already names the precision
-    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)  # type: ignore[arg-type]
+    fabric = fabric_of(recipe.precision)
     if recipe.compile:
         _compile_encoders(method)
     if recipe.encode_chunk:

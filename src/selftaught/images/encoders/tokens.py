@@ -43,6 +43,9 @@ class TimmTokens(TokenEncoder):
     def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
         return F.fold(patches.mT, tuple(size), self.patch, stride=self.patch)
 
+    def feature(self, tokens: Tokens) -> Tensor:
+        return self.net.fc_norm(self.net.pool(torch.cat([tokens.prefix, tokens.patches], dim=1)))
+
     def freeze_patches(self) -> None:
         self.net.patch_embed.requires_grad_(False)
 

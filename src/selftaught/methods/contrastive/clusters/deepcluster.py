@@ -15,6 +15,7 @@ from ....method import Data, Method, Training
 from ....objectives import precise
 from ....objectives.clusters import nearest_centre, spherical_k_means
 from ....objectives.prediction import cross_entropy
+from ....objectives.similarity import cosines
 
 
 class DeepCluster(Method):
@@ -64,19 +65,20 @@ class DeepCluster(Method):
     def start(self, everything: Tensor) -> None:
         """First centres, of untrained features, for the first epoch."""
         with torch.no_grad():
-            z = torch.cat([self.projector(self.encoder(part)) for part in everything.split(256)])
+            parts = everything.chunk(-(-len(everything) // 256))
+            z = torch.cat([self.projector(self.encoder(x)) for x in parts])
         for head in range(len(self.centres)):
             self._cluster(F.normalize(precise(z), dim=1), head)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         *crops, index = views
-        z = F.normalize(through(lambda x: self.projector(self.encoder(x)), crops), dim=2)
+        z = F.normalize(precise(through(lambda x: self.projector(self.encoder(x)), crops)), dim=2)
         self._newest = (index, z[:2].detach())
         losses = []
-        for centres, assigned in zip(self.centres.to(z.dtype), self.assigned):
+        for centres, assigned in zip(self.centres, self.assigned):
             known = assigned[index]
             target = torch.where(known < 0, nearest_centre(z[0].detach(), centres), known)
-            scores = z @ centres.T / self.temperature
+            scores = cosines(z, centres) / self.temperature
             losses.append(cross_entropy(scores.flatten(0, 1), target.repeat(len(crops))))
         return {"clusters": torch.stack(losses).mean()}
 
@@ -97,12 +99,14 @@ class DeepCluster(Method):
     def _cluster(self, x: Tensor, head: int) -> Tensor:
         """Move a head's centres to the clusters of x (N, dim); the cluster of each row (N,)."""
         rng = randomness.generator(0, "k-means", int(self.rounds), head)
-        starts = x[torch.from_numpy(rng.permutation(len(x))[: self.centres.shape[1]]).to(x.device)]
+        known = x.any(dim=1)  # rows of zeros: samples that were never seen yet
+        rows = x[known]
+        starts = rows[torch.from_numpy(rng.permutation(len(rows))[: self.centres.shape[1]]).to(x.device)]
         if len(starts) < self.centres.shape[1]:  # fewer rows than clusters: the others stay where they are
             starts = torch.cat([starts, self.centres[head, len(starts) :].to(x.dtype)])
-        centres, nearest = spherical_k_means(x, starts, self.iterations)
+        centres, _ = spherical_k_means(rows, starts, self.iterations)
         self.centres[head] = centres
-        return nearest.masked_fill(~x.any(dim=1), -1)  # rows of zeros: samples that were never seen yet
+        return nearest_centre(x, centres).masked_fill(~known, -1)
 
     def chance(self, batch: int) -> float:
         return math.log(self.centres.shape[1])

@@ -12,6 +12,7 @@ from ....encoder import Encoder
 from ....heads import Prototypes, mlp
 from ....memory import Queue
 from ....method import Data, Method, Training
+from ....objectives import precise
 from ....objectives.clusters import sinkhorn, swapped_prediction
 
 
@@ -61,7 +62,7 @@ class SwAV(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         embedded = through(lambda x: self.projector(self.encoder(x)), views)
         scores = self.prototypes(embedded)
-        self._newest = F.normalize(embedded[:2].detach(), dim=2)
+        self._newest = F.normalize(precise(embedded[:2].detach()), dim=2)
         losses = []
         for i in range(2):
             assignment = self._assign(i, scores[i].detach())

@@ -57,14 +57,14 @@ class MSN(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         target, anchor, *local = views
-        seen = self.tokens.tokens(anchor, keep=self._kept(anchor)).summary
+        seen = self.tokens.feature(self.tokens.tokens(anchor, keep=self._kept(anchor)))
         said = self.prototypes(self.projector(seen))[None]
         if local:
-            crops = through(lambda x: self.projector(self.tokens.tokens(x).summary), local)
+            crops = through(lambda x: self.projector(self.encoder(x)), local)
             said = torch.cat([said, self.prototypes(crops.flatten(0, 1)).view(len(local), len(target), -1)])
         with torch.no_grad():
             slow, slow_projector = self.teacher.layers
-            scores = self.prototypes(slow_projector(cast(TokenEncoder, slow).tokens(target).summary))
+            scores = self.prototypes(slow_projector(slow(target)))
             answer = sharpened(scores, scores.new_zeros(()), self.target_temperature)
         losses = torch.stack([distilled(answer, scores, self.temperature).mean() for scores in said])
         evenness = mean_entropy(said.flatten(0, 1), self.temperature)

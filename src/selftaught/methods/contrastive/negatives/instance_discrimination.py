@@ -12,6 +12,7 @@ from ....memory import Bank
 from ....method import Data, Method, Training
 from ....objectives import precise
 from ....objectives.contrastive import noise_contrastive
+from ....objectives.similarity import cosines
 
 
 class InstanceDiscrimination(Method):
@@ -53,19 +54,20 @@ class InstanceDiscrimination(Method):
     def start(self, everything: Tensor) -> None:
         """Measure the normalising constant on untrained features, as section 3.2 does on the first batches."""
         with torch.no_grad():
-            sums = [torch.logsumexp(self._scores(part, self.bank.features), dim=1) for part in everything.split(256)]
+            parts = everything.chunk(-(-len(everything) // 256))
+            sums = [(self._cosines(x, self.bank.features) / self.temperature).logsumexp(dim=1) for x in parts]
             self.constant.copy_(torch.cat(sums).logsumexp(dim=0) - math.log(len(everything)))
 
-    def _scores(self, x: Tensor, slots: Tensor) -> Tensor:
-        return F.normalize(precise(self.projector(self.encoder(x))), dim=1) @ slots.T / self.temperature
+    def _cosines(self, x: Tensor, slots: Tensor) -> Tensor:
+        return cosines(self.projector(self.encoder(x)), slots)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x, index = views
-        z = F.normalize(self.projector(self.encoder(x)), dim=1)
-        slots = self.bank.features.to(z.dtype)
+        z = F.normalize(precise(self.projector(self.encoder(x))), dim=1)
+        slots = self.bank.features
         drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
         own = (z * slots[index]).sum(dim=1) / self.temperature - self.constant
-        noise = z @ slots[drawn].T / self.temperature - self.constant
+        noise = cosines(z, slots[drawn]) / self.temperature - self.constant
         self._newest = (index, z.detach())
         terms = {"noise_contrastive": noise_contrastive(own, noise, self.negatives / self.count)}
         if self.proximal:

@@ -12,6 +12,7 @@ from ....encoder import Encoder
 from ....heads import mlp
 from ....memory import Queue
 from ....method import Data, Method, Training
+from ....objectives import precise
 from ....objectives.contrastive import info_nce_with_queue
 from ....teacher import Teacher
 
@@ -54,7 +55,7 @@ class MoCo(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         a, b = views
         queries = self.projector(self._in_groups(self.encoder, a))
-        self._newest = F.normalize(self._keys(b), dim=1)
+        self._newest = F.normalize(precise(self._keys(b)), dim=1)
         return {"info_nce": info_nce_with_queue(queries, self._newest, self.queue.features, self.temperature)}
 
     def _in_groups(self, network: nn.Module, x: Tensor) -> Tensor:

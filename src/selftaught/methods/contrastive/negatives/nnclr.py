@@ -10,6 +10,8 @@ from ....encoder import Encoder
 from ....heads import mlp
 from ....memory import Queue
 from ....method import Data, Method, Training
+from ....objectives import precise
+from ....objectives.clusters import nearest_centre
 from ....objectives.contrastive import info_nce
 
 
@@ -44,9 +46,8 @@ class NNCLR(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = self.projector(self.encoder(torch.cat(views)))
         predicted_a, predicted_b = self.predictor(z).chunk(2)
-        with torch.no_grad():
-            unit = F.normalize(z.detach().to(self.queue.features.dtype), dim=1)
-            near_a, near_b = self.queue.features[(unit @ self.queue.features.T).argmax(dim=1)].chunk(2)
+        unit = F.normalize(precise(z.detach()), dim=1)
+        near_a, near_b = self.queue.features[nearest_centre(unit, self.queue.features)].chunk(2)
         self._newest = unit.chunk(2)[0]
         loss = info_nce(near_a, predicted_b, self.temperature) + info_nce(near_b, predicted_a, self.temperature)
         return {"info_nce": loss / 2}

@@ -8,7 +8,9 @@ from .... import randomness
 from ....encoder import Encoder
 from ....memory import Bank
 from ....method import Data, Method, Training
+from ....objectives import precise
 from ....objectives.contrastive import told_apart
+from ....objectives.similarity import cosines
 from ....tiles import Tiles, joined
 
 
@@ -52,18 +54,18 @@ class PIRL(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x, y, index = views
-        whole = F.normalize(self.projector(self.encoder(x)), dim=1)
+        whole = F.normalize(precise(self.projector(self.encoder(x))), dim=1)
         tiles = self.encoder(self._shuffled(y).flatten(0, 1))
-        shuffled = F.normalize(self.join(self.tile_projector(tiles).view(len(y), -1)), dim=1)
-        slots = self.bank.features.to(whole.dtype)
+        shuffled = F.normalize(precise(self.join(self.tile_projector(tiles).view(len(y), -1))), dim=1)
+        slots = self.bank.features
         drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
         own, others = slots[index], slots[drawn]
         self._newest = (index, whole.detach())
 
         def term(z: Tensor) -> Tensor:
             mine = index[:, None] == drawn  # a sample is no negative of its own
-            cosines = (z @ others.T).masked_fill(mine, -torch.inf)
-            return told_apart((z * own).sum(dim=1), cosines, self.temperature)
+            unlike = cosines(z, others).masked_fill(mine, -torch.inf)
+            return told_apart((z * own).sum(dim=1), unlike, self.temperature)
 
         return {"tiles": self.tile_weight * term(shuffled), "image": (1 - self.tile_weight) * term(whole)}
 

@@ -33,7 +33,8 @@ class RelativeLocation(Method):
     ) -> None:
         """`gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
         super().__init__(encoder, data)
-        self.tiles = Tiles(encoder, data, gap, drop_colors)
+        # Section 3.1: a gap of half a tile, and up to 7 of its 96 pixels of jitter either way.
+        self.tiles = Tiles(encoder, data, gap, drop_colors, jitter=0.3)
         self.classifier = mlp(2 * encoder.dim, width, len(AROUND))
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....corruption import random_mask
+from ....corruption import blockwise_mask, random_mask
 from ....encoder import Encoder, TokenEncoder
 from ....method import Data, Method, Training
 from ....objectives import precise
@@ -18,8 +18,8 @@ from ....teacher import Teacher
 class Data2Vec(Method):
     """The student sees part of the tokens, and predicts for the others what the teacher makes of the whole sample.
 
-    Targets are the teacher's top blocks, each normalised, averaged (section 3.3). Tokens are hidden one by one, which
-    is the same question for images, rows and series; the paper hides blocks in images.
+    Targets are the teacher's top blocks, each normalised, averaged (section 3.3). Of images, blocks are hidden
+    (section 4.1), of anything else single tokens.
     """
 
     question = "What would my slow self, which sees it all, think of the hidden parts?"
@@ -52,12 +52,19 @@ class Data2Vec(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
-        _, hidden = random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)
+        hidden = self._hidden(x)
         predicted = self.predict(self.tokens.tokens(x, hidden=hidden, hole=self.hole).patches)
         error = weighted_error(
             predicted, self._targets(x), hidden[..., None].to(predicted.dtype), "smooth_l1", self.beta
         )
         return {"smooth_l1": error}
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        """(B, N) booleans."""
+        grid = self.tokens.grid(x.shape[2:])
+        if len(grid) == 2:
+            return blockwise_mask(len(x), (grid[0], grid[1]), self.mask_ratio, x.device).flatten(1)
+        return random_mask(len(x), grid[0], self.mask_ratio, x.device)[1]
 
     @torch.no_grad()
     def _targets(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """iBOT (Zhou et al., 2022): say what your slow self makes of hidden tokens and other views. https://arxiv.org/abs/2111.07832"""
 
+import math
 from typing import cast
 
 import torch
@@ -71,12 +72,13 @@ class IBOT(Method):
         seen = self.tokens.tokens(both, hidden=hidden, hole=self.hole)
         with torch.no_grad():
             slow, slow_head = self.teacher.layers
-            whole = cast(TokenEncoder, slow).tokens(both)
-            answer = self.centring(slow_head(whole.summary)).chunk(2)
+            slow = cast(TokenEncoder, slow)
+            whole = slow.tokens(both)
+            answer = self.centring(slow_head(slow.feature(whole))).chunk(2)
             answers = self.patch_centring(slow_head(whole.patches))
-        told = list(self.head(seen.summary).chunk(2))
+        told = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
-            told += self.head(self.tokens.tokens(torch.cat(local)).summary).chunk(len(local))
+            told += self.head(self.encoder(torch.cat(local))).chunk(len(local))
         pairs = [(a, b) for a in range(2) for b in range(len(told)) if a != b]
         across = torch.stack([distilled(answer[a], told[b], self.temperature).mean() for a, b in pairs]).mean()
         within = distilled(answers, self.head(seen.patches), self.temperature)
@@ -100,6 +102,10 @@ class IBOT(Method):
         self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))
         self.centring.follow(progress)
         self.patch_centring.follow(progress)
+
+    def chance(self, batch: int) -> float:
+        # Across views always; within a view only where it has hidden patches.
+        return math.log(len(self.head.directions)) * (1 + self.mask_probability)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""

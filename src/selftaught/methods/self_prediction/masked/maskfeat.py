@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ....corruption import blockwise_mask, extremes
-from ....decoders import map_size
+from ....decoders import map_shape
 from ....encoder import Encoder
 from ....hog import histograms, strokes
 from ....holes import Hole, cells_of
@@ -39,12 +39,12 @@ class MaskFeat(Method):
         self.mask_ratio, self.bins, self.data = mask_ratio, bins, data
         self.cells = cells_of(encoder, data, mask_patch_size, 1 / 14)
         self.hole = Hole(encoder, data)
-        rows, columns = map_size(encoder, data.shape)
+        wide, rows, columns = map_shape(encoder, data.shape)
         height, width = data.shape[1:]
         self.cell = cell or max(4, round(min(height / rows, width / columns) / 2))
         self.grid = (max(1, height // self.cell), max(1, width // self.cell))
         self.channels = data.shape[0]
-        self.head = nn.Conv2d(encoder.dim, self._each((rows, columns)) * self.channels * bins, 1)
+        self.head = nn.Conv2d(wide, self._each((rows, columns)) * self.channels * bins, 1)
 
     def _each(self, found: tuple[int, int]) -> int:
         """Histograms a cell of the map answers for: a square number, at least as many as fall into it."""

@@ -35,15 +35,17 @@ class Inpainting(Method):
         *,
         mask: Literal["center", "block", "region"] = "block",
         area: float = 0.4,
-        overlap: float = 7 / 128,
+        overlap: float | None = None,
         overlap_weight: float = 10.0,
         decoder_width: int = 128,
     ) -> None:
         """`area` is the share that is hidden; `overlap` (a share of the side) is how far around it is predicted
-        too, at `overlap_weight`, so that answers fit their surroundings (section 3.2)."""
+        too, at `overlap_weight`, so that answers fit their surroundings (section 3.2); default: 7 of 128 pixels
+        around a mask in the center, none around others, whose long outlines would make the task one of copying."""
         super().__init__(encoder, data)
         self.mask, self.area, self.overlap_weight = MASKS[mask], area, overlap_weight
-        self.overlap = round(overlap * min(data.shape[1:]))
+        around = (7 / 128 if mask == "center" else 0.0) if overlap is None else overlap
+        self.overlap = round(around * min(data.shape[1:]))
         self.decoder = MapDecoder(encoder, data.shape, data.shape[0], decoder_width)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

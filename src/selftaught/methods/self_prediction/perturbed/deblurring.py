@@ -56,7 +56,7 @@ class Deblurring(Method):
         for number, damage in enumerate(self.damages):
             rows = (which == number).nonzero().squeeze(1)
             if len(rows):
-                made[rows] = self._one(damage, x[rows], draws[rows, 1])
+                made[rows] = self._one(damage, x[rows], draws[rows, 1]).to(made.dtype)
         return made
 
     def _one(self, damage: str, x: Tensor, strength: Tensor) -> Tensor:
