@@ -33,7 +33,7 @@ CONVOLUTIONAL: dict[str, Any] = {"name": "resnet10t", "options": {"stem": "timm"
 TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "patch": 4, "width": 128}}
 # Pre-training samples (not views) that a method gets, unless it needs more:
 SAMPLES = 50_000
-MORE_SAMPLES = {"exemplar": 200_000}
+MORE_SAMPLES: dict[str, int] = {}
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
