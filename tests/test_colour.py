@@ -5,6 +5,7 @@ import torch
 from skimage.color import lab2rgb, rgb2lab
 
 from selftaught.colour import STEP, annealed_mean, best_constant, gamut, lab, rgb, soft_bins
+from selftaught.corruption import blurred, compressed, warped
 
 
 def shades(count: int = 500) -> torch.Tensor:
@@ -51,3 +52,13 @@ def test_the_best_constant_answer_costs_the_entropy_of_the_mean() -> None:
     expected = -(shares * shares.log()).sum()
     assert torch.allclose(best_constant([shares, shares]), expected)
     assert torch.allclose(best_constant([3 * shares]), expected)  # weights do not change what is best
+
+
+def test_colours_and_warps_keep_their_precision_inside_autocast() -> None:
+    x = torch.rand(2, 3, 16, 16)
+    corners = torch.tensor([[[-0.9, -1], [1, -0.8], [1, 1], [-1, 0.7]]]).expand(2, -1, -1)
+    expected = (lab(x), rgb(lab(x)), warped(x, corners), blurred(x, torch.ones(2), 2.0), compressed(x, torch.ones(2)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = (lab(x), rgb(lab(x)), warped(x, corners), blurred(x, torch.ones(2), 2.0), compressed(x, torch.ones(2)))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)

@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from selftaught.decoders import MapDecoder, TokenDecoder, sine_positions
+from selftaught.decoders import MapDecoder, MapHead, TokenDecoder, sine_positions
 from selftaught.encoder import Encoder
+from selftaught.images.encoders import build_encoder
+from selftaught.images.preparation import Preparation
+from selftaught.parts import Part
 
 
 class Pool(Encoder):
@@ -70,3 +73,15 @@ def test_kept_tokens_reach_their_own_places() -> None:
     assert patches.grad is not None
     touched = patches.grad.abs().sum(dim=2)
     assert touched[0, 1] > 0 and touched.sum() == touched[0, 1]
+
+
+@pytest.mark.parametrize("part", [Part(name="torchvision/alexnet"), Part(name="resnet18", options={"pool": "grid"})])
+def test_decoders_fit_maps_that_are_not_as_wide_as_the_feature(part: Part) -> None:
+    facts = Preparation(channels=3, size=(64, 64), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
+    encoder = build_encoder(part, facts)
+    x = torch.randn(2, 3, 64, 64)
+    found = encoder.map(x)
+    assert found.shape[1] != encoder.dim
+    assert (
+        MapDecoder(encoder, (3, 64, 64), 3, 16)(found).shape == MapHead(encoder, (3, 64, 64), 3)(found).shape == x.shape
+    )

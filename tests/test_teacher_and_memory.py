@@ -1,5 +1,6 @@
 """The slow copy and the queue: what follows, what stays, and what is part of the state."""
 
+import timm
 import torch
 from torch import nn
 
@@ -52,3 +53,10 @@ def test_a_batch_larger_than_the_queue_fills_it_with_its_end() -> None:
     queue = Queue(3, 1)
     queue.push(torch.arange(7.0)[:, None])
     assert sorted(queue.features[:, 0].tolist()) == [4, 5, 6] and queue.full
+
+
+def test_a_teacher_drops_nothing() -> None:
+    student = timm.create_model("test_vit", num_classes=0, drop_path_rate=0.5, proj_drop_rate=0.5)
+    teacher, x = Teacher(student).train(), torch.randn(4, 3, 160, 160)
+    assert torch.equal(teacher(x), teacher(x))
+    assert not torch.equal(student(x), student(x))

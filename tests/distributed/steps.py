@@ -41,7 +41,8 @@ def steps(name: str) -> dict[str, Tensor]:
                     parameter -= 0.01 * parameter.grad
         method.after_step(LATE)
     found |= {f"gradient of {key}": p.grad.clone() for key, p in method.named_parameters() if p.grad is not None}
-    running = ("running_mean", "running_var", "num_batches_tracked")  # each process keeps an estimate of its own
+    # MoCo's batch norms see groups of samples, of which each process keeps an estimate of its own.
+    running = ("running_mean", "running_var", "num_batches_tracked") if name == "moco" else ()
     found |= {f"state {key}": value.clone() for key, value in method.state_dict().items() if not key.endswith(running)}
     torch.set_default_dtype(torch.float32)
     return found
@@ -61,10 +62,8 @@ def main(rank: str, world: str, folder: str) -> None:
     dist.init_process_group("gloo", store=store, rank=int(rank), world_size=int(world))
     for name in sorted(parts.places()):
         found = steps(name)
-        if rank == "0":
-            save_file(
-                {key: value.contiguous().clone() for key, value in found.items()}, Path(folder) / f"{name}.safetensors"
-            )
+        whole = {key: value.contiguous().clone() for key, value in found.items()}
+        save_file(whole, Path(folder) / f"{name}-{rank}.safetensors")
     dist.destroy_process_group()
 
 

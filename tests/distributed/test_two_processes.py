@@ -28,7 +28,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", sorted(parts.places()))
 def test_two_processes_equal_one(name: str, pair: Path) -> None:
-    two, one = load_file(pair / f"{name}.safetensors"), steps(name)
-    assert two.keys() == one.keys()
-    for key, value in one.items():
-        torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")
+    one = steps(name)
+    for rank in range(2):
+        two = load_file(pair / f"{name}-{rank}.safetensors")
+        assert two.keys() == one.keys()
+        for key, value in one.items():
+            told = lambda text, key=key: f"{key} of process {rank}: {text}"  # noqa: E731
+            torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=told)

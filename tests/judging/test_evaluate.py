@@ -14,9 +14,11 @@ from selftaught.export import save_encoder
 from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
 from selftaught.images.store import open_samples
+from selftaught.judging.evaluate import evaluate
 from selftaught.judging.evaluation import Row, row, verdicts, wilson
 from selftaught.judging.features import Pixels, features, untrained
 from selftaught.parts import Part
+from selftaught.recipes import Evaluate
 from selftaught.run import Run
 
 PART = Part(name="test_resnet")
@@ -214,3 +216,14 @@ def test_it_can_be_called_from_the_package(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a run folder"):
         selftaught.evaluate(tmp_path, "x")
     assert Preparation  # the preparation travels with the encoder
+
+
+def test_baselines_that_are_known_are_not_judged_again(run: Run, tmp_path: Path) -> None:
+    train, test = stripes(tmp_path / "a.npz", 80, 1), stripes(tmp_path / "b.npz", 60, 2)
+    recipe = Evaluate.parse({"run": str(run.folder), "train": str(train), "test": str(test), "probe": "knn,linear"})
+    whole = evaluate(recipe)
+    marked = [r.model_copy(update={"accuracy": 0.123}) for r in whole.rows]
+    again = evaluate(recipe, baselines=marked)
+    assert {(r.features, r.probe) for r in again.rows} == {(r.features, r.probe) for r in whole.rows}
+    assert all((r.accuracy == 0.123) == (r.features != "trained") for r in again.rows)
+    assert [r for r in again.rows if r.features == "trained"] == [r for r in whole.rows if r.features == "trained"]

@@ -9,6 +9,7 @@ from selftaught.errors import UsageError
 from selftaught.method import Method
 from selftaught.optimizers import build_optimizer
 from tests.methods.test_contract import BATCH, COUNT, made, views
+from tests.objectives.test_contrastive import slow_info_nce
 
 
 def run(method: Method, step: int = 0) -> dict[str, torch.Tensor]:
@@ -70,10 +71,15 @@ def test_nnclr_answers_for_its_nearest_neighbour() -> None:
         z = nn.functional.normalize(method.projector(method.encoder(views(method)[0])), dim=1)
         method.queue.features[:BATCH] = z.roll(1, 0)  # every sample has itself in the queue, elsewhere
         found = run(method)["info_nce"]
-        p = method.predictor(method.projector(method.encoder(torch.cat(views(method)))))
-        near = method.queue.features[(z @ method.queue.features.T).argmax(dim=1)]
-    assert torch.allclose(near, z, atol=1e-6)
-    assert found.isfinite() and p.shape == (2 * BATCH, 16)
+        both = method.projector(method.encoder(torch.cat(views(method))))
+        a, b = method.predictor(both).chunk(2)
+        units = nn.functional.normalize(both, dim=1)
+        near_a, near_b = (
+            method.queue.features[(unit @ method.queue.features.T).argmax(dim=1)] for unit in units.chunk(2)
+        )
+        expected = (slow_info_nce(near_a, b, method.temperature) + slow_info_nce(near_b, a, method.temperature)) / 2
+    assert torch.allclose(near_a, z, atol=1e-6) and not torch.allclose(near_b, z, atol=1e-2)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_simsiams_predictor_keeps_its_learning_rate() -> None:
@@ -89,6 +95,20 @@ def test_simsiams_and_byols_targets_have_no_gradient() -> None:
         sum(run(method).values()).backward()
         assert all(p.grad is not None for p in method.predictor.parameters())
         assert not hasattr(method, "teacher") or all(p.grad is None for p in method.teacher.parameters())
+
+
+def test_simsiam_learns_as_if_its_targets_were_given() -> None:
+    method = made("simsiam")
+    with torch.no_grad():
+        targets = method.projector(method.encoder(torch.cat(views(method)))).chunk(2)
+    sum(run(method).values()).backward()
+    found = [p.grad.clone() for p in method.projector.parameters()]
+    method.zero_grad()
+    said = method.predictor(method.projector(method.encoder(torch.cat(views(method))))).chunk(2)
+    cosines = [nn.functional.cosine_similarity(said[i], targets[1 - i]).mean() for i in range(2)]
+    (-sum(cosines) / 2).backward()
+    for ours, expected in zip(found, method.projector.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_dinos_last_layer_rests_its_temperature_rises_and_its_centre_follows() -> None:
@@ -154,3 +174,20 @@ def test_lejepas_directions_are_drawn_anew_every_step() -> None:
             with randomness.at(0, step, slice(0, BATCH)):
                 first.append(method(*views(method))["sigreg"])
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
+
+
+def test_deepclusters_centres_start_from_samples_that_were_seen() -> None:
+    method = made("deepcluster")
+    count, dim = method.banks[0].features.shape
+    x = nn.functional.normalize(torch.randn(count, dim), dim=1)
+    x[: count // 2] = 0  # never seen
+    assigned = method._cluster(x, 0)
+    assert (assigned[: count // 2] == -1).all() and (assigned[count // 2 :] >= 0).all()
+    assert torch.allclose(method.centres[0].norm(dim=1), torch.ones(method.centres.shape[1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["deepcluster", "instance_discrimination"])
+def test_a_start_never_leaves_a_sample_alone(name: str) -> None:
+    """Batch norm over one sample is refused by torch."""
+    method = made(name).train()
+    method.start(torch.randn(257, 3, 32, 32))

@@ -261,3 +261,18 @@ def test_nothing_that_is_not_finite_is_saved(photos: Path, tmp_path: Path, monke
     run = selftaught.Run.open(tmp_path / "run")
     assert all(value.isfinite().all() for value in run.encoder().state_dict().values())
     assert run.status["state"] == "diverged"
+
+
+def test_half_precision_is_for_the_network_and_not_for_what_it_is_shown(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def watching(self: Rotation, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.encoder(views[0])
+        seen.update(view=views[0].dtype, features=features.dtype, matrix=(features @ features.T).dtype)
+        return {"loss": features.float().square().mean()}
+
+    monkeypatch.setattr(Rotation, "forward", watching)
+    selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "precision": "bf16-mixed"})
+    assert seen == {"view": torch.float32, "features": torch.bfloat16, "matrix": torch.bfloat16}

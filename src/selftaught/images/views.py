@@ -28,7 +28,8 @@ class Augmentation:
 
     crop: tuple[float, float] = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
     flip: float = 0.0  # probability of mirroring left and right
-    jitter: float = 0.0  # strength s: brightness, contrast, saturation 0.8 s, hue 0.2 s (SimCLR, appendix A)
+    jitter: float = 0.0  # strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A)
+    saturation: float = 0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
     jitter_probability: float = 0.8
     grey: float = 0.0  # probability of dropping the colours
     blur: float = 0.0  # probability of a Gaussian blur
@@ -137,8 +138,8 @@ class Views:
         if chosen.jitter > 0:
             jittered = (chances[:, 1] < chosen.jitter_probability).float()
             draws = 2 * draw(4, "colour") - 1
-            strength = 0.8 * chosen.jitter
-            low = max(0.0, 1 - strength)
+            strength = chosen.jitter * draws.new_tensor([0.8, 0.8, chosen.saturation])
+            low = (1 - strength).clamp(min=0)
             factors = 1 + jittered[:, None] * (_between(draws[:, :3], low, 1 + strength) - 1)
             change.brightness, change.contrast, change.saturation = factors.unbind(dim=1)
             change.hue = jittered * draws[:, 3] * min(0.5, 0.2 * chosen.jitter)
@@ -189,7 +190,7 @@ def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:
         yield slice(start, min(start + rows, len(images)))
 
 
-def _between(draw: Tensor, low: float, high: float) -> Tensor:
+def _between(draw: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     """Draws in [-1, 1) moved to [low, high)."""
     return low + (draw + 1) / 2 * (high - low)
 
