@@ -18,9 +18,11 @@ class Hole(nn.Module):
     def __init__(self, encoder: Encoder, data: Data) -> None:
         super().__init__()
         self.size = (data.shape[1], data.shape[2])
-        of_tokens = isinstance(encoder, TokenEncoder)
-        self.grid = encoder.grid(self.size) if isinstance(encoder, TokenEncoder) else None
-        self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if of_tokens else torch.zeros(data.shape[0]))
+        self.grid: tuple[int, int] | None = None
+        if isinstance(encoder, TokenEncoder):
+            rows, columns = encoder.grid(self.size)
+            self.grid = (rows, columns)
+        self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if self.grid else torch.zeros(data.shape[0]))
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Tensor) -> Tensor:
         """The map (B, dim, h, w) of x (B, C, H, W) with the cells `hidden` (B, p, q) taken out."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
-from .files import json_lines, left_behind, spared, write_atomically, write_json
+from .files import append_line, json_lines, left_behind, spared, write_atomically, write_json
 from .progress import plain
 from .recipes import Pretrain
 from .writer import LOCK, only_writer, refuse_held
@@ -98,11 +98,12 @@ class Run:
         return json.loads(file.read_text()) if file.exists() else {}
 
     def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **facts: Any) -> None:
-        """Record where the run stands: running, preempted, diverged, failed or done."""
+        """Record where the run stands: running, preempted, diverged, failed or done; what was known at its start stays."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        known = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
         told = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
         with spared("status.json"):
-            write_json(self.folder / "status.json", {**told, **facts})
+            write_json(self.folder / "status.json", {**told, **known, **facts})
 
     def write_environment(self, **facts: Any) -> None:
         """Record what the run was made with."""
@@ -132,8 +133,18 @@ class Run:
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past a checkpoint, which a resumed run will write again."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
-        write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+        for name in ("metrics.jsonl", "bad_batches.jsonl"):
+            if (file := self.folder / name).exists():
+                kept = [line for line in json_lines(file) if line["step"] <= step]
+                write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def note_bad_step(self, facts: dict[str, Any]) -> None:
+        """Add a line to bad_batches.jsonl: a step that was left out, and its samples."""
+        append_line(self.folder / "bad_batches.jsonl", json.dumps(facts))
+
+    def bad_steps(self) -> list[int]:
+        """Numbers of the steps in bad_batches.jsonl."""
+        return [line["step"] for line in json_lines(self.folder / "bad_batches.jsonl")]
 
     def encoder(self) -> "Encoder":
         """The pre-trained encoder, in eval mode."""

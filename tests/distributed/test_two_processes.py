@@ -33,5 +33,5 @@ def test_two_processes_equal_one(name: str, pair: Path) -> None:
         two = load_file(pair / f"{name}-{rank}.safetensors")
         assert two.keys() == one.keys()
         for key, value in one.items():
-            told = lambda text, key=key: f"{key} of process {rank}: {text}"  # noqa: E731
-            torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=told)
+            told = f"{key} of process {rank}"
+            torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=lambda text, told=told: told + text)

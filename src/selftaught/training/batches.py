@@ -61,19 +61,21 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         began = time.perf_counter()
         rows = self.rows(step)
-        with part("input"):
-            raw = tuple(self._moved(stored) for stored in self.samples.batch(rows))
-            for ahead in range(1, AHEAD + 1):
-                self.samples.prefetch(self.rows(step + ahead))
         first = distributed.rank() * len(rows)
-        with (
-            part("views"),
-            torch.no_grad(),
-            randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size),
-        ):
-            views = self.views(torch.from_numpy(rows).to(self.device), *raw)
+        for ahead in range(1, AHEAD + 1):
+            self.samples.prefetch(self.rows(step + ahead))
+        with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
+            views = self.views_of(rows)
         self.seconds += time.perf_counter() - began
         return views
+
+    @torch.no_grad()
+    def views_of(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
+        """The views of these samples, by the random numbers of whatever step it is."""
+        with part("input"):
+            raw = tuple(self._moved(stored) for stored in self.samples.batch(rows))
+        with part("views"):
+            return self.views(torch.from_numpy(rows).to(self.device), *raw)
 
     def _moved(self, stored: Tensor) -> Tensor:
         if self.device.type == "cuda":  # only a copy from pinned memory runs beside the computation

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .. import distributed, randomness
+from ..errors import DivergedError
 from ..method import Training
 from ..optimizers import apply_schedule
 from ..profiling import part
@@ -15,6 +16,12 @@ from .guards import Guard
 
 Batches = Callable[[int], tuple[Tensor, ...]]
 Watch = Callable[[int, dict[str, Tensor]], Any]
+Bad = Callable[[int, float, float], Any]
+
+
+def no_budget(step: int, loss: float, norm: float) -> None:
+    """Give up at the first step that is not finite."""
+    raise DivergedError(f"diverged at step {step}: loss {loss:g}, gradient norm {norm:g}; try a lower learning rate")
 
 
 def fit(
@@ -29,23 +36,26 @@ def fit(
     start: int = 0,
     until: int | None = None,
     watch: Watch = lambda step, terms: None,
+    bad: Bad = no_budget,
     forward: Callable[..., dict[str, Tensor]] | None = None,
 ) -> None:
     """Minimise the sum of the loss terms that `model` returns for each batch of views.
 
     `steps` is what schedules reckon with; training starts at `start` and ends there, or earlier at `until`.
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
-    end the run by raising; `forward` is the model as it should be called, where that is not the model itself
-    (wrapped for a device, precision or several processes). Raises DivergedError before a step that is not finite.
+    end the run by raising; `bad(step, loss, norm)` is told of a step that was left out because its loss or gradient
+    is not finite, and may end the run likewise; `forward` is the model as it should be called, where that is not the
+    model itself (wrapped for a device, precision or several processes).
     """
     forward = model if forward is None else forward
     model.train()
-    guard = Guard(optimizer, training.clip)
+    guard = Guard(model, optimizer, training.clip)
     for step in range(start, steps if until is None else until):
         apply_schedule(optimizer, training, (step + 1) / steps)
         views = batches(step)
         rows = len(views[0])
         first = distributed.rank() * rows
+        guard.begin()
         randomness.seed_torch(seed, step, distributed.rank())
         with randomness.at(seed, step, slice(first, first + rows), distributed.world_size() * rows):
             with part("forward"):
@@ -55,12 +65,14 @@ def fit(
             with part("backward"):
                 fabric.backward(loss)
         with part("guard"):
-            guard(terms, step)
-        with part("optimiser"):
-            model.before_step(step / steps)  # type: ignore[operator]
-            optimizer.step()
-        with part("after the step"):  # a teacher follows, a queue moves on
-            model.after_step((step + 1) / steps)  # type: ignore[operator]
+            fine = guard(terms)
+        if fine:
+            with part("optimiser"):
+                model.before_step(step / steps)  # type: ignore[operator]
+                optimizer.step()
+            with part("after the step"):  # a teacher follows, a queue moves on
+                model.after_step((step + 1) / steps)  # type: ignore[operator]
+        else:
+            bad(step + 1, guard.loss, guard.norm)
         with part("logging"):
             watch(step + 1, terms)
-    guard.look()

@@ -1,52 +1,64 @@
 """What stands between a step and the weights: a loss or gradient that is not finite never reaches them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from ..errors import DivergedError
 
-LOOKS = 10  # steps between looks at a device whose answers have to be waited for
+IN_A_ROW = 3  # bad steps that are left out before a run is given up
+SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
 
 
 class Guard:
-    """Clips the gradient's norm, and refuses a step whose loss or gradient is not finite.
+    """Clips the gradient's norm, and says of every step whether its loss and gradient are finite.
 
-    On a CPU the step raises at once. On a GPU that would make every step wait for the device: there the optimiser
-    itself skips the step (its `found_inf`, the flag of mixed-precision training), and the run ends at the next look.
+    The statistics that batch norm gathered in a bad step are put back: they would spoil every later one.
     """
 
-    def __init__(self, optimizer: Optimizer, clip: float | None) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, clip: float | None) -> None:
         self.optimizer, self.clip = optimizer, clip
-        self._bad: Tensor | None = None  # the first bad step and its loss and norm, on the device
+        self.statistics = [
+            buffer
+            for layer in model.modules()
+            if isinstance(layer, _BatchNorm)
+            for buffer in (layer.running_mean, layer.running_var, layer.num_batches_tracked)
+            if buffer is not None
+        ]
+        self._before = [buffer.clone() for buffer in self.statistics]
+        self.loss = self.norm = 0.0  # of the last step that was not finite
 
-    def __call__(self, terms: dict[str, Tensor], step: int) -> None:
-        """Look at the gradients of a step and at the terms they come from. Raises DivergedError."""
+    def begin(self) -> None:
+        """Remember the statistics before a step."""
+        if self.statistics:
+            torch._foreach_copy_(self._before, self.statistics)
+
+    def __call__(self, terms: dict[str, Tensor]) -> bool:
+        """Whether the optimiser may use the gradients at hand, which come from these terms."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
         loss = torch.stack(list(terms.values())).sum().detach()
-        fine = loss.isfinite() & norm.isfinite()
-        now = torch.stack([torch.full_like(norm, step + 1), loss.to(norm.dtype), norm])
-        if norm.device.type == "cpu":
-            if not fine:
-                self._raise(now)
-        else:
-            self.optimizer.found_inf = (~fine).float()  # type: ignore[attr-defined]
-            seen = torch.zeros_like(now) if self._bad is None else self._bad
-            self._bad = torch.where((seen[0] == 0) & ~fine, now, seen)
-            if step % LOOKS == 0:
-                self.look()
+        if not loss.isfinite() & norm.isfinite():
+            self.loss, self.norm = float(loss), float(norm)
+            if self.statistics:
+                torch._foreach_copy_(self.statistics, self._before)
+            return False
         if self.clip:
             nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
+        return True
 
-    def look(self) -> None:
-        """Raise DivergedError if a step since the start was refused."""
-        if self._bad is not None and self._bad[0].item():
-            self._raise(self._bad)
 
-    def _raise(self, bad: Tensor) -> None:
-        step, loss, norm = bad.tolist()
+def refuse_many(bad: Sequence[int], step: int) -> None:
+    """Raise DivergedError where too many of the first `step` steps were bad; `bad` are their numbers, in order."""
+    in_a_row = 0
+    while in_a_row < len(bad) and bad[-1 - in_a_row] == step - in_a_row:
+        in_a_row += 1
+    if in_a_row > IN_A_ROW or len(bad) > max(FEW, SHARE * step):
+        told = f"{in_a_row} steps in a row" if in_a_row > IN_A_ROW else f"{len(bad)} of {step} steps"
         raise DivergedError(
-            f"diverged at step {step:.0f}: loss {loss:g}, gradient norm {norm:g}; "
-            "the last good state is kept; try a lower --lr"
+            f"diverged at step {step}: {told} had a loss or gradient that is not finite; the last good state is kept, "
+            "and bad_batches.jsonl names the samples; try a lower --lr"
         )

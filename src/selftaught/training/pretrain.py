@@ -153,9 +153,9 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
         preparation=job.samples.preparation.model_dump(mode="json"),
     )
     _announce(job, run, start)
-    chance = job.method.chance(recipe.batch_size)
-    run.set_status("running", chance=chance)
     recorder, at = Recorder(job, run, stop, start), start
+    facts: dict[str, Any] = {"chance": recorder.chance, "health_at_start": recorder.before}
+    run.set_status("running", **facts)
     with recorder.bar:
         for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
             assert job.recipe.steps
@@ -173,6 +173,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
                 training=job.training,
                 seed=recipe.seed,
                 watch=recorder,
+                bad=recorder.spoilt,
                 forward=job.forward,
             )
             rate, at = (until - at) / (time.perf_counter() - since), until
@@ -185,7 +186,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
     else:  # what follows the last checkpoint may have been cut
         recorder.export(at)
     recorder.draw()
-    return {**recorder.facts(), "chance": chance}
+    return {**recorder.facts(), **facts}
 
 
 def _predicted_bytes(job: Job) -> tuple[int, int]:

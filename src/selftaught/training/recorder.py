@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +14,18 @@ from .. import randomness
 from ..errors import DivergedError, Interrupted, Unsaved
 from ..export import save_encoder
 from ..files import append_line, spared, write_atomically
-from ..judging.features import features, view_features
-from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
 from ..profiling import Profile
 from ..progress import Progress, plain, say
 from ..reporting.pictures import contact_sheet
 from ..run import Run
 from . import checkpoint
+from .guards import refuse_many
+from .health import Health, Scores, verdict
 from .interruption import Stop
 
 if TYPE_CHECKING:
     from .pretrain import Job
 
-PROBED = 1024  # samples that label-free scores are taken from
 PICTURED = 8  # samples in the picture of what the network was shown
 
 
@@ -38,7 +38,16 @@ class Recorder:
         self.batch_size = job.recipe.batch_size
         self.bar = Progress("training", self.steps, "steps", start)
         self.profile = Profile(run.folder) if job.recipe.profile else None
-        self.terms: dict[str, float] = {}
+        self.terms: dict[str, float | None] = {}
+        self.health = Health(job)
+        self.chance = job.method.chance(job.recipe.batch_size)
+        known = run.metrics()
+        self.looks = [{**line["health"], "loss": line["mean_loss"] or math.nan} for line in known if "health" in line]
+        self.before: Scores = (run.status.get("health_at_start") if start else None) or self.health.look()
+        self.state = "learning"  # what the health said last
+        since = next((i for i, line in enumerate(reversed(known)) if "health" in line), len(known))
+        self._losses = [line["loss"] for line in known[len(known) - since :] if line["loss"] is not None]
+        self.bad = run.bad_steps()
         self._began = self._logged_at = self._saved_at = time.perf_counter()
         self._logged_step, self._input_before = start, job.batches.seconds
         every = job.recipe.checkpoint_every
@@ -65,34 +74,66 @@ class Recorder:
         if self.profile and self.profile.step():
             for line in self.profile.lines():
                 say(line)
-        if step % self.job.recipe.log_every == 0 or last or step == self.start + 1:
-            self._log(step, terms)
+        looks = last or self.health.due(step)
+        if step % self.job.recipe.log_every == 0 or looks or step == self.start + 1:
+            self._log(step, terms, looks)
         if self.stop.reason and not last:
             raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
         if not last and self._due(step):
             self.attempt(step)
 
-    def _log(self, step: int, terms: dict[str, Tensor]) -> None:
-        self.terms = {name: term.item() for name, term in terms.items()}
+    def spoilt(self, step: int, loss: float, norm: float) -> None:
+        """Note a step that was left out because it was not finite, and its samples; end the run after too many."""
+        keys = [self.job.samples.keys[row] for row in self.job.batches.rows(step - 1)]
+        self.bad.append(step)
+        self.run.note_bad_step({"step": step, "loss": str(loss), "gradient_norm": str(norm), "samples": keys})
+        say(f"warning: step {step:,} was left out: loss {loss:g}, gradient norm {norm:g}; see bad_batches.jsonl")
+        try:
+            refuse_many(self.bad, step)
+        except DivergedError:
+            self.save(step)
+            raise
+
+    def _log(self, step: int, terms: dict[str, Tensor], looks: bool) -> None:
+        values = {name: term.item() for name, term in terms.items()}
+        loss = sum(values.values())
+        self.terms = {name: _finite(value) for name, value in values.items()}
         now = time.perf_counter()
         elapsed = max(now - self._logged_at, 1e-9)
         rate = (step - self._logged_step) * self.batch_size / elapsed
         share = (self.job.batches.seconds - self._input_before) / elapsed
-        loss = sum(self.terms.values())
         line = {
             "step": step,
             "epoch": round(step / self.job.batches.steps_per_epoch, 4),
-            "loss": loss,
+            "loss": _finite(loss),
             "terms": self.terms,
             "lr": self.job.optimizer.param_groups[0]["lr"],
             "samples_per_second": round(rate, 2),
             "input_share": round(share, 4),
             "seconds": round(now - self._began, 3),
         }
-        with spared(f"the metrics of step {step:,}"):
-            append_line(self.run.folder / "metrics.jsonl", json.dumps(line))
+        if math.isfinite(loss):
+            self._losses.append(loss)
+        try:
+            if looks:
+                line |= self._looked(step)
+        finally:  # a look may be interrupted, and the step is done all the same
+            with spared(f"the metrics of step {step:,}"):
+                append_line(self.run.folder / "metrics.jsonl", json.dumps(line))
         self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.steps)
         self._logged_at, self._logged_step, self._input_before = now, step, self.job.batches.seconds
+
+    def _looked(self, step: int) -> dict[str, Any]:
+        """Scores of the network as it is now, for the log; what they say is said aloud when it turns for the worse."""
+        scores = self.health.look()
+        mean = float(np.mean(self._losses)) if self._losses else math.nan
+        self.looks.append({**scores, "loss": mean})
+        self._losses = []
+        state, told = verdict(self.looks, self.before, self.chance)
+        if told and state != self.state:
+            say(f"warning: step {step:,}: {told}")
+        self.state = state
+        return {"mean_loss": _finite(mean), "health": scores, "verdict": told or state}
 
     def _due(self, step: int) -> bool:
         if self._every_steps:
@@ -161,22 +202,11 @@ class Recorder:
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
             "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
-            "health": self._health(),
+            "health": {name: score for name, score in self.looks[-1].items() if name != "loss"} if self.looks else {},
+            "verdict": verdict(self.looks, self.before, self.chance)[1] or self.state,
         }
 
-    def _health(self) -> dict[str, float]:
-        """Label-free scores of the encoder on plain views of a few samples; alignment on two strong ones."""
-        self.stop.poll()
-        job = self.job
-        rows = np.linspace(0, job.samples.count - 1, min(job.samples.count, PROBED)).astype(np.int64)
-        probed = job.samples.subset(rows)
-        found = features(job.method.encoder, probed)
-        pair = [view_features(job.method.encoder, probed, "strong", position) for position in (0, 1)]
-        scores = {
-            "feature_spread": feature_spread(found),
-            "rankme": rankme(found),
-            "alpha_req": alpha_req(found),
-            "alignment": alignment(*pair),
-            "uniformity": uniformity(found),
-        }
-        return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
+
+def _finite(value: float) -> float | None:
+    """The number, or None where there is none: JSON knows no NaN."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,145 @@
+"""Whether a network learns, watched without labels: scores of a fixed set of samples, and what they say in words."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import randomness
+from ..encoder import Encoder
+from ..judging.features import features, view_features
+from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
+from ..method import Method
+from ..teacher import Teacher
+
+if TYPE_CHECKING:
+    from .pretrain import Job
+
+LOOKS = 100  # at most, over a run
+PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in two views as well
+WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructions have more
+PATIENCE = 5  # looks in a row at chance level before that is said aloud
+NEAR = 0.995  # of the chance level: nothing has been learnt
+SHRUNK = 0.1  # of its start: features crowd together
+ALIKE, ROW = 1 / 3, 3  # of its start, and for so many looks in a row: answers crowd together
+
+Scores = dict[str, float]
+
+
+class Health:
+    """Looks at a run's network now and then: on plain views of the same samples each time, in eval mode.
+
+    Nothing it does changes the run: statistics and state are as before afterwards, and no random number is used up.
+    """
+
+    def __init__(self, job: "Job") -> None:
+        self.job = job
+        samples = job.samples
+        probed = min(samples.count, PROBED, max(COMPARED, samples.count // 10))
+        rows = np.linspace(0, samples.count - 1, probed).astype(np.int64)
+        self.rows = rows[:: max(1, probed // COMPARED)][:COMPARED]
+        self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
+        epochs = max(1, (job.recipe.steps or 1) // job.batches.steps_per_epoch)
+        self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
+
+    def due(self, step: int) -> bool:
+        """Whether it is time to look: after every epoch, or every few where there are many."""
+        return step % self.every == 0
+
+    def look(self) -> Scores:
+        """Label-free scores of the encoder as it is now."""
+        encoder = self.job.method.encoder
+        with _undisturbed(self.job.method):
+            found = features(encoder, self.probed)
+            pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
+            scores = {
+                "feature_spread": feature_spread(found),
+                "rankme": rankme(found),
+                "alpha_req": alpha_req(found),
+                "alignment": alignment(*pair),
+                "uniformity": uniformity(found),
+                **self._answers(),
+            }
+            for teacher in self.job.method.modules():
+                if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
+                    scores["teacher_distance"] = alignment(found, features(teacher.layers[0], self.probed))
+        return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
+
+    @torch.no_grad()
+    def _answers(self) -> Scores:
+        """How far apart the answers to different samples are, and over how many directions, of the best head.
+
+        A network can give every sample the same answer while its features still differ: its heads collapse first.
+        """
+        job, spreads, ranks = self.job, [0.0], [0.0]
+
+        def keep(head: nn.Module, given: Any, answer: Any) -> None:
+            if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim > 1:
+                found = answer.detach().flatten(1).float().cpu().numpy()
+                spreads.append(feature_spread(found))
+                ranks.append(rankme(found) if found.shape[1] <= WIDEST else 0.0)
+
+        hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
+        try:
+            with randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
+                job.forward(*job.batches.views_of(self.rows))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {"answer_spread": max(spreads), "answer_rank": max(ranks)} if len(spreads) > 1 else {}
+
+
+def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:
+    """What the looks so far say: ("learning" | "at chance" | "collapsing", a line for people).
+
+    Each look holds the scores and, as "loss", the mean loss since the look before.
+    """
+    now, last = looks[-1], looks[-ROW:]
+    first = start.get("answer_spread", 0.0)
+    if len(last) == ROW and all(look.get("answer_spread", first) < ALIKE * first for look in last):
+        return "collapsing", (
+            f"collapsing: all samples get nearly the same answer (spread {now['answer_spread'] / first:.2f} of its start "
+            f"for {ROW} looks); likely causes: a target that follows too fast, a learning rate too high, a loss that "
+            "nothing opposes"
+        )
+    share = now["feature_spread"] / max(start["feature_spread"], 1e-12)
+    if share < SHRUNK:
+        return "collapsing", (
+            f"collapsing: features crowd together (spread {share:.2f} of its start); likely causes: a learning rate "
+            "too high, a weight decay too strong, a loss that nothing opposes"
+        )
+    last = looks[-PATIENCE:]
+    if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
+        return "at chance", (
+            f"at chance level for {PATIENCE} looks (loss {now['loss']:.4g}, {chance:.4g} with nothing learnt): the "
+            "network is not learning; likely causes: a learning rate too low or too high, a temperature too high, a "
+            "task too hard for these images"
+        )
+    return "learning", ""
+
+
+def _heads(method: Method) -> Iterator[nn.Module]:
+    """What answers the question: the modules of a method, and of one inside it, besides encoders and slow copies."""
+    for child in method.children():
+        if isinstance(child, Method):
+            yield from _heads(child)
+        elif not isinstance(child, Encoder | Teacher):
+            yield child
+
+
+@contextmanager
+def _undisturbed(method: Method) -> Iterator[None]:
+    """Eval mode, with every buffer put back afterwards."""
+    before = {name: buffer.clone() for name, buffer in method.named_buffers()}
+    method.eval()
+    try:
+        yield
+    finally:
+        method.train()
+        with torch.no_grad():
+            for name, buffer in method.named_buffers():
+                buffer.copy_(before[name])
