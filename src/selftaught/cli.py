@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .errors import SelftaughtError
+from .errors import SelftaughtError, is_out_of_memory
 from .training.interruption import stopping
 
 VERBS = {
@@ -280,21 +280,12 @@ def run_command(args: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
             return 75
-        if _out_of_memory(error):
+        if is_out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
             return 5
         traceback.print_exc()
         _complain(f"this is a bug: {type(error).__name__}: {error}")
         return 1
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _complain(line: str) -> None:

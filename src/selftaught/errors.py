@@ -1,5 +1,7 @@
 """What can go wrong, each kind with the exit code the command line reports for it."""
 
+import sys
+
 
 class SelftaughtError(Exception):
     """An error with one clear line for the user: what was wrong, its value, and the fix."""
@@ -39,3 +41,13 @@ class Interrupted(SelftaughtError):  # noqa: N818 - not a fault
 
 class Unsaved(Interrupted):
     """The state could not be written, on a full disk for one; the last good one is kept and can be resumed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, a device or torch's allocator on the CPU had no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

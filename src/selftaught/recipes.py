@@ -189,6 +189,9 @@ class Pretrain(Recipe):
         None, description="size of the cache of decoded images; more are streamed; default: by the disk"
     )
     time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
+    on_collapse: Literal["warn", "stop"] = Field(
+        "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
+    )
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
     out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
@@ -237,6 +240,7 @@ FREE_ON_RESUME = {
     "log_every",
     "checkpoint_every",
     "time_limit",
+    "on_collapse",
     "profile",
     "workers",
     "memory",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import randomness
+from ..errors import OutOfMemory
 from ..progress import say, size
 from ..recipes import Pretrain
 
@@ -25,16 +26,36 @@ def fitted(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) 
     """The recipe, with `--batch-size auto` replaced by the largest power of two that fits."""
     if recipe.batch_size != 0:
         return recipe
-    rows = min(ROWS, images)
-    sound = {"batch_size": rows, "precision": "32-true", "layout": "contiguous", "compile": False}
-    job = prepare(recipe.model_copy(update=sound))
-    sample = TRANSIENT * kept_bytes(job, rows) / rows
-    weights = STATE * sum(p.numel() for p in job.method.parameters())
-    free = free_memory(job.fabric.device)
+    sound = recipe.model_copy(update={"precision": "32-true", "layout": "contiguous"})
+    kept, weights, free = _needs(sound, images, prepare)
+    sample = TRANSIENT * kept
     most = min(LARGEST, images // 4, int((USED * free - weights) / sample))
     batch = max(2, 1 << max(1, most).bit_length() - 1)
     say(f"measured {size(sample)} of memory a sample, {size(free)} free: batches of {batch:,}")
     return recipe.model_copy(update={"batch_size": batch})
+
+
+def refuse_too_large(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) -> None:
+    """Raise OutOfMemory where not even what a step must keep for its backward pass fits the free memory."""
+    assert recipe.batch_size
+    at_once = min(recipe.batch_size, recipe.encode_chunk or recipe.batch_size)
+    if at_once <= ROWS:
+        return
+    kept, weights, free = _needs(recipe, images, prepare)
+    if weights + kept * at_once > free:
+        fits = max(2, 1 << max(1, int((USED * free - weights) / (TRANSIENT * kept))).bit_length() - 1)
+        raise OutOfMemory(
+            f"--batch-size {recipe.batch_size} needs {size(weights + kept * at_once)} of memory at least, and "
+            f"{size(free)} is free; use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in parts"
+        )
+
+
+def _needs(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) -> tuple[float, int, int]:
+    """Bytes that a step keeps for each sample, bytes for the weights and all that goes with them, and bytes free."""
+    rows = min(ROWS, images)
+    job = prepare(recipe.model_copy(update={"batch_size": rows, "compile": False, "encode_chunk": None}))
+    weights = STATE * sum(p.numel() for p in job.method.parameters())
+    return kept_bytes(job, rows) / rows, weights, free_memory(job.fabric.device)
 
 
 def kept_bytes(job: "Job", rows: int) -> int:

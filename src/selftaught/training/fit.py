@@ -45,7 +45,8 @@ def fit(
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
     end the run by raising; `bad(step, loss, norm)` is told of a step that was left out because its loss or gradient
     is not finite, and may end the run likewise; `forward` is the model as it should be called, where that is not the
-    model itself (wrapped for a device, precision or several processes).
+    model itself (wrapped for a device, precision or several processes). Raises OutOfMemory with the model as it was
+    before the step that did not fit.
     """
     forward = model if forward is None else forward
     model.train()
@@ -55,9 +56,8 @@ def fit(
         views = batches(step)
         rows = len(views[0])
         first = distributed.rank() * rows
-        guard.begin()
         randomness.seed_torch(seed, step, distributed.rank())
-        with randomness.at(seed, step, slice(first, first + rows), distributed.world_size() * rows):
+        with guard, randomness.at(seed, step, slice(first, first + rows), distributed.world_size() * rows):
             with part("forward"):
                 terms = forward(*views)
                 loss = torch.stack(list(terms.values())).sum()

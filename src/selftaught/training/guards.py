@@ -1,13 +1,14 @@
 """What stands between a step and the weights: a loss or gradient that is not finite never reaches them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from ..errors import DivergedError
+from ..errors import DivergedError, OutOfMemory, is_out_of_memory
 
 IN_A_ROW = 3  # bad steps that are left out before a run is given up
 SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
@@ -31,10 +32,17 @@ class Guard:
         self._before = [buffer.clone() for buffer in self.statistics]
         self.loss = self.norm = 0.0  # of the last step that was not finite
 
-    def begin(self) -> None:
-        """Remember the statistics before a step."""
+    def __enter__(self) -> None:
+        """Remember the statistics before the forward and backward pass of a step."""
         if self.statistics:
             torch._foreach_copy_(self._before, self.statistics)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            return
+        self._put_back()
+        if is_out_of_memory(error):
+            raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'none left'}") from error
 
     def __call__(self, terms: dict[str, Tensor]) -> bool:
         """Whether the optimiser may use the gradients at hand, which come from these terms."""
@@ -43,12 +51,15 @@ class Guard:
         loss = torch.stack(list(terms.values())).sum().detach()
         if not loss.isfinite() & norm.isfinite():
             self.loss, self.norm = float(loss), float(norm)
-            if self.statistics:
-                torch._foreach_copy_(self.statistics, self._before)
+            self._put_back()
             return False
         if self.clip:
             nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
         return True
+
+    def _put_back(self) -> None:
+        if self.statistics:
+            torch._foreach_copy_(self.statistics, self._before)
 
 
 def refuse_many(bad: Sequence[int], step: int) -> None:

@@ -102,6 +102,7 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
     first = start.get("answer_spread", 0.0)
     if len(last) == ROW and all(look.get("answer_spread", first) < ALIKE * first for look in last):
         share = now["answer_spread"] / first
+        share = now["answer_spread"] / first
         return "collapsing", (
             f"collapsing: all samples get nearly the same answer (spread {share:.2f} of its start for {ROW} looks); "
             "likely causes: a target that follows too fast, a learning rate too high, a loss that nothing opposes"

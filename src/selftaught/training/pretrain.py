@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from .. import modality
 from ..allocator import keep_freed_memory
 from ..encoder import Encoder, TokenEncoder
-from ..errors import DivergedError, Interrupted, UsageError
+from ..errors import DivergedError, Interrupted, OutOfMemory, UsageError
 from ..method import Method, Training
 from ..modality import MakeViews, Samples
 from ..optimizers import build_optimizer, scaled_lr
@@ -22,7 +22,7 @@ from ..recipes import Pretrain, continued
 from ..run import Run, fresh_folder
 from . import checkpoint
 from .autotune import set_attention, shown, tuned
-from .batch_size import fitted
+from .batch_size import fitted, refuse_too_large
 from .batches import Batches
 from .budget import CORRECTED_AT, corrected, within_budget
 from .chunks import encode_in_chunks
@@ -65,6 +65,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
         recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
         recipe = resolve(recipe, samples)
         recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
+        refuse_too_large(recipe, samples.count, lambda trial: prepare(trial, samples, module))
         budgeted = recipe.steps is None
         if budgeted:
             recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
@@ -162,20 +163,28 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
             since, until = time.perf_counter(), round(share * job.recipe.steps)
             if until <= at:
                 continue
-            fit(
-                job.fabric,
-                job.method,
-                job.optimizer,
-                job.batches,
-                steps=job.recipe.steps,
-                start=at,
-                until=until,
-                training=job.training,
-                seed=recipe.seed,
-                watch=recorder,
-                bad=recorder.spoilt,
-                forward=job.forward,
-            )
+            try:
+                fit(
+                    job.fabric,
+                    job.method,
+                    job.optimizer,
+                    job.batches,
+                    steps=job.recipe.steps,
+                    start=at,
+                    until=until,
+                    training=job.training,
+                    seed=recipe.seed,
+                    watch=recorder,
+                    bad=recorder.spoilt,
+                    forward=job.forward,
+                )
+            except OutOfMemory as error:
+                if recorder.step > start:
+                    recorder.save(recorder.step)
+                raise OutOfMemory(
+                    f"{error}; step {recorder.step:,} is kept: free some memory and add --resume, or start anew with "
+                    f"--batch-size {recipe.batch_size // 2} or --encode-chunk {recipe.batch_size // 4}"
+                ) from error
             rate, at = (until - at) / (time.perf_counter() - since), until
             if began and share < 1:
                 recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan

@@ -48,6 +48,8 @@ class Recorder:
         since = next((i for i, line in enumerate(reversed(known)) if "health" in line), len(known))
         self._losses = [line["loss"] for line in known[len(known) - since :] if line["loss"] is not None]
         self.bad = run.bad_steps()
+        self.step = start  # the last that is done
+        self.collapsed: DivergedError | None = None  # why to end the run, once it has
         self._began = self._logged_at = self._saved_at = time.perf_counter()
         self._logged_step, self._input_before = start, job.batches.seconds
         every = job.recipe.checkpoint_every
@@ -62,6 +64,7 @@ class Recorder:
         return self.job.recipe.steps
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.step = step
         try:
             self._follow(step, terms)
         except Interrupted:
@@ -77,6 +80,9 @@ class Recorder:
         looks = last or self.health.due(step)
         if step % self.job.recipe.log_every == 0 or looks or step == self.start + 1:
             self._log(step, terms, looks)
+        if self.collapsed:
+            self.save(step)
+            raise self.collapsed
         if self.stop.reason and not last:
             raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
         if not last and self._due(step):
@@ -133,6 +139,8 @@ class Recorder:
         if told and state != self.state:
             say(f"warning: step {step:,}: {told}")
         self.state = state
+        if state == "collapsing" and self.job.recipe.on_collapse == "stop":
+            self.collapsed = DivergedError(f"step {step:,}: {told}")
         return {"mean_loss": _finite(mean), "health": scores, "verdict": told or state}
 
     def _due(self, step: int) -> bool:

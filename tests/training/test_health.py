@@ -1,0 +1,113 @@
+"""Learning watched without labels: alarms for networks that collapse or stay at chance, silence for those that learn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import selftaught
+from selftaught.errors import DivergedError
+from selftaught.methods.contrastive.distillation.byol import BYOL
+from selftaught.objectives.distillation import negative_cosine
+from selftaught.recipes import Pretrain
+from selftaught.training.health import Health, verdict
+from selftaught.training.interruption import Stop
+from selftaught.training.pretrain import prepare
+from selftaught.training.resolve import open_data, resolve
+
+HOW: dict[str, Any] = {
+    "encoder": "test_resnet",
+    "limit": 400,
+    "batch_size": 64,
+    "epochs": 8,
+    "precision": "32-true",
+    "layout": "contiguous",
+}
+START = {"feature_spread": 0.2, "answer_spread": 0.3}
+
+
+def looks(*answers: float, spread: float = 0.2, loss: float = 1.0) -> list[dict[str, float]]:
+    return [{"feature_spread": spread, "answer_spread": answer, "loss": loss} for answer in answers]
+
+
+def without_a_reason_to_differ(self: BYOL, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+    """BYOL with neither predictor nor stopped gradient: agreement, and nothing that opposes it."""
+    a, b = self.projector(self.encoder(torch.cat(views))).chunk(2)
+    return {"cosine": 4 + 4 * negative_cosine(a, b)}
+
+
+def test_what_scores_say() -> None:
+    assert verdict(looks(0.3, 0.2, 0.15, 0.11), START, None)[0] == "learning"
+    assert verdict(looks(0.05, 0.05), START, None)[0] == "learning"  # a dip at the start is no collapse
+    assert verdict(looks(0.05, 0.3, 0.05, 0.05), START, None)[0] == "learning"
+    state, told = verdict(looks(0.3, 0.06, 0.06, 0.06), START, None)
+    assert state == "collapsing" and "spread 0.20 of its start" in told
+    state, told = verdict(looks(0.3, spread=0.01), START, None)
+    assert state == "collapsing" and "features crowd together (spread 0.05" in told
+    assert verdict(looks(*[0.3] * 4, loss=1.0), START, 1.0)[0] == "learning"  # too early to say
+    assert verdict(looks(*[0.3] * 5, loss=0.98), START, 1.0)[0] == "learning"
+    assert verdict(looks(*[0.3] * 5, loss=1.0), START, None)[0] == "learning"
+    state, told = verdict(looks(*[0.3] * 5, loss=1.0), START, 1.0)
+    assert state == "at chance" and "for 5 looks" in told
+
+
+def test_a_collapse_is_said_aloud_and_ends_the_run_where_that_is_wished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(BYOL, "forward", without_a_reason_to_differ)
+    run = selftaught.pretrain("sklearn:digits", method="byol", out=str(tmp_path / "warned"), **HOW)
+    assert run.status["state"] == "done" and run.status["verdict"].startswith("collapsing")
+    assert capsys.readouterr().err.count("warning: step") == 1
+    with pytest.raises(DivergedError, match="collapsing") as ended:
+        selftaught.pretrain("sklearn:digits", method="byol", on_collapse="stop", out=str(tmp_path / "ended"), **HOW)
+    assert ended.value.exit_code == 4
+    ended_run = selftaught.Run.open(tmp_path / "ended")
+    assert ended_run.status["state"] == "diverged" and ended_run.checkpoints.joinpath("last").exists()
+    assert max(line["step"] for line in ended_run.metrics()) <= 5 * (400 // 64)
+
+
+def test_a_network_that_cannot_learn_is_told_so(tmp_path: Path) -> None:
+    method = {"name": "simclr", "options": {"temperature": 1000.0}}
+    run = selftaught.pretrain("sklearn:digits", method=method, out=str(tmp_path / "run"), **{**HOW, "epochs": 5})
+    assert run.status["verdict"].startswith("at chance level for 5 looks")
+    assert run.status["chance"] == pytest.approx(np.log(127))
+
+
+@pytest.mark.parametrize("method", ["byol", "simclr", "rotation"])
+def test_a_network_that_learns_is_left_alone(method: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = selftaught.pretrain("sklearn:digits", method=method, out=str(tmp_path / "run"), **HOW)
+    assert run.status["verdict"] == "learning" and "warning" not in capsys.readouterr().err
+    scored = [line for line in run.metrics() if "health" in line]
+    assert [line["step"] for line in scored] == [6 * epoch for epoch in range(1, 9)]
+    wanted = {"feature_spread", "rankme", "alpha_req", "alignment", "uniformity", "answer_spread", "answer_rank"}
+    assert set(scored[0]["health"]) == wanted | ({"teacher_distance"} if method == "byol" else set())
+    assert json.loads((run.folder / "status.json").read_text())["health"] == scored[-1]["health"]
+
+
+@pytest.mark.parametrize("method", ["moco", "swav", "deepcluster", "dino", "tico", "pirl", "maskfeat"])
+def test_a_look_changes_nothing(method: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8))
+    encoder = "test_vit" if method == "data2vec" else "test_resnet"
+    recipe = Pretrain.parse(
+        {"data": str(tmp_path / "noise.npy"), "method": method, "encoder": encoder, "batch_size": 16}
+    )
+    samples = open_data(recipe, Stop())
+    job = prepare(resolve(recipe.model_copy(update={"precision": "32-true"}), samples), samples, None)
+    before = {key: value.clone() for key, value in job.method.state_dict().items()}
+    state = torch.random.get_rng_state()
+    health = Health(job)
+    first = health.look()
+    assert health.look() == first
+    assert all(torch.equal(value, job.method.state_dict()[key]) for key, value in before.items())
+    assert torch.equal(state, torch.random.get_rng_state()) and job.method.training
+
+
+def test_a_resumed_run_remembers_how_it_began(tmp_path: Path) -> None:
+    whole = selftaught.pretrain("sklearn:digits", method="rotation", out=str(tmp_path / "a"), **HOW)
+    short = {**HOW, "checkpoint_every": "12"}
+    with pytest.raises(selftaught.errors.Interrupted):
+        selftaught.pretrain("sklearn:digits", method="rotation", time_limit=1e-6, out=str(tmp_path / "b"), **short)
+    assert whole.status["health_at_start"]
