@@ -19,6 +19,14 @@ class DataError(SelftaughtError):
     exit_code = 3
 
 
+class BrokenData(DataError):  # noqa: N818 - what is broken is the data
+    """Too many samples cannot be used; `quarantined` lists them with the reasons."""
+
+    def __init__(self, message: str, name: str, quarantined: list[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.name, self.quarantined = name, quarantined
+
+
 class DivergedError(SelftaughtError):
     """The loss or a gradient stopped being finite; the last good state is kept."""
 

@@ -88,10 +88,21 @@ def helper(value: Any) -> Any:
     return value
 
 
+def share(value: Any) -> Any:
+    """A part of the whole, such as 0.05 or 5%."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise ValueError("a share looks like 5% or 0.05") from None
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
+Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
 Also = Annotated[Helper, BeforeValidator(helper)]
@@ -162,6 +173,7 @@ class Pretrain(Recipe):
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
     seed: int = Field(0, ge=0, description="of everything random")
     limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
     devices: str = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
@@ -234,6 +246,7 @@ FREE_ON_RESUME = {
     "memory",
     "cache",
     "devices",
+    "tolerance",
 }
 
 

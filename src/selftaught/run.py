@@ -1,6 +1,5 @@
 """A run: the folder that pre-training leaves behind, and what can be done with it."""
 
-import csv
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 from .files import write_json
 from .progress import plain
+from .quarantine import write_quarantine
 from .recipes import Pretrain
 
 if TYPE_CHECKING:
@@ -102,10 +102,7 @@ class Run:
 
     def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
         """List images that were not used, with the reason."""
-        with (self.folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["path", "reason"])
-            writer.writerows((_harmless(plain(key)), _harmless(reason)) for key, reason in quarantined)
+        write_quarantine(self.folder / "quarantine.csv", quarantined)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every complete line of metrics.jsonl."""
@@ -153,8 +150,3 @@ def fresh_folder(name: str) -> Path:
     while (folder := Path("runs") / f"{name}-{number}").exists():
         number += 1
     return folder
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet will not take for a formula."""
-    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
