@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 
 from ..files import flush_folder, write_atomically, write_json
 
+KEEP = 2  # checkpoints of a run, the newest
+
 Groups = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -23,7 +25,7 @@ class CheckpointError(ValueError):
     """A checkpoint is damaged or incomplete."""
 
 
-def save(folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = 2) -> Path:
+def save(folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = KEEP) -> Path:
     """Write `folder`/step_NNNNNNN with one safetensors file a group, and point `last` at it.
 
     Everything goes to a temporary neighbour first, is flushed to the disk and renamed; the manifest with sizes and
