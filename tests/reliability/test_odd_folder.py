@@ -1,6 +1,7 @@
 """Any folder of images: each odd file gives its golden pixels or a reason, and what is whole can be trained on."""
 
 import csv
+import json
 import os
 import re
 import resource
@@ -124,6 +125,18 @@ def test_too_many_broken_images_are_counted_named_and_listed(
         assert told.count("; then ") == 2 and f"all are listed in {file}" in told
         assert len((tmp_path / file).read_text().splitlines()) == len(BROKEN) + 1
     assert not (tmp_path / "mine" / "run").exists()  # nothing in the way of the next try
+
+
+def test_a_check_of_the_whole_odd_folder(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, files = tmp_path / "check.html", tmp_path / "check.csv"
+    assert run_command(["check", str(odd), "--json", "--out", str(page), "--files", str(files)]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert {file["path"] for file in told["broken"]} == set(BROKEN) and len(told["ignored"]) == len(IGNORED)
+    assert list(DUPLICATE) in told["duplicates"] and told["images"]["orientations"]["8"] == 1
+    assert ["bilevel.png", "bilevel.tif"] in told["near_duplicates"]
+    assert sum(told["images"]["formats"].values()) == told["count"] - len(BROKEN)
+    assert "<img src=x" not in page.read_text()
+    assert len(files.read_text().splitlines()) > len(BROKEN) + len(IGNORED)
 
 
 def test_one_broken_image_in_many_is_left_out(tmp_path: Path) -> None:

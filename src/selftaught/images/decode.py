@@ -135,10 +135,9 @@ def _refuse_padding(data: bytes, image: Image.Image) -> None:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF orientation says; broken EXIF is as good as none."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -171,7 +170,7 @@ def _by_own_range(values: NDArray[Any]) -> NDArray[np.uint16]:
 def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:
     """Composited, so that colours hidden under full transparency do not leak in."""
     grey = image.mode in ("L", "LA", "La", "1")
-    rgba = image.convert("RGBA")
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     laid = Image.new("RGB", rgba.size, (BACKDROP,) * 3)
     laid.paste(rgba, mask=rgba.getchannel("A"))
     pixels = np.asarray(laid)

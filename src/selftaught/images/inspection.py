@@ -18,11 +18,13 @@ from ..findings import Bin, File, Findings, ImageFacts, Spread, same_content
 from ..progress import plain
 from .decode import DecodeError, Header, decode, header
 from .duplicates import same_look, sketch
+from .folder import NO_IMAGE
 from .source import Arrays, Files, Source, open_source
 
 AHEAD = 256  # images handed to the threads at once
 SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
+PHOTOS = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf")
 FEWEST = 2  # images that can be told apart
 
 
@@ -196,6 +198,10 @@ def _notes(findings: Findings) -> list[str]:
     facts, notes = findings.images, []
     if findings.checked < findings.count:
         notes.append(f"a random {findings.checked:,} of {findings.count:,} images were looked at")
+    foreign = Counter(Path(file.path).suffix.lower() for file in findings.ignored if file.reason == NO_IMAGE)
+    if photos := {suffix: foreign[suffix] for suffix in PHOTOS if foreign[suffix]}:
+        told = ", ".join(f"{count:,} {suffix}" for suffix, count in photos.items())
+        notes.append(f"photos in formats that are not read are passed over ({told}): convert them first")
     if surplus := findings.surplus:
         notes.append(f"{surplus:,} images are copies of others; in both parts of a split, a copy is a leak")
     if alike := sum(len(group) - 1 for group in findings.near_duplicates):

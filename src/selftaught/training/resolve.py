@@ -44,7 +44,7 @@ def open_data(recipe: Pretrain, stop: Stop) -> Samples:
                 progress=decoding,
             )
         except BrokenData as error:
-            raise DataError(f"{error}; {_listed(error, recipe)}use --tolerance to train without them") from None
+            raise DataError(f"{error.told}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint != samples.fingerprint:
         raise UsageError(
             f"cannot resume: {recipe.data} is not the data this run was started with "
