@@ -100,6 +100,8 @@ RAMP = np.linspace(-3, 5, 9 * 12, dtype=np.float32).reshape(9, 12)
 ALPHA = np.full((9, 12, 1), 255, np.uint8)
 ALPHA[:, 6:] = 0
 ON_WHITE = np.where(ALPHA > 0, PICTURE, 255).astype(np.uint8)
+TALL = _random.integers(0, 256, (1100, 2, 3), dtype=np.uint8)  # its red is its opacity, too
+OVER_WHITE = 255 + (TALL.astype(int) - 255) * TALL[..., :1] // 255
 JPEG, PROGRESSIVE = encoded(NOISE, "JPEG", quality=90), encoded(NOISE, "JPEG", quality=90, progressive=True)
 WHOLE = {"jpg": JPEG, "png": encoded(NOISE, "PNG"), "webp": encoded(NOISE, "WEBP")}
 HIGH = (DEEP >> 8).astype(np.uint8)  # of 16-bit colours, the upper half is kept
@@ -189,6 +191,7 @@ def _whole() -> dict[str, Odd]:
         "floats.tif": Odd(encoded(RAMP, "TIFF"), narrow, 1),
         "colours under glass.png": Odd(encoded(np.dstack([PICTURE, ALPHA]), "PNG"), ON_WHITE),
         "colours under glass.webp": Odd(encoded(np.dstack([PICTURE, ALPHA]), "WEBP", lossless=True), ON_WHITE),
+        "tall under glass.png": Odd(encoded(np.dstack([TALL, TALL[..., :1]]), "PNG"), OVER_WHITE, 1),
         "grey under glass.png": Odd(encoded(np.dstack([GREY, ALPHA]), "PNG"), np.where(ALPHA > 0, GREY, 255)),
         "palette.png": Odd(encoded(indexed, "PNG"), opaque),
         "palette and through.png": Odd(encoded(indexed, "PNG", transparency=0), through),

@@ -24,6 +24,7 @@ LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that th
 JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind it
 PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
+STRIP = 512  # rows
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
 
 
@@ -168,10 +169,12 @@ def _by_own_range(values: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:
-    """Composited, so that colours hidden under full transparency do not leak in."""
-    grey = image.mode in ("L", "LA", "La", "1")
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    laid = Image.new("RGB", rgba.size, (BACKDROP,) * 3)
-    laid.paste(rgba, mask=rgba.getchannel("A"))
-    pixels = np.asarray(laid)
-    return pixels[..., :1] if grey else pixels
+    """Composited, so that colours hidden under full transparency do not leak in; strip by strip, to spare memory."""
+    channels = 1 if image.mode in ("L", "LA", "La", "1") else 3
+    pixels = np.empty((image.height, image.width, channels), np.uint8)
+    for top in range(0, image.height, STRIP):
+        strip = image.crop((0, top, image.width, min(top + STRIP, image.height))).convert("RGBA")
+        laid = Image.new("RGB", strip.size, (BACKDROP,) * 3)
+        laid.paste(strip, mask=strip.getchannel("A"))
+        pixels[top : top + STRIP] = np.asarray(laid)[..., :channels]
+    return pixels
