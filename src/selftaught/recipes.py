@@ -267,7 +267,6 @@ FREE_ON_RESUME = {
     "memory",
     "cache",
     "devices",
-    "tolerance",
 }
 
 

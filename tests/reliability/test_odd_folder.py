@@ -108,6 +108,8 @@ def test_a_run_over_the_whole_odd_folder(odd: Path, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     run = selftaught.pretrain(odd, steps=2, batch_size=8, tolerance="60%", out=str(tmp_path / "run"), **QUICK)
     assert run.status["state"] == "done"
+    again = selftaught.pretrain(odd, resume=True, out=run.folder, **QUICK)  # what is tolerated is remembered
+    assert again.status["state"] == "done"
     with (run.folder / "quarantine.csv").open(newline="") as stream:
         listed = list(csv.reader(stream))[1:]
     assert {path for path, _ in listed} == set(BROKEN)

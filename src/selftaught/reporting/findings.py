@@ -122,7 +122,8 @@ def write_page(findings: Findings, out: Path) -> None:
     )
     facts = findings.images
     chart = facts and bar_chart(
-        [(f"{b.start}-{b.end}", b.count) for b in facts.sizes], title="Images by longer side, in pixels"
+        [(f"{b.start}+", b.count) for b in facts.sizes],
+        title="Images by longer side, in pixels",
     )
     page = environment.get_template("findings.html").render(
         findings=findings,
