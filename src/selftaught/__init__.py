@@ -8,15 +8,17 @@ if TYPE_CHECKING:
     from .encoder import Encoder as Encoder
     from .encoder import TokenEncoder as TokenEncoder
     from .export import load_encoder as load_encoder
+    from .findings import Findings as Findings
     from .method import Method as Method
     from .run import Run as Run
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Method", "Run", "TokenEncoder", "evaluate", "load_encoder", "pretrain"]
+__all__ = ["Encoder", "Findings", "Method", "Run", "TokenEncoder", "check", "evaluate", "load_encoder", "pretrain"]
 
 _HOMES = {
     "Encoder": "encoder",
     "TokenEncoder": "encoder",
+    "Findings": "findings",
     "Method": "method",
     "Run": "run",
     "load_encoder": "export",
@@ -37,6 +39,14 @@ def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run
     if encoder is not None:
         options["encoder"] = "own" if module is not None else encoder
     return carry_out(Pretrain.parse({"data": str(data), **options}), module)
+
+
+def check(data: "str | Path", **options: Any) -> "Findings":
+    """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
+    from .checking import check as carry_out
+    from .recipes import Check
+
+    return carry_out(Check.parse({"data": str(data), **options}))
 
 
 def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:

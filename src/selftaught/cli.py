@@ -15,6 +15,7 @@ from .training.interruption import stopping
 
 VERBS = {
     "demo": "Teach two encoders from handwritten digits and judge them, in under three minutes.",
+    "check": "Look at data before training: what is broken, double or odd, and what a run takes.",
     "preview": "Draw what a method shows and asks.",
     "pretrain": "Teach an encoder from unlabelled data.",
     "evaluate": "Judge a run beside honest baselines.",
@@ -77,6 +78,27 @@ def _dotted(chosen: dict[str, str]) -> dict[str, str]:
         shown = f" (not used by {method.__name__})" if view not in wanted else ""
         found |= {f"views.{view}.{name}": _told(default) + shown for name, default in known[view].items()}
     return found
+
+
+def _check() -> click.Command:
+    from .flags import RecipeCommand
+    from .recipes import Check
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .checking import check, refuse
+        from .progress import say
+        from .reporting.findings import show
+
+        findings = check(recipe)
+        if not as_json:
+            show(findings)
+        _print_json(findings.as_json(), as_json)
+        for file in (recipe.out, recipe.files):
+            if file:
+                say(f"wrote {file}")
+        refuse(findings)
+
+    return RecipeCommand(Check, "data", carry_out)
 
 
 def _preview() -> click.Command:
@@ -236,6 +258,7 @@ def _demo() -> click.Command:
 
 BUILDERS: dict[str, Callable[[], click.Command]] = {
     "demo": _demo,
+    "check": _check,
     "preview": _preview,
     "pretrain": _pretrain,
     "evaluate": _evaluate,

@@ -21,6 +21,14 @@ class DataError(SelftaughtError):
     exit_code = 3
 
 
+class BrokenData(DataError):  # noqa: N818 - what is broken is the data
+    """Too many samples cannot be used; `quarantined` lists them with the reasons, `told` counts and names a few."""
+
+    def __init__(self, told: str, name: str, quarantined: list[tuple[str, str]]) -> None:
+        super().__init__(f"{told}; `selftaught check` on this data lists all")
+        self.told, self.name, self.quarantined = told, name, quarantined
+
+
 class DivergedError(SelftaughtError):
     """The loss or a gradient stopped being finite; the last good state is kept."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .encoder import Encoder
+    from .findings import Findings
     from .parts import Part
 
 NAMES = ("images", "tables")
@@ -94,6 +95,7 @@ class Modality(Protocol):
     Preparation: Any
     create: Callable[..., Any]  # whose keyword-only parameters are the options of encoders
     open_samples: Callable[..., Samples]
+    inspect: Callable[..., "Findings"]  # what is known of the data before training
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
     def recognises(self, data: str) -> bool: ...

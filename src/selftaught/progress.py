@@ -107,5 +107,7 @@ def plain(name: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people say them: 640 MB, 1.5 GB."""
+    """Bytes as people say them: 12 kB, 640 MB, 1.5 GB."""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

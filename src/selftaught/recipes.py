@@ -90,10 +90,21 @@ def helper(value: Any) -> Any:
     return value
 
 
+def share(value: Any) -> Any:
+    """A part of the whole, such as 0.05 or 5%."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise ValueError("a share looks like 5% or 0.05") from None
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
+Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
 Also = Annotated[Helper, BeforeValidator(helper)]
@@ -111,7 +122,7 @@ class Recipe(BaseModel):
             if name not in cls.model_fields:
                 raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
         try:
-            return cls.model_validate(values)
+            return cls.model_validate({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(step) for step in first["loc"])
@@ -170,6 +181,7 @@ class Pretrain(Recipe):
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
     seed: int = Field(0, ge=0, description="of everything random")
     limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
     devices: str = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
@@ -198,6 +210,27 @@ class Pretrain(Recipe):
     resume: bool = Field(False, description="go on from the last checkpoint in --out")
     overwrite: bool = Field(False, description="replace an existing run folder")
     fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+
+
+class Check(Recipe):
+    """Look at data before training: what is in it, what is broken, twice there or passed over, and what a run takes.
+
+    Exit code 3 where a run would not start.
+    """
+
+    data: str = Field(description="unlabelled images, or rows")
+    method: Named = Field(Part(name="simclr"), description="whose settings and time to predict")
+    encoder: Named | None = Field(None, description="as of pretrain")
+    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    batch_size: int | None = Field(None, gt=1, description="samples a step; default: the method's")
+    epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%")
+    limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
+    seed: int = Field(0, ge=0, description="of the subset")
+    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
+    out: str | None = Field(None, description="FILE.html, a page of what was found")
+    files: str | None = Field(None, description="FILE.csv, a list of what is broken, a duplicate or passed over")
 
 
 class Preview(Recipe):

@@ -1,6 +1,5 @@
 """A run: the folder that pre-training leaves behind, and what can be done with it."""
 
-import csv
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 from .files import append_line, json_lines, left_behind, spared, write_atomically, write_json
 from .progress import plain
+from .quarantine import write_quarantine
 from .recipes import Pretrain
 from .writer import LOCK, only_writer, refuse_held
 
@@ -98,7 +98,7 @@ class Run:
         return json.loads(file.read_text()) if file.exists() else {}
 
     def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **facts: Any) -> None:
-        """Record where the run stands: running, preempted, diverged, failed or done; what was known at its start stays."""
+        """Record where the run stands: running, preempted, diverged, failed or done; facts of its start stay."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         known = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
         told = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
@@ -122,10 +122,7 @@ class Run:
 
     def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
         """List images that were not used, with the reason."""
-        with (self.folder / "quarantine.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["path", "reason"])
-            writer.writerows((_harmless(plain(key)), _harmless(reason)) for key, reason in quarantined)
+        write_quarantine(self.folder / "quarantine.csv", quarantined)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every complete line of metrics.jsonl."""
@@ -183,8 +180,3 @@ def fresh_folder(name: str) -> Path:
             folder.mkdir(parents=True)
             return folder
     raise AssertionError
-
-
-def _harmless(cell: str) -> str:
-    """A cell that a spreadsheet will not take for a formula."""
-    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -79,6 +79,57 @@ def test_links_never_loop_nor_leave_the_root(tree: Path, tmp_path: Path) -> None
     assert open_source(tree).keys == before
 
 
+def test_a_linked_folder_keeps_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "x.png").write_bytes(png(1))
+    (tmp_path / "a").symlink_to(tmp_path / "z")
+    (tmp_path / "zz").symlink_to(tmp_path / "z")
+    assert open_source(tmp_path).keys == ["z/x.png"]
+
+
+def test_what_is_passed_over_is_told(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "secret").mkdir()
+    scandir = os.scandir
+
+    def denying(folder: str) -> object:
+        if str(folder).endswith("secret"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", denying)
+    source = open_source(tree)
+    assert isinstance(source, Files)
+    assert dict(source.ignored) == {
+        ".hidden.png": "hidden",
+        ".git": "hidden",
+        "__MACOSX": "left by the operating system",
+        "Thumbs.db": "left by the operating system",
+        "notes.txt": "not named like an image",
+        "secret/": "cannot be read: Permission denied",
+    }
+
+
+def test_members_that_are_no_plain_files_are_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", png(1))
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("../up.png", png(2))
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, kind in (("link.png", tarfile.SYMTYPE), ("pipe.png", tarfile.FIFOTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "a.png"
+            tar.addfile(member)
+        member = tarfile.TarInfo("a.png")
+        member.size = len(png(1))
+        tar.addfile(member, io.BytesIO(png(1)))
+    zipped, tarred = open_source(tmp_path / "a.zip"), open_source(tmp_path / "a.tar")
+    assert isinstance(zipped, Files) and isinstance(tarred, Files)
+    assert dict(zipped.ignored) == {"link.png": "a link", "../up.png": "hidden"} and zipped.keys == ["a.png"]
+    assert dict(tarred.ignored) == {"link.png": "a link", "pipe.png": "not a regular file"} and tarred.keys == ["a.png"]
+
+
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9\n1.png")
     (tmp_path / name).write_bytes(png(5))

@@ -117,13 +117,13 @@ def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monke
     folder(tmp_path, 3)
     read = store.Files.__init__
 
-    def losing(self, name, keys, sizes, reader):  # type: ignore[no-untyped-def]
+    def losing(self, name, keys, sizes, reader, *rest):  # type: ignore[no-untyped-def]
         def one(i: int) -> bytes:
             if i == 1:
                 raise PermissionError("denied")
             return reader(i)
 
-        read(self, name, keys, sizes, one)
+        read(self, name, keys, sizes, one, *rest)
 
     monkeypatch.setattr(store.Files, "__init__", losing)
     images = open_samples(tmp_path, tolerance=0.5)

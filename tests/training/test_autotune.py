@@ -24,7 +24,7 @@ def timed(seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch
         measured.append((job.recipe.precision, job.recipe.layout))
         return seconds.get(measured[-1], 1.0)
 
-    monkeypatch.setattr(autotune, "_seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(autotune, "seconds_a_step", seconds_a_step)
     return measured
 
 
@@ -51,7 +51,7 @@ def test_other_work_on_the_machine_does_not_mislead(
     seconds = {("bf16-mixed", "channels_last"): iter([5.0, 0.5])}  # disturbed at first
     monkeypatch.setattr(
         autotune,
-        "_seconds_a_step",
+        "seconds_a_step",
         lambda job, stop: next(seconds.get((job.recipe.precision, job.recipe.layout), iter([1.0]))),
     )
     recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK).recipe
@@ -93,7 +93,7 @@ def test_the_attention_is_measured_where_there_is_one(
         tried.append(job.recipe.attention)
         return 0.5 if job.recipe.attention == "plain" else 1.0
 
-    monkeypatch.setattr(autotune, "_seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(autotune, "seconds_a_step", seconds_a_step)
     vit = {**QUICK, "method": "byol", "encoder": "test_vit"}
     recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **vit).recipe
     first = ["fused"] * 4 * ROUNDS + ["plain", "fused"] * ROUNDS

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .encoders import TOKEN_ENCODERS, build_encoder, create
+from .inspection import inspect
 from .preparation import Preparation
 from .store import open_samples
 from .views import view_options
@@ -39,6 +40,7 @@ __all__ = [
     "build_encoder",
     "create",
     "guess",
+    "inspect",
     "open_samples",
     "recognises",
     "view_options",

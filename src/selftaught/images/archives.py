@@ -7,14 +7,25 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .decode import MAX_BYTES
+from .folder import NO_FILE
+
 Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
+Unusable = list[tuple[str, str]]  # name and reason
+Opened = tuple[Members, Unusable, Callable[[str], bytes]]
+TOO_LARGE = "more bytes than any image takes"
 
 
-def zip_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
+def zip_members(path: Path) -> Opened:
+    """What is in a zip, what of it is no plain file, and how to read one."""
+    members: Members = []
+    unusable: Unusable = []
     with zipfile.ZipFile(path) as archive:
-        infos = [
-            i for i in archive.infolist() if not i.is_dir() and not i.flag_bits & 1 and i.external_attr >> 28 != 10
-        ]
+        for info in archive.infolist():
+            if reason := _zip_fault(info):
+                unusable.append((info.filename, reason))
+            elif not info.is_dir():
+                members.append((info.filename, info.file_size, info.CRC))
     handles = threading.local()  # a handle has one position, so each thread reads through its own
 
     def read(name: str) -> bytes:
@@ -22,12 +33,28 @@ def zip_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
             handles.archive = zipfile.ZipFile(path)
         return handles.archive.read(name)
 
-    return [(info.filename, info.file_size, info.CRC) for info in infos], read
+    return members, unusable, read
 
 
-def tar_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
+def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+    if info.flag_bits & 1:
+        return "encrypted"
+    if info.external_attr >> 28 == 10:
+        return "a link"
+    return TOO_LARGE if info.file_size > MAX_BYTES else None
+
+
+def tar_members(path: Path) -> Opened:
+    """What is in a tar, what of it is no plain file, and how to read one."""
+    infos: dict[str, tarfile.TarInfo] = {}
+    unusable: Unusable = []
     with tarfile.open(path) as archive:
-        infos = {info.name.removeprefix("./"): info for info in archive if info.isreg() and not info.issparse()}
+        for info in archive:
+            if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
+                infos[info.name.removeprefix("./")] = info
+            elif not info.isdir():
+                reason = TOO_LARGE if info.size > MAX_BYTES else "a link" if info.issym() or info.islnk() else NO_FILE
+                unusable.append((info.name.removeprefix("./"), reason))
         compressed = not isinstance(archive.fileobj, io.BufferedReader)
     lock, handle = threading.Lock(), tarfile.open(path)  # noqa: SIM115 - lives as long as the source
 
@@ -44,4 +71,4 @@ def tar_members(path: Path) -> tuple[Members, Callable[[str], bytes]]:
 
     written = path.stat().st_mtime_ns  # a tar has no checksum of what it holds
     members = [(name, info.size, written) for name, info in infos.items()]
-    return members, read_compressed if compressed else read_at_offset
+    return members, unusable, read_compressed if compressed else read_at_offset

@@ -3,10 +3,9 @@
 import csv
 import hashlib
 import os
-import stat
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from ..arrays import read_arrays
 from ..errors import DataError, UsageError
 from ..progress import plain
 from .archives import tar_members, zip_members
+from .folder import NO_IMAGE, SUFFIXES, passed_over, read_regular, size_and_time, walk
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
-CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 class Source(ABC):
@@ -44,10 +42,16 @@ class Files(Source):
     """Encoded images, read one at a time."""
 
     def __init__(
-        self, name: str, keys: list[str], facts: Callable[[], list[tuple[int, int]]], read: Callable[[int], bytes]
+        self,
+        name: str,
+        keys: list[str],
+        facts: Callable[[], list[tuple[int, int]]],
+        read: Callable[[int], bytes],
+        ignored: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """`facts` gives each image's size in bytes, and a number that changes with its content."""
-        self.name, self.keys, self._facts, self.read = name, keys, facts, read
+        """`facts`: each image's size in bytes, and a number that changes with its content; `ignored`: what was passed
+        over, with the reason."""
+        self.name, self.keys, self._facts, self.read, self.ignored = name, keys, facts, read, ignored
         folders = [key.rsplit("/", 1)[0] if "/" in key else "" for key in keys]
         firsts = [folder.split("/")[0] for folder in folders]
         self.labels = firsts if all(firsts) else None
@@ -122,104 +126,57 @@ def _from_path(path: Path) -> Source:
 
 
 def _folder(root: Path) -> Files:
-    keys: list[str] = []
-    others: Counter[str] = Counter()
-    for entry, key in _walk(os.fspath(root)):
-        if entry.name.lower().endswith(SUFFIXES):
-            keys.append(key)
-        else:
-            others[Path(entry.name).suffix.lower() or "no extension"] += 1
-    keys.sort()
+    try:
+        found = walk(os.fspath(root))
+    except OSError as error:
+        raise DataError(f"{plain(str(root))} cannot be read: {error.strerror}") from None
+    keys = found.keys
     if not keys:
-        raise DataError(_nothing_in(plain(str(root)), others))
-
-    def read(i: int) -> bytes:
-        file = root / keys[i]
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise OSError("not a regular file")
-        return file.read_bytes()
+        raise DataError(_nothing_in(plain(str(root)), found.ignored))
 
     @cache
     def facts() -> list[tuple[int, int]]:
         # Not while indexing: names alone are what keeps 100,000 files under a second.
-        return [_size_and_time(os.path.join(root, key)) for key in keys]  # noqa: PTH118 - Path is ten times as slow
+        return [size_and_time(os.path.join(root, key)) for key in keys]  # noqa: PTH118 - Path is ten times as slow
 
-    return Files(root.resolve().name or "images", keys, facts, read)
-
-
-def _size_and_time(file: str) -> tuple[int, int]:
-    try:
-        found = os.stat(file)  # noqa: PTH116
-    except OSError:
-        return -1, 0
-    return found.st_size, found.st_mtime_ns
+    return Files(root.resolve().name or "images", keys, facts, lambda i: read_regular(root / keys[i]), found.ignored)
 
 
-def _walk(root: str) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Every file below `root` with its key; links are followed inside the root only, and each folder once."""
-    inside = os.path.realpath(root)
-    seen: set[tuple[int, int]] = set()
-    pending = [("", root)]
-    while pending:
-        prefix, folder = pending.pop()
-        facts = Path(folder).stat()
-        if (facts.st_dev, facts.st_ino) in seen:
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        try:
-            entries = list(os.scandir(folder))
-        except PermissionError:
-            continue
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in CLUTTER:
-                continue
-            if entry.is_symlink():
-                target = os.path.realpath(entry.path)
-                if os.path.commonpath([inside, target]) != inside or not Path(target).exists():
-                    continue
-            if entry.is_dir():
-                pending.append((f"{prefix}{entry.name}/", entry.path))
-            elif entry.is_file() or entry.is_symlink():
-                yield entry, prefix + entry.name
-
-
-def _nothing_in(shown: str, others: Counter[str]) -> str:
-    saw = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(3)) or "no files at all"
+def _nothing_in(shown: str, ignored: Sequence[tuple[str, str]]) -> str:
+    others = Counter(Path(key).suffix.lower() or "no extension" for key, why in ignored if why == NO_IMAGE)
+    saw = ", ".join(f"{count} {plain(suffix)}" for suffix, count in others.most_common(3)) or "no files at all"
+    if not others and ignored:
+        reasons = Counter(why for _, why in ignored)
+        saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
     hint = "; HEIC photos must be converted first" if others[".heic"] else ""
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 
 def _archive(path: Path, place: str) -> Files:
-    """Members of a zip or tar below `place`, read in place; links, devices and encrypted members are left out."""
+    """Members of a zip or tar below `place`, read in place."""
     shown = plain(str(path))
     try:
-        members, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
+        members, unusable, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     except Exception as error:  # broken archives raise many kinds, of zipfile, tarfile, zlib and struct
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{shown} cannot be read as an archive: {plain(reason)}") from None
-    others: Counter[str] = Counter()
-    found = []
-    members = [
-        member
-        for member in members
-        if not any(step.startswith(".") or step in CLUTTER for step in member[0].split("/"))
-    ]
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{shown} cannot be read as an archive: {plain(told)}") from None
+    found, ignored = [], unusable
     for name, size, stamp in members:
-        if not name.startswith(place):
-            continue
-        if name.lower().endswith(SUFFIXES):
+        if reason := passed_over(name):
+            ignored.append((name, reason))
+        elif name.startswith(place):
             found.append((name.removeprefix(place), size, stamp))
-        else:
-            others[Path(name).suffix.lower() or "no extension"] += 1
+    below = [(name.removeprefix(place), reason) for name, reason in ignored if name.startswith(place)]
     found.sort()
     if not found:
-        if place and not any(name.startswith(place) for name, _, _ in members):
-            tops = sorted({name.split("/")[0] for name, _, _ in members if "/" in name})[:5]
+        if place and not below:
+            named = [name for name, _, _ in members if passed_over(name) in (None, NO_IMAGE)]
+            tops = sorted({name.split("/")[0] for name in named if "/" in name})[:5]
             raise DataError(f"{shown} holds nothing under {place!r}; it holds {', '.join(tops) or 'no folders'}")
-        raise DataError(_nothing_in(shown, others))
+        raise DataError(_nothing_in(shown, below))
     keys, facts = [key for key, _, _ in found], [(size, stamp) for _, size, stamp in found]
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
-    return Files(name, keys, lambda: facts, lambda i: read_member(place + keys[i]))
+    return Files(name, keys, lambda: facts, lambda i: read_member(place + keys[i]), below)
 
 
 def _arrays(path: Path) -> Arrays:

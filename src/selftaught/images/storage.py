@@ -122,7 +122,7 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
     file = cache_folder() / f"{work.name}.npy"
     if found := _cached(file, work, needed <= memory):
         return found
-    if needed <= WORTH_CACHING and needed <= memory:
+    if not goes_to_cache(needed, memory):
         return _resident(work, np.empty(_shape(work), work.canvas.dtype))
     problem = _make_room(file.parent, needed, cache)
     if not problem:
@@ -135,6 +135,11 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
         return _resident(work, np.empty(_shape(work), work.canvas.dtype))
     say(f"streaming: {size(needed)} of decoded images {problem}; they are decoded again for every batch")
     return _checked(work)
+
+
+def goes_to_cache(needed: int, memory: int) -> bool:
+    """Whether so many bytes of decoded images are kept in a file, so that the next run need not decode them."""
+    return needed > WORTH_CACHING or needed > memory
 
 
 def _shape(work: Work) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import randomness
-from ..errors import DataError
+from ..errors import BrokenData, DataError
 from ..progress import plain
 from ..training.interruption import poll
 from . import decode as decoding
@@ -22,6 +22,8 @@ from .source import Arrays, Files, open_source
 from .storage import MEMORY, Decoded, Resident, Rows, Storage, Work, stored
 from .views import Views
 
+TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
+TOLD = 3  # of the broken images are named in an error
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
 
@@ -77,7 +79,7 @@ def open_samples(
     memory: int = MEMORY,
     cache: int | None = None,
     workers: int | None = None,
-    tolerance: float = 0.01,
+    tolerance: float = TOLERANCE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
@@ -106,9 +108,9 @@ def open_samples(
         kept, places = np.arange(len(rows)), rows
     else:
         assert isinstance(source, Files)
-        work = _work(source, rows, size or (like.size if like else None), like, tolerance, workers, progress)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
+            work = _work(source, rows, size or (like.size if like else None), like, tolerance, workers, progress)
             storage, kept = stored(work, memory, cache)
         quarantined, places = work.quarantined, np.arange(len(kept))
     channels = storage.shape[2]
@@ -131,24 +133,24 @@ def _work(
 ) -> Work:
     """What has to be decoded; the canvas is chosen by a few evenly spread images."""
 
-    def refuse(failed: list[tuple[str, str]], count: int = len(rows), tolerance: float = tolerance) -> None:
-        if len(failed) > tolerance * count:
-            key, reason = failed[0]
-            error = DataError(
-                f"{len(failed)} of {count} images in {source.name} cannot be decoded, more than {tolerance:.0%}; "
-                f"the first is {plain(key)}: {reason}"
+    def refuse(failed: list[tuple[str, str]]) -> None:
+        if len(failed) > tolerance * len(rows) or len(failed) == len(rows):
+            first = "; then ".join(f"{plain(key)}: {reason}" for key, reason in failed[:TOLD])
+            allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
+            raise BrokenData(
+                f"{len(failed)} of {len(rows)} images in {plain(source.name)} cannot be decoded{allowed}; "
+                f"the first is {first}",
+                source.name,
+                failed,
             )
-            error.add_note("\n".join(f"{plain(key)}: {reason}" for key, reason in failed))
-            raise error
 
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     found = []
     for row in probe:
         poll()
         found.append(_read(source, int(row), None))
-    if all(isinstance(image, str) for image in found):
-        refuse([(source.keys[row], str(reason)) for row, reason in zip(probe, found)], len(probe), 0)
-    canvas = canvas_for([image for image in found if not isinstance(image, str)], size, like)
+    seen = [image for image in found if not isinstance(image, str)] or _first_whole(source, rows, refuse, progress)
+    canvas = canvas_for(seen, size, like)
 
     def read(place: int) -> Decoded:
         image = _read(source, int(rows[place]), (canvas.height, canvas.width))
@@ -160,6 +162,21 @@ def _work(
     # Two decoders may round differently, so what one has made is not taken for the other's.
     name = _digest(source.stamp(), _digest(rows.tobytes()), str(canvas), decoding.jpeg_decoder())
     return Work(len(rows), read, canvas, name, key, refuse, workers, progress)
+
+
+def _first_whole(
+    source: Files, rows: Rows, refuse: Callable[[list[tuple[str, str]]], None], progress: Callable[[int, int], None]
+) -> list[Pixels]:
+    """The first image that can be decoded; where there is none, all are refused."""
+    failed: list[tuple[str, str]] = []
+    for done, row in enumerate(rows.tolist()):
+        image = _read(source, row, None)
+        if not isinstance(image, str):
+            return [image]
+        failed.append((source.keys[row], image))
+        progress(done + 1, len(rows))
+    refuse(failed)
+    raise AssertionError("not reached: all images failed")
 
 
 def _read(source: Files, row: int, at_least: tuple[int, int] | None) -> Pixels | str:

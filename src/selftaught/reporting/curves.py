@@ -89,6 +89,23 @@ def interval_chart(series: Mapping[str, Sequence[tuple[str, float, float, float]
     return _figure(parts, title, list(series))
 
 
+def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
+    """Bars with a label and a count each, in the order given."""
+    _, high = _range([0, *(count for _, count in counts)])
+    y_scale = Scale(0, high, HEIGHT - BOTTOM, TOP)
+    slot = (WIDTH - LEFT - RIGHT) / len(counts)
+    parts = [_axes(None, y_scale, "", "")]
+    for place, (label, count) in enumerate(counts):
+        x, y = LEFT + (place + 0.1) * slot, y_scale(count)
+        parts.append(
+            f"<g><title>{escape(label)}: {count:,}</title><rect style='fill:var(--series-0)' x='{x:.1f}' y='{y:.1f}' "
+            f"width='{0.8 * slot:.1f}' height='{HEIGHT - BOTTOM - y:.1f}'/></g>"
+            f"<text class='tick' x='{x + 0.4 * slot:.1f}' y='{HEIGHT - BOTTOM + 18}' text-anchor='middle'>"
+            f"{escape(label)}</text>"
+        )
+    return _figure(parts, title, [])
+
+
 def _thinned(points: Points) -> list[tuple[float, float]]:
     step = max(1, math.ceil(len(points) / POINTS))
     return [*points[::step], *([points[-1]] if points and (len(points) - 1) % step else [])]

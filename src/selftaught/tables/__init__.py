@@ -2,6 +2,7 @@
 
 from .encoders import ENCODERS as FIRST_CHOICES
 from .encoders import build_encoder, create
+from .inspection import inspect
 from .preparation import Column, Preparation
 from .source import recognises
 from .store import open_samples
@@ -26,6 +27,7 @@ __all__ = [
     "build_encoder",
     "create",
     "guess",
+    "inspect",
     "open_samples",
     "recognises",
     "view_options",

@@ -53,7 +53,7 @@ def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) ->
     if len(candidates) == 1:
         precision, layout = candidates[0]
     else:
-        precision, layout, attention = _remembered(recipe) or _measured(recipe, candidates, prepare, stop)
+        precision, layout, attention = remembered(recipe) or _measured(recipe, candidates, prepare, stop)
     return recipe.model_copy(update={"precision": precision, "layout": layout, "attention": attention})
 
 
@@ -120,7 +120,7 @@ def _measured(
     def measure(choice: Choice) -> "Job":
         named = dict(zip(("precision", "layout", "attention"), choice))
         job = prepare(recipe.model_copy(update={**named, "batch_size": rows, "compile": False}))
-        rates[choice] = max(rates.get(choice, 0.0), rows / _seconds_a_step(job, stop))
+        rates[choice] = max(rates.get(choice, 0.0), rows / seconds_a_step(job, stop))
         return job
 
     for precision, layout in candidates * ROUNDS:
@@ -149,7 +149,8 @@ def shown(choice: Choice) -> str:
     return f"{precision} {layout.replace('_', '-')}" + (f" {attention} attention" if attention == "plain" else "")
 
 
-def _seconds_a_step(job: "Job", stop: Stop) -> float:
+def seconds_a_step(job: "Job", stop: Stop) -> float:
+    """The fastest of a few steps."""
     marks: list[float] = []
 
     def mark(step: int, terms: dict[str, Tensor]) -> None:
@@ -182,7 +183,8 @@ def _key(recipe: Pretrain) -> str:
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _remembered(recipe: Pretrain) -> Choice | None:
+def remembered(recipe: Pretrain) -> Choice | None:
+    """What was the fastest when this was measured on this machine."""
     try:
         precision, layout, attention = json.loads((cache_folder() / "autotune" / f"{_key(recipe)}.json").read_text())
     except (OSError, ValueError):

@@ -20,7 +20,7 @@ from ..errors import DataError, UsageError
 from ..files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
 from ..progress import plain, say, size
 
-KEPT = 2  # checkpoints, beside the best one
+KEEP = 2  # checkpoints, beside the best one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
@@ -33,7 +33,7 @@ class CheckpointError(DataError):
 
 
 def save(
-    folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = KEPT, best: bool = False
+    folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = KEEP, best: bool = False
 ) -> Path:
     """Write `folder`/step_NNNNNNN with one safetensors file a group, and point `last` at it; `best`, too, if it is.
 
@@ -145,7 +145,7 @@ def _refuse_without_room(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, f"a checkpoint takes {size(needed)} and {size(free)} are free", str(folder))
 
 
-def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEPT) -> None:
+def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP) -> None:
     """A usage error where the disk cannot hold what a run will write, told before it begins.
 
     needed: bytes of one checkpoint; exported: bytes of the encoder. A new checkpoint is written beside those kept.

@@ -25,7 +25,7 @@ WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructi
 PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
 SHRUNK = 0.1  # of its start: features crowd together
-ALIKE, ROW = 1 / 3, 3  # of its start, and for so many looks in a row: answers crowd together
+ALIKE, ROW = 0.3, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
 
 Scores = dict[str, float]
 
@@ -99,13 +99,11 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
     Each look holds the scores and, as "loss", the mean loss since the look before.
     """
     now, last = looks[-1], looks[-ROW:]
-    first = start.get("answer_spread", 0.0)
-    if len(last) == ROW and all(look.get("answer_spread", first) < ALIKE * first for look in last):
-        share = now["answer_spread"] / first
-        share = now["answer_spread"] / first
+    if len(last) == ROW and all(_alike(look) < ALIKE for look in last):
         return "collapsing", (
-            f"collapsing: all samples get nearly the same answer (spread {share:.2f} of its start for {ROW} looks); "
-            "likely causes: a target that follows too fast, a learning rate too high, a loss that nothing opposes"
+            f"collapsing: all samples get nearly the same answer (spread {now['answer_spread']:.3f} where features "
+            f"spread {now['feature_spread']:.3f}, for {ROW} looks); likely causes: a target that follows too fast, a "
+            "learning rate too high, a loss that nothing opposes"
         )
     share = now["feature_spread"] / max(start["feature_spread"], 1e-12)
     if share < SHRUNK:
@@ -121,6 +119,11 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
             "task too hard for these images"
         )
     return "learning", ""
+
+
+def _alike(look: Scores) -> float:
+    """How far answers spread as a share of how far features do; heads that tell samples apart spread them further."""
+    return look.get("answer_spread", math.inf) / max(look["feature_spread"], 1e-12)
 
 
 def _heads(method: Method) -> Iterator[nn.Module]:

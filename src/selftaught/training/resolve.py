@@ -1,5 +1,6 @@
 """From a recipe with open choices to the data, the method and a recipe that says everything."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,11 +8,12 @@ from torch import nn
 
 from .. import modality, parts
 from ..encoder import Encoder, TokenEncoder
-from ..errors import DataError, UsageError
+from ..errors import BrokenData, DataError, UsageError
 from ..method import Data, Method, Training
 from ..modality import Samples
 from ..parts import Part
 from ..progress import Progress
+from ..quarantine import write_quarantine
 from ..recipes import Pretrain
 from ..together import Together
 from ..weights import load_initial_weights
@@ -29,22 +31,37 @@ def open_data(recipe: Pretrain, stop: Stop) -> Samples:
             stop.poll()
             bar.update(done, total=total)
 
-        samples: Samples = kind.open_samples(
-            recipe.data,
-            size=recipe.size,
-            limit=recipe.limit,
-            seed=recipe.seed,
-            memory=recipe.memory,
-            cache=recipe.cache,
-            workers=recipe.workers,
-            progress=decoding,
-        )
+        try:
+            samples: Samples = kind.open_samples(
+                recipe.data,
+                size=recipe.size,
+                limit=recipe.limit,
+                seed=recipe.seed,
+                memory=recipe.memory,
+                cache=recipe.cache,
+                workers=recipe.workers,
+                tolerance=recipe.tolerance,
+                progress=decoding,
+            )
+        except BrokenData as error:
+            raise DataError(f"{error.told}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint != samples.fingerprint:
         raise UsageError(
             f"cannot resume: {recipe.data} is not the data this run was started with "
             f"(fingerprint {samples.fingerprint[:12]}, expected {recipe.fingerprint[:12]})"
         )
     return samples
+
+
+def _listed(error: BrokenData, recipe: Pretrain) -> str:
+    """Where the broken samples of a run that is refused are listed: beside the run folder, which there is not."""
+    file = Path(f"{recipe.out}-quarantine.csv") if recipe.out else Path("runs") / f"{error.name}-quarantine.csv"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_quarantine(file, error.quarantined)
+    except OSError:
+        return ""
+    return f"all are listed in {file}; "
 
 
 def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:

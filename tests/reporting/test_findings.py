@@ -1,0 +1,55 @@
+"""What a check has found, for people: bars as high as their counts, and long lists cut short aloud."""
+
+import io
+import re
+from pathlib import Path
+
+from rich.console import Console
+
+from selftaught.findings import Bin, File, Findings, ImageFacts, Spread
+from selftaught.reporting.curves import bar_chart
+from selftaught.reporting.findings import SHOWN, SHOWN_ON_PAGE, show, write_page
+
+from .test_report import EVIL, Page
+
+SIDES = Spread(min=10, median=64, max=300)
+FACTS = ImageFacts(
+    bytes=5_000_000,
+    formats={"PNG": 2, "JPEG": 1},
+    modes={"RGB": 3},
+    channels={"3": 3},
+    bits={"8": 3},
+    orientations={"1": 2, "6": 1},
+    animated=0,
+    width=SIDES,
+    height=SIDES,
+    distinct_sizes=3,
+    sizes=[Bin(start=64, end=127, count=3), Bin(start=128, end=255, count=1)],
+)
+
+
+def findings(broken: int) -> Findings:
+    files = [File(path=f"{EVIL}{number}", reason="empty file") for number in range(broken)]
+    return Findings(data=EVIL, things="images", count=9, checked=9, usable=True, broken=files, images=FACTS)
+
+
+def test_bars_are_as_high_as_their_counts() -> None:
+    svg = str(bar_chart([("a", 40), (EVIL, 10), ("c", 0)], title=EVIL))
+    heights = [float(height) for height in re.findall(r"height='([\d.]+)'/>", svg)]
+    assert heights[0] > 150 and abs(heights[0] / heights[1] - 4) < 0.05 and heights[2] == 0
+    assert EVIL not in svg and "a: 40" in svg
+
+
+def test_a_terminal_gets_a_few_of_many_and_is_told_so() -> None:
+    console = Console(record=True, width=100, file=io.StringIO())
+    show(findings(SHOWN + 3), console)
+    told = console.export_text()
+    assert told.count(": empty file") == SHOWN and "... and 3 more" in told
+    assert "PNG 2, JPEG 1, 5 MB" in told and "10 to 300 px, median 64" in told and "1 2, 6 1" in told
+
+
+def test_a_page_gets_more_of_many_and_says_so(tmp_path: Path) -> None:
+    write_page(findings(SHOWN_ON_PAGE + 7), tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    assert page.text.count("empty file") == SHOWN_ON_PAGE and "... and 7 more" in page.text
+    assert page.text.count(EVIL) >= SHOWN_ON_PAGE + 1 and sum(tag == "rect" for tag, _ in page.tags) == 2
