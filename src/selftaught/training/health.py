@@ -51,10 +51,12 @@ class Health:
         return step % self.every == 0
 
     def look(self) -> Scores:
-        """Label-free scores of the encoder as it is now."""
+        """Label-free scores of the encoder as it is now; none where its features are not finite."""
         encoder = self.job.method.encoder
         with _undisturbed(self.job.method):
             found = features(encoder, self.probed)
+            if not np.isfinite(found).all():
+                return {}
             pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
             scores = {
                 "feature_spread": feature_spread(found),
@@ -137,11 +139,12 @@ def _heads(method: Method) -> Iterator[nn.Module]:
 
 @contextmanager
 def _undisturbed(method: Method) -> Iterator[None]:
-    """Eval mode, with every buffer put back afterwards."""
+    """Eval mode, with every buffer put back afterwards; nothing is compiled for so short a visit."""
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     method.eval()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         method.train()
         with torch.no_grad():

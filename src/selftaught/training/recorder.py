@@ -36,7 +36,6 @@ class Recorder:
         self.job, self.run, self.stop, self.start = job, run, stop, start
         assert job.recipe.batch_size
         self.batch_size = job.recipe.batch_size
-        self.bar = Progress("training", self.steps, "steps", start)
         self.profile = Profile(run.folder) if job.recipe.profile else None
         self.terms: dict[str, float | None] = {}
         self.health = Health(job)
@@ -45,6 +44,7 @@ class Recorder:
         self.looks = [{**line["health"], "loss": line["mean_loss"] or math.nan} for line in known if "health" in line]
         self.before: Scores = (run.status.get("health_at_start") if start else None) or self.health.look()
         self.state = "learning"  # what the health said last
+        self.bar = Progress("training", self.steps, "steps", start)
         since = next((i for i, line in enumerate(reversed(known)) if "health" in line), len(known))
         self._losses = [line["loss"] for line in known[len(known) - since :] if line["loss"] is not None]
         self.bad = run.bad_steps()
@@ -132,6 +132,8 @@ class Recorder:
     def _looked(self, step: int) -> dict[str, Any]:
         """Scores of the network as it is now, for the log; what they say is said aloud when it turns for the worse."""
         scores = self.health.look()
+        if not scores:
+            return {}
         mean = float(np.mean(self._losses)) if self._losses else math.nan
         self.looks.append({**scores, "loss": mean})
         self._losses = []
@@ -204,6 +206,7 @@ class Recorder:
     def facts(self) -> dict[str, Any]:
         """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""
         seconds = time.perf_counter() - self._began  # what follows is no training
+        self.stop.poll()
         rate = (self.steps - self.start) * self.batch_size / seconds
         return {
             "steps": self.steps,
@@ -211,7 +214,7 @@ class Recorder:
             "seconds": round(seconds, 2),
             "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
             "health": {name: score for name, score in self.looks[-1].items() if name != "loss"} if self.looks else {},
-            "verdict": verdict(self.looks, self.before, self.chance)[1] or self.state,
+            "verdict": (self.looks and verdict(self.looks, self.before, self.chance)[1]) or self.state,
         }
 
 
