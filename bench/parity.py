@@ -43,7 +43,7 @@ from selftaught.schedules import cosine
 from selftaught.training.batches import Batches
 
 RESULT = Path(__file__).parent.parent / "docs/results/parity.json"
-BATCH, IMAGES, LR, AGREE = 64, 5_000, 0.002, 1e-4
+BATCH, IMAGES, LR, AGREE = 64, 5_000, 0.0003, 1e-4
 ENCODER = Part(name="resnet10t", options={"stem": "timm"})
 KNN = ("simclr", "byol", "vicreg")  # judged at the end of longer runs, too
 Loss = Callable[..., Tensor]  # of a step's views and its progress
