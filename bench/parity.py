@@ -44,7 +44,8 @@ from selftaught.training.batches import Batches
 
 RESULT = Path(__file__).parent.parent / "docs/results/parity.json"
 BATCH, IMAGES, AGREE = 64, 5_000, 1e-4
-LR = {"barlow_twins": 1e-6}  # steep: at a rate as large as the others', float32's rounding grows a hundredfold a step
+# Steep losses and near neighbours: at a rate as large as the others', float32's rounding grows tenfold a step.
+LR = {"barlow_twins": 1e-6, "dcl": 3e-5, "nnclr": 3e-6, "nnclr_ntxent": 3e-6}
 USUAL_LR = 3e-4
 ENCODER = Part(name="resnet10t", options={"stem": "timm"})
 KNN = ("simclr", "byol", "vicreg")  # judged at the end of longer runs, too
@@ -85,8 +86,8 @@ def main() -> None:
     for name in asked.methods.split(","):
         ours, together = (curve(name, side, asked.data, asked.steps) for side in ("ours", "together"))
         apart = curve(name, "apart", asked.data, asked.steps)
-        row = {"together": worst(ours, together), "apart": worst(ours, apart), "steps": asked.steps}
-        row["first step"] = worst(ours[:1], together[:1])
+        row: dict[str, Any] = {"together": worst(ours, together), "apart": worst(ours, apart)}
+        row |= {"first step": worst(ours[:1], together[:1]), "steps": asked.steps, "lr": LR.get(name, USUAL_LR)}
         if name in DIFFERENT:
             row["why"] = DIFFERENT[name]
         known.setdefault("curves", {})[name] = row
