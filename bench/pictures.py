@@ -28,15 +28,14 @@ def main() -> None:
     sheets: dict[str, list[tuple[str, Image.Image]]] = {}
     for place in sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name)):
         found = sorted(asked.runs.glob(f"{place.name}-*-0-*"))
-        if not found:
-            print(f"{place.name}: no run in {asked.runs}")
-            continue
-        recipe = {"data": asked.data, "run": str(found[0]), "samples": SHOWN, "limit": 40}
-        pictures, preparation = answers(Preview.parse(recipe))
+        named = {"run": str(found[0])} if found else {"method": place.name}
+        pictures, preparation = answers(Preview.parse({"data": asked.data, "samples": SHOWN, "limit": 40, **named}))
         del pictures["image"]
         sheet = contact_sheet(pictures, preparation, SHOWN)
-        sheets.setdefault(place.kind, []).append((place.name, sheet))
-        sheets.setdefault(place.family.replace("_", "-"), []).append((f"{place.kind}: {place.name}", sheet))
+        # Views say all there is to see of contrastive methods; the others' answers are worth what they have learnt.
+        title = place.name + ("" if found or place.family == "contrastive" else " (untrained)")
+        sheets.setdefault(place.kind, []).append((title, sheet))
+        sheets.setdefault(place.family.replace("_", "-"), []).append((f"{place.kind}: {title}", sheet))
     OUT.mkdir(exist_ok=True)
     for name, titled in sheets.items():
         arranged(titled).save(OUT / f"{name}.png", optimize=True)

@@ -8,6 +8,8 @@ from PIL import Image
 import selftaught
 from selftaught import parts
 from selftaught.cli import run_command
+from selftaught.recipes import Preview
+from selftaught.reporting.preview import answers
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
 
@@ -35,6 +37,17 @@ def test_a_runs_own_network_answers(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "seen.html"
     assert run_command(["preview", str(photos), "--run", str(run.folder), "--out", str(out)]) == 0
     assert "inpainting" in out.read_text() and "before any training" not in out.read_text()
+
+
+@pytest.mark.parametrize("method", ["deepcluster", "instance_discrimination"])
+def test_a_runs_network_answers_about_other_and_fewer_images(method: str, photos: Path, tmp_path: Path) -> None:
+    """Though it holds a slot for every sample it was trained on."""
+    run = selftaught.pretrain(
+        str(photos), out=str(tmp_path / "run"), layout="contiguous", **{**QUICK, "method": method}
+    )
+    recipe = {"data": str(photos), "run": str(run.folder), "limit": 4, "samples": 2}
+    _, preparation = answers(Preview.parse(recipe))
+    assert preparation == run.encoder().preparation
 
 
 def test_what_cannot_be_shown_gets_one_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

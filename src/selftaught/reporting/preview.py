@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import parts, randomness
 from ..errors import UsageError
+from ..export import encoder_about, load_encoder
 from ..files import write_atomically
 from ..modality import Samples
 from ..progress import plain
@@ -54,11 +55,12 @@ def _job(recipe: Preview) -> Job:
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
     preflight(command, None)
+    held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
-        samples = open_data(command, stop)
+        samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
     if samples.preparation.modality != "images":
         raise UsageError("there is nothing to see in rows: preview shows images")
-    job = prepare(resolve(command, samples), samples, None)
+    job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
         checkpoint.restore_model(job.method, groups["model"])

@@ -64,19 +64,19 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         steps=recipe.steps,
         command=_told(command, recipe),
     )
-    return suggested, _measured(recipe, samples, count if decoded else 0, stop)
+    return suggested, _measured(recipe, samples, count, decoded, stop)
 
 
-def _measured(recipe: Pretrain, samples: Samples, decoded: int, stop: Stop) -> Forecast:
+def _measured(recipe: Pretrain, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
     assert recipe.batch_size and recipe.steps
     known = remembered(recipe)
     precision, layout, attention = known or (*DEFAULT, "fused")
     rows = min(recipe.batch_size, ROWS, samples.count)
     how = {"precision": precision, "layout": layout, "attention": attention, "batch_size": rows}
-    job = prepare(recipe.model_copy(update=how), samples, None)
+    job = prepare(recipe.model_copy(update=how), samples, None, count)
     rate = rows / seconds_a_step(job, stop)
     saved = _checkpoint_bytes(job)
-    cached = decoded * samples.batch(np.arange(1))[0].nbytes
+    cached = count * decoded * samples.batch(np.arange(1))[0].nbytes
     encoder = sum(weights.nbytes for weights in job.method.encoder.state_dict().values())
     return Forecast(
         seconds=round(recipe.steps * recipe.batch_size / rate, 1),

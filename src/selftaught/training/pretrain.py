@@ -104,10 +104,10 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
     return Pretrain.load(file)
 
 
-def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> Job:
-    """Build all that a resolved recipe names, seeded, before any step."""
+def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
+    """Build all that a resolved recipe names, seeded, before any step; for `count` samples, if these are only some."""
     assert recipe.batch_size
-    method, weights = build(recipe, samples, module)
+    method, weights = build(recipe, samples, module, count)
     training = training_preset(method, recipe)
     patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
     set_attention(method, recipe.attention)

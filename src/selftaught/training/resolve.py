@@ -22,8 +22,11 @@ from .interruption import Stop
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 
 
-def open_data(recipe: Pretrain, stop: Stop) -> Samples:
-    """The recipe's samples, at hand; on resume they must be those of the run."""
+def open_data(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
+    """The recipe's samples, at hand; on resume they must be those of the run.
+
+    `like` is the preparation to follow, where an encoder already has one.
+    """
     kind = modality.of(recipe.data)
     with Progress("reading", 0, kind.THINGS) as bar:
 
@@ -41,6 +44,7 @@ def open_data(recipe: Pretrain, stop: Stop) -> Samples:
                 cache=recipe.cache,
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
+                like=like,
                 progress=decoding,
             )
         except BrokenData as error:
@@ -140,8 +144,11 @@ def _refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
             )
 
 
-def build(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> tuple[Method, str]:
-    """The method with its encoder, and a line about where the weights come from."""
+def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> tuple[Method, str]:
+    """The method with its encoder, and a line about where the weights come from.
+
+    `count` is the number of samples it is made for, where these are only some of them.
+    """
     assert recipe.encoder
     torch.manual_seed(recipe.seed)
     preparation = samples.preparation
@@ -149,7 +156,7 @@ def build(recipe: Pretrain, samples: Samples, module: nn.Module | None) -> tuple
     encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
     _refuse_unfit(recipe, encoder, kind)
     weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
-    data = Data(samples.count, preparation.shape, preparation.mean, preparation.std)
+    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
     built: list[Method] = []
     for part in _methods(recipe):
         cls = parts.method_class(part.name)

@@ -76,3 +76,10 @@ class Data2Vec(Method):
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(*self.momentum, progress))
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        """What the student sees, and is asked about; the answers are thoughts, which cannot be drawn."""
+        x = views[0]
+        patches, hidden = self.tokens.patchify(x), self._hidden(x)[..., None]
+        shown, asked = (self.tokens.unpatchify(patches.masked_fill(out, 0.0), x.shape[2:]) for out in (hidden, ~hidden))
+        return {"input": x, "shown": shown, "asked": asked}
