@@ -125,7 +125,7 @@ def _pretrain() -> click.Command:
 
         run = pretrain(recipe)
         status = run.status
-        keys = ("steps", "samples_per_second", "seconds", "final_terms", "health")
+        keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
         _print_json({"run": str(run.folder), **{key: status.get(key) for key in keys}}, as_json)
 
     return RecipeCommand(Pretrain, "data", carry_out, _dotted)

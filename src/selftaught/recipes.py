@@ -146,6 +146,9 @@ class Recipe(BaseModel):
         return cls.parse(found)
 
 
+Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
+
+
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
 
@@ -203,6 +206,12 @@ class Pretrain(Recipe):
     time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
     on_collapse: Literal["warn", "stop"] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
+    )
+    choose: Literal["last", Score] = Field(
+        "last", description="which step's encoder to keep: the last, or the one a label-free score thinks best"
+    )
+    patience: int | None = Field(
+        None, gt=0, description="end the run when the score of --choose has not risen for so many looks"
     )
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .. import randomness
 from ..encoder import Encoder
 from ..judging.features import features, view_features
-from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
+from ..judging.label_free import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 from ..method import Method
 from ..teacher import Teacher
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .pretrain import Job
 
 LOOKS = 100  # at most, over a run
-PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in two views as well
+PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in several views as well
+VIEWS = 8  # of each sample, in a closer look
 WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructions have more
 PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
@@ -51,10 +52,12 @@ class Health:
         return step % self.every == 0
 
     def look(self) -> Scores:
-        """Label-free scores of the encoder as it is now."""
+        """Label-free scores of the encoder as it is now; none where its features are not finite."""
         encoder = self.job.method.encoder
         with _undisturbed(self.job.method):
             found = features(encoder, self.probed)
+            if not np.isfinite(found).all():
+                return {}
             pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
             scores = {
                 "feature_spread": feature_spread(found),
@@ -67,7 +70,18 @@ class Health:
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
                     scores["teacher_distance"] = alignment(found, features(teacher.layers[0], self.probed))
-        return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
+        return _rounded(scores)
+
+    def closer_look(self) -> Scores:
+        """The label-free scores that take as long as all the others together; none of features that are not finite."""
+        encoder = self.job.method.encoder
+        with _undisturbed(self.job.method):
+            found = features(encoder, self.probed)
+            if not np.isfinite(found).all():
+                return {}
+            seen = [view_features(encoder, self.compared, "strong", position) for position in range(VIEWS)]
+            scores = {"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)}
+        return _rounded(scores)
 
     @torch.no_grad()
     def _answers(self) -> Scores:
@@ -133,6 +147,11 @@ def _heads(method: Method) -> Iterator[nn.Module]:
             yield from _heads(child)
         elif not isinstance(child, Encoder | Teacher):
             yield child
+
+
+def _rounded(scores: Scores) -> Scores:
+    """Without those that are not finite, which JSON does not know."""
+    return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
 
 
 @contextmanager
