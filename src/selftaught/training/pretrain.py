@@ -52,8 +52,11 @@ class Job:
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
 
 
-def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
-    """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own"."""
+def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> Run:
+    """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own".
+
+    `opened` is its data where that is open already; a time budget then pays for training alone.
+    """
     began = time.perf_counter()
     if command.out:
         Run(command.out).refuse_existing(command.resume, command.overwrite)
@@ -62,11 +65,12 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     preflight(recipe, module)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        samples = open_data(recipe, stop)
+        samples = opened or open_data(recipe, stop)
         recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
         recipe = resolve(recipe, samples)
         recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
         refuse_too_large(recipe, samples.count, lambda trial: prepare(trial, samples, module))
+        began = time.perf_counter() if opened else began
         budgeted = recipe.steps is None
         if budgeted:
             recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
