@@ -236,6 +236,10 @@ def verdict(places: Sequence[Place], measure: Measure) -> str:
         return "nothing to rank yet"
     lead, how = places[0], f"{measure.name} accuracy" if measure.labelled else measure.name
     told = f"{lead.method} leads with {told_value(lead.point, measure)} ({how})"
+    known = {"untrained": lead.untrained, "raw pixels": lead.pixels}
+    beaten = [f"{name} {measure.told(v)}" for name, v in known.items() if v is not None and v >= lead.point.value]
+    if beaten:
+        told += f", which is no better than {' and '.join(beaten)}"
     finalists = [place for place in places if place.point.rung == lead.point.rung and place is not lead]
     near = [place for place in finalists if place.first == 1]
     if near:
@@ -250,7 +254,7 @@ def told_value(point: Point, measure: Measure) -> str:
 
 def budget_told(rung: Rung) -> str:
     """What every method got in a rung."""
-    return clock(rung.budget) if rung.budget else f"{rung.epochs:g} epochs"
+    return clock(rung.budget) if rung.budget else f"{rung.epochs:g} epoch(s)"
 
 
 def table(comparison: Comparison) -> Table:
@@ -258,13 +262,13 @@ def table(comparison: Comparison) -> Table:
     measure = Measure(comparison.measure, comparison.labelled)
     budgets = {rung.rung: budget_told(rung) for rung in comparison.rungs}
     heads = [measure.name, *(["untrained", "raw pixels"] if measure.labelled else [])]
-    shown = Table("rank", "may be", "method", *heads, "each got", "encoder", title="95 % intervals")
+    shown = Table("rank", "may be", "method", *heads, "each got", title="95 % intervals")
     for place in comparison.ranking:
         span = f"{place.first}-{place.last}" if place.first < place.last else str(place.first)
         values = [told_value(place.point, measure)]
         if measure.labelled:
             values += ["" if base is None else measure.told(base) for base in (place.untrained, place.pixels)]
-        shown.add_row(str(place.rank), span, place.method, *values, budgets[place.point.rung], place.encoder)
+        shown.add_row(str(place.rank), span, place.method, *values, budgets[place.point.rung])
     return shown
 
 
@@ -274,5 +278,5 @@ def notes(comparison: Comparison) -> list[str]:
     known = {place.method for place in comparison.ranking}
     told += dict.fromkeys(f"{ran.method} failed: {ran.reason}" for ran in comparison.failed if ran.method not in known)
     if len({place.encoder for place in comparison.ranking}) > 1:
-        told.append("methods that work on tokens have another encoder, so their accuracy is that of both")
+        told += [f"{p.method} needs tokens, so its encoder is {p.encoder}" for p in comparison.ranking if p.tokens]
     return told
