@@ -1,6 +1,7 @@
 """Tiles: where they come from, and that no shortcut tells their place."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -59,6 +60,7 @@ def test_permutations_differ_from_each_other_in_many_places() -> None:
     assert len({tuple(row) for row in chosen.tolist()}) == 50
 
 
+@cache
 def fringed_noise(count: int, seed: int) -> torch.Tensor:
     """Noise in which the first and last channel are magnified about the middle: a lens's colour fringe, and all that
     tells a place."""

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from .errors import SelftaughtError
 
 console = Console(stderr=True, highlight=False)
 PLAIN_EVERY = 15.0  # seconds between plain lines
@@ -66,11 +69,17 @@ _log: list[TextIO] = []
 
 @contextmanager
 def writing_to(file: Path) -> Iterator[None]:
-    """Also append every line that `say` tells to `file`."""
+    """Also append every line that `say` tells to `file`, and what ended the work before its end."""
     stream = file.open("a", encoding="utf-8")
     _log.append(stream)
     try:
         yield
+    except BaseException as error:
+        known = isinstance(error, SelftaughtError | KeyboardInterrupt)
+        told = f"error: {error or type(error).__name__}\n" if known else "".join(traceback.format_exception(error))
+        with suppress(OSError):
+            stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + told)
+        raise
     finally:
         _log.remove(stream)
         with suppress(OSError):  # what a full disk did not take

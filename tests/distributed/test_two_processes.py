@@ -1,5 +1,7 @@
 """Two processes with half a batch each do what one does with the whole: losses, gradients and all state, in float64."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +15,21 @@ from selftaught import parts
 from .steps import steps
 
 ROOT = Path(__file__).parent.parent.parent
-pytestmark = pytest.mark.xdist_group("two processes")  # one pair serves all methods
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a pair of gloo processes found, a file for each method."""
-    folder = tmp_path_factory.mktemp("pair")
-    command = [sys.executable, "-m", "tests.distributed.steps"]
-    running = [subprocess.Popen([*command, str(rank), "2", str(folder)], cwd=ROOT) for rank in range(2)]
-    assert [process.wait(timeout=280) for process in running] == [0, 0]
+    """A folder with what a pair of gloo processes found, a file for each method; one pair serves all test workers."""
+    worker = tmp_path_factory.getbasetemp()
+    folder = (worker.parent if "PYTEST_XDIST_WORKER" in os.environ else worker) / "pair"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            folder.mkdir()
+            command = [sys.executable, "-m", "tests.distributed.steps"]
+            running = [subprocess.Popen([*command, str(rank), "2", str(folder)], cwd=ROOT) for rank in range(2)]
+            assert [process.wait(timeout=280) for process in running] == [0, 0]
+            (folder / "done").touch()
     return folder
 
 

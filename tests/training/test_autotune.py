@@ -146,7 +146,7 @@ def test_the_smallest_view_decides(photos: Path, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(not shutil.which("c++"), reason="compiling needs a C++ compiler, c++")
-@pytest.mark.parametrize("method", ["byol", "inpainting"])  # called by forward, and by map
+@pytest.mark.parametrize("method", ["rotation", "inpainting"])  # called by forward, and by map
 def test_a_compiled_run_computes_the_same(photos: Path, tmp_path: Path, method: str) -> None:
     said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK, "method": method}
     plain, compiled = (

@@ -1,6 +1,7 @@
 """Numbers watched: a batch that spoils a step is left out and named, and a row of them ends the run in a good state."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 import selftaught
-from selftaught.errors import DivergedError
+from selftaught.errors import DivergedError, OutOfMemory
 from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
+from selftaught.training import batch_size
 from selftaught.training.guards import refuse_many
 
 QUICK: dict[str, Any] = {
@@ -108,3 +110,45 @@ def test_the_budget_of_bad_steps() -> None:
     refuse_many(list(range(100, 2100, 100)), 2000)
     with pytest.raises(DivergedError, match="21 of 2000 steps"):
         refuse_many([*range(100, 2000, 100), 1999, 2000], 2000)
+
+
+def test_out_of_memory_saves_the_last_whole_step_and_goes_on_exactly(
+    noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {**QUICK, "method": "rotation", "checkpoint_every": "1h"}
+    whole = selftaught.pretrain(noise, out=str(tmp_path / "whole"), **how)
+    forward, calls = Rotation.forward, []
+
+    def large(self: Rotation, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+        terms = forward(self, *views)  # batch norm's statistics move before the memory is full
+        calls.append(self.training)
+        if self.training and calls.count(True) == 4:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+        return terms
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OutOfMemory, match=r"step 3 is kept: .* --batch-size 4") as ended,
+    ):
+        patch.setattr(Rotation, "forward", large)
+        selftaught.pretrain(noise, out=str(tmp_path / "run"), **how)
+    run = selftaught.Run.open(tmp_path / "run")
+    assert ended.value.exit_code == 5 and run.status["state"] == "failed" and run.status["exit_code"] == 5
+    resumed = selftaught.pretrain(noise, out=str(tmp_path / "run"), resume=True, **how)
+    last, expected = (load_file(r.checkpoints / "step_0000008/model.safetensors") for r in (resumed, whole))
+    assert all(torch.equal(value, last[key]) for key, value in expected.items())
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(
+    noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_size, "free_memory", lambda device: 16_000_000)
+    large = {**QUICK, "method": "rotation", "batch_size": 24, "size": 64}
+    with pytest.raises(
+        OutOfMemory, match=r"--batch-size 24 needs .* is free; use --batch-size (\d+), or --enc"
+    ) as refused:
+        selftaught.pretrain(noise, out=str(tmp_path / "run"), **large)
+    assert refused.value.exit_code == 5 and not (tmp_path / "run").exists()
+    fits = int(re.search(r"use --batch-size (\d+)", str(refused.value))[1])
+    assert 2 <= fits < 24
+    selftaught.pretrain(noise, out=str(tmp_path / "run"), **{**large, "batch_size": fits, "steps": 1})

@@ -11,6 +11,8 @@ import torch
 import selftaught
 from selftaught.errors import DivergedError, Interrupted
 from selftaught.methods.contrastive.distillation.byol import BYOL
+from selftaught.methods.contrastive.distillation.dino import DINO
+from selftaught.methods.contrastive.distillation.simsiam import SimSiam
 from selftaught.objectives.distillation import negative_cosine
 from selftaught.recipes import Pretrain
 from selftaught.training.health import Health, verdict
@@ -34,10 +36,20 @@ def looks(*answers: float, spread: float = 0.2, loss: float = 1.0) -> list[dict[
     return [{"feature_spread": spread, "answer_spread": answer, "loss": loss} for answer in answers]
 
 
-def without_a_reason_to_differ(self: BYOL, *views: torch.Tensor) -> dict[str, torch.Tensor]:
-    """BYOL with neither predictor nor stopped gradient: agreement, and nothing that opposes it."""
+def without_a_reason_to_differ(self: BYOL | SimSiam, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+    """With neither predictor nor stopped gradient: agreement, and nothing that opposes it."""
     a, b = self.projector(self.encoder(torch.cat(views))).chunk(2)
     return {"cosine": 4 + 4 * negative_cosine(a, b)}
+
+
+def without_a_norm(self: SimSiam, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Nor with the last batch norm, which keeps features apart by itself."""
+    self.projector[-1] = torch.nn.Identity()
+    return without_a_reason_to_differ(self, *views)
+
+
+def without_centring(self: DINO, progress: float) -> None:
+    self.teacher.follow(self.encoder, self.head, momentum=0.99)
 
 
 def test_what_scores_say() -> None:
@@ -68,6 +80,22 @@ def test_a_collapse_is_said_aloud_and_ends_the_run_where_that_is_wished(
     ended_run = selftaught.Run.open(tmp_path / "ended")
     assert ended_run.status["state"] == "diverged" and ended_run.checkpoints.joinpath("last").exists()
     assert max(line["step"] for line in ended_run.metrics()) <= 6 * (400 // 64)
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "broken"),
+    [(SimSiam, "forward", without_a_norm), (DINO, "after_step", without_centring)],
+    ids=["simsiam", "dino"],
+)
+def test_what_keeps_a_method_from_collapse_is_missed(
+    method: Any, part: str, broken: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(method, part, broken)
+    how = {**HOW, "limit": 600, "batch_size": 100, "epochs": 6, "training": {"optimizer": "adamw", "lr": 2e-3}}
+    if method is DINO:
+        del how["training"]
+    run = selftaught.pretrain("sklearn:digits", method=method.__name__.lower(), out=str(tmp_path / "run"), **how)
+    assert any(line["verdict"].startswith("collapsing") for line in run.metrics() if "health" in line)
 
 
 def test_a_network_that_cannot_learn_is_told_so(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from PIL import Image
 from torch import nn
 
 import selftaught
+from selftaught.cli import run_command
 from selftaught.errors import DataError, DivergedError, UsageError
 from selftaught.images.store import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.recipes import Pretrain
 from selftaught.training import batch_size
 from selftaught.training import pretrain as pretraining
+from selftaught.training.health import Health
 from selftaught.training.pretrain import prepare
 from selftaught.training.resolve import resolve
 
@@ -276,3 +278,17 @@ def test_half_precision_is_for_the_network_and_not_for_what_it_is_shown(
     monkeypatch.setattr(Rotation, "forward", watching)
     selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "precision": "bf16-mixed"})
     assert seen == {"view": torch.float32, "features": torch.bfloat16, "matrix": torch.bfloat16}
+
+
+def test_the_log_of_a_run_says_what_ended_it(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Rotation, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Rotation, "forward", broken)
+    monkeypatch.setattr(pretraining, "refuse_too_large", lambda *told: None)
+    monkeypatch.setattr(Health, "look", lambda self: {})
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items()]
+    assert run_command(["pretrain", str(photos), *flags, "--out", str(tmp_path / "run")]) == 1
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "Traceback" in log and "ZeroDivisionError: a bug" in log
+    assert selftaught.Run.open(tmp_path / "run").status["exit_code"] == 1

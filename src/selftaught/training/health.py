@@ -156,11 +156,12 @@ def _rounded(scores: Scores) -> Scores:
 
 @contextmanager
 def _undisturbed(method: Method) -> Iterator[None]:
-    """Eval mode, with every buffer put back afterwards."""
+    """Eval mode, with every buffer put back afterwards; nothing is compiled for so short a visit."""
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     method.eval()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         method.train()
         with torch.no_grad():

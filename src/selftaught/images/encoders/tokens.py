@@ -22,7 +22,9 @@ class TimmTokens(TokenEncoder):
         self.depth, self.uniform = len(net.blocks), self.patch_dim > 1  # a single value has no deviation
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        if tuple(x.shape[2:]) == tuple(self.net.patch_embed.img_size):
+            return self.net(x)
+        return self.feature(self.tokens(x))  # whose positions keep float64
 
     def map(self, x: Tensor) -> Tensor:
         return self.tokens(x).patches.mT.unflatten(2, self.grid(x.shape[2:]))
