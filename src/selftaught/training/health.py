@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import randomness
@@ -14,6 +15,7 @@ from ..encoder import Encoder
 from ..judging.features import features, view_features
 from ..judging.label_free import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 from ..method import Method
+from ..modality import Samples
 from ..teacher import Teacher
 
 if TYPE_CHECKING:
@@ -40,9 +42,7 @@ class Health:
     def __init__(self, job: "Job") -> None:
         self.job = job
         samples = job.samples
-        probed = min(samples.count, PROBED, max(COMPARED, samples.count // 10))
-        rows = np.linspace(0, samples.count - 1, probed).astype(np.int64)
-        self.rows = rows[:: max(1, probed // COMPARED)][:COMPARED]
+        rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
         epochs = max(1, (job.recipe.steps or 1) // job.batches.steps_per_epoch)
         self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
@@ -73,15 +73,9 @@ class Health:
         return _rounded(scores)
 
     def closer_look(self) -> Scores:
-        """The label-free scores that take as long as all the others together; none of features that are not finite."""
-        encoder = self.job.method.encoder
+        """The label-free scores that take as long as all the others together."""
         with _undisturbed(self.job.method):
-            found = features(encoder, self.probed)
-            if not np.isfinite(found).all():
-                return {}
-            seen = [view_features(encoder, self.compared, "strong", position) for position in range(VIEWS)]
-            scores = {"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)}
-        return _rounded(scores)
+            return closer_scores(self.job.method.encoder, self.probed, self.compared)
 
     @torch.no_grad()
     def _answers(self) -> Scores:
@@ -105,6 +99,22 @@ class Health:
             for hook in hooks:
                 hook.remove()
         return {"answer_spread": max(spreads), "answer_rank": max(ranks)} if len(spreads) > 1 else {}
+
+
+def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the samples that scores are taken of, out of so many, and of those that are seen in several views."""
+    probed = min(count, PROBED, max(COMPARED, count // 10))
+    rows = np.linspace(0, count - 1, probed).astype(np.int64)
+    return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
+
+
+def closer_scores(encoder: Encoder, probed: Samples, compared: Samples) -> Scores:
+    """LiDAR, of eight views each, and the intrinsic dimension; none where features are not finite."""
+    found = features(encoder, probed)
+    if not np.isfinite(found).all():
+        return {}
+    seen = [view_features(encoder, compared, "strong", position) for position in range(VIEWS)]
+    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)})
 
 
 def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:
