@@ -66,6 +66,8 @@ def test_noise_leaves_ranks_open() -> None:
 
 
 def test_a_leader_that_learnt_nothing_is_not_praised() -> None:
+    rows = verdict(ranked([ran("simclr", 0.25)], LINEAR), LINEAR, "rows")
+    assert "no better than untrained 30.0 and raw columns 25.0" in rows
     assert "which is no better than untrained 30.0" in verdict(ranked([ran("simclr", 0.28)], LINEAR), LINEAR)
 
 

@@ -261,7 +261,7 @@ class _Bench:
             machine={"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
             state=state,
             ranking=ranking,
-            verdict=verdict(ranking, self.measure),
+            verdict=verdict(ranking, self.measure, self.kind.THINGS),
             runs=self.runs,
         )
         write_json(self.folder / RESULT, json.loads(comparison.model_dump_json()))

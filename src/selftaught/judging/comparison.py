@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from .. import parts
 from ..parts import Part
 from ..progress import clock
-from .evaluation import Row
+from .evaluation import Row, kinds
 from .label_free import worth
 
 
@@ -230,13 +230,13 @@ def _note(runs: Sequence[Ran], method: str, at_last: Sequence[Ran]) -> str:
     return "; ".join(notes)
 
 
-def verdict(places: Sequence[Place], measure: Measure) -> str:
+def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -> str:
     """Who leads, and who cannot be told apart from it, in one line."""
     if not places:
         return "nothing to rank yet"
     lead, how = places[0], f"{measure.name} accuracy" if measure.labelled else measure.name
     told = f"{lead.method} leads with {told_value(lead.point, measure)} ({how})"
-    known = {"untrained": lead.untrained, "raw pixels": lead.pixels}
+    known = {"untrained": lead.untrained, kinds(things)["pixels"]: lead.pixels}
     beaten = [f"{name} {measure.told(v)}" for name, v in known.items() if v is not None and v >= lead.point.value]
     if beaten:
         told += f", which is no better than {' and '.join(beaten)}"
@@ -261,7 +261,7 @@ def table(comparison: Comparison) -> Table:
     """The ranking for a terminal."""
     measure = Measure(comparison.measure, comparison.labelled)
     budgets = {rung.rung: budget_told(rung) for rung in comparison.rungs}
-    heads = [measure.name, *(["untrained", "raw pixels"] if measure.labelled else [])]
+    heads = [measure.name, *(["untrained", kinds(comparison.things)["pixels"]] if measure.labelled else [])]
     shown = Table("rank", "may be", "method", *heads, "each got", title="95 % intervals")
     for place in comparison.ranking:
         span = f"{place.first}-{place.last}" if place.first < place.last else str(place.first)

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from ..files import write_atomically
 from ..judging.comparison import Comparison, Measure, budget_told, told_value
+from ..judging.evaluation import kinds
 from ..progress import plain
 from .curves import interval_curves
 
@@ -34,6 +35,7 @@ def write_page(comparison: Comparison, out: Path) -> None:
         ),
         budgets={rung.rung: budget_told(rung) for rung in comparison.rungs},
         value=lambda point: told_value(point, measure),
+        raw=kinds(comparison.things)["pixels"],
         plain=plain,
     )
     write_atomically(out, page)
