@@ -77,16 +77,18 @@ def judge(
     data: str,
     runs: Path,
     changes: dict[str, Any],
+    rows: Path = ROWS,
+    name: str = "",
 ) -> None:
-    """Pre-train and judge one method, and append its row."""
+    """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
     method = parts.method_class(place.name)
     identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
-    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
+    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows(rows)):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return
     say(f"\n{place.name} on {encoder['name']}, seed {seed}")
     preset = method.preset
-    out = runs / "-".join([place.name, encoder["name"], str(seed), str(samples), *(f"{k}" for k in changes)])
+    out = runs / name if name else folder(runs, identity)
     recipe = {
         "data": f"{data}/train",
         "method": {"name": place.name},
@@ -123,15 +125,21 @@ def judge(
         "health": status["health"],
         "experimental": method.experimental,
     }
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    with ROWS.open("a") as stream:
+    rows.parent.mkdir(parents=True, exist_ok=True)
+    with rows.open("a") as stream:
         stream.write(json.dumps(row) + "\n")
     say(f"{place.name}: linear {scores['linear']}, kNN {scores['knn']}")
 
 
-def read_rows() -> list[dict[str, Any]]:
+def folder(runs: Path, identity: dict[str, Any]) -> Path:
+    """The run folder of a row."""
+    told = [identity["method"], identity["encoder"]["name"], str(identity["seed"]), str(identity["samples"])]
+    return runs / "-".join([*told, *identity["changes"]])
+
+
+def read_rows(rows: Path = ROWS) -> list[dict[str, Any]]:
     """Every row so far."""
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+    return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -9,15 +9,29 @@ if TYPE_CHECKING:
     from .encoder import TokenEncoder as TokenEncoder
     from .export import load_encoder as load_encoder
     from .findings import Findings as Findings
+    from .judging.comparison import Comparison as Comparison
     from .method import Method as Method
     from .run import Run as Run
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Findings", "Method", "Run", "TokenEncoder", "check", "evaluate", "load_encoder", "pretrain"]
+__all__ = [
+    "Comparison",
+    "Encoder",
+    "Findings",
+    "Method",
+    "Run",
+    "TokenEncoder",
+    "check",
+    "compare",
+    "evaluate",
+    "load_encoder",
+    "pretrain",
+]
 
 _HOMES = {
     "Encoder": "encoder",
     "TokenEncoder": "encoder",
+    "Comparison": "judging.comparison",
     "Findings": "findings",
     "Method": "method",
     "Run": "run",
@@ -54,6 +68,15 @@ def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | N
     from .run import Run
 
     return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)
+
+
+def compare(data: "str | Path", methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
+    """Train several methods with the same budget and rank them; options as of `selftaught compare`."""
+    from .judging.compare import compare as carry_out
+    from .recipes import Compare
+
+    named = {} if methods is None else {"methods": methods}
+    return carry_out(Compare.parse({"data": str(data), **named, **options}))
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ VERBS = {
     "preview": "Draw what a method shows and asks.",
     "pretrain": "Teach an encoder from unlabelled data.",
     "evaluate": "Judge a run beside honest baselines.",
+    "compare": "Train several methods with the same budget, and rank them.",
     "embed": "Write the features of images to a file.",
     "export": "Write a run's encoder as ONNX.",
     "report": "Write one HTML page about one or more runs.",
@@ -125,7 +126,7 @@ def _pretrain() -> click.Command:
 
         run = pretrain(recipe)
         status = run.status
-        keys = ("steps", "samples_per_second", "seconds", "final_terms", "health")
+        keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
         _print_json({"run": str(run.folder), **{key: status.get(key) for key in keys}}, as_json)
 
     return RecipeCommand(Pretrain, "data", carry_out, _dotted)
@@ -155,6 +156,32 @@ def _evaluate() -> click.Command:
         _print_json(evaluation.model_dump(mode="json"), as_json)
 
     return RecipeCommand(Evaluate, "run", carry_out)
+
+
+def _compare() -> click.Command:
+    from .flags import RecipeCommand
+    from .recipes import Compare
+
+    def encoders(chosen: dict[str, str]) -> dict[str, str]:
+        found = _dotted({"data": chosen.get("data", "")})
+        return {flag: told for flag, told in found.items() if flag.startswith("encoder.")}
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .judging.compare import compare
+
+        comparison = compare(recipe)
+        if not as_json:
+            from rich.console import Console
+
+            from .judging.comparison import notes, table
+
+            Console().print(table(comparison))
+            for line in [*notes(comparison), comparison.verdict]:
+                click.echo(line)
+            click.echo(f"the page: {Path(comparison.out) / 'comparison.html'}")
+        _print_json(json.loads(comparison.model_dump_json()), as_json)
+
+    return RecipeCommand(Compare, "data", carry_out, encoders)
 
 
 def _embed() -> click.Command:
@@ -262,6 +289,7 @@ BUILDERS: dict[str, Callable[[], click.Command]] = {
     "preview": _preview,
     "pretrain": _pretrain,
     "evaluate": _evaluate,
+    "compare": _compare,
     "embed": _embed,
     "export": _export,
     "report": _report,

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -146,6 +146,15 @@ class Recipe(BaseModel):
         return cls.parse(found)
 
 
+def names(value: Any) -> Any:
+    """Names in a list as they are written in one word: simclr,mae."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+Names = Annotated[str, BeforeValidator(names)]
+Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
+
+
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
 
@@ -203,6 +212,12 @@ class Pretrain(Recipe):
     time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
     on_collapse: Literal["warn", "stop"] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
+    )
+    choose: Literal["last", Score] = Field(
+        "last", description="which step's encoder to keep: the last, or the one a label-free score thinks best"
+    )
+    patience: int | None = Field(
+        None, gt=0, description="end the run when the score of --choose has not risen for so many looks"
     )
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
@@ -266,6 +281,45 @@ class Evaluate(Recipe):
     seed: int = Field(0, ge=0, description="of subsets and folds")
 
 
+class Compare(Recipe):
+    """Train several methods with the same budget each, let the better half go on, and rank them with their noise.
+
+    The budget is time on this machine. Methods learn without labels; those of --train only judge. Without --train a
+    label-free score ranks, which is a weaker guide.
+    """
+
+    data: str = Field(description="unlabelled images, or rows")
+    methods: Names = Field(
+        "simclr,byol,vicreg,swav,mae,rotation,inpainting,denoising",
+        description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
+    )
+    budget: Duration | None = Field(None, description="time to train each, in the last rung; default: 20m")
+    epochs: float | None = Field(None, gt=0, description="passes over the data each, instead of --budget")
+    train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
+    test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
+    train_labels: Path | None = Field(None, description="CSV of path,label for --train")
+    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    probe: Literal["linear", "knn"] = Field("linear", description="whose accuracy ranks")
+    labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
+    score: Score = Field("lidar", description="what ranks without --train")
+    encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
+    token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
+    seeds: int = Field(2, gt=0, description="runs of each method")
+    rungs: int = Field(3, gt=0, description="rounds at most; in each half the methods go on, with twice the budget")
+    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    limit: int | None = Field(None, gt=0, description="use a random subset of this many images of each source")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
+    precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field("auto", description="as of pretrain")
+    layout: Literal["auto", "contiguous", "channels_last"] = Field("auto", description="as of pretrain")
+    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
+    memory: Bytes = Field(2 << 30, description="decoded images to hold in memory, such as 8GB; more go to the cache")
+    cache: Bytes | None = Field(None, description="size of the cache of decoded images; default: by the disk")
+    time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
+    out: str | None = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
+    resume: bool = Field(False, description="go on with the comparison in --out")
+    fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+
+
 FREE_ON_RESUME = {
     "out",
     "resume",
@@ -282,7 +336,10 @@ FREE_ON_RESUME = {
 }
 
 
-def continued(command: Pretrain, saved: Pretrain) -> Pretrain:
+Continued = TypeVar("Continued", Pretrain, Compare)
+
+
+def continued(command: Continued, saved: Continued) -> Continued:
     """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused."""
     for name in sorted(command.model_fields_set - FREE_ON_RESUME):
         now, before = getattr(command, name), getattr(saved, name)
@@ -293,7 +350,7 @@ def continued(command: Pretrain, saved: Pretrain) -> Pretrain:
                 f"cannot resume: --{name.replace('_', '-')} is {_plain(now)}, but the run was started with "
                 f"{_plain(before)}; leave it out, or start anew in another --out"
             )
-    free = {name: getattr(command, name) for name in FREE_ON_RESUME}
+    free = {name: getattr(command, name) for name in FREE_ON_RESUME & set(type(command).model_fields)}
     return saved.model_copy(update={**free, "data": command.data})
 
 

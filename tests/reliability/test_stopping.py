@@ -59,7 +59,11 @@ def test_training_saves_once_and_goes_on(
     with pytest.MonkeyPatch.context() as patch:
         saves: list[int] = []
         save = checkpoint.save
-        patch.setattr(checkpoint, "save", lambda folder, step, *more: saves.append(step) or save(folder, step, *more))
+        patch.setattr(
+            checkpoint,
+            "save",
+            lambda folder, step, *more, **best: saves.append(step) or save(folder, step, *more, **best),
+        )
         signal_at("training", number)
         assert run_command(command) == 75
         assert saves == [1]

@@ -113,7 +113,9 @@ def test_a_network_that_learns_is_left_alone(method: str, tmp_path: Path, capsys
     assert [line["step"] for line in scored] == [6 * epoch for epoch in range(1, 9)]
     wanted = {"feature_spread", "rankme", "alpha_req", "alignment", "uniformity", "answer_spread", "answer_rank"}
     assert set(scored[0]["health"]) == wanted | ({"teacher_distance"} if method == "byol" else set())
-    assert json.loads((run.folder / "status.json").read_text())["health"] == scored[-1]["health"]
+    told = json.loads((run.folder / "status.json").read_text())["health"]
+    assert told.keys() - scored[-1]["health"].keys() == {"lidar", "idest"}  # which are only taken at the end
+    assert told.items() >= scored[-1]["health"].items()
 
 
 @pytest.mark.parametrize("method", ["moco", "swav", "deepcluster", "dino", "tico", "pirl", "data2vec"])

@@ -83,7 +83,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     preparation, part = encoder.preparation, encoder.part
     assert isinstance(part, Part)
     with stopping() as stop:
-        data = _open(recipe, preparation, stop)
+        data = open_labelled(recipe, preparation, stop)
         known = {"trained": encoder}
         if not baselines:
             known["untrained"] = untrained(part, preparation, recipe.seed, data.train, module)
@@ -124,7 +124,7 @@ def _known_probe(name: str) -> str:
     return name
 
 
-def _open(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
+def open_labelled(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
     """The labelled samples of --train and --test."""
 
     kind = modality.named(preparation.modality)

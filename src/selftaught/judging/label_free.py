@@ -1,10 +1,17 @@
-"""How features look without any labels: whether they spread, and over how many directions."""
+"""How features look without any labels: whether they spread, over how many directions, and what tells samples apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
+
+from .. import randomness
+
+# Whether more (1) or less (-1) of a score is said to be better; of alpha-ReQ, which is best at 1, see `worth`.
+BETTER = {"rankme": 1, "lidar": 1, "idest": -1, "alpha_req": -1, "uniformity": -1, "feature_spread": 1, "alignment": -1}
+COSTLY = ("lidar", "idest")  # not taken at every look
 
 
 def feature_spread(found: NDArray[Any]) -> float:
@@ -54,6 +61,70 @@ def uniformity(found: NDArray[Any]) -> float:
     Wang and Isola (2005.10242, section 4.1.2, with t 2).
     """
     return float(np.log(np.exp(-2 * pdist(_unit(found), "sqeuclidean")).mean()))
+
+
+def lidar(groups: NDArray[Any]) -> float:
+    """The effective rank of what tells samples apart once their views' own differences are whitened away.
+
+    groups: (N, Q, D), the features of Q views of each of N samples; at most N - 1. The exponential of the entropy of
+    the eigenvalues' shares (LiDAR, 2312.04000, equations 1 to 5), with the paper's 1e-4 on the diagonal counted in
+    units of the features' mean variance, so that their scale does not matter.
+    """
+    found = groups.astype(np.float64)
+    count, views, dim = found.shape
+    means = found.mean(axis=1)
+    centred = means - means.mean(axis=0)
+    between = centred.T @ centred / (count - 1)
+    own = (found - means[:, None]).reshape(-1, dim)
+    within = own.T @ own / (count * (views - 1))
+    ridge = 1e-4 * max((np.trace(between) + np.trace(within)) / dim, 1e-300)
+    values, directions = np.linalg.eigh(within + ridge * np.eye(dim))
+    whitening = directions / np.sqrt(values)
+    told = np.linalg.eigvalsh(whitening.T @ between @ whitening).clip(min=0)
+    shares = told / max(told.sum(), 1e-300) + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def idest(found: NDArray[Any]) -> float:
+    """The intrinsic dimension of features (N, D), by how the shortest tree that joins them grows: lower is better.
+
+    The length of a minimum spanning tree of n points of a d-dimensional set grows as n to the 1 - 1/d (Steele, 1988;
+    IdEst, 2606.03338). The slope is that of a line through the logarithms at N, N/2, N/4 and N/8 points, each length
+    a mean over as many separate parts as the samples make. Infinite where the tree grows as fast as the points.
+    """
+    order = randomness.generator(0, "idest").permutation(len(found))
+    far = squareform(pdist(found[order].astype(np.float64)))
+    sizes, lengths = [], []
+    for parts in (1, 2, 4, 8):
+        size = len(found) // parts
+        if size < 2:
+            break
+        rows = [slice(part * size, (part + 1) * size) for part in range(parts)]
+        sizes.append(size)
+        lengths.append(np.mean([tree_length(far[own, own]) for own in rows]))
+    if len(sizes) < 2 or min(lengths) <= 0:
+        return 0.0  # all in one point
+    slope = np.polyfit(np.log(sizes), np.log(lengths), 1)[0]
+    return float(1 / (1 - slope)) if slope < 1 else float("inf")
+
+
+def tree_length(far: NDArray[np.float64]) -> float:
+    """The length of a minimum spanning tree of points at these distances (N, N), found by Prim's algorithm."""
+    nearest, outside, length = far[0].copy(), np.ones(len(far), bool), 0.0
+    outside[0] = False
+    for _ in range(len(far) - 1):
+        point = int(np.where(outside, nearest, np.inf).argmin())
+        length += float(nearest[point])
+        outside[point] = False
+        np.minimum(nearest, far[point], out=nearest)
+    return length
+
+
+def worth(scores: Mapping[str, float], name: str) -> float:
+    """A score turned so that more is better, as its paper has it; minus infinity where it could not be taken."""
+    if name not in scores or not np.isfinite(scores[name]):
+        return float("-inf")
+    return -abs(scores[name] - 1) if name == "alpha_req" else BETTER[name] * scores[name]
 
 
 def _unit(found: NDArray[Any]) -> NDArray[Any]:

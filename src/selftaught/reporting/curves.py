@@ -89,6 +89,33 @@ def interval_chart(series: Mapping[str, Sequence[tuple[str, float, float, float]
     return _figure(parts, title, list(series))
 
 
+def interval_curves(
+    series: Mapping[str, Sequence[tuple[float, float, float, float]]], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """Curves of values with intervals: for each name, (x, value, low, high) by x; grey past the page's colours."""
+    points = [point for of_one in series.values() for point in of_one]
+    if not points:
+        return Markup("<p class='quiet'>nothing finished yet</p>")
+    xs, heights = [x for x, *_ in points], [v for _, _, low, high in points for v in (low, high)]
+    x_scale = Scale(*_range([0.0, *xs]), LEFT, WIDTH - RIGHT)
+    x_scale = Scale(0.0, x_scale.high, LEFT, WIDTH - RIGHT)
+    y_scale = Scale(*_range(heights), HEIGHT - BOTTOM, TOP)
+    parts = [_axes(x_scale, y_scale, x_label, y_label)]
+    for shade, (name, of_one) in enumerate(series.items()):
+        colour = f"var(--series-{shade})" if shade < SHADES else "var(--quiet)"
+        path = " ".join(f"{x_scale(x):.1f},{y_scale(value):.1f}" for x, value, *_ in of_one)
+        parts.append(f"<polyline class='curve' style='stroke:{colour}' points='{path}'/>")
+        for x, value, low, high in of_one:
+            told = f"{name}: {value:.4g} (95 %: {low:.4g} to {high:.4g}) at {x:.3g}"
+            place, ends = x_scale(x), f"y1='{y_scale(low):.1f}' y2='{y_scale(high):.1f}'"
+            parts.append(
+                f"<g><title>{escape(told)}</title>"
+                f"<line class='whisker' style='stroke:{colour}' x1='{place:.1f}' x2='{place:.1f}' {ends}/>"
+                f"<circle style='fill:{colour}' cx='{place:.1f}' cy='{y_scale(value):.1f}' r='4'/></g>"
+            )
+    return _figure(parts, title, list(series)[:SHADES])
+
+
 def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
     """Bars with a label and a count each, in the order given."""
     _, high = _range([0, *(count for _, count in counts)])

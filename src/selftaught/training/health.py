@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import randomness
 from ..encoder import Encoder
 from ..judging.features import features, view_features
-from ..judging.label_free import alignment, alpha_req, feature_spread, rankme, uniformity
+from ..judging.label_free import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 from ..method import Method
+from ..modality import Samples
 from ..teacher import Teacher
 
 if TYPE_CHECKING:
     from .pretrain import Job
 
 LOOKS = 100  # at most, over a run
-PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in two views as well
+PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in several views as well
+VIEWS = 8  # of each sample, in a closer look
 WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructions have more
 PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
@@ -39,9 +42,7 @@ class Health:
     def __init__(self, job: "Job") -> None:
         self.job = job
         samples = job.samples
-        probed = min(samples.count, PROBED, max(COMPARED, samples.count // 10))
-        rows = np.linspace(0, samples.count - 1, probed).astype(np.int64)
-        self.rows = rows[:: max(1, probed // COMPARED)][:COMPARED]
+        rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
         epochs = max(1, (job.recipe.steps or 1) // job.batches.steps_per_epoch)
         self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
@@ -69,7 +70,12 @@ class Health:
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
                     scores["teacher_distance"] = alignment(found, features(teacher.layers[0], self.probed))
-        return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
+        return _rounded(scores)
+
+    def closer_look(self) -> Scores:
+        """The label-free scores that take as long as all the others together."""
+        with _undisturbed(self.job.method):
+            return closer_scores(self.job.method.encoder, self.probed, self.compared)
 
     @torch.no_grad()
     def _answers(self) -> Scores:
@@ -93,6 +99,22 @@ class Health:
             for hook in hooks:
                 hook.remove()
         return {"answer_spread": max(spreads), "answer_rank": max(ranks)} if len(spreads) > 1 else {}
+
+
+def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the samples that scores are taken of, out of so many, and of those that are seen in several views."""
+    probed = min(count, PROBED, max(COMPARED, count // 10))
+    rows = np.linspace(0, count - 1, probed).astype(np.int64)
+    return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
+
+
+def closer_scores(encoder: Encoder, probed: Samples, compared: Samples) -> Scores:
+    """LiDAR, of eight views each, and the intrinsic dimension; none where features are not finite."""
+    found = features(encoder, probed)
+    if not np.isfinite(found).all():
+        return {}
+    seen = [view_features(encoder, compared, "strong", position) for position in range(VIEWS)]
+    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)})
 
 
 def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:
@@ -135,6 +157,11 @@ def _heads(method: Method) -> Iterator[nn.Module]:
             yield from _heads(child)
         elif not isinstance(child, Encoder | Teacher):
             yield child
+
+
+def _rounded(scores: Scores) -> Scores:
+    """Without those that are not finite, which JSON does not know."""
+    return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
 
 
 @contextmanager

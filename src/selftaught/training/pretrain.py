@@ -25,6 +25,7 @@ from .autotune import set_attention, shown, tuned
 from .batch_size import fitted, refuse_too_large
 from .batches import Batches
 from .budget import CORRECTED_AT, corrected, within_budget
+from .choice import SettledError
 from .chunks import encode_in_chunks
 from .fit import fit
 from .interruption import Stop, stopping
@@ -51,8 +52,11 @@ class Job:
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
 
 
-def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
-    """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own"."""
+def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> Run:
+    """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own".
+
+    `opened` is its data where that is open already; a time budget then pays for training alone.
+    """
     began = time.perf_counter()
     if command.out:
         Run(command.out).refuse_existing(command.resume, command.overwrite)
@@ -61,17 +65,19 @@ def pretrain(command: Pretrain, module: nn.Module | None = None) -> Run:
     preflight(recipe, module)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        samples = open_data(recipe, stop)
+        samples = opened or open_data(recipe, stop)
         recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
         recipe = resolve(recipe, samples)
         recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
         refuse_too_large(recipe, samples.count, lambda trial: prepare(trial, samples, module))
+        began = time.perf_counter() if opened else began
         budgeted = recipe.steps is None
         if budgeted:
             recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
         job = prepare(recipe, samples, module)
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
-        checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job))
+        kept = checkpoint.KEEP + (recipe.choose != "last")
+        checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job), keep=kept)
         with run.claimed(recipe.resume, recipe.overwrite), writing_to(run.folder / "run.log"):
             try:
                 facts = _train(job, run, stop, began if budgeted else None)
@@ -161,7 +167,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
         for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
             assert job.recipe.steps
             since, until = time.perf_counter(), round(share * job.recipe.steps)
-            if until <= at:
+            if until <= at or recorder.choice.settled:
                 continue
             try:
                 fit(
@@ -178,6 +184,9 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
                     bad=recorder.spoilt,
                     forward=job.forward,
                 )
+            except SettledError:
+                say(f"settled  at step {recorder.step:,}: {recipe.choose} has not risen for {recipe.patience} looks")
+                break
             except OutOfMemory as error:
                 if recorder.step > start:
                     recorder.save(recorder.step)
@@ -190,10 +199,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
                 recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
                 job.recipe = corrected(job.recipe, at, rate, began)
                 job.recipe.save(run.folder / "recipe.yaml")
-    if start < at:
-        recorder.save(at)
-    else:  # what follows the last checkpoint may have been cut
-        recorder.export(at)
+    recorder.finish()
     recorder.draw()
     return {**recorder.facts(), **facts}
 

@@ -14,11 +14,13 @@ from .. import randomness
 from ..errors import DivergedError, Interrupted, Unsaved
 from ..export import save_encoder
 from ..files import append_line, spared, write_atomically
+from ..judging.label_free import COSTLY
 from ..profiling import Profile
 from ..progress import Progress, plain, say
 from ..reporting.pictures import contact_sheet
 from ..run import Run
 from . import checkpoint
+from .choice import Choice, SettledError
 from .guards import refuse_many
 from .health import Health, Scores, verdict
 from .interruption import Stop
@@ -42,6 +44,8 @@ class Recorder:
         self.chance = job.method.chance(job.recipe.batch_size)
         known = run.metrics()
         self.looks = [{**line["health"], "loss": line["mean_loss"] or math.nan} for line in known if "health" in line]
+        self.choice = Choice(job.recipe, known)
+        self.kept: int | None = None  # the step whose network the run ends with, where that is not the last
         self.before: Scores = (run.status.get("health_at_start") if start else None) or self.health.look()
         self.state = "learning"  # what the health said last
         self.bar = Progress("training", self.steps, "steps", start)
@@ -85,7 +89,9 @@ class Recorder:
             raise self.collapsed
         if self.stop.reason and not last:
             raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
-        if not last and self._due(step):
+        if self.choice.settled and not last:
+            raise SettledError
+        if not last and (self._due(step) or step == self.choice.best):
             self.attempt(step)
 
     def spoilt(self, step: int, loss: float, norm: float) -> None:
@@ -134,6 +140,9 @@ class Recorder:
         scores = self.health.look()
         if not scores:
             return {}
+        if self.choice.needs_closer_look:
+            scores |= self.health.closer_look()
+        self.choice.note(step, scores)
         mean = float(np.mean(self._losses)) if self._losses else math.nan
         self.looks.append({**scores, "loss": mean})
         self._losses = []
@@ -169,9 +178,10 @@ class Recorder:
         }
         state = {"steps": self.steps, "threads": torch.get_num_threads()}
         try:
-            checkpoint.save(self.run.checkpoints, step, groups, state)
+            checkpoint.save(self.run.checkpoints, step, groups, state, best=step == self.choice.best)
             self._saved_step = step
-            self.export(step)
+            if self.choice.best in (None, step):
+                self.export(step)
         except OSError as error:
             held = checkpoint.steps(self.run.checkpoints)
             kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
@@ -185,6 +195,32 @@ class Recorder:
         about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
         folder = self.run.folder / "encoder"
         save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, folder, about)
+
+    def finish(self) -> None:
+        """Save the last step, unless it is, and leave the network that is to be kept, exported."""
+        if self.step > self.start:
+            self.save(self.step)
+        elif self.choice.best is None:  # what follows the last checkpoint may have been cut
+            self.export(self.step)
+        if self.choice.best is None:
+            return
+        best = checkpoint.named(self.run.checkpoints, "best")
+        try:
+            groups, state = checkpoint.load(best or self.run.checkpoints / "best")
+            checkpoint.restore_model(self.job.method, groups["model"])
+        except checkpoint.CheckpointError as error:
+            say(f"warning: the best step cannot be read, so the last is kept: {error}")
+            self.export(self.step)
+            return
+        self.kept = int(state["step"])
+        self.export(self.kept)
+        name, shown = self.choice.name, self._scored(self.kept).get(self.choice.name, math.nan)
+        say(f"chosen   step {self.kept:,} of {self.step:,}, by its {name} of {shown:.4g}")
+
+    def _scored(self, step: int) -> Scores:
+        """What the look at a step has found, or the last look before it."""
+        found = [line["health"] for line in self.run.metrics() if "health" in line and line["step"] <= step]
+        return found[-1] if found else {}
 
     def draw(self) -> None:
         """Write pictures.png: what the network was shown of a few samples, and what it answered."""
@@ -204,16 +240,23 @@ class Recorder:
             write_atomically(self.run.folder / "pictures.png", buffer.getvalue())
 
     def facts(self) -> dict[str, Any]:
-        """{steps, samples_per_second, seconds, final_terms, health} of the finished run."""
+        """{steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict} of the finished run.
+
+        The health is that of the network the run ends with.
+        """
         seconds = time.perf_counter() - self._began  # what follows is no training
         self.stop.poll()
-        rate = (self.steps - self.start) * self.batch_size / seconds
+        rate = (self.step - self.start) * self.batch_size / seconds
+        health = self._scored(self.kept or self.step)
+        if not set(COSTLY) <= set(health):
+            health = {**health, **self.health.closer_look()}
         return {
-            "steps": self.steps,
+            "steps": self.step,
+            "chosen_step": self.kept or self.step,
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
             "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
-            "health": {name: score for name, score in self.looks[-1].items() if name != "loss"} if self.looks else {},
+            "health": health,
             "verdict": (self.looks and verdict(self.looks, self.before, self.chance)[1]) or self.state,
         }
 

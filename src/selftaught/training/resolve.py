@@ -17,6 +17,7 @@ from ..quarantine import write_quarantine
 from ..recipes import Pretrain
 from ..together import Together
 from ..weights import load_initial_weights
+from .choice import refuse_idle_patience
 from .interruption import Stop
 
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
@@ -118,6 +119,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None) -> None:
     if recipe.devices not in ("auto", "1"):
         raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
     training_preset(parts.method_class(recipe.method.name), recipe)
+    refuse_idle_patience(recipe)
     kind = modality.of(recipe.data)
     for part in _methods(recipe):
         cls = parts.method_class(part.name)

@@ -1,0 +1,193 @@
+"""Do label-free scores tell which features are good? Rank correlations with linear accuracy, measured here.
+
+Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl, one run of each method on the same
+encoder. Within a method: over runs that differ in one setting (temperature, learning rate, projector, augmentation),
+which --runs N makes: pre-trained and judged as by bench/learns.py, a row each in docs/results/label_free.jsonl. A run
+that was cut goes on where it stopped, a row that exists is not made again. The table is docs/results/label_free.md.
+
+    python bench/label_free.py --data cifar10.zip --runs 24 [--method simclr] [--learns runs/learns]
+
+--learns is where bench/learns.py left its run folders: scores that its rows lack are taken of the encoders there.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import spearmanr
+
+from learns import CONVOLUTIONAL, IMAGES, ROOT, SAMPLES, TOKENS, folder, judge, read_rows
+from selftaught import modality, parts
+from selftaught.export import load_encoder
+from selftaught.judging.label_free import BETTER, COSTLY, worth
+from selftaught.progress import say
+from selftaught.training.health import closer_scores, watched
+
+ROWS = ROOT / "docs/results/label_free.jsonl"
+ADDED = ROOT / "docs/results/label_free_added.jsonl"  # scores that rows of learns.jsonl lack
+TABLE = ROOT / "docs/results/label_free.md"
+FEWEST = 5  # runs that a correlation takes
+Z = 1.96
+
+
+def settings(method: str) -> dict[str, dict[str, Any]]:
+    """What to vary, by name: each a change of one setting, the most telling ones of every kind first."""
+    preset, known = parts.method_class(method).preset, parts.options(parts.method_class(method))
+
+    def option(name: str, *values: float) -> dict[str, dict[str, Any]]:
+        if name not in known:
+            return {}
+        return {f"{name}-{v:g}": {"method": {"name": method, "options": {name: v}}} for v in values}
+
+    def view(name: str, values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {f"{name}-{told}": {"views": {"strong": changes}} for told, changes in values.items()}
+
+    def training(name: str, *values: float) -> dict[str, dict[str, Any]]:
+        return {f"{name}-{v:g}": {"training": {name: v}} for v in values}
+
+    kinds = [
+        {"as-it-is": {}},
+        option("temperature", 0.05, 1.0, 0.1, 0.5, 2.0),
+        training("lr", *(preset.lr * share for share in (0.1, 3, 0.3, 10))),
+        view("crop", {"large": {"crop": (0.5, 1.0)}, "none": {"crop": (1.0, 1.0)}, "small": {"crop": (0.02, 0.3)}}),
+        view("colour", {"none": {"jitter": 0.0, "grey": 0.0}, "twice": {"jitter": 1.0}, "no-grey": {"grey": 0.0}}),
+        option("width", 64, 2048),
+        option("dim", 8, 32, 512),
+        training("weight_decay", 0.1, 1.0),
+        view("blur", {"always": {"blur": 1.0, "blur_sigma": (1.0, 2.0)}, "none": {"blur": 0.0}}),
+        view("all", {"weak": {"crop": (0.6, 1.0), "jitter": 0.1, "grey": 0.0, "blur": 0.0}}),
+    ]
+    taken: dict[str, dict[str, Any]] = {}
+    for turn in range(max(map(len, kinds))):
+        for kind in kinds:
+            taken |= dict(list(kind.items())[turn : turn + 1])
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/")
+    parser.add_argument("--runs", type=int, default=0, help="runs with other settings to have in all")
+    parser.add_argument("--method", default="simclr", help="whose settings are varied")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="pre-training samples of each run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("runs/label_free"))
+    parser.add_argument("--learns", type=Path, default=Path("runs/learns"))
+    parser.add_argument("--out", type=Path, help="folder for rows and table, instead of docs/results (a trial)")
+    asked = parser.parse_args()
+    rows, added, table = (asked.out / file.name if asked.out else file for file in (ROWS, ADDED, TABLE))
+    place, varied = parts.places()[asked.method], settings(asked.method)
+    encoder = TOKENS if parts.method_class(asked.method).needs_tokens else CONVOLUTIONAL
+    if asked.runs > len(varied):
+        parser.error(f"--runs {asked.runs}: there are {len(varied)} settings to vary")
+    for name, changes in list(varied.items())[: asked.runs]:
+        judge(
+            place, encoder, asked.samples, asked.seed, asked.data, asked.folder, changes, rows, f"{place.name}-{name}"
+        )
+    add_scores(read_rows(), asked.learns, asked.data, added)
+    table.write_text(markdown(groups(read_rows(), read_rows(rows), read_rows(added))))
+    print(table.read_text())
+
+
+def identity(row: dict[str, Any]) -> dict[str, Any]:
+    """What tells a row from others."""
+    return {name: row[name] for name in ("method", "encoder", "seed", "samples", "changes")}
+
+
+def add_scores(learnt: Sequence[dict[str, Any]], runs: Path, data: str, file: Path) -> None:
+    """Take the scores that rows lack of the encoders of their runs, where these are still there."""
+    known = [identity(row) for row in read_rows(file)]
+    for row in learnt:
+        there = folder(runs, row)
+        lacks = "health" in row and not set(COSTLY) <= set(row["health"])
+        if lacks and not row["changes"] and identity(row) not in known and (there / "encoder").is_dir():
+            say(f"{row['method']}: taking the scores its row lacks")
+            encoder = load_encoder(there)
+            kind = modality.named(encoder.preparation.modality)
+            samples = kind.open_samples(f"{data}/train", like=encoder.preparation, limit=IMAGES, seed=row["seed"])
+            probed, compared = (samples.subset(rows) for rows in watched(samples.count))
+            line = {**identity(row), "health": closer_scores(encoder, probed, compared)}
+            with file.open("a") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+def groups(
+    learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]], added: Sequence[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Runs that may be compared with each other, by what they have in common."""
+    more = {json.dumps(identity(row), sort_keys=True): row["health"] for row in added}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in learnt:
+        if "health" in row and not row["changes"] and row["seed"] == 0:
+            extra = more.get(json.dumps(identity(row), sort_keys=True), {})
+            group = f"methods, {row['encoder']['name']}"
+            found.setdefault(group, []).append({**row, "health": {**row["health"], **extra}})
+    for row in varied:
+        found.setdefault(f"settings of {row['method']}", []).append(row)
+    return {name: rows for name, rows in found.items() if len(rows) >= FEWEST}
+
+
+def correlation(rows: Sequence[dict[str, Any]], score: str) -> tuple[float, float, float, float, int] | None:
+    """Spearman's coefficient of a score, turned so that more is better, with linear accuracy: (value, low, high,
+    points lost by taking the run with the best score, runs). None where too few runs have the score.
+
+    The 95 % interval is Fisher's, with the variance of Bonett and Wright (2000).
+    """
+    pairs = [(worth(row["health"], score), row["linear"]["trained"]) for row in rows]
+    pairs = [pair for pair in pairs if math.isfinite(pair[0])]
+    if len(pairs) < FEWEST:
+        return None
+    scores, accuracies = zip(*pairs, strict=True)
+    rho = float(spearmanr(scores, accuracies).statistic)
+    if math.isnan(rho):
+        return None
+    half = Z * math.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
+    centre = math.atanh(max(-0.999, min(0.999, rho)))
+    lost = max(accuracies) - max(pairs)[1]
+    return rho, math.tanh(centre - half), math.tanh(centre + half), 100 * lost, len(pairs)
+
+
+def markdown(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The table, and what it says in plain words."""
+    lines = [
+        "# Do label-free scores tell which features are good?",
+        "",
+        "Spearman's rank correlation with linear accuracy on CIFAR-10, with its 95 % interval. Every score is turned "
+        "as its paper has it (more RankMe, more LiDAR and more spread is better; less intrinsic dimension, uniformity "
+        "and alignment loss; alpha-ReQ near 1), so 1 is what it promises, 0 is chance, and below 0 it misleads. In "
+        "brackets the points of accuracy lost by taking the run that the score likes best. Made by "
+        "`bench/label_free.py`.",
+        "",
+        "| score | " + " | ".join(f"{name} ({len(rows)} runs)" for name, rows in found.items()) + " |",
+        "|---|" + "--:|" * len(found),
+    ]
+    works: dict[str, list[str]] = {name: [] for name in found}
+    fails: dict[str, list[str]] = {name: [] for name in found}
+    for score in BETTER:
+        cells = []
+        for name, rows in found.items():
+            if (measured := correlation(rows, score)) is None:
+                cells.append("")
+                continue
+            rho, low, high, lost, runs = measured
+            few = f", {runs} runs" if runs < len(rows) else ""
+            cells.append(f"{rho:+.2f} [{low:+.2f}, {high:+.2f}] (-{lost:.1f}{few})")
+            (works if low > 0 else fails)[name].append(score)
+        lines.append(f"| {score} | " + " | ".join(cells) + " |")
+    lines += [""]
+    for name in found:
+        said = f"{', '.join(works[name])} rank{'s' * (len(works[name]) == 1)} better than chance" if works[name] else ""
+        lines.append(
+            f"Among {name}: {said or 'no score ranks better than chance'}"
+            + (f"; {', '.join(fails[name])} cannot be told from chance, or mislead." if fails[name] else ".")
+        )
+    if not found:
+        lines.append(f"Nothing to say yet: fewer than {FEWEST} runs with scores.")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

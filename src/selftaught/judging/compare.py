@@ -1,0 +1,293 @@
+"""Comparing methods under the same budget, with successive halving: a folder of runs, a ranking, a page.
+
+A rung is a round in which every method that is left gets the same budget; the better half goes on to the next, with
+twice as much, until the last rung has the whole. Each rung trains afresh, for two reasons. Learning rates, teachers and
+masks follow a schedule over the whole of a run, so a network that is judged in the middle of a longer one, at a high
+learning rate, says little about where that one would end; and each accuracy on the page is that of a whole run, which
+anybody can repeat with `pretrain --budget`. The price is that those who reach the end train up to twice as long in all.
+
+Test data chooses nothing here either: with --test, who goes on is decided on folds of --train.
+"""
+
+import json
+import math
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from .. import modality, parts
+from ..encoder import TokenEncoder
+from ..errors import DataError, Interrupted, SelftaughtError, UsageError, is_out_of_memory
+from ..files import append_line, json_lines, write_json
+from ..modality import Samples
+from ..parts import Part, hint
+from ..progress import clock, plain, say
+from ..recipes import Compare, Evaluate, Pretrain, continued
+from ..run import Run, fresh_folder
+from ..training.interruption import Stop, stopping
+from ..training.pretrain import pretrain
+from ..training.resolve import open_data
+from ..writer import LOCK, only_writer
+from .comparison import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
+from .evaluate import evaluate, open_labelled
+from .evaluation import Row
+from .splits import parse_labels
+
+BUDGET = 20 * 60.0  # seconds, where the user names none
+RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
+SHARED = ("data", "size", "limit", "tolerance", "precision", "layout", "workers", "memory", "cache")
+
+
+def compare(command: Compare) -> Comparison:
+    """Carry out a recipe; what was found is in the folder, too, as comparison.json and comparison.html.
+
+    A run that fails is a line that says why, and the others go on. Raises only if every method fails, or on a stop.
+    """
+    if command.out:
+        _refuse_existing(Path(command.out), command.resume)
+    elif command.resume:
+        raise UsageError("--resume needs --out, the folder of the comparison to go on with")
+    saved = Path(command.out or "") / RECIPE
+    recipe = continued(command, Compare.load(saved)) if command.resume and saved.exists() else command
+    recipe = _refused(recipe)
+    chosen = methods_named(recipe.methods)
+    with stopping(recipe.time_limit) as stop:
+        bench = _Bench(recipe, chosen, stop)
+        samples = bench.samples(0)
+        recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
+        if recipe.train:  # a mistake in it should not be found out after the first run
+            open_labelled(bench.judging("", seed=0, test=True), samples.preparation, stop)
+        folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
+        folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(folder):
+            _refuse_existing(folder, recipe.resume)
+            recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
+            return bench.carry_out(folder)
+
+
+def _refuse_existing(folder: Path, resume: bool) -> None:
+    held = {path.name for path in folder.iterdir()} - {LOCK} if folder.exists() else set()
+    if held and RECIPE not in held:
+        raise UsageError(f"{plain(str(folder))} holds other files, not a comparison; choose another --out")
+    if held and not resume:
+        raise UsageError(f"{plain(str(folder))} already exists; use --resume to go on with it, or another --out")
+
+
+def _refused(recipe: Compare) -> Compare:
+    """The recipe with a budget, after refusing what contradicts itself."""
+    if recipe.budget and recipe.epochs:
+        raise UsageError("give one of --budget and --epochs, not both")
+    if recipe.test and not recipe.train:
+        raise UsageError("--test needs --train, the labelled data to learn from")
+    if len(parse_labels(recipe.labels)) > 1:
+        raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
+    return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
+
+
+def methods_named(wanted: str) -> list[str]:
+    """Methods by names, families and kinds, each once, in the order in which they are first meant."""
+    places = parts.places()
+    groups: dict[str, list[str]] = {"all": sorted(places)}
+    for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
+        groups.setdefault(place.family, []).append(place.name)
+        groups.setdefault(place.kind, []).append(place.name)
+    found: list[str] = []
+    for name in wanted.replace("-", "_").split(","):
+        if name.strip() not in groups | places:
+            known = {*groups, *places}
+            raise UsageError(f"no method, family or kind named {name.strip()!r}; {hint(name.strip(), known)}")
+        found += groups.get(name.strip(), [name.strip()])
+    return list(dict.fromkeys(found))
+
+
+def plan(methods: int, rungs: int) -> list[tuple[int, float]]:
+    """How many methods each rung has, and its share of the budget; two at least come to the last one."""
+    counts = [methods]
+    while len(counts) < rungs and counts[-1] > 2:
+        counts.append(max(2, math.ceil(counts[-1] / 2)))
+    return [(count, 0.5 ** (len(counts) - 1 - i)) for i, count in enumerate(counts)]
+
+
+class _Bench:
+    """Trains and judges the runs of one comparison, each by the same settings."""
+
+    def __init__(self, recipe: Compare, methods: list[str], stop: Stop) -> None:
+        self.recipe, self.methods, self.stop = recipe, methods, stop
+        self.kind = modality.of(recipe.data)
+        self.measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
+        self.runs: list[Ran] = []
+        self.rungs: list[Rung] = []
+        self._opened = lru_cache(maxsize=1)(self._open)
+        self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
+        self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
+        if not self.tokens and any(parts.method_class(method).needs_tokens for method in methods):
+            self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
+            if not self._has_tokens(self.token_encoder):
+                raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
+
+    def samples(self, seed: int) -> Samples:
+        """The data, open; a limit draws another subset for each seed."""
+        return self._opened(seed if self.recipe.limit else 0)
+
+    def _open(self, seed: int) -> Samples:
+        told = self._shared() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
+        return open_data(Pretrain.parse(told), self.stop)
+
+    def _shared(self) -> dict[str, Any]:
+        return {name: getattr(self.recipe, name) for name in SHARED}
+
+    def _has_tokens(self, part: Part) -> bool:
+        with torch.device("meta"):
+            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size)), TokenEncoder)
+
+    def judging(self, run: str, seed: int, test: bool) -> Evaluate:
+        """How a run is judged: on the test data, or on folds of the training data."""
+        recipe = self.recipe
+        told: dict[str, Any] = {"run": run, "train": recipe.train, "train_labels": recipe.train_labels}
+        told |= {"test": recipe.test, "test_labels": recipe.test_labels} if test else {}
+        told |= {"probe": recipe.probe, "labels": recipe.labels, "limit": recipe.limit, "repeats": 1, "seed": seed}
+        return Evaluate.parse(told)
+
+    def carry_out(self, folder: Path) -> Comparison:
+        """All rungs; what is in the folder already is not done again."""
+        self.folder, methods = folder, self.methods
+        self.runs = list(_read(folder / ROWS))
+        rounds = plan(len(methods), self.recipe.rungs)
+        seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
+        said = f", at most {clock(seconds)} of training and the judging on top" if seconds else ""
+        say(f"compare  {len(methods)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        left = methods
+        for number, (count, share) in enumerate(rounds, 1):
+            if not left:  # all have failed
+                break
+            rung = Rung(
+                rung=number,
+                budget=self.recipe.budget and share * self.recipe.budget,
+                epochs=self.recipe.epochs and share * self.recipe.epochs,
+                methods=left[:count],
+                kept=[],
+            )
+            self.rungs.append(rung)
+            say(f"\nrung {number} of {len(rounds)}: {budget_told(rung)} each for {', '.join(rung.methods)}")
+            for seed in range(self.recipe.seeds):
+                for method in rung.methods:
+                    self._once(method, seed, rung, last=number == len(rounds))
+                    self._write("running")
+            left = list(standings(self.runs, number, self.measure, held_out=True))
+            rung.kept += left[: rounds[number][0]] if number < len(rounds) else []
+        comparison = self._write("done")
+        if not comparison.ranking:
+            first = comparison.failed[0]
+            error = SelftaughtError(f"every method failed; {first.method}: {first.reason}")
+            error.exit_code = first.exit_code
+            raise error
+        return comparison
+
+    def _once(self, method: str, seed: int, rung: Rung, last: bool) -> None:
+        """One run and its line, unless it has one."""
+        if any((ran.method, ran.seed, ran.rung) == (method, seed, rung.rung) for ran in self.runs):
+            return
+        self.stop.poll()
+        say(f"\n{method}, seed {seed}, rung {rung.rung}")
+        name = f"runs/{method}-seed{seed}-rung{rung.rung}"
+        needs_tokens = parts.method_class(method).needs_tokens
+        encoder = self.token_encoder if needs_tokens else self.encoder
+        told: dict[str, Any] = {"method": method, "seed": seed, "rung": rung.rung, "run": name}
+        told |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
+        try:
+            run = self._train(method, encoder, seed, rung, self.folder / name)
+            told |= _facts(run) | self._judge(run, seed, last)
+            ran = Ran(state="done", **told)
+        except (Interrupted, OSError):  # the next run would not fare better
+            raise
+        except Exception as error:
+            code = 5 if is_out_of_memory(error) else getattr(error, "exit_code", 1)
+            reason = str(error) if isinstance(error, SelftaughtError) else f"{type(error).__name__}: {error}"
+            say(f"failed   {method}: {reason}")
+            ran = Ran(state="failed", reason=" ".join(reason.split()), exit_code=code, **told)
+        self.runs.append(ran)
+        append_line(self.folder / ROWS, ran.model_dump_json())
+        if ran.state == "done":  # the encoder stays; nothing goes on from here
+            shutil.rmtree(self.folder / name / "checkpoints", ignore_errors=True)
+
+    def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> Run:
+        length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
+        told = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out, "checkpoint_every": "60s"}
+        command = Pretrain.parse({**self._shared(), **told, **length, "resume": Run(out).exists()})
+        return pretrain(command, opened=self.samples(seed))
+
+    def _judge(self, run: Run, seed: int, last: bool) -> dict[str, Any]:
+        """Accuracies of a run on folds, where these choose who goes on, and as they are reported."""
+        if not self.recipe.train:
+            if self.measure.name not in run.status["health"]:
+                raise DataError(f"no {self.measure.name} can be taken of its features; they may have collapsed")
+            return {}
+        told: dict[str, Any] = {}
+        for name, test in [("held_out", False)] * bool(self.recipe.test and not last) + [("judged", True)]:
+            recipe = self.judging(str(run.folder), seed, test)
+            result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
+            told |= {name: result.rows, "tested": result.test_samples or result.train_samples}
+        return told
+
+    def _baselines(self, name: str, encoder: Part | None, seed: int) -> Sequence[Row]:
+        """What is known of the same encoder untrained, and of raw pixels, from an earlier run."""
+        rows = (getattr(ran, name) for ran in self.runs if (ran.encoder, ran.seed) == (encoder, seed))
+        return next((found for found in rows if found), [])
+
+    def _write(self, state: Any) -> Comparison:
+        """comparison.json and comparison.html, of what is known by now."""
+        from ..reporting.comparison import write_page
+
+        recipe = self.recipe
+        ranking = ranked(self.runs, self.measure)
+        comparison = Comparison(
+            out=str(self.folder),
+            data=recipe.data,
+            things=self.kind.THINGS,
+            measure=self.measure.name,
+            labelled=self.measure.labelled,
+            train=recipe.train,
+            test=recipe.test,
+            labels=str(parse_labels(recipe.labels)[0]),
+            seeds=recipe.seeds,
+            rungs=self.rungs,
+            machine={"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
+            state=state,
+            ranking=ranking,
+            verdict=verdict(ranking, self.measure, self.kind.THINGS),
+            runs=self.runs,
+        )
+        write_json(self.folder / RESULT, json.loads(comparison.model_dump_json()))
+        write_page(comparison, self.folder / PAGE)
+        return comparison
+
+
+def _read(file: Path) -> list[Ran]:
+    """Every run that is done; a line that a crash has cut is not."""
+    found = []
+    for line in json_lines(file):
+        try:
+            found.append(Ran.model_validate(line))
+        except ValidationError:
+            say(f"warning: a line of {plain(str(file))} is none of a comparison and was passed over")
+    return found
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """{steps, samples, seconds, health, verdict} of a finished run, whether or not it was cut on the way."""
+    status, batch = run.status, run.recipe.batch_size
+    assert batch
+    seconds, before = 0.0, 0
+    for line in run.metrics():
+        if line["samples_per_second"]:
+            seconds += (line["step"] - before) * batch / line["samples_per_second"]
+        before = line["step"]
+    told = {name: status[name] for name in ("steps", "health", "verdict")}
+    return {**told, "samples": status["steps"] * batch, "seconds": round(seconds, 2)}

@@ -1,0 +1,41 @@
+"""The page of a comparison: the ranking, accuracy against minutes, and what each method got."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from ..files import write_atomically
+from ..judging.comparison import Comparison, Measure, budget_told, told_value
+from ..judging.evaluation import kinds
+from ..progress import plain
+from .curves import interval_curves
+
+
+def write_page(comparison: Comparison, out: Path) -> None:
+    """Write one self-contained HTML page."""
+    environment = Environment(
+        loader=PackageLoader("selftaught.reporting"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    measure = Measure(comparison.measure, comparison.labelled)
+    scale = 100 if comparison.labelled else 1
+    series = {
+        place.method: [(p.minutes, scale * p.value, scale * p.low, scale * p.high) for p in place.points]
+        for place in comparison.ranking
+    }
+    called = f"{measure.name} accuracy, %" if comparison.labelled else measure.name
+    page = environment.get_template("comparison.html").render(
+        comparison=comparison,
+        measure=measure,
+        called=called,
+        chart=interval_curves(
+            series, title=f"{called}, against minutes of training", x_label="minutes of training", y_label=called
+        ),
+        budgets={rung.rung: budget_told(rung) for rung in comparison.rungs},
+        value=lambda point: told_value(point, measure),
+        raw=kinds(comparison.things)["pixels"],
+        plain=plain,
+    )
+    write_atomically(out, page)

@@ -1,0 +1,232 @@
+"""Comparing methods: the same budget, honest choices, one that fails, and a comparison that was killed."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import selftaught
+from selftaught.cli import run_command
+from selftaught.errors import SelftaughtError, UsageError
+from selftaught.files import json_lines
+from selftaught.judging.compare import methods_named, plan
+from selftaught.methods.self_prediction.perturbed.denoising import Denoising
+
+QUICK: dict[str, Any] = {
+    "encoder": "test_resnet",
+    "token_encoder": "test_vit",
+    "epochs": 1,
+    "precision": "32-true",
+    "layout": "contiguous",
+}
+METHODS = "rotation,colorization,denoising,mae"  # colorization cannot work on grey digits
+Split = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """128 labelled digits to learn from and 96 to judge on."""
+    folder, (x, y) = tmp_path_factory.mktemp("digits"), load_digits(return_X_y=True)
+    images = (x.reshape(-1, 8, 8) * 15).astype(np.uint8)
+    np.savez(folder / "train.npz", x=images[:128], y=y[:128])
+    np.savez(folder / "test.npz", x=images[128:224], y=y[128:224])
+    return folder / "train.npz", folder / "test.npz"
+
+
+def command(digits: Split, out: Path, **more: Any) -> dict[str, Any]:
+    train, test = map(str, digits)
+    told = {"methods": METHODS, "train": train, "test": test, "seeds": 1, "rungs": 2, "out": str(out)}
+    return {"data": train, **QUICK, **told, **more}
+
+
+@pytest.fixture(scope="module")
+def whole(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("compare") / "whole"
+    selftaught.compare(**command(digits, out))
+    return out
+
+
+def told(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "comparison.json").read_text())
+
+
+def test_methods_are_named_by_name_family_and_kind() -> None:
+    assert methods_named("simclr,mae,simclr") == ["simclr", "mae"]
+    assert methods_named("masked, byol")[-1] == "byol" and "mae" in methods_named("masked")
+    assert set(methods_named("self-prediction,contrastive")) == set(methods_named("all"))
+    with pytest.raises(UsageError, match="no method, family or kind named 'contrastiv'; did you mean 'contrastive'"):
+        methods_named("contrastiv")
+
+
+def test_the_better_half_goes_on_with_twice_the_budget() -> None:
+    assert plan(8, 3) == [(8, 0.25), (4, 0.5), (2, 1.0)]
+    assert plan(36, 3) == [(36, 0.25), (18, 0.5), (9, 1.0)]
+    assert plan(5, 9) == [(5, 0.25), (3, 0.5), (2, 1.0)]
+    assert plan(2, 3) == [(2, 1.0)] and plan(1, 3) == [(1, 1.0)] and plan(9, 1) == [(9, 1.0)]
+
+
+def test_every_method_gets_the_same_and_one_that_fails_says_why(whole: Path) -> None:
+    found = told(whole)
+    done = [ran for ran in found["runs"] if ran["state"] == "done"]
+    assert {ran["steps"] for ran in done if ran["rung"] == 1} == {2}  # half an epoch of four steps
+    assert {ran["steps"] for ran in done if ran["rung"] == 2} == {4}
+    (failed,) = (ran for ran in found["runs"] if ran["state"] == "failed")
+    assert failed["method"] == "colorization" and failed["exit_code"] == 2 and "needs colour images" in failed["reason"]
+    assert found["state"] == "done" and len(found["ranking"]) == 3
+    assert [place["rank"] for place in found["ranking"]] == [1, 2, 3]
+    assert {place["method"]: (place["encoder"], place["tokens"]) for place in found["ranking"]} == {
+        "rotation": ("test_resnet", False),
+        "denoising": ("test_resnet", False),
+        "mae": ("test_vit", True),
+    }
+
+
+def test_test_data_does_not_choose_who_goes_on(whole: Path) -> None:
+    def accuracy(ran: dict[str, Any], rows: str) -> float:
+        return next(row["accuracy"] for row in ran[rows] if row["features"] == "trained")
+
+    found = told(whole)
+    first, last = ([ran for ran in found["runs"] if ran["rung"] == rung and ran["state"] == "done"] for rung in (1, 2))
+    by_folds = sorted(first, key=lambda ran: -accuracy(ran, "held_out"))
+    assert found["rungs"][0]["kept"] == [ran["method"] for ran in by_folds][:2]
+    assert {ran["method"] for ran in last} == set(found["rungs"][0]["kept"])
+    assert all(ran["held_out"] != ran["judged"] and ran["tested"] == 96 for ran in first)
+    assert not any(ran["held_out"] for ran in last)
+    for place in found["ranking"]:
+        (ran,) = (
+            ran
+            for ran in first + last
+            if (ran["method"], ran["rung"]) == (place["method"], place["points"][-1]["rung"])
+        )
+        assert place["points"][-1]["value"] == accuracy(ran, "judged")
+
+
+def test_baselines_are_made_once_an_encoder_and_stand_beside_all(whole: Path, digits: Split) -> None:
+    runs = [ran for ran in told(whole)["runs"] if ran["state"] == "done"]
+    assert all({row["features"] for row in ran["judged"]} == {"trained", "untrained", "pixels"} for ran in runs)
+    alone = selftaught.evaluate(whole / runs[0]["run"], *digits, probe="linear", repeats=1)
+    assert [row.model_dump() for row in alone.rows] == runs[0]["judged"]
+
+
+def test_runs_leave_encoders_and_no_checkpoints(whole: Path) -> None:
+    for ran in told(whole)["runs"]:
+        if ran["state"] == "done":
+            assert selftaught.load_encoder(whole / ran["run"]).dim > 0
+            assert not (whole / ran["run"] / "checkpoints").exists()
+    assert not list(whole.glob(".*~*")) and not (whole / "lock").exists()
+
+
+def fork(work: Callable[[], Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = work()
+        finally:
+            os._exit(code)
+    return pid
+
+
+def wait_for(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert ready()
+
+
+def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
+    whole: Path, digits: Split, tmp_path: Path
+) -> None:
+    out = tmp_path / "cut"
+    wanted = command(digits, out)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items() if name != "data"]
+    lines = out / "comparison.jsonl"
+
+    pid = fork(lambda: run_command(["compare", wanted["data"], *flags]))
+    wait_for(lambda: len(json_lines(lines)) >= 1)
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
+    before = len(json_lines(lines))
+    assert before < 5 and told(out)["state"] == "running"
+
+    pid = fork(lambda: run_command(["compare", wanted["data"], "--out", str(out), "--resume"]))
+    wait_for(lambda: len(json_lines(lines)) > before)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert told(out)["state"] == "running", "the child finished before the kill"
+    with lines.open("a") as stream:
+        stream.write('{"method": "rota')  # as a power cut may leave it
+
+    selftaught.compare(wanted["data"], out=str(out), resume=True)
+    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
+    assert kept[0] == kept[1]
+
+
+def test_other_settings_are_refused_on_resume_and_a_folder_is_never_overwritten(whole: Path, digits: Split) -> None:
+    before = (whole / "comparison.json").read_bytes()
+    with pytest.raises(UsageError, match="cannot resume: --seeds is 3, but the run was started with 1"):
+        selftaught.compare(**command(digits, whole, resume=True, seeds=3))
+    with pytest.raises(UsageError, match="already exists; use --resume"):
+        selftaught.compare(**command(digits, whole))
+    assert (whole / "comparison.json").read_bytes() == before
+    (whole.parent / "letters").mkdir()
+    (whole.parent / "letters" / "dear.txt").write_text("keep me")
+    with pytest.raises(UsageError, match="holds other files, not a comparison"):
+        selftaught.compare(**command(digits, whole.parent / "letters", resume=True))
+
+
+def test_without_labels_a_score_ranks_and_a_bug_in_one_method_is_a_line(
+    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Denoising, *views: torch.Tensor) -> dict[str, torch.Tensor]:
+        raise ValueError("a mistake\nin it")
+
+    monkeypatch.setattr(Denoising, "forward", broken)
+    flags = ["--methods", "denoising,rotation", "--encoder", "test_resnet", "--budget", "1s", "--seeds", "2"]
+    flags += ["--precision", "32-true", "--layout", "contiguous", "--score", "rankme", "--out", str(tmp_path / "out")]
+    assert run_command(["compare", str(digits[0]), *flags, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == told(tmp_path / "out")
+    assert not found["labelled"] and found["measure"] == "rankme" and found["rungs"][0]["budget"] == 1
+    done = [ran for ran in found["runs"] if ran["state"] == "done"]
+    assert [ran["method"] for ran in done] == ["rotation", "rotation"] and all(ran["steps"] > 1 for ran in done)
+    assert found["ranking"][0]["points"][0]["value"] == np.mean([ran["health"]["rankme"] for ran in done])
+    failed = [ran for ran in found["runs"] if ran["state"] == "failed"]
+    assert [(ran["reason"], ran["exit_code"]) for ran in failed] == [("ValueError: a mistake in it", 1)] * 2
+
+
+def test_only_where_all_fail_does_the_comparison(digits: Split, tmp_path: Path) -> None:
+    with pytest.raises(SelftaughtError, match="every method failed; colorization: colorization needs colour") as ended:
+        selftaught.compare(**command(digits, tmp_path / "out", methods=["colorization", "split_brain"]))
+    assert ended.value.exit_code == 2 and len(told(tmp_path / "out")["runs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        ({"methods": "simclear"}, 2, "did you mean 'simclr'"),
+        ({"budget": "5m"}, 2, "give one of --budget and --epochs"),
+        ({"train": None}, 2, "--test needs --train"),
+        ({"labels": "1%,10%"}, 2, "a ranking is by one number of labels"),
+        ({"encoder": "resnet81"}, 2, "resnet81"),
+        ({"token_encoder": "test_resnet"}, 2, "--token-encoder cannot be test_resnet"),
+        ({"data": "nowhere"}, 3, "nowhere"),
+        ({"test": "nowhere"}, 3, "nowhere"),
+        ({"score": "loss"}, 2, "--score cannot be 'loss'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    change: dict, code: int, said: str, digits: Split, tmp_path: Path
+) -> None:
+    with pytest.raises(SelftaughtError, match=said) as caught:
+        selftaught.compare(**{**command(digits, tmp_path / "out"), **change})
+    assert caught.value.exit_code == code and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,138 @@
+"""Rankings: noise from seeds and test samples, the ranks it leaves open, and what is said of them."""
+
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selftaught.judging.comparison import Comparison, Measure, Ran, Rung, notes, ranked, standings, verdict
+from selftaught.judging.evaluation import Row
+from selftaught.parts import Part
+from selftaught.reporting.comparison import write_page
+
+LINEAR, RANKME = Measure("linear", True), Measure("rankme", False)
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def ran(method: str, accuracy: float, seed: int = 0, rung: int = 1, half: float = 0.0, **more: Any) -> Ran:
+    rows = [
+        Row(features=kind, probe="linear", labels="all", accuracy=a, low=a - half, high=a + half, repeats=1)
+        for kind, a in (("trained", accuracy), ("untrained", 0.3), ("pixels", 0.25))
+    ]
+    facts = {"encoder": Part(name="resnet18"), "tokens": False, "run": f"runs/{method}", "state": "done"}
+    facts |= {"judged": rows, "seconds": 60.0 * rung, "samples": 1000, "health": {"rankme": 100 * accuracy}}
+    return Ran(**{**facts, "method": method, "seed": seed, "rung": rung, **more})
+
+
+def failure(method: str, reason: str) -> Ran:
+    return ran(method, 0, state="failed", reason=reason, exit_code=4, judged=[])
+
+
+def test_the_interval_joins_test_samples_and_the_spread_of_all_seeds() -> None:
+    runs = [ran("simclr", 0.60, 0, half=0.01), ran("simclr", 0.62, 1, half=0.01)]
+    runs += [ran("byol", 0.50, 0, half=0.02), ran("byol", 0.54, 1, half=0.02)]
+    found = standings(runs, 1, LINEAR)
+    assert list(found) == ["simclr", "byol"] and found["simclr"].value == pytest.approx(0.61)
+    pooled = math.sqrt((0.0002 + 0.0008) / 2)  # sums of squares over two degrees of freedom
+    seeds = 4.303 * pooled / math.sqrt(2)  # Student's factor for two
+    assert found["simclr"].half == pytest.approx(math.hypot(0.01, seeds), rel=1e-3)
+    assert found["byol"].half == pytest.approx(math.hypot(0.02, seeds), rel=1e-3)
+    more = [*runs, ran("dino", 0.4, 0, rung=2), ran("dino", 0.4, 1, rung=2)]  # another rung tells of the spread, too
+    assert standings(more, 1, LINEAR)["simclr"].half < found["simclr"].half
+    assert standings(runs[::2], 1, LINEAR)["simclr"].half == pytest.approx(0.01)  # a single seed tells nothing of it
+
+
+def test_who_came_further_is_before_who_was_dropped() -> None:
+    runs = [ran("mae", 0.2), ran("byol", 0.6), ran("simclr", 0.5), ran("simclr", 0.55, rung=2), ran("mae", 0.1, rung=2)]
+    places = ranked(runs, LINEAR)
+    assert [(place.method, place.point.rung, place.rank) for place in places] == [
+        ("simclr", 2, 1),
+        ("mae", 2, 2),
+        ("byol", 1, 3),
+    ]
+    assert [point.minutes for point in places[0].points] == [1, 2]
+    assert places[0].family == "contrastive" and places[0].untrained == 0.3
+
+
+def test_noise_leaves_ranks_open() -> None:
+    runs = [ran("simclr", 0.6, half=0.03), ran("byol", 0.58, half=0.03), ran("mae", 0.4, half=0.03)]
+    assert [(place.first, place.last) for place in ranked(runs, LINEAR)] == [(1, 2), (1, 2), (3, 3)]
+    said = verdict(ranked(runs, LINEAR), LINEAR)
+    assert said == "simclr leads with 60.0 ± 3.0 (linear accuracy); too close to call: byol 58.0 ± 3.0"
+    sure = ranked([ran("simclr", 0.6, half=0.01), ran("byol", 0.5, half=0.01)], LINEAR)
+    assert verdict(sure, LINEAR).endswith("clearly ahead of byol")
+
+
+def test_a_leader_that_learnt_nothing_is_not_praised() -> None:
+    rows = verdict(ranked([ran("simclr", 0.25)], LINEAR), LINEAR, "rows")
+    assert "no better than untrained 30.0 and raw columns 25.0" in rows
+    assert "which is no better than untrained 30.0" in verdict(ranked([ran("simclr", 0.28)], LINEAR), LINEAR)
+
+
+def test_scores_rank_the_way_their_papers_have_it() -> None:
+    runs = [ran("simclr", 0.2, health={"idest": 9.0}), ran("byol", 0.6, health={"idest": 12.0})]
+    assert [place.method for place in ranked(runs, Measure("idest", False))] == ["simclr", "byol"]
+    assert verdict(ranked([ran("byol", 0.5)], RANKME), RANKME) == "byol leads with 50 ± 0 (rankme)"
+
+
+def test_a_seed_that_failed_is_noted_and_the_others_count() -> None:
+    runs = [ran("simclr", 0.5), ran("simclr", 0, 1, state="failed", reason="diverged", judged=[])]
+    (place,) = ranked(runs, LINEAR)
+    assert place.point.value == 0.5 and place.point.seeds == 1 and place.note == "seed 1 failed: diverged"
+    assert ranked([failure("mae", "no")], LINEAR) == [] and verdict([], LINEAR) == "nothing to rank yet"
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def comparison(runs: list[Ran], measure: Measure, **more: Any) -> Comparison:
+    places = ranked(runs, measure)
+    rungs = [
+        Rung(rung=number, budget=60.0 * number, epochs=None, methods=["simclr", "mae"], kept=["simclr"])
+        for number in range(1, 1 + max(ran.rung for ran in runs))
+    ]
+    facts: dict[str, Any] = {"train": EVIL, "test": None, "labels": "all labels", "seeds": 1, "rungs": rungs}
+    facts |= {"out": "x", "data": EVIL, "things": "images", "measure": measure.name, "labelled": measure.labelled}
+    facts |= {"machine": {"threads": 2, "platform": "here"}, "state": "done", "runs": runs, "ranking": places}
+    return Comparison(**{**facts, "verdict": verdict(places, measure), **more})
+
+
+def test_the_page_says_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
+    tokens = {"encoder": Part(name="vit_tiny"), "tokens": True}
+    runs = [ran("simclr", 0.5, half=0.02), ran("mae", 0.45, **tokens), failure("byol", EVIL)]
+    found = comparison([*runs, ran("simclr", 0.6, rung=2, half=0.02)], LINEAR)
+    write_page(found, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "img") and not attributes.keys() & {"src", "href"}
+        assert not any(name.startswith("on") for name in attributes)
+    assert page.text.count(EVIL) >= 3  # the data, the labels and the reason, as text
+    assert "60.0 ± 2.0" in page.text and "vit_tiny (tokens)" in page.text and "the same time to train" in page.text
+    assert sum(attributes.get("class") == "curve" for _, attributes in page.tags) == 2
+    assert notes(found) == [
+        f"byol failed: {EVIL}",
+        "mae needs tokens, so its encoder is vit_tiny",
+    ]
+
+
+def test_the_page_of_a_score_says_that_it_is_a_weak_guide(tmp_path: Path) -> None:
+    write_page(comparison([ran("simclr", 0.5)], RANKME, train=None), tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "a weak guide" in text and "raw pixels" not in text
+    write_page(comparison([failure("mae", "no")], LINEAR, state="running"), tmp_path / "page.html")
+    assert "nothing finished yet" in (tmp_path / "page.html").read_text()

@@ -1,0 +1,126 @@
+"""The step whose network is kept: chosen by a score, exported, told, and the same after a cut."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import selftaught
+from selftaught.errors import UsageError
+from selftaught.recipes import Pretrain
+from selftaught.run import Run
+from selftaught.training import checkpoint
+from selftaught.training.choice import Choice
+
+HOW: dict[str, Any] = {
+    "method": "simclr",
+    "encoder": "test_resnet",
+    "limit": 128,
+    "batch_size": 32,
+    "epochs": 5,
+    "precision": "32-true",
+    "layout": "contiguous",
+    "checkpoint_every": "3",
+    "choose": "alignment",  # which a network without a reason to tell samples apart has, so not the last step's
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return selftaught.pretrain("sklearn:digits", out=str(tmp_path_factory.mktemp("choice") / "whole"), **HOW)
+
+
+def exported(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.folder / "encoder" / "model.safetensors")
+
+
+def looks(name: str, *scores: float, patience: int | None = None) -> Choice:
+    recipe = Pretrain.parse({"data": "x", "choose": name, "patience": patience})
+    return Choice(recipe, [{"step": 10 * i, "health": {"rankme": s, "idest": s}} for i, s in enumerate(scores)])
+
+
+def test_the_best_step_is_the_first_with_the_best_score() -> None:
+    assert looks("rankme", 1, 3, 2, 3).best == 10 and looks("idest", 4, 3, 2, 2).best == 20
+    assert looks("last", 1, 3, 2).best is None and looks("rankme").best is None
+    assert looks("lidar", 1, 2).best == 0  # never seen: the first stays, and nothing fails
+
+
+def test_patience_counts_looks_since_the_best() -> None:
+    assert not looks("rankme", 1, 3, 2, patience=2).settled and looks("rankme", 1, 3, 2, 2, patience=2).settled
+    assert not looks("rankme", 1, 3, 2, 2, 4, patience=2).settled and not looks("rankme", 3, 2, 2, 2).settled
+
+
+def test_patience_needs_a_score(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--patience needs a score to wait for: --choose alignment, alpha_req"):
+        selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **{**HOW, "choose": "last"}, patience=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_exported_is_the_chosen_step_and_the_log_says_so(whole: Run) -> None:
+    scored = {line["step"]: line["health"] for line in whole.metrics() if "health" in line}
+    chosen = min(scored, key=lambda step: scored[step]["alignment"])
+    assert chosen < max(scored) == 20, "this test needs a run whose last step is not the best"
+    assert whole.status["steps"] == 20 and whole.status["chosen_step"] == chosen
+    assert whole.status["health"].items() >= scored[chosen].items()
+    assert {"lidar", "idest"} <= whole.status["health"].keys()
+    assert f"chosen   step {chosen} of 20, by its alignment of" in (whole.folder / "run.log").read_text()
+    config = json.loads((whole.folder / "encoder" / "config.json").read_text())
+    assert config["selftaught"]["step"] == chosen
+    best = checkpoint.named(whole.checkpoints, "best")
+    assert best and best.name == f"step_{chosen:07d}"
+    kept, last = (checkpoint.load(path)[0]["model"] for path in (best, checkpoint.steps(whole.checkpoints)[-1]))
+    for name, value in exported(whole).items():
+        assert torch.equal(value, kept[f"encoder.net.{name}"])
+    assert any(not torch.equal(value, last[f"encoder.net.{name}"]) for name, value in exported(whole).items())
+
+
+def test_a_run_that_was_cut_chooses_the_same(whole: Run, tmp_path: Path) -> None:
+    out = tmp_path / "cut"
+    selftaught.pretrain("sklearn:digits", out=str(out), **{**HOW, "checkpoint_every": "6"})
+    cut = Run(out)
+    for path in checkpoint.steps(cut.checkpoints):
+        if path.name > "step_0000018":
+            shutil.rmtree(path)
+    (cut.checkpoints / "last").write_text("step_0000018\n")
+    (out / "encoder" / "model.safetensors").unlink()
+    again = selftaught.pretrain("sklearn:digits", out=str(out), resume=True)
+    assert again.status["chosen_step"] == whole.status["chosen_step"]
+    assert all(torch.equal(value, exported(whole)[name]) for name, value in exported(again).items())
+
+
+def test_a_chosen_checkpoint_that_is_damaged_gives_way_to_the_last(
+    whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole.folder, tmp_path / "copy")
+    copy = Run(tmp_path / "copy")
+    best = checkpoint.named(copy.checkpoints, "best")
+    assert best
+    (best / "model.safetensors").write_bytes(b"half of it")
+    again = selftaught.pretrain("sklearn:digits", out=str(copy.folder), resume=True)
+    assert "warning: the best step cannot be read, so the last is kept" in capsys.readouterr().err
+    assert again.status["chosen_step"] == 20
+
+
+def test_patience_ends_a_run_for_good(tmp_path: Path) -> None:
+    how = {**HOW, "patience": 2, "epochs": 40}
+    run = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **how)
+    status = run.status
+    assert status["state"] == "done" and status["steps"] == status["chosen_step"] + 2 * 4 < 160
+    assert f"settled  at step {status['steps']}: alignment has not risen for 2 looks" in (
+        (run.folder / "run.log").read_text()
+    )
+    before = (run.folder / "metrics.jsonl").read_bytes()
+    again = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), resume=True, **how)
+    assert (again.folder / "metrics.jsonl").read_bytes() == before and again.status["steps"] == status["steps"]
+
+
+def test_a_score_that_takes_long_is_taken_at_every_look_that_chooses_by_it(tmp_path: Path) -> None:
+    how = {**HOW, "choose": "lidar", "epochs": 2}
+    run = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **how)
+    scored = [line["health"] for line in run.metrics() if "health" in line]
+    assert len(scored) == 2 and all({"lidar", "idest", "rankme"} <= look.keys() for look in scored)
+    assert run.status["health"] in scored
