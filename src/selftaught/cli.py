@@ -154,7 +154,18 @@ def _evaluate() -> click.Command:
             click.echo(evaluation.verdict)
         _print_json(evaluation.model_dump(mode="json"), as_json)
 
-    return RecipeCommand(Evaluate, "run", carry_out)
+    return RecipeCommand(Evaluate, "run", carry_out, _of_finetuning)
+
+
+def _of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of fine-tuning, with their help."""
+    from . import modality
+    from .judging.finetune import Tuning
+    from .parts import options
+
+    found = {f"finetune.{name}": _told(option.default) for name, option in options(Tuning).items() if name != "light"}
+    light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
+    return found | {f"finetune.light.{name}": _told(default) for name, default in light.items()}
 
 
 def _embed() -> click.Command:

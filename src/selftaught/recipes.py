@@ -260,6 +260,10 @@ class Evaluate(Recipe):
     train_labels: Path | None = Field(None, description="CSV of path,label for --train")
     test_labels: Path | None = Field(None, description="CSV of path,label for --test")
     probe: str = Field("knn,linear", description="any of knn,linear,finetune")
+    finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
+    pretrained: str | None = Field(
+        None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"
+    )
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
     limit: int | None = Field(None, gt=0, description="use at most this many images of each source")

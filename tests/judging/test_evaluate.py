@@ -93,7 +93,8 @@ def test_without_a_test_set_every_sample_is_left_out_once(run: Run, tmp_path: Pa
 
 def test_fine_tuning_stands_beside_from_scratch(run: Run, tmp_path: Path) -> None:
     train, test = stripes(tmp_path / "a.npz", 40, 1), stripes(tmp_path / "b.npz", 40, 2)
-    rows = {r.features: r for r in run.evaluate(train, test, probe="finetune").rows}
+    how = {"epochs": 12, "batch_size": 20, "lr": 3e-3, "light": {"flip": 0}}
+    rows = {r.features: r for r in run.evaluate(train, test, probe="finetune", finetune=how).rows}
     assert rows.keys() == {"trained", "scratch"} and all(r.accuracy > 0.8 for r in rows.values())
 
 
@@ -177,10 +178,30 @@ def test_wilsons_interval_has_known_values() -> None:
     assert wilson(1.0, 10)[1] == 1.0 and wilson(0.0, 10)[0] == 0.0 and wilson(1.0, 10)[0] < 0.75
 
 
+def right(share: float, count: int) -> np.ndarray:
+    return np.arange(count) < share * count
+
+
 def test_repeats_widen_the_interval_by_their_spread() -> None:
-    calm, wild = row("trained", "knn", "5", [0.6, 0.6, 0.6], 1000), row("trained", "knn", "5", [0.4, 0.6, 0.8], 1000)
-    assert calm.accuracy == pytest.approx(wild.accuracy) and wild.half > 5 * calm.half
-    assert row("trained", "knn", "5", [0.99, 1.0], 5).high <= 1
+    calm, wild = (row("trained", "knn", "5", [[right(a, 1000)] for a in told], 1000)
+                  for told in ((0.6, 0.6, 0.6), (0.5, 0.6, 0.7)))  # fmt: skip
+    assert calm.accuracy == pytest.approx(wild.accuracy) and calm.half == pytest.approx(0.030, abs=0.001)
+    # Student's t with two degrees of freedom is 4.303, and the standard error of the mean 0.1 over the root of 3.
+    assert wild.half == pytest.approx(np.hypot(calm.half, 4.303 * 0.1 / 3**0.5), rel=0.01)
+    assert row("trained", "knn", "5", [[right(0.99, 100)], [right(1.0, 100)]], 5).high <= 1
+
+
+def test_folds_that_share_their_samples_are_not_taken_for_independent() -> None:
+    """Students who flip coins: of many such judgements at least 95 in 100 intervals hold the truth."""
+    rng = np.random.default_rng(0)
+    held, halves = 0, []
+    for _ in range(200):
+        knows = rng.random(100) < 0.7  # what a round of folds finds right, it finds right in the next
+        rounds = [np.array_split(rng.permutation(knows), 5) for _ in range(20)]
+        judged = row("trained", "knn", "5", rounds, 100, folded=True)
+        held += judged.low <= 0.7 <= judged.high
+        halves.append(judged.half)
+    assert held >= 186 and np.mean(halves) < 0.12
 
 
 def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) -> list[Row]:
