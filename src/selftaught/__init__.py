@@ -11,9 +11,21 @@ if TYPE_CHECKING:
     from .findings import Findings as Findings
     from .method import Method as Method
     from .run import Run as Run
+    from .transfer import predict as predict
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Findings", "Method", "Run", "TokenEncoder", "check", "evaluate", "load_encoder", "pretrain"]
+__all__ = [
+    "Encoder",
+    "Findings",
+    "Method",
+    "Run",
+    "TokenEncoder",
+    "check",
+    "evaluate",
+    "load_encoder",
+    "predict",
+    "pretrain",
+]
 
 _HOMES = {
     "Encoder": "encoder",
@@ -22,6 +34,7 @@ _HOMES = {
     "Method": "method",
     "Run": "run",
     "load_encoder": "export",
+    "predict": "transfer",
 }
 
 

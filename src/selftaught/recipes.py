@@ -270,6 +270,25 @@ class Evaluate(Recipe):
     seed: int = Field(0, ge=0, description="of subsets and folds")
 
 
+class Finetune(Recipe):
+    """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
+
+    A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
+    """
+
+    run: str = Field(description="a run folder")
+    labelled: str = Field(description="labelled images to learn the classifier from")
+    labels: Path | None = Field(None, description="CSV of path,label for them")
+    test: str | None = Field(None, description="more labelled images, to measure it on as well")
+    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
+    out: str = Field(description="folder for the classifier")
+    limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
+    seed: int = Field(0, ge=0, description="of everything random")
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
+    overwrite: bool = Field(False, description="replace an existing classifier")
+
+
 FREE_ON_RESUME = {
     "out",
     "resume",

@@ -222,8 +222,8 @@ def _batches(
 
 
 @torch.no_grad()
-def scores_of(model: Classifier, samples: Samples, progress: Callable[[int], None] = lambda done: None) -> Tensor:
-    """What the model says of the plain view of every sample, in eval mode: (N, classes)."""
+def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = lambda done: None) -> Tensor:
+    """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, classes)."""
     model.eval()
     device = next(model.parameters()).device
     found = []
