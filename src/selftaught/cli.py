@@ -165,7 +165,12 @@ def _of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
     from .judging.finetune import Tuning
     from .parts import options
 
-    found = {f"finetune.{name}": _told(option.default) for name, option in options(Tuning).items() if name != "light"}
+    by_size = "default: by the number of labels"
+    found = {
+        f"finetune.{name}": by_size if option.default is None else _told(option.default)
+        for name, option in options(Tuning).items()
+        if name != "light"
+    }
     light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
     return found | {f"finetune.light.{name}": _told(default) for name, default in light.items()}
 

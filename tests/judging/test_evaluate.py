@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import selftaught
@@ -230,6 +231,21 @@ def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) 
     np.savez(tmp_path / "five.npz", x=np.zeros((8, 16, 16, 5), np.uint8), y=np.arange(8) % 2)
     with pytest.raises(DataError, match="5 channels, the encoder takes 1"):
         run.evaluate(tmp_path / "five.npz")
+
+
+def test_another_set_has_its_own_classes_size_and_colours(run: Run, tmp_path: Path) -> None:
+    """The encoder was made for grey squares of 16 pixels; flowers are larger, in colour, and of three kinds."""
+    rng = np.random.default_rng(0)
+    for label, tint in (("rose", 220), ("iris", 120), ("fern", 20)):
+        (tmp_path / "flowers" / label).mkdir(parents=True)
+        for number in range(8):
+            height, width = rng.integers(20, 60, 2)
+            pixels = (tint + rng.integers(-20, 20, (height, width, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "flowers" / label / f"{number}.png")
+    result = run.evaluate(tmp_path / "flowers", probe="knn,linear", labels="3", repeats=1)
+    assert result.classes == ["fern", "iris", "rose"] and result.train_samples == 24
+    assert all(r.accuracy > 0.8 for r in result.rows if (r.features, r.probe) == ("pixels", "linear")), result.rows
+    assert {len(detail.recall) for detail in result.details} == {3}
 
 
 def test_it_can_be_called_from_the_package(run: Run, tmp_path: Path) -> None:
