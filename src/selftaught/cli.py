@@ -165,9 +165,9 @@ def _of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
     from .judging.finetune import Tuning
     from .parts import options
 
-    by_size = "default: by the number of labels"
+    chosen_for_you = "default: by the number of labels, or the encoder"
     found = {
-        f"finetune.{name}": by_size if option.default is None else _told(option.default)
+        f"finetune.{name}": chosen_for_you if option.default is None else _told(option.default)
         for name, option in options(Tuning).items()
         if name != "light"
     }
@@ -188,6 +188,8 @@ def _finetune() -> click.Command:
         if metrics["accuracy"] is not None:
             right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
             say(f"accuracy {right:.1f} ± {half:.1f} on {metrics['measured_on']:,} samples that chose nothing")
+        else:
+            say("too few labels to measure its accuracy; name a --test set for that")
         say(f"wrote {recipe.out}")
         _print_json({"classifier": recipe.out, **metrics}, as_json)
 

@@ -33,6 +33,7 @@ from .run import Run
 from .training.interruption import Stop, poll, stopping
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
+ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
 
 
@@ -100,14 +101,15 @@ def _trained(
     measuring = held[halves[1]]
     choosing = data.apart(held[halves[0]], measuring)
     with Progress("fine-tuning", 1, "network") as bar:
-        told = (data.train, learnt, choosing, data.classes, len(data.names), seed, stop, tuning)
+        watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
+        told = (data.train, learnt, watched, data.classes, len(data.names), seed, stop, tuning)
         model = tuned(encoder, *told)
         bar.update(1)
     temperature = 1.0
     if len(choosing):
         temperature = fitted_temperature(scores_of(model, data.subset(choosing)), _classes(data, choosing))
     else:
-        say("too few labels to hold some out: it is neither known when to stop nor how sure to be")
+        say("too few labels to hold some out: its probabilities are not calibrated")
     head = model.head.cpu()
     tuned_encoder = model.encoder.cpu()
     tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part

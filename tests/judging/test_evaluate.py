@@ -16,7 +16,7 @@ from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
 from selftaught.images.store import open_samples
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.evaluation import Row, row, verdicts, wilson
+from selftaught.judging.evaluation import Row, gain_over, row, verdicts, wilson
 from selftaught.judging.features import Pixels, features, untrained
 from selftaught.parts import Part
 from selftaught.recipes import Evaluate
@@ -205,6 +205,24 @@ def test_folds_that_share_their_samples_are_not_taken_for_independent() -> None:
     assert held >= 186 and np.mean(halves) < 0.12
 
 
+def test_a_gain_is_counted_sample_by_sample() -> None:
+    rng = np.random.default_rng(0)
+    easy = rng.random(400) < 0.7
+    better = easy.copy()
+    better[np.flatnonzero(~easy)[:20]] = True  # all that the other knows, and twenty more
+    gain = gain_over([[better]], [[easy]], "knn", "5", "pixels")
+    assert gain.gain == pytest.approx(0.05) and gain.low > 0 and gain.high < 0.1
+    assert (gain.against, gain.probe, gain.labels) == ("pixels", "knn", "5")
+    apart = [row(kind, "knn", "5", [[right]], 400) for kind, right in (("trained", better), ("pixels", easy))]
+    assert apart[0].low < apart[1].high  # the two intervals alone cannot tell
+    assert verdicts(apart, gains=[gain])[0].endswith("it helped")
+    assert verdicts(apart)[0].endswith("too close to call")
+    few = gain_over([[np.array([True] * 3)]], [[np.array([False] * 3)]], "knn", "5", "pixels")
+    assert few.low < few.gain - 0.5  # three samples prove little
+    same = gain_over([[easy[:200], easy[200:]]] * 2, [[easy[:200], easy[200:]]] * 2, "knn", "5", "pixels", folded=True)
+    assert same.low < 0 == same.gain < same.high
+
+
 def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) -> list[Row]:
     def one(kind: str, value: float) -> Row:
         interval = {"low": value - half, "high": value + half}
@@ -231,6 +249,18 @@ def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) 
     np.savez(tmp_path / "five.npz", x=np.zeros((8, 16, 16, 5), np.uint8), y=np.arange(8) % 2)
     with pytest.raises(DataError, match="5 channels, the encoder takes 1"):
         run.evaluate(tmp_path / "five.npz")
+
+
+def test_values_of_another_range_are_scaled_or_refused(run: Run, tmp_path: Path) -> None:
+    held = np.load(stripes(tmp_path / "a.npz", 24, 1))
+    np.savez(tmp_path / "unit.npz", x=(held["x"] / 255).astype(np.float32), y=held["y"])
+    with pytest.raises(DataError, match="the encoder takes 0 to 255: scale them alike"):
+        run.evaluate(tmp_path / "unit.npz")
+    like = run.encoder().preparation
+    for number, image in enumerate(held["x"][:3]):
+        Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / f"{number}.png")  # the same in 16 bits
+    deep = open_samples(tmp_path, like=like).batch(np.arange(3))[0]
+    assert deep.dtype == torch.uint8 and np.array_equal(deep[:, 0].numpy(), held["x"][:3])
 
 
 def test_another_set_has_its_own_classes_size_and_colours(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..parts import Part, hint
 from ..progress import Progress, say
 from ..recipes import Evaluate
 from ..training.interruption import Stop, stopping
-from .evaluation import Answers, Evaluation, Row, detail, row, verdicts
+from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, row, verdicts
 from .features import Pixels, features, standardised, untrained
 from .finetune import Tuning, finetune, scores_of
 from .knn import knn_predict
@@ -64,7 +64,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
             if recipe.pretrained:
                 known["pretrained"] = _pretrained(recipe.pretrained, encoder)
         found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
-        rows, details = [], []
+        rows, details, gains = [], [], []
         for count in counts:
             splits = list(_splits(recipe, data, count))
             for probe in probes:
@@ -72,13 +72,16 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                     judged = _judge_finetune(known, data, splits, recipe.seed, stop, tuning)
                 else:
                     judged = _judge_features(probe, found, data, splits, stop)
+                folded, rights = data.test is None, {kind: _right(answers) for kind, answers in judged.items()}
                 for kind, answers in judged.items():
-                    right = [[said == truth for said, truth in repeat] for repeat in answers]
-                    rows.append(row(kind, probe, str(count), right, data.tested, data.test is None))
+                    right = rights[kind]
+                    rows.append(row(kind, probe, str(count), right, data.tested, folded))
+                    if kind != "trained":
+                        gains.append(gain_over(rights["trained"], right, probe, str(count), kind, folded))
                     details.append(detail(kind, probe, str(count), answers, len(data.names)))
                 rows += [r for r in baselines if (r.probe, r.labels) == (probe, str(count)) and r.features != "trained"]
     things = modality.named(preparation.modality).THINGS
-    lines = verdicts(rows, things)
+    lines = verdicts(rows, things, gains)
     primary = next(probe for probe in PRIMARY if probe in probes)
     evaluation = Evaluation(
         run=str(folder),
@@ -93,6 +96,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         pretrained=recipe.pretrained,
         finetune=recipe.finetune,
         rows=rows,
+        gains=gains,
         details=details,
         verdict=next(line for line in lines if line.startswith(primary)),  # the first number of labels named
         verdicts=lines,
@@ -202,6 +206,11 @@ def _answers(said: Callable[[Split], NDArray[Any]], data: Labelled, splits: list
     for split in splits:
         found.setdefault(split.repeat, []).append((said(split), data.classes[split.test]))
     return list(found.values())
+
+
+def _right(answers: Answers) -> Right:
+    """Which answers are right."""
+    return [[said == truth for said, truth in folds] for folds in answers]
 
 
 def _pretrained(source: str, encoder: Encoder) -> Encoder:

@@ -39,7 +39,7 @@ class Tuning:
     batch_size: int = 64
     lr: float = 1e-3  # of the head, at its peak
     weight_decay: float = 0.05
-    layer_decay: float = 0.75  # a layer's learning rate as a share of that of the next; 1: all alike
+    layer_decay: float | None = None  # a layer's learning rate as a share of the next one's; see `decay`
     frozen: float = 0.1  # share of the training in which only the head learns
     held_out: float | None = None  # share of the labels that choose when to stop; default: 0.1 from 500 labels on
     patience: int = 5  # looks at them, of 20 in a training, without a better one before it ends
@@ -54,7 +54,7 @@ class Tuning:
             ("batch_size", made.batch_size > 1, "two or more"),
             ("lr", made.lr > 0, "a positive number"),
             ("weight_decay", made.weight_decay >= 0, "0 or more"),
-            ("layer_decay", 0 < made.layer_decay <= 1, "a share, above 0"),
+            ("layer_decay", made.layer_decay is None or 0 < made.layer_decay <= 1, "a share, above 0"),
             ("frozen", 0 <= made.frozen < 1, "a share below 1"),
             ("held_out", made.held_out is None or 0 <= made.held_out <= 0.5, "a share up to 0.5"),
             ("patience", made.patience > 0, "1 or more"),
@@ -62,6 +62,12 @@ class Tuning:
             if not fine:
                 raise UsageError(f"finetune option {name!r} cannot be {getattr(made, name)!r}: it is {told}")
         return made
+
+    def decay(self, encoder: Encoder) -> float:
+        """Of layers: that of BEiT and MAE for transformers, none for other networks, as SimCLR fine-tunes them."""
+        if self.layer_decay is not None:
+            return self.layer_decay
+        return 0.75 if isinstance(getattr(encoder, "inner", encoder), TokenEncoder) else 1.0
 
     def spared(self, labels: int) -> float:
         """The share of so many labels that choose when to stop."""
@@ -187,7 +193,7 @@ def finetune(
         train(model.head, alone, 0, {}, lambda step, terms: stop.poll())
         model.frozen = False
     with suppress(_Enough):
-        train(model, steps - alone, alone, layer_scales(model.encoder.net, tuning.layer_decay), watch)
+        train(model, steps - alone, alone, layer_scales(model.encoder.net, tuning.decay(encoder)), watch)
     if best.weights:
         model.load_state_dict(best.weights)
     model.steps = best.step if len(held) else steps
