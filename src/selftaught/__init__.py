@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .judging.comparison import Comparison as Comparison
     from .method import Method as Method
     from .run import Run as Run
+    from .transfer import predict as predict
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load_encoder",
+    "predict",
     "pretrain",
 ]
 
@@ -36,6 +38,7 @@ _HOMES = {
     "Method": "method",
     "Run": "run",
     "load_encoder": "export",
+    "predict": "transfer",
 }
 
 

@@ -20,8 +20,10 @@ VERBS = {
     "pretrain": "Teach an encoder from unlabelled data.",
     "evaluate": "Judge a run beside honest baselines.",
     "compare": "Train several methods with the same budget, and rank them.",
+    "finetune": "Make a classifier of a run's encoder and your labels.",
+    "predict": "Let a classifier sort new images.",
     "embed": "Write the features of images to a file.",
-    "export": "Write a run's encoder as ONNX.",
+    "export": "Write a run's encoder, or a classifier, as ONNX.",
     "report": "Write one HTML page about one or more runs.",
     "methods": "List the methods, by family and kind.",
     "encoders": "List encoders that can be named.",
@@ -155,7 +157,65 @@ def _evaluate() -> click.Command:
             click.echo(evaluation.verdict)
         _print_json(evaluation.model_dump(mode="json"), as_json)
 
-    return RecipeCommand(Evaluate, "run", carry_out)
+    return RecipeCommand(Evaluate, "run", carry_out, _of_finetuning)
+
+
+def _of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of fine-tuning, with their help."""
+    from . import modality
+    from .judging.finetune import Tuning
+    from .parts import options
+
+    chosen_for_you = "default: by the number of labels, or the encoder"
+    found = {
+        f"finetune.{name}": chosen_for_you if option.default is None else _told(option.default)
+        for name, option in options(Tuning).items()
+        if name != "light"
+    }
+    light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
+    return found | {f"finetune.light.{name}": _told(default) for name, default in light.items()}
+
+
+def _finetune() -> click.Command:
+    from .flags import RecipeCommand
+    from .recipes import Finetune
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .progress import say
+        from .run import Run
+
+        options = {name: getattr(recipe, name) for name in recipe.model_fields_set - {"run", "labelled", "out"}}
+        metrics = Run.open(recipe.run).finetune(recipe.labelled, recipe.out, **options)
+        if metrics["accuracy"] is not None:
+            right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
+            say(f"accuracy {right:.1f} ± {half:.1f} on {metrics['measured_on']:,} samples that chose nothing")
+        else:
+            say("too few labels to measure its accuracy; name a --test set for that")
+        say(f"wrote {recipe.out}")
+        _print_json({"classifier": recipe.out, **metrics}, as_json)
+
+    return RecipeCommand(Finetune, ("run", "labelled"), carry_out, _of_finetuning)
+
+
+def _predict() -> click.Command:
+    @click.command(help=VERBS["predict"])
+    @click.argument("classifier")
+    @click.argument("data")
+    @click.option("--out", required=True, metavar="FILE", help="predictions.csv, of path,predicted,probability")
+    @click.option("--all", "every", is_flag=True, help="the probability of every class, in a column each")
+    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many images")
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def predict(classifier: str, data: str, out: str, every: bool, limit: int | None, as_json: bool) -> None:
+        from .progress import say
+        from .transfer import predict as carry_out
+
+        said = carry_out(classifier, data, out, every=every, limit=limit)
+        counts = said.counts()
+        say(f"wrote {out}")
+        found = {"samples": len(said.keys), "quarantined": len(said.quarantined), "counts": counts}
+        _print_json({"classifier": classifier, "out": out, **found}, as_json)
+
+    return predict
 
 
 def _compare() -> click.Command:
@@ -215,8 +275,14 @@ def _export() -> click.Command:
         from .run import Run
 
         opened = Run.open(run)
-        file = Path(out) if out else opened.folder / "encoder" / "model.onnx"
-        deviation = to_onnx(opened.encoder(), file)
+        if (opened.folder / "classifier").is_dir():
+            from .classifier import load_classifier
+
+            file = Path(out) if out else opened.folder / "classifier" / "model.onnx"
+            deviation = to_onnx(load_classifier(opened.folder), file, "probabilities")
+        else:
+            file = Path(out) if out else opened.folder / "encoder" / "model.onnx"
+            deviation = to_onnx(opened.encoder(), file)
         say(f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}")
         _print_json({"run": run, "out": str(file), "deviation": deviation}, as_json)
 
@@ -290,6 +356,8 @@ BUILDERS: dict[str, Callable[[], click.Command]] = {
     "pretrain": _pretrain,
     "evaluate": _evaluate,
     "compare": _compare,
+    "finetune": _finetune,
+    "predict": _predict,
     "embed": _embed,
     "export": _export,
     "report": _report,

@@ -27,7 +27,7 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
     folder.mkdir(parents=True, exist_ok=True)
     net, origin = encoder.net, encoder.origin
     weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    config = json.dumps(_config(encoder, part, preparation, origin, about), indent=2, ensure_ascii=False)
+    config = json.dumps(encoder_config(encoder, part, preparation, about), indent=2, ensure_ascii=False)
     write_together(
         folder,
         {
@@ -38,9 +38,9 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
     )
 
 
-def _config(
-    encoder: Encoder, part: Part, preparation: Preparation, origin: Origin, about: dict[str, Any]
-) -> dict[str, Any]:
+def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says: how timm, where it can, and this package rebuild the network."""
+    origin = encoder.origin
     name = origin.name
     if not origin.plain:
         # timm must refuse what it would otherwise load into another network and compute other features with.
@@ -162,8 +162,10 @@ def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dic
     )
 
 
-def to_onnx(encoder: Encoder, file: Path) -> float:
-    """Write the encoder as ONNX with a free batch size; the largest deviation of its outputs.
+def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
+    """Write an encoder, or a classifier, as ONNX with a free batch size; the largest deviation of its outputs.
+
+    It has the preparation of its samples on it; `output` is what its outputs are called.
 
     The file only appears once its outputs agree with the network's on random inputs of two batch sizes.
     """
@@ -172,7 +174,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
     except ImportError:
         raise UsageError("export to ONNX needs more packages: pip install 'selftaught[export]'") from None
-    preparation = encoder.preparation
+    preparation: Any = encoder.preparation
     things = modality.named(preparation.modality).THINGS
     encoder = encoder.cpu().eval()
     draws = torch.Generator().manual_seed(0)
@@ -187,7 +189,7 @@ def to_onnx(encoder: Encoder, file: Path) -> float:
                 dynamo=True,
                 external_data=False,
                 input_names=[things],
-                output_names=["features"],
+                output_names=[output],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 verbose=False,
             )

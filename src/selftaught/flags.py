@@ -24,13 +24,14 @@ class RecipeCommand(click.Command):
     def __init__(
         self,
         recipe: type[Recipe],
-        positional: str,
+        positional: str | tuple[str, ...],
         carry_out: Callable[[Any, bool], Any],
         dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
     ) -> None:
-        params: list[click.Parameter] = [click.Argument([positional])]
+        places = (positional,) if isinstance(positional, str) else positional
+        params: list[click.Parameter] = [click.Argument([place]) for place in places]
         for field, info in recipe.model_fields.items():
-            if field not in (positional, "fingerprint") and get_origin(info.annotation) is not dict:
+            if field not in (*places, "fingerprint") and get_origin(info.annotation) is not dict:
                 params.append(_flag(field, info))
         params.append(
             click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")

@@ -1,6 +1,6 @@
 """Optimisers from a training preset: parameter groups, learning rates and their schedules."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -71,29 +71,36 @@ def scaled_lr(training: Training, batch_size: int) -> float:
     return training.lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[training.scaling]
 
 
-def build_optimizer(model: nn.Module, training: Training, batch_size: int) -> Optimizer:
+def build_optimizer(
+    model: nn.Module, training: Training, batch_size: int, scales: Mapping[nn.Parameter, float] | None = None
+) -> Optimizer:
     """The preset's optimiser over the trainable parameters of a model.
 
-    Groups record `names`, `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
+    `scales`: what the learning rate of a parameter is multiplied by, where that is not 1. Groups record `names`,
+    `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
     """
-    lr = scaled_lr(training, batch_size)
-    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    peak = scaled_lr(training, batch_size)
+    groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decays = training.decay_norms or not spared(name, parameter)
         fixed = name.startswith(training.fixed_lr) if training.fixed_lr else False
         decay = training.weight_decay if decays else 0.0
+        scale = (scales or {}).get(parameter, 1.0)
+        lr = peak * scale
         fresh = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
-        group = groups.setdefault((decays, fixed), {**fresh, "peak_lr": lr, "peak_weight_decay": decay, "fixed": fixed})
+        group = groups.setdefault(
+            (decays, fixed, scale), {**fresh, "peak_lr": lr, "peak_weight_decay": decay, "fixed": fixed}
+        )
         group["params"].append(parameter)
         group["names"].append(name)
     chosen = list(groups.values())
     if training.optimizer == "adamw":
-        return AdamW(chosen, lr=lr, betas=training.betas, fused=True)
+        return AdamW(chosen, lr=peak, betas=training.betas, fused=True)
     if training.optimizer == "lars":
-        return LARS(chosen, lr=lr, momentum=training.momentum)
-    return SGD(chosen, lr=lr, momentum=training.momentum, fused=True)
+        return LARS(chosen, lr=peak, momentum=training.momentum)
+    return SGD(chosen, lr=peak, momentum=training.momentum, fused=True)
 
 
 def spared(name: str, parameter: Tensor) -> bool:

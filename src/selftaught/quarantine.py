@@ -12,9 +12,9 @@ def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "reason"])
-        writer.writerows((_harmless(plain(key)), _harmless(reason)) for key, reason in quarantined)
+        writer.writerows((harmless(plain(key)), harmless(reason)) for key, reason in quarantined)
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """A cell that a spreadsheet will not take for a formula."""
     return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -275,6 +275,10 @@ class Evaluate(Recipe):
     train_labels: Path | None = Field(None, description="CSV of path,label for --train")
     test_labels: Path | None = Field(None, description="CSV of path,label for --test")
     probe: str = Field("knn,linear", description="any of knn,linear,finetune")
+    finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
+    pretrained: str | None = Field(
+        None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"
+    )
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
     limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
@@ -318,6 +322,25 @@ class Compare(Recipe):
     out: str | None = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: bool = Field(False, description="go on with the comparison in --out")
     fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+
+
+class Finetune(Recipe):
+    """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
+
+    A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
+    """
+
+    run: str = Field(description="a run folder")
+    labelled: str = Field(description="labelled images to learn the classifier from")
+    labels: Path | None = Field(None, description="CSV of path,label for them")
+    test: str | None = Field(None, description="more labelled images, to measure it on as well")
+    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
+    out: str = Field(description="folder for the classifier")
+    limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
+    seed: int = Field(0, ge=0, description="of everything random")
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
+    overwrite: bool = Field(False, description="replace an existing classifier")
 
 
 FREE_ON_RESUME = {

@@ -162,6 +162,14 @@ class Run:
         }
         return evaluate(Evaluate.parse(values), module=self.module)
 
+    def finetune(self, labelled: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:
+        """Make a classifier of the encoder in the folder `out`; options as of `selftaught finetune`; its metrics."""
+        from .recipes import Finetune
+        from .transfer import finetune
+
+        values = {"run": str(self.folder), "labelled": str(labelled), "out": str(out), **options}
+        return finetune(Finetune.parse(values), self.module)
+
     def embed(self, data: str | Path, out: str | Path) -> Path:
         """Write the features of images to `out` (.npz or .parquet), with their keys."""
         from .embedding import embed

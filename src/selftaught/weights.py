@@ -29,6 +29,14 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
 
     A file that fits nowhere is a usage error, never a silent fresh start.
     """
+    left = fit_weights(encoder, source)
+    learnt = sum(1 for _ in encoder.net.named_parameters())
+    fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
+    return f"{learnt - len(left)} of {learnt} tensors from {plain(source)}{fresh}"
+
+
+def fit_weights(encoder: Encoder, source: str) -> list[str]:
+    """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; the names of the weights that nothing fits."""
     tensors = _from_timm(encoder) if source == "timm" else _from_file(source)
     net = encoder.net
     if isinstance(net, VisionTransformer):
@@ -41,8 +49,7 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
         example = next(iter(tensors), "nothing")
         raise UsageError(f"--init {plain(source)} fits no weight of this encoder; it holds {plain(example)} and others")
     net.load_state_dict(fits, strict=False)
-    fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
-    return f"{len(learnt) - len(left)} of {len(learnt)} tensors from {plain(source)}{fresh}"
+    return left
 
 
 def _from_timm(encoder: Encoder) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import selftaught
@@ -15,7 +16,7 @@ from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
 from selftaught.images.store import open_samples
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.evaluation import Row, row, verdicts, wilson
+from selftaught.judging.evaluation import Row, gain_over, row, verdicts, wilson
 from selftaught.judging.features import Pixels, features, untrained
 from selftaught.parts import Part
 from selftaught.recipes import Evaluate
@@ -93,7 +94,8 @@ def test_without_a_test_set_every_sample_is_left_out_once(run: Run, tmp_path: Pa
 
 def test_fine_tuning_stands_beside_from_scratch(run: Run, tmp_path: Path) -> None:
     train, test = stripes(tmp_path / "a.npz", 40, 1), stripes(tmp_path / "b.npz", 40, 2)
-    rows = {r.features: r for r in run.evaluate(train, test, probe="finetune").rows}
+    how = {"epochs": 12, "batch_size": 20, "lr": 3e-3, "light": {"flip": 0}}
+    rows = {r.features: r for r in run.evaluate(train, test, probe="finetune", finetune=how).rows}
     assert rows.keys() == {"trained", "scratch"} and all(r.accuracy > 0.8 for r in rows.values())
 
 
@@ -177,10 +179,48 @@ def test_wilsons_interval_has_known_values() -> None:
     assert wilson(1.0, 10)[1] == 1.0 and wilson(0.0, 10)[0] == 0.0 and wilson(1.0, 10)[0] < 0.75
 
 
+def right(share: float, count: int) -> np.ndarray:
+    return np.arange(count) < share * count
+
+
 def test_repeats_widen_the_interval_by_their_spread() -> None:
-    calm, wild = row("trained", "knn", "5", [0.6, 0.6, 0.6], 1000), row("trained", "knn", "5", [0.4, 0.6, 0.8], 1000)
-    assert calm.accuracy == pytest.approx(wild.accuracy) and wild.half > 5 * calm.half
-    assert row("trained", "knn", "5", [0.99, 1.0], 5).high <= 1
+    calm, wild = (row("trained", "knn", "5", [[right(a, 1000)] for a in told], 1000)
+                  for told in ((0.6, 0.6, 0.6), (0.5, 0.6, 0.7)))  # fmt: skip
+    assert calm.accuracy == pytest.approx(wild.accuracy) and calm.half == pytest.approx(0.030, abs=0.001)
+    # Student's t with two degrees of freedom is 4.303, and the standard error of the mean 0.1 over the root of 3.
+    assert wild.half == pytest.approx(np.hypot(calm.half, 4.303 * 0.1 / 3**0.5), rel=0.01)
+    assert row("trained", "knn", "5", [[right(0.99, 100)], [right(1.0, 100)]], 5).high <= 1
+
+
+def test_folds_that_share_their_samples_are_not_taken_for_independent() -> None:
+    """Students who flip coins: of many such judgements at least 95 in 100 intervals hold the truth."""
+    rng = np.random.default_rng(0)
+    held, halves = 0, []
+    for _ in range(200):
+        knows = rng.random(100) < 0.7  # what a round of folds finds right, it finds right in the next
+        rounds = [np.array_split(rng.permutation(knows), 5) for _ in range(20)]
+        judged = row("trained", "knn", "5", rounds, 100, folded=True)
+        held += judged.low <= 0.7 <= judged.high
+        halves.append(judged.half)
+    assert held >= 186 and np.mean(halves) < 0.12
+
+
+def test_a_gain_is_counted_sample_by_sample() -> None:
+    rng = np.random.default_rng(0)
+    easy = rng.random(400) < 0.7
+    better = easy.copy()
+    better[np.flatnonzero(~easy)[:20]] = True  # all that the other knows, and twenty more
+    gain = gain_over([[better]], [[easy]], "knn", "5", "pixels")
+    assert gain.gain == pytest.approx(0.05) and gain.low > 0 and gain.high < 0.1
+    assert (gain.against, gain.probe, gain.labels) == ("pixels", "knn", "5")
+    apart = [row(kind, "knn", "5", [[right]], 400) for kind, right in (("trained", better), ("pixels", easy))]
+    assert apart[0].low < apart[1].high  # the two intervals alone cannot tell
+    assert verdicts(apart, gains=[gain])[0].endswith("it helped")
+    assert verdicts(apart)[0].endswith("too close to call")
+    few = gain_over([[np.array([True] * 3)]], [[np.array([False] * 3)]], "knn", "5", "pixels")
+    assert few.low < few.gain - 0.5  # three samples prove little
+    same = gain_over([[easy[:200], easy[200:]]] * 2, [[easy[:200], easy[200:]]] * 2, "knn", "5", "pixels", folded=True)
+    assert same.low < 0 == same.gain < same.high
 
 
 def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) -> list[Row]:
@@ -209,6 +249,33 @@ def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) 
     np.savez(tmp_path / "five.npz", x=np.zeros((8, 16, 16, 5), np.uint8), y=np.arange(8) % 2)
     with pytest.raises(DataError, match="5 channels, the encoder takes 1"):
         run.evaluate(tmp_path / "five.npz")
+
+
+def test_values_of_another_range_are_scaled_or_refused(run: Run, tmp_path: Path) -> None:
+    held = np.load(stripes(tmp_path / "a.npz", 24, 1))
+    np.savez(tmp_path / "unit.npz", x=(held["x"] / 255).astype(np.float32), y=held["y"])
+    with pytest.raises(DataError, match="the encoder takes 0 to 255: scale them alike"):
+        run.evaluate(tmp_path / "unit.npz")
+    like = run.encoder().preparation
+    for number, image in enumerate(held["x"][:3]):
+        Image.fromarray(image.astype(np.uint16) * 257).save(tmp_path / f"{number}.png")  # the same in 16 bits
+    deep = open_samples(tmp_path, like=like).batch(np.arange(3))[0]
+    assert deep.dtype == torch.uint8 and np.array_equal(deep[:, 0].numpy(), held["x"][:3])
+
+
+def test_another_set_has_its_own_classes_size_and_colours(run: Run, tmp_path: Path) -> None:
+    """The encoder was made for grey squares of 16 pixels; flowers are larger, in colour, and of three kinds."""
+    rng = np.random.default_rng(0)
+    for label, tint in (("rose", 220), ("iris", 120), ("fern", 20)):
+        (tmp_path / "flowers" / label).mkdir(parents=True)
+        for number in range(8):
+            height, width = rng.integers(20, 60, 2)
+            pixels = (tint + rng.integers(-20, 20, (height, width, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "flowers" / label / f"{number}.png")
+    result = run.evaluate(tmp_path / "flowers", probe="knn,linear", labels="3", repeats=1)
+    assert result.classes == ["fern", "iris", "rose"] and result.train_samples == 24
+    assert all(r.accuracy > 0.8 for r in result.rows if (r.features, r.probe) == ("pixels", "linear")), result.rows
+    assert {len(detail.recall) for detail in result.details} == {3}
 
 
 def test_it_can_be_called_from_the_package(run: Run, tmp_path: Path) -> None:

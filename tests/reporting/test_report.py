@@ -88,6 +88,22 @@ def test_the_page_says_verdict_accuracies_and_chance(tmp_path: Path) -> None:
     assert "chance: nothing learnt" in text and "1 file(s) that could not be used" in text
 
 
+def test_the_page_tells_classes_apart(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    told = json.loads((run / "evaluation.json").read_text())
+    same = {"probe": "linear", "labels": "all labels"}
+    told["classes"] = ["a", EVIL]
+    told["details"] = [
+        {"features": "trained", **same, "recall": [0.125, None], "confusion": [[1, 7], [0, 0]]},
+        {"features": "pixels", **same, "recall": [0.5, None], "confusion": None},
+    ]
+    (run / "evaluation.json").write_text(json.dumps(told))
+    page = Page(write_report([run], tmp_path / "report.html").read_text())
+    assert "Class by class (linear, all labels)" in page.text and "12.5" in page.text and "50.0" in page.text
+    assert any("52%" in str(attributes.get("style")) for _, attributes in page.tags)  # 7 of 8, of 60 at most
+    assert sum(tag == "img" for tag, _ in page.tags) == 1
+
+
 def test_several_runs_stand_together_and_missing_files_are_told(tmp_path: Path) -> None:
     folders = [folder(tmp_path, "one"), folder(tmp_path, "two", full=False)]
     page = Page(write_report(folders, tmp_path / "deep" / "report.html", title="Both").read_text())

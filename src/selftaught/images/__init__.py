@@ -5,6 +5,7 @@ from typing import Any
 from .encoders import TOKEN_ENCODERS, build_encoder, create
 from .inspection import inspect
 from .preparation import Preparation
+from .pretrained import load_pretrained
 from .store import open_samples
 from .views import view_options
 
@@ -41,6 +42,7 @@ __all__ = [
     "create",
     "guess",
     "inspect",
+    "load_pretrained",
     "open_samples",
     "recognises",
     "view_options",

@@ -37,6 +37,8 @@ def canvas_for(seen: list[Pixels], size: tuple[int, int] | None, like: Preparati
     if like and like.channels in (1, 3):
         channels = like.channels
     dtype = np.dtype(np.uint16 if all(image.dtype == np.uint16 for image in seen) else np.uint8)
+    if like and like.high >= 255:  # the encoder's, whatever these images have
+        dtype = np.dtype(np.uint8 if like.high == 255 else np.uint16)
     if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
         return Canvas(own[0], own[1], channels, dtype)
     side = max(size or default_size(sizes))

@@ -24,6 +24,7 @@ from .views import Views
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 TOLD = 3  # of the broken images are named in an error
+OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
 
@@ -117,9 +118,20 @@ def open_samples(
     preparation = like or measured(lambda chosen: storage.take(places[chosen])[0], len(places), size)
     if like and channels != like.channels and {channels, like.channels} != {1, 3}:
         raise DataError(f"{source.name} has {channels} channels, the encoder takes {like.channels}")
+    if like:
+        _refuse_other_values(source.name, storage.take(places[:PROBED])[0], like)
     keys = [source.keys[row] for row in rows[kept]]
     labels_kept = [told[row] for row in rows[kept]] if told else None
     return Images(source.name, storage, places, keys, labels_kept, preparation, fingerprint, quarantined)
+
+
+def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
+    """Values of quite another range, such as [0, 1] for [0, 255], would all look the same to the encoder."""
+    top, span = float(pixels.max()), like.high - like.low
+    eight_bit = pixels.dtype == np.uint8 and (like.low, like.high) == (0, 255)  # black is black
+    if not eight_bit and not span / OTHER_RANGE <= top - like.low <= span * OTHER_RANGE:
+        told = f"holds values up to {top:g}, the encoder takes {like.low:g} to {like.high:g}"
+        raise DataError(f"{name} {told}: scale them alike")
 
 
 def _work(

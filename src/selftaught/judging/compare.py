@@ -36,8 +36,9 @@ from ..training.pretrain import pretrain
 from ..training.resolve import open_data
 from ..writer import LOCK, only_writer
 from .comparison import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
-from .evaluate import evaluate, open_labelled
+from .evaluate import evaluate
 from .evaluation import Row
+from .labelled import open_labelled
 from .splits import parse_labels
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
@@ -63,7 +64,7 @@ def compare(command: Compare) -> Comparison:
         samples = bench.samples(0)
         recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
         if recipe.train:  # a mistake in it should not be found out after the first run
-            open_labelled(bench.judging("", seed=0, test=True), samples.preparation, stop)
+            bench.open_labelled(samples)
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -154,6 +155,12 @@ class _Bench:
         told |= {"test": recipe.test, "test_labels": recipe.test_labels} if test else {}
         told |= {"probe": recipe.probe, "labels": recipe.labels, "limit": recipe.limit, "repeats": 1, "seed": seed}
         return Evaluate.parse(told)
+
+    def open_labelled(self, samples: Samples) -> None:
+        """Read the labelled data as it will be judged with. Raises what is wrong with it."""
+        told = self.judging("", seed=0, test=True)
+        train, test = (told.train, told.train_labels), (told.test, told.test_labels)
+        open_labelled(told.run, samples.preparation, train, test, told.limit, told.seed, self.stop)
 
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""

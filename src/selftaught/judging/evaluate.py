@@ -1,7 +1,7 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +15,22 @@ from ..encoder import Encoder
 from ..errors import DataError, UsageError
 from ..export import load_encoder
 from ..files import write_json
-from ..modality import Preparation, Samples
 from ..parts import Part, hint
-from ..progress import Progress, plain
+from ..progress import Progress, say
 from ..recipes import Evaluate
 from ..training.interruption import Stop, stopping
-from .evaluation import Evaluation, Row, row, verdicts
+from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, row, verdicts
 from .features import Pixels, features, standardised, untrained
-from .finetune import finetune, predict
+from .finetune import Tuning, finetune, scores_of
 from .knn import knn_predict
+from .labelled import Labelled, open_labelled, spare
 from .linear import linear_predict
-from .splits import LabelCount, folds, label_subset, parse_labels
+from .splits import LabelCount, Rows, folds, label_subset, parse_labels
 
 PROBES = ("knn", "linear", "finetune")
 PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
 
-Rows = NDArray[np.int64]
 Known = dict[str, NDArray[Any]]  # features of all samples, as each probe takes them
-
-
-@dataclass
-class Labelled:
-    """Labelled samples: those to learn from, those of a test set if there is one, and all their classes."""
-
-    train: Samples
-    test: Samples | None
-    classes: NDArray[np.int64]  # of the training samples followed by the test samples
-    names: list[str]
-
-    @property
-    def sources(self) -> list[Samples]:
-        """Training samples, then test samples."""
-        return [self.train, self.test] if self.test else [self.train]
-
-    @property
-    def tested(self) -> int:
-        """How many samples an accuracy is measured on."""
-        return self.test.count if self.test else self.train.count
-
-    def subset(self, rows: Rows) -> Samples:
-        """Samples by row; all of one source."""
-        if self.test and rows[0] >= self.train.count:
-            return self.test.subset(rows - self.train.count)
-        return self.train.subset(rows)
 
 
 @dataclass
@@ -77,29 +50,38 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     """
     folder = Path(recipe.run)
     probes = [_known_probe(name.strip()) for name in recipe.probe.split(",")]
-    counts = parse_labels(recipe.labels)
+    counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
     encoder = load_encoder(folder, module=module)
     keep_freed_memory()
     preparation, part = encoder.preparation, encoder.part
     assert isinstance(part, Part)
     with stopping() as stop:
-        data = open_labelled(recipe, preparation, stop)
+        train, test = (recipe.train, recipe.train_labels), (recipe.test, recipe.test_labels)
+        data = open_labelled(recipe.run, preparation, train, test, recipe.limit, recipe.seed, stop)
         known = {"trained": encoder}
         if not baselines:
             known["untrained"] = untrained(part, preparation, recipe.seed, data.train, module)
+            if recipe.pretrained:
+                known["pretrained"] = _pretrained(recipe.pretrained, encoder)
         found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
-        rows = []
+        rows, details, gains = [], [], []
         for count in counts:
             splits = list(_splits(recipe, data, count))
             for probe in probes:
                 if probe == "finetune":
-                    judged = _judge_finetune(known, data, splits, recipe.seed, stop)
+                    judged = _judge_finetune(known, data, splits, recipe.seed, stop, tuning)
                 else:
                     judged = _judge_features(probe, found, data, splits, stop)
-                rows += [row(kind, probe, str(count), right, data.tested) for kind, right in judged.items()]
+                folded, rights = data.test is None, {kind: _right(answers) for kind, answers in judged.items()}
+                for kind, answers in judged.items():
+                    right = rights[kind]
+                    rows.append(row(kind, probe, str(count), right, data.tested, folded))
+                    if kind != "trained":
+                        gains.append(gain_over(rights["trained"], right, probe, str(count), kind, folded))
+                    details.append(detail(kind, probe, str(count), answers, len(data.names)))
                 rows += [r for r in baselines if (r.probe, r.labels) == (probe, str(count)) and r.features != "trained"]
     things = modality.named(preparation.modality).THINGS
-    lines = verdicts(rows, things)
+    lines = verdicts(rows, things, gains)
     primary = next(probe for probe in PRIMARY if probe in probes)
     evaluation = Evaluation(
         run=str(folder),
@@ -110,7 +92,12 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
         seed=recipe.seed,
+        copies=data.copies,
+        pretrained=recipe.pretrained,
+        finetune=recipe.finetune,
         rows=rows,
+        gains=gains,
+        details=details,
         verdict=next(line for line in lines if line.startswith(primary)),  # the first number of labels named
         verdicts=lines,
     )
@@ -122,43 +109,6 @@ def _known_probe(name: str) -> str:
     if name not in PROBES:
         raise UsageError(f"no probe named {name!r}; {hint(name, PROBES)}")
     return name
-
-
-def open_labelled(recipe: Evaluate, preparation: Preparation, stop: Stop) -> Labelled:
-    """The labelled samples of --train and --test."""
-
-    kind = modality.named(preparation.modality)
-
-    def opened(data: str, labels: Path | None) -> Samples:
-        if modality.of(data) is not kind:
-            held = modality.of(data).THINGS
-            raise UsageError(f"the encoder of {plain(recipe.run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
-        with Progress("reading", 0, kind.THINGS) as bar:
-
-            def decoding(done: int, total: int) -> None:
-                stop.poll()
-                bar.update(done, total=total)
-
-            return kind.open_samples(
-                data,
-                like=preparation,
-                labels=labels,
-                labelled=True,
-                limit=recipe.limit,
-                seed=recipe.seed,
-                progress=decoding,
-            )
-
-    train = opened(recipe.train, recipe.train_labels)
-    test = opened(recipe.test, recipe.test_labels) if recipe.test else None
-    names = sorted(set(train.labels or []))
-    if len(names) < 2:
-        raise DataError(f"{train.name} has only one class, {plain(names[0])!r}: there is nothing to tell apart")
-    told = [*(train.labels or []), *((test.labels or []) if test else [])]
-    if unseen := sorted(set(told) - set(names)):
-        raise DataError(f"--test has classes that --train has not: {', '.join(map(plain, unseen[:5]))}")
-    number = {name: i for i, name in enumerate(names)}
-    return Labelled(train, test, np.array([number[name] for name in told]), names)
 
 
 def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, Known]:
@@ -188,20 +138,22 @@ def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Sto
 def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
     """Every split that a number of labels is judged on; all kinds of features see the same."""
     if data.test:
-        known = data.classes[: data.train.count]
+        known, tested = data.told_apart, np.arange(data.train.count, len(data.classes))
         # With all labels there is nothing left to draw, and a second time would give the same.
         for repeat in range(1 if count.everything else recipe.repeats):
-            chosen = label_subset(known, count, recipe.seed + repeat)
-            yield Split(repeat, chosen, np.arange(data.train.count, len(data.classes)))
+            yield Split(repeat, known[label_subset(data.classes[known], count, recipe.seed + repeat)], tested)
         return
     for number, (repeat, train, test) in enumerate(folds(data.classes, recipe.repeats, recipe.seed)):
-        yield Split(repeat, train[label_subset(data.classes[train], count, recipe.seed + number)], test)
+        known = data.apart(train, test)
+        if len(np.unique(data.classes[known])) < 2:
+            raise DataError(f"{data.train.name} holds too many copies: a fold has nothing to tell apart")
+        yield Split(repeat, known[label_subset(data.classes[known], count, recipe.seed + number)], test)
 
 
 def _judge_features(
     probe: str, found: dict[str, Known], data: Labelled, splits: list[Split], stop: Stop
-) -> dict[str, list[float]]:
-    """Accuracies of a probe on each kind of features, one a repeat."""
+) -> dict[str, Answers]:
+    """What a probe says on each kind of features."""
     judged = {}
     with Progress(f"{probe} probe", len(found) * len(splits), "fits") as bar:
         for kind, known in found.items():
@@ -214,38 +166,58 @@ def _judge_features(
                     return knn_predict(train, labels, known[split.test], len(data.names))
                 return linear_predict(train, labels, known[split.test], split.repeat)[0]
 
-            judged[kind] = _accuracies(said, data, splits)
+            judged[kind] = _answers(said, data, splits)
     return judged
 
 
 def _judge_finetune(
-    encoders: dict[str, Encoder], data: Labelled, splits: list[Split], seed: int, stop: Stop
-) -> dict[str, list[float]]:
-    """Accuracies after fine-tuning the trained encoder and, the same way, one from scratch."""
+    encoders: dict[str, Encoder], data: Labelled, splits: list[Split], seed: int, stop: Stop, tuning: Tuning
+) -> dict[str, Answers]:
+    """What fine-tuned networks say: the trained encoder's and, as the same labels teach it, one from scratch."""
     judged = {}
     with Progress("fine-tuning", len(encoders) * len(splits), "networks") as bar:
         for start, encoder in encoders.items():
+            # What has learnt nothing yet has no layers to spare, and a head on it nothing to begin with.
+            how = replace(tuning, layer_decay=1.0, frozen=0.0) if start == "untrained" else tuning
 
-            def said(split: Split, encoder: Encoder = encoder) -> NDArray[Any]:
+            def said(split: Split, encoder: Encoder = encoder, how: Tuning = how) -> NDArray[Any]:
+                rows, held = spare(data, split.train, how.spared(len(split.train)), seed + split.repeat)
                 model = finetune(
                     encoder,
                     data.train,
-                    split.train,
+                    rows,
+                    held,
                     data.classes,
                     len(data.names),
                     seed + split.repeat,
                     stop,
+                    how,
                 )
                 bar.update(bar.done + 1)
-                return predict(model, data.subset(split.test))
+                return scores_of(model, data.subset(split.test)).argmax(dim=1).numpy()
 
-            judged["scratch" if start == "untrained" else start] = _accuracies(said, data, splits)
+            judged["scratch" if start == "untrained" else start] = _answers(said, data, splits)
     return judged
 
 
-def _accuracies(said: Callable[[Split], NDArray[Any]], data: Labelled, splits: list[Split]) -> list[float]:
-    """The share of right answers in each repeat, over all its folds."""
-    right: dict[int, list[Any]] = {}
+def _answers(said: Callable[[Split], NDArray[Any]], data: Labelled, splits: list[Split]) -> Answers:
+    """What was said and what is so, in each fold of each repeat."""
+    found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for split in splits:
-        right.setdefault(split.repeat, []).append(said(split) == data.classes[split.test])
-    return [float(np.concatenate(answers).mean()) for answers in right.values()]
+        found.setdefault(split.repeat, []).append((said(split), data.classes[split.test]))
+    return list(found.values())
+
+
+def _right(answers: Answers) -> Right:
+    """Which answers are right."""
+    return [[said == truth for said, truth in folds] for folds in answers]
+
+
+def _pretrained(source: str, encoder: Encoder) -> Encoder:
+    """The encoder that the user names to stand beside."""
+    kind = modality.named(encoder.preparation.modality)
+    if not hasattr(kind, "load_pretrained"):
+        raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
+    found, told = kind.load_pretrained(source, encoder.part, encoder.preparation)
+    say(f"pre-trained: {told}")
+    return found

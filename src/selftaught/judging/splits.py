@@ -63,6 +63,16 @@ def label_subset(labels: NDArray[np.int64], count: LabelCount, seed: int) -> Row
     return np.sort(np.concatenate(chosen))
 
 
+def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Rows, Rows]:
+    """Rows to learn from and rows held out: of each class its share, but never the last sample; both ascending."""
+    order = randomness.generator(seed, "held out").permutation(len(labels))
+    held = np.zeros(len(labels), dtype=bool)
+    for name in np.unique(labels):
+        own = order[labels[order] == name]
+        held[own[: min(len(own) - 1, round(share * len(own)))]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def folds(labels: NDArray[Any], repeats: int, seed: int) -> Iterator[tuple[int, Rows, Rows]]:
     """Repeated stratified folds: (round, training rows, test rows)."""
     names, counts = np.unique(labels, return_counts=True)

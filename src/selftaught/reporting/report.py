@@ -19,6 +19,7 @@ from .curves import interval_chart, line_chart
 from .pictures import data_uri
 
 QUARANTINE_SHOWN = 20
+MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 
 
 @dataclass
@@ -34,8 +35,19 @@ class Section:
     picture: str | None
     curves: list[Markup]
     label_curve: Markup | None
+    by_class: "ByClass | None"
     quarantined: list[list[str]]
     quarantined_count: int
+
+
+@dataclass
+class ByClass:
+    """What a probe makes of each class, with the most labels."""
+
+    title: str
+    features: list[str]  # what they are called, one a column
+    recall: list[tuple[str, list[str]]]  # of each class, in per cent
+    confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
 
 
 def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
@@ -76,6 +88,7 @@ def _section(folder: Path) -> Section:
         picture=_picture(folder / "pictures.png"),
         curves=_curves(metrics, status),
         label_curve=_label_curve(evaluation),
+        by_class=_by_class(evaluation),
         quarantined=quarantined[:QUARANTINE_SHOWN],
         quarantined_count=len(quarantined),
     )
@@ -108,13 +121,41 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
 def _label_curve(evaluation: Evaluation | None) -> Markup | None:
     if evaluation is None:
         return None
-    probe = next((p for p in ("linear", "finetune", "knn") if any(r.probe == p for r in evaluation.rows)), None)
+    probe = _primary(evaluation)
     called = kinds(evaluation.things)
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
         if row.probe == probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
     return interval_chart(series, title=f"{probe} accuracy by number of labels, with 95 % intervals")
+
+
+def _primary(evaluation: Evaluation) -> str | None:
+    """The probe whose verdict is the verdict."""
+    return next((p for p in ("linear", "finetune", "knn") if any(r.probe == p for r in evaluation.rows)), None)
+
+
+def _by_class(evaluation: Evaluation | None) -> ByClass | None:
+    if evaluation is None:
+        return None
+    probe = _primary(evaluation)
+    told = [detail for detail in evaluation.details if detail.probe == probe]
+    told = [detail for detail in told if detail.labels == told[-1].labels]
+    own = next((detail for detail in told if detail.features == "trained"), None)
+    names = [plain(name) for name in evaluation.classes]
+    if own is None or any(len(detail.recall) != len(names) for detail in told):
+        return None
+
+    def cell(share: float | None) -> str:
+        return "" if share is None else f"{100 * share:.1f}"
+
+    shown = own.confusion if own.confusion and len(names) <= MOST_CONFUSED else []
+    return ByClass(
+        f"{probe}, {own.labels}",
+        [kinds(evaluation.things).get(detail.features, detail.features) for detail in told],
+        [(name, [cell(detail.recall[i]) for detail in told]) for i, name in enumerate(names)],
+        [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, shown)],
+    )
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,36 @@
+"""How deep in its network each weight lies: blocks of vision transformers, stages of convolutional networks."""
+
+from timm.models import group_parameters
+from torch import nn
+
+MOST = 0.9  # a part that holds more of the weights than this is no layer, it holds the layers
+
+
+def depths(net: nn.Module) -> dict[nn.Parameter, int]:
+    """The layer of each weight, the first from the input being 0: timm's own grouping, or else the parts in order."""
+    if hasattr(net, "group_matcher"):
+        layer = group_parameters(net, net.group_matcher(coarse=True), reverse=True)  # type: ignore[operator]
+        return {weight: layer[name] for name, weight in net.named_parameters()}
+    return {weight: number for number, part in enumerate(_parts(net)) for weight in part}
+
+
+def layer_scales(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
+    """What the learning rate of each weight is multiplied by: `decay` for every layer between it and the output.
+
+    As of BEiT (Bao et al., 2021, appendix H), with the new head, which is not in `net`, as the last layer.
+    https://arxiv.org/abs/2106.08254
+    """
+    found = depths(net)
+    return {weight: decay ** (max(found.values()) + 1 - depth) for weight, depth in found.items()}
+
+
+def _parts(net: nn.Module) -> list[list[nn.Parameter]]:
+    """The weights of a network, a list for each of its parts."""
+    own = [[weight] for weight in net.parameters(recurse=False)]
+    whole = sum(weight.numel() for weight in net.parameters())
+    found = own
+    for child in net.children():
+        weights = list(child.parameters())
+        inside = sum(weight.numel() for weight in weights) > MOST * whole and any(child.children())
+        found = found + (_parts(child) if inside else [weights])
+    return [part for part in found if part]

@@ -1,0 +1,103 @@
+"""No copy is on both sides of a split, and nothing is chosen by what is judged on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from selftaught.errors import DataError
+from selftaught.export import save_encoder
+from selftaught.images.encoders import build_encoder
+from selftaught.images.store import open_samples
+from selftaught.judging.labelled import spare
+from selftaught.parts import Part
+from selftaught.run import Run
+
+PART = Part(name="test_resnet", options={"stem": "half"})
+BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("run")
+    images = open_samples(noise(20, 0)[0])
+    torch.manual_seed(3)
+    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, folder / "encoder", {})
+    (folder / "recipe.yaml").write_text("data: some\n")
+    return Run(folder)
+
+
+def noise(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images without any meaning, whose labels can only be remembered."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 255, (count, 16, 16), dtype=np.uint8), rng.permutation(np.arange(count) % 2)
+
+
+def stored(file: Path, x: np.ndarray, y: np.ndarray) -> Path:
+    np.savez(file, x=x, y=y)
+    return file
+
+
+def test_a_copy_of_what_is_judged_is_not_learnt_from(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = noise(200, 0)
+    others, labels = noise(100, 1)
+    train = stored(tmp_path / "a.npz", np.concatenate([x, others]), np.concatenate([y, labels]))
+    test = stored(tmp_path / "b.npz", x, y)
+    result = run.evaluate(train, test, probe="knn,linear")
+    assert all(0.4 < row.accuracy < 0.6 for row in result.rows), result.rows
+    told = json.loads((run.folder / "evaluation.json").read_text())
+    assert told["copies"] == 200 and told["train_samples"] == 300
+    assert "200 images of --train are in --test as well; they are not learnt from" in capsys.readouterr().err
+    with pytest.raises(DataError, match="nothing is left to learn from"):
+        run.evaluate(test, test)
+
+
+def test_no_fold_learns_what_it_is_judged_on(run: Run, tmp_path: Path) -> None:
+    x, y = noise(150, 0)
+    doubled = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
+    result = run.evaluate(doubled, probe="knn,linear,finetune", repeats=1, finetune=BRIEF)
+    assert result.copies == 300 and all(0.38 < row.accuracy < 0.62 for row in result.rows), result.rows
+
+
+def test_nor_does_the_early_stop(tmp_path: Path) -> None:
+    from selftaught.judging.labelled import open_labelled
+    from selftaught.training.interruption import Stop
+
+    x, y = noise(50, 0)
+    file = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
+    like = open_samples(x).preparation
+    data = open_labelled("run", like, (str(file), None), (None, None), None, 0, Stop())
+    learnt, held = spare(data, np.arange(100), 0.2, 0)
+    assert len(held) == 20 and not set(learnt % 50) & set(held % 50) and len(learnt) <= 80
+
+
+def test_labels_of_the_test_set_choose_nothing(run: Run, tmp_path: Path) -> None:
+    """With other labels for the test samples, every probe says the same of them as before."""
+    x, y = noise(80, 0)
+    x[y == 1, 4:12, 4:12] //= 2
+    train = stored(tmp_path / "a.npz", x[:50], y[:50])
+    said = []
+    for name, labels in (("b", y[50:]), ("c", 1 - y[50:])):
+        test = stored(tmp_path / f"{name}.npz", x[50:], labels)
+        result = run.evaluate(train, test, probe="knn,linear,finetune", labels="8,100%", repeats=2, finetune=BRIEF)
+        said.append([np.array(detail.confusion) for detail in result.details])
+    assert len(said[0]) == 2 * (3 + 3 + 2)
+    for before, after in zip(*said):
+        assert np.array_equal(before, after[::-1])  # what was true is false now, and nothing else has changed
+
+
+def test_recall_and_confusion_are_those_of_the_rows(run: Run, tmp_path: Path) -> None:
+    x, y = noise(60, 0)
+    x[y == 1] //= 3
+    y = np.where(np.arange(60) < 30, 2 * y, y + 1)  # three classes, of unequal size
+    result = run.evaluate(stored(tmp_path / "a.npz", x, y), probe="knn", repeats=2)
+    for row, detail in zip(result.rows, result.details):
+        matrix = np.array(detail.confusion)
+        assert (row.features, row.probe, row.labels) == (detail.features, detail.probe, detail.labels)
+        assert matrix.sum(axis=1).tolist() == (2 * np.bincount(y)).tolist()
+        assert np.trace(matrix) / matrix.sum() == pytest.approx(row.accuracy)
+        assert detail.recall == pytest.approx(np.diag(matrix) / matrix.sum(axis=1))

@@ -1,0 +1,233 @@
+"""From a run to a classifier to predictions, from the command line; what is written loads without this package."""
+
+import csv
+import json
+import re
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+import selftaught
+from selftaught.classifier import Calibrated, load_classifier, save_classifier
+from selftaught.cli import run_command
+from selftaught.errors import UsageError
+from selftaught.export import save_encoder
+from selftaught.images.encoders import build_encoder
+from selftaught.images.preparation import Preparation
+from selftaught.images.store import open_samples
+from selftaught.parts import Part
+from selftaught.progress import Progress
+from selftaught.run import Run
+
+QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with an encoder that has learnt nothing yet: enough to be fine-tuned."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    images, part = open_samples("sklearn:digits", limit=64), Part(name="test_resnet", options={"stem": "half"})
+    torch.manual_seed(0)
+    save_encoder(build_encoder(part, images.preparation), part, images.preparation, folder / "encoder", {})
+    (folder / "recipe.yaml").write_text("data: sklearn:digits\n")
+    return Run(folder)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """600 digits to learn from, and 400 others."""
+    folder = tmp_path_factory.mktemp("digits")
+    images = open_samples("sklearn:digits", labelled=True)
+    x, y = images.storage.take(np.arange(1000))[0], np.array(images.labels[:1000])
+    for name, rows in (("train", slice(0, 600)), ("test", slice(600, None))):
+        np.savez(folder / f"{name}.npz", x=x[rows], y=y[rows])
+    return folder / "train.npz", folder / "test.npz"
+
+
+@pytest.fixture(scope="module")
+def classifier(run: Run, digits: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("classifiers") / "clf"
+    command = ["finetune", str(run.folder), str(digits[0]), "--test", str(digits[1]), "--out", str(out)]
+    assert run_command([*command, "--finetune.epochs", "6", *QUICK]) == 0
+    return out
+
+
+def test_a_classifier_is_right_and_as_sure_as_it_should_be(classifier: Path) -> None:
+    told = json.loads((classifier / "metrics.json").read_text())
+    assert told["accuracy"] > 0.7 and told["low"] < told["accuracy"] < told["high"]
+    assert told["learnt_from"] + told["held_out"] == told["samples"] == 600 and 50 <= told["measured_on"] <= 70
+    tested = told["test"]
+    assert tested["measured_on"] == 400 and tested["accuracy"] > 0.7
+    assert tested["calibration_error"] <= tested["calibration_error_before"] + 0.01
+    assert np.sum(tested["confusion"]) == 400 and len(tested["recall"]) == 10
+    status = Run(classifier).status
+    assert status["state"] == "done" and status["exit_code"] == 0 and status["accuracy"] == told["accuracy"]
+    assert (classifier / "recipe.yaml").exists() and not (classifier / "lock").exists()
+
+
+def test_predictions_from_the_command_line(
+    classifier: Path, digits: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "deep" / "predictions.csv"
+    assert run_command(["predict", str(classifier), str(digits[1]), "--out", str(out), "--all", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = list(csv.DictReader(out.open()))
+    assert told["samples"] == len(rows) == 400 and sum(told["counts"].values()) == 400
+    truth = np.load(digits[1])["y"]
+    assert [row["path"] for row in rows[:2]] == ["0", "1"]
+    right = np.mean([row["predicted"] == label for row, label in zip(rows, truth)])
+    assert right == pytest.approx(json.loads((classifier / "metrics.json").read_text())["test"]["accuracy"])
+    for row in rows[:20]:
+        each = {name: float(row[name]) for name in told["counts"]}
+        assert sum(each.values()) == pytest.approx(1, abs=1e-4)
+        assert max(each, key=each.__getitem__) == row["predicted"] and float(row["probability"]) == max(each.values())
+
+
+def test_from_python_arrays_and_the_same_answers(classifier: Path, digits: tuple[Path, Path]) -> None:
+    said = selftaught.predict(classifier, np.load(digits[1])["x"][:30])
+    assert said.probabilities.shape == (30, 10) and len(said.predicted) == 30
+    assert said.predicted == selftaught.predict(str(classifier), digits[1]).predicted[:30]
+
+
+def test_names_are_harmless_and_what_cannot_be_read_is_listed(classifier: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("=cmd|' C calc'!A0.png", 'a,b\n"c".png', "größe.png"):
+        Image.new("L", (8, 8), 200).save(folder / name)
+    (folder / "+broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run_command(["predict", str(classifier), str(folder), "--out", str(tmp_path / "p.csv")]) == 0
+    rows = list(csv.reader((tmp_path / "p.csv").open()))
+    assert rows[0] == ["path", "predicted", "probability"]
+    assert [row[0] for row in rows[1:]] == ["'=cmd|' C calc'!A0.png", 'a,b\\x0a"c".png', "größe.png"]
+    broken = list(csv.reader((tmp_path / "p-quarantine.csv").open()))
+    assert [row[0] for row in broken] == ["path", "'+broken.png"]
+
+
+def test_onnx_gives_calibrated_probabilities(classifier: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    assert run_command(["export", str(classifier), "--out", str(tmp_path / "m.onnx")]) == 0
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    x = torch.randn(5, 1, 8, 8)
+    (found,) = session.run(["probabilities"], {"images": x.numpy()})
+    with torch.no_grad():
+        assert np.allclose(found, load_classifier(classifier)(x).numpy(), atol=1e-4)
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-4)
+
+
+def made(name: str, module: nn.Module | None = None, **options) -> Calibrated:
+    torch.manual_seed(1)
+    facts = {"low": 0, "high": 255, "mean": (0.4,) * 3, "std": (0.2,) * 3}
+    preparation, part = Preparation(channels=3, size=(32, 32), **facts), Part(name=name, options=options)
+    encoder = build_encoder(part, preparation, module).train()
+    encoder(torch.randn(8, 3, 32, 32))  # running statistics that are not the initial ones
+    encoder.preparation, encoder.part = preparation, part
+    return Calibrated(encoder, nn.Linear(encoder.dim, 4), 1.7, ["a", "b", "c", "<d>"]).eval()
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_resnet"])
+def test_timm_loads_the_classifiers_it_can_express(tmp_path: Path, name: str) -> None:
+    classifier = made(name, **({"stem": "timm"} if name == "test_resnet" else {}))
+    save_classifier(classifier, tmp_path / "classifier", {})
+    net = timm.create_model(f"local-dir:{tmp_path / 'classifier'}", pretrained=True).eval()
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(net(x), classifier.scores(x), atol=1e-5)
+        assert torch.allclose(load_classifier(tmp_path)(x), classifier(x), atol=1e-6)
+    assert net.num_classes == 4 and net.pretrained_cfg["label_names"] == ["a", "b", "c", "<d>"]
+    other = timm.create_model(f"local-dir:{tmp_path / 'classifier'}", pretrained=True, num_classes=7)  # a new head
+    assert other.num_classes == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("test_resnet", {}), ("test_resnet", {"pool": "grid"}), ("torchvision/resnet18", {})]
+)
+def test_other_classifiers_are_rebuilt_by_the_plain_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: dict
+) -> None:
+    classifier = made(name, **options)
+    save_classifier(classifier, tmp_path / "classifier", {})
+    with pytest.raises(RuntimeError, match="Unknown model"):
+        timm.create_model(f"local-dir:{tmp_path / 'classifier'}", pretrained=True)
+    block = re.search(r"```python\n(.*?)```", (tmp_path / "classifier" / "README.md").read_text(), re.DOTALL)
+    assert block and "selftaught" not in block[1]
+    monkeypatch.chdir(tmp_path / "classifier")
+    names: dict = {}
+    exec(block[1], names)
+    x = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(names["probabilities"](x), classifier(x), atol=1e-5)
+        assert torch.allclose(load_classifier(tmp_path)(x), classifier(x), atol=1e-6)
+
+
+def test_a_users_own_network_must_be_passed_again(tmp_path: Path) -> None:
+    classifier = made("own", nn.Conv2d(3, 6, 3))
+    save_classifier(classifier, tmp_path, {})
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(load_classifier(tmp_path, nn.Conv2d(3, 6, 3))(x), classifier(x))
+    with pytest.raises(UsageError, match="pass it again"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["finetune", "RUN", "DATA", "--out", "RUN"], 2, "is the run itself"),
+        (["finetune", "RUN", "DATA", "--out", "CLF"], 2, "already exists; use --overwrite"),
+        (["finetune", "RUN", "DATA", "--out", "new", "--finetune.frozen", "2"], 2, "cannot be"),
+        (["finetune", "RUN", "DATA"], 2, "--out"),
+        (["finetune", "nowhere", "DATA", "--out", "new"], 2, "not a run folder"),
+        (["finetune", "RUN", "sklearn:wine", "--out", "new"], 2, "takes images"),
+        (["predict", "RUN", "DATA", "--out", "p.csv"], 2, "holds no classifier"),
+        (["predict", "CLF", "DATA", "--out", "p.txt"], 2, "must end in .csv"),
+        (["predict", "CLF", "sklearn:wine", "--out", "p.csv"], 2, "takes images"),
+        (["predict", "CLF", "nowhere", "--out", "p.csv"], 3, "does not exist"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_nothing(
+    words: list[str],
+    code: int,
+    said: str,
+    run: Run,
+    classifier: Path,
+    digits: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": str(run.folder), "CLF": str(classifier), "DATA": str(digits[0])}
+    assert run_command([places.get(word, word) for word in words]) == code
+    captured = capsys.readouterr()
+    assert said in captured.err and captured.err.count("\n") == 1 and not list(tmp_path.iterdir())
+    assert (classifier / "classifier" / "model.safetensors").exists()
+
+
+def test_a_stopped_fine_tuning_says_so_and_can_be_said_again(
+    run: Run, digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    out = tmp_path / "clf"
+    command = ["finetune", str(run.folder), str(digits[0]), "--limit", "60", "--out", str(out), *QUICK]
+    command += ["--finetune.epochs", "1"]
+    begin = Progress.__init__
+
+    def signalled(self: Progress, what: str, *more: object) -> None:
+        begin(self, what, *more)  # type: ignore[arg-type]
+        if what == "fine-tuning":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "__init__", signalled)
+        assert run_command(command) == 75
+    assert Run(out).status["state"] == "preempted" and not (out / "classifier").exists()
+    assert run_command(command) == 0 and Run(out).status["state"] == "done"
+    assert run_command(command) == 2
