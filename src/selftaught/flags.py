@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import yaml
 
+from . import modality, parts
 from .errors import UsageError
 from .files import read_yaml
 from .progress import plain
-from .recipes import Recipe
+from .recipes import Pretrain, Recipe
 
 OF_ONE_RUN = ("data", "run", "out", "fingerprint", "resume", "overwrite")  # not taken over from a recipe file
 PARTS = ("method", "encoder")  # fields that name a component
@@ -133,3 +134,38 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
     for step in path[1:-1]:
         table = table.setdefault(step, {})
     table[path[-1]] = value
+
+
+def of_parts(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of the chosen data, method and encoder, with their help."""
+    kind = modality.of(chosen.get("data", ""))
+    method = parts.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    found = {f"method.{name}": told(option.default) for name, option in parts.options(method).items()}
+    found |= {f"encoder.{name}": told(option.default) for name, option in parts.options(kind.create).items()}
+    found |= {f"training.{name}": told(default) for name, default in vars(method.preset).items()}
+    wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
+    known = kind.view_options()
+    for view in [*wanted, *(view for view in known if view not in wanted)]:
+        shown = f" (not used by {method.__name__})" if view not in wanted else ""
+        found |= {f"views.{view}.{name}": told(default) + shown for name, default in known[view].items()}
+    return found
+
+
+def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of fine-tuning, with their help."""
+    from .judging.finetune import Tuning
+
+    chosen_for_you = "default: by the number of labels, or the encoder"
+    found = {
+        f"finetune.{name}": chosen_for_you if option.default is None else told(option.default)
+        for name, option in parts.options(Tuning).items()
+        if name != "light"
+    }
+    light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
+    return found | {f"finetune.light.{name}": told(default) for name, default in light.items()}
+
+
+def told(default: Any) -> str:
+    """A default, for people."""
+    shown = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"default: {shown}" if shown not in (None, "") else "default: none"

@@ -93,8 +93,8 @@ def _measured(recipe: Pretrain, samples: Samples, count: int, decoded: bool, sto
 
 def _checkpoint_bytes(job: Job) -> int:
     """What a checkpoint takes, now that the optimiser has made its first steps."""
-    groups = (checkpoint.model_tensors(job.method), checkpoint.optimizer_tensors(job.optimizer))
-    return sum(tensor.nbytes for group in groups for tensor in group.values())
+    model, optimizer = checkpoint.model_tensors(job.method), checkpoint.optimizer_tensors(job.optimizer)
+    return checkpoint.bytes_of({"model": model, "optimizer": optimizer})
 
 
 def _told(command: Pretrain, recipe: Pretrain) -> str:
