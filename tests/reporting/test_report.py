@@ -46,9 +46,11 @@ def folder(root: Path, name: str = "run", full: bool = True) -> Path:
         {"step": s, "loss": 3.0 / s, "terms": {"nt_xent": 3.0 / s}, "lr": 0.1, "samples_per_second": 100 + s}
         for s in range(1, 40)
     ]
+    lines[9] |= {"loss": None, "terms": {"nt_xent": None}}  # a step that was left out
+    lines[19]["health"] = lines[38]["health"] = {"feature_spread": 0.4, "rankme": 30.0, "answer_spread": 0.7}
     cut = json.dumps(lines[-1])[:20]  # a line that a crash cut short
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + cut)
-    (run / "status.json").write_text(json.dumps({"state": "done", "reason": "", "chance": 5.5}))
+    (run / "status.json").write_text(json.dumps({"state": "done", "reason": "", "chance": 5.5, "verdict": "collapsing: so it was"}))
     (run / "quarantine.csv").write_text(f'path,reason\n"{EVIL}.jpg",empty file\n')
     rows = [
         {
@@ -86,6 +88,8 @@ def test_the_page_says_verdict_accuracies_and_chance(tmp_path: Path) -> None:
     text = Page(write_report([folder(tmp_path)], tmp_path / "report.html").read_text()).text
     assert "it helped" in text and "80.0 ± 2.0" in text and "raw pixels" in text and "1 per class" in text
     assert "chance: nothing learnt" in text and "1 file(s) that could not be used" in text
+    assert "While it trained: collapsing" in text
+    assert "how far features spread" in text and "answers of the heads" in text and "teacher and student" not in text
 
 
 def test_the_page_tells_classes_apart(tmp_path: Path) -> None:

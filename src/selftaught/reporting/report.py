@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ from .curves import interval_chart, line_chart
 from .pictures import data_uri
 
 QUARANTINE_SHOWN = 20
+HEALTH = {  # curves of what was seen without labels
+    "how far features spread": {"feature_spread": "features", "answer_spread": "answers of the heads"},
+    "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
+    "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
+}
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 
 
@@ -98,24 +104,32 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
     if not metrics:
         return []
 
-    def curve(key: str) -> list[tuple[float, float]]:
-        return [(line["step"], line[key]) for line in metrics if key in line]
+    def curve(*path: str) -> list[tuple[float, float]]:
+        """By step, what stands under these keys; nothing, such as the loss of a step left out, is a gap."""
+        found = []
+        for line in metrics:
+            value: Any = line
+            for key in path:
+                value = value.get(key, {}) if isinstance(value, dict) else {}
+            if value != {}:
+                found.append((line["step"], math.nan if value is None else value))
+        return found
 
     names = list(dict.fromkeys(name for line in metrics for name in line.get("terms", {})))
-    terms = {n: [(line["step"], line["terms"][n]) for line in metrics if n in line.get("terms", {})] for n in names}
+    terms = {name: curve("terms", name) for name in names}
     losses = terms if len(terms) == 1 else {"sum": curve("loss"), **terms}
     chance = status.get("chance")
     reference = ("chance: nothing learnt", float(chance)) if chance else None
-    return [
+    drawn = [
         line_chart(losses, title="loss", x_label="step", y_label="", reference=reference),
         line_chart({"learning rate": curve("lr")}, title="learning rate", x_label="step", y_label=""),
-        line_chart(
-            {"samples a second": curve("samples_per_second")},
-            title="throughput",
-            x_label="step",
-            y_label="",
-        ),
+        line_chart({"samples a second": curve("samples_per_second")}, title="throughput", x_label="step", y_label=""),
     ]
+    for title, scores in HEALTH.items():
+        series = {called: curve("health", score) for score, called in scores.items()}
+        if held := {called: points for called, points in series.items() if points}:
+            drawn.append(line_chart(held, title=title, x_label="step", y_label=""))
+    return drawn
 
 
 def _label_curve(evaluation: Evaluation | None) -> Markup | None:
