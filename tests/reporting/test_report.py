@@ -50,7 +50,8 @@ def folder(root: Path, name: str = "run", full: bool = True) -> Path:
     lines[19]["health"] = lines[38]["health"] = {"feature_spread": 0.4, "rankme": 30.0, "answer_spread": 0.7}
     cut = json.dumps(lines[-1])[:20]  # a line that a crash cut short
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + cut)
-    (run / "status.json").write_text(json.dumps({"state": "done", "reason": "", "chance": 5.5, "verdict": "collapsing: so it was"}))
+    status = {"state": "done", "reason": "", "chance": 5.5, "verdict": "collapsing: so it was"}
+    (run / "status.json").write_text(json.dumps(status))
     (run / "quarantine.csv").write_text(f'path,reason\n"{EVIL}.jpg",empty file\n')
     rows = [
         {
