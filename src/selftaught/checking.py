@@ -28,18 +28,13 @@ def check(recipe: Check) -> Findings:
     began = time.perf_counter()
     with stopping(recipe.time_limit) as stop:
         with Progress("checking", 0, kind.THINGS) as bar:
-
-            def checked(done: int, total: int) -> None:
-                stop.poll()
-                bar.update(done, total=total)
-
             findings: Findings = kind.inspect(
                 recipe.data,
                 limit=recipe.limit,
                 seed=recipe.seed,
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
-                progress=checked,
+                progress=bar.polled(stop.poll),
             )
         seconds = time.perf_counter() - began
         if findings.usable:

@@ -3,7 +3,7 @@
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +51,15 @@ class Progress:
             self._bar.stop()
         elif kind is None and (taken := time.monotonic() - self._began) >= 1:  # shorter work is not worth a line
             say(f"{self.what}: {self.done:,} {self.unit} done in {clock(taken)}")
+
+    def polled(self, poll: Callable[[], None]) -> Callable[[int, int], None]:
+        """What work may call with how much of how much is done: it polls for a stop, then shows that."""
+
+        def report(done: int, total: int) -> None:
+            poll()
+            self.update(done, total=total)
+
+        return report
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Report that `done` of the total (which may be known only now) is done."""

@@ -1,7 +1,6 @@
 """Rankings: noise from seeds and test samples, the ranks it leaves open, and what is said of them."""
 
 import math
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from selftaught.judging.comparison import Comparison, Measure, Ran, Rung, notes,
 from selftaught.judging.evaluation import Row
 from selftaught.parts import Part
 from selftaught.reporting.comparison import write_page
+from tests.reporting.test_report import Page
 
 LINEAR, RANKME = Measure("linear", True), Measure("rankme", False)
 EVIL = "<img src=x onerror=alert(1)>"
@@ -82,22 +82,6 @@ def test_a_seed_that_failed_is_noted_and_the_others_count() -> None:
     (place,) = ranked(runs, LINEAR)
     assert place.point.value == 0.5 and place.point.seeds == 1 and place.note == "seed 1 failed: diverged"
     assert ranked([failure("mae", "no")], LINEAR) == [] and verdict([], LINEAR) == "nothing to rank yet"
-
-
-class Page(HTMLParser):
-    """Collects tags, attributes and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def comparison(runs: list[Ran], measure: Measure, **more: Any) -> Comparison:

@@ -80,13 +80,14 @@ def open_labelled(
             held = modality.of(data).THINGS
             raise UsageError(f"the encoder of {plain(run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
         with Progress("reading", 0, kind.THINGS) as bar:
-
-            def decoding(done: int, total: int) -> None:
-                stop.poll()
-                bar.update(done, total=total)
-
             return kind.open_samples(
-                data, like=preparation, labels=labels, labelled=True, limit=limit, seed=seed, progress=decoding
+                data,
+                like=preparation,
+                labels=labels,
+                labelled=True,
+                limit=limit,
+                seed=seed,
+                progress=bar.polled(stop.poll),
             )
 
     learnt = opened(*train)

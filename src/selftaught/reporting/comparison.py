@@ -2,23 +2,16 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
 from ..files import write_atomically
 from ..judging.comparison import Comparison, Measure, budget_told, told_value
 from ..judging.evaluation import kinds
 from ..progress import plain
 from .curves import interval_curves
+from .page import rendered
 
 
 def write_page(comparison: Comparison, out: Path) -> None:
     """Write one self-contained HTML page."""
-    environment = Environment(
-        loader=PackageLoader("selftaught.reporting"),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     measure = Measure(comparison.measure, comparison.labelled)
     scale = 100 if comparison.labelled else 1
     series = {
@@ -26,7 +19,8 @@ def write_page(comparison: Comparison, out: Path) -> None:
         for place in comparison.ranking
     }
     called = f"{measure.name} accuracy, %" if comparison.labelled else measure.name
-    page = environment.get_template("comparison.html").render(
+    page = rendered(
+        "comparison.html",
         comparison=comparison,
         measure=measure,
         called=called,

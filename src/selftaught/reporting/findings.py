@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, select_autoescape
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +11,7 @@ from ..files import write_atomically
 from ..findings import File, Findings, Forecast, ImageFacts
 from ..progress import clock, size
 from .curves import bar_chart
+from .page import rendered
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
@@ -114,18 +114,13 @@ def _short(name: str) -> str:
 
 def write_page(findings: Findings, out: Path) -> None:
     """Write one self-contained HTML page."""
-    environment = Environment(
-        loader=PackageLoader("selftaught.reporting"),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     facts = findings.images
     chart = facts and bar_chart(
         [(f"{b.start}+", b.count) for b in facts.sizes],
         title="Images by longer side, in pixels",
     )
-    page = environment.get_template("findings.html").render(
+    page = rendered(
+        "findings.html",
         findings=findings,
         lines=[line for line in lines(findings) if line[0] not in ("note", "problem")],
         chart=chart,

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, PackageLoader, select_autoescape
 from PIL import Image
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from ..training import checkpoint
 from ..training.interruption import stopping
 from ..training.pretrain import Job, prepare
 from ..training.resolve import open_data, preflight, resolve
+from .page import rendered
 from .pictures import contact_sheet, data_uri, png
 
 ENDINGS = (".png", ".html")
@@ -88,9 +88,9 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
     method = parts.method_class(job.recipe.method.name)
-    environment = Environment(loader=PackageLoader("selftaught.reporting"), autoescape=select_autoescape(default=True))
     options: dict[str, Any] = {name: option.default for name, option in parts.options(method).items()}
-    return environment.get_template("preview.html").render(
+    return rendered(
+        "preview.html",
         method=job.recipe.method.name,
         question=method.question,
         paper=method.paper,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 from PIL import Image
 
@@ -17,6 +16,7 @@ from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from ..training.interruption import poll
 from .curves import interval_chart, line_chart
+from .page import rendered
 from .pictures import data_uri
 
 QUARANTINE_SHOWN = 20
@@ -59,13 +59,8 @@ class ByClass:
 def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
     """Write the page about the runs in `folders` to `out`."""
     sections = [_section(folder) for folder in folders]
-    environment = Environment(
-        loader=PackageLoader("selftaught.reporting"),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = rendered(
+        "report.html",
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
         sections=sections,
         kinds_of=kinds,

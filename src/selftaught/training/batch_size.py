@@ -11,6 +11,7 @@ from .. import randomness
 from ..errors import OutOfMemory
 from ..progress import say, size
 from ..recipes import Pretrain
+from .resolve import power_of_two
 
 if TYPE_CHECKING:
     from .pretrain import Job
@@ -30,7 +31,7 @@ def fitted(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) 
     kept, weights, free = _needs(sound, images, prepare)
     sample = TRANSIENT * kept
     most = min(LARGEST, images // 4, int((USED * free - weights) / sample))
-    batch = max(2, 1 << max(1, most).bit_length() - 1)
+    batch = power_of_two(most)
     say(f"measured {size(sample)} of memory a sample, {size(free)} free: batches of {batch:,}")
     return recipe.model_copy(update={"batch_size": batch})
 
@@ -43,7 +44,7 @@ def refuse_too_large(recipe: Pretrain, images: int, prepare: Callable[[Pretrain]
         return
     kept, weights, free = _needs(recipe, images, prepare)
     if weights + kept * at_once > free:
-        fits = max(2, 1 << max(1, int((USED * free - weights) / (TRANSIENT * kept))).bit_length() - 1)
+        fits = power_of_two(int((USED * free - weights) / (TRANSIENT * kept)))
         raise OutOfMemory(
             f"--batch-size {recipe.batch_size} needs {size(weights + kept * at_once)} of memory at least, and "
             f"{size(free)} is free; use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in parts"

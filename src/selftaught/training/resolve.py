@@ -30,11 +30,6 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
     """
     kind = modality.of(recipe.data)
     with Progress("reading", 0, kind.THINGS) as bar:
-
-        def decoding(done: int, total: int) -> None:
-            stop.poll()
-            bar.update(done, total=total)
-
         try:
             samples: Samples = kind.open_samples(
                 recipe.data,
@@ -46,7 +41,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
                 like=like,
-                progress=decoding,
+                progress=bar.polled(stop.poll),
             )
         except BrokenData as error:
             raise DataError(f"{error.told}; {_listed(error, recipe)}use --tolerance to train without them") from None
@@ -76,9 +71,9 @@ def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
     needs_tokens = any(parts.method_class(part.name).needs_tokens for part in _methods(recipe))
     encoder = recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER)
     preset = training_preset(method, recipe)
-    batch_size = recipe.batch_size or min(preset.batch_size, _power_of_two(samples.count // 4))
+    batch_size = recipe.batch_size or min(preset.batch_size, power_of_two(samples.count // 4))
     if samples.count < batch_size:
-        fits = _power_of_two(samples.count)
+        fits = power_of_two(samples.count)
         raise DataError(
             f"{samples.count} {kind.THINGS} are fewer than a batch of {batch_size}; use --batch-size {fits}"
         )
@@ -110,7 +105,8 @@ def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training
     return Training(**given)
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
+    """The largest power of two up to a number, and 2 at least."""
     return max(2, 1 << max(1, number).bit_length() - 1)
 
 
