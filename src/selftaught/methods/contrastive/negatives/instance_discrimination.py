@@ -4,10 +4,11 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .... import randomness
 from ....encoder import Encoder
+from ....heads import mlp
 from ....memory import Bank
 from ....method import Data, Method, Training
 from ....objectives import precise
@@ -35,18 +36,20 @@ class InstanceDiscrimination(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.07,
+        temperature: float = 0.2,
         negatives: int = 4096,
         momentum: float = 0.5,
         proximal: float = 0.0,
         dim: int = 128,
+        last_norm: bool = True,
     ) -> None:
         """`negatives` is m; `momentum` that of the bank; `proximal` weighs how far a feature may move from its slot
-        (section 3.3)."""
+        (section 3.3). Where epochs are few, slots are old, and with the paper's temperature of 0.07 and no
+        `last_norm`, a batch norm after the projection, features flee from them in a body: the loss runs away."""
         super().__init__(encoder, data)
         self.temperature, self.momentum, self.proximal = temperature, momentum, proximal
         self.negatives, self.count = min(negatives, data.count), data.count
-        self.projector = nn.Linear(encoder.dim, dim)
+        self.projector = mlp(encoder.dim, dim, last_norm=last_norm)
         self.bank = Bank(data.count, dim)
         self.register_buffer("constant", torch.zeros(()))  # log Z: the sum over the bank, measured once
         self._newest: tuple[Tensor, Tensor] | None = None
