@@ -94,15 +94,15 @@ def judge(
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return
     say(f"\n{place.name} on {encoder['name']}, seed {seed}")
-    preset = method.preset
+    batch_size = changes.get("batch_size", method.preset.batch_size)
     out = runs / name if name else folder(runs, identity)
     recipe = {
         "data": f"{data}/train",
         "method": {"name": place.name},
         "encoder": encoder,
         "limit": IMAGES,
-        "steps": round(samples / preset.batch_size),
-        "batch_size": preset.batch_size,
+        "steps": round(samples / batch_size),
+        "batch_size": batch_size,
         "seed": seed,
         "out": str(out),
         "resume": True,
