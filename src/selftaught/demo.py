@@ -8,6 +8,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from .images import labels_by_key
 from .judging.evaluation import table
 from .progress import say
 from .recipes import Pretrain
@@ -51,7 +52,9 @@ def demo(out: Path) -> dict[str, Any]:
         Console(stderr=True).print(table(evaluation))
         say(evaluation.verdict)
         judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
-    page = write_report([out / method for method in ARMS], out / "report.html", title="selftaught demo: digits")
+    folders = [out / method for method in ARMS]
+    labels = labels_by_key(str(train))  # the page colours its maps by them
+    page = write_report(folders, out / "report.html", title="selftaught demo: digits", labels=labels)
     say(f"\nthe page: {page}")
     return {"page": str(page), "runs": judged}
 

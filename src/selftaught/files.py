@@ -60,6 +60,11 @@ def left_behind(folder: Path) -> list[Path]:
     return [path for path, match in found if match and is_gone(match["writer"])]
 
 
+def folder_of(key: str) -> str:
+    """The name of the folder a sample lies in, which often is its class."""
+    return key.rpartition("/")[0].rpartition("/")[2]
+
+
 def flush_folder(folder: Path) -> None:
     """Make renames inside `folder` durable."""
     handle = os.open(folder, os.O_RDONLY)

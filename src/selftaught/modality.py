@@ -96,6 +96,7 @@ class Modality(Protocol):
     create: Callable[..., Any]  # whose keyword-only parameters are the options of encoders
     open_samples: Callable[..., Samples]
     inspect: Callable[..., "Findings"]  # what is known of the data before training
+    labels_by_key: Callable[[str], dict[str, str]]  # of labelled data, or a CSV
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
     def recognises(self, data: str) -> bool: ...

@@ -116,6 +116,7 @@ class Pretrain(Recipe):
     patience: int | None = Field(
         None, gt=0, description="end the run when the score of --choose has not risen for so many looks"
     )
+    map: int = Field(2000, ge=0, description="samples at most in the map of the report; 0 for none")
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
     out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
@@ -248,6 +249,7 @@ FREE_ON_RESUME = {
     "checkpoint_every",
     "time_limit",
     "on_collapse",
+    "map",
     "profile",
     "workers",
     "memory",

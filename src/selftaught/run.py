@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
-from .files import append_line, json_lines, left_behind, spared, write_atomically, write_json
+from .files import append_line, folder_of, json_lines, left_behind, spared, write_atomically, write_json
 from .progress import plain
 from .quarantine import write_quarantine
 from .recipes import Pretrain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .encoder import Encoder
     from .judging.evaluation import Evaluation
 
+MOST_FOLDERS = 100  # of samples that are counted
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 
 
@@ -119,6 +121,12 @@ class Run:
                 **facts,
             },
         )
+
+    def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
+        """Record how many samples there are, and in which folders most of them lie."""
+        folders = Counter(folder_of(key) for key in keys).most_common(MOST_FOLDERS)
+        facts = {"samples": f"{len(keys):,} {things}", "as seen": as_seen}
+        write_json(self.folder / "data.json", {**facts, "folders": dict(folders)})
 
     def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
         """List images that were not used, with the reason."""

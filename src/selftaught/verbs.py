@@ -214,13 +214,17 @@ def _report() -> click.Command:
     @click.command(help=VERBS["report"])
     @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
     @click.option("--out", metavar="FILE", help="default: report.html in the first run's folder")
-    def report(runs: tuple[str, ...], out: str | None) -> None:
+    @click.option("--labels", metavar="DATA", help="labelled data, or a CSV of path,label, to colour the map with")
+    def report(runs: tuple[str, ...], out: str | None, labels: str | None) -> None:
+        from . import modality
         from .progress import say
         from .reporting.report import write_report
         from .run import Run
 
-        folders = [Run.open(run).folder for run in runs]
-        say(f"wrote {write_report(folders, Path(out) if out else folders[0] / 'report.html')}")
+        opened = [Run.open(run) for run in runs]
+        told = modality.of(opened[0].recipe.data).labels_by_key(labels) if labels else {}
+        folders = [run.folder for run in opened]
+        say(f"wrote {write_report(folders, Path(out) if out else folders[0] / 'report.html', labels=told)}")
 
     return report
 

@@ -6,6 +6,7 @@ from .encoders import TOKEN_ENCODERS, build_encoder, create
 from .inspection import inspect
 from .preparation import Preparation
 from .pretrained import load_pretrained
+from .source import labels_by_key
 from .store import open_samples
 from .views import view_options
 
@@ -42,6 +43,7 @@ __all__ = [
     "create",
     "guess",
     "inspect",
+    "labels_by_key",
     "load_pretrained",
     "open_samples",
     "recognises",

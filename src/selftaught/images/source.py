@@ -241,8 +241,30 @@ def _torchvision(name: str) -> Arrays:
     return Arrays(f"{base.lower()}{'-' + part if part else ''}", images, None if labels is None else np.asarray(labels))
 
 
+def labels_by_key(labelled: str) -> dict[str, str]:
+    """Labels of images by their keys, from labelled data or a CSV of path,label. Raises DataError."""
+    if labelled.lower().endswith(".csv"):
+        return _read_labels(Path(labelled))
+    source = open_source(labelled)
+    if source.labels is None:
+        raise DataError(f"{source.name} has no labels")
+    return dict(zip(source.keys, source.labels))
+
+
 def _labels_from_csv(file: Path, source: Source) -> list[str]:
     """Labels by key from a CSV of path,label; "" for images it does not name."""
+    by_key, shown = _read_labels(file), plain(str(file))
+    known = set(source.keys)
+    missing = [key for key in by_key if key not in known]
+    if len(missing) == len(by_key):
+        example = plain(source.keys[0])
+        raise DataError(f"no path in {shown} names an image: its first is {missing[0]!r}, an image is {example!r}")
+    if missing:
+        raise DataError(f"{len(missing)} paths in {shown} name no image of the data, such as {missing[0]!r}")
+    return [by_key.get(key, "") for key in source.keys]
+
+
+def _read_labels(file: Path) -> dict[str, str]:
     shown = plain(str(file))
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -254,12 +276,4 @@ def _labels_from_csv(file: Path, source: Source) -> list[str]:
     short = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
     if not rows or short:
         raise DataError(f"{shown} must have lines of path,label" + (f"; row {short} has not" if short else ""))
-    by_key = {row[0].strip(): row[1].strip() for row in rows}
-    known = set(source.keys)
-    missing = [key for key in by_key if key not in known]
-    if len(missing) == len(by_key):
-        example = plain(source.keys[0])
-        raise DataError(f"no path in {shown} names an image: its first is {missing[0]!r}, an image is {example!r}")
-    if missing:
-        raise DataError(f"{len(missing)} paths in {shown} name no image of the data, such as {missing[0]!r}")
-    return [by_key.get(key, "") for key in source.keys]
+    return {row[0].strip(): row[1].strip() for row in rows}

@@ -74,8 +74,14 @@ def untrained(
             if hasattr(layer, "reset_parameters"):
                 layer.reset_parameters()  # type: ignore[operator]
     encoder: Encoder = modality.named(preparation.modality).build_encoder(part, preparation, module)
+    return estimate_norms(encoder, samples)
+
+
+def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
+    """The encoder, in eval mode, with its BatchNorm statistics measured on `samples`, each seen once."""
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if norms:
+        momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over all batches
@@ -84,6 +90,8 @@ def untrained(
             for x in plain_batches(samples):
                 if len(x) > 1:
                     encoder(x)
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
     return encoder.eval()
 
 

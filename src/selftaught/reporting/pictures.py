@@ -12,6 +12,7 @@ from torch import Tensor
 from ..images.preparation import Preparation
 
 TILE, GAP, MARGIN = 72, 6, 12  # pixels
+LOSSLESS = 512  # pixels of a side
 INK, PAPER = (40, 44, 52), (255, 255, 255)
 
 
@@ -51,13 +52,14 @@ def visible(images: Tensor, preparation: Preparation) -> NDArray[np.uint8]:
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def png(image: Image.Image) -> bytes:
-    """The image as the bytes of a PNG file."""
+def encoded(image: Image.Image, format: str = "PNG") -> bytes:
+    """The image as the bytes of a PNG or WEBP file; the latter without loss where it is small."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    lossless = {"lossless": max(image.size) <= LOSSLESS, "quality": 80} if format == "WEBP" else {"optimize": True}
+    image.save(buffer, format, **lossless)
     return buffer.getvalue()
 
 
-def data_uri(image: Image.Image) -> str:
-    """The image as a PNG inside a URI."""
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+def data_uri(image: Image.Image, format: str = "PNG") -> str:
+    """The image inside a URI, as a PNG or WEBP file."""
+    return f"data:image/{format.lower()};base64," + base64.b64encode(encoded(image, format)).decode()

@@ -21,7 +21,7 @@ from ..training.interruption import stopping
 from ..training.pretrain import Job, prepare
 from ..training.resolve import open_data, preflight, resolve
 from .page import rendered
-from .pictures import contact_sheet, data_uri, png
+from .pictures import contact_sheet, data_uri, encoded
 
 ENDINGS = (".png", ".html")
 
@@ -34,7 +34,7 @@ def preview(recipe: Preview) -> Path:
     job = _job(recipe)
     sheet = contact_sheet(drawn(job, recipe.samples, recipe.seed), job.samples.preparation, columns=recipe.samples)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, png(sheet) if out.suffix == ".png" else _page(job, sheet, recipe.run))
+    write_atomically(out, encoded(sheet) if out.suffix == ".png" else _page(job, sheet, recipe.run))
     return out
 
 

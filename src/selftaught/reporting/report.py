@@ -3,11 +3,13 @@
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
@@ -15,7 +17,8 @@ from ..files import json_lines, read_yaml, write_atomically
 from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from ..training.interruption import poll
-from .curves import interval_chart, line_chart
+from .curves import bar_chart, interval_chart, line_chart
+from .embedding_map import EmbeddingMap, read_map, told_to_page
 from .page import rendered
 from .pictures import data_uri
 
@@ -25,6 +28,7 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
+THUMBNAILS = 18  # of the data
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 
 
@@ -44,6 +48,31 @@ class Section:
     by_class: "ByClass | None"
     quarantined: list[list[str]]
     quarantined_count: int
+    data: "DataSection"
+    neighbours: "list[Asked]"
+    map: Markup | None
+    sheet: str | None
+
+
+Thumbnail = tuple[str, str]  # the name of a sample, and its picture
+
+
+@dataclass
+class DataSection:
+    """What is said of the data."""
+
+    lines: list[tuple[str, str]]
+    thumbnails: list[Thumbnail]
+    folders: Markup | None
+
+
+@dataclass
+class Asked:
+    """A sample, and whom the network takes for most like it."""
+
+    sample: Thumbnail
+    before: list[Thumbnail]
+    now: list[Thumbnail]
 
 
 @dataclass
@@ -56,9 +85,11 @@ class ByClass:
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
 
 
-def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
-    """Write the page about the runs in `folders` to `out`."""
-    sections = [_section(folder) for folder in folders]
+def write_report(
+    folders: Sequence[Path], out: Path, title: str | None = None, labels: Mapping[str, str] | None = None
+) -> Path:
+    """Write the page about the runs in `folders` to `out`; `labels` by the samples' keys colour their maps."""
+    sections = [_section(folder, labels or {}) for folder in folders]
     page = rendered(
         "report.html",
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
@@ -71,20 +102,22 @@ def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -
     return out
 
 
-def _section(folder: Path) -> Section:
+def _section(folder: Path, labels: Mapping[str, str]) -> Section:
     poll()
+    held = read_map(folder)
     recipe = _yaml(folder / "recipe.yaml")
     metrics = json_lines(folder / "metrics.jsonl")
     status = _json(folder / "status.json")
     evaluation = _evaluation(folder / "evaluation.json")
     quarantined = _csv(folder / "quarantine.csv")
+    environment = _json(folder / "environment.json")
     method = recipe.get("method", {}).get("name", "?")
     return Section(
         name=plain(folder.name),
         method=method,
         status=status,
         recipe={key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
-        environment={key: _shown(value) for key, value in _json(folder / "environment.json").items()},
+        environment={key: _shown(value) for key, value in environment.items()},
         evaluation=evaluation,
         picture=_picture(folder / "pictures.png"),
         curves=_curves(metrics, status),
@@ -92,7 +125,58 @@ def _section(folder: Path) -> Section:
         by_class=_by_class(evaluation),
         quarantined=quarantined[:QUARANTINE_SHOWN],
         quarantined_count=len(quarantined),
+        data=_data(recipe, environment, _json(folder / "data.json"), quarantined, held),
+        neighbours=_neighbours(held) if held else [],
+        map=Markup(told_to_page(folder, held, labels)) if held else None,
+        sheet=data_uri(held.sheet, "WEBP") if held and held.sheet else None,
     )
+
+
+def _data(
+    recipe: dict[str, Any],
+    environment: dict[str, Any],
+    facts: dict[str, Any],
+    quarantined: list[list[str]],
+    held: EmbeddingMap | None,
+) -> DataSection:
+    told = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
+    told |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
+    reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
+    told["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
+    folders = facts.get("folders") or {}
+    return DataSection(
+        [(name, _shown(value)) for name, value in told.items() if value is not None],
+        _strip(held) if held and held.sheet else [],
+        bar_chart([(plain(name), count) for name, count in folders.items()], title="Samples by folder")
+        if 1 < len(folders) <= MOST_CONFUSED
+        else None,
+    )
+
+
+def _neighbours(held: EmbeddingMap) -> list[Asked]:
+    if held.sheet is None:
+        return []
+    before = held.start.nearest if held.start else [[] for _ in held.end.asked]
+    return [
+        Asked(
+            _thumbnail(held, row),
+            [_thumbnail(held, place) for place in then],
+            [_thumbnail(held, place) for place in now],
+        )
+        for row, then, now in zip(held.end.asked, before, held.end.nearest)
+    ]
+
+
+def _strip(held: EmbeddingMap) -> list[Thumbnail]:
+    spread = np.linspace(0, len(held.end.keys) - 1, THUMBNAILS).astype(int)
+    return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
+
+
+def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
+    assert held.sheet
+    width, height = held.end.cell
+    left, top = place % held.end.columns * width, place // held.end.columns * height
+    return held.end.keys[place], data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
 
 
 def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:

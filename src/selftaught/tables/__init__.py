@@ -4,7 +4,7 @@ from .encoders import ENCODERS as FIRST_CHOICES
 from .encoders import build_encoder, create
 from .inspection import inspect
 from .preparation import Column, Preparation
-from .source import recognises
+from .source import labels_by_key, recognises
 from .store import open_samples
 from .views import view_options
 
@@ -28,6 +28,7 @@ __all__ = [
     "create",
     "guess",
     "inspect",
+    "labels_by_key",
     "open_samples",
     "recognises",
     "view_options",

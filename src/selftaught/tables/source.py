@@ -77,6 +77,16 @@ def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> T
     return table
 
 
+def labels_by_key(labelled: str) -> dict[str, str]:
+    """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
+    if labelled.lower().endswith(".csv") and len(_csv(Path(labelled))[0]) == 2:
+        return _told(Path(labelled))
+    table = open_table(labelled)
+    if table.labels is None:
+        raise DataError(f"{table.name} has no labels")
+    return dict(zip(table.keys, table.labels))
+
+
 def _sklearn(name: str) -> Table:
     from sklearn import datasets
 
@@ -159,8 +169,12 @@ def _column(cells: Sequence[str]) -> NDArray[Any]:
 
 
 def _labels_from(file: Path, table: Table) -> list[str]:
+    told = _told(file)
+    return [told.get(key, "") for key in table.keys]
+
+
+def _told(file: Path) -> dict[str, str]:
     header, columns = _csv(file)
     if len(header) < 2:
         raise DataError(f"{plain(str(file))} must have two columns, key and label")
-    told = dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))
-    return [told.get(key, "") for key in table.keys]
+    return dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))

@@ -54,7 +54,7 @@ class Health:
     def look(self) -> Scores:
         """Label-free scores of the encoder as it is now; none where its features are not finite."""
         encoder = self.job.method.encoder
-        with _undisturbed(self.job.method):
+        with undisturbed(self.job.method):
             found = features(encoder, self.probed)
             if not np.isfinite(found).all():
                 return {}
@@ -74,7 +74,7 @@ class Health:
 
     def closer_look(self) -> Scores:
         """The label-free scores that take as long as all the others together."""
-        with _undisturbed(self.job.method):
+        with undisturbed(self.job.method):
             return closer_scores(self.job.method.encoder, self.probed, self.compared)
 
     @torch.no_grad()
@@ -165,7 +165,7 @@ def _rounded(scores: Scores) -> Scores:
 
 
 @contextmanager
-def _undisturbed(method: Method) -> Iterator[None]:
+def undisturbed(method: Method) -> Iterator[None]:
     """Eval mode, with every buffer put back afterwards; nothing is compiled for so short a visit."""
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     method.eval()

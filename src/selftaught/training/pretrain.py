@@ -153,7 +153,9 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
     recipe = job.recipe
     assert recipe.steps and recipe.batch_size
     recipe.save(run.folder / "recipe.yaml")
-    run.write_quarantine(job.samples.quarantined)
+    samples = job.samples
+    run.write_data(modality.named(samples.preparation.modality).THINGS, samples.preparation.told(), samples.keys)
+    run.write_quarantine(samples.quarantined)
     run.write_environment(
         device=str(job.fabric.device),
         threads=torch.get_num_threads(),
@@ -201,6 +203,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
                 job.recipe.save(run.folder / "recipe.yaml")
     recorder.finish()
     recorder.draw()
+    recorder.draw_map()
     return {**recorder.facts(), **facts}
 
 

@@ -15,14 +15,16 @@ from ..errors import DivergedError, Interrupted, Unsaved
 from ..export import save_encoder
 from ..files import append_line, spared, write_atomically
 from ..judging.label_free import COSTLY
+from ..modality import Samples
 from ..profiling import Profile
 from ..progress import Progress, plain, say
+from ..reporting.embedding_map import keep_end, keep_start, mapped
 from ..reporting.pictures import contact_sheet
 from ..run import Run
 from . import checkpoint
 from .choice import Choice, SettledError
 from .guards import refuse_many
-from .health import Health, Scores, verdict
+from .health import Health, Scores, undisturbed, verdict
 from .interruption import Stop
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class Recorder:
         self.kept: int | None = None  # the step whose network the run ends with, where that is not the last
         self.before: Scores = (run.status.get("health_at_start") if start else None) or self.health.look()
         self.state = "learning"  # what the health said last
+        if job.recipe.map and not start:
+            with undisturbed(job.method):
+                keep_start(run.folder, job.method.encoder, self._mapped(), fresh=job.recipe.init is None)
         self.bar = Progress("training", self.steps, "steps", start)
         since = next((i for i, line in enumerate(reversed(known)) if "health" in line), len(known))
         self._losses = [line["loss"] for line in known[len(known) - since :] if line["loss"] is not None]
@@ -238,6 +243,15 @@ class Recorder:
             buffer = io.BytesIO()
             contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
             write_atomically(self.run.folder / "pictures.png", buffer.getvalue())
+
+    def draw_map(self) -> None:
+        """Keep where the network the run ends with puts samples, and who is near whom, for the page."""
+        if self.job.recipe.map:
+            with undisturbed(self.job.method):
+                keep_end(self.run.folder, self.kept or self.step, self.job.method.encoder, self._mapped())
+
+    def _mapped(self) -> Samples:
+        return mapped(self.run.folder, self.job.samples, self.job.recipe.map, self.steps * self.batch_size)
 
     def facts(self) -> dict[str, Any]:
         """{steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict} of the finished run.

@@ -1,0 +1,208 @@
+"""The map of a run: whose features are alike, where samples lie, and what a damaged one does to the page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from selftaught.images import open_samples
+from selftaught.judging.features import features
+from selftaught.modality import Samples
+from selftaught.recipes import Pretrain
+from selftaught.reporting import embedding_map
+from selftaught.reporting.embedding_map import FOLDER, Facts, layouts, mapped, read_map, told_to_page
+from selftaught.reporting.report import write_report
+from selftaught.run import Run
+from selftaught.training.pretrain import pretrain
+
+EVIL = "</script><script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A short run on 40 small images in two folders, one of them of an evil name."""
+    root = tmp_path_factory.mktemp("map")
+    rng = np.random.default_rng(0)
+    for folder, tint in (("blue", (30, 60, 200)), ("<b>red", (200, 60, 30))):
+        (root / "photos" / folder).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.clip(np.array(tint) + rng.integers(-30, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "photos" / folder / f"{number}{EVIL.replace('/', '')}.png")
+    return pretrain(small(root / "photos", root / "run"))
+
+
+def small(data: Path, out: Path, **more: object) -> Pretrain:
+    told = {"data": str(data), "encoder": "test_resnet", "batch_size": 20, "size": 32, "steps": 4, "out": str(out)}
+    return Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous", **more})
+
+
+def samples_of(run: Run) -> Samples:
+    preparation = run.encoder().preparation
+    return open_samples(run.recipe.data, like=preparation)
+
+
+def test_neighbours_are_the_nearest_by_cosine(run: Run) -> None:
+    held = read_map(run.folder)
+    assert held and held.start and held.start.step == 0 and held.end.step == 4
+    found = features(run.encoder(), samples_of(run))
+    for row, near in zip(held.end.asked, held.end.nearest, strict=True):
+        cosine = [
+            float(x @ found[row] / np.linalg.norm(x) / np.linalg.norm(found[row])) if other != row else -2.0
+            for other, x in enumerate(found)
+        ]
+        kept = [cosine[place] for place in near]
+        assert len(near) == 6 and row not in near
+        assert kept == sorted(kept, reverse=True)
+        np.testing.assert_allclose(kept, sorted(cosine, reverse=True)[:6], atol=1e-5)
+
+
+def test_thumbnails_are_the_samples(run: Run) -> None:
+    held = read_map(run.folder)
+    assert held and held.sheet
+    (x,) = samples_of(run).views(("plain",))(*_all(samples_of(run)))
+    width, height = held.end.cell
+    assert (width, height) == (32, 32)
+    own = embedding_map.visible(x, samples_of(run).preparation)
+    for place in (0, 6, 39):
+        left, top = place % held.end.columns * width, place // held.end.columns * height
+        seen = np.asarray(held.sheet.crop((left, top, left + width, top + height)))
+        assert np.abs(seen.astype(int) - own[place].astype(int)).max() == 0  # a small sheet is kept without loss
+
+
+def _all(samples: Samples) -> tuple:  # type: ignore[type-arg]
+    import torch
+
+    rows = np.arange(samples.count)
+    return torch.from_numpy(rows), *samples.batch(rows)
+
+
+def test_places_keep_the_distances_that_two_components_can(run: Run) -> None:
+    held = read_map(run.folder)
+    assert held
+    places = layouts(run.folder, held.points)
+    assert places.pca.min() >= 0 and places.pca.max() <= 1
+    drawn = np.linalg.norm(places.pca[:1] - places.pca, axis=1)
+    kept = np.linalg.norm(held.points[:1, :2] - held.points[:, :2], axis=1)
+    np.testing.assert_allclose(drawn / drawn.max(), kept / kept.max(), atol=1e-6)
+    assert len(places.tsne) == 40 and len(np.unique(places.clusters)) == 10
+
+
+def test_the_layout_is_made_once_and_again_for_other_points(run: Run) -> None:
+    held = read_map(run.folder)
+    assert held
+    file = run.folder / FOLDER / "layout.npz"
+    first = layouts(run.folder, held.points)
+    made = file.stat().st_mtime_ns
+    assert np.array_equal(layouts(run.folder, held.points).tsne, first.tsne) and file.stat().st_mtime_ns == made
+    other = layouts(run.folder, held.points[:, ::-1].copy())
+    assert file.stat().st_mtime_ns > made and not np.array_equal(other.pca, first.pca)
+    file.write_bytes(b"PK not really")
+    assert np.array_equal(layouts(run.folder, held.points).clusters, first.clusters)
+
+
+def test_no_name_can_end_the_script_element(run: Run) -> None:
+    held = read_map(run.folder)
+    assert held
+    labels = dict.fromkeys(held.end.keys, EVIL)
+    told = told_to_page(run.folder, held, labels)
+    assert "<" not in told
+    read = json.loads(told)
+    assert read["groups"]["label"]["names"] == [EVIL] and sorted(read["groups"]["folder"]["names"]) == [
+        "<b>red",
+        "blue",
+    ]
+    assert read["keys"] == held.end.keys and any("<script>alert" in key for key in held.end.keys)
+    page = write_report([run.folder], run.folder / "report.html").read_text()
+    assert "<script>alert" not in page and page.count("<script") == 2
+
+
+def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:
+    part = small(Path(run.recipe.data), tmp_path / "run", time_limit=None, checkpoint_every="2")
+    whole = pretrain(part)
+    held = read_map(whole.folder)
+    for step in sorted(whole.checkpoints.glob("step_*"))[1:]:
+        (step / "manifest.json").unlink()
+    (whole.folder / FOLDER / "end.json").unlink()
+    again = read_map(pretrain(part.model_copy(update={"resume": True})).folder)
+    assert held and again and again.start == held.start and again.end == held.end
+    assert np.array_equal(again.points, held.points)
+
+
+def test_none_is_kept_where_none_is_wanted(run: Run, tmp_path: Path) -> None:
+    bare = pretrain(small(Path(run.recipe.data), tmp_path / "run", map=0, steps=1))
+    assert not (bare.folder / FOLDER).exists()
+    assert 'class="plane"' not in write_report([bare.folder], tmp_path / "report.html").read_text()
+
+
+def test_rows_have_a_map_without_pictures(tmp_path: Path) -> None:
+    told = {"data": "sklearn:wine", "steps": 2, "batch_size": 32, "out": str(tmp_path / "run"), "precision": "32-true"}
+    held = read_map(pretrain(Pretrain.parse(told)).folder)
+    assert held and held.sheet is None and len(held.points) == 178
+    assert "near it now" not in write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("end.json", b'{"step": 1'),
+        ("end.json", b'{"step": 1, "keys": ["a"], "asked": [7], "nearest": [[0]]}'),
+        ("points.npy", b"\x93NUMPY nothing"),
+        ("points.npy", b""),
+    ],
+)
+def test_a_damaged_map_is_left_out(run: Run, tmp_path: Path, file: str, content: bytes) -> None:
+    for name in ("end.json", "start.json", "points.npy", "sheet.webp"):
+        (tmp_path / FOLDER).mkdir(exist_ok=True)
+        (tmp_path / FOLDER / name).write_bytes((run.folder / FOLDER / name).read_bytes())
+    assert read_map(tmp_path)
+    (tmp_path / FOLDER / file).write_bytes(content)
+    assert read_map(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"RIFF", b"\x89PNG\r\n\x1a\n", b""])
+def test_a_damaged_sheet_leaves_points(run: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FOLDER).mkdir()
+    for name in ("end.json", "points.npy"):
+        (tmp_path / FOLDER / name).write_bytes((run.folder / FOLDER / name).read_bytes())
+    (tmp_path / FOLDER / "sheet.webp").write_bytes(content)
+    held = read_map(tmp_path)
+    assert held and held.sheet is None and json.loads(told_to_page(tmp_path, held, {}))["columns"] == 0
+
+
+def test_a_map_takes_little_beside_training() -> None:
+    class Many:
+        count = 100_000
+
+        def subset(self, rows: np.ndarray) -> np.ndarray:
+            return rows
+
+    nowhere = Path("nowhere")
+    assert len(mapped(nowhere, Many(), 2000, seen=10_000_000)) == 2000  # type: ignore[arg-type]
+    assert len(mapped(nowhere, Many(), 2000, seen=20_000)) == 1000  # type: ignore[arg-type]
+    assert len(mapped(nowhere, Many(), 2000, seen=100)) == 256  # type: ignore[arg-type]
+
+
+def test_ten_thousand_images_fit_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_map, "EMBEDDED", 30)  # t-SNE takes its time, and no room
+    monkeypatch.setattr(embedding_map, "CLUSTERS", 2)
+    count, columns, cell = 10_000, 100, 48
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:cell, 0:cell] / cell
+    waves = rng.uniform(3, 36, (1000, 2))
+    tiles = np.sin(waves[:, :1, None] * x + waves[:, 1:, None] * y)[..., None] * rng.uniform(0.3, 1, (1000, 1, 1, 3))
+    grained = 127 + 100 * tiles + rng.normal(0, 6, tiles.shape)  # photographs have some grain
+    pixels = np.clip(grained, 0, 255).astype(np.uint8)[np.arange(count) % 1000]
+    pixels = pixels.reshape(columns, columns, cell, cell, 3)
+    sheet = Image.fromarray(pixels.swapaxes(1, 2).reshape(columns * cell, columns * cell, 3))
+    (tmp_path / "run" / FOLDER).mkdir(parents=True)
+    (tmp_path / "run" / "recipe.yaml").write_text("data: photos\n")
+    keys = [f"holidays/2024/summer/IMG_{number:05d}.jpg" for number in range(count)]
+    asked, near = [5, 900, 7000], [[1, 2, 3, 4, 5, 6]] * 3
+    facts = Facts(step=9, keys=keys, asked=asked, nearest=near, columns=columns, cell=(cell, cell))
+    (tmp_path / "run" / FOLDER / "end.json").write_text(facts.model_dump_json())
+    np.save(tmp_path / "run" / FOLDER / "points.npy", rng.normal(size=(count, 50)).astype(np.float32))
+    (tmp_path / "run" / FOLDER / "sheet.webp").write_bytes(embedding_map.encoded(sheet, "WEBP"))
+    page = write_report([tmp_path / "run"], tmp_path / "report.html")
+    assert 2e6 < page.stat().st_size < 15e6

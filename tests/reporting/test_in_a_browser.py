@@ -1,0 +1,149 @@
+"""Pages as a browser shows them: they open from a file, ask nobody for anything, run no name, and the map answers."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from selftaught.recipes import Pretrain
+from selftaught.reporting.report import write_report
+from selftaught.training.pretrain import pretrain
+
+CHROMIUM = shutil.which("chromium")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here to open the pages in")
+
+EVIL = "<img src=x onerror=document.title='run'>\"'&</script><script>document.title='run'</script>"
+WIDTHS = {"desk": 1200, "phone": 390}
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a judged run whose folders, files and classes have evil names."""
+    root = tmp_path_factory.mktemp("browser")
+    rng = np.random.default_rng(0)
+    evil = EVIL.replace("/", "")
+    for number in range(60):
+        folder = root / "photos" / (f"b{evil}"[:200] if number % 2 else "sea")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.clip(np.array((200, 60, 30)) * (number % 2) + rng.integers(0, 60, (16, 16, 3)), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02d}{evil}.png")
+    broken = root / "photos" / "sea" / f"broken{evil}.png"
+    broken.write_bytes(b"not an image")
+    told: dict[str, Any] = {"data": str(root / "photos"), "method": "rotation", "encoder": "test_resnet", "size": 32}
+    told |= {"batch_size": 20, "steps": 6, "out": str(root / "run"), "log_every": 1, "tolerance": "5%"}
+    run = pretrain(Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous"}))
+    broken.unlink()
+    run.evaluate(root / "photos", None, probe="knn", repeats=1)
+    return write_report([run.folder], root / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=[(theme, width) for theme in ("light", "dark") for width in WIDTHS], ids="-".join)
+def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Iterator[Any]:
+    """The report, open; afterwards nothing may have been asked for, complained of or run."""
+    theme, width = request.param
+    context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 800})
+    opened, asked, said = context.new_page(), [], []
+    opened.on("request", lambda asking: asked.append(asking.url))
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(page_file.as_uri())
+    opened.locator(".plane").scroll_into_view_if_needed()
+    yield opened
+    beyond = [url for url in asked if url != page_file.as_uri() and not url.startswith("data:")]
+    assert (beyond, said) == ([], [])
+    assert opened.title().startswith("selftaught")  # no name has run
+    context.close()
+
+
+def names(page: Any) -> list[str]:
+    return page.locator(".names").input_value().split("\n")
+
+
+def circle(page: Any, box: dict[str, float]) -> None:
+    """Draw a line around a part of the map."""
+    left, top = box["x"], box["y"]
+    corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)]
+    page.mouse.move(left + 2, top + 2)
+    page.mouse.down()
+    for x, y in corners:
+        page.mouse.move(left + x, top + y)
+    page.mouse.up()
+
+
+def test_it_fits_its_window(page: Any) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator("table").count() and page.locator("svg").count() and page.locator(".near").count() == 1
+    text, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    assert contrast(text, paper) > 7
+
+
+def contrast(*colours: str) -> float:
+    """Of two colours, as WCAG defines it."""
+    lights = []
+    for colour in colours:
+        channels = [int(v) / 255 for v in colour.split("(")[1].rstrip(")").split(",")[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def test_the_map_answers(page: Any) -> None:
+    told = json.loads(page.locator(".told").text_content())
+    plane, tip = page.locator(".plane"), page.locator(".tip")
+    box = plane.bounding_box()
+    # Where the page's arithmetic puts the first sample: the middle of the map is the middle of the unit square.
+    x, y = told["layouts"]["PCA"]["places"][0]
+    side = min(box["width"], box["height"]) * 0.94
+    assert tip.is_hidden()
+    page.mouse.move(box["x"] + box["width"] / 2 + (x - 0.5) * side, box["y"] + box["height"] / 2 - (y - 0.5) * side)
+    assert tip.is_visible() and told["keys"][0] in tip.text_content()
+
+    page.get_by_role("button", name="encircle").click()
+    circle(page, box)
+    assert sorted(names(page)) == sorted(told["keys"]) and page.locator(".count").text_content() == "60 chosen"
+    circle(page, {**box, "x": box["x"] + box["width"] / 2, "width": box["width"] / 2})
+    right = [told["keys"][i] for i, (x, _) in enumerate(told["layouts"]["PCA"]["places"]) if x > 0.51]
+    assert set(right) <= set(names(page)) and len(names(page)) < 60
+
+    page.locator("select.group").select_option("folder")
+    assert page.locator(".legend button").count() == 2
+    page.locator("select.layout").select_option("t-SNE")
+    assert page.locator(".chosen").is_hidden()
+
+
+def test_the_map_obeys_keys(page: Any) -> None:
+    told = json.loads(page.locator(".told").text_content())
+    plane = page.locator(".plane")
+    plane.focus()
+    page.keyboard.press(".")
+    assert told["keys"][0] in page.locator(".tip").text_content()
+    page.keyboard.press("Enter")
+    assert len(names(page)) == 60
+    for _ in range(12):
+        page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    assert page.locator(".chosen").is_hidden() or len(names(page)) < 60
+    page.keyboard.press("0")
+    page.keyboard.press("Escape")
+    assert page.locator(".chosen").is_hidden()
+
+
+def test_the_map_is_painted(page: Any) -> None:
+    script = """plane => { const seen = plane.getContext('2d').getImageData(0, 0, plane.width, plane.height).data;
+        let inked = 0; for (let i = 3; i < seen.length; i += 4) inked += seen[i] > 0; return inked; }"""
+    page.wait_for_timeout(100)
+    assert page.locator(".plane").evaluate(script) > 60 * 9 * 9 / 4  # sixty thumbnails, some of them covered
