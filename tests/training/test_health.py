@@ -60,6 +60,12 @@ def test_what_scores_say() -> None:
     assert state == "collapsing" and "spread 0.050 where features spread 0.200" in told
     state, told = verdict(looks(0.3, spread=0.01), START, None)
     assert state == "collapsing" and "features crowd together (spread 0.05" in told
+    ranked = [{**look, "rankme": rank} for look, rank in zip(looks(*[0.3] * 5), (80.0, 20.0, 7.0, 7.0, 7.5))]
+    assert verdict(ranked[:4], START, None)[0] == "learning"
+    state, told = verdict(ranked, START, None)
+    assert state == "collapsing" and "7.5 directions of 80.0" in told
+    assert verdict(ranked[1:], {**START, "rankme": 14.0}, None)[0] == "learning"
+    assert verdict(ranked[2:], {**START, "rankme": 90.0}, None)[0] == "collapsing"
     assert verdict(looks(*[0.3] * 4, loss=1.0), START, 1.0)[0] == "learning"  # too early to say
     assert verdict(looks(*[0.3] * 5, loss=0.98), START, 1.0)[0] == "learning"
     assert verdict(looks(*[0.3] * 5, loss=1.0), START, None)[0] == "learning"

@@ -28,6 +28,7 @@ WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructi
 PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
 SHRUNK = 0.1  # of its start: features crowd together
+FEW = 0.1  # of the most there were: features use few directions; those of mae come down to a fifth and are good
 ALIKE, ROW = 0.3, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
 
 Scores = dict[str, float]
@@ -134,6 +135,12 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
         return "collapsing", (
             f"collapsing: features crowd together (spread {share:.2f} of its start); likely causes: a learning rate "
             "too high, a weight decay too strong, a loss that nothing opposes"
+        )
+    ranks = [look.get("rankme", 0.0) for look in (start, *looks)]
+    if len(looks) >= ROW and all(rank < FEW * max(ranks) for rank in ranks[-ROW:]):
+        return "collapsing", (
+            f"collapsing: features use {ranks[-1]:.1f} directions of {max(ranks):.1f} there were (effective rank, for "
+            f"{ROW} looks); likely causes: a learning rate too high, a temperature too low, targets that are out of date"
         )
     last = looks[-PATIENCE:]
     if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
