@@ -140,7 +140,7 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
     if len(looks) >= ROW and all(rank < FEW * max(ranks) for rank in ranks[-ROW:]):
         return "collapsing", (
             f"collapsing: features use {ranks[-1]:.1f} directions of {max(ranks):.1f} there were (effective rank, for "
-            f"{ROW} looks); likely causes: a learning rate too high, a temperature too low, targets that are out of date"
+            f"{ROW} looks); likely causes: a learning rate too high, a temperature too low, stale targets"
         )
     last = looks[-PATIENCE:]
     if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
