@@ -241,6 +241,26 @@ def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tm
     assert kept[0] > 8 * 3 * 16 * 16 * 4
 
 
+def test_memory_is_measured_for_a_method_that_needs_many_samples(tmp_path: Path) -> None:
+    how = {**QUICK, "batch_size": 80, "steps": 1, "limit": 100}
+    assert selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **{**how, "method": "wmse"}).status
+    with pytest.raises(UsageError, match="cannot whiten 64 features of 40 samples"):
+        selftaught.pretrain("sklearn:digits", out=str(tmp_path / "few"), **{**how, "batch_size": 40, "method": "wmse"})
+
+
+def test_remembered_files_are_free_memory_and_a_container_has_its_limit(tmp_path: Path) -> None:
+    machine, group = tmp_path / "meminfo", tmp_path
+    own = batch_size._available(machine, group)
+    assert own > 0  # where the system tells nothing more
+    machine.write_text("MemTotal: 24000000 kB\nMemFree: 100 kB\nMemAvailable: 20000000 kB\n")
+    assert batch_size._available(machine, group) == 20_000_000 << 10
+    for name, told in (("max", "5000000"), ("current", "4000000"), ("stat", "anon 9\ninactive_file 300000\n")):
+        (group / f"memory.{name}").write_text(told)
+    assert batch_size._available(machine, group) == 1_300_000
+    (group / "memory.max").write_text("max\n")
+    assert batch_size._available(machine, group) == 20_000_000 << 10
+
+
 def test_a_profile_says_where_the_time_went(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     quick = {**QUICK, "method": "byol", "steps": 14, "profile": True}
     run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **quick)

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .. import randomness
-from ..errors import OutOfMemory
+from ..errors import OutOfMemory, UsageError
 from ..progress import say, size
 from ..recipes import Pretrain
 from .resolve import power_of_two
@@ -53,10 +55,16 @@ def refuse_too_large(recipe: Pretrain, images: int, prepare: Callable[[Pretrain]
 
 def _needs(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) -> tuple[float, int, int]:
     """Bytes that a step keeps for each sample, bytes for the weights and all that goes with them, and bytes free."""
-    rows = min(ROWS, images)
-    job = prepare(recipe.model_copy(update={"batch_size": rows, "compile": False, "encode_chunk": None}))
-    weights = STATE * sum(p.numel() for p in job.method.parameters())
-    return kept_bytes(job, rows) / rows, weights, free_memory(job.fabric.device)
+    rows, most = min(ROWS, images), min(recipe.batch_size or LARGEST, images)
+    while True:
+        job = prepare(recipe.model_copy(update={"batch_size": rows, "compile": False, "encode_chunk": None}))
+        weights = STATE * sum(p.numel() for p in job.method.parameters())
+        try:
+            return kept_bytes(job, rows) / rows, weights, free_memory(job.fabric.device)
+        except UsageError:  # a method that cannot do with so few
+            if rows >= most:
+                raise
+            rows = min(2 * rows, most)
 
 
 def kept_bytes(job: "Job", rows: int) -> int:
@@ -84,4 +92,18 @@ def free_memory(device: torch.device) -> int:
     """Bytes that are free, of the device's memory or the machine's."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _available(Path("/proc/meminfo"), Path("/sys/fs/cgroup"))
+
+
+def _available(machine: Path, group: Path) -> int:
+    """Bytes that a process may still take: files the system merely remembers make room, a container has its limit."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, StopIteration, ValueError):
+        told = next(line for line in machine.read_text().splitlines() if line.startswith("MemAvailable:"))
+        free = int(told.split()[1]) << 10
+    with suppress(OSError, StopIteration, ValueError):
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+        files = int(next(line for line in lines if line.startswith("inactive_file ")).split()[1])
+        free = min(free, limit - used + files)
+    return free
