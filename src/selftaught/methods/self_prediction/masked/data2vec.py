@@ -25,7 +25,7 @@ class Data2Vec(Method):
     question = "What would my slow self, which sees it all, think of the hidden parts?"
     paper = "https://arxiv.org/abs/2202.03555"
     views = ("light",)
-    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05)
+    preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.05, batch_size=64)
     needs_tokens = True
 
     def __init__(
