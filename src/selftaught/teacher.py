@@ -60,10 +60,13 @@ class Centring(nn.Module):
         self.register_buffer("temperature", torch.tensor(start if warmup else end))
         self._newest: Tensor | None = None
 
-    def forward(self, scores: Tensor) -> Tensor:
-        """Answers (..., K) of scores (..., K), which move the centre at the next `follow`."""
+    def forward(self, scores: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Answers (..., K) of scores (..., K), which all move the centre at the next `follow`.
+
+        `asked`: booleans (...), for the answers (M, K) of those alone.
+        """
         self._newest = scores.detach().flatten(0, -2)
-        return sharpened(scores, self.centre, float(self.temperature))
+        return sharpened(scores if asked is None else scores[asked], self.centre, float(self.temperature))
 
     def follow(self, progress: float) -> None:
         """After an optimiser step: move the centre, and the temperature to that of `progress`."""

@@ -75,15 +75,15 @@ class IBOT(Method):
             slow = cast(TokenEncoder, slow)
             whole = slow.tokens(both)
             answer = self.centring(slow_head(slow.feature(whole))).chunk(2)
-            answers = self.patch_centring(slow_head(whole.patches))
+            answers = self.patch_centring(slow_head(whole.patches), asked=hidden)
         told = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
             told += self.head(self.encoder(torch.cat(local))).chunk(len(local))
         pairs = [(a, b) for a in range(2) for b in range(len(told)) if a != b]
         across = torch.stack([distilled(answer[a], told[b], self.temperature).mean() for a, b in pairs]).mean()
-        within = distilled(answers, self.head(seen.patches), self.temperature)
-        share = hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1)
-        return {"views": across, "patches": (within * share).sum(dim=1).mean()}
+        within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
+        share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
+        return {"views": across, "patches": (within * share).sum() / len(hidden)}
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
         """(B, N) booleans; the views are masked apart."""
