@@ -5,17 +5,20 @@ python bench/curve.py runs/hour/cifar10_hour-60 [--out docs/simclr.svg]
 
 import argparse
 import re
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from selftaught.reporting.curves import line_chart
 from selftaught.run import Run
 
 ROOT = Path(__file__).parent.parent
+LINE = 20  # pixels a name takes
 SMOOTH = 5  # logged values to an average: a batch's loss is noisy
 STYLE = """
 svg { background: #fff; font: 13px system-ui, sans-serif } text { fill: #555 } .grid { stroke: #ddd }
 .reference { stroke: #999; stroke-dasharray: 5 4 } .curve { fill: none; stroke-width: 2 }
-:root { --series-0: #2463a5 }
+:root { --series-0: #2463a5; --series-1: #c4622d; --series-2: #3f8050 }
 """
 
 
@@ -39,11 +42,25 @@ def main() -> None:
         y_label="loss",
         reference=("says the same of every sample", chance) if chance else None,
     )
+    asked.out.write_text(as_picture(figure))
+    print(asked.out)
+
+
+def as_picture(figure: str, names: Sequence[str] = ()) -> str:
+    """A page's figure as a file of its own, with the names of its series below it."""
     drawing = re.search(r"<svg.*</svg>", figure, re.DOTALL)
     assert drawing
     whole = drawing[0].replace("<svg", "<svg xmlns='http://www.w3.org/2000/svg'", 1)
-    asked.out.write_text(whole.replace(">", f"><style>{STYLE}</style>", 1) + "\n")
-    print(asked.out)
+    size = re.search(r"viewBox='0 0 (\d+) (\d+)'", whole)
+    assert size
+    width, height = int(size[1]), int(size[2])
+    whole = whole.replace(size[0], f"viewBox='0 0 {width} {height + LINE * len(names)}'")
+    told = "".join(
+        f"<text x='60' y='{height + LINE * (i + 0.5):.0f}' style='fill:var(--series-{i})'>● {escape(name)}</text>"
+        for i, name in enumerate(names)
+    )
+    whole = whole.replace("</svg>", told + "</svg>")
+    return whole.replace(">", f"><style>{STYLE}</style>", 1) + "\n"
 
 
 if __name__ == "__main__":

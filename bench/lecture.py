@@ -1,0 +1,138 @@
+"""What do few labels give after SimCLR, and from scratch? CIFAR-10 without labels, then with 1 to 100 % of them.
+
+Pre-trains as recipes/lecture.yaml says, then fits a linear probe on the frozen features and fine-tunes the network,
+beside raw pixels, the untrained network and the same network from scratch; the 10,000 test images judge. Every
+judgement is a row of docs/results/lecture.jsonl as soon as it is made, so that a cut run goes on where it stopped. The
+table and the curve made of all rows are docs/results/lecture.md and docs/lecture.svg.
+
+    python bench/lecture.py --data cifar10.zip [--seeds 0,1]
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import selftaught
+from curve import as_picture
+from selftaught.progress import clock, say
+from selftaught.reporting.curves import interval_chart
+from selftaught.run import Run
+
+ROOT = Path(__file__).parent.parent
+RECIPE = ROOT / "recipes/lecture.yaml"
+ROWS = ROOT / "docs/results/lecture.jsonl"
+TABLE, PICTURE = ROWS.with_suffix(".md"), ROOT / "docs/lecture.svg"
+LABELS = ("1%", "10%", "100%")
+ARMS = {  # what stands in the table: (probe, features)
+    "raw pixels, linear": ("linear", "pixels"),
+    "untrained, linear": ("linear", "untrained"),
+    "from scratch": ("finetune", "scratch"),
+    "SimCLR, linear": ("linear", "trained"),
+    "SimCLR, fine-tuned": ("finetune", "trained"),
+}
+DRAWN = ("from scratch", "SimCLR, linear", "SimCLR, fine-tuned")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--runs", type=Path, default=Path("runs/lecture"))
+    asked = parser.parse_args()
+    for seed in map(int, asked.seeds.split(",")):
+        run = pretrained(asked.data, seed, asked.runs / str(seed))
+        for labels in LABELS:
+            for probe in ("linear", "finetune"):
+                judge(run, asked.data, seed, labels, probe)
+    rows = read_rows()
+    TABLE.write_text(markdown(rows))
+    PICTURE.write_text(picture(rows))
+    print(TABLE.read_text())
+
+
+def pretrained(data: str, seed: int, out: Path) -> Run:
+    """The run of a seed, made or gone on with."""
+    run = Run.open(out) if out.exists() else None
+    if run is None or run.status.get("state") != "done":
+        settings = yaml.safe_load(RECIPE.read_text())
+        told: dict[str, Any] = {"seed": seed, "out": str(out), "resume": run is not None, "checkpoint_every": "2m"}
+        run = selftaught.pretrain(f"{data}/train", **settings, **told)
+    return run
+
+
+def judge(run: Run, data: str, seed: int, labels: str, probe: str) -> None:
+    """Append the rows of one probe with so many labels, unless they are known."""
+    identity = {"seed": seed, "labels": labels, "probe": probe}
+    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
+        return
+    began = time.perf_counter()
+    judged = run.evaluate(f"{data}/train", f"{data}/test", probe=probe, labels=labels, repeats=1, seed=seed)
+    minutes = (time.perf_counter() - began) / 60
+    say(f"judged in {clock(60 * minutes)}")
+    facts = {"pretraining_minutes": run.status["seconds"] / 60, "judging_minutes": minutes}
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    with ROWS.open("a") as stream:
+        for row in judged.rows:
+            scores = {"features": row.features, "accuracy": row.accuracy, "low": row.low, "high": row.high}
+            stream.write(json.dumps({**identity, **scores, **facts, "cores": len(os.sched_getaffinity(0))}) + "\n")
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """Every row so far."""
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def found(rows: list[dict[str, Any]], arm: str, labels: str) -> list[dict[str, Any]]:
+    """The rows of an arm, one a seed."""
+    probe, features = ARMS[arm]
+    return [r for r in rows if (r["probe"], r["features"], r["labels"]) == (probe, features, labels)]
+
+
+def mean(rows: list[dict[str, Any]], what: str) -> float:
+    return sum(row[what] for row in rows) / len(rows)
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table: a mean over seeds, and each of them."""
+    seeds = sorted({row["seed"] for row in rows})
+    minutes = {row["seed"]: row["pretraining_minutes"] for row in rows}
+    recipe = yaml.safe_load(RECIPE.read_text())
+    judging = {(r["seed"], r["labels"], r["probe"]): r["judging_minutes"] for r in rows}
+    lines = [
+        "# SimCLR, then few labels",
+        "",
+        f"CIFAR-10 at 32 x 32 px: {recipe['epochs']} epochs of SimCLR on 50,000 images without labels "
+        f"({' and '.join(f'{m:.0f}' for m in minutes.values())} minutes on {rows[0]['cores']} CPU cores), then the "
+        f"share of labels named above each column; accuracy in per cent on the 10,000 test images, a mean over "
+        f"{len(seeds)} seeds, and each of them. All judging together took "
+        f"{sum(judging.values()):.0f} minutes. Made by `bench/lecture.py` from `recipes/lecture.yaml`.",
+        "",
+        "| | " + " | ".join(LABELS) + " |",
+        "|---|" + "---|" * len(LABELS),
+    ]
+    for arm in ARMS:
+        cells = []
+        for labels in LABELS:
+            held = found(rows, arm, labels)
+            each = ", ".join(f"{100 * row['accuracy']:.1f}" for row in held)
+            cells.append(f"{100 * mean(held, 'accuracy'):.1f} ({each})" if held else "")
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def picture(rows: list[dict[str, Any]]) -> str:
+    """Accuracy against labels, with the 95 % intervals of the test images, as an SVG file."""
+    series = {}
+    for arm in DRAWN:
+        held = [(labels, found(rows, arm, labels)) for labels in LABELS]
+        series[arm] = [(labels, *(mean(r, what) for what in ("accuracy", "low", "high"))) for labels, r in held if r]
+    return as_picture(interval_chart(series, title="CIFAR-10: accuracy by share of the labels"), DRAWN)
+
+
+if __name__ == "__main__":
+    main()
