@@ -108,6 +108,7 @@ def judge(
         "out": str(out),
         "resume": True,
         "checkpoint_every": "1m",
+        "map": 0,
         **changes,
     }
     run = pretrain(Pretrain.parse(recipe))
