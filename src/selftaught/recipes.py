@@ -180,6 +180,7 @@ class Evaluate(Recipe):
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
     limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
     seed: int = Field(0, ge=0, description="of subsets and folds")
 
 
@@ -236,6 +237,7 @@ class Finetune(Recipe):
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: str = Field(description="folder for the classifier")
     limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
+    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
     seed: int = Field(0, ge=0, description="of everything random")
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     overwrite: bool = Field(False, description="replace an existing classifier")

@@ -54,7 +54,9 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         learnt, judged = (recipe.labelled, recipe.labels), (recipe.test, recipe.test_labels)
-        data = open_labelled(recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop)
+        data = open_labelled(
+            recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop, recipe.tolerance
+        )
         with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / "run.log"), _status(out):
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()

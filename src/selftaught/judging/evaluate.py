@@ -57,7 +57,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     assert isinstance(part, Part)
     with stopping() as stop:
         train, test = (recipe.train, recipe.train_labels), (recipe.test, recipe.test_labels)
-        data = open_labelled(recipe.run, preparation, train, test, recipe.limit, recipe.seed, stop)
+        data = open_labelled(recipe.run, preparation, train, test, recipe.limit, recipe.seed, stop, recipe.tolerance)
         known = {"trained": encoder}
         if not baselines:
             known["untrained"] = untrained(part, preparation, recipe.seed, data.train, module)

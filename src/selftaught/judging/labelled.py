@@ -68,6 +68,7 @@ def open_labelled(
     limit: int | None,
     seed: int,
     stop: Stop,
+    tolerance: float,
 ) -> Labelled:
     """The labelled samples of two sources, each the data and perhaps a CSV of its labels, as `preparation` says.
 
@@ -80,15 +81,21 @@ def open_labelled(
             held = modality.of(data).THINGS
             raise UsageError(f"the encoder of {plain(run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
         with Progress("reading", 0, kind.THINGS) as bar:
-            return kind.open_samples(
+            samples = kind.open_samples(
                 data,
                 like=preparation,
                 labels=labels,
                 labelled=True,
                 limit=limit,
                 seed=seed,
+                tolerance=tolerance,
                 progress=bar.polled(stop.poll),
             )
+        if samples.quarantined:
+            key, reason = samples.quarantined[0]
+            count = len(samples.quarantined)
+            say(f"warning: {count} of {plain(data)} cannot be used; the first is {plain(key)}: {reason}")
+        return samples
 
     learnt = opened(*train)
     judged = opened(test[0], test[1]) if test[0] else None
