@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from timm.models import adapt_input_conv
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from .encoder import Encoder
 from .errors import UsageError
 from .progress import plain
 
+GREY, COLOURS = 1, 3  # channels
 WRAPPERS = (
     "state_dict",
     "model",
@@ -42,6 +44,7 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
     if isinstance(net, VisionTransformer):
         tensors = checkpoint_filter_fn(tensors, net)  # resamples patch and position embeddings
     own = net.state_dict()
+    tensors = {name: _folded(value, own[name]) if name in own else value for name, value in tensors.items()}
     fits = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     learnt = {name for name, _ in net.named_parameters()}
     left = sorted(learnt - fits.keys())
@@ -50,6 +53,17 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
         raise UsageError(f"--init {plain(source)} fits no weight of this encoder; it holds {plain(example)} and others")
     net.load_state_dict(fits, strict=False)
     return left
+
+
+def _folded(value: Tensor, own: Tensor) -> Tensor:
+    """Weights of a first convolution, those for colours or grey made ones for as many channels as `own` takes."""
+    given, wanted = value.shape, own.shape
+    same = len(given) == len(wanted) == 4 and (given[0], *given[2:]) == (wanted[0], *wanted[2:])
+    if not same or given[1] == wanted[1] or given[1] not in (GREY, COLOURS):
+        return value
+    if given[1] == GREY:  # the same answer to a grey image
+        return value.expand(wanted) / wanted[1]
+    return adapt_input_conv(wanted[1], value)
 
 
 def _from_timm(encoder: Encoder) -> dict[str, Tensor]:

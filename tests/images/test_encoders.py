@@ -205,7 +205,26 @@ def test_weights_from_a_file_a_wrapped_checkpoint_and_another_size(tmp_path: Pat
     assert other.net.layer1[0].conv1.weight.abs().sum() > 0
 
     grown = build("test_resnet", channels=5)
-    assert "fresh: conv1.0.weight" in load_initial_weights(grown, str(tmp_path / "b.pth"))
+    assert "fresh" not in load_initial_weights(grown, str(tmp_path / "b.pth"))
+
+
+def test_weights_for_colours_are_folded_for_grey_and_back(tmp_path: Path) -> None:
+    colours, grey, again, more = (build("test_resnet", channels=channels) for channels in (3, 1, 3, 4))
+    save_file(dict(colours.net.state_dict()), tmp_path / "colours.safetensors")
+    assert "fresh" not in load_initial_weights(grey, str(tmp_path / "colours.safetensors"))
+    x = torch.rand(2, 1, 32, 32)
+    seen = colours.eval()(x.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(grey.eval()(x), seen)
+    save_file(dict(grey.net.state_dict()), tmp_path / "grey.safetensors")
+    load_initial_weights(again, str(tmp_path / "grey.safetensors"))
+    torch.testing.assert_close(again.eval()(x.expand(-1, 3, -1, -1)), seen)
+    with torch.no_grad():
+        next(iter(more.net.parameters())).zero_()
+    assert "fresh" not in load_initial_weights(more, str(tmp_path / "colours.safetensors"))
+    assert next(iter(more.net.parameters())).abs().sum() > 0
+    save_file({"conv1.0.weight": torch.rand(16, 2, 3, 3), "fc": torch.zeros(1)}, tmp_path / "two.safetensors")
+    with pytest.raises(UsageError, match="fits no weight"):
+        load_initial_weights(build("test_resnet"), str(tmp_path / "two.safetensors"))
 
 
 class Bomb:
