@@ -16,7 +16,7 @@ from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from ..training.interruption import poll
 from .curves import interval_chart, line_chart
-from .page import rendered
+from .page import Live, rendered
 from .pictures import data_uri
 
 QUARANTINE_SHOWN = 20
@@ -58,17 +58,23 @@ class ByClass:
 
 def write_report(folders: Sequence[Path], out: Path, title: str | None = None) -> Path:
     """Write the page about the runs in `folders` to `out`."""
+    page = page_of(folders, title)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page)
+    return out
+
+
+def page_of(folders: Sequence[Path], title: str | None = None, live: Live | None = None) -> str:
+    """The page about the runs in `folders`; with `live` it follows them, else it holds no script."""
     sections = [_section(folder) for folder in folders]
-    page = rendered(
+    return rendered(
         "report.html",
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
         sections=sections,
         kinds_of=kinds,
         judged=[section for section in sections if section.evaluation],
+        live=live,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page)
-    return out
 
 
 def _section(folder: Path) -> Section:
