@@ -37,7 +37,7 @@ class Site:
     """What a browser would get from a server of these runs."""
 
     def __init__(self, server: Server) -> None:
-        self.port = server.server_address[1]
+        self.server, self.port = server, server.server_address[1]
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str, http.client.HTTPMessage]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -76,7 +76,7 @@ def serve() -> Iterator[Callable[..., Site]]:
 
     yield start
     for server in servers:
-        server.shutdown()
+        server.shutdown()  # twice does no harm
         server.server_close()
 
 
