@@ -23,7 +23,7 @@ from selftaught import writer
 from selftaught.cli import run_command
 from selftaught.reporting import report
 from selftaught.reporting.server import Server
-from selftaught.reporting.standing import standing
+from selftaught.reporting.standing import TAIL, standing
 from selftaught.reporting.watch import SCRIPT, SETTLES, Watched
 from selftaught.run import Run
 from selftaught.writer import LOCK, only_writer
@@ -31,6 +31,13 @@ from selftaught.writer import LOCK, only_writer
 from .test_report import EVIL, Page, folder
 
 EVERY = 0.02
+HOLDER = """
+import sys, time, pathlib
+from selftaught.writer import only_writer
+with only_writer(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 class Site:
@@ -144,11 +151,12 @@ def test_a_page_is_made_once_for_all_who_ask(
 
 def test_what_ended_and_what_was_killed_are_told_apart(going_on: Path, serve: Callable[..., Site]) -> None:
     site = serve(going_on)
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    (going_on / LOCK).write_text(json.dumps(owner(child.pid)))
-    assert site.told().startswith("running: step 1,200")
-    child.kill()
-    child.wait()
+    (going_on / LOCK).unlink()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(going_on)], stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline() and (going_on / LOCK).exists()
+        assert site.told().startswith("running: step 1,200")
+        child.kill()
+    assert (going_on / LOCK).exists()
     lost = "abandoned: no process writes this run any more: it may have been killed; go on with --resume (step 1,200"
     assert site.told().startswith(lost)
     (going_on / LOCK).write_text(json.dumps(owner(os.getpid()) | {"birth": "0123"}))  # an earlier one of this number
@@ -169,6 +177,11 @@ def test_what_ended_and_what_was_killed_are_told_apart(going_on: Path, serve: Ca
 
 
 def test_the_time_left_is_that_of_the_run_since_it_was_resumed(going_on: Path) -> None:
+    with (going_on / "metrics.jsonl").open("a") as stream:
+        stream.writelines(f'{{"step": {step}, "seconds": {step / 2}}}\n' for step in range(1201, 4999))
+    assert (going_on / "metrics.jsonl").stat().st_size > TAIL  # of which only the end is read
+    assert "step 4,998 of 5,000, 1s left" in standing(going_on).told
+    Run(going_on).forget_metrics_after(1200)
     for step, seconds in ((1210, 1.0), (1300, 91.0)):
         log(going_on, step, seconds=seconds)
     assert "step 1,300 of 5,000, 1h 01m left" in standing(going_on).told

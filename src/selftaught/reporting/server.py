@@ -40,6 +40,7 @@ class Server(ThreadingMixIn, TCPServer):
     def __init__(self, port: int, page: Callable[[], Answer], version: Callable[[], Mapping[str, Any]]) -> None:
         self.page, self.version = page, version
         super().__init__((HOST, port), Handler)
+        self.socket.settimeout(self.timeout)  # of who left while being let in
 
     @property
     def address(self) -> str:
