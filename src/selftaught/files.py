@@ -87,10 +87,16 @@ def append_line(file: Path, line: str) -> None:
             raise
 
 
-def json_lines(file: Path) -> list[dict[str, Any]]:
-    """Every whole line of a file of JSON lines; a crash may have cut the last, or left zeros in its place."""
+def json_lines(file: Path, last: int | None = None) -> list[dict[str, Any]]:
+    """Every whole line of a file of JSON lines, or of its `last` bytes.
+
+    A crash may have cut the last line, or left zeros in its place.
+    """
     try:
-        lines = file.read_bytes().splitlines(keepends=True)
+        with file.open("rb") as stream:
+            skipped = 0 if last is None else max(0, stream.seek(0, os.SEEK_END) - last)
+            stream.seek(skipped)
+            lines = stream.read().splitlines(keepends=True)[1 if skipped else 0 :]
     except OSError:
         return []
     found = []

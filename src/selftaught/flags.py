@@ -30,7 +30,7 @@ class RecipeCommand(click.Command):
         dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
     ) -> None:
         places = (positional,) if isinstance(positional, str) else positional
-        params: list[click.Parameter] = [click.Argument([place]) for place in places]
+        params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
         for field, info in recipe.model_fields.items():
             if field not in (*places, "fingerprint") and get_origin(info.annotation) is not dict:
                 params.append(_flag(field, info))
@@ -81,6 +81,12 @@ def settings(file: str | None) -> dict[str, Any]:
         for name, value in found.items()
         if name not in OF_ONE_RUN
     }
+
+
+def _argument(place: str, info: Any) -> click.Argument:
+    if get_origin(info.annotation) is tuple:
+        return click.Argument([place], nargs=-1, required=True, metavar=f"{place.removesuffix('s').upper()}...")
+    return click.Argument([place])
 
 
 def _flag(field: str, info: Any) -> click.Option:

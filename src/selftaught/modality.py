@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from .encoder import Encoder
     from .findings import Findings
@@ -53,7 +52,7 @@ class Preparation(Protocol):
 class MakeViews(Protocol):
     """Makes the views a method asks for."""
 
-    def __call__(self, rows: Tensor, /, *raw: Any) -> tuple[Tensor, ...]: ...
+    def __call__(self, rows: "Tensor", /, *raw: Any) -> "tuple[Tensor, ...]": ...
 
     def size(self, name: str) -> tuple[int, ...]:
         """Of a view, without its channels."""
@@ -73,7 +72,7 @@ class Samples(Protocol):
     fingerprint: str
     quarantined: list[tuple[str, str]]
 
-    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
+    def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
         """What views are made of, for these rows."""
 
     def prefetch(self, rows: NDArray[np.int64]) -> None:

@@ -243,6 +243,21 @@ class Finetune(Recipe):
     overwrite: bool = Field(False, description="replace an existing classifier")
 
 
+class Watch(Recipe):
+    """Show the report of one or more runs in a browser, on this machine only, and keep it up to date.
+
+    Ctrl-C ends it, with exit code 0; so does SIGTERM. With --until-done it ends by itself, with exit code 0 once every
+    run is done or has failed; one that was preempted or killed is waited for, as it may be resumed, and a signal before
+    the end gives exit code 75. Nothing is ever written in a run folder.
+    """
+
+    runs: tuple[str, ...] = Field(description="run folders")
+    port: int = Field(8000, ge=0, le=65535, description="of the address; 0: any that is free")
+    every: Duration = Field(5.0, ge=0.1, description="time between looks for what is new, such as 5s")
+    open: bool = Field(False, description="open the page in the browser")
+    until_done: bool = Field(False, description="end once every run is done or has failed")
+
+
 FREE_ON_RESUME = {
     "out",
     "resume",

@@ -20,6 +20,7 @@ VERBS = {
     "embed": "Write the features of images to a file.",
     "export": "Write a run's encoder, or a classifier, as ONNX.",
     "report": "Write one HTML page about one or more runs.",
+    "watch": "Show that page in a browser while the runs go on.",
     "methods": "List the methods, by family and kind.",
     "encoders": "List encoders that can be named.",
 }
@@ -229,6 +230,24 @@ def _report() -> click.Command:
     return report
 
 
+def _watch() -> click.Command:
+    from .flags import RecipeCommand
+    from .recipes import Watch
+
+    def carry_out(recipe: Any, as_json: bool) -> None:
+        from .progress import say
+        from .reporting.watch import watch
+
+        def listening(address: str) -> None:
+            say(f"watching at {address} (Ctrl-C ends it)")
+            _print_json({"url": address}, as_json)
+            sys.stdout.flush()
+
+        watch(recipe, listening)
+
+    return RecipeCommand(Watch, "runs", carry_out)
+
+
 def _methods() -> click.Command:
     @click.command(help=VERBS["methods"])
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
@@ -291,6 +310,7 @@ BUILDERS: dict[str, Callable[[], click.Command]] = {
     "embed": _embed,
     "export": _export,
     "report": _report,
+    "watch": _watch,
     "methods": _methods,
     "encoders": _encoders,
 }

@@ -94,6 +94,17 @@ def only_writer(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def may_be_written(folder: Path) -> bool:
+    """Whether a process may be writing in `folder`, as far as is known here; asking is in no writer's way."""
+    try:
+        facts = json.loads((folder / LOCK).read_bytes()[:4096])
+        return not is_gone(f"{facts['host']}-{facts['pid']}-{facts['birth']}")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
+        return True
+
+
 def refuse_held(folder: Path) -> None:
     """A usage error where another process writes in `folder`; asked before long work, to say so early."""
     if (folder / LOCK).exists():

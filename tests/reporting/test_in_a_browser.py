@@ -1,7 +1,6 @@
 """Pages as a browser shows them: they open from a file, ask nobody for anything, run no name, and the map answers."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from selftaught.recipes import Pretrain
 from selftaught.reporting.report import write_report
 from selftaught.training.pretrain import pretrain
 
-CHROMIUM = shutil.which("chromium")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here to open the pages in")
+from .browser import Tab, chromium, needs_browser
+
+pytestmark = needs_browser
 
 EVIL = "<img src=x onerror=document.title='run'>\"'&</script><script>document.title='run'</script>"
 WIDTHS = {"desk": 1200, "phone": 390}
@@ -43,10 +42,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(params=[(theme, width) for theme in ("light", "dark") for width in WIDTHS], ids="-".join)
@@ -54,15 +51,13 @@ def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Itera
     """The report, open; afterwards nothing may have been asked for, complained of or run."""
     theme, width = request.param
     context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 800})
-    opened, asked, said = context.new_page(), [], []
-    opened.on("request", lambda asking: asked.append(asking.url))
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    tab = Tab(context.new_page())
+    opened = tab.page
     opened.goto(page_file.as_uri())
     opened.locator(".plane").scroll_into_view_if_needed()
     yield opened
-    beyond = [url for url in asked if url != page_file.as_uri() and not url.startswith("data:")]
-    assert (beyond, said) == ([], [])
+    beyond = [url for url in tab.asked if url != page_file.as_uri() and not url.startswith("data:")]
+    assert (beyond, tab.errors) == ([], [])
     assert opened.title().startswith("selftaught")  # no name has run
     context.close()
 

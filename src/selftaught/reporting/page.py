@@ -1,8 +1,20 @@
 """Self-contained HTML pages from the templates: everything is escaped that is not markup made here."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a page needs to follow the files it was made from."""
+
+    version: str  # of the files
+    every: float  # seconds between looks for another one
+    standing: Markup  # where the runs stand
+    script: Markup  # that looks
 
 
 def rendered(template: str, **told: Any) -> str:

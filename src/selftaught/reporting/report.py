@@ -19,7 +19,7 @@ from ..progress import plain
 from ..training.interruption import poll
 from .curves import bar_chart, interval_chart, line_chart
 from .embedding_map import EmbeddingMap, read_map, told_to_page
-from .page import rendered
+from .page import Live, rendered
 from .pictures import data_uri
 
 QUARANTINE_SHOWN = 20
@@ -89,17 +89,28 @@ def write_report(
     folders: Sequence[Path], out: Path, title: str | None = None, labels: Mapping[str, str] | None = None
 ) -> Path:
     """Write the page about the runs in `folders` to `out`; `labels` by the samples' keys colour their maps."""
+    page = page_of(folders, title, labels=labels)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page)
+    return out
+
+
+def page_of(
+    folders: Sequence[Path],
+    title: str | None = None,
+    live: Live | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """The page about the runs in `folders`; with `live` it follows them."""
     sections = [_section(folder, labels or {}) for folder in folders]
-    page = rendered(
+    return rendered(
         "report.html",
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
         sections=sections,
         kinds_of=kinds,
         judged=[section for section in sections if section.evaluation],
+        live=live,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page)
-    return out
 
 
 def _section(folder: Path, labels: Mapping[str, str]) -> Section:

@@ -1,0 +1,119 @@
+"""A small server of one page on this machine alone: no file of any folder is ever served, and no other site may ask."""
+
+import base64
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+
+from ..progress import plain, say
+
+HOST = "127.0.0.1"  # never another: nobody but the users of this machine can reach it
+NAMES = re.compile(r"(localhost|127\.0\.0\.1)(:\d{1,5})?", re.IGNORECASE)  # any port, as it may be forwarded
+NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back, and what a browser may do with it."""
+
+    code: int
+    kind: str
+    body: str
+    policy: str = NOTHING
+
+
+class Server(ThreadingMixIn, TCPServer):
+    """Answers `/` with a page and `/version` with JSON; port 0 is any that is free."""
+
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let two programs share a port
+    daemon_threads = True
+    timeout = 0.2  # seconds that `handle_request` waits, and so that a signal does
+
+    def __init__(self, port: int, page: Callable[[], Answer], version: Callable[[], Mapping[str, Any]]) -> None:
+        self.page, self.version = page, version
+        super().__init__((HOST, port), Handler)
+        self.socket.settimeout(self.timeout)  # of who left while being let in
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.server_address[1]}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever left before the answer is no trouble; the rest is told in a line, and the next is served."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            say(f"warning: a request failed: {type(error).__name__}: {plain(str(error))}")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Server
+    timeout = 10  # seconds for a client to say what it wants
+    server_version, sys_version = "selftaught", ""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # a method of this name is looked for, whatever verb a client uses
+            return self._answer
+        raise AttributeError(name)
+
+    def _answer(self) -> None:
+        hosts = self.headers.get_all("Host") or []
+        if len(hosts) != 1 or not NAMES.fullmatch(hosts[0].strip()):
+            self.send_error(HTTPStatus.FORBIDDEN)  # a name that somebody points here would let a web site read along
+        elif self.command not in ("GET", "HEAD"):
+            self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
+        elif self.path == "/":
+            self._send(self.server.page())
+        elif self.path == "/version":
+            self._send(Answer(200, "application/json", json.dumps(self.server.version())))
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        self.close_connection = True
+        self._send(Answer(code, "text/plain", f"{HTTPStatus(code).phrase}\n"))
+
+    def _send(self, answer: Answer) -> None:
+        body = answer.body.encode("utf-8", "replace")
+        self.send_response(answer.code)
+        self.send_header("Content-Type", f"{answer.kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", answer.policy)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Cache-Control", "no-store")
+        if answer.code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a line for every look would bury what matters."""
+
+
+def page_policy(page: str, script: str) -> str:
+    """What a browser may do with a page: run this one script, ask this server, and show pictures in the page itself.
+
+    Styles are those of its head and attributes, whose values are made here; a hash for each bar of a chart would fill
+    the header.
+    """
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    return (
+        f"{NOTHING}; script-src {_hashed(script)}; style-src-elem {_hashed(style)}; style-src-attr 'unsafe-inline'; "
+        "img-src data:; connect-src 'self'"
+    )
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,196 @@
+"""The report of runs that go on, served to a browser on this machine alone, and made anew when their files change."""
+
+import errno
+import os
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from markupsafe import Markup
+
+from ..errors import Interrupted, UsageError
+from ..files import read_yaml
+from ..progress import plain, say
+from ..recipes import Watch
+from ..run import Run
+from ..training.interruption import stopping
+from ..writer import LOCK
+from .page import Live
+from .server import Answer, Server, page_policy
+from .standing import Standing, json_object, standing
+
+TEMPLATES = Path(__file__).parent / "templates"
+BESIDE = ("report.html", "run.log", LOCK)  # files of a run that its page does not show
+SETTLES = 30.0  # seconds after which a file that cannot be read is taken for damaged, not for half-written
+LOOKS = 2  # at the files, at most, from one question of a page to its next, however many ask
+SCRIPT = Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("live.js", "map.js")))
+HERE = Markup("<!-- standing -->")  # where the lines of the moment go; no name can hold it, as names are escaped
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a glance at the folders has found: which version of the files it is, and where the runs stand."""
+
+    version: str
+    standings: list[Standing]
+    broken: str  # what cannot be read just now
+    at: float
+
+
+class Watched:
+    """The page about some runs. What cannot be read in a moment leaves the last page that could be made, and a note."""
+
+    def __init__(self, folders: Sequence[Path], every: float) -> None:
+        self.folders, self.every = folders, every
+        self.asked = -float("inf")  # when somebody last did
+        self._looking, self._making = threading.Lock(), threading.Lock()
+        self._standings = {folder: Standing(plain(folder.name), "unknown", "", held=True) for folder in folders}
+        self._last: Look | None = None
+        self._page, self._made, self._made_at = "", "", ""  # the page, of which version, and when
+        self._failed, self._trouble = "", ""  # the version of which none could be made, and why
+
+    def look(self) -> Look:
+        """How things stand, or did a moment ago."""
+        with self._looking:
+            now = time.monotonic()
+            if not self._last or now - self._last.at >= self.every / LOOKS:
+                broken = []
+                digest = sha256()
+                for folder in self.folders:
+                    with suppress(OSError, ValueError):  # told by `_broken`; where it stood before is the best guess
+                        self._standings[folder] = standing(folder)
+                    broken += _broken(folder)
+                    digest.update(_stamp(folder).encode())
+                standings = list(self._standings.values())
+                self._last = Look(digest.hexdigest()[:16], standings, ", ".join(broken), now)
+            return self._last
+
+    def page(self) -> Answer:
+        """The page as it is now, or as it last could be made."""
+        self.asked = time.monotonic()
+        with self._making:
+            look = self.look()
+            if look.version != self._made and not (look.broken and self._made):
+                self._make(look)
+            lines = _lines(look.standings, self._note(look))
+            return Answer(200, "text/html", self._page.replace(HERE, lines, 1), page_policy(self._page, SCRIPT))
+
+    def version(self) -> dict[str, object]:
+        """What the page's script asks for: the version it can have, where the runs stand, and a note."""
+        self.asked = time.monotonic()
+        look = self.look()
+        shown = self._made if self._made and (look.broken or look.version == self._failed) else look.version
+        runs = [{"state": one.state, "told": one.told} for one in look.standings]
+        return {"version": shown, "runs": runs, "note": self._note(look)}
+
+    def ended(self) -> bool:
+        """Whether every run is done or has failed."""
+        return all(one.ended for one in self.look().standings)
+
+    def _make(self, look: Look) -> None:
+        from .report import page_of  # which imports torch: a process that waits to be asked starts at once
+
+        live = Live(look.version, self.every, HERE, SCRIPT)
+        try:
+            page = page_of(self.folders, live=live)
+            if self._made and any(_broken(folder) for folder in self.folders):
+                return  # it became so while the page was made
+            self._page, self._made, self._failed, self._trouble = page, look.version, "", ""
+            self._made_at = time.strftime("%H:%M:%S")
+        except Exception as error:  # whatever the files hold, they are no reason to show nothing
+            told = plain(f"{type(error).__name__}: {error}")
+            if told != self._trouble:
+                say(f"warning: the page cannot be made: {told}")
+            self._failed, self._trouble = look.version, told
+            self._page = self._page or page_of([], "selftaught watch", live)
+
+    def _note(self, look: Look) -> str:
+        trouble = f"cannot be read at the moment: {look.broken}" if look.broken else ""
+        if not trouble and look.version == self._failed:
+            trouble = f"the page cannot be made of what the files hold now ({self._trouble})"
+        if trouble and self._made and self._made != look.version:
+            trouble += f"; this is the page as it was at {self._made_at}"
+        return trouble
+
+
+def watch(recipe: Watch, listening: Callable[[str], None]) -> None:
+    """Serve the page until a signal or, if so asked, until every run has ended; `listening` is told its address."""
+    watched = Watched([_folder(run) for run in recipe.runs], recipe.every)
+    with stopping() as stop, _server(recipe.port, watched) as server:
+        listening(server.address)
+        if recipe.open:  # in a thread, as a browser in a terminal would not come back
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        until: float | None = None
+        while not stop.reason and (until is None or time.monotonic() < until):
+            server.handle_request()
+            if recipe.until_done and until is None and watched.ended():
+                now, pause = time.monotonic(), 2 * recipe.every  # whoever looks on gets the end of it, too
+                until = now + pause if now - watched.asked < pause else now
+        for one in watched.look().standings if until else []:
+            say(f"{one.name}: {one.state}" + (f", {one.told}" if one.told else ""))
+        if recipe.until_done and until is None:
+            raise Interrupted(f"stopped by {stop.reason} before every run was done or had failed")
+
+
+def _folder(run: str) -> Path:
+    """The folder of a run; one that a process has just claimed, and written nothing in, is taken as well."""
+    folder = Path(run).absolute()
+    with suppress(OSError):
+        if {LOCK} <= {path.name for path in folder.iterdir()} <= {LOCK, "run.log"}:
+            return folder
+    return Run.open(run).folder.absolute()
+
+
+def _server(port: int, watched: Watched) -> Server:
+    try:
+        return Server(port, watched.page, watched.version)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"--port {port} is taken; choose another, or --port 0 for any that is free") from None
+        if error.errno == errno.EACCES:
+            raise UsageError(f"--port {port} is not yours to use; choose one above 1023, or --port 0") from None
+        raise
+
+
+def _stamp(folder: Path) -> str:
+    """What changes whenever a file changes that the page shows."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if entry.name not in BESIDE and not entry.name.startswith(".")]
+        found = []
+        for entry in shown:
+            with suppress(FileNotFoundError):  # it vanished in this moment
+                facts = entry.stat()
+                found.append((entry.name, facts.st_mtime_ns, facts.st_size, facts.st_ino))
+        return repr(sorted(found))
+    except OSError as error:
+        return type(error).__name__
+
+
+def _broken(folder: Path) -> list[str]:
+    """Files of the run that are there but cannot be read, and have not been so for long."""
+    name, found = plain(folder.name), []
+    if not folder.is_dir():
+        return [f"{name}, which is no folder any more"]
+    for file in (*folder.glob("*.json"), folder / "recipe.yaml"):
+        try:
+            young = time.time() - file.stat().st_mtime < SETTLES
+            read_yaml(file) if file.suffix == ".yaml" else json_object(file)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            found += [f"{name}/{plain(file.name)}"] if young else []
+    return found
+
+
+def _lines(standings: Sequence[Standing], note: str) -> Markup:
+    """Where each run stands, in a line; only its state is read aloud when it changes."""
+    line = Markup('<p class="run">{}<strong role="status">{}</strong> <span>{}</span></p>')
+    named = len(standings) > 1
+    lines = [line.format(f"{one.name}: " if named else "", one.state, one.told) for one in standings]
+    return Markup("").join([*lines, Markup('<p id="note" role="status">{}</p>').format(note)])
