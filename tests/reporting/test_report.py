@@ -116,6 +116,9 @@ def test_several_runs_stand_together_and_missing_files_are_told(tmp_path: Path) 
     assert "Not judged yet" in page.text and "nothing logged yet" in page.text
     (tmp_path / "two" / "evaluation.json").write_text('{"rows": [')
     (tmp_path / "two" / "pictures.png").write_bytes(b"no picture")
+    odd = [{"loss": 1.0}, {"step": "x"}, {"step": 2, "loss": "NaN", "terms": [], "lr": {}}, {"step": 3, "loss": 2.0}]
+    (tmp_path / "two" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in odd))
+    (tmp_path / "two" / "data.json").write_text('{"folders": 7}')
     write_report(folders, tmp_path / "report.html")
 
 

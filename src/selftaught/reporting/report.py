@@ -3,13 +3,11 @@
 import csv
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
@@ -17,8 +15,9 @@ from ..files import json_lines, read_yaml, write_atomically
 from ..judging.evaluation import Evaluation, kinds
 from ..progress import plain
 from ..training.interruption import poll
-from .curves import bar_chart, interval_chart, line_chart
-from .embedding_map import EmbeddingMap, read_map, told_to_page
+from .curves import interval_chart, line_chart
+from .data import Asked, DataSection, data_section, neighbours, shown
+from .embedding_map import read_map, told_to_page
 from .page import Live, rendered
 from .pictures import data_uri
 
@@ -28,7 +27,6 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
-THUMBNAILS = 18  # of the data
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 
 
@@ -48,31 +46,10 @@ class Section:
     by_class: "ByClass | None"
     quarantined: list[list[str]]
     quarantined_count: int
-    data: "DataSection"
-    neighbours: "list[Asked]"
+    data: DataSection
+    neighbours: list[Asked]
     map: Markup | None
     sheet: str | None
-
-
-Thumbnail = tuple[str, str]  # the name of a sample, and its picture
-
-
-@dataclass
-class DataSection:
-    """What is said of the data."""
-
-    lines: list[tuple[str, str]]
-    thumbnails: list[Thumbnail]
-    folders: Markup | None
-
-
-@dataclass
-class Asked:
-    """A sample, and whom the network takes for most like it."""
-
-    sample: Thumbnail
-    before: list[Thumbnail]
-    now: list[Thumbnail]
 
 
 @dataclass
@@ -127,8 +104,8 @@ def _section(folder: Path, labels: Mapping[str, str]) -> Section:
         name=plain(folder.name),
         method=method,
         status=status,
-        recipe={key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
-        environment={key: _shown(value) for key, value in environment.items()},
+        recipe={key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
+        environment={key: shown(value) for key, value in environment.items()},
         evaluation=evaluation,
         picture=_picture(folder / "pictures.png"),
         curves=_curves(metrics, status),
@@ -136,61 +113,15 @@ def _section(folder: Path, labels: Mapping[str, str]) -> Section:
         by_class=_by_class(evaluation),
         quarantined=quarantined[:QUARANTINE_SHOWN],
         quarantined_count=len(quarantined),
-        data=_data(recipe, environment, _json(folder / "data.json"), quarantined, held),
-        neighbours=_neighbours(held) if held else [],
+        data=data_section(recipe, environment, _json(folder / "data.json"), quarantined, held),
+        neighbours=neighbours(held) if held else [],
         map=Markup(told_to_page(folder, held, labels)) if held else None,
         sheet=data_uri(held.sheet, "WEBP") if held and held.sheet else None,
     )
 
 
-def _data(
-    recipe: dict[str, Any],
-    environment: dict[str, Any],
-    facts: dict[str, Any],
-    quarantined: list[list[str]],
-    held: EmbeddingMap | None,
-) -> DataSection:
-    told = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
-    told |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
-    reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
-    told["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
-    folders = facts.get("folders") or {}
-    return DataSection(
-        [(name, _shown(value)) for name, value in told.items() if value is not None],
-        _strip(held) if held and held.sheet else [],
-        bar_chart([(plain(name), count) for name, count in folders.items()], title="Samples by folder")
-        if 1 < len(folders) <= MOST_CONFUSED
-        else None,
-    )
-
-
-def _neighbours(held: EmbeddingMap) -> list[Asked]:
-    if held.sheet is None:
-        return []
-    before = held.start.nearest if held.start else [[] for _ in held.end.asked]
-    return [
-        Asked(
-            _thumbnail(held, row),
-            [_thumbnail(held, place) for place in then],
-            [_thumbnail(held, place) for place in now],
-        )
-        for row, then, now in zip(held.end.asked, before, held.end.nearest)
-    ]
-
-
-def _strip(held: EmbeddingMap) -> list[Thumbnail]:
-    spread = np.linspace(0, len(held.end.keys) - 1, THUMBNAILS).astype(int)
-    return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
-
-
-def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
-    assert held.sheet
-    width, height = held.end.cell
-    left, top = place % held.end.columns * width, place // held.end.columns * height
-    return held.end.keys[place], data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
-
-
 def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:
+    metrics = [line for line in metrics if isinstance(line.get("step"), int)]
     if not metrics:
         return []
 
@@ -202,10 +133,11 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
             for key in path:
                 value = value.get(key, {}) if isinstance(value, dict) else {}
             if value != {}:
-                found.append((line["step"], math.nan if value is None else value))
+                found.append((line["step"], value if isinstance(value, int | float) else math.nan))
         return found
 
-    names = list(dict.fromkeys(name for line in metrics for name in line.get("terms", {})))
+    held = [line["terms"] for line in metrics if isinstance(line.get("terms"), dict)]
+    names = list(dict.fromkeys(name for terms in held for name in terms))
     terms = {name: curve("terms", name) for name in names}
     losses = terms if len(terms) == 1 else {"sum": curve("loss"), **terms}
     chance = status.get("chance")
@@ -217,8 +149,8 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
     ]
     for title, scores in HEALTH.items():
         series = {called: curve("health", score) for score, called in scores.items()}
-        if held := {called: points for called, points in series.items() if points}:
-            drawn.append(line_chart(held, title=title, x_label="step", y_label=""))
+        if known := {called: points for called, points in series.items() if points}:
+            drawn.append(line_chart(known, title=title, x_label="step", y_label=""))
     return drawn
 
 
@@ -253,17 +185,13 @@ def _by_class(evaluation: Evaluation | None) -> ByClass | None:
     def cell(share: float | None) -> str:
         return "" if share is None else f"{100 * share:.1f}"
 
-    shown = own.confusion if own.confusion and len(names) <= MOST_CONFUSED else []
+    confusion = own.confusion if own.confusion and len(names) <= MOST_CONFUSED else []
     return ByClass(
         f"{probe}, {own.labels}",
         [kinds(evaluation.things).get(detail.features, detail.features) for detail in told],
         [(name, [cell(detail.recall[i]) for detail in told]) for i, name in enumerate(names)],
-        [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, shown)],
+        [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, confusion)],
     )
-
-
-def _shown(value: Any) -> str:
-    return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _yaml(file: Path) -> dict[str, Any]:
@@ -301,5 +229,5 @@ def _picture(file: Path) -> str | None:
     try:
         with Image.open(file, formats=["PNG"]) as image:
             return data_uri(image)
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return None

@@ -34,7 +34,7 @@ class Jigsaw(Method):
         data: Data,
         /,
         *,
-        permutations: int = 100,
+        permutations: int = 20,
         gap: float = 0.15,
         drop_colors: bool = True,
         width: int = 512,
