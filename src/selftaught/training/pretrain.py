@@ -63,7 +63,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         Run(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
     recipe = continued(command, saved) if saved else command
-    preflight(recipe, module)
+    preflight(recipe, module, modality.named(opened.preparation.modality) if opened else None)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
