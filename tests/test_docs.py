@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +40,22 @@ def test_the_lectures_commands_run_as_written(tmp_path: Path, monkeypatch: pytes
     assert len(found) >= 8
     for command in found:
         assert run_command(shortened(command)) == 0, command
+
+
+def test_the_pages_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "scikit-learn.md").read_text(), re.DOTALL)
+    for whole, quick in (
+        ("load_digits(return_X_y=True)", "(part[:200] for part in load_digits(return_X_y=True))"),
+        ("resnet18", "test_resnet"),
+        ("SelfTaughtEncoder(epochs", "SelfTaughtEncoder(encoder='test_resnet', epochs"),
+        ("epochs=20", "steps=2, batch_size=16, precision='32-true', layout='contiguous'"),
+    ):
+        assert whole in block
+        block = block.replace(whole, quick)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert len(names["features"]) == 200 and not list(tmp_path.iterdir())
 
 
 def test_the_lecture_names_every_method_of_its_families() -> None:

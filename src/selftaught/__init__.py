@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 
     from .encoder import Encoder as Encoder
     from .encoder import TokenEncoder as TokenEncoder
+    from .estimator import SelfTaughtEncoder as SelfTaughtEncoder
     from .export import load_encoder as load_encoder
     from .findings import Findings as Findings
     from .judging.comparison import Comparison as Comparison
@@ -21,6 +22,7 @@ __all__ = [
     "Findings",
     "Method",
     "Run",
+    "SelfTaughtEncoder",
     "TokenEncoder",
     "check",
     "compare",
@@ -37,6 +39,7 @@ _HOMES = {
     "Findings": "findings",
     "Method": "method",
     "Run": "run",
+    "SelfTaughtEncoder": "estimator",
     "load_encoder": "export",
     "predict": "transfer",
 }

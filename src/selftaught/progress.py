@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -26,7 +27,7 @@ class Progress:
         self.what, self.total, self.unit, self.done = what, total, unit, start
         self._first, self._began, self._said = start, time.monotonic(), time.monotonic()
         self._bar: Bar | None = None
-        if console.is_terminal:
+        if console.is_terminal and not _quiet.get():
             columns = [
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
@@ -74,6 +75,17 @@ class Progress:
 
 
 _log: list[TextIO] = []
+_quiet = ContextVar("_quiet", default=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Show a person nothing of the work inside; the log of a run gets every line all the same."""
+    before = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
 
 
 @contextmanager
@@ -101,6 +113,8 @@ def say(line: str) -> None:
         with suppress(OSError):  # the line is still told to the person
             stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line + "\n")
             stream.flush()
+    if _quiet.get():
+        return
     if console.is_terminal:
         console.print(line, markup=False, soft_wrap=True)
     else:

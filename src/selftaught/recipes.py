@@ -118,6 +118,9 @@ class Pretrain(Recipe):
     )
     map: int = Field(2000, ge=0, description="samples at most in the map of the report; 0 for none")
     log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
+    logger: Names | None = Field(
+        None, description="where the lines of metrics.jsonl go as well: tensorboard, or names of plug-ins, by commas"
+    )
     checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
     out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
     resume: bool = Field(False, description="go on from the last checkpoint in --out")
@@ -263,6 +266,7 @@ FREE_ON_RESUME = {
     "resume",
     "overwrite",
     "log_every",
+    "logger",
     "checkpoint_every",
     "time_limit",
     "on_collapse",

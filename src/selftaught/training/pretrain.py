@@ -29,6 +29,7 @@ from .choice import SettledError
 from .chunks import encode_in_chunks
 from .fit import fit
 from .interruption import Stop, stopping
+from .loggers import Loggers
 from .precision import fabric_of
 from .recorder import Recorder
 from .resolve import build, open_data, preflight, resolve, training_preset
@@ -62,7 +63,8 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         Run(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
     recipe = continued(command, saved) if saved else command
-    preflight(recipe, module)
+    preflight(recipe, module, modality.named(opened.preparation.modality) if opened else None)
+    loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop)
@@ -78,9 +80,10 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job), keep=kept)
-        with run.claimed(recipe.resume, recipe.overwrite), writing_to(run.folder / "run.log"):
+        owned = run.claimed(recipe.resume, recipe.overwrite)
+        with owned, writing_to(run.folder / "run.log"), loggers.told_the_end(run):
             try:
-                facts = _train(job, run, stop, began if budgeted else None)
+                facts = _train(job, run, stop, began if budgeted else None, loggers)
             except Interrupted as error:
                 run.set_status("preempted", str(error), error.exit_code)
                 raise
@@ -142,7 +145,7 @@ def _compile_encoders(method: nn.Module) -> None:
                     setattr(encoder, name, torch.compile(getattr(encoder, name)))
 
 
-def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any]:
+def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
     """Train from step 0 or from the last checkpoint, and save; the facts of the finished run.
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
@@ -162,7 +165,8 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None) -> dict[str, Any
         preparation=job.samples.preparation.model_dump(mode="json"),
     )
     _announce(job, run, start)
-    recorder, at = Recorder(job, run, stop, start), start
+    loggers.start(run.folder, recipe.model_dump(mode="json"), start)
+    recorder, at = Recorder(job, run, stop, start, loggers), start
     facts: dict[str, Any] = {"chance": recorder.chance, "health_at_start": recorder.before}
     run.set_status("running", **facts)
     with recorder.bar:

@@ -26,6 +26,7 @@ from .choice import Choice, SettledError
 from .guards import refuse_many
 from .health import Health, Scores, undisturbed, verdict
 from .interruption import Stop
+from .loggers import Loggers
 
 if TYPE_CHECKING:
     from .pretrain import Job
@@ -36,8 +37,8 @@ PICTURED = 8  # samples in the picture of what the network was shown
 class Recorder:
     """Follows every step of a run: logs it, shows it, saves it, and ends the run when asked."""
 
-    def __init__(self, job: "Job", run: Run, stop: Stop, start: int) -> None:
-        self.job, self.run, self.stop, self.start = job, run, stop, start
+    def __init__(self, job: "Job", run: Run, stop: Stop, start: int, loggers: Loggers) -> None:
+        self.job, self.run, self.stop, self.start, self.loggers = job, run, stop, start, loggers
         assert job.recipe.batch_size
         self.batch_size = job.recipe.batch_size
         self.profile = Profile(run.folder) if job.recipe.profile else None
@@ -137,6 +138,7 @@ class Recorder:
         finally:  # a look may be interrupted, and the step is done all the same
             with spared(f"the metrics of step {step:,}"):
                 append_line(self.run.folder / "metrics.jsonl", json.dumps(line))
+            self.loggers.log(line)
         self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.steps)
         self._logged_at, self._logged_step, self._input_before = now, step, self.job.batches.seconds
 

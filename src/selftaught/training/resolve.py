@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from .. import modality, parts
@@ -23,16 +24,17 @@ from .interruption import Stop
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 
 
-def open_data(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
+def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any] | None = None) -> Samples:
     """The recipe's samples, at hand; on resume they must be those of the run.
 
-    `like` is the preparation to follow, where an encoder already has one.
+    `like` is the preparation to follow, where an encoder already has one; `array` the data, where no name leads there.
     """
-    kind = modality.of(recipe.data)
+    data = recipe.data if array is None else array
+    kind = modality.of(data)
     with Progress("reading", 0, kind.THINGS) as bar:
         try:
             samples: Samples = kind.open_samples(
-                recipe.data,
+                data,
                 size=recipe.size,
                 limit=recipe.limit,
                 seed=recipe.seed,
@@ -110,13 +112,16 @@ def power_of_two(number: int) -> int:
     return max(2, 1 << max(1, number).bit_length() - 1)
 
 
-def preflight(recipe: Pretrain, module: nn.Module | None) -> None:
-    """Refuse what cannot work before the data is opened: names, options, and a method on the wrong encoder."""
+def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> None:
+    """Refuse what cannot work before the data is opened: names, options, and a method on the wrong encoder.
+
+    `kind` is the modality of the data, where its name does not tell.
+    """
     if recipe.devices not in ("auto", "1"):
         raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
     training_preset(parts.method_class(recipe.method.name), recipe)
     refuse_idle_patience(recipe)
-    kind = modality.of(recipe.data)
+    kind = kind or modality.of(recipe.data)
     for part in _methods(recipe):
         cls = parts.method_class(part.name)
         parts.checked(f"method {part.name}", cls, part.options)
