@@ -54,6 +54,9 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     unless `out` names one. After `fit` there are `encoder_` (a torch module, in eval mode), `recipe_` (all that was
     decided), `metrics_` (what the run logged), `status_` (how it ended, with its label-free scores) and, for rows,
     `n_features_in_`.
+
+    Of scikit-learn's checks, check_estimators_nan_inf does not apply, since a missing value is allowed, nor does
+    check_array_api_input, since arrays are numpy's.
     """
 
     def __init__(
