@@ -35,7 +35,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def demo(out: Path) -> dict[str, Any]:
     """Run the main job on scikit-learn's 1,797 digits; {page, runs: [{run, verdict, rows}]}."""
     out.mkdir(parents=True, exist_ok=True)
-    train, test = _split(out)
+    train, test = split_digits(out)
     judged = []
     for method, choices in ARMS.items():
         poll()
@@ -59,7 +59,7 @@ def demo(out: Path) -> dict[str, Any]:
     return {"page": str(page), "runs": judged}
 
 
-def _split(out: Path) -> tuple[Path, Path]:
+def split_digits(out: Path) -> tuple[Path, Path]:
     """80 % of the digits to learn from and 20 % to judge on, each class in proportion, by a fixed seed."""
     digits = load_digits()
     halves = train_test_split(digits.images, digits.target, test_size=0.2, random_state=0, stratify=digits.target)
