@@ -25,7 +25,7 @@ class IJEPA(Method):
     question = "What do these places mean, seen from over there?"
     paper = "https://arxiv.org/abs/2301.08243"
     views = ("light",)
-    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4)
+    preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, batch_size=64)
     needs_images = True
     needs_tokens = True
 
