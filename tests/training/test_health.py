@@ -124,6 +124,16 @@ def test_a_network_that_learns_is_left_alone(method: str, tmp_path: Path, capsys
     assert told.items() >= scored[-1]["health"].items()
 
 
+def test_maps_are_no_answers_that_could_be_too_much_alike(tmp_path: Path) -> None:
+    """What colours a place may have is told mostly alike of all pictures: the commonest colours everywhere."""
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8))
+    how = {**HOW, "limit": 64, "batch_size": 16, "epochs": 4, "method": "colorization"}
+    run = selftaught.pretrain(str(tmp_path / "noise.npy"), out=str(tmp_path / "run"), **how)
+    looked = [line for line in run.metrics() if "health" in line]
+    assert len(looked) == 4 and all(line["verdict"] == "learning" for line in looked)
+    assert not any("answer_spread" in line["health"] for line in looked)
+
+
 @pytest.mark.parametrize("method", ["moco", "swav", "deepcluster", "dino", "tico", "pirl", "data2vec"])
 def test_a_look_changes_nothing(method: str, tmp_path: Path) -> None:
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8))

@@ -83,11 +83,12 @@ class Health:
         """How far apart the answers to different samples are, and over how many directions, of the best head.
 
         A network can give every sample the same answer while its features still differ: its heads collapse first.
+        Maps are no such answers: what stands at a place of a picture is told by the picture, and mostly alike.
         """
         job, spreads, ranks = self.job, [0.0], [0.0]
 
         def keep(head: nn.Module, given: Any, answer: Any) -> None:
-            if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim > 1:
+            if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim in (2, 3):
                 found = answer.detach().flatten(1).float().cpu().numpy()
                 spreads.append(feature_spread(found))
                 ranks.append(rankme(found) if found.shape[1] <= WIDEST else 0.0)
