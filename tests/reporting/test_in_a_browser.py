@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.recipes import Pretrain
+from selftaught.recipes import Pretrain, Preview
+from selftaught.reporting.comparison import write_page as write_comparison
+from selftaught.reporting.findings import write_page as write_findings
+from selftaught.reporting.preview import preview
 from selftaught.reporting.report import write_report
 from selftaught.training.pretrain import pretrain
 
+from ..judging.test_comparison import LINEAR, comparison, failure, ran
 from .browser import Tab, chromium, needs_browser
+from .test_findings import findings
 
 pytestmark = needs_browser
 
@@ -140,3 +145,39 @@ def test_the_map_is_painted(page: Any) -> None:
         let inked = 0; for (let i = 3; i < seen.length; i += 4) inked += seen[i] > 0; return inked; }"""
     page.wait_for_timeout(100)
     assert page.locator(".plane").evaluate(script) > 60 * 9 * 9 / 4  # sixty thumbnails, some of them covered
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages that are not about runs, of evil data."""
+    root = tmp_path_factory.mktemp("others")
+    np.savez(root / "noise.npz", x=np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8))
+    pages = {name: root / f"{name}.html" for name in ("findings", "comparison", "preview")}
+    write_findings(findings(5), pages["findings"])
+    runs = [
+        ran("simclr", 0.5, half=0.02),
+        ran("mae", 0.45),
+        failure("byol", EVIL),
+        ran("simclr", 0.6, rung=2, half=0.02),
+    ]
+    write_comparison(comparison(runs, LINEAR), pages["comparison"])
+    told = {"data": str(root / "noise.npz"), "encoder": "test_resnet", "method": "rotation"}
+    preview(Preview.parse({**told, "out": str(pages["preview"])}))
+    return pages
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["findings", "comparison", "preview"])
+def test_other_pages_fit_and_ask_for_nothing(
+    name: str, width: str, theme: str, browser: Any, others: dict[str, Path]
+) -> None:
+    context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 800})
+    tab = Tab(context.new_page())
+    tab.open(others[name].as_uri())
+    assert tab.run("document.documentElement.scrollWidth <= window.innerWidth")
+    text, paper = (tab.run(f"getComputedStyle(document.body).{which}") for which in ("color", "backgroundColor"))
+    assert contrast(text, paper) > 7
+    beyond = [url for url in tab.asked if url != others[name].as_uri() and not url.startswith("data:")]
+    assert (beyond, tab.errors) == ([], []) and tab.page.title().startswith("selftaught")
+    context.close()
