@@ -25,7 +25,7 @@ class IBOT(Method):
 
     question = "Which visual words would my slow self give the hidden patches, and the other view?"
     paper = "https://arxiv.org/abs/2111.07832"
-    preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
+    preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0, batch_size=64)
     needs_images = True
     needs_tokens = True
 
@@ -38,12 +38,12 @@ class IBOT(Method):
         local_crops: int = 0,
         mask_ratio: tuple[float, float] = (0.1, 0.5),
         mask_probability: float = 0.5,
-        out_dim: int = 1024,
+        out_dim: int = 512,
         head_width: int = 512,
         bottleneck: int = 128,
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
-        teacher_temperature_end: float = 0.07,
+        teacher_temperature_end: float = 0.04,
         teacher_warmup: float = 0.3,
         momentum: float = 0.99,
         centre_momentum: float = 0.9,
