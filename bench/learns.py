@@ -38,6 +38,7 @@ MORE_SAMPLES = {
     "exemplar": 200_000,
     "jigsaw": 100_000,
     "maskfeat": 200_000,
+    "msn": 150_000,
     "relative_location": 100_000,
     "simsiam": 150_000,
     "transformation": 150_000,
