@@ -80,8 +80,9 @@ class Run:
                         shutil.rmtree(path)
                     elif path.name != LOCK:
                         path.unlink()
-            for path in left_behind(self.folder) + left_behind(self.folder / "encoder"):
-                path.unlink()
+            for folder in (self.folder, self.folder / "encoder", self.folder / "map"):
+                for path in left_behind(folder):
+                    path.unlink()
             yield
 
     @property

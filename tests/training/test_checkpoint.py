@@ -141,7 +141,11 @@ def test_the_best_is_kept_beside_the_newest(tmp_path: Path) -> None:
 
 def test_only_what_the_manifest_vouches_for_is_loaded(tmp_path: Path) -> None:
     saved(tmp_path, (1,))
-    save_file({"w": torch.zeros(2)}, tmp_path / "step_0000001" / "optimizer.safetensors")
+    stray = tmp_path / "step_0000001" / "optimizer.safetensors"
+    save_file({"w": torch.zeros(2)}, stray)
+    with pytest.raises(checkpoint.CheckpointError, match="does not cover optimizer.safetensors"):
+        checkpoint.load_newest(tmp_path)
+    stray.unlink()
     assert checkpoint.load_newest(tmp_path)[0].keys() == {"model"}
     manifest = tmp_path / "step_0000001" / "manifest.json"
     facts = json.loads(manifest.read_text())

@@ -170,6 +170,8 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
                 raise CheckpointError(f"{plain(name)} is missing, or no file of the checkpoint")
             if _facts(path / name) != facts:
                 raise CheckpointError(f"{path / name} does not match its manifest")
+        if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
+            raise CheckpointError(f"its manifest does not cover {plain(', '.join(sorted(unknown)))}")
         state = json.loads((path / "state.json").read_text())
         if "state.json" not in manifest or not isinstance(state["step"], int):
             raise CheckpointError("its manifest does not cover its state")
