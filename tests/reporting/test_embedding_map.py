@@ -1,6 +1,8 @@
 """The map of a run: whose features are alike, where samples lie, and what a damaged one does to the page."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,15 @@ def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:
     again = read_map(pretrain(part.model_copy(update={"resume": True})).folder)
     assert held and again and again.start == held.start and again.end == held.end
     assert np.array_equal(again.points, held.points)
+
+
+def test_what_a_killed_run_was_writing_is_swept(run: Run) -> None:
+    code = "import sys; from pathlib import Path; from selftaught.files import temporary_for; "
+    code += "temporary_for(Path(sys.argv[1])).write_bytes(b'half')"
+    subprocess.run([sys.executable, "-c", code, str(run.folder / FOLDER / "end.json")], check=True)
+    assert len(list((run.folder / FOLDER).glob(".*~*"))) == 1
+    with run.claimed(resume=True, overwrite=False):
+        assert not list((run.folder / FOLDER).glob(".*~*"))
 
 
 def test_none_is_kept_where_none_is_wanted(run: Run, tmp_path: Path) -> None:

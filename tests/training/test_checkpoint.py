@@ -143,7 +143,7 @@ def test_only_what_the_manifest_vouches_for_is_loaded(tmp_path: Path) -> None:
     saved(tmp_path, (1,))
     stray = tmp_path / "step_0000001" / "optimizer.safetensors"
     save_file({"w": torch.zeros(2)}, stray)
-    with pytest.raises(checkpoint.CheckpointError, match="does not cover optimizer.safetensors"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"does not cover optimizer\.safetensors"):
         checkpoint.load_newest(tmp_path)
     stray.unlink()
     assert checkpoint.load_newest(tmp_path)[0].keys() == {"model"}
