@@ -1,5 +1,6 @@
 """Checkpoints: complete or absent, verified, and an exact round trip of every tensor."""
 
+import errno
 import json
 import os
 import shutil
@@ -86,6 +87,27 @@ def test_a_damaged_newest_is_passed_over_aloud(tmp_path: Path, harm: str) -> Non
     groups, state, complaints = checkpoint.load_newest(tmp_path)
     assert state["step"] == 1 and groups["model"]["w"][0] == 1
     assert len(complaints) == 1 and "step_0000002" in complaints[0]
+
+
+def test_last_catches_up_with_the_newest_when_a_run_goes_on(tmp_path: Path) -> None:
+    saved(tmp_path, (1, 2))
+    (tmp_path / "last").write_text("step_0000001\n")  # as a kill between the two leaves it
+    assert checkpoint.load_newest(tmp_path)[1]["step"] == 2
+    assert (tmp_path / "last").read_text() == "step_0000001\n"  # a reader changes nothing
+    assert checkpoint.load_to_go_on(tmp_path)[1]["step"] == 2
+    assert (tmp_path / "last").read_text() == "step_0000002\n"
+
+
+def test_what_is_not_surely_on_the_disk_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    saved(tmp_path, (1,))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output"):
+        patch.setattr(checkpoint, "flush_folder", fails)
+        saved(tmp_path, (2,))
+    assert [path.name for path in checkpoint.steps(tmp_path)] == ["step_0000001"]
+    assert checkpoint.named(tmp_path, "last") == tmp_path / "step_0000001"
 
 
 def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:

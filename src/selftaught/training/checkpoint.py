@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,12 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
     except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    flush_folder(folder)
+    try:
+        flush_folder(folder)
+    except OSError:  # whether it would outlive a power cut is not known, so it is not there
+        with suppress(OSError):
+            _remove(final)
+        raise
     return final
 
 
@@ -186,6 +192,19 @@ def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, A
 
     Raises CheckpointError if there is none.
     """
+    return _newest(folder)[1:]
+
+
+def load_to_go_on(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+    """The same, and `last` names it from now on: whoever wrote it may have ended before saying so."""
+    path, groups, state, complaints = _newest(folder)
+    if named(folder, "last") != path:
+        with spared("last"):
+            write_atomically(folder / "last", path.name + "\n")
+    return groups, state, complaints
+
+
+def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
     complaints = []
     for path in reversed(steps(folder)):
         try:
@@ -193,7 +212,7 @@ def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, A
         except CheckpointError as error:
             complaints.append(f"checkpoint {path.name} is damaged and was passed over: {error}")
             continue
-        return groups, state, complaints
+        return path, groups, state, complaints
     raise CheckpointError("; ".join(complaints) or f"no checkpoint in {plain(str(folder))}")
 
 

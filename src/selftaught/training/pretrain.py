@@ -224,7 +224,7 @@ def _restore(job: Job, run: Run) -> int:
         say(f"no checkpoint in {run.folder} yet: starting at step 0")
         run.forget_metrics_after(0)
         return 0
-    groups, state, complaints = checkpoint.load_newest(run.checkpoints)
+    groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints)
     for line in complaints:
         say(f"warning: {line}")
     checkpoint.restore_model(job.method, groups["model"])
