@@ -94,8 +94,10 @@ def test_last_catches_up_with_the_newest_when_a_run_goes_on(tmp_path: Path) -> N
     (tmp_path / "last").write_text("step_0000001\n")  # as a kill between the two leaves it
     assert checkpoint.load_newest(tmp_path)[1]["step"] == 2
     assert (tmp_path / "last").read_text() == "step_0000001\n"  # a reader changes nothing
+    gone = writer.signature().rsplit("-", 1)[0] + "-1"  # a process of this number that was born at another time
+    (tmp_path / f".last~{gone}~0").write_text("step_00")
     assert checkpoint.load_to_go_on(tmp_path)[1]["step"] == 2
-    assert (tmp_path / "last").read_text() == "step_0000002\n"
+    assert not list(tmp_path.glob(".last*")) and (tmp_path / "last").read_text() == "step_0000002\n"
 
 
 def test_what_is_not_surely_on_the_disk_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

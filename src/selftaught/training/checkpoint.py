@@ -196,7 +196,11 @@ def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, A
 
 
 def load_to_go_on(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
-    """The same, and `last` names it from now on: whoever wrote it may have ended before saying so."""
+    """The same, and `last` names it from now on: whoever wrote it may have ended before saying so.
+
+    What that process was still writing is swept.
+    """
+    _sweep(folder)
     path, groups, state, complaints = _newest(folder)
     if named(folder, "last") != path:
         with spared("last"):
