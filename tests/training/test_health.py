@@ -54,10 +54,11 @@ def without_centring(self: DINO, progress: float) -> None:
 
 def test_what_scores_say() -> None:
     assert verdict(looks(0.3, 0.2, 0.1, 0.07), START, None)[0] == "learning"
-    assert verdict(looks(0.05, 0.05), START, None)[0] == "learning"  # a dip at the start is no collapse
-    assert verdict(looks(0.05, 0.3, 0.05, 0.05), START, None)[0] == "learning"
-    state, told = verdict(looks(0.3, 0.05, 0.05, 0.05), START, None)
-    assert state == "collapsing" and "spread 0.050 where features spread 0.200" in told
+    assert verdict(looks(0.04, 0.04), START, None)[0] == "learning"  # a dip at the start is no collapse
+    assert verdict(looks(0.04, 0.3, 0.04, 0.04), START, None)[0] == "learning"
+    assert verdict(looks(*[0.05] * 5), START, None)[0] == "learning"  # a quarter, which many classes come down to
+    state, told = verdict(looks(0.3, 0.04, 0.04, 0.04), START, None)
+    assert state == "collapsing" and "spread 0.040 where features spread 0.200" in told
     state, told = verdict(looks(0.3, spread=0.01), START, None)
     assert state == "collapsing" and "features crowd together (spread 0.05" in told
     ranked = [{**look, "rankme": rank} for look, rank in zip(looks(*[0.3] * 5), (80.0, 20.0, 7.0, 7.0, 7.5))]
@@ -85,7 +86,7 @@ def test_a_collapse_is_said_aloud_and_ends_the_run_where_that_is_wished(
     assert ended.value.exit_code == 4
     ended_run = selftaught.Run.open(tmp_path / "ended")
     assert ended_run.status["state"] == "diverged" and ended_run.checkpoints.joinpath("last").exists()
-    assert max(line["step"] for line in ended_run.metrics()) <= 6 * (400 // 64)
+    assert max(line["step"] for line in ended_run.metrics()) <= 7 * (400 // 64)
 
 
 @pytest.mark.parametrize(

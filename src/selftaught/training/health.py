@@ -29,7 +29,7 @@ PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
 SHRUNK = 0.1  # of its start: features crowd together
 FEW = 0.1  # of the most there were: features use few directions; those of mae come down to a fifth and are good
-ALIKE, ROW = 0.3, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
+ALIKE, ROW = 0.23, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
 
 Scores = dict[str, float]
 
