@@ -70,7 +70,7 @@ def test_nor_does_the_early_stop(tmp_path: Path) -> None:
     x, y = noise(50, 0)
     file = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
     like = open_samples(x).preparation
-    data = open_labelled("run", like, (str(file), None), (None, None), None, 0, Stop())
+    data = open_labelled("run", like, (str(file), None), (None, None), None, 0, Stop(), 0.01)
     learnt, held = spare(data, np.arange(100), 0.2, 0)
     assert len(held) == 20 and not set(learnt % 50) & set(held % 50) and len(learnt) <= 80
 

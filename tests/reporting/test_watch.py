@@ -244,15 +244,15 @@ def test_a_bad_moment_leaves_the_last_page_and_a_note(going_on: Path, serve: Cal
 def test_files_no_page_can_be_made_of_leave_the_last_one(
     going_on: Path, serve: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log(going_on, 1201, lr="fast")  # not what a run of ours writes
+    whole = (going_on / "recipe.yaml").read_text()
+    (going_on / "recipe.yaml").write_text("method: [1]\n")  # not what a run of ours writes
     site = serve(going_on)
     page = site.page()
-    assert "running step 1,201" in page.text and "the page cannot be made of what the files hold now" in page.text
-    whole = "".join((going_on / "metrics.jsonl").read_text().splitlines(keepends=True)[:-1])
-    (going_on / "metrics.jsonl").write_text(whole)
+    assert "running step 1,200" in page.text and "the page cannot be made of what the files hold now" in page.text
+    (going_on / "recipe.yaml").write_text(whole)
     assert "learning rate" in site.page().text and not site.version()["note"]
     shown = site.version()["version"]
-    log(going_on, 1202, lr="fast")
+    (going_on / "recipe.yaml").write_text("method: 12\n")
     page = site.page()
     assert "learning rate" in page.text and "this is the page as it was at" in page.text
     assert site.version()["version"] == shown  # so that the script does not ask for it again and again
