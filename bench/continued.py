@@ -12,9 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import selftaught
+from runs import made
 from selftaught.demo import split_digits
-from selftaught.run import Run
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/continued.json"
@@ -52,14 +51,6 @@ def main() -> None:
     RESULT.write_text(json.dumps(rows, indent=2) + "\n")
     RESULT.with_suffix(".md").write_text(markdown(rows))
     print(markdown(rows))
-
-
-def made(out: Path, data: str, **told: Any) -> Run:
-    """The run in `out`, made or gone on with."""
-    run = Run.open(out) if out.exists() else None
-    if run is not None and run.status.get("state") == "done":
-        return run
-    return selftaught.pretrain(data, out=str(out), resume=run is not None, **told)
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import yaml
 
-import selftaught
-from selftaught.run import Run
+from runs import made
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/hour.json"
@@ -31,11 +30,7 @@ def main() -> None:
     asked = parser.parse_args()
     out = asked.runs / f"{asked.recipe.stem}-{asked.minutes}"
     settings = yaml.safe_load(asked.recipe.read_text())
-    run = Run.open(out) if out.exists() else None
-    if run is None or run.status.get("state") != "done":
-        budget = f"{asked.minutes}m"
-        train = f"{asked.data}/train"
-        run = selftaught.pretrain(train, **settings, budget=budget, out=str(out), resume=run is not None)
+    run = made(out, f"{asked.data}/train", **settings, budget=f"{asked.minutes}m")
     judged = run.evaluate(f"{asked.data}/train", f"{asked.data}/test", probe="knn,linear", repeats=1)
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {"peer, 60 minutes": PEER}
     status = run.status

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-import selftaught
 from curve import as_picture
+from runs import made
 from selftaught.progress import clock, say
 from selftaught.reporting.curves import interval_chart
 from selftaught.run import Run
@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/lecture"))
     asked = parser.parse_args()
     for seed in map(int, asked.seeds.split(",")):
-        run = pretrained(asked.data, seed, asked.runs / str(seed))
+        settings = yaml.safe_load(RECIPE.read_text()) | {"seed": seed, "checkpoint_every": "2m"}
+        run = made(asked.runs / str(seed), f"{asked.data}/train", **settings)
         for labels in LABELS:
             for probe in ("linear", "finetune"):
                 judge(run, asked.data, seed, labels, probe)
@@ -53,16 +54,6 @@ def main() -> None:
     TABLE.write_text(markdown(rows))
     PICTURE.write_text(picture(rows))
     print(TABLE.read_text())
-
-
-def pretrained(data: str, seed: int, out: Path) -> Run:
-    """The run of a seed, made or gone on with."""
-    run = Run.open(out) if out.exists() else None
-    if run is None or run.status.get("state") != "done":
-        settings = yaml.safe_load(RECIPE.read_text())
-        told: dict[str, Any] = {"seed": seed, "out": str(out), "resume": run is not None, "checkpoint_every": "2m"}
-        run = selftaught.pretrain(f"{data}/train", **settings, **told)
-    return run
 
 
 def judge(run: Run, data: str, seed: int, labels: str, probe: str) -> None:

@@ -251,7 +251,7 @@ class Watch(Recipe):
 
     Ctrl-C ends it, with exit code 0; so does SIGTERM. With --until-done it ends by itself, with exit code 0 once every
     run is done or has failed; one that was preempted or killed is waited for, as it may be resumed, and a signal before
-    the end gives exit code 75. Nothing is ever written in a run folder.
+    the end gives exit code 75. Nothing is written in a run folder but the layout of its map.
     """
 
     runs: tuple[str, ...] = Field(description="run folders")

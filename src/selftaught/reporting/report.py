@@ -1,7 +1,6 @@
 """One self-contained HTML page about one or more runs, made from the plain files in their folders."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from .data import Asked, DataSection, data_section, neighbours, shown
 from .embedding_map import read_map, told_to_page
 from .page import Live, rendered
 from .pictures import data_uri
+from .standing import json_object
 
 QUARANTINE_SHOWN = 20
 HEALTH = {  # curves of what was seen without labels
@@ -204,10 +204,9 @@ def _yaml(file: Path) -> dict[str, Any]:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        held = json.loads(file.read_text())
+        return json_object(file)
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
 
 
 def _evaluation(file: Path) -> Evaluation | None:

@@ -79,8 +79,10 @@ def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> T
 
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
-    if labelled.lower().endswith(".csv") and len(_csv(Path(labelled))[0]) == 2:
-        return _told(Path(labelled))
+    if labelled.lower().endswith(".csv"):
+        header, columns = _csv(Path(labelled))
+        if len(header) == 2:
+            return _pairs(header, columns)
     table = open_table(labelled)
     if table.labels is None:
         raise DataError(f"{table.name} has no labels")
@@ -169,12 +171,13 @@ def _column(cells: Sequence[str]) -> NDArray[Any]:
 
 
 def _labels_from(file: Path, table: Table) -> list[str]:
-    told = _told(file)
-    return [told.get(key, "") for key in table.keys]
-
-
-def _told(file: Path) -> dict[str, str]:
     header, columns = _csv(file)
     if len(header) < 2:
         raise DataError(f"{plain(str(file))} must have two columns, key and label")
+    told = _pairs(header, columns)
+    return [told.get(key, "") for key in table.keys]
+
+
+def _pairs(header: list[str], columns: list[list[str]]) -> dict[str, str]:
+    """Labels by key; the first line may be one of them."""
     return dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))
