@@ -167,8 +167,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"{IMAGES:,} training images) on the 10,000 test images: the standard error is about 0.5 points. Made "
             "by `bench/learns.py`; `untrained` is the same encoder with random weights and estimated BatchNorm "
             "statistics. "
-            "Spread, RankMe, alpha-ReQ, alignment and uniformity are taken of the trained features without any label. "
-            "Samples a second are what the run happened to get beside other work, no measurement of speed.",
+            "Spread, RankMe, alpha-ReQ, alignment and uniformity are taken of the trained features without any label.",
             "",
             *_table(presets),
             "",
@@ -184,28 +183,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def _table(rows: list[dict[str, Any]], *more: str) -> list[str]:
     """Lines of a table, a row a run, with further columns by the names of facts."""
-    titles = [
-        "family",
-        "kind",
-        "method",
-        "encoder",
-        "seed",
-        "samples",
-        "samples/s",
-        "linear",
-        "untrained",
-        "raw pixels",
-    ]
+    titles = ["family", "kind", "method", "encoder", "seed", "samples", "linear", "untrained", "raw pixels"]
     titles += ["kNN", "untrained", "raw pixels", "spread", "RankMe", "alpha-ReQ", "alignment", "uniformity", "learns"]
-    lines = ["| " + " | ".join([*titles, *more]) + " |", "|" + "---|" * 4 + "--:|" * 14 + "---|" * (1 + len(more))]
+    lines = ["| " + " | ".join([*titles, *more]) + " |", "|" + "---|" * 4 + "--:|" * 13 + "---|" * (1 + len(more))]
     for row in rows:
         linear, knn = row["linear"], row["knn"]
         learns = linear["trained"] >= max(linear["untrained"], linear["pixels"]) + MARGIN
         encoder = row["encoder"]["name"] + "".join(f" {k}={v}" for k, v in row["encoder"]["options"].items())
         cells = [row["family"].replace("_", "-"), row["kind"], row["method"], encoder, row["seed"]]
-        cells += [f"{row['samples']:,}", f"{row['samples_per_second']:,.0f}"]
+        cells += [f"{row['samples']:,}"]
         cells += [f"{100 * score[kind]:.1f}" for score in (linear, knn) for kind in ("trained", "untrained", "pixels")]
-        cells += [row.get("health", {}).get(score, "") for score in SCORES]
+        cells += [f"{row['health'][score]:.3g}" if score in row.get("health", {}) else "" for score in SCORES]
         cells += ["yes" if learns else "**no** (experimental)" if row["experimental"] else "**no**"]
         cells += [f"`{json.dumps(row[name])}`" if row[name] else "" for name in more]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
