@@ -48,7 +48,7 @@ BATCH, IMAGES, AGREE = 64, 5_000, 1e-4
 LR = {"barlow_twins": 1e-6, "dcl": 3e-5, "nnclr": 3e-6, "nnclr_ntxent": 3e-6}
 USUAL_LR = 3e-4
 ENCODER = Part(name="resnet10t", options={"stem": "timm"})
-KNN = ("simclr", "byol", "vicreg")  # judged at the end of longer runs, too
+KNN = {"simclr": 0.03, "byol": 0.03, "vicreg": 0.003}  # judged after longer runs too, at rates that teach something
 Loss = Callable[..., Tensor]  # of a step's views and its progress
 
 # What makes our options those of the peer's classes; whatever is left out is its default already.
@@ -96,8 +96,9 @@ def main() -> None:
         RESULT.write_text(json.dumps(known, indent=1) + "\n")
     for name in KNN if asked.knn else ():
         for seed in (0, 1):
-            found = {side: judged(name, side, asked.data, asked.samples, seed) for side in ("ours", "apart")}
-            known.setdefault("knn", {})[f"{name}, seed {seed}"] = {"samples": asked.samples, **found}
+            found = {"samples": asked.samples, "lr": KNN[name], "untrained": judged(name, "ours", asked.data, 0, seed)}
+            found |= {side: judged(name, side, asked.data, asked.samples, seed) for side in ("ours", "apart")}
+            known.setdefault("knn", {})[f"{name}, seed {seed}"] = found
             print(name, seed, found, flush=True)
             RESULT.write_text(json.dumps(known, indent=1) + "\n")
 
@@ -107,7 +108,7 @@ def worst(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) / max(abs(x), 1e-12) for x, y in zip(a, b))
 
 
-def set_up(name: str, data: str, steps: int, seed: int = 0) -> tuple[Method, Batches, Any]:
+def set_up(name: str, data: str, seed: int = 0) -> tuple[Method, Batches, Any]:
     """Our method with fresh weights, its batches, and the samples."""
     samples = open_samples(f"{data}/train", limit=IMAGES, seed=seed)
     preparation: Preparation = samples.preparation
@@ -118,15 +119,16 @@ def set_up(name: str, data: str, steps: int, seed: int = 0) -> tuple[Method, Bat
     return method, batches, samples
 
 
-def losses(name: str, side: str, data: str, steps: int, seed: int = 0) -> Iterator[tuple[float, nn.Module, Any]]:
-    """Train one side; after every step its loss, its encoder and the samples."""
-    method, batches, samples = set_up(name, data, steps, seed)
+def losses(
+    name: str, side: str, method: Method, batches: Batches, steps: int, lr: float, seed: int = 0
+) -> Iterator[float]:
+    """Train one side in place; the loss of every step."""
     if side == "ours":
         loss_of: Loss = lambda *views, progress: sum(method(*views).values())  # type: ignore[assignment,return-value]  # noqa: E731
     else:
-        loss_of = peer(name, method, side == "together", steps)
+        loss_of = peer(name, method, side == "together")
     trained = [p for p in method.parameters() if p.requires_grad]  # the peer's side is made of the same modules
-    optimizer = torch.optim.SGD(trained, lr=LR.get(name, USUAL_LR), momentum=0.9)
+    optimizer = torch.optim.SGD(trained, lr=lr, momentum=0.9)
     method.train()
     for step in range(steps):
         views = batches(step)
@@ -139,26 +141,29 @@ def losses(name: str, side: str, data: str, steps: int, seed: int = 0) -> Iterat
         optimizer.step()
         if side == "ours":
             method.after_step((step + 1) / steps)
-        yield loss.item(), method.encoder, samples
+        yield loss.item()
 
 
 def curve(name: str, side: str, data: str, steps: int) -> list[float]:
     """The loss of every step."""
-    return [loss for loss, _, _ in losses(name, side, data, steps)]
+    method, batches, _ = set_up(name, data)
+    return list(losses(name, side, method, batches, steps, LR.get(name, USUAL_LR)))
 
 
 def judged(name: str, side: str, data: str, samples: int, seed: int) -> float:
     """kNN accuracy in points after so many samples."""
-    *_, (_, encoder, held) = losses(name, side, data, samples // BATCH, seed)
+    method, batches, held = set_up(name, data, seed)
+    for _ in losses(name, side, method, batches, samples // BATCH, KNN[name], seed):
+        pass
     facts = {"like": held.preparation, "labelled": True, "limit": 10_000, "seed": seed}
     train, test = (open_samples(f"{data}/{part}", **facts) for part in ("train", "test"))
     number = {label: i for i, label in enumerate(sorted(set(train.labels or [])))}
     answers = [torch.tensor([number[label] for label in part.labels or []]).numpy() for part in (train, test)]
-    said = knn_predict(features(encoder, train), answers[0], features(encoder, test), len(number))
+    said = knn_predict(features(method.encoder, train), answers[0], features(method.encoder, test), len(number))
     return round(100 * float((said == answers[1]).mean()), 2)
 
 
-def peer(name: str, method: Any, together: bool, steps: int) -> Loss:
+def peer(name: str, method: Any, together: bool) -> Loss:
     """The peer's loss around the modules of our method."""
 
     def through(network: Callable[[Tensor], Tensor], views: tuple[Tensor, ...]) -> list[Tensor]:
