@@ -35,7 +35,7 @@ from selftaught import parts, randomness
 from selftaught.images import open_samples
 from selftaught.images.encoders import build_encoder
 from selftaught.images.preparation import Preparation
-from selftaught.judging.features import features
+from selftaught.judging.features import estimate_norms, features
 from selftaught.judging.knn import knn_predict
 from selftaught.method import Data, Method
 from selftaught.parts import Part
@@ -151,10 +151,12 @@ def curve(name: str, side: str, data: str, steps: int) -> list[float]:
 
 
 def judged(name: str, side: str, data: str, samples: int, seed: int) -> float:
-    """kNN accuracy in points after so many samples."""
+    """kNN accuracy in points after so many samples; after none, with the batch norms' statistics estimated."""
     method, batches, held = set_up(name, data, seed)
     for _ in losses(name, side, method, batches, samples // BATCH, KNN[name], seed):
         pass
+    if not samples:
+        estimate_norms(method.encoder, held)
     facts = {"like": held.preparation, "labelled": True, "limit": 10_000, "seed": seed}
     train, test = (open_samples(f"{data}/{part}", **facts) for part in ("train", "test"))
     number = {label: i for i, label in enumerate(sorted(set(train.labels or [])))}
