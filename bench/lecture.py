@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "recipes/lecture.yaml"
 ROWS = ROOT / "docs/results/lecture.jsonl"
 TABLE, PICTURE = ROWS.with_suffix(".md"), ROOT / "docs/lecture.svg"
-LABELS = ("1%", "10%", "100%")
+LABELS = {"1%": 100, "10%": 50, "100%": 20}  # the epochs of fine-tuning, alike from SimCLR's weights and from scratch
 ARMS = {  # what stands in the table: (probe, features)
     "raw pixels, linear": ("linear", "pixels"),
     "untrained, linear": ("linear", "untrained"),
@@ -62,7 +62,8 @@ def judge(run: Run, data: str, seed: int, labels: str, probe: str) -> None:
     if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
         return
     began = time.perf_counter()
-    judged = run.evaluate(f"{data}/train", f"{data}/test", probe=probe, labels=labels, repeats=1, seed=seed)
+    how = {"finetune": {"epochs": LABELS[labels]}} if probe == "finetune" else {}
+    judged = run.evaluate(f"{data}/train", f"{data}/test", probe=probe, labels=labels, repeats=1, seed=seed, **how)
     minutes = (time.perf_counter() - began) / 60
     say(f"judged in {clock(60 * minutes)}")
     facts = {"pretraining_minutes": run.status["seconds"] / 60, "judging_minutes": minutes}
@@ -100,7 +101,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         f"CIFAR-10 at 32 x 32 px: {recipe['epochs']} epochs of SimCLR on 50,000 images without labels "
         f"({' and '.join(f'{m:.0f}' for m in minutes.values())} minutes on {rows[0]['cores']} CPU cores), then the "
         f"share of labels named above each column; accuracy in per cent on the 10,000 test images, a mean over "
-        f"{len(seeds)} seeds, and each of them. All judging together took "
+        f"{len(seeds)} seeds, and each of them. A network is fine-tuned, or trained from scratch, for at most "
+        f"{', '.join(map(str, LABELS.values()))} epochs, as a tenth of its labels chooses. All judging together took "
         f"{sum(judging.values()):.0f} minutes. Made by `bench/lecture.py` from `recipes/lecture.yaml`.",
         "",
         "| | " + " | ".join(LABELS) + " |",

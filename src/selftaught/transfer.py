@@ -102,6 +102,7 @@ def _trained(
     halves = held_out(data.classes[held], 0.5, seed)
     measuring = held[halves[1]]
     choosing = data.apart(held[halves[0]], measuring)
+    tuning.tell_few(len(learnt))
     with Progress("fine-tuning", 1, "network") as bar:
         watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
         told = (data.train, learnt, watched, data.classes, len(data.names), seed, stop, tuning)

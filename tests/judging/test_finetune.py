@@ -93,6 +93,14 @@ def test_the_number_of_labels_decides_where_the_user_does_not() -> None:
     assert Tuning(epochs=0.5).steps(20) == 10 and Tuning(held_out=0.3).spared(10) == 0.3
 
 
+def test_few_passes_over_many_labels_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Tuning().tell_few(1_000)
+    Tuning(epochs=1).tell_few(50_000)
+    assert capsys.readouterr().err == ""
+    Tuning().tell_few(50_000)
+    assert "2,000 steps are 2.6 passes over 50,000 labels" in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_what_is_held_out_keeps_proportions_and_leaves_one_of_each() -> None:
     labels = np.repeat([0, 1, 2], [100, 50, 1])
     learnt, held = held_out(labels, 0.2, 0)

@@ -175,6 +175,7 @@ def _judge_finetune(
 ) -> dict[str, Answers]:
     """What fine-tuned networks say: the trained encoder's and, as the same labels teach it, one from scratch."""
     judged = {}
+    tuning.tell_few(max(len(split.train) for split in splits))
     with Progress("fine-tuning", len(encoders) * len(splits), "networks") as bar:
         for start, encoder in encoders.items():
             # What has learnt nothing yet has no layers to spare, and a head on it nothing to begin with.

@@ -19,6 +19,7 @@ from ..errors import UsageError
 from ..method import Training
 from ..modality import Samples
 from ..optimizers import build_optimizer
+from ..progress import say
 from ..training.fit import fit
 from ..training.interruption import Stop, poll
 from .features import plain_batches
@@ -78,6 +79,16 @@ class Tuning:
         if self.epochs is not None:
             return max(1, round(self.epochs * per_epoch))
         return min(MOST, max(FEWEST, EPOCHS * per_epoch))
+
+    def tell_few(self, labels: int) -> None:
+        """Say where so many labels get fewer passes than usual: a network from scratch suffers most from that."""
+        per_epoch = labels // min(self.batch_size, labels)
+        passes = self.steps(per_epoch) / per_epoch
+        if self.epochs is None and passes < EPOCHS:
+            say(
+                f"fine-tuning: {MOST:,} steps are {passes:.1f} passes over {labels:,} labels, which is little from "
+                f"scratch; --finetune.epochs {EPOCHS} has more"
+            )
 
 
 class Classifier(nn.Module):
