@@ -6,7 +6,8 @@ import pytest
 
 from selftaught.errors import UsageError
 from selftaught.flags import RecipeCommand
-from selftaught.recipes import Pretrain, continued
+from selftaught.recipes import Pretrain
+from selftaught.resuming import continued
 
 OPTIONS = {"method.width": "", "encoder.patch": ""}
 

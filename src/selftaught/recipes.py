@@ -1,7 +1,7 @@
 """What the user decides about a run: plain data, parsed, saved beside the result and read back."""
 
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -51,6 +51,30 @@ class Recipe(BaseModel):
 
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
 
+# What several commands take alike:
+Side = Annotated[Size | None, Field(description="side of a view in pixels, 32 or 48x64; default: by the images")]
+Broken = Annotated[Share, Field(description="share of images that may be broken, such as 5%; these are left out")]
+Views = Annotated[dict[str, dict[str, Any]], Field(description="augmentation, such as --views.strong.jitter 0.4")]
+Question = Annotated[Named, Field(description="what to ask of the data; see `selftaught methods`")]
+Epochs = Annotated[float | None, Field(gt=0, description="passes over the data; default: by its size")]
+Most = Annotated[int | None, Field(gt=0, description="use a random subset of at most this many of each source")]
+TimeLimit = Annotated[Duration | None, Field(description="save and stop with exit code 75 after this long")]
+Precision = Annotated[
+    Literal["auto", "32-true", "bf16-mixed", "64-true"], Field(description="auto: the fastest, by measuring")
+]
+Layout = Annotated[
+    Literal["auto", "contiguous", "channels_last"],
+    Field(description="of tensors in memory; auto: the fastest, by measuring"),
+]
+Workers = Annotated[int | None, Field(gt=0, description="threads that decode; default: one a core")]
+Memory = Annotated[Bytes, Field(description="decoded images to hold in memory, such as 8GB; more go to the cache")]
+Cache = Annotated[
+    Bytes | None,
+    Field(description="size of the cache of decoded images; more are streamed; default: by the disk"),
+]
+TrainLabels = Annotated[Path | None, Field(description="CSV of path,label for --train")]
+TestLabels = Annotated[Path | None, Field(description="CSV of path,label for --test")]
+
 
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
@@ -60,7 +84,7 @@ class Pretrain(Recipe):
     """
 
     data: str = Field(description="unlabelled images")
-    method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
+    method: Question = Part(name="simclr")
     also: Also | None = Field(
         None, description="another method on the same encoder and the weight of its loss, such as rotation:0.4"
     )
@@ -69,9 +93,9 @@ class Pretrain(Recipe):
         description="any timm model, torchvision/NAME; default: resnet18, "
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
-    views: dict[str, dict[str, Any]] = Field({}, description="augmentation, such as --views.strong.jitter 0.4")
+    views: Views = {}
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
-    epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
+    epochs: Epochs = None
     steps: int | None = Field(None, gt=0, description="optimiser steps, instead of --epochs")
     budget: Duration | None = Field(None, description="time to train, such as 10m, instead of --epochs")
     batch_size: BatchSize | None = Field(
@@ -83,30 +107,24 @@ class Pretrain(Recipe):
         gt=1,
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
-    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    size: Side = None
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
     seed: int = Field(0, ge=0, description="of everything random")
-    limit: int | None = Field(None, gt=0, description="use a random subset of this many images")
-    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
+    limit: Most = None
+    tolerance: Broken = 0.01
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
     devices: str = Field("auto", description="how many; one so far, a GPU where there is one")
-    precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field(
-        "auto", description="auto: the fastest, by measuring"
-    )
-    layout: Literal["auto", "contiguous", "channels_last"] = Field(
-        "auto", description="of tensors in memory; auto: the fastest, by measuring"
-    )
+    precision: Precision = "auto"
+    layout: Layout = "auto"
     attention: Literal["auto", "fused", "plain"] = Field(
         "auto", description="one kernel, or products of matrices; auto: the faster, measured along with the others"
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
     profile: bool = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
-    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
-    memory: Bytes = Field(2 << 30, description="decoded images to hold in memory, such as 8GB; more go to the cache")
-    cache: Bytes | None = Field(
-        None, description="size of the cache of decoded images; more are streamed; default: by the disk"
-    )
-    time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
+    workers: Workers = None
+    memory: Memory = 2 << 30
+    cache: Cache = None
+    time_limit: TimeLimit = None
     on_collapse: Literal["warn", "stop"] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
     )
@@ -137,13 +155,13 @@ class Check(Recipe):
     data: str = Field(description="unlabelled images, or rows")
     method: Named = Field(Part(name="simclr"), description="whose settings and time to predict")
     encoder: Named | None = Field(None, description="as of pretrain")
-    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    size: Side = None
     batch_size: int | None = Field(None, gt=1, description="samples a step; default: the method's")
-    epochs: float | None = Field(None, gt=0, description="passes over the data; default: by its size")
-    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%")
+    epochs: Epochs = None
+    tolerance: Broken = 0.01
     limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, description="of the subset")
-    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
+    workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: str | None = Field(None, description="FILE.html, a page of what was found")
     files: str | None = Field(None, description="FILE.csv, a list of what is broken, a duplicate or passed over")
@@ -156,10 +174,10 @@ class Preview(Recipe):
     """
 
     data: str = Field(description="unlabelled images")
-    method: Named = Field(Part(name="simclr"), description="what to ask of the data; see `selftaught methods`")
+    method: Question = Part(name="simclr")
     encoder: Named | None = Field(None, description="as of pretrain")
-    views: dict[str, dict[str, Any]] = Field({}, description="augmentation, such as --views.strong.jitter 0.4")
-    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
+    views: Views = {}
+    size: Side = None
     run: str | None = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, description="how many images to show")
     limit: int | None = Field(None, gt=0, description="choose them among a random subset of this many")
@@ -173,8 +191,8 @@ class Evaluate(Recipe):
     run: str = Field(description="a run folder")
     train: str = Field(description="labelled images to learn the classifier from")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
-    train_labels: Path | None = Field(None, description="CSV of path,label for --train")
-    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    train_labels: TrainLabels = None
+    test_labels: TestLabels = None
     probe: str = Field("knn,linear", description="any of knn,linear,finetune")
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
     pretrained: str | None = Field(
@@ -182,8 +200,8 @@ class Evaluate(Recipe):
     )
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
-    limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
-    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
+    limit: Most = None
+    tolerance: Broken = 0.01
     seed: int = Field(0, ge=0, description="of subsets and folds")
 
 
@@ -203,8 +221,8 @@ class Compare(Recipe):
     epochs: float | None = Field(None, gt=0, description="passes over the data each, instead of --budget")
     train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
-    train_labels: Path | None = Field(None, description="CSV of path,label for --train")
-    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    train_labels: TrainLabels = None
+    test_labels: TestLabels = None
     probe: Literal["linear", "knn"] = Field("linear", description="whose accuracy ranks")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
     score: Score = Field("lidar", description="what ranks without --train")
@@ -212,15 +230,15 @@ class Compare(Recipe):
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
     seeds: int = Field(2, gt=0, description="runs of each method")
     rungs: int = Field(3, gt=0, description="rounds at most; in each half the methods go on, with twice the budget")
-    size: Size | None = Field(None, description="side of a view in pixels, 32 or 48x64; default: by the images")
-    limit: int | None = Field(None, gt=0, description="use a random subset of this many images of each source")
-    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
-    precision: Literal["auto", "32-true", "bf16-mixed", "64-true"] = Field("auto", description="as of pretrain")
-    layout: Literal["auto", "contiguous", "channels_last"] = Field("auto", description="as of pretrain")
-    workers: int | None = Field(None, gt=0, description="threads that decode; default: one a core")
-    memory: Bytes = Field(2 << 30, description="decoded images to hold in memory, such as 8GB; more go to the cache")
-    cache: Bytes | None = Field(None, description="size of the cache of decoded images; default: by the disk")
-    time_limit: Duration | None = Field(None, description="save and stop with exit code 75 after this long")
+    size: Side = None
+    limit: Most = None
+    tolerance: Broken = 0.01
+    precision: Precision = "auto"
+    layout: Layout = "auto"
+    workers: Workers = None
+    memory: Memory = 2 << 30
+    cache: Cache = None
+    time_limit: TimeLimit = None
     out: str | None = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: bool = Field(False, description="go on with the comparison in --out")
     fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
@@ -236,11 +254,11 @@ class Finetune(Recipe):
     labelled: str = Field(description="labelled images to learn the classifier from")
     labels: Path | None = Field(None, description="CSV of path,label for them")
     test: str | None = Field(None, description="more labelled images, to measure it on as well")
-    test_labels: Path | None = Field(None, description="CSV of path,label for --test")
+    test_labels: TestLabels = None
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: str = Field(description="folder for the classifier")
-    limit: int | None = Field(None, gt=0, description="use at most this many images of each source")
-    tolerance: Share = Field(0.01, description="share of images that may be broken, such as 5%; these are left out")
+    limit: Most = None
+    tolerance: Broken = 0.01
     seed: int = Field(0, ge=0, description="of everything random")
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     overwrite: bool = Field(False, description="replace an existing classifier")
@@ -259,53 +277,3 @@ class Watch(Recipe):
     every: Duration = Field(5.0, ge=0.1, description="time between looks for what is new, such as 5s")
     open: bool = Field(False, description="open the page in the browser")
     until_done: bool = Field(False, description="end once every run is done or has failed")
-
-
-FREE_ON_RESUME = {
-    "out",
-    "resume",
-    "overwrite",
-    "log_every",
-    "logger",
-    "checkpoint_every",
-    "time_limit",
-    "on_collapse",
-    "map",
-    "profile",
-    "workers",
-    "memory",
-    "cache",
-    "devices",
-}
-
-
-Continued = TypeVar("Continued", Pretrain, Compare)
-
-
-def continued(command: Continued, saved: Continued) -> Continued:
-    """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused."""
-    for name in sorted(command.model_fields_set - FREE_ON_RESUME):
-        now, before = getattr(command, name), getattr(saved, name)
-        if name == "data":
-            continue  # the same data may have moved; its fingerprint is compared instead
-        if not _agrees(now, before):
-            raise UsageError(
-                f"cannot resume: --{name.replace('_', '-')} is {_plain(now)}, but the run was started with "
-                f"{_plain(before)}; leave it out, or start anew in another --out"
-            )
-    free = {name: getattr(command, name) for name in FREE_ON_RESUME & set(type(command).model_fields)}
-    return saved.model_copy(update={**free, "data": command.data})
-
-
-def _agrees(now: Any, before: Any) -> bool:
-    if isinstance(now, Part) and isinstance(before, Part):
-        return now.name == before.name and _agrees(now.options, before.options)
-    if isinstance(now, dict) and isinstance(before, dict):
-        return all(_agrees(value, before.get(key)) for key, value in now.items())
-    return now == before or str(now) == str(before)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Part):
-        return value.name + (f" with {value.options}" if value.options else "")
-    return repr(value)

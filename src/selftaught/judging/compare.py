@@ -29,7 +29,8 @@ from ..files import append_line, json_lines, write_json
 from ..modality import Samples
 from ..parts import Part, hint
 from ..progress import clock, plain, say
-from ..recipes import Compare, Evaluate, Pretrain, continued
+from ..recipes import Compare, Evaluate, Pretrain
+from ..resuming import continued
 from ..run import Run, fresh_folder
 from ..training.interruption import Stop, stopping
 from ..training.pretrain import pretrain

@@ -18,7 +18,8 @@ from ..method import Method, Training
 from ..modality import MakeViews, Samples
 from ..optimizers import build_optimizer, scaled_lr
 from ..progress import say, writing_to
-from ..recipes import Pretrain, continued
+from ..recipes import Pretrain
+from ..resuming import continued
 from ..run import Run, fresh_folder
 from . import checkpoint
 from .autotune import set_attention, shown, tuned
