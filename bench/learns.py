@@ -41,7 +41,6 @@ MORE_SAMPLES = {
     "msn": 150_000,
     "relative_location": 100_000,
     "simsiam": 150_000,
-    "transformation": 150_000,
 }
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels

@@ -14,14 +14,14 @@ CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))  # x and y, in ha
 
 
 class Transformation(Method):
-    """An image and its projective transformation are encoded; from both features the transformation is predicted.
+    """Two views are encoded, one of them transformed; from both features the projective transformation is predicted.
 
     It is told by where the four corners go, which is as many numbers as the paper's matrix has, all of one size.
     """
 
     question = "How was the image turned, scaled and tilted?"
     paper = "https://arxiv.org/abs/1901.04596"
-    views = ("light",)
+    views = ("light", "light")
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
 
@@ -33,14 +33,17 @@ class Transformation(Method):
         *,
         scale: tuple[float, float] = (0.8, 1.2),
         shift: float = 0.125,
+        apart: bool = True,
         colors: float = 0.0,
         width: int = 512,
     ) -> None:
         """Corners are scaled by a factor within `scale`, turned by quarter turns and moved by up to `shift` of a side
-        (section 4.1). `colors` is our extension: brightness and contrast change by up to this share as well, and are
-        asked for."""
+        (section 4.1). The paper encodes an image and the same transformed, as is done without `apart`; small images
+        can then be laid over each other, and features get worse than untrained ones. So the one that is transformed is
+        another view: a deviation. `colors` is our extension: brightness and contrast change by up to this share as
+        well, and are asked for."""
         super().__init__(encoder, data)
-        self.scale, self.shift, self.colors = scale, shift, colors
+        self.scale, self.shift, self.apart, self.colors = scale, shift, apart, colors
         low, high = scale
         # The variance of a corner's coordinate: of its scale, with turns about the middle, and of its shift.
         self.deviation = ((high**3 - low**3) / (3 * (high - low) or 1) + (2 * shift) ** 2 / 3) ** 0.5
@@ -49,14 +52,14 @@ class Transformation(Method):
         self.predict = mlp(2 * encoder.dim, width, 10 if colors else 8)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        _, target, predicted = self._ask(views[0])
+        _, target, predicted = self._ask(*views)
         return {"transformation": weighted_error(predicted, target, torch.ones_like(target))}
 
-    def _ask(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Transformed images, what was done to them and what is said of it (B, 8 or 10), both of unit variance."""
+    def _ask(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Transformed views, what was done to them and what is said of it (B, 8 or 10), both of unit variance."""
         draws = randomness.uniform((len(x), 12), "transformation", x.device)
         corners = self._corners(draws[:, :10])
-        made, target = warped(x, corners), corners.flatten(1) / self.deviation
+        made, target = warped(other if self.apart else x, corners), corners.flatten(1) / self.deviation
         if self.colors:
             share = 2 * draws[:, 10:] - 1
             contrast, brightness = (self.colors * share).unsqueeze(2).unsqueeze(3).split(1, dim=1)
@@ -79,5 +82,5 @@ class Transformation(Method):
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
-        made, _, predicted = self._ask(x)
+        made, _, predicted = self._ask(*views)
         return {"input": x, "shown": made, "answer": warped(x, (predicted[:, :8] * self.deviation).view(-1, 4, 2))}
