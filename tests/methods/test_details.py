@@ -299,9 +299,11 @@ def test_the_second_view_is_transformed_or_as_in_the_paper_the_first() -> None:
     first, second = torch.rand(2, 2, 3, 16, 16)
     with randomness.at(0, 0, slice(0, 2)):
         apart, _, _ = made("transformation")._ask(first, second)
-        same, _, _ = made("transformation", apart=False)._ask(first, second)
+        paper = made("transformation", apart=False)
+        same, _, _ = paper._ask(first)
         swapped, _, _ = made("transformation")._ask(second, first)
     assert torch.equal(same, swapped) and not torch.equal(apart, same)
+    assert len(paper.views) == 1
 
 
 def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightness() -> None:

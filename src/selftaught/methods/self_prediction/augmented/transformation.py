@@ -21,7 +21,7 @@ class Transformation(Method):
 
     question = "How was the image turned, scaled and tilted?"
     paper = "https://arxiv.org/abs/1901.04596"
-    views = ("light", "light")
+    views: tuple[str, ...] = ("light", "light")
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
 
@@ -43,7 +43,8 @@ class Transformation(Method):
         another view: a deviation. `colors` is our extension: brightness and contrast change by up to this share as
         well, and are asked for."""
         super().__init__(encoder, data)
-        self.scale, self.shift, self.apart, self.colors = scale, shift, apart, colors
+        self.scale, self.shift, self.colors = scale, shift, colors
+        self.views = ("light", "light") if apart else ("light",)
         low, high = scale
         # The variance of a corner's coordinate: of its scale, with turns about the middle, and of its shift.
         self.deviation = ((high**3 - low**3) / (3 * (high - low) or 1) + (2 * shift) ** 2 / 3) ** 0.5
@@ -55,11 +56,12 @@ class Transformation(Method):
         _, target, predicted = self._ask(*views)
         return {"transformation": weighted_error(predicted, target, torch.ones_like(target))}
 
-    def _ask(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _ask(self, *views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Transformed views, what was done to them and what is said of it (B, 8 or 10), both of unit variance."""
+        x, other = views[0], views[-1]
         draws = randomness.uniform((len(x), 12), "transformation", x.device)
         corners = self._corners(draws[:, :10])
-        made, target = warped(other if self.apart else x, corners), corners.flatten(1) / self.deviation
+        made, target = warped(other, corners), corners.flatten(1) / self.deviation
         if self.colors:
             share = 2 * draws[:, 10:] - 1
             contrast, brightness = (self.colors * share).unsqueeze(2).unsqueeze(3).split(1, dim=1)
