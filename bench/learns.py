@@ -34,13 +34,24 @@ TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4
 # Pre-training samples (not views) that a method gets, unless it needs more:
 SAMPLES = 50_000
 MORE_SAMPLES = {
+    "data2vec": 100_000,
     "deepcluster": 150_000,
     "exemplar": 200_000,
-    "jigsaw": 100_000,
+    "ijepa": 100_000,
+    "jigsaw": 150_000,
+    "mae": 100_000,
     "maskfeat": 200_000,
     "msn": 150_000,
     "relative_location": 100_000,
     "simsiam": 150_000,
+}
+# Where the method has enough on a convolutional encoder, and too little on one with tokens:
+MORE_SAMPLES_OF_TOKENS = {
+    "deblurring": 150_000,
+    "denoising": 150_000,
+    "inpainting": 150_000,
+    "simmim": 200_000,
+    "super_resolution": 150_000,
 }
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
@@ -67,7 +78,7 @@ def main() -> None:
             encoders = [TOKENS] if parts.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
             try:
                 for encoder in encoders if asked.encoders == "both" else encoders[:1]:
-                    samples = asked.samples or MORE_SAMPLES.get(place.name, SAMPLES)
+                    samples = asked.samples or budget(place.name, encoder)
                     judge(place, encoder, samples, seed, asked.data, asked.runs, changes)
             except SelftaughtError as error:
                 say(f"{place.name}: {error}")
@@ -143,6 +154,12 @@ def judge(
     say(f"{place.name}: linear {scores['linear']}, kNN {scores['knn']}")
 
 
+def budget(method: str, encoder: dict[str, Any]) -> int:
+    """Pre-training samples that a method gets on an encoder."""
+    more = MORE_SAMPLES_OF_TOKENS if encoder == TOKENS and method in MORE_SAMPLES_OF_TOKENS else MORE_SAMPLES
+    return more.get(method, SAMPLES)
+
+
 def folder(runs: Path, identity: dict[str, Any]) -> Path:
     """The run folder of a row."""
     told = [identity["method"], identity["encoder"]["name"], str(identity["seed"]), str(identity["samples"])]
@@ -157,7 +174,7 @@ def read_rows(rows: Path = ROWS) -> list[dict[str, Any]]:
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of what the presets learn, and below it that of all other attempts."""
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
-    presets = [r for r in rows if not r["changes"] and r["samples"] == MORE_SAMPLES.get(r["method"], SAMPLES)]
+    presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
     return "\n".join(
         [
             "# Does each method learn?",
