@@ -47,7 +47,7 @@ class Method(nn.Module, ABC):
 
     question: ClassVar[str]  # what it asks a sample, in one line
     paper: ClassVar[str]  # where it comes from (URL)
-    views: tuple[str, ...] = ("plain",)  # may be set in __init__, where crop counts are options
+    views: tuple[str, ...] = ("plain",)  # set anew in __init__ where crop counts are options
     preset: ClassVar[Training] = Training()
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels

@@ -80,6 +80,11 @@ def each(test: Callable) -> Callable:
 
 
 @each
+def test_the_class_says_which_views_its_defaults_make_since_help_reads_them_there(name: str) -> None:
+    assert parts.method_class(name).views == made(name).views
+
+
+@each
 def test_terms_are_finite_scalars_and_the_chance_level_is_near_a_fresh_loss(name: str) -> None:
     method = made(name)
     for step in range(3):  # queues and banks come to hold features

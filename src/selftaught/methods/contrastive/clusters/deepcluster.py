@@ -28,6 +28,7 @@ class DeepCluster(Method):
 
     question = "Which cluster was I in when all samples were last sorted?"
     paper = "https://arxiv.org/abs/2006.09882"
+    views: tuple[str, ...] = ("global", "global", "local", "local", "index")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     centres: Tensor

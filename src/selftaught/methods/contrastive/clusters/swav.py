@@ -26,6 +26,7 @@ class SwAV(Method):
     seen: Tensor
     question = "Which prototype does my other view belong to?"
     paper = "https://arxiv.org/abs/2006.09882"
+    views: tuple[str, ...] = ("global", "global", "local", "local")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     def __init__(

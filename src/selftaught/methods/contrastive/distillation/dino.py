@@ -20,6 +20,7 @@ class DINO(Method):
 
     question = "What would my slow self, seeing the whole, say of this crop?"
     paper = "https://arxiv.org/abs/2104.14294"
+    views: tuple[str, ...] = ("global", "global", "local", "local")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
 
     def __init__(

@@ -23,6 +23,7 @@ class MSN(Method):
 
     question = "Which prototype does the whole belong to, of which I see only some patches?"
     paper = "https://arxiv.org/abs/2204.07141"
+    views: tuple[str, ...] = ("global", "global", "local", "local")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
     needs_tokens = True
     needs_images = True

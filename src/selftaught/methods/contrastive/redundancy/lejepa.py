@@ -16,6 +16,7 @@ class LeJEPA(Method):
 
     question = "Where in a round cloud of samples do all my views belong?"
     paper = "https://arxiv.org/abs/2511.08544"
+    views: tuple[str, ...] = ("global", "global", "local", "local")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05)
 
     def __init__(

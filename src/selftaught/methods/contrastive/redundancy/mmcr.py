@@ -18,6 +18,7 @@ class MMCR(Method):
 
     question = "In which direction do all my views point, and nobody else's?"
     paper = "https://arxiv.org/abs/2303.03307"
+    views: tuple[str, ...] = ("strong", "strong")
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-6)
 
     def __init__(

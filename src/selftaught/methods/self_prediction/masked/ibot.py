@@ -25,6 +25,7 @@ class IBOT(Method):
 
     question = "Which visual words would my slow self give the hidden patches, and the other view?"
     paper = "https://arxiv.org/abs/2111.07832"
+    views: tuple[str, ...] = ("global", "global")
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0, batch_size=64)
     needs_images = True
     needs_tokens = True
