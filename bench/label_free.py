@@ -1,17 +1,15 @@
 """Do label-free scores tell which features are good? Rank correlations with linear accuracy, measured here.
 
 Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl, one run of each method on the same
-encoder. Within a method: over runs that differ in one setting (temperature, learning rate, projector, augmentation),
-which --runs N makes: pre-trained and judged as by bench/learns.py, a row each in docs/results/label_free.jsonl. A run
-that was cut goes on where it stopped, a row that exists is not made again. The table is docs/results/label_free.md.
+encoder with the same seed. Within a method: over runs that differ in one setting (temperature, learning rate,
+projector, augmentation), which --runs N makes: pre-trained and judged as by bench/learns.py, a row each in
+docs/results/label_free.jsonl. A run that was cut goes on where it stopped, a row that exists is not made again. The
+table is docs/results/label_free.md.
 
-    python bench/label_free.py --data cifar10.zip --runs 24 [--method simclr] [--learns runs/learns]
-
---learns is where bench/learns.py left its run folders: scores that its rows lack are taken of the encoders there.
+    python bench/label_free.py --data cifar10.zip --runs 24 [--method simclr]
 """
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +17,11 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from learns import CONVOLUTIONAL, IMAGES, ROOT, SAMPLES, TOKENS, folder, judge, read_rows
-from selftaught import modality, parts
-from selftaught.export import load_encoder
-from selftaught.judging.label_free import BETTER, COSTLY, worth
-from selftaught.progress import say
-from selftaught.training.health import closer_scores, watched
+from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, read_rows
+from selftaught import parts
+from selftaught.judging.label_free import BETTER, worth
 
 ROWS = ROOT / "docs/results/label_free.jsonl"
-ADDED = ROOT / "docs/results/label_free_added.jsonl"  # scores that rows of learns.jsonl lack
 TABLE = ROOT / "docs/results/label_free.md"
 FEWEST = 5  # runs that a correlation takes
 Z = 1.96
@@ -75,10 +69,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=SAMPLES, help="pre-training samples of each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/label_free"))
-    parser.add_argument("--learns", type=Path, default=Path("runs/learns"))
     parser.add_argument("--out", type=Path, help="folder for rows and table, instead of docs/results (a trial)")
     asked = parser.parse_args()
-    rows, added, table = (asked.out / file.name if asked.out else file for file in (ROWS, ADDED, TABLE))
+    rows, table = (asked.out / file.name if asked.out else file for file in (ROWS, TABLE))
     place, varied = parts.places()[asked.method], settings(asked.method)
     encoder = TOKENS if parts.method_class(asked.method).needs_tokens else CONVOLUTIONAL
     if asked.runs > len(varied):
@@ -87,44 +80,16 @@ def main() -> None:
         judge(
             place, encoder, asked.samples, asked.seed, asked.data, asked.folder, changes, rows, f"{place.name}-{name}"
         )
-    add_scores(read_rows(), asked.learns, asked.data, added)
-    table.write_text(markdown(groups(read_rows(), read_rows(rows), read_rows(added))))
+    table.write_text(markdown(groups(read_rows(), read_rows(rows))))
     print(table.read_text())
 
 
-def identity(row: dict[str, Any]) -> dict[str, Any]:
-    """What tells a row from others."""
-    return {name: row[name] for name in ("method", "encoder", "seed", "samples", "changes")}
-
-
-def add_scores(learnt: Sequence[dict[str, Any]], runs: Path, data: str, file: Path) -> None:
-    """Take the scores that rows lack of the encoders of their runs, where these are still there."""
-    known = [identity(row) for row in read_rows(file)]
-    for row in learnt:
-        there = folder(runs, row)
-        lacks = "health" in row and not set(COSTLY) <= set(row["health"])
-        if lacks and not row["changes"] and identity(row) not in known and (there / "encoder").is_dir():
-            say(f"{row['method']}: taking the scores its row lacks")
-            encoder = load_encoder(there)
-            kind = modality.named(encoder.preparation.modality)
-            samples = kind.open_samples(f"{data}/train", like=encoder.preparation, limit=IMAGES, seed=row["seed"])
-            probed, compared = (samples.subset(rows) for rows in watched(samples.count))
-            line = {**identity(row), "health": closer_scores(encoder, probed, compared)}
-            with file.open("a") as stream:
-                stream.write(json.dumps(line) + "\n")
-
-
-def groups(
-    learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]], added: Sequence[dict[str, Any]]
-) -> dict[str, list[dict[str, Any]]]:
+def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Runs that may be compared with each other, by what they have in common."""
-    more = {json.dumps(identity(row), sort_keys=True): row["health"] for row in added}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in learnt:
-        if "health" in row and not row["changes"] and row["seed"] == 0:
-            extra = more.get(json.dumps(identity(row), sort_keys=True), {})
-            group = f"methods, {row['encoder']['name']}"
-            found.setdefault(group, []).append({**row, "health": {**row["health"], **extra}})
+        if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"]):
+            found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
     for row in varied:
         found.setdefault(f"settings of {row['method']}", []).append(row)
     return {name: rows for name, rows in found.items() if len(rows) >= FEWEST}
