@@ -38,7 +38,7 @@ MORE_SAMPLES = {
     "deepcluster": 150_000,
     "exemplar": 200_000,
     "ijepa": 100_000,
-    "jigsaw": 150_000,
+    "jigsaw": 100_000,
     "mae": 100_000,
     "maskfeat": 200_000,
     "msn": 150_000,

@@ -14,6 +14,7 @@ class Together(Method):
         super().__init__(main.encoder, data)
         self.main, self.helper, self.weight = main, helper, weight
         self.views = (*main.views, *helper.views)
+        self.shows_parts = main.shows_parts or helper.shows_parts
         fixed = [f"{name}.{part}" for name in ("main", "helper") for part in getattr(self, name).preset.fixed_lr]
         self.preset = replace(main.preset, fixed_lr=tuple(fixed))  # type: ignore[misc]
 

@@ -10,12 +10,13 @@ import torch
 
 import selftaught
 from selftaught.errors import DivergedError, Interrupted
+from selftaught.judging.features import estimate_norms
 from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.contrastive.distillation.dino import DINO
 from selftaught.methods.contrastive.distillation.simsiam import SimSiam
 from selftaught.objectives.distillation import negative_cosine
 from selftaught.recipes import Pretrain
-from selftaught.training.health import Health, verdict
+from selftaught.training.health import Health, verdict, watched
 from selftaught.training.interruption import Stop
 from selftaught.training.pretrain import prepare
 from selftaught.training.recorder import Recorder
@@ -173,3 +174,24 @@ def test_a_resumed_run_remembers_how_it_began(tmp_path: Path, monkeypatch: pytes
         for run in (whole, resumed)
     ]
     assert told[0] == told[1] and len(told[0]) == 3
+
+
+@pytest.mark.parametrize("method, wholes", [("jigsaw", True), ("relative_location", True), ("rotation", False)])
+def test_an_encoder_that_saw_parts_alone_is_exported_with_the_statistics_of_whole_samples(
+    method: str, wholes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = Recorder.__call__
+
+    def cut(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
+        self.stop._signal = "SIGTERM" if step == 3 else None  # nor does a stop keep it from that
+        follow(self, step, terms)
+
+    out, data = tmp_path / "run", "sklearn:digits"
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Recorder, "__call__", cut)
+        selftaught.pretrain(data, out=str(out), method=method, size=32, map=0, **HOW)
+    encoder = selftaught.load_encoder(out)
+    given = {name: value.clone() for name, value in encoder.state_dict().items() if "running" in name}
+    samples = open_data(Pretrain.load(out / "recipe.yaml"), Stop())
+    measured = estimate_norms(encoder, samples.subset(watched(samples.count)[0])).state_dict()
+    assert given and wholes == all(torch.allclose(value, measured[name], atol=1e-5) for name, value in given.items())

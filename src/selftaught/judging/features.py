@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from .. import modality, randomness
+from .. import distributed, modality, randomness
 from ..encoder import Encoder, TokenEncoder
 from ..modality import Preparation, Samples
 from ..parts import Part
@@ -81,15 +81,18 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
     """The encoder, in eval mode, with its BatchNorm statistics measured on `samples`, each seen once."""
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if norms:
-        momenta = [norm.momentum for norm in norms]
+        device = next(encoder.parameters()).device
+        momenta, seen = [norm.momentum for norm in norms], 0
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None  # a plain average over all batches
         encoder.train()
-        with torch.no_grad():
+        with torch.no_grad(), distributed.alone():
             for x in plain_batches(samples):
                 if len(x) > 1:
-                    encoder(x)
+                    seen += len(x)
+                    for norm in norms:
+                        norm.momentum = len(x) / seen  # a plain average over all samples
+                    encoder(x.to(device))
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
     return encoder.eval()

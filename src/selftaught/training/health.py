@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .. import randomness
 from ..encoder import Encoder
-from ..judging.features import features, view_features
+from ..judging.features import estimate_norms, features, view_features
 from ..judging.label_free import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 from ..method import Method
 from ..modality import Samples
@@ -54,8 +54,9 @@ class Health:
 
     def look(self) -> Scores:
         """Label-free scores of the encoder as it is now; none where its features are not finite."""
-        encoder = self.job.method.encoder
         with undisturbed(self.job.method):
+            answers = self._answers()
+            encoder = self.encoder()
             found = features(encoder, self.probed)
             if not np.isfinite(found).all():
                 return {}
@@ -66,7 +67,7 @@ class Health:
                 "alpha_req": alpha_req(found),
                 "alignment": alignment(*pair),
                 "uniformity": uniformity(found),
-                **self._answers(),
+                **answers,
             }
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
@@ -76,7 +77,15 @@ class Health:
     def closer_look(self) -> Scores:
         """The label-free scores that take as long as all the others together."""
         with undisturbed(self.job.method):
-            return closer_scores(self.job.method.encoder, self.probed, self.compared)
+            return closer_scores(self.encoder(), self.probed, self.compared)
+
+    def encoder(self) -> Encoder:
+        """The encoder as it is to be used, which is on whole samples: only to be called while it is undisturbed.
+
+        Batch norm that has known nothing but parts of samples would scale the features of whole ones wrongly.
+        """
+        method = self.job.method
+        return estimate_norms(method.encoder, self.probed) if method.shows_parts else method.encoder
 
     @torch.no_grad()
     def _answers(self) -> Scores:

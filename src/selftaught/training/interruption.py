@@ -56,6 +56,16 @@ def poll() -> None:
 
 
 @contextmanager
+def undeterred() -> Iterator[None]:
+    """Work that is done to its end though a stop has been asked for: saving."""
+    stop, _active.stop = _active.stop, None
+    try:
+        yield
+    finally:
+        _active.stop = stop
+
+
+@contextmanager
 def stopping(time_limit: float | None = None) -> Iterator[Stop]:
     """Watch for INT, TERM and USR1 (in the main thread only) and a time limit in seconds.
 

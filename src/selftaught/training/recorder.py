@@ -25,7 +25,7 @@ from . import checkpoint
 from .choice import Choice, SettledError
 from .guards import refuse_many
 from .health import Health, Scores, undisturbed, verdict
-from .interruption import Stop
+from .interruption import Stop, undeterred
 from .loggers import Loggers
 
 if TYPE_CHECKING:
@@ -201,7 +201,8 @@ class Recorder:
         assert job.recipe.encoder
         about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
         folder = self.run.folder / "encoder"
-        save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, folder, about)
+        with undisturbed(job.method), undeterred():
+            save_encoder(self.health.encoder(), job.recipe.encoder, job.samples.preparation, folder, about)
 
     def finish(self) -> None:
         """Save the last step, unless it is, and leave the network that is to be kept, exported."""
@@ -250,7 +251,7 @@ class Recorder:
         """Keep where the network the run ends with puts samples, and who is near whom, for the page."""
         if self.job.recipe.map:
             with undisturbed(self.job.method):
-                keep_end(self.run.folder, self.kept or self.step, self.job.method.encoder, self._mapped())
+                keep_end(self.run.folder, self.kept or self.step, self.health.encoder(), self._mapped())
 
     def _mapped(self) -> Samples:
         return mapped(self.run.folder, self.job.samples, self.job.recipe.map, self.steps * self.batch_size)

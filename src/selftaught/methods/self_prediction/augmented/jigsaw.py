@@ -25,6 +25,7 @@ class Jigsaw(Method):
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
+    shows_parts = True
 
     order: Tensor
 

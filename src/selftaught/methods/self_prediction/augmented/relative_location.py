@@ -27,6 +27,7 @@ class RelativeLocation(Method):
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
+    shows_parts = True
 
     def __init__(
         self, encoder: Encoder, data: Data, /, *, gap: float = 0.25, drop_colors: bool = True, width: int = 512
