@@ -37,11 +37,12 @@ class Data2Vec(Method):
         mask_ratio: float = 0.6,
         top_k: int = 6,
         beta: float = 2.0,
-        momentum: float = 0.99,
-        momentum_end: float = 0.999,
+        momentum: float = 0.97,
+        momentum_end: float = 0.99,
     ) -> None:
         """`top_k` counts the averaged blocks, at most half of them; `beta` is where the smooth L1 error turns linear;
-        the teacher's `momentum` rises to `momentum_end` over training."""
+        the teacher's `momentum` rises to `momentum_end` over training, and is lower than
+        the paper's, since a short run must not outrun its teacher."""
         super().__init__(encoder, data)
         self.tokens = cast(TokenEncoder, encoder)
         self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
