@@ -1,6 +1,6 @@
 """data2vec (Baevski et al., 2022): say what your slow self thinks of the whole. https://arxiv.org/abs/2202.03555"""
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,10 @@ class Data2Vec(Method):
 
     Targets are the teacher's top blocks, each normalised, averaged (section 3.3). Of images, blocks are hidden
     (section 4.1), of anything else single tokens.
+
+    Over the tokens of a sample (instance), as the paper does it for speech, normalising takes out what all of them have
+    in common, which a small network would otherwise learn to say everywhere; its images have each token normalised by
+    itself (layer).
     """
 
     question = "What would my slow self, which sees it all, think of the hidden parts?"
@@ -36,17 +40,19 @@ class Data2Vec(Method):
         *,
         mask_ratio: float = 0.6,
         top_k: int = 6,
+        target_norm: Literal["layer", "instance"] = "instance",
         beta: float = 2.0,
         momentum: float = 0.97,
         momentum_end: float = 0.99,
     ) -> None:
-        """`top_k` counts the averaged blocks, at most half of them; `beta` is where the smooth L1 error turns linear;
+        """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear;
         the teacher's `momentum` rises to `momentum_end` over training, and is lower than
         the paper's, since a short run must not outrun its teacher."""
         super().__init__(encoder, data)
         self.tokens = cast(TokenEncoder, encoder)
+        self.target_norm = target_norm
         self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
-        self.layers = tuple(range(self.tokens.depth))[-min(top_k, max(1, self.tokens.depth // 2)) :]
+        self.layers = tuple(range(self.tokens.depth))[-min(top_k, self.tokens.depth) :]
         self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.predict = nn.Linear(encoder.dim, encoder.dim)
         self.teacher = Teacher(encoder)
@@ -73,7 +79,12 @@ class Data2Vec(Method):
         slow = cast(TokenEncoder, self.teacher.layers[0])
         made = slow.tokens(x, layers=self.layers).layers
         patches = [precise(layer[:, -self.tokens.length(x.shape[2:]) :]) for layer in made]
-        return torch.stack([F.layer_norm(layer, layer.shape[-1:]) for layer in patches]).mean(dim=0)
+        return torch.stack([self._normalised(layer) for layer in patches]).mean(dim=0)
+
+    def _normalised(self, layer: Tensor) -> Tensor:
+        if self.target_norm == "layer":
+            return F.layer_norm(layer, layer.shape[-1:])
+        return F.instance_norm(layer.transpose(1, 2)).transpose(1, 2)
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(*self.momentum, progress))
