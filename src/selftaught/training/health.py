@@ -99,6 +99,8 @@ class Health:
         def keep(head: nn.Module, given: Any, answer: Any) -> None:
             if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim in (2, 3):
                 found = answer.detach().flatten(1).float().cpu().numpy()
+                if not np.isfinite(found).all():
+                    return
                 spreads.append(feature_spread(found))
                 ranks.append(rankme(found) if found.shape[1] <= WIDEST else 0.0)
 
