@@ -13,13 +13,11 @@ import shutil
 from pathlib import Path
 
 import selftaught
+from learns import CONVOLUTIONAL, IMAGES, ROOT
 from selftaught.judging.comparison import Comparison, Measure, notes, told_value
 
-ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "docs/results/compared.md"
-IMAGES = 10_000
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind
-ENCODER = {"name": "resnet10t", "options": {"stem": "timm"}}
 
 
 def main() -> None:
@@ -33,7 +31,7 @@ def main() -> None:
     found = selftaught.compare(
         f"{asked.data}/train",
         methods=asked.methods,
-        encoder=ENCODER,
+        encoder=CONVOLUTIONAL,
         limit=IMAGES,
         budget=asked.budget,
         rungs=1,

@@ -45,14 +45,13 @@ class Data2Vec(Method):
         momentum: float = 0.97,
         momentum_end: float = 0.99,
     ) -> None:
-        """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear;
-        the teacher's `momentum` rises to `momentum_end` over training, and is lower than
-        the paper's, since a short run must not outrun its teacher."""
+        """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear; the teacher's
+        `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it."""
         super().__init__(encoder, data)
         self.tokens = cast(TokenEncoder, encoder)
         self.target_norm = target_norm
         self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
-        self.layers = tuple(range(self.tokens.depth))[-min(top_k, self.tokens.depth) :]
+        self.layers = tuple(range(self.tokens.depth))[-top_k:]
         self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.predict = nn.Linear(encoder.dim, encoder.dim)
         self.teacher = Teacher(encoder)
