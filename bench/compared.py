@@ -14,7 +14,7 @@ from pathlib import Path
 
 import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
-from selftaught.judging.comparison import Comparison, Measure, notes, told_value
+from selftaught.judging.comparison import Comparison, Measure, notes, told_values
 
 TABLE = ROOT / "docs/results/compared.md"
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind
@@ -63,11 +63,9 @@ def markdown(found: Comparison) -> str:
         "|--:|--:|---|---|--:|--:|--:|--:|",
     ]
     for place in found.ranking:
-        span = f"{place.first}-{place.last}" if place.first < place.last else f"{place.first}"
-        values = [told_value(place.point, measure)]
-        values += ["" if base is None else measure.told(base) for base in (place.untrained, place.pixels)]
-        cells = [place.rank, span, f"`{place.method}`", place.family.replace("_", "-"), *values, f"{place.samples:,}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        cells = [str(place.rank), place.span, f"`{place.method}`", place.family.replace("_", "-")]
+        cells += [*told_values(place, measure), f"{place.samples:,}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *notes(found), f"{found.verdict[0].upper()}{found.verdict[1:]}.", ""])
 
 

@@ -82,6 +82,11 @@ class Place(BaseModel):
         """That of the last rung it was in."""
         return self.points[-1]
 
+    @property
+    def span(self) -> str:
+        """The ranks it may deserve, for people: 2-4."""
+        return f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
+
 
 class Comparison(BaseModel):
     """What comparison.json holds. Accuracies are in [0, 1]."""
@@ -252,6 +257,12 @@ def told_value(point: Point, measure: Measure) -> str:
     return f"{measure.told(point.value)} ± {measure.told((point.high - point.low) / 2)}"
 
 
+def told_values(place: Place, measure: Measure) -> list[str]:
+    """What a method came to, and where that is an accuracy, what the untrained encoder and raw pixels came to."""
+    baselines = (place.untrained, place.pixels) if measure.labelled else ()
+    return [told_value(place.point, measure), *("" if base is None else measure.told(base) for base in baselines)]
+
+
 def budget_told(rung: Rung) -> str:
     """What every method got in a rung."""
     return clock(rung.budget) if rung.budget else f"{rung.epochs:g} epoch(s)"
@@ -264,11 +275,8 @@ def table(comparison: Comparison) -> Table:
     heads = [measure.name, *(["untrained", kinds(comparison.things)["pixels"]] if measure.labelled else [])]
     shown = Table("rank", "may be", "method", *heads, "each got", title="95 % intervals")
     for place in comparison.ranking:
-        span = f"{place.first}-{place.last}" if place.first < place.last else str(place.first)
-        values = [told_value(place.point, measure)]
-        if measure.labelled:
-            values += ["" if base is None else measure.told(base) for base in (place.untrained, place.pixels)]
-        shown.add_row(str(place.rank), span, place.method, *values, budgets[place.point.rung])
+        values = told_values(place, measure)
+        shown.add_row(str(place.rank), place.span, place.method, *values, budgets[place.point.rung])
     return shown
 
 
