@@ -91,7 +91,7 @@ def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -
         if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"]):
             found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
     for row in varied:
-        found.setdefault(f"settings of {row['method']}", []).append(row)
+        found.setdefault(f"settings of {row['method']}, {row['samples']:,} samples", []).append(row)
     return {name: rows for name, rows in found.items() if len(rows) >= FEWEST}
 
 
