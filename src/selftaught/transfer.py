@@ -99,7 +99,7 @@ def _trained(
     share = HELD_OUT if tuning.held_out is None else tuning.held_out
     usable = data.told_apart if data.test else np.arange(data.train.count)
     learnt, held = spare(data, usable, share, seed)
-    halves = held_out(data.classes[held], 0.5, seed)
+    halves = held_out(data.classes[held], data.content[held], 0.5, seed)
     measuring = held[halves[1]]
     choosing = data.apart(held[halves[0]], measuring)
     tuning.tell_few(len(learnt))

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from selftaught.errors import DataError
 from selftaught.export import save_encoder
 from selftaught.images.encoders import build_encoder
 from selftaught.images.store import open_samples
-from selftaught.judging.labelled import spare
+from selftaught.judging.labelled import open_labelled, spare
 from selftaught.parts import Part
 from selftaught.run import Run
+from selftaught.training.interruption import Stop
 
 PART = Part(name="test_resnet", options={"stem": "half"})
 BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}
@@ -52,8 +54,50 @@ def test_a_copy_of_what_is_judged_is_not_learnt_from(
     told = json.loads((run.folder / "evaluation.json").read_text())
     assert told["copies"] == 200 and told["train_samples"] == 300
     assert "200 images of --train are in --test as well; they are not learnt from" in capsys.readouterr().err
-    with pytest.raises(DataError, match="nothing is left to learn from"):
+    with pytest.raises(DataError, match="all samples of 0, 1 have copies among what is judged"):
         run.evaluate(test, test)
+
+
+def test_copies_are_found_where_other_images_have_other_sizes(run: Run, tmp_path: Path) -> None:
+    x, y = noise(40, 0)
+    for name, sides in (("train", (16,) * 40), ("test", (16,) * 20 + (20,) * 20)):
+        for number, side in enumerate(sides):
+            folder = tmp_path / name / str(y[number])
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(x[number] if side == 16 else np.resize(x[number] // 2, (side, 16))).save(
+                folder / f"{number}.png"
+            )
+    data = open_labelled(
+        "run",
+        open_samples(x).preparation,
+        (str(tmp_path / "train"), None),
+        (str(tmp_path / "test"), None),
+        None,
+        0,
+        Stop(),
+        0.01,
+    )
+    assert data.copies == 20
+
+
+def test_a_class_of_few_images_that_came_often_is_still_learnt(run: Run, tmp_path: Path) -> None:
+    x, y = noise(60, 0)
+    often = np.concatenate([x[:40], np.repeat(x[40:44], 10, axis=0)])
+    file = stored(tmp_path / "a.npz", often, np.repeat([0, 1], 40))
+    result = run.evaluate(file, probe="knn", repeats=1)
+    assert result.copies == 40
+    with pytest.raises(DataError, match="class 1 has a single labelled sample"):
+        run.evaluate(stored(tmp_path / "b.npz", np.concatenate([x, x[:1], x[:1]]), [0] * 60 + [1, 1]))
+
+
+def test_what_cannot_be_judged_is_one_line(run: Run, tmp_path: Path) -> None:
+    x, y = noise(80, 0)
+    train, bad = stored(tmp_path / "a.npz", x, y), x.astype(np.float32)
+    bad[70, 3, 3] = np.nan
+    with pytest.raises(DataError, match="70 holds a value that is not finite"):
+        run.evaluate(train, stored(tmp_path / "b.npz", bad, y))
+    with pytest.raises(DataError, match="has labels for none of its images"):
+        run.evaluate(train, stored(tmp_path / "c.npz", x, np.array([""] * 80)))
 
 
 def test_no_fold_learns_what_it_is_judged_on(run: Run, tmp_path: Path) -> None:
@@ -64,9 +108,6 @@ def test_no_fold_learns_what_it_is_judged_on(run: Run, tmp_path: Path) -> None:
 
 
 def test_nor_does_the_early_stop(tmp_path: Path) -> None:
-    from selftaught.judging.labelled import open_labelled
-    from selftaught.training.interruption import Stop
-
     x, y = noise(50, 0)
     file = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
     like = open_samples(x).preparation

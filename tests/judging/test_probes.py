@@ -11,7 +11,9 @@ from selftaught.errors import DataError, UsageError
 from selftaught.judging import linear
 from selftaught.judging.knn import knn_predict, neighbours_for
 from selftaught.judging.linear import choose_strength, linear_predict
-from selftaught.judging.splits import folds, label_subset, parse_labels
+from selftaught.judging.splits import folds, held_out, label_subset, parse_labels
+
+NAMES = ["bird", "dog", "cat"]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_the_strength_is_chosen_without_the_test_set(digits, monkeypatch: pytest
 
 def test_one_label_a_class_is_enough_to_fit(digits) -> None:  # type: ignore[no-untyped-def]
     train, y, test, truth = digits
-    rows = label_subset(y, parse_labels("1")[0], 0)
+    rows = label_subset(y, NAMES, parse_labels("1")[0], 0)
     said, strength = linear_predict(train[rows], y[rows], test, 0)
     assert strength == linear.WITHOUT_CHOICE and (said == truth).mean() > 0.35
 
@@ -78,26 +80,41 @@ def test_label_counts_are_read_and_told() -> None:
 
 def test_subsets_are_stratified_fixed_and_different_by_seed() -> None:
     labels = np.repeat([0, 1, 2], [200, 100, 10])
-    some = label_subset(labels, parse_labels("10%")[0], 0)
+    some = label_subset(labels, NAMES, parse_labels("10%")[0], 0)
     assert np.bincount(labels[some]).tolist() == [20, 10, 1] and (np.diff(some) > 0).all()
-    assert np.array_equal(some, label_subset(labels, parse_labels("10%")[0], 0))
-    assert not np.array_equal(some, label_subset(labels, parse_labels("10%")[0], 1))
-    assert np.bincount(labels[label_subset(labels, parse_labels("1%")[0], 0)]).tolist() == [2, 1, 1]
-    assert np.bincount(labels[label_subset(labels, parse_labels("7")[0], 0)]).tolist() == [7, 7, 7]
-    with pytest.raises(DataError, match="asks for 11 of a class that has 10"):
-        label_subset(labels, parse_labels("11")[0], 0)
+    assert np.array_equal(some, label_subset(labels, NAMES, parse_labels("10%")[0], 0))
+    assert not np.array_equal(some, label_subset(labels, NAMES, parse_labels("10%")[0], 1))
+    assert np.bincount(labels[label_subset(labels, NAMES, parse_labels("1%")[0], 0)]).tolist() == [2, 1, 1]
+    assert np.bincount(labels[label_subset(labels, NAMES, parse_labels("7")[0], 0)]).tolist() == [7, 7, 7]
+    with pytest.raises(DataError, match="asks for 11 of class cat, which has 10 to learn from"):
+        label_subset(labels, NAMES, parse_labels("11")[0], 0)
 
 
 def test_folds_test_everyone_once_a_round_and_keep_proportions() -> None:
     labels = np.repeat([0, 1], [40, 15])
     rounds: dict[int, list[int]] = {}
-    for number, train, test in folds(labels, 3, 0):
+    alone = np.arange(55)
+    for number, train, test in folds(labels, alone, NAMES[:2], 3, 0):
         assert not set(train) & set(test) and np.bincount(labels[test]).tolist() == [8, 3]
         rounds.setdefault(number, []).extend(test.tolist())
     assert len(rounds) == 3 and all(sorted(rows) == list(range(55)) for rows in rounds.values())
-    assert len(list(folds(np.array([0, 0, 0, 1, 1]), 1, 0))) == 2
-    with pytest.raises(DataError, match="a single label"):
-        list(folds(np.array([0, 0, 1]), 1, 0))
+    assert len(list(folds(np.array([0, 0, 0, 1, 1]), np.arange(5), NAMES[:2], 1, 0))) == 2
+    with pytest.raises(DataError, match="class dog has a single labelled sample"):
+        list(folds(np.array([0, 0, 1]), np.arange(3), NAMES[:2], 1, 0))
+
+
+def test_what_has_the_same_content_is_on_one_side() -> None:
+    labels, content = np.repeat([0, 1], 100), np.concatenate([np.arange(100), 100 + np.arange(100) % 4])
+    found = list(folds(labels, content, NAMES[:2], 2, 0))
+    assert len(found) == 8, "as many folds as the rarer class has contents"
+    for _, train, test in found:
+        assert not set(content[train]) & set(content[test]) and set(labels[train]) == {0, 1}
+    assert sorted(np.concatenate([test for _, _, test in found[:4]])) == list(range(200))
+    with pytest.raises(DataError, match="class dog has a single labelled sample"):
+        list(folds(labels, np.where(labels == 1, 100, content), NAMES[:2], 1, 0))
+    learnt, held = held_out(labels, content, 0.2, 0)
+    assert not set(content[learnt]) & set(content[held])
+    assert np.bincount(labels[held]).tolist() == [20, 25] and set(labels[learnt]) == {0, 1}
 
 
 @pytest.mark.parametrize("always", [0.0, 1e9], ids=["exact", "low precision first"])

@@ -30,8 +30,13 @@ class Canvas:
         return self.height * self.width * self.channels * self.dtype.itemsize
 
 
-def canvas_for(seen: list[Pixels], size: tuple[int, int] | None, like: Preparation | None) -> Canvas:
-    """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from."""
+def canvas_for(
+    seen: list[Pixels], size: tuple[int, int] | None, like: Preparation | None, native: bool = True
+) -> Canvas:
+    """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from.
+
+    native: whether small images that have one size are kept as they are.
+    """
     sizes = {image.shape[:2] for image in seen}
     channels = 1 if all(image.shape[2] == 1 for image in seen) else 3
     if like and like.channels in (1, 3):
@@ -39,7 +44,7 @@ def canvas_for(seen: list[Pixels], size: tuple[int, int] | None, like: Preparati
     dtype = np.dtype(np.uint16 if all(image.dtype == np.uint16 for image in seen) else np.uint8)
     if like and like.high >= 255:  # the encoder's, whatever these images have
         dtype = np.dtype(np.uint8 if like.high == 255 else np.uint16)
-    if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
+    if native and len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
         return Canvas(own[0], own[1], channels, dtype)
     side = max(size or default_size(sizes))
     both = max(min(NATIVE_CANVAS, 2 * side), -(-8 * side // 7))

@@ -81,6 +81,7 @@ def open_samples(
     cache: int | None = None,
     workers: int | None = None,
     tolerance: float = TOLERANCE,
+    native: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
@@ -88,7 +89,7 @@ def open_samples(
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; labels: a CSV of
     path,label; labelled: whether labels are wanted (then `limit` is stratified, and images without one are left
     out); limit: a random subset of this many; memory, cache: bytes of decoded images to hold (see storage);
-    tolerance: the share of images that may fail to decode. Raises DataError.
+    tolerance: the share of images that may fail to decode; native: see `canvas_for`. Raises DataError.
     """
     source = open_source(data, labels)
     if labelled and source.labels is None:
@@ -98,6 +99,8 @@ def open_samples(
         )
     told = source.labels if labelled else None
     usable = np.array([i for i, label in enumerate(told) if label]) if told else np.arange(len(source))
+    if told and not len(usable):
+        raise DataError(f"{source.name} has labels for none of its images")
     rows = randomness.subset(usable, told, limit, seed)
     fingerprint = _digest(source.fingerprint(), str(limit), str(seed) if limit else "")
     quarantined: list[tuple[str, str]] = []
@@ -111,7 +114,8 @@ def open_samples(
         assert isinstance(source, Files)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            work = _work(source, rows, size or (like.size if like else None), like, tolerance, workers, progress)
+            side = size or (like.size if like else None)
+            work = _work(source, rows, side, like, native, tolerance, workers, progress)
             storage, kept = stored(work, memory, cache)
         quarantined, places = work.quarantined, np.arange(len(kept))
     channels = storage.shape[2]
@@ -139,6 +143,7 @@ def _work(
     rows: Rows,
     size: tuple[int, int] | None,
     like: Preparation | None,
+    native: bool,
     tolerance: float,
     workers: int | None,
     progress: Callable[[int, int], None],
@@ -162,7 +167,7 @@ def _work(
         poll()
         found.append(_read(source, int(row), None))
     seen = [image for image in found if not isinstance(image, str)] or _first_whole(source, rows, refuse, progress)
-    canvas = canvas_for(seen, size, like)
+    canvas = canvas_for(seen, size, like, native)
 
     def read(place: int) -> Decoded:
         image = _read(source, int(rows[place]), (canvas.height, canvas.width))

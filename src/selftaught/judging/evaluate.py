@@ -12,7 +12,7 @@ from torch import nn
 from .. import modality
 from ..allocator import keep_freed_memory
 from ..encoder import Encoder
-from ..errors import DataError, UsageError
+from ..errors import UsageError
 from ..export import load_encoder
 from ..files import write_json
 from ..parts import Part, hint
@@ -23,7 +23,7 @@ from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, row,
 from .features import Pixels, features, standardised, untrained
 from .finetune import Tuning, finetune, scores_of
 from .knn import knn_predict
-from .labelled import Labelled, open_labelled, spare
+from .labelled import Labelled, open_labelled, spare, without_losing
 from .linear import linear_predict
 from .splits import LabelCount, Rows, folds, label_subset, parse_labels
 
@@ -66,8 +66,8 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
         rows, details, gains = [], [], []
         for count in counts:
-            splits = list(_splits(recipe, data, count))
             for probe in probes:
+                splits = list(_splits(recipe, data, count, probe))
                 if probe == "finetune":
                     judged = _judge_finetune(known, data, splits, recipe.seed, stop, tuning)
                 else:
@@ -135,19 +135,22 @@ def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Sto
     return {**found, "pixels": {"knn": joined, "linear": joined}}
 
 
-def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
+def _splits(recipe: Evaluate, data: Labelled, count: LabelCount, probe: str) -> Iterator[Split]:
     """Every split that a number of labels is judged on; all kinds of features see the same."""
+
+    def drawn(known: Rows, seed: int) -> Rows:
+        return known[label_subset(data.classes[known], data.names, count, recipe.seed + seed)]
+
     if data.test:
-        known, tested = data.told_apart, np.arange(data.train.count, len(data.classes))
-        # With all labels there is nothing left to draw, and a second time would give the same.
-        for repeat in range(1 if count.everything else recipe.repeats):
-            yield Split(repeat, known[label_subset(data.classes[known], count, recipe.seed + repeat)], tested)
+        tested = np.arange(data.train.count, len(data.classes))
+        # With all labels there is nothing left to draw: a probe would say the same again, a network would not.
+        for repeat in range(1 if count.everything and probe != "finetune" else recipe.repeats):
+            yield Split(repeat, drawn(data.told_apart, repeat), tested)
         return
-    for number, (repeat, train, test) in enumerate(folds(data.classes, recipe.repeats, recipe.seed)):
-        known = data.apart(train, test)
-        if len(np.unique(data.classes[known])) < 2:
-            raise DataError(f"{data.train.name} holds too many copies: a fold has nothing to tell apart")
-        yield Split(repeat, known[label_subset(data.classes[known], count, recipe.seed + number)], test)
+    everyone = np.arange(data.train.count)
+    rounds = folds(data.classes, data.content, data.names, recipe.repeats, recipe.seed)
+    for number, (repeat, train, test) in enumerate(rounds):
+        yield Split(repeat, drawn(without_losing(data, everyone, data.apart(train, test)), number), test)
 
 
 def _judge_features(
@@ -164,7 +167,7 @@ def _judge_features(
                 train, labels = known[split.train], data.classes[split.train]
                 if probe == "knn":
                     return knn_predict(train, labels, known[split.test], len(data.names))
-                return linear_predict(train, labels, known[split.test], split.repeat)[0]
+                return linear_predict(train, labels, known[split.test], split.repeat, data.content[split.train])[0]
 
             judged[kind] = _answers(said, data, splits)
     return judged

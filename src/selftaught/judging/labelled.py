@@ -76,7 +76,7 @@ def open_labelled(
     """
     kind = modality.named(preparation.modality)
 
-    def opened(data: str, labels: Path | None) -> Samples:
+    def opened(data: str, labels: Path | None, **how: bool) -> Samples:
         if modality.of(data) is not kind:
             held = modality.of(data).THINGS
             raise UsageError(f"the encoder of {plain(run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
@@ -90,6 +90,7 @@ def open_labelled(
                 seed=seed,
                 tolerance=tolerance,
                 progress=bar.polled(stop.poll),
+                **how,
             )
         if samples.quarantined:
             key, reason = samples.quarantined[0]
@@ -97,26 +98,37 @@ def open_labelled(
             say(f"warning: {count} of {plain(data)} cannot be used; the first is {plain(key)}: {reason}")
         return samples
 
-    learnt = opened(*train)
-    judged = opened(test[0], test[1]) if test[0] else None
+    wanted = [train, (test[0], test[1])] if test[0] else [train]
+    sources = [opened(*source) for source in wanted]
+    if len({_stored_shape(samples) for samples in sources}) > 1:  # copies would look unlike each other
+        sources = [opened(*source, native=False) for source in wanted]
+    learnt, judged = sources[0], sources[1] if test[0] else None
     names = sorted(set(learnt.labels or []))
     if len(names) < 2:
         told = f"only one class, {plain(names[0])!r}" if names else "no labels"
         raise DataError(f"{learnt.name} has {told}: there is nothing to tell apart")
-    called = [*(learnt.labels or []), *((judged.labels or []) if judged else [])]
+    called = [label for samples in sources for label in samples.labels or []]
     if unseen := sorted(set(called) - set(names)):
         raise DataError(f"--test has classes that --train has not: {', '.join(map(plain, unseen[:5]))}")
     number = {name: i for i, name in enumerate(names)}
     classes = np.array([number[name] for name in called])
-    data = Labelled(learnt, judged, classes, names, _contents([learnt, *([judged] if judged else [])], stop))
+    data = Labelled(learnt, judged, classes, names, _contents(sources, stop))
     _tell_copies(data, kind.THINGS)
     return data
 
 
 def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     """Of training `rows` those to learn from, and the share that is held out; no copy is on both sides."""
-    learnt, held = held_out(data.classes[rows], share, seed)
-    return data.apart(rows[learnt], rows[held]), rows[held]
+    learnt, held = held_out(data.classes[rows], data.content[rows], share, seed)
+    return without_losing(data, rows, data.apart(rows[learnt], rows[held])), rows[held]
+
+
+def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
+    """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
+    if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
+        told = ", ".join(plain(data.names[number]) for number in lost[:5])
+        raise DataError(f"all samples of {told} have copies among what is judged: nothing is left to learn from")
+    return left
 
 
 def _tell_copies(data: Labelled, things: str) -> None:
@@ -126,9 +138,11 @@ def _tell_copies(data: Labelled, things: str) -> None:
         say(f"warning: {data.copies:,} {things} have a copy among the others; no fold learns what it is judged on")
         return
     say(f"warning: {data.copies:,} {things} of --train are in --test as well; they are not learnt from")
-    if len(left := np.unique(data.classes[data.told_apart])) < 2:
-        what = "only one class is left" if len(left) else "nothing is left"
-        raise DataError(f"{what} to learn from in {data.train.name} without what --test holds as well")
+    without_losing(data, np.arange(data.train.count), data.told_apart)
+
+
+def _stored_shape(samples: Samples) -> tuple[int, ...]:
+    return tuple(samples.batch(np.arange(1))[0].shape[1:])
 
 
 def _contents(sources: list[Samples], stop: Stop) -> NDArray[np.int64]:
@@ -140,6 +154,9 @@ def _contents(sources: list[Samples], stop: Stop) -> NDArray[np.int64]:
             stop.poll()
             stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
             for row in range(len(stored[0])):
+                if not all(np.isfinite(part[row]).all() for part in stored):
+                    key = plain(samples.keys[start + row])
+                    raise DataError(f"{plain(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
                 digest = hashlib.blake2b(digest_size=16)
                 for part in stored:
                     digest.update(f"{part.shape[1:]}{part.dtype}".encode() + part[row].tobytes())

@@ -18,12 +18,16 @@ HELD_OUT = 0.2
 Array = NDArray[Any]
 
 
-def linear_predict(train: Array, labels: Array, test: Array, seed: int) -> tuple[Array, float]:
+def linear_predict(
+    train: Array, labels: Array, test: Array, seed: int, content: Array | None = None
+) -> tuple[Array, float]:
     """The class of each test feature (M,), and the C that was chosen; train: (N, D), labels: (N,), test: (M, D).
 
-    Features should have about unit variance (`features.standardised`), since C acts on all of them alike.
+    Features should have about unit variance (`features.standardised`), since C acts on all of them alike. Of training
+    samples with the same `content` (N,) the first alone helps to choose C: a copy on both sides would mislead.
     """
-    strength = choose_strength(train, labels, seed)
+    once = slice(None) if content is None else np.sort(np.unique(content, return_index=True)[1])
+    strength = choose_strength(train[once], labels[once], seed)
     return _fit(_model(strength), train, labels).predict(test), strength
 
 

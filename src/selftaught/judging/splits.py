@@ -1,16 +1,16 @@
 """Which labels a probe may see: stratified subsets, and folds where there is no test set."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
 from .. import randomness
 from ..errors import DataError, UsageError
+from ..progress import plain
 
 Rows = NDArray[np.int64]
 FOLDS = 5
@@ -48,38 +48,58 @@ def _label_count(item: str) -> LabelCount:
     raise UsageError(f"--labels cannot be {item!r}: 10% is a fraction of the labels, 5 is per class")
 
 
-def label_subset(labels: NDArray[np.int64], count: LabelCount, seed: int) -> Rows:
-    """Rows of a stratified random subset, at least one a class, ascending."""
+def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCount, seed: int) -> Rows:
+    """Rows of a stratified random subset, at least one a class, ascending; labels (N,) count in `names`."""
     if count.everything:
         return np.arange(len(labels))
-    order = randomness.generator(seed, "labels").permutation(len(labels))
     chosen = []
-    for name in np.unique(labels):
-        own = order[labels[order] == name]
+    for number, own in _by_class(labels, seed, "labels"):
         wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
         if wanted > len(own):
-            raise DataError(f"--labels {count.text} asks for {wanted} of a class that has {len(own)}")
+            there = f"class {plain(names[number])}, which has {len(own)}"
+            raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
         chosen.append(own[:wanted])
     return np.sort(np.concatenate(chosen))
 
 
-def held_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Rows, Rows]:
-    """Rows to learn from and rows held out: of each class its share, but never the last sample; both ascending."""
-    order = randomness.generator(seed, "held out").permutation(len(labels))
+def held_out(labels: NDArray[np.int64], content: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    """Rows to learn from and rows held out: of each class its share, but never all of it; both ascending.
+
+    Samples of a class that have the same `content` (N,) stay together, so a share of few contents may be exceeded.
+    """
     held = np.zeros(len(labels), dtype=bool)
-    for name in np.unique(labels):
-        own = order[labels[order] == name]
-        held[own[: min(len(own) - 1, round(share * len(own)))]] = True
+    for _, own in _by_class(labels, seed, "held out"):
+        _, first, numbers = np.unique(content[own], return_index=True, return_inverse=True)
+        drawn = np.argsort(np.argsort(first))[numbers]  # of each sample the turn of its content
+        ends = np.cumsum(np.bincount(drawn))
+        wanted = round(share * len(own))
+        turns = np.searchsorted(ends, wanted) + 1 if wanted else 0
+        held[own[drawn < min(turns, len(ends) - 1)]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def folds(labels: NDArray[Any], repeats: int, seed: int) -> Iterator[tuple[int, Rows, Rows]]:
-    """Repeated stratified folds: (round, training rows, test rows)."""
-    names, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        lonely = names[counts.argmin()]
-        raise DataError(f"class {lonely} has a single label; folds need two of each, or name a --test set")
-    splits = min(FOLDS, int(counts.min()))
-    splitter = RepeatedStratifiedKFold(n_splits=splits, n_repeats=repeats, random_state=seed)
-    for number, (train, test) in enumerate(splitter.split(labels, labels)):
-        yield number // splits, train, test
+def _by_class(labels: NDArray[np.int64], seed: int, purpose: str) -> Iterator[tuple[int, Rows]]:
+    """Each class and its rows in random order."""
+    order = randomness.generator(seed, purpose).permutation(len(labels))
+    for number in np.unique(labels):
+        yield int(number), order[labels[order] == number]
+
+
+def folds(
+    labels: NDArray[np.int64], content: Rows, names: Sequence[str], repeats: int, seed: int
+) -> Iterator[tuple[int, Rows, Rows]]:
+    """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
+    distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
+    if min(distinct) < 2:
+        lonely = plain(names[int(np.argmin(distinct))])
+        raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
+    splits = min(FOLDS, *distinct)
+    if len(np.unique(content)) == len(content):
+        rounds = RepeatedStratifiedKFold(n_splits=splits, n_repeats=repeats, random_state=seed).split(labels, labels)
+        for number, (train, test) in enumerate(rounds):
+            yield number // splits, train, test
+        return
+    for repeat in range(repeats):
+        splitter = StratifiedGroupKFold(splits, shuffle=True, random_state=seed + repeat)
+        for train, test in splitter.split(labels, labels, content):
+            yield repeat, train, test

@@ -77,6 +77,8 @@ def open_samples(
         )
     told = table.labels if labelled else None
     rows = np.array([i for i in range(len(table)) if told is None or told[i]], dtype=np.int64)
+    if told and not len(rows):
+        raise DataError(f"{table.name} has labels for none of its rows")
     chosen = randomness.subset(rows, told, limit, seed)
     preparation = like or Preparation.measured(table)
     values = preparation.encoded(table)[chosen]
