@@ -1,17 +1,15 @@
 """The command line: one verb a command, documented exit codes, one line for a mistake."""
 
-import errno
 import sys
 import traceback
 from collections.abc import Sequence
 
 import click
 
-from .errors import SelftaughtError, is_out_of_memory
+from .errors import SelftaughtError, is_of_the_disk, is_out_of_memory
 from .training.interruption import stopping
 from .verbs import BUILDERS, VERBS
 
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
 resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
 
@@ -73,7 +71,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
         _complain("stopped at once; a run goes on from its last checkpoint with --resume")
         return 75
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+        if is_of_the_disk(error):
             _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
             return 75
         if is_out_of_memory(error):

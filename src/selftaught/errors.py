@@ -1,6 +1,9 @@
 """What can go wrong, each kind with the exit code the command line reports for it."""
 
+import errno
 import sys
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class SelftaughtError(Exception):
@@ -49,6 +52,11 @@ class Interrupted(SelftaughtError):  # noqa: N818 - not a fault
 
 class Unsaved(Interrupted):
     """The state could not be written, on a full disk for one; the last good one is kept and can be resumed."""
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether a disk is full, broken or not to be written."""
+    return isinstance(error, OSError) and error.errno in OF_THE_DISK
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -26,10 +26,13 @@ Continued = TypeVar("Continued", Pretrain, Compare)
 
 
 def continued(command: Continued, saved: Continued) -> Continued:
-    """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused."""
+    """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused.
+
+    Open is what is not given, and what is given as None or "auto": the saved recipe has what was chosen then.
+    """
     for name in sorted(command.model_fields_set - FREE_ON_RESUME):
         now, before = getattr(command, name), getattr(saved, name)
-        if name == "data":
+        if name == "data" or now is None or now == "auto":
             continue  # the same data may have moved; its fingerprint is compared instead
         if not _agrees(now, before):
             raise UsageError(

@@ -1,5 +1,6 @@
 """Comparing methods: the same budget, honest choices, one that fails, and a comparison that was killed."""
 
+import errno
 import json
 import os
 import signal
@@ -142,6 +143,12 @@ def wait_for(ready: Callable[[], bool]) -> None:
     assert ready()
 
 
+def in_training(out: Path) -> bool:
+    """Whether a run of the comparison has begun and is not done."""
+    begun = {str(file.parent.relative_to(out)) for file in out.glob("runs/*/recipe.yaml")}
+    return bool(begun - {line["run"] for line in json_lines(out / "comparison.jsonl")})
+
+
 def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     whole: Path, digits: Split, tmp_path: Path
 ) -> None:
@@ -158,7 +165,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     assert before < 5 and told(out)["state"] == "running"
 
     pid = fork(lambda: run_command(["compare", wanted["data"], "--out", str(out), "--resume"]))
-    wait_for(lambda: len(json_lines(lines)) > before)
+    wait_for(lambda: len(json_lines(lines)) > before and in_training(out))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert told(out)["state"] == "running", "the child finished before the kill"
@@ -201,6 +208,19 @@ def test_without_labels_a_score_ranks_and_a_bug_in_one_method_is_a_line(
     assert found["ranking"][0]["points"][0]["value"] == np.mean([ran["health"]["rankme"] for ran in done])
     failed = [ran for ran in found["runs"] if ran["state"] == "failed"]
     assert [(ran["reason"], ran["exit_code"]) for ran in failed] == [("ValueError: a mistake in it", 1)] * 2
+
+
+def test_a_method_that_misses_a_file_is_a_line_and_a_full_disk_ends_the_comparison(
+    digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OSError(errno.ENOENT, "no such file")
+    monkeypatch.setattr(Denoising, "forward", lambda self, *views: (_ for _ in ()).throw(error))
+    wanted = {"methods": "denoising,rotation", "rungs": 1, "train": None, "test": None}
+    found = selftaught.compare(**command(digits, tmp_path / "a", **wanted))
+    assert [ran.method for ran in found.failed] == ["denoising"] and [p.method for p in found.ranking] == ["rotation"]
+    error.errno = errno.ENOSPC
+    with pytest.raises(OSError, match="no such file"):
+        selftaught.compare(**command(digits, tmp_path / "b", **wanted))
 
 
 def test_only_where_all_fail_does_the_comparison(digits: Split, tmp_path: Path) -> None:

@@ -155,6 +155,23 @@ def test_a_users_own_untrained_network_is_really_fresh(tmp_path: Path) -> None:
     assert (fresh.net[0].weight != 7).any() and (module[0].weight == 7).all()
 
 
+def test_what_a_users_network_cannot_draw_anew_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.full((1, 1, 8), 7.0))
+            self.layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (self.layer(x.flatten(1)[:, :8].unsqueeze(1)) + self.token).squeeze(1)
+
+    images, module = open_samples(stripes(tmp_path / "a.npz", 16, 0)), Own()
+    nn.init.constant_(module.layer.self_attn.in_proj_weight, 7.0)
+    fresh = untrained(Part(name="own"), images.preparation, 0, images, module)
+    assert (fresh.net.layer.self_attn.in_proj_weight != 7).all() and (fresh.net.token == 7).all()
+    assert "the untrained network beside yours keeps the trained token: " in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_features_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 300, 0))
     encoder = build_encoder(PART, images.preparation)

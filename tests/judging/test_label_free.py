@@ -123,11 +123,13 @@ def test_idest_finds_the_dimension_of_a_sphere_in_many_coordinates(dim: int) -> 
 
 def test_idest_of_a_filled_cube_and_of_a_point() -> None:
     assert idest(RNG.random((1500, 3))) == pytest.approx(3, rel=0.15)
-    assert idest(np.ones((50, 7))) == 0
+    assert idest(np.ones((50, 7))) == np.inf, "a collapse must not look like the lowest dimension"
 
 
 def test_scores_are_turned_so_that_more_is_better() -> None:
     assert worth({"rankme": 3.0}, "rankme") > worth({"rankme": 2.0}, "rankme")
     assert worth({"idest": 3.0}, "idest") < worth({"idest": 2.0}, "idest")
     assert worth({"alpha_req": 1.1}, "alpha_req") > worth({"alpha_req": 0.5}, "alpha_req")
+    assert worth({"alignment": 0.0, "feature_spread": 1e-6}, "alignment") == -np.inf
+    assert worth({"alignment": 0.1, "feature_spread": 0.5}, "alignment") == -0.1
     assert all(worth({}, name) == worth({name: float("inf")}, name) == -np.inf for name in BETTER)

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from .. import modality, parts
 from ..encoder import TokenEncoder
-from ..errors import DataError, Interrupted, SelftaughtError, UsageError, is_out_of_memory
+from ..errors import DataError, Interrupted, SelftaughtError, UsageError, is_of_the_disk, is_out_of_memory
 from ..files import append_line, json_lines, write_json
 from ..modality import Samples
 from ..parts import Part, hint
@@ -39,6 +39,7 @@ from ..writer import LOCK, only_writer
 from .comparison import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
 from .evaluate import evaluate
 from .evaluation import Row
+from .label_free import worth
 from .labelled import open_labelled
 from .splits import parse_labels
 
@@ -214,9 +215,11 @@ class _Bench:
             run = self._train(method, encoder, seed, rung, self.folder / name)
             told |= _facts(run) | self._judge(run, seed, last)
             ran = Ran(state="done", **told)
-        except (Interrupted, OSError):  # the next run would not fare better
+        except Interrupted:
             raise
         except Exception as error:
+            if is_of_the_disk(error):  # the next run would not fare better
+                raise
             code = 5 if is_out_of_memory(error) else getattr(error, "exit_code", 1)
             reason = str(error) if isinstance(error, SelftaughtError) else f"{type(error).__name__}: {error}"
             say(f"failed   {method}: {reason}")
@@ -236,7 +239,7 @@ class _Bench:
     def _judge(self, run: Run, seed: int, last: bool) -> dict[str, Any]:
         """Accuracies of a run on folds, where these choose who goes on, and as they are reported."""
         if not self.recipe.train:
-            if self.measure.name not in run.status["health"]:
+            if worth(run.status["health"], self.measure.name) == -math.inf:
                 raise DataError(f"no {self.measure.name} can be taken of its features; they may have collapsed")
             return {}
         told: dict[str, Any] = {}

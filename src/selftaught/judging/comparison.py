@@ -152,7 +152,7 @@ def standings(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
 
     The interval joins two independent errors: that of the test samples, and that of the mean over seeds. Two or three
     seeds say little about their own spread, so it is pooled over methods and rungs, and Student's factor is that of
-    all of them. With a single seed only the first is known.
+    all of them. With a single seed only the first is known, and of a label-free score, which has no first, nothing.
     """
     values: dict[tuple[int, str], list[float]] = {}
     doubts: dict[tuple[int, str], list[float]] = {}
@@ -169,6 +169,8 @@ def standings(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
         if at == rung:
             mean, doubt = float(np.mean(seen)), float(np.mean(doubts[at, method]))
             half = math.hypot(doubt, factor * pooled / math.sqrt(len(seen)))
+            if not measure.labelled and not freedom:
+                half = math.inf
             found[method] = Standing(mean, measure.worth(mean), half, len(seen))
     return dict(sorted(found.items(), key=lambda item: -item[1].worth))
 
@@ -212,7 +214,8 @@ def ranked(runs: Sequence[Ran], measure: Measure) -> list[Place]:
 
 def _point(own: Sequence[Ran], rung: int, standing: Standing, measure: Measure) -> Point:
     seconds = [ran.seconds for ran in own if ran.rung == rung]
-    low, high = standing.value - standing.half, standing.value + standing.half
+    half = standing.half if math.isfinite(standing.half) else 0.0  # nothing to show of it
+    low, high = standing.value - half, standing.value + half
     if measure.labelled:
         low, high = max(0.0, low), min(1.0, high)
     minutes = float(np.mean(seconds)) / 60
@@ -242,9 +245,9 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
     lead, how = places[0], f"{measure.name} accuracy" if measure.labelled else measure.name
     told = f"{lead.method} leads with {told_value(lead.point, measure)} ({how})"
     known = {"untrained": lead.untrained, kinds(things)["pixels"]: lead.pixels}
-    beaten = [f"{name} {measure.told(v)}" for name, v in known.items() if v is not None and v >= lead.point.value]
-    if beaten:
-        told += f", which is no better than {' and '.join(beaten)}"
+    equals = [f"{name} {measure.told(v)}" for name, v in known.items() if v is not None and v >= lead.point.low]
+    if equals:
+        told += f", which is not clearly better than {' and '.join(equals)}"
     finalists = [place for place in places if place.point.rung == lead.point.rung and place is not lead]
     near = [place for place in finalists if place.first == 1]
     if near:
@@ -253,8 +256,9 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
 
 
 def told_value(point: Point, measure: Measure) -> str:
-    """A value with its interval: 71.2 ± 1.1."""
-    return f"{measure.told(point.value)} ± {measure.told((point.high - point.low) / 2)}"
+    """A value with its interval, where that is known: 71.2 ± 1.1."""
+    known = f" ± {measure.told((point.high - point.low) / 2)}" if point.high > point.low else ""
+    return measure.told(point.value) + known
 
 
 def told_values(place: Place, measure: Measure) -> list[str]:
@@ -283,6 +287,8 @@ def table(comparison: Comparison) -> Table:
 def notes(comparison: Comparison) -> list[str]:
     """What the ranking does not show: runs that failed or look unwell, and encoders that differ."""
     told = [f"{place.method}: {place.note}" for place in comparison.ranking if place.note]
+    if comparison.seeds == 1:
+        told.append("with a single seed the chance of training is not known; --seeds 2 tells something of it")
     known = {place.method for place in comparison.ranking}
     told += dict.fromkeys(f"{ran.method} failed: {ran.reason}" for ran in comparison.failed if ran.method not in known)
     if len({place.encoder for place in comparison.ranking}) > 1:

@@ -15,6 +15,7 @@ from .. import distributed, modality, randomness
 from ..encoder import Encoder, TokenEncoder
 from ..modality import Preparation, Samples
 from ..parts import Part
+from ..progress import say
 from ..training.interruption import poll
 
 Array = NDArray[Any]
@@ -70,11 +71,26 @@ def untrained(
     torch.manual_seed(seed)
     if module is not None:
         module = deepcopy(module)
-        for layer in module.modules():
-            if hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()  # type: ignore[operator]
+        reset(module)
     encoder: Encoder = modality.named(preparation.modality).build_encoder(part, preparation, module)
     return estimate_norms(encoder, samples)
+
+
+def reset(module: nn.Module) -> None:
+    """Draw the weights of a network anew, by its layers' own `reset_parameters`; say which have none and so stay."""
+    kept = []
+    for name, layer in module.named_modules():
+        draw = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
+        if draw is not None:
+            draw()
+        else:
+            kept += [f"{name}.{own}".lstrip(".") for own, _ in layer.named_parameters(recurse=False)]
+    if kept:
+        told = ", ".join(kept[:3]) + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+        say(
+            f"warning: the untrained network beside yours keeps the trained {told}: a layer with parameters of its "
+            "own needs a method reset_parameters() to draw them anew"
+        )
 
 
 def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:

@@ -11,6 +11,7 @@ from .. import randomness
 
 # Whether more (1) or less (-1) of a score is said to be better; of alpha-ReQ, which is best at 1, see `worth`.
 BETTER = {"rankme": 1, "lidar": 1, "idest": -1, "alpha_req": -1, "uniformity": -1, "feature_spread": 1, "alignment": -1}
+COLLAPSED = 1e-3  # feature spread below which samples can no longer be told apart
 COSTLY = ("lidar", "idest")  # not taken at every look
 
 
@@ -103,7 +104,7 @@ def idest(found: NDArray[Any]) -> float:
         sizes.append(size)
         lengths.append(np.mean([tree_length(far[own, own]) for own in rows]))
     if len(sizes) < 2 or min(lengths) <= 0:
-        return 0.0  # all in one point
+        return float("inf")  # all in one point, where there is no tree to grow
     slope = np.polyfit(np.log(sizes), np.log(lengths), 1)[0]
     return float(1 / (1 - slope)) if slope < 1 else float("inf")
 
@@ -121,8 +122,12 @@ def tree_length(far: NDArray[np.float64]) -> float:
 
 
 def worth(scores: Mapping[str, float], name: str) -> float:
-    """A score turned so that more is better, as its paper has it; minus infinity where it could not be taken."""
-    if name not in scores or not np.isfinite(scores[name]):
+    """A score turned so that more is better, as its paper has it; minus infinity where it could not be taken.
+
+    So it is of features that lie in one point, which some scores, such as alignment, take for perfect.
+    """
+    collapsed = scores.get("feature_spread", 1.0) < COLLAPSED
+    if collapsed or name not in scores or not np.isfinite(scores[name]):
         return float("-inf")
     return -abs(scores[name] - 1) if name == "alpha_req" else BETTER[name] * scores[name]
 
