@@ -100,8 +100,9 @@ def test_the_layout_is_made_once_and_again_for_other_points(run: Run) -> None:
     assert np.array_equal(layouts(run.folder, held.points).tsne, first.tsne) and file.stat().st_mtime_ns == made
     other = layouts(run.folder, held.points[:, ::-1].copy())
     assert file.stat().st_mtime_ns > made and not np.array_equal(other.pca, first.pca)
-    file.write_bytes(b"PK not really")
-    assert np.array_equal(layouts(run.folder, held.points).clusters, first.clusters)
+    for damaged in (b"PK not really", file.read_bytes()[:300]):
+        file.write_bytes(damaged)
+        assert np.array_equal(layouts(run.folder, held.points).clusters, first.clusters)
 
 
 def test_no_name_can_end_the_script_element(run: Run) -> None:
@@ -118,6 +119,21 @@ def test_no_name_can_end_the_script_element(run: Run) -> None:
     assert read["keys"] == held.end.keys and any("<script>alert" in key for key in held.end.keys)
     page = write_report([run.folder], run.folder / "report.html").read_text()
     assert "<script>alert" not in page and page.count("<script") == 2
+
+
+def test_labels_are_found_by_file_name_and_those_that_fit_nothing_are_told(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = read_map(run.folder)
+    assert held
+    held.end.keys = [f"in/{number}.jpg" for number in range(40)]  # as from a camera; the labels have folders by class
+    by_class = {f"{'even' if number % 2 == 0 else 'odd'}/{number}.jpg": str(number % 2) for number in range(30)}
+    read = json.loads(told_to_page(run.folder, held, by_class))
+    assert read["groups"]["label"]["names"] == ["0", "1", "no label"]
+    assert read["groups"]["label"]["of"][:3] == [0, 1, 0] and read["groups"]["label"]["of"][30:] == [2] * 10
+    assert "10 of the 40 samples in the map of run have no label" in capsys.readouterr().err
+    assert "label" not in json.loads(told_to_page(run.folder, held, {"other.png": "a"}))["groups"]
+    assert "it has in/0.jpg, the labels have other.png" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..parts import Part, hint
 from ..progress import Progress, say
 from ..recipes import Evaluate
 from ..training.interruption import Stop, stopping
-from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, row, verdicts
+from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, primary, row, verdicts
 from .features import Pixels, features, standardised, untrained
 from .finetune import Tuning, finetune, scores_of
 from .knn import knn_predict
@@ -28,7 +28,6 @@ from .linear import linear_predict
 from .splits import LabelCount, Rows, folds, label_subset, parse_labels
 
 PROBES = ("knn", "linear", "finetune")
-PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
 
 Known = dict[str, NDArray[Any]]  # features of all samples, as each probe takes them
 
@@ -82,7 +81,6 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 rows += [r for r in baselines if (r.probe, r.labels) == (probe, str(count)) and r.features != "trained"]
     things = modality.named(preparation.modality).THINGS
     lines = verdicts(rows, things, gains)
-    primary = next(probe for probe in PRIMARY if probe in probes)
     evaluation = Evaluation(
         run=str(folder),
         train=recipe.train,
@@ -98,7 +96,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         rows=rows,
         gains=gains,
         details=details,
-        verdict=next(line for line in lines if line.startswith(primary)),  # the first number of labels named
+        verdict=next(line for line in lines if line.startswith(primary(rows))),  # the first number of labels named
         verdicts=lines,
     )
     write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))

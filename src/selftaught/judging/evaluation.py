@@ -19,6 +19,7 @@ KINDS = {
     "scratch": "from scratch",
     "pretrained": "pre-trained",  # what the user named, to stand beside
 }
+PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
 SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
 
 # Of each repeat, of each of its folds: what was said (N,), and what is so.
@@ -129,6 +130,11 @@ def row(
         high=min(1.0, mean + above),
         repeats=len(accuracies),
     )
+
+
+def primary(rows: Sequence[Row]) -> str:
+    """The probe, of those that were asked, whose verdict is the verdict."""
+    return next((probe for probe in PRIMARY if any(row.probe == probe for row in rows)), "")
 
 
 def gain_over(own: Right, other: Right, probe: str, labels: str, against: str, folded: bool = False) -> Gain:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40
+LETTER = 11  # pixels of a letter at the most, on a phone
 POINTS = 600  # drawn of a curve at most
 SHADES = 6  # colours that the page defines as --series-0 ...
 
@@ -43,7 +44,8 @@ def line_chart(
     thinned = {name: _thinned(points) for name, points in series.items()}
     finite = [(x, y) for points in thinned.values() for x, y in points if math.isfinite(y)]
     if not finite:
-        return Markup("<p class='quiet'>nothing logged yet</p>")
+        told = "no finite value" if any(thinned.values()) else "nothing logged yet"
+        return Markup(f"<figure><figcaption>{escape(title)}</figcaption><p class='quiet'>{told}</p></figure>")
     heights = [y for _, y in finite] + ([reference[1]] if reference else [])
     x_scale = Scale(*_range([x for x, _ in finite], pad=0), LEFT, WIDTH - RIGHT)
     y_scale = Scale(*_range(heights), HEIGHT - BOTTOM, TOP)
@@ -56,6 +58,10 @@ def line_chart(
         )
     for shade, points in enumerate(thinned.values()):
         for run in _runs(points):
+            if len(run) == 1:  # a line of one point has no length
+                place = f"cx='{x_scale(run[0][0]):.1f}' cy='{y_scale(run[0][1]):.1f}'"
+                parts.append(f"<circle style='fill:var(--series-{shade % SHADES})' {place} r='3'/>")
+                continue
             path = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in run)
             parts.append(f"<polyline class='curve' style='stroke:var(--series-{shade % SHADES})' points='{path}'/>")
     return _figure(parts, title, list(series))
@@ -81,11 +87,7 @@ def interval_chart(series: Mapping[str, Sequence[tuple[str, float, float, float]
             colour = f"var(--series-{shade % SHADES})"
             told = f"{name}, {label}: {100 * accuracy:.1f} (95 %: {100 * bottom:.1f} to {100 * top:.1f})"
             ends = f"y1='{y_scale(100 * bottom):.1f}' y2='{y_scale(100 * top):.1f}'"
-            parts.append(
-                f"<g><title>{escape(told)}</title>"
-                f"<line class='whisker' style='stroke:{colour}' x1='{x:.1f}' x2='{x:.1f}' {ends}/>"
-                f"<circle style='fill:{colour}' cx='{x:.1f}' cy='{y_scale(100 * accuracy):.1f}' r='5'/></g>"
-            )
+            parts.append(_whisker(told, colour, x, y_scale(100 * accuracy), ends))
     return _figure(parts, title, list(series))
 
 
@@ -108,11 +110,7 @@ def interval_curves(
         for x, value, low, high in of_one:
             told = f"{name}: {value:.4g} (95 %: {low:.4g} to {high:.4g}) at {x:.3g}"
             place, ends = x_scale(x), f"y1='{y_scale(low):.1f}' y2='{y_scale(high):.1f}'"
-            parts.append(
-                f"<g><title>{escape(told)}</title>"
-                f"<line class='whisker' style='stroke:{colour}' x1='{place:.1f}' x2='{place:.1f}' {ends}/>"
-                f"<circle style='fill:{colour}' cx='{place:.1f}' cy='{y_scale(value):.1f}' r='4'/></g>"
-            )
+            parts.append(_whisker(told, colour, place, y_scale(value), ends))
     return _figure(parts, title, list(series)[:SHADES])
 
 
@@ -128,9 +126,29 @@ def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
             f"<g><title>{escape(label)}: {count:,}</title><rect style='fill:var(--series-0)' x='{x:.1f}' y='{y:.1f}' "
             f"width='{0.8 * slot:.1f}' height='{HEIGHT - BOTTOM - y:.1f}'/></g>"
             f"<text class='tick' x='{x + 0.4 * slot:.1f}' y='{HEIGHT - BOTTOM + 18}' text-anchor='middle'>"
-            f"{escape(label)}</text>"
+            f"{escape(_shortened(label, slot))}</text>"
         )
     return _figure(parts, title, [])
+
+
+def _whisker(told: str, colour: str, x: float, y: float, ends: str) -> str:
+    """A value with its interval, that says what it is when pointed at."""
+    return (
+        f"<g><title>{escape(told)}</title>"
+        f"<line class='whisker' style='stroke:{colour}' x1='{x:.1f}' x2='{x:.1f}' {ends}/>"
+        f"<circle style='fill:{colour}' cx='{x:.1f}' cy='{y:.1f}' r='5'/></g>"
+    )
+
+
+def _shortened(label: str, room: float) -> str:
+    """As much of a label as there is room for; whoever points at the bar reads all of it."""
+    letters = max(2, int(room / LETTER))
+    return label if len(label) <= letters else label[: letters - 1] + "…"
+
+
+def _number(value: float) -> str:
+    """A tick's number, short enough for the margin."""
+    return f"{value:g}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}".replace("e-0", "e-")
 
 
 def _thinned(points: Points) -> list[tuple[float, float]]:
@@ -161,7 +179,7 @@ def _axes(x_scale: Scale | None, y_scale: Scale, x_label: str, y_label: str) -> 
     for value in ticks(y_scale.low, y_scale.high):
         y = y_scale(value)
         parts.append(f"<line class='grid' x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
-        parts.append(f"<text class='tick' x='{LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{value:g}</text>")
+        parts.append(f"<text class='tick' x='{LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{_number(value)}</text>")
     if x_scale:
         for value in ticks(x_scale.low, x_scale.high):
             place = f"x='{x_scale(value):.1f}' y='{HEIGHT - BOTTOM + 18}'"

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import math
+import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from ..encoder import Encoder
 from ..files import folder_of, spared, write_atomically, write_together
 from ..judging.features import estimate_norms, features, plain_batches
 from ..modality import Samples
-from ..progress import plain
+from ..progress import plain, say
 from .pictures import encoded, visible
 
 FOLDER = "map"
@@ -190,7 +192,7 @@ def layouts(folder: Path, points: Array) -> Layouts:
         with np.load(file, allow_pickle=False) as known:
             if str(known["of"]) == digest:
                 return Layouts(_framed(points[:, :2]), known["tsne"], rows, known["clusters"])
-    except (OSError, ValueError, KeyError, EOFError, zlib.error):
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
         pass
     tsne, clusters = _tsne(points[rows]), _clusters(points)
     buffer = io.BytesIO()
@@ -230,8 +232,8 @@ def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) ->
     found = layouts(folder, held.points)
     keys = held.end.keys
     groups: dict[str, Any] = {}
-    if labels and any(key in labels for key in keys):
-        groups["label"] = _grouped([labels.get(key, "no label") for key in keys])
+    if labels and (called := _labelled(folder, keys, labels)):
+        groups["label"] = _grouped(called)
     folders = [folder_of(key) for key in keys]
     if 1 < len(set(folders)) < len(keys):
         groups["folder"] = _grouped(folders)
@@ -253,6 +255,19 @@ def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) ->
         "groups": groups,
     }
     return json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+    """The label of each key: by itself or else by its file name, where only one label has that; none for no key."""
+    known = {plain(key): plain(label) for key, label in labels.items()}
+    names = Counter(key.rpartition("/")[2] for key in known)
+    by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
+    found = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
+    if missing := found.count(None):
+        told = f"{missing:,} of the {len(keys):,} samples in the map of {plain(folder.name)} have no label"
+        example = f"it has {keys[0]}, the labels have {next(iter(known))}"
+        say(f"warning: {told}" + (f": {example}" if missing == len(keys) else ""))
+    return [label or "no label" for label in found] if missing < len(keys) else []
 
 
 def _grouped(of: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..files import json_lines, read_yaml, write_atomically
-from ..judging.evaluation import Evaluation, kinds
+from ..judging.evaluation import Detail, Evaluation, kinds, primary
 from ..progress import plain
 from ..training.interruption import poll
 from .curves import interval_chart, line_chart
@@ -19,7 +20,7 @@ from .data import Asked, DataSection, data_section, neighbours, shown
 from .embedding_map import read_map, told_to_page
 from .page import Live, rendered
 from .pictures import data_uri
-from .standing import json_object
+from .standing import json_object, standing
 
 QUARANTINE_SHOWN = 20
 HEALTH = {  # curves of what was seen without labels
@@ -79,30 +80,34 @@ def page_of(
     labels: Mapping[str, str] | None = None,
 ) -> str:
     """The page about the runs in `folders`; with `live` it follows them."""
-    sections = [_section(folder, labels or {}) for folder in folders]
+    folders = [folder.absolute() for folder in folders]  # "." has no name
+    names = Counter(folder.name for folder in folders)
+    sections = [
+        _section(folder, f"{folder.parent.name}/{folder.name}" if names[folder.name] > 1 else folder.name, labels or {})
+        for folder in folders
+    ]
     return rendered(
         "report.html",
         title=title or f"selftaught: {', '.join(section.name for section in sections)}",
         sections=sections,
         kinds_of=kinds,
-        judged=[section for section in sections if section.evaluation],
         live=live,
     )
 
 
-def _section(folder: Path, labels: Mapping[str, str]) -> Section:
+def _section(folder: Path, name: str, labels: Mapping[str, str]) -> Section:
     poll()
     held = read_map(folder)
     recipe = _yaml(folder / "recipe.yaml")
     metrics = json_lines(folder / "metrics.jsonl")
-    status = _json(folder / "status.json")
+    status = _status(folder)
     evaluation = _evaluation(folder / "evaluation.json")
     quarantined = _csv(folder / "quarantine.csv")
     environment = _json(folder / "environment.json")
     method = recipe.get("method", {}).get("name", "?")
     return Section(
-        name=plain(folder.name),
-        method=method,
+        name=plain(name),
+        method="classifier" if status.get("task") == "finetune" else method,
         status=status,
         recipe={key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
         environment={key: shown(value) for key, value in environment.items()},
@@ -110,7 +115,7 @@ def _section(folder: Path, labels: Mapping[str, str]) -> Section:
         picture=_picture(folder / "pictures.png"),
         curves=_curves(metrics, status),
         label_curve=_label_curve(evaluation),
-        by_class=_by_class(evaluation),
+        by_class=_by_class(evaluation) or _by_class_of(_json(folder / "metrics.json")),
         quarantined=quarantined[:QUARANTINE_SHOWN],
         quarantined_count=len(quarantined),
         data=data_section(recipe, environment, _json(folder / "data.json"), quarantined, held),
@@ -157,7 +162,7 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
 def _label_curve(evaluation: Evaluation | None) -> Markup | None:
     if evaluation is None:
         return None
-    probe = _primary(evaluation)
+    probe = primary(evaluation.rows)
     called = kinds(evaluation.things)
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
@@ -166,15 +171,10 @@ def _label_curve(evaluation: Evaluation | None) -> Markup | None:
     return interval_chart(series, title=f"{probe} accuracy by number of labels, with 95 % intervals")
 
 
-def _primary(evaluation: Evaluation) -> str | None:
-    """The probe whose verdict is the verdict."""
-    return next((p for p in ("linear", "finetune", "knn") if any(r.probe == p for r in evaluation.rows)), None)
-
-
 def _by_class(evaluation: Evaluation | None) -> ByClass | None:
     if evaluation is None:
         return None
-    probe = _primary(evaluation)
+    probe = primary(evaluation.rows)
     told = [detail for detail in evaluation.details if detail.probe == probe]
     told = [detail for detail in told if detail.labels == told[-1].labels]
     own = next((detail for detail in told if detail.features == "trained"), None)
@@ -182,16 +182,48 @@ def _by_class(evaluation: Evaluation | None) -> ByClass | None:
     if own is None or any(len(detail.recall) != len(names) for detail in told):
         return None
 
+    called = [kinds(evaluation.things).get(detail.features, detail.features) for detail in told]
+    return _tables(f"{probe}, {own.labels}", names, called, [detail.recall for detail in told], own.confusion)
+
+
+def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
+    """What a classifier's metrics.json says of each class, on the labels that were held out."""
+    try:
+        measured = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
+        names = [plain(name) for name in metrics["classes"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if len(measured.recall) != len(names):
+        return None
+    return _tables("labels held out", names, ["this classifier"], [measured.recall], measured.confusion)
+
+
+def _tables(
+    title: str,
+    names: list[str],
+    called: list[str],
+    recalls: Sequence[list[float | None]],
+    confusion: list[list[int]] | None,
+) -> ByClass:
     def cell(share: float | None) -> str:
         return "" if share is None else f"{100 * share:.1f}"
 
-    confusion = own.confusion if own.confusion and len(names) <= MOST_CONFUSED else []
+    lines = confusion if confusion and len(names) <= MOST_CONFUSED else []
     return ByClass(
-        f"{probe}, {own.labels}",
-        [kinds(evaluation.things).get(detail.features, detail.features) for detail in told],
-        [(name, [cell(detail.recall[i]) for detail in told]) for i, name in enumerate(names)],
-        [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, confusion)],
+        title,
+        called,
+        [(name, [cell(recall[i]) for recall in recalls]) for i, name in enumerate(names)],
+        [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
     )
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    """status.json, and where it says that a run goes on, whether that is so."""
+    status = _json(folder / "status.json")
+    if status.get("state") != "running":
+        return status
+    now = standing(folder)
+    return {**status, "state": now.state, "reason": now.told} if now.state == "abandoned" else status
 
 
 def _yaml(file: Path) -> dict[str, Any]:
@@ -228,5 +260,5 @@ def _picture(file: Path) -> str | None:
     try:
         with Image.open(file, formats=["PNG"]) as image:
             return data_uri(image)
-    except (OSError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow raises them all
         return None
