@@ -1,6 +1,7 @@
 """The command line: exit codes, one-line errors, JSON alone on standard output."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -47,6 +48,18 @@ def test_the_main_job_from_folder_to_verdict(photos: Path, tmp_path: Path, capsy
     assert Path(exported["out"]).exists() and exported["deviation"] < 1e-4
 
     assert run_command(["report", out]) == 0 and (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+def test_a_class_whose_name_is_no_text_is_judged(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "red").rename(os.fsdecode(os.fsencode(photos) + b"/caf\xe9"))
+    out = str(tmp_path / "run")
+    assert run_command(["pretrain", str(photos), *QUICK, "--out", out]) == 0
+    assert run_command(["evaluate", out, "--train", str(photos), "--probe", "knn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["classes"] == ["blue", "caf?"]
+    assert run_command(["report", out, "--labels", str(photos)]) == 0
 
 
 def test_embedding_gives_the_features_of_each_key(photos: Path, tmp_path: Path) -> None:
@@ -111,6 +124,20 @@ def test_a_mistake_gets_one_line_and_its_exit_code(
     captured = capsys.readouterr()
     assert not captured.out and captured.err.count("\n") == 1 and said in captured.err
     assert captured.err.startswith("error: ") and not list(tmp_path.iterdir())
+
+
+def test_a_path_that_cannot_be_written_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run_command(["pretrain", str(photos), *QUICK, "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert run_command(["report", str(out), "--out", str(tmp_path)]) == 2
+    assert "is a folder; name a file" in capsys.readouterr().err
+    assert run_command(["report", str(out), "--out", str(out / "recipe.yaml" / "page.html")]) == 2
+    assert "choose another path" in capsys.readouterr().err
+    assert run_command(["report", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"out": str(out / "report.html")}
 
 
 def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,7 @@ def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes()
     continued(Pretrain.parse({"data": "x", "epochs": 4}), saved)
     with pytest.raises(UsageError, match=r"--epochs is 5.*started with 4"):
         continued(Pretrain.parse({"data": "x", "epochs": 5}), saved)
+    continued(Pretrain.parse({"data": "x", "batch_size": None, "layout": "auto"}), saved)  # which leave it open
     with pytest.raises(UsageError, match="--method is byol"):
         continued(Pretrain.parse({"data": "x", "method": "byol"}), saved)
 
@@ -86,6 +87,22 @@ def test_a_recipe_file_is_where_flags_start_from(tmp_path: Path) -> None:
             }
         )
     ]
+
+
+def test_a_recipe_file_may_leave_options_out_and_flags_may_come_before_the_data(tmp_path: Path) -> None:
+    file = tmp_path / "start.yaml"
+    file.write_text("method: {name: byol}\nviews:\n")
+    made, seen = [], []
+
+    def offered(chosen: dict[str, str]) -> dict[str, str]:
+        seen.append(chosen["data"])
+        return OPTIONS | {"views.strong.jitter": ""}
+
+    command = RecipeCommand(Pretrain, "data", lambda recipe, as_json: made.append(recipe), offered)
+    flags = ["--overwrite", "--recipe", str(file), "--method.width=8", "--views.strong.jitter", "0.5", "--out", "r"]
+    command.main([*flags, "photos"], standalone_mode=False)
+    assert seen == ["photos"] and made[0].data == "photos" and made[0].overwrite
+    assert made[0].method.options == {"width": 8} and made[0].views == {"strong": {"jitter": 0.5}}
 
 
 @pytest.mark.parametrize("text", [None, "- a\n", "a: b: c"])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from .errors import SelftaughtError, is_of_the_disk, is_out_of_memory
+from .errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
+from .progress import plain
 from .training.interruption import stopping
 from .verbs import BUILDERS, VERBS
 
@@ -74,6 +75,9 @@ def run_command(args: Sequence[str] | None = None) -> int:
         if is_of_the_disk(error):
             _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
             return 75
+        if is_of_the_path(error):
+            _complain(f"{plain(str(error))}; choose another path, or change what may be written there")
+            return 2
         if is_out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
             return 5

@@ -4,6 +4,7 @@ import errno
 import sys
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+OF_THE_PATH = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 class SelftaughtError(Exception):
@@ -57,6 +58,11 @@ class Unsaved(Interrupted):
 def is_of_the_disk(error: BaseException) -> bool:
     """Whether a disk is full, broken or not to be written."""
     return isinstance(error, OSError) and error.errno in OF_THE_DISK
+
+
+def is_of_the_path(error: BaseException) -> bool:
+    """Whether a file cannot be where somebody wants it."""
+    return isinstance(error, OSError) and error.errno in OF_THE_PATH
 
 
 def is_out_of_memory(error: BaseException) -> bool:

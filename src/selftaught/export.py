@@ -1,6 +1,7 @@
 """An encoder on disk, in timm's and the Hub's layout: loadable without this package."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,11 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
 
 
 def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
+    task = "image-feature-extraction" if preparation.modality == "images" else "tabular-feature-extraction"
     head = yaml.safe_dump(
         {
             "library_name": "timm" if origin.plain else "pytorch",
-            "tags": ["self-supervised-learning", "image-feature-extraction", str(about.get("method", ""))],
+            "tags": ["self-supervised-learning", task, str(about.get("method", ""))],
         },
         sort_keys=False,
     )
@@ -202,7 +204,8 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
                 expected = encoder(drawn)
             (found,) = session.run(None, {things: drawn.numpy()})
             spread = expected.abs().max().clamp(min=1e-6)
-            deviation = max(deviation, float((torch.from_numpy(found) - expected).abs().max() / spread))
+            found_here = float((torch.from_numpy(found) - expected).abs().max() / spread)
+            deviation = max(deviation, found_here if math.isfinite(found_here) else math.inf)
         if deviation > TOLERANCE:
             raise UsageError(f"the ONNX file's outputs differ by {deviation:.2g} of the features' range; not written")
         temporary.replace(file)

@@ -1,6 +1,6 @@
 """Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -43,10 +43,10 @@ class RecipeCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]
-        given = _peek(args)
+        given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
         named = settings(given.get("recipe"))
-        parts = {name: value["name"] for name, value in named.items() if isinstance(value, dict) and "name" in value}
-        for flag, help_text in self.dotted(parts | given).items():
+        chosen = {name: value["name"] for name, value in named.items() if isinstance(value, dict) and "name" in value}
+        for flag, help_text in self.dotted(chosen | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
         return super().parse_args(ctx, args)
 
@@ -104,13 +104,21 @@ def _flag(field: str, info: Any) -> click.Option:
     return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
 
 
-def _peek(args: Sequence[str]) -> dict[str, str]:
-    """What `args` say of the data and the parts, read ahead of parsing, since it decides which flags exist."""
-    chosen = {"data": args[0]} if args and not args[0].startswith("-") else {}
-    for index, arg in enumerate(args):
+def _peek(args: Sequence[str], switches: Collection[str]) -> dict[str, str]:
+    """What `args` say of the data and the parts, read ahead of parsing, since it decides which flags exist.
+
+    The data is the first word that belongs to no flag; `switches` are the flags that take no word.
+    """
+    chosen: dict[str, str] = {}
+    left = iter(args)
+    for arg in left:
         name, equals, value = arg.removeprefix("--").partition("=")
-        if arg.startswith("--") and (equals or index + 1 < len(args)):
-            chosen[name] = value if equals else args[index + 1]
+        if not arg.startswith("-"):
+            chosen.setdefault("data", arg)
+        elif equals:
+            chosen[name] = value
+        elif arg.startswith("--") and arg not in switches and (word := next(left, None)) is not None:
+            chosen[name] = word
     return chosen
 
 
@@ -128,7 +136,7 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
     """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
     field = path[0]
     if get_origin(recipe.model_fields[field].annotation) is dict:
-        table = values.setdefault(field, {})
+        table = values[field] = values.get(field) or {}
     else:
         default = getattr(recipe.model_fields[field].default, "name", None)
         current = values.get(field, default)
@@ -136,7 +144,7 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
             if current is None:
                 raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
             values[field] = current = {"name": current, "options": {}}
-        table = current["options"]
+        table = current["options"] = current.get("options") or {}
     for step in path[1:-1]:
         table = table.setdefault(step, {})
     table[path[-1]] = value

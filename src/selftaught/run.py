@@ -125,7 +125,7 @@ class Run:
 
     def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
         """Record how many samples there are, and in which folders most of them lie."""
-        folders = Counter(folder_of(key) for key in keys).most_common(MOST_FOLDERS)
+        folders = Counter(folder_of(plain(key)) for key in keys).most_common(MOST_FOLDERS)
         facts = {"samples": f"{len(keys):,} {things}", "as seen": as_seen}
         write_json(self.folder / "data.json", {**facts, "folders": dict(folders)})
 

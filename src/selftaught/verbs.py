@@ -16,8 +16,8 @@ VERBS = {
     "evaluate": "Judge a run beside honest baselines.",
     "compare": "Train several methods with the same budget, and rank them.",
     "finetune": "Make a classifier of a run's encoder and your labels.",
-    "predict": "Let a classifier sort new images.",
-    "embed": "Write the features of images to a file.",
+    "predict": "Let a classifier sort new samples.",
+    "embed": "Write the features of samples to a file.",
     "export": "Write a run's encoder, or a classifier, as ONNX.",
     "report": "Write one HTML page about one or more runs.",
     "watch": "Show that page in a browser while the runs go on.",
@@ -125,7 +125,7 @@ def _predict() -> click.Command:
     @click.argument("data")
     @click.option("--out", required=True, metavar="FILE", help="predictions.csv, of path,predicted,probability")
     @click.option("--all", "every", is_flag=True, help="the probability of every class, in a column each")
-    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many images")
+    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many samples")
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
     def predict(classifier: str, data: str, out: str, every: bool, limit: int | None, as_json: bool) -> None:
         from .progress import say
@@ -171,7 +171,7 @@ def _embed() -> click.Command:
     @click.argument("run")
     @click.argument("data")
     @click.option("--out", required=True, metavar="FILE", help="features.npz or features.parquet")
-    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many images")
+    @click.option("--limit", type=click.IntRange(1), help="a random subset of this many samples")
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
     def embed(run: str, data: str, out: str, limit: int | None, as_json: bool) -> None:
         from .embedding import embed as carry_out
@@ -216,16 +216,22 @@ def _report() -> click.Command:
     @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
     @click.option("--out", metavar="FILE", help="default: report.html in the first run's folder")
     @click.option("--labels", metavar="DATA", help="labelled data, or a CSV of path,label, to colour the map with")
-    def report(runs: tuple[str, ...], out: str | None, labels: str | None) -> None:
+    @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
+    def report(runs: tuple[str, ...], out: str | None, labels: str | None, as_json: bool) -> None:
         from . import modality
-        from .progress import say
+        from .errors import UsageError
+        from .progress import plain, say
         from .reporting.report import write_report
         from .run import Run
 
+        if out and Path(out).is_dir():
+            raise UsageError(f"--out {plain(out)} is a folder; name a file, such as {plain(out)}/report.html")
         opened = [Run.open(run) for run in runs]
         told = modality.of(opened[0].recipe.data).labels_by_key(labels) if labels else {}
         folders = [run.folder for run in opened]
-        say(f"wrote {write_report(folders, Path(out) if out else folders[0] / 'report.html', labels=told)}")
+        written = write_report(folders, Path(out) if out else folders[0] / "report.html", labels=told)
+        say(f"wrote {written}")
+        _print_json({"out": str(written)}, as_json)
 
     return report
 
@@ -295,7 +301,7 @@ def _demo() -> click.Command:
 
 def _print_json(value: Any, wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 BUILDERS: dict[str, Callable[[], click.Command]] = {

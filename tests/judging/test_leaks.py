@@ -81,7 +81,7 @@ def test_copies_are_found_where_other_images_have_other_sizes(run: Run, tmp_path
 
 
 def test_a_class_of_few_images_that_came_often_is_still_learnt(run: Run, tmp_path: Path) -> None:
-    x, y = noise(60, 0)
+    x, _ = noise(60, 0)
     often = np.concatenate([x[:40], np.repeat(x[40:44], 10, axis=0)])
     file = stored(tmp_path / "a.npz", often, np.repeat([0, 1], 40))
     result = run.evaluate(file, probe="knn", repeats=1)

@@ -24,7 +24,7 @@ class Labelled:
     train: Samples
     test: Samples | None
     classes: NDArray[np.int64]  # of the training samples followed by the test samples
-    names: list[str]
+    names: list[str]  # of the classes, safe to print
     content: NDArray[np.int64]  # of each of them a number, the same for the same content
 
     @property
@@ -103,15 +103,15 @@ def open_labelled(
     if len({_stored_shape(samples) for samples in sources}) > 1:  # copies would look unlike each other
         sources = [opened(*source, native=False) for source in wanted]
     learnt, judged = sources[0], sources[1] if test[0] else None
-    names = sorted(set(learnt.labels or []))
+    called = [[plain(label) for label in samples.labels or []] for samples in sources]
+    names = sorted(set(called[0]))
     if len(names) < 2:
-        told = f"only one class, {plain(names[0])!r}" if names else "no labels"
+        told = f"only one class, {names[0]!r}" if names else "no labels"
         raise DataError(f"{learnt.name} has {told}: there is nothing to tell apart")
-    called = [label for samples in sources for label in samples.labels or []]
-    if unseen := sorted(set(called) - set(names)):
-        raise DataError(f"--test has classes that --train has not: {', '.join(map(plain, unseen[:5]))}")
+    if unseen := sorted(set(called[-1]) - set(names)):
+        raise DataError(f"--test has classes that --train has not: {', '.join(unseen[:5])}")
     number = {name: i for i, name in enumerate(names)}
-    classes = np.array([number[name] for name in called])
+    classes = np.array([number[name] for of_one in called for name in of_one])
     data = Labelled(learnt, judged, classes, names, _contents(sources, stop))
     _tell_copies(data, kind.THINGS)
     return data
@@ -126,7 +126,7 @@ def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Ro
 def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
     if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
-        told = ", ".join(plain(data.names[number]) for number in lost[:5])
+        told = ", ".join(data.names[number] for number in lost[:5])
         raise DataError(f"all samples of {told} have copies among what is judged: nothing is left to learn from")
     return left
 

@@ -10,7 +10,6 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFol
 
 from .. import randomness
 from ..errors import DataError, UsageError
-from ..progress import plain
 
 Rows = NDArray[np.int64]
 FOLDS = 5
@@ -56,7 +55,7 @@ def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCo
     for number, own in _by_class(labels, seed, "labels"):
         wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
         if wanted > len(own):
-            there = f"class {plain(names[number])}, which has {len(own)}"
+            there = f"class {names[number]}, which has {len(own)}"
             raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
         chosen.append(own[:wanted])
     return np.sort(np.concatenate(chosen))
@@ -91,7 +90,7 @@ def folds(
     """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
     distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
     if min(distinct) < 2:
-        lonely = plain(names[int(np.argmin(distinct))])
+        lonely = names[int(np.argmin(distinct))]
         raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
     splits = min(FOLDS, *distinct)
     if len(np.unique(content)) == len(content):

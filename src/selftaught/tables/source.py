@@ -127,6 +127,8 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
+    except OSError as error:
+        raise DataError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{plain(str(path))} cannot be read as text: {error}") from None
     if not lines:
