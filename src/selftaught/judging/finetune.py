@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,8 +19,10 @@ from ..method import Training
 from ..modality import Samples
 from ..optimizers import build_optimizer
 from ..progress import say
+from ..training.autotune import fault_of
 from ..training.fit import fit
 from ..training.interruption import Stop, poll
+from ..training.precision import fabric_of
 from .features import plain_batches
 from .layers import layer_scales
 from .splits import Rows
@@ -30,6 +31,7 @@ EPOCHS, FEWEST, MOST = 30, 100, 2000  # where the user says nothing, steps lie b
 LOOKS = 20  # at held-out samples, in a whole training
 ENOUGH = 500  # labels from which some are spared to choose when to stop
 SPARED = 0.1  # share of them
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Tuning:
     layer_decay: float | None = None  # a layer's learning rate as a share of the next one's; see `decay`
     frozen: float = 0.1  # share of the training in which only the head learns
     held_out: float | None = None  # share of the labels that choose when to stop; default: 0.1 from 500 labels on
+    precision: str = "32-true"  # or bf16-mixed, which is faster where the machine has instructions for it
     patience: int = 5  # looks at them, of 20 in a training, without a better one before it ends
     light: dict[str, Any] = field(default_factory=dict)  # augmentation, such as --finetune.light.flip 0
 
@@ -58,6 +61,7 @@ class Tuning:
             ("layer_decay", made.layer_decay is None or 0 < made.layer_decay <= 1, "a share, above 0"),
             ("frozen", 0 <= made.frozen < 1, "a share below 1"),
             ("held_out", made.held_out is None or 0 <= made.held_out <= 0.5, "a share up to 0.5"),
+            ("precision", made.precision in PRECISIONS, " or ".join(PRECISIONS)),
             ("patience", made.patience > 0, "1 or more"),
         ):
             if not fine:
@@ -169,14 +173,17 @@ def finetune(
     """
     torch.manual_seed(seed)
     model = Classifier(deepcopy(encoder), classes)
-    fabric = Fabric(accelerator="auto", devices=1)
-    model.to(fabric.device)
+    fabric = fabric_of(tuning.precision)
+    model.to(fabric.device).to(memory_format=torch.channels_last)  # as convolutions are fastest
     forward = fabric.setup_module(model)
     batch = min(tuning.batch_size, len(rows))
     steps = tuning.steps(len(rows) // batch)
     alone = min(steps - 1, round(tuning.frozen * steps))  # steps of the head
     preset = Training(lr=tuning.lr, scaling="none", weight_decay=tuning.weight_decay, warmup=0.1)
     batches = _batches(encoder, samples, rows, labels, batch, seed, tuning.light, fabric.device)
+    halved = tuning.precision == "bf16-mixed" and fabric.device.type == "cpu"
+    if halved and (fault := fault_of(model.eval(), lambda: model.scores(batches(0)[0]))):
+        raise UsageError(f"finetune option 'precision' cannot be 'bf16-mixed' here: {fault}")
     every = max(1, steps // LOOKS)
     best = _Best(model, samples.subset(held), torch.from_numpy(labels[held]), every, tuning.patience)
 
@@ -208,7 +215,7 @@ def finetune(
     if best.weights:
         model.load_state_dict(best.weights)
     model.steps = best.step if len(held) else steps
-    return model.eval()
+    return model.to(memory_format=torch.contiguous_format).eval()
 
 
 def _batches(
@@ -223,7 +230,7 @@ def _batches(
 ) -> Callable[[int], tuple[Tensor, Tensor]]:
     """The lightly augmented views and the classes of each step."""
     patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
-    views = samples.views(("light",), patch=patch, options={"light": light})
+    views = samples.views(("light",), patch=patch, options={"light": light}, channels_last=True)
     targets = torch.from_numpy(labels)
 
     def batches(step: int) -> tuple[Tensor, Tensor]:

@@ -79,8 +79,19 @@ def half_precision_fault(job: "Job") -> str | None:
     written (seen with torch 2.14.1: NaN or anything else), so a network that shrinks small images that far is kept
     out of half precision.
     """
-    if job.fabric.device.type != "cpu":
-        return None
+
+    def show() -> None:
+        # The method itself is asked, since it may show its encoder less than a view: tiles, or tokens.
+        rows = job.batches.batch_size
+        with randomness.at(job.recipe.seed, 0, slice(0, rows)):
+            job.method(*job.batches(0))
+
+    return fault_of(job.method, show) if job.fabric.device.type == "cpu" else None
+
+
+@torch.no_grad()
+def fault_of(network: nn.Module, show: Callable[[], Any]) -> str | None:
+    """What a network meets, when it is shown a batch, that half precision on a CPU gets wrong."""
     struck: list[str] = []
 
     def look(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -88,12 +99,9 @@ def half_precision_fault(job: "Job") -> str | None:
         if max(layer.stride) > 1 and max(inputs[0].shape[2:]) == 1:
             struck.append("a strided convolution meets a map of one cell; use a larger --size or --encoder.stem small")
 
-    # The method itself is asked, since it may show its encoder less than a view: tiles, or tokens.
-    convolutions = [layer for layer in job.method.modules() if isinstance(layer, nn.Conv2d)]
+    convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     hooks = [layer.register_forward_hook(look) for layer in convolutions]
-    rows = job.batches.batch_size
-    with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, rows)):
-        job.method(*job.batches(0))
+    show()
     for hook in hooks:
         hook.remove()
     return struck[0] if struck else None
