@@ -17,7 +17,7 @@ from selftaught.demo import split_digits
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/continued.json"
-EPOCHS = (5, 40)  # on digits
+EPOCHS = (5, 20)  # on digits
 LABELS = "1,5,20"  # a class
 SHARED: dict[str, Any] = {"method": "simclr", "encoder": {"name": "resnet10t"}, "size": 32, "map": 0}
 DIGITS = {"views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}}, "batch_size": 128}  # as in the demo
@@ -26,7 +26,7 @@ DIGITS = {"views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}}, "batch_size": 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="../shared/data/cifar10.zip", help="archive or folder with train/")
-    parser.add_argument("--samples", type=int, default=100_000, help="of CIFAR-10, in all")
+    parser.add_argument("--samples", type=int, default=50_000, help="of CIFAR-10, in all")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--runs", type=Path, default=Path("runs/continued"))
     asked = parser.parse_args()
