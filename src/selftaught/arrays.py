@@ -10,6 +10,13 @@ from .errors import DataError
 from .progress import plain
 
 
+def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
+    """The labels of so many samples as text. Raises DataError where they are not one each."""
+    if values.shape not in ((count,), (count, 1)):
+        raise DataError(f"{name} has labels of shape {values.shape}; {count} samples take ({count},), one each")
+    return [str(label) for label in values.reshape(-1).tolist()]
+
+
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError."""
     try:

@@ -169,10 +169,19 @@ def test_arrays_with_and_without_labels(tmp_path: Path) -> None:
     assert open_source(tmp_path / "b.npy").labels is None
     np.savez(tmp_path / "c.npz", a=x, b=x)
     np.savez(tmp_path / "d.npz", x=x, y=y[:3])
+    np.savez(tmp_path / "h.npz", x=x, y=np.eye(2)[y])
+    np.save(tmp_path / "i.npy", np.zeros((2, 5, 4), ">f4"))
+    assert open_source(tmp_path / "i.npy").images.dtype == np.float32
     np.save(tmp_path / "e.npy", np.zeros((2, 3), np.uint8))
     np.save(tmp_path / "f.npy", np.zeros((2, 3, 3), np.int64))
     np.save(tmp_path / "g.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    bad = {"c.npz": "'x' or 'images'", "d.npz": "6 images but 3 labels", "e.npy": "shape", "f.npy": "int64"}
+    bad = {
+        "c.npz": "'x' or 'images'",
+        "d.npz": r"labels of shape \(3,\); 6 samples take \(6,\)",
+        "h.npz": r"labels of shape \(6, 2\)",
+        "e.npy": "shape",
+        "f.npy": "int64",
+    }
     for name, said in {**bad, "g.npy": "cannot be read"}.items():
         with pytest.raises(DataError, match=said):
             open_source(tmp_path / name)

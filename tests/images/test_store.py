@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +228,45 @@ def test_decoding_reports_how_far_it_is(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     open_samples(folder(tmp_path, 7), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 7) for i in range(1, 8)]
+
+
+def test_what_another_run_tolerated_is_refused_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    for memory, cache in ((storage.MEMORY, None), (100, 0)):  # from the cache file, and from the notes of a stream
+        assert open_samples(root, tolerance=1.0, memory=memory, cache=cache).count == 199
+        with pytest.raises(DataError, match="1 of 200 images"):
+            open_samples(root, tolerance=0.0, memory=memory, cache=cache)
+        shutil.rmtree(tmp_path / "cache")
+
+
+def test_other_files_in_the_cache_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    (tmp_path / "cache").mkdir()
+    mine = [tmp_path / "cache" / name for name in ("data.npy", "data.json", ".notes~old~1")]
+    for file in mine:
+        file.write_bytes(bytes(1000))
+        os.utime(file, (1, 1))
+    open_samples(root, cache=200 * 24 * 24 * 3 + 500)
+    assert all(file.exists() for file in mine)
+
+
+def test_sixteen_bits_whose_brightest_is_255_stay_what_they_are(tmp_path: Path) -> None:
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 24)).astype(np.uint16)
+        pixels[0, 0] = 255
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    images = open_samples(tmp_path)
+    again = open_samples(tmp_path, like=images.preparation)
+    assert (again.batch(np.arange(3))[0] == images.batch(np.arange(3))[0]).all() and images.preparation.high > 255
+
+
+def test_an_encrypted_member_is_listed(tmp_path: Path) -> None:
+    folder(tmp_path / "x", 3)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for file in sorted((tmp_path / "x").iterdir()):
+            archive.write(file, file.name)
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the last entry of the directory says so
+    (tmp_path / "x.zip").write_bytes(content)
+    images = open_samples(tmp_path / "x.zip")
+    assert images.count == 2 and images.quarantined == [("002.png", "encrypted")]

@@ -107,3 +107,33 @@ def test_what_is_rows_and_what_is_images(tmp_path: Path) -> None:
         open_samples("nothing.csv")
     with pytest.raises(UsageError, match="no data set sklearn:boston"):
         open_samples("sklearn:boston")
+
+
+def test_no_label_or_index_is_ever_a_feature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = open_table(csv_file(tmp_path, ",y,x,label\n7,1.5,2,cat\n8,2.5,3,dog\n"))
+    assert list(table.columns) == ["x"] and table.labels == ["cat", "dog"] and table.keys == ["7", "8"]
+    assert "'y' is left out" in capsys.readouterr().err
+    with pytest.raises(DataError, match="two columns named 'a'"):
+        open_table(csv_file(tmp_path, "a,a,b\n1,2,3\n", "twice.csv"))
+
+
+def test_categories_of_digits_are_found_again(tmp_path: Path) -> None:
+    like = open_samples(csv_file(tmp_path, "grade,x\nK,1\n1,2\n2,3\n1,4\n")).preparation
+    values = open_samples(csv_file(tmp_path, "grade,x\n1,2\n2,2\n", "new.csv"), like=like).batch(np.arange(2))[0]
+    assert like.columns[0].values[0] == "1" and values[0, :, 0].tolist() == [1, 0, 0] and values[1, :, 0].sum() == 1
+
+
+def test_numbers_of_any_scale_are_standardised(tmp_path: Path) -> None:
+    table = open_table(csv_file(tmp_path, "constant,small\n0.1,1e-9\n0.1,3e-9\n0.1,5e-9\n"))
+    rows = Preparation.measured(table).encoded(table)
+    assert np.abs(rows[:, 0, 0]).max() < 1e-9 and rows[2, 0, 1] == pytest.approx(1.2247, abs=1e-3)
+    other = open_table(csv_file(tmp_path, "constant,small\n1.1,1e-9\n", "other.csv"))
+    assert Preparation.measured(table).encoded(other)[0, 0, 0] == pytest.approx(1)
+    with pytest.raises(DataError, match="'a' holds numbers too large"):
+        Preparation.measured(open_table(csv_file(tmp_path, "a\n1.7e308\n-1.7e308\n1.7e308\n", "huge.csv")))
+
+
+def test_labels_of_an_array_are_one_a_row(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 3)), y=np.eye(4))
+    with pytest.raises(DataError, match=r"labels of shape \(4, 4\); 4 samples take \(4,\)"):
+        open_table(tmp_path / "a.npz")

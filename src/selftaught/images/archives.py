@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .decode import MAX_BYTES
-from .folder import NO_FILE
+from .folder import LINK, NO_FILE
 
 Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
 Unusable = list[tuple[str, str]]  # name and reason
@@ -40,7 +40,7 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & 1:
         return "encrypted"
     if info.external_attr >> 28 == 10:
-        return "a link"
+        return LINK
     return TOO_LARGE if info.file_size > MAX_BYTES else None
 
 
@@ -53,7 +53,7 @@ def tar_members(path: Path) -> Opened:
             if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
                 infos[info.name.removeprefix("./")] = info
             elif not info.isdir():
-                reason = TOO_LARGE if info.size > MAX_BYTES else "a link" if info.issym() or info.islnk() else NO_FILE
+                reason = TOO_LARGE if info.size > MAX_BYTES else LINK if info.issym() or info.islnk() else NO_FILE
                 unusable.append((info.name.removeprefix("./"), reason))
         compressed = not isinstance(archive.fileobj, io.BufferedReader)
     lock, handle = threading.Lock(), tarfile.open(path)  # noqa: SIM115 - lives as long as the source

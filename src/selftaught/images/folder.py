@@ -12,6 +12,8 @@ CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the operating system"
 OUTSIDE, DANGLING, NO_FILE = "a link out of the folder", "a link to nothing", "not a regular file"
+LINK = "a link"  # in an archive
+NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK)  # what is passed over is no broken image
 
 
 @dataclass

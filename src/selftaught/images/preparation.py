@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import DataError
 
-MEASURED = 4096  # images that mean and standard deviation are taken from
+MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
 NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
 
 
@@ -49,15 +49,25 @@ def measured(
     take: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, size: tuple[int, int] | None
 ) -> Preparation:
     """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C)."""
-    taken = take(np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64))
-    sample = taken.astype(np.float64)
-    if not np.isfinite(sample).all():
-        raise DataError("the images hold values that are not finite (NaN or infinite)")
-    low, high = (0.0, 255.0) if taken.dtype == np.uint8 else (float(sample.min()), float(sample.max()))
+    rows = np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64)
+    low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
+    for start in range(0, len(rows), CHUNK):  # a copy in double precision of all would fill a machine
+        taken = take(rows[start : start + CHUNK])
+        sample = taken.reshape(-1, taken.shape[3]).astype(np.float64)
+        if not np.isfinite(sample).all():
+            raise DataError("the images hold values that are not finite (NaN or infinite)")
+        low, high = min(low, float(sample.min())), max(high, float(sample.max()))
+        # Means and sums of squares about them are joined as by Chan, Golub and LeVeque (1979).
+        share, moved = len(sample) / (pixels + len(sample)), sample.mean(axis=0) - mean
+        squares = squares + np.square(sample - sample.mean(axis=0)).sum(axis=0) + moved**2 * pixels * share
+        mean, pixels = mean + share * moved, pixels + len(sample)
+    if taken.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    elif taken.dtype == np.uint16 and high == 255:
+        high = 256.0  # 255 is the sign of 8-bit images
     if high <= low:
         high = low + 1.0
-    scaled = (sample - low) / (high - low)
-    mean, std = scaled.mean(axis=(0, 1, 2)), np.maximum(scaled.std(axis=(0, 1, 2)), 1e-3)
+    mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
     chosen = size or default_size({(taken.shape[1], taken.shape[2])})
     as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     return Preparation(

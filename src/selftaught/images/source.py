@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_arrays
+from ..arrays import labels_of, read_arrays
 from ..errors import DataError, UsageError
 from ..progress import plain
 from .archives import tar_members, zip_members
@@ -80,12 +80,12 @@ class Arrays(Source):
             raise DataError(f"{name} has shape {images.shape}; images are (N, H, W) or (N, H, W, C)")
         if images.dtype not in (np.uint8, np.uint16) and not np.issubdtype(images.dtype, np.floating):
             raise DataError(f"{name} holds {images.dtype}; images are uint8, uint16 or floating point")
+        if images.dtype.kind == "f" and images.dtype not in (np.float16, np.float32, np.float64):
+            images = images.astype(np.float32)  # of another byte order, or longer than torch knows
         self.name, self.images = name, images
         self.keys = [str(i) for i in range(len(images))]
         if labels is not None:
-            if len(labels) != len(images):
-                raise DataError(f"{name} has {len(images)} images but {len(labels)} labels")
-            self.labels = [str(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
+            self.labels = labels_of(labels, len(images), name)
 
     def fingerprint(self) -> str:
         told = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
@@ -221,6 +221,9 @@ def _torchvision(name: str) -> Arrays:
     base, _, part = name.partition("/")
     if base not in known:
         raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")
+    splits = {"SVHN": ("train", "test", "extra"), "STL10": ("train", "test", "unlabeled", "train+unlabeled")}
+    if part and part not in (allowed := splits.get(base, ("train", "test"))):
+        raise UsageError(f"torchvision:{base} has no part {part!r}; it has {', '.join(allowed)}")
     root = Path(os.environ.get("SELFTAUGHT_DATA", Path.home() / ".cache/selftaught/torchvision"))
     if base in ("SVHN", "STL10"):
         choice: dict[str, Any] = {"split": part or ("unlabeled" if base == "STL10" else "train")}

@@ -6,6 +6,7 @@ All three give the same pixels for the same row, so which one is used changes no
 import contextlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..files import cache_folder, left_behind, temporary_for, write_json
+from ..files import TEMPORARY, cache_folder, left_behind, temporary_for, write_json
 from ..progress import plain, say, size
 from .canvas import Canvas, Pixels
 
@@ -27,6 +28,7 @@ CACHE = 100 << 30  # bytes of the cache folder, where the disk has twice as much
 WORTH_CACHING = 32 << 20  # bytes; less is decoded again in a moment
 BATCHED = 256  # images handed to the decoding threads at once
 ABANDONED = 24 * 3600  # seconds after which a half-built cache file has no builder any more
+ENTRY = re.compile(r"[0-9a-f]{32}\.npy")  # no other file of the folder is ours
 
 Rows = NDArray[np.int64]
 Decoded = tuple[Pixels, float] | str  # an image on the canvas and its true aspect, or why there is none
@@ -121,6 +123,7 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
     needed = work.count * work.canvas.bytes
     file = cache_folder() / f"{work.name}.npy"
     if found := _cached(file, work, needed <= memory):
+        work.refuse(work.quarantined)  # whoever filled the cache may have tolerated more
         return found
     if not goes_to_cache(needed, memory):
         return _resident(work, np.empty(_shape(work), work.canvas.dtype))
@@ -162,6 +165,7 @@ def _checked(work: Work) -> tuple[Streamed, Rows]:
     if facts.exists():
         known = json.loads(facts.read_text())
         work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
+        work.refuse(work.quarantined)
         kept = np.array(known["kept"], np.int64)
     else:
         kept = np.array([row for row, _ in _decoded(work)], np.int64)
@@ -233,18 +237,24 @@ def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
     return found
 
 
-def _untouched(files: Iterable[Path]) -> list[Path]:
-    """Those that nobody has written to for a day."""
-    return [file for file, (_, when) in _sizes_and_times(files).items() if time.time() - when > ABANDONED]
+def _half_built(folder: Path) -> set[Path]:
+    """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
+    found = [
+        path
+        for path in folder.glob(".*~*~*")
+        if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
+    ]
+    untouched = {path for path, (_, when) in _sizes_and_times(found).items() if time.time() - when > ABANDONED}
+    return untouched | (set(found) & set(left_behind(folder)))
 
 
 def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
     """Evict what was used longest ago until `needed` bytes fit; the problem where they cannot."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for abandoned in {*left_behind(folder), *_untouched(folder.glob(".*~*"))}:
+        for abandoned in _half_built(folder):
             abandoned.unlink(missing_ok=True)
-        found = _sizes_and_times(path for path in folder.glob("*.npy") if not path.name.startswith("."))
+        found = _sizes_and_times(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
         entries = sorted(found, key=lambda entry: found[entry][1])
         free = shutil.disk_usage(folder).free
         held = sum(bytes_ for bytes_, _ in found.values())

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import BrokenData, DataError
-from ..progress import plain
+from ..progress import plain, say
 from ..training.interruption import poll
 from . import decode as decoding
 from .canvas import Pixels, canvas_for, convert_channels, on_canvas
 from .decode import DecodeError, decode
+from .folder import DANGLING, NO_FAULTS, OUTSIDE
 from .preparation import Preparation, measured
 from .source import Arrays, Files, open_source
 from .storage import MEMORY, Decoded, Resident, Rows, Storage, Work, stored
@@ -117,7 +118,10 @@ def open_samples(
             side = size or (like.size if like else None)
             work = _work(source, rows, side, like, native, tolerance, workers, progress)
             storage, kept = stored(work, memory, cache)
-        quarantined, places = work.quarantined, np.arange(len(kept))
+        unread = [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
+        if links := sum(reason in (OUTSIDE, DANGLING) for _, reason in source.ignored):
+            say(f"warning: {links:,} links in {plain(source.name)} lead out of the folder or to nothing: not followed")
+        quarantined, places = [*work.quarantined, *unread], np.arange(len(kept))
     channels = storage.shape[2]
     preparation = like or measured(lambda chosen: storage.take(places[chosen])[0], len(places), size)
     if like and channels != like.channels and {channels, like.channels} != {1, 3}:

@@ -10,6 +10,7 @@ from ..errors import DataError
 from ..progress import plain
 from .source import Table
 
+CONSTANT = 1e-9  # deviation of a column beside its mean, below which all of it is rounding
 MOST_CATEGORIES = 64  # the rarer ones of a column share one place
 
 
@@ -84,7 +85,7 @@ class Preparation(BaseModel):
                     raise DataError(f"{table.name}: column {plain(column.name)!r} holds text where numbers were")
                 made[:, 0, place] = np.nan_to_num((cells - column.mean) / column.std, nan=0.0, posinf=0.0, neginf=0.0)
             else:
-                told = cells.astype(str)
+                told = table.text(column.name)
                 for number, value in enumerate(column.values):
                     made[told == value, number, place] = 1.0
         return made
@@ -95,7 +96,14 @@ def _measured(name: str, cells: NDArray[Any]) -> Column:
         whole = cells[np.isfinite(cells)]
         if not len(whole):
             return Column(name=name, kind="number")
-        return Column(name=name, kind="number", mean=float(whole.mean()), std=max(float(whole.std()), 1e-6))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = float(whole.mean()), float(whole.std())
+        if not np.isfinite([mean, std]).all():
+            raise DataError(
+                f"column {plain(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
+            )
+        constant = std <= CONSTANT * abs(mean)
+        return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std)
     values, counts = np.unique(cells[cells != "nan"], return_counts=True)
     commonest = values[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES]
     return Column(name=name, kind="category", values=tuple(map(str, commonest)))

@@ -3,21 +3,21 @@
 import csv
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import read_arrays
+from ..arrays import labels_of, read_arrays
 from ..errors import DataError, UsageError
-from ..progress import plain
+from ..progress import plain, say
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
-LABELS = ("label", "target", "class", "y")  # columns of these names are never features
-IDS = ("id", "index", "key")
+LABELS = ("label", "target", "class", "y")  # columns of these names are never features; the first is the label
+IDS = ("id", "index", "key", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
 MISSING = ("", "na", "nan", "null", "none", "?")
 
 
@@ -29,6 +29,11 @@ class Table:
     columns: dict[str, NDArray[Any]]
     keys: list[str]
     labels: list[str] | None
+    written: dict[str, list[str]] = field(default_factory=dict)  # columns of numbers as they were written, if they were
+
+    def text(self, column: str) -> NDArray[np.str_]:
+        """A column as text: what is a category elsewhere may be made of digits alone here."""
+        return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -112,6 +117,8 @@ def _from_file(path: Path) -> Table:
             raise DataError(f"{shown} must hold its rows as 'x'; it holds {plain(', '.join(held)) or 'nothing'}")
         return _from_array(path.stem, held["x"], held.get("y"))
     header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{shown} has two columns named {plain(twice[0])!r}")
     return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
 
 
@@ -119,7 +126,7 @@ def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) ->
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
     columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
-    told = None if labels is None else [str(label) for label in labels.reshape(len(labels), -1)[:, 0].tolist()]
+    told = None if labels is None else labels_of(labels, len(values), name)
     return Table(name, columns, [str(i) for i in range(len(values))], told)
 
 
@@ -155,21 +162,29 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
 
 def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
     """Columns of text told apart: labels, keys, numbers, categories."""
-    label = next((column for column in cells if column.lower() in LABELS), None)
-    key = next((column for column in cells if column.lower() in IDS), None)
-    columns = {column: _column(told) for column, told in cells.items() if column not in (label, key)}
+    labels = sorted((c for c in cells if c.lower() in LABELS), key=lambda column: LABELS.index(column.lower()))
+    if len(labels) > 1:
+        left = ", ".join(repr(plain(column)) for column in labels[1:])
+        say(f"warning: {plain(name)} has labels in column {plain(labels[0])!r}; {left} is left out, to be no feature")
+    key = min((c for c in cells if c.lower() in IDS), key=lambda column: IDS.index(column.lower()), default=None)
+    told = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
+    columns = {column: _column(cleaned) for column, cleaned in told.items()}
     count = len(next(iter(cells.values()), []))
-    keys = cells[key] if key else [str(i) for i in range(count)]
-    return Table(name, columns, keys, cells[label] if label else None)
+    keys = [str(i) for i in range(count)] if key is None else cells[key]
+    written = {column: told[column] for column in columns if columns[column].dtype.kind == "f"}
+    return Table(name, columns, keys, cells[labels[0]] if labels else None, written)
+
+
+def _cleaned(cells: Sequence[str]) -> list[str]:
+    return ["nan" if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
 
 
 def _column(cells: Sequence[str]) -> NDArray[Any]:
     """Numbers where every cell that is not missing is one, else text."""
-    told = ["nan" if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
     try:
-        return np.array(told, dtype=np.float64)
+        return np.array(cells, dtype=np.float64)
     except ValueError:
-        return np.array(told, dtype=np.str_)
+        return np.array(cells, dtype=np.str_)
 
 
 def _labels_from(file: Path, table: Table) -> list[str]:
