@@ -60,7 +60,7 @@ def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5
 
 def annealed_mean(scores: Tensor, centres: Tensor, temperature: float = 0.38) -> Tensor:
     """One colour (B, 2, ...) from scores (B, Q, ...): between the likeliest bin and the mean. Equation 5."""
-    return torch.einsum("bq...,qc->bc...", (scores.float() / temperature).softmax(dim=1), centres)
+    return torch.einsum("bq...,qc->bc...", (scores.to(centres.dtype) / temperature).softmax(dim=1), centres)
 
 
 def best_constant(shares: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .parts import Part
 
+AUTO = 0  # a batch size that is still to be measured
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -29,9 +30,9 @@ def bytes_of(value: Any) -> Any:
 
 
 def batch(value: Any) -> Any:
-    """A number of samples above one, or auto, which is kept as 0 until it has been measured."""
+    """A number of samples above one, or auto, which is kept as `AUTO` until it has been measured."""
     if value == "auto":
-        return 0
+        return AUTO
     if str(value).strip() in ("0", "1"):
         raise ValueError("a batch has two samples or more, or is auto")
     return value
@@ -40,8 +41,7 @@ def batch(value: Any) -> Any:
 def cadence(value: Any) -> Any:
     """How often: a number of steps (500) or a duration (10m)."""
     if isinstance(value, str) and not value.strip().isdigit():
-        minutes = seconds(value)
-        return f"{minutes:g}s"
+        return f"{seconds(value):f}".rstrip("0").rstrip(".") + "s"
     return str(value)
 
 

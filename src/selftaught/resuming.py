@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from .errors import UsageError
 from .parts import Part
+from .quantities import AUTO
 from .recipes import Compare, Pretrain
 
 FREE_ON_RESUME = {
@@ -22,24 +23,27 @@ FREE_ON_RESUME = {
     "cache",
     "devices",
 }
+OF_THE_COMMAND = {"out", "resume", "overwrite", "time_limit"}  # never taken from the saved recipe
 Continued = TypeVar("Continued", Pretrain, Compare)
 
 
 def continued(command: Continued, saved: Continued) -> Continued:
     """The recipe to resume with: what the command leaves open is taken from the saved one; a change is refused.
 
-    Open is what is not given, and what is given as None or "auto": the saved recipe has what was chosen then.
+    Open is what is not given, and what is given as None or "auto": the saved recipe has what was chosen then. What is
+    free to change, such as how often to log, stays as it was where it is not given.
     """
     for name in sorted(command.model_fields_set - FREE_ON_RESUME):
         now, before = getattr(command, name), getattr(saved, name)
-        if name == "data" or now is None or now == "auto":
+        if name == "data" or now in (None, "auto") or (name, now) == ("batch_size", AUTO):
             continue  # the same data may have moved; its fingerprint is compared instead
         if not _agrees(now, before):
             raise UsageError(
                 f"cannot resume: --{name.replace('_', '-')} is {_plain(now)}, but the run was started with "
                 f"{_plain(before)}; leave it out, or start anew in another --out"
             )
-    free = {name: getattr(command, name) for name in FREE_ON_RESUME & set(type(command).model_fields)}
+    given = OF_THE_COMMAND | command.model_fields_set
+    free = {name: getattr(command, name) for name in FREE_ON_RESUME & given & set(type(command).model_fields)}
     return saved.model_copy(update={**free, "data": command.data})
 
 

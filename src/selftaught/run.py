@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .judging.evaluation import Evaluation
 
 MOST_FOLDERS = 100  # of samples that are counted
+LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 
 
@@ -56,12 +57,12 @@ class Run:
         refuse_held(self.folder)
 
     def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
-        if resume or not self.folder.exists() or all(path.name == LOCK for path in self.folder.iterdir()):
+        if not self.folder.exists() or all(path.name in (LOCK, LOG) for path in self.folder.iterdir()):
             return
         shown = plain(str(self.folder))
-        if overwrite and not self.exists():
+        if (resume or overwrite) and not self.exists() and not self.checkpoints.exists():
             raise UsageError(f"{shown} holds other files, not a run; choose another --out")
-        if not overwrite:
+        if not resume and not overwrite:
             raise UsageError(
                 f"{shown} already exists; use --resume to go on with it, --overwrite to replace it, or another --out"
             )
@@ -146,7 +147,8 @@ class Run:
 
     def note_bad_step(self, facts: dict[str, Any]) -> None:
         """Add a line to bad_batches.jsonl: a step that was left out, and its samples."""
-        append_line(self.folder / "bad_batches.jsonl", json.dumps(facts))
+        with spared("a line of bad_batches.jsonl"):
+            append_line(self.folder / "bad_batches.jsonl", json.dumps(facts))
 
     def bad_steps(self) -> list[int]:
         """Numbers of the steps in bad_batches.jsonl."""

@@ -29,7 +29,7 @@ from .judging.splits import Rows, held_out
 from .progress import Progress, plain, say, writing_to
 from .quarantine import harmless, write_quarantine
 from .recipes import Finetune
-from .run import Run
+from .run import LOG, Run
 from .training.interruption import Stop, poll, stopping
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
@@ -57,7 +57,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
         data = open_labelled(
             recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop, recipe.tolerance
         )
-        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / "run.log"), _status(out):
+        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), _status(out):
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()
             out.write_quarantine(data.train.quarantined)

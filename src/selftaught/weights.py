@@ -1,5 +1,6 @@
 """Weights to start from: timm's, a file's or another run's, fitted to an encoder as far as they fit."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,10 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
     """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; the names of the weights that nothing fits."""
     tensors = _from_timm(encoder) if source == "timm" else _from_file(source)
     net = encoder.net
+    own = net.state_dict()
+    tensors = {_bare(name, own): value for name, value in tensors.items()}
     if isinstance(net, VisionTransformer):
         tensors = checkpoint_filter_fn(tensors, net)  # resamples patch and position embeddings
-    own = net.state_dict()
     tensors = {name: _folded(value, own[name]) if name in own else value for name, value in tensors.items()}
     fits = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     learnt = {name for name, _ in net.named_parameters()}
@@ -97,10 +99,11 @@ def _from_file(source: str) -> dict[str, Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
             held = held[wrapper]
-    return {_bare(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
 
 
-def _bare(name: str) -> str:
-    while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
+def _bare(name: str, known: Container[str]) -> str:
+    """A name without what others put before it, as far as that is needed to be one of the `known`."""
+    while name not in known and (prefix := next((p for p in PREFIXES if name.startswith(p)), None)):
         name = name.removeprefix(prefix)
     return name

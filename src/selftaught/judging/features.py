@@ -37,10 +37,9 @@ def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]
 def features(encoder: Encoder, samples: Samples, progress: Progress = lambda done, total: None) -> Array:
     """What the encoder makes of plain views, in eval mode: (N, dim) float32."""
     encoder.eval()
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     found = []
     for x in plain_batches(samples):
-        found.append(encoder(x.to(device)).float().cpu())
+        found.append(encoder(as_inputs(encoder, x)).float().cpu())
         progress(min(len(found) * BATCH, samples.count), samples.count)
     return torch.cat(found).numpy()
 
@@ -49,7 +48,6 @@ def features(encoder: Encoder, samples: Samples, progress: Progress = lambda don
 def view_features(encoder: Encoder, samples: Samples, view: str, position: int) -> Array:
     """What the encoder makes of one drawn view of each sample, in eval mode: (N, dim) float32."""
     encoder.eval()
-    device = next((p.device for p in encoder.parameters()), torch.device("cpu"))
     patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
     views, found = samples.views((view,), patch=patch, channels_last=True), []
     for start in range(0, samples.count, BATCH):
@@ -57,8 +55,14 @@ def view_features(encoder: Encoder, samples: Samples, view: str, position: int) 
         rows = np.arange(start, min(start + BATCH, samples.count))
         with randomness.at(position, start, slice(0, len(rows))):
             (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
-        found.append(encoder(x.to(device)).float().cpu())
+        found.append(encoder(as_inputs(encoder, x)).float().cpu())
     return torch.cat(found).numpy()
+
+
+def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
+    """Samples where a network's weights are, and as precise as they are."""
+    weight = next(module.parameters(), None)
+    return x if weight is None else x.to(weight.device, weight.dtype)
 
 
 def untrained(
@@ -97,7 +101,6 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
     """The encoder, in eval mode, with its BatchNorm statistics measured on `samples`, each seen once."""
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if norms:
-        device = next(encoder.parameters()).device
         momenta, seen = [norm.momentum for norm in norms], 0
         for norm in norms:
             norm.reset_running_stats()
@@ -108,7 +111,7 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
                     seen += len(x)
                     for norm in norms:
                         norm.momentum = len(x) / seen  # a plain average over all samples
-                    encoder(x.to(device))
+                    encoder(as_inputs(encoder, x))
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
     return encoder.eval()

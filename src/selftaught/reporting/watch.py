@@ -17,7 +17,7 @@ from ..errors import Interrupted, UsageError
 from ..files import read_yaml
 from ..progress import plain, say
 from ..recipes import Watch
-from ..run import Run
+from ..run import LOG, Run
 from ..training.interruption import stopping
 from ..writer import LOCK
 from .page import Live
@@ -25,7 +25,7 @@ from .server import Answer, Server, page_policy
 from .standing import Standing, json_object, standing
 
 TEMPLATES = Path(__file__).parent / "templates"
-BESIDE = ("report.html", "run.log", LOCK)  # files of a run that its page does not show
+BESIDE = ("report.html", LOG, LOCK)  # files of a run that its page does not show
 SETTLES = 30.0  # seconds after which a file that cannot be read is taken for damaged, not for half-written
 LOOKS = 2  # at the files, at most, from one question of a page to its next, however many ask
 SCRIPT = Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("live.js", "map.js")))
@@ -141,7 +141,7 @@ def _folder(run: str) -> Path:
     """The folder of a run; one that a process has just claimed, and written nothing in, is taken as well."""
     folder = Path(run).absolute()
     with suppress(OSError):
-        if {LOCK} <= {path.name for path in folder.iterdir()} <= {LOCK, "run.log"}:
+        if {LOCK} <= {path.name for path in folder.iterdir()} <= {LOCK, LOG}:
             return folder
     return Run.open(run).folder.absolute()
 

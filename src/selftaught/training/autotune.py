@@ -53,7 +53,10 @@ def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) ->
     if len(candidates) == 1:
         precision, layout = candidates[0]
     else:
-        precision, layout, attention = remembered(recipe) or _measured(recipe, candidates, prepare, stop)
+        known = remembered(recipe)
+        if known is None or known[:2] not in candidates:  # other views may make what was fastest unsafe
+            known = _measured(recipe, candidates, prepare, stop)
+        precision, layout, attention = known
     return recipe.model_copy(update={"precision": precision, "layout": layout, "attention": attention})
 
 

@@ -267,6 +267,8 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> No
         if value.shape == parameter.shape:
             fresh = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format)
             value = fresh.copy_(value)
+        else:
+            value = value.to(parameter.device)  # a count of steps, which fused optimisers want beside the weights
         optimizer.state[parameter][entry] = value
 
 

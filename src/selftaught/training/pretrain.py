@@ -1,6 +1,7 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from .. import modality
 from ..allocator import keep_freed_memory
 from ..encoder import Encoder, TokenEncoder
 from ..errors import DivergedError, Interrupted, OutOfMemory, UsageError
+from ..files import spared
+from ..judging.features import as_inputs
 from ..method import Method, Training
 from ..modality import MakeViews, Samples
 from ..optimizers import build_optimizer, scaled_lr
 from ..progress import say, writing_to
 from ..recipes import Pretrain
 from ..resuming import continued
-from ..run import Run, fresh_folder
+from ..run import LOG, Run, fresh_folder
+from ..together import Together
 from . import checkpoint
 from .autotune import set_attention, shown, tuned
 from .batch_size import fitted, refuse_too_large
@@ -69,20 +73,24 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop)
-        recipe = fitted(recipe, samples.count, lambda trial: prepare(resolve(trial, samples), samples, module))
+
+        def tried(trial: Pretrain) -> Job:
+            return prepare(trial, samples, deepcopy(module))  # steps that only measure must not train the user's own
+
+        recipe = fitted(recipe, samples.count, lambda trial: tried(resolve(trial, samples)))
         recipe = resolve(recipe, samples)
-        recipe = tuned(recipe, lambda trial: prepare(trial, samples, module), stop)
-        refuse_too_large(recipe, samples.count, lambda trial: prepare(trial, samples, module))
+        recipe = tuned(recipe, tried, stop)
+        refuse_too_large(recipe, samples.count, tried)
         began = time.perf_counter() if opened else began
         budgeted = recipe.steps is None
         if budgeted:
-            recipe = within_budget(prepare(recipe, samples, module), recipe, stop, began)
+            recipe = within_budget(tried(recipe), recipe, stop, began)
         job = prepare(recipe, samples, module)
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
-        with owned, writing_to(run.folder / "run.log"), loggers.told_the_end(run):
+        with owned, writing_to(run.folder / LOG), loggers.told_the_end(run):
             try:
                 facts = _train(job, run, stop, began if budgeted else None, loggers)
             except Interrupted as error:
@@ -109,6 +117,8 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
         raise UsageError("--resume needs --out, the run folder to go on with")
     file = Path(command.out) / "recipe.yaml"
     if not file.exists():
+        if checkpoint.steps(Run(command.out).checkpoints):
+            raise UsageError(f"{command.out} holds checkpoints, but no recipe.yaml that says what of: put it back")
         say(f"nothing to resume in {command.out}: starting at step 0")
         return None
     return Pretrain.load(file)
@@ -152,7 +162,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
     start = _restore(job, run) if job.recipe.resume else 0
-    if not start:
+    if not start and _starts(job.method):
         job.method.start(_everything(job))
     recipe = job.recipe
     assert recipe.steps and recipe.batch_size
@@ -205,7 +215,8 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
             if began and share < 1:
                 recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
                 job.recipe = corrected(job.recipe, at, rate, began)
-                job.recipe.save(run.folder / "recipe.yaml")
+                with spared("recipe.yaml"):
+                    job.recipe.save(run.folder / "recipe.yaml")
     recorder.finish()
     recorder.draw()
     recorder.draw_map()
@@ -240,12 +251,18 @@ def _restore(job: Job, run: Run) -> int:
     return state["step"]
 
 
+def _starts(method: Method) -> bool:
+    """Whether a method, or its helper, wants to see the data before the first step."""
+    parts = (method.main, method.helper) if isinstance(method, Together) else (method,)
+    return any(type(part).start is not Method.start for part in parts)
+
+
 def _everything(job: Job) -> torch.Tensor:
     """Plain views of a bounded, evenly spread sample of the data."""
     count = job.samples.count
     rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
     plain = job.samples.views(("plain",))
-    return plain(rows, *job.samples.batch(rows.numpy()))[0].to(job.fabric.device)
+    return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])
 
 
 def _announce(job: Job, run: Run, start: int) -> None:

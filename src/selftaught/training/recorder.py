@@ -14,6 +14,7 @@ from .. import randomness
 from ..errors import DivergedError, Interrupted, Unsaved
 from ..export import save_encoder
 from ..files import append_line, spared, write_atomically
+from ..judging.features import as_inputs
 from ..judging.label_free import COSTLY
 from ..modality import Samples
 from ..profiling import Profile
@@ -236,7 +237,7 @@ class Recorder:
         if job.samples.preparation.modality != "images":
             return
         shown = min(PICTURED, self.batch_size)
-        views = tuple(view[:shown] for view in job.batches(0))
+        views = tuple(as_inputs(job.method, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
         job.method.eval()
         with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
             pictures = job.method.picture(*views)

@@ -16,8 +16,10 @@ from ..parts import Part
 from ..progress import Progress
 from ..quarantine import write_quarantine
 from ..recipes import Pretrain
+from ..run import Run
 from ..together import Together
 from ..weights import load_initial_weights
+from . import checkpoint
 from .choice import refuse_idle_patience
 from .interruption import Stop
 
@@ -158,7 +160,11 @@ def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: i
     kind = modality.named(preparation.modality)
     encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
     _refuse_unfit(recipe, encoder, kind)
-    weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
+    going_on = recipe.resume and recipe.out and checkpoint.steps(Run(recipe.out).checkpoints)
+    if going_on:
+        weights = "as they were saved"
+    else:
+        weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
     data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
     built: list[Method] = []
     for part in _methods(recipe):

@@ -15,7 +15,9 @@ class TimmPooled(Encoder):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net, self.dim = net, net.num_features  # type: ignore[assignment]
+        self.net = net
+        # What leaves a network may be wider than the last map in it.
+        self.dim = getattr(net, "head_hidden_size", None) or net.num_features  # type: ignore[assignment]
         self._channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"
 
     def forward(self, x: Tensor) -> Tensor:

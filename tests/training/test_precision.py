@@ -1,0 +1,22 @@
+"""Double precision from end to end: whatever looks at the network gives it what it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import selftaught
+
+
+@pytest.mark.parametrize(
+    ("method", "encoder"),
+    [("deepcluster", "test_resnet"), ("colorization", "test_resnet"), ("simmim", "test_resnet"), ("mae", "test_vit")],
+)
+def test_a_run_in_double_precision(method: str, encoder: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (64, 16, 16, 3), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    told = {"encoder": encoder, "precision": "64-true", "layout": "contiguous", "batch_size": 32, "steps": 3}
+    run = selftaught.pretrain(tmp_path / "x.npy", method=method, out=tmp_path / "run", map=32, **told)
+    assert run.status["state"] == "done" and (run.folder / "pictures.png").exists()
+    assert next(run.encoder().parameters()).dtype == torch.float32
