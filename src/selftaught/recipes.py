@@ -225,7 +225,7 @@ class Compare(Recipe):
     test_labels: TestLabels = None
     probe: Literal["linear", "knn"] = Field("linear", description="whose accuracy ranks")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
-    score: Score = Field("lidar", description="what ranks without --train")
+    score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
     seeds: int = Field(2, gt=0, description="runs of each method")
