@@ -23,7 +23,7 @@ FREE_ON_RESUME = {
     "cache",
     "devices",
 }
-OF_THE_COMMAND = {"out", "resume", "overwrite", "time_limit"}  # never taken from the saved recipe
+OF_THE_COMMAND = {"out", "resume", "overwrite", "time_limit", "logger"}  # never taken from the saved recipe
 Continued = TypeVar("Continued", Pretrain, Compare)
 
 
