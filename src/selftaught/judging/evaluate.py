@@ -140,10 +140,10 @@ def _splits(recipe: Evaluate, data: Labelled, count: LabelCount, probe: str) -> 
         return known[label_subset(data.classes[known], data.names, count, recipe.seed + seed)]
 
     if data.test:
-        tested = np.arange(data.train.count, len(data.classes))
+        known, tested = data.told_apart, np.arange(data.train.count, len(data.classes))
         # With all labels there is nothing left to draw: a probe would say the same again, a network would not.
         for repeat in range(1 if count.everything and probe != "finetune" else recipe.repeats):
-            yield Split(repeat, drawn(data.told_apart, repeat), tested)
+            yield Split(repeat, drawn(known, repeat), tested)
         return
     everyone = np.arange(data.train.count)
     rounds = folds(data.classes, data.content, data.names, recipe.repeats, recipe.seed)

@@ -23,7 +23,7 @@ from ..training.autotune import fault_of
 from ..training.fit import fit
 from ..training.interruption import Stop, poll
 from ..training.precision import fabric_of
-from .features import plain_batches
+from .features import as_inputs, plain_batches
 from .layers import layer_scales
 from .splits import Rows
 
@@ -249,10 +249,9 @@ def _batches(
 def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = lambda done: None) -> Tensor:
     """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, classes)."""
     model.eval()
-    device = next(model.parameters()).device
     found = []
     for x in plain_batches(samples):
         poll()
-        found.append(model.scores(x.to(device)).float().cpu())
+        found.append(model.scores(as_inputs(model, x)).float().cpu())
         progress(sum(map(len, found)))
     return torch.cat(found)

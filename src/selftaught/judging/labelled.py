@@ -153,10 +153,11 @@ def _contents(sources: list[Samples], stop: Stop) -> NDArray[np.int64]:
         for start in range(0, samples.count, HASHED):
             stop.poll()
             stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
-            for row in range(len(stored[0])):
-                if not all(np.isfinite(part[row]).all() for part in stored):
-                    key = plain(samples.keys[start + row])
+            for part in stored:
+                if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
+                    key = plain(samples.keys[start + int(fine.argmin())])
                     raise DataError(f"{plain(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
+            for row in range(len(stored[0])):
                 digest = hashlib.blake2b(digest_size=16)
                 for part in stored:
                     digest.update(f"{part.shape[1:]}{part.dtype}".encode() + part[row].tobytes())
