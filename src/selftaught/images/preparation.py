@@ -58,8 +58,9 @@ def measured(
             raise DataError("the images hold values that are not finite (NaN or infinite)")
         low, high = min(low, float(sample.min())), max(high, float(sample.max()))
         # Means and sums of squares about them are joined as by Chan, Golub and LeVeque (1979).
-        share, moved = len(sample) / (pixels + len(sample)), sample.mean(axis=0) - mean
-        squares = squares + np.square(sample - sample.mean(axis=0)).sum(axis=0) + moved**2 * pixels * share
+        own, share = sample.mean(axis=0), len(sample) / (pixels + len(sample))
+        moved = own - mean
+        squares = squares + np.square(sample - own).sum(axis=0) + moved**2 * pixels * share
         mean, pixels = mean + share * moved, pixels + len(sample)
     if taken.dtype == np.uint8:
         low, high = 0.0, 255.0
