@@ -58,7 +58,7 @@ def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run
     module = encoder if isinstance(encoder, nn.Module) else None
     if encoder is not None:
         options["encoder"] = "own" if module is not None else encoder
-    return carry_out(Pretrain.parse({"data": str(data), **options}), module)
+    return carry_out(Pretrain.parse({"data": data, **options}), module)
 
 
 def check(data: "str | Path", **options: Any) -> "Findings":
@@ -66,7 +66,7 @@ def check(data: "str | Path", **options: Any) -> "Findings":
     from .checking import check as carry_out
     from .recipes import Check
 
-    return carry_out(Check.parse({"data": str(data), **options}))
+    return carry_out(Check.parse({"data": data, **options}))
 
 
 def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
@@ -82,7 +82,7 @@ def compare(data: "str | Path", methods: "str | list[str] | None" = None, **opti
     from .recipes import Compare
 
     named = {} if methods is None else {"methods": methods}
-    return carry_out(Compare.parse({"data": str(data), **named, **options}))
+    return carry_out(Compare.parse({"data": data, **named, **options}))
 
 
 def __getattr__(name: str) -> Any:

@@ -22,12 +22,12 @@ ARMS: dict[str, dict[str, Any]] = {
     "simclr": {
         "encoder": {"name": "resnet10t"},
         "views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}},
-        "epochs": 40,
+        "epochs": 25,
     },
     "inpainting": {
         "encoder": {"name": "resnet10t"},
         "views": {"light": {"crop": [0.6, 1.0], "flip": 0.0}},
-        "epochs": 40,
+        "epochs": 25,
     },
 }
 

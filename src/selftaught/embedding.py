@@ -14,7 +14,8 @@ from .errors import UsageError
 from .export import load_encoder
 from .files import temporary_for
 from .judging.features import features
-from .progress import Progress, plain, say
+from .progress import Progress, plain
+from .quarantine import warn_of
 from .training.interruption import poll
 
 
@@ -29,10 +30,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
     samples = kind.open_samples(data, like=encoder.preparation, limit=limit, progress=lambda done, total: poll())
     with Progress("embedding", samples.count, kind.THINGS) as bar:
         found = features(encoder, samples, progress=lambda done, total: bar.update(done))
-    if samples.quarantined:
-        key, reason = samples.quarantined[0]
-        count = f"{len(samples.quarantined):,} {kind.THINGS}"
-        say(f"warning: {count} cannot be read and are left out; the first is {plain(key)}: {plain(reason)}")
+    warn_of(samples.quarantined, data)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_for(out)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .objectives.similarity import cosines
 
 
-def mlp(*widths: int, norm: bool = True, last_norm: bool = False, last_bias: bool = True) -> nn.Sequential:
+def mlp(*widths: int, norm: bool = True, last_norm: bool = False) -> nn.Sequential:
     """Linear layers between the given widths, with batch norm and ReLU after every one but the last.
 
     `norm` False leaves the batch norm out; `last_norm` puts one without learnt scale after the last layer, too.
@@ -17,7 +17,7 @@ def mlp(*widths: int, norm: bool = True, last_norm: bool = False, last_bias: boo
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(a, b, bias=not norm), *([nn.BatchNorm1d(b)] if norm else []), nn.ReLU(inplace=True)]
-    layers.append(nn.Linear(widths[-2], widths[-1], bias=last_bias and not last_norm))
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=not last_norm))
     if last_norm:
         layers.append(nn.BatchNorm1d(widths[-1], affine=False))
     return nn.Sequential(*layers)

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from .progress import plain
+from .progress import plain, say
 
 
 def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None:
@@ -13,6 +13,14 @@ def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None
         writer = csv.writer(stream)
         writer.writerow(["path", "reason"])
         writer.writerows((harmless(plain(key)), harmless(reason)) for key, reason in quarantined)
+
+
+def warn_of(quarantined: Sequence[tuple[str, str]], data: str) -> None:
+    """Say how many samples of `data` are left out and why the first is, if any are."""
+    if quarantined:
+        key, reason = quarantined[0]
+        told = f"{len(quarantined):,} of {plain(data)} cannot be used and are left out"
+        say(f"warning: {told}; the first is {plain(key)}: {plain(reason)}")
 
 
 def harmless(cell: str) -> str:

@@ -21,9 +21,12 @@ class Recipe(BaseModel):
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Validate plain values; the first problem is a usage error in one line."""
-        for name in values:
+        for name, value in values.items():
             if name not in cls.model_fields:
                 raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
+            if getattr(value, "ndim", 0):
+                told = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
+                raise UsageError(f"{name!r} cannot be an array: {told}")
         try:
             return cls.model_validate({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
         except ValidationError as error:

@@ -167,8 +167,8 @@ class Run:
 
         values = {
             "run": str(self.folder),
-            "train": str(train),
-            "test": str(test) if test else None,
+            "train": train,
+            "test": test,
             **options,
         }
         return evaluate(Evaluate.parse(values), module=self.module)
@@ -178,7 +178,7 @@ class Run:
         from .recipes import Finetune
         from .transfer import finetune
 
-        values = {"run": str(self.folder), "labelled": str(labelled), "out": str(out), **options}
+        values = {"run": str(self.folder), "labelled": labelled, "out": out, **options}
         return finetune(Finetune.parse(values), self.module)
 
     def embed(self, data: str | Path, out: str | Path) -> Path:

@@ -68,6 +68,16 @@ def test_an_archive_reads_like_the_folder_it_was_made_of(tree: Path, tmp_path: P
         open_source(f"{path}/valid")
 
 
+def test_of_two_members_with_one_name_the_later_is_an_image_once(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", png(1))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.png", png(2))
+    source = open_source(path)
+    assert source.keys == ["a.png"] and source.read(0) == png(2)
+
+
 def test_links_never_loop_nor_leave_the_root(tree: Path, tmp_path: Path) -> None:
     before = open_source(tree).keys
     (tmp_path / "outside").mkdir()

@@ -137,6 +137,22 @@ def test_msns_anchor_sees_only_some_patches() -> None:
     assert kept[0] == method.encoder.length((32, 32)) / 2 and not any(kept[1:])  # small crops are seen whole
 
 
+def test_msns_teacher_evens_out_its_answers_over_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from selftaught.methods.contrastive.distillation import msn
+
+    answers: list[torch.Tensor] = []
+    distilled = msn.distilled
+    monkeypatch.setattr(msn, "distilled", lambda target, *rest: answers.append(target) or distilled(target, *rest))
+    for iterations in (0, 100):
+        method = made("msn", sinkhorn_iterations=iterations)
+        run(method)
+    plain, even = answers[0], answers[-1]
+    share = len(even) / even.shape[1]  # of every prototype
+    assert torch.allclose(even.sum(dim=1), torch.ones(len(even)), atol=1e-4)
+    assert (even.sum(dim=0) - share).abs().max() < 0.1 * (plain.sum(dim=0) - share).abs().max()
+    assert torch.allclose(plain.sum(dim=1), torch.ones(len(plain)), atol=1e-4)
+
+
 def test_deepcluster_sorts_when_every_sample_was_seen() -> None:
     method = made("deepcluster", heads=3)
     steps = COUNT // BATCH

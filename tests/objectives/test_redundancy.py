@@ -107,7 +107,8 @@ def test_k_means_finds_the_clusters_and_leaves_an_unused_centre_where_it_is() ->
     truth = torch.eye(3, 8, dtype=torch.float64)
     x = torch.nn.functional.normalize(truth.repeat_interleave(20, dim=0) + 0.05 * draw(60, 8), dim=1)
     far = -torch.ones(1, 8, dtype=torch.float64)
-    centres, nearest = spherical_k_means(x, torch.cat([x[[0, 25, 50]], far]), 5)
+    centres = spherical_k_means(x, torch.cat([x[[0, 25, 50]], far]), 5)
+    nearest = nearest_centre(x, centres)
     assert nearest.tolist() == [0] * 20 + [1] * 20 + [2] * 20
     assert torch.allclose(centres[0], torch.nn.functional.normalize(x[:20].sum(dim=0), dim=0))
     assert torch.allclose(centres[3], torch.nn.functional.normalize(far, dim=1)[0])

@@ -19,7 +19,8 @@ from selftaught.tables.preparation import Column, Preparation
 from selftaught.tables.store import open_samples
 from tests.methods.test_contract import SMALL
 
-ON_ROWS = ("mae", "denoising", "simclr", "vicreg", "data2vec")
+SOME = ("mae", "denoising", "simclr", "vicreg", "data2vec")
+GENERAL = [name for name in parts.places() if not parts.method_class(name).needs_images]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),
     Column(name="colour", kind="category", values=("red", "green", "blue")),
@@ -27,7 +28,7 @@ COLUMNS = (
 PREPARATION = Preparation(columns=COLUMNS)
 
 
-@pytest.mark.parametrize("name", ON_ROWS)
+@pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("encoder", ["mlp", "ft_transformer"])
 def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: str) -> None:
     cls = parts.method_class(name)
@@ -49,6 +50,14 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert all(p.grad is not None for p in method.encoder.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_every_method_that_is_not_for_images_alone_takes_rows(name: str, tmp_path: Path) -> None:
+    out = {"method": name, "encoder": "ft_transformer", "steps": 2, "batch_size": 32, "map": 0, "precision": "32-true"}
+    run = selftaught.pretrain("sklearn:wine", out=str(tmp_path / "run"), layout="contiguous", **out)
+    assert run.status["state"] == "done"
+    assert all(torch.isfinite(p).all() for p in selftaught.load_encoder(run.folder).parameters())
 
 
 def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> None:
@@ -130,8 +139,3 @@ def test_no_method_imports_a_modality_and_no_modality_a_method() -> None:
                     assert inside or not told & set(forbidden), f"{file} imports {told}"
                 if isinstance(node, ast.Import):
                     assert not any(name.name.startswith("selftaught") for name in node.names)
-
-
-def test_every_method_that_is_not_for_images_alone_is_tested_on_rows() -> None:
-    general = {name for name in parts.places() if not parts.method_class(name).needs_images}
-    assert set(ON_ROWS) <= general

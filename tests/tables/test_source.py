@@ -50,6 +50,17 @@ def test_labels_are_no_part_of_the_data_nor_of_its_fingerprint(tmp_path: Path) -
     assert labelled.labels == ["cat", "dog", "cat"] and list(labelled.keys) == ["a", "b", "c"]
 
 
+def test_a_list_of_labels_must_name_rows(tmp_path: Path) -> None:
+    rows, labels = csv_file(tmp_path), csv_file(tmp_path, "key,label\na,one\nc,two\n", "labels.csv")
+    assert open_samples(rows, labels=labels, labelled=True).labels == ["one", "two"]
+    for text, told in (
+        ("a,one\nz,two\ny,two\n", "2 keys in .* name no row"),
+        ("key,label\nz,one\n", "such as 'z'; a row is"),
+    ):
+        with pytest.raises(DataError, match=told):
+            open_samples(rows, labels=csv_file(tmp_path, text, "wrong.csv"), labelled=True)
+
+
 def test_an_encoders_preparation_is_used_on_other_rows(tmp_path: Path) -> None:
     like = open_samples(csv_file(tmp_path)).preparation
     other = csv_file(tmp_path, "weight,colour,height\n20,green,2.5\n", "one.csv")

@@ -155,6 +155,43 @@ def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path) -> None:
     assert run.recipe.steps > 1 and run.status["seconds"] < 4
 
 
+def test_a_budget_that_reading_has_used_up_is_refused_before_a_run_exists(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a budget of .* leaves no time to train: .* give more, or say how long with"):
+        selftaught.pretrain(photos, encoder="test_resnet", budget=0.01, out=tmp_path / "run", batch_size=8)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("size", "patch"), [(28, 7), (33, 3)])
+def test_a_patch_that_divides_the_images_is_taken_whatever_their_size(size: int, patch: int, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (8, size, size, 3), dtype=np.uint8)
+    encoder = {"name": "vit_tiny_patch16_224", "options": {"depth": 1, "width": 48, "patch": patch}}
+    out, file = tmp_path / "run", tmp_path / "images.npz"
+    np.savez(file, x=images)
+    run = selftaught.pretrain(
+        file,
+        method="mae",
+        encoder=encoder,
+        out=out,
+        steps=1,
+        batch_size=8,
+        precision="32-true",
+        layout="contiguous",
+        map=0,
+    )
+    assert run.status["state"] == "done"
+
+
+def test_an_array_is_refused_with_the_way_to_name_it(tmp_path: Path) -> None:
+    images = np.zeros((8, 32, 32, 3), np.uint8)
+    for refused in (
+        lambda: selftaught.pretrain(images),
+        lambda: selftaught.check(images),
+        lambda: selftaught.compare(images),
+    ):  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"'data' cannot be an array: write it with numpy.savez"):
+            refused()
+
+
 def test_a_budget_is_corrected_on_the_way(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

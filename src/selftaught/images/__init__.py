@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..parts import Part
 from .encoders import TOKEN_ENCODERS, build_encoder, create
 from .inspection import inspect
 from .preparation import Preparation
@@ -27,9 +28,10 @@ def recognises(data: Any) -> bool:
     return True
 
 
-def guess(size: tuple[int, int] | None) -> Preparation:
-    """A preparation to try an encoder's options on before the data is known."""
-    side = min(size) if size else 64
+def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
+    """A preparation to try an encoder's options on before the data is known; it is one that the patch divides."""
+    patch = str(part.options.get("patch"))
+    side = min(size) if size else 16 * (int(patch) if patch.isdigit() and int(patch) else 4)
     return Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 

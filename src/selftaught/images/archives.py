@@ -1,11 +1,14 @@
 """Archives read in place: their members and a way to read one, nothing ever extracted."""
 
 import io
+import shutil
 import tarfile
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 from .decode import MAX_BYTES
 from .folder import LINK, NO_FILE
@@ -18,14 +21,14 @@ TOO_LARGE = "more bytes than any image takes"
 
 def zip_members(path: Path) -> Opened:
     """What is in a zip, what of it is no plain file, and how to read one."""
-    members: Members = []
+    members: dict[str, tuple[str, int, int]] = {}  # of two with one name the later, which is what reading gives
     unusable: Unusable = []
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if reason := _zip_fault(info):
                 unusable.append((info.filename, reason))
             elif not info.is_dir():
-                members.append((info.filename, info.file_size, info.CRC))
+                members[info.filename] = (info.filename, info.file_size, info.CRC)
     handles = threading.local()  # a handle has one position, so each thread reads through its own
 
     def read(name: str) -> bytes:
@@ -33,7 +36,7 @@ def zip_members(path: Path) -> Opened:
             handles.archive = zipfile.ZipFile(path)
         return handles.archive.read(name)
 
-    return members, unusable, read
+    return list(members.values()), unusable, read
 
 
 def _zip_fault(info: zipfile.ZipInfo) -> str | None:
@@ -48,27 +51,38 @@ def tar_members(path: Path) -> Opened:
     """What is in a tar, what of it is no plain file, and how to read one."""
     infos: dict[str, tarfile.TarInfo] = {}
     unusable: Unusable = []
-    with tarfile.open(path) as archive:
+    stream = _plain(path)
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
         for info in archive:
             if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
                 infos[info.name.removeprefix("./")] = info
             elif not info.isdir():
                 reason = TOO_LARGE if info.size > MAX_BYTES else LINK if info.issym() or info.islnk() else NO_FILE
                 unusable.append((info.name.removeprefix("./"), reason))
-        compressed = not isinstance(archive.fileobj, io.BufferedReader)
-    lock, handle = threading.Lock(), tarfile.open(path)  # noqa: SIM115 - lives as long as the source
+    lock = threading.Lock()  # the stream has one position
 
-    def read_compressed(name: str) -> bytes:
+    def read(name: str) -> bytes:
         with lock:
-            member = handle.extractfile(infos[name])
-            assert member is not None
-            return member.read()
-
-    def read_at_offset(name: str) -> bytes:
-        with path.open("rb") as stream:
             stream.seek(infos[name].offset_data)
             return stream.read(infos[name].size)
 
     written = path.stat().st_mtime_ns  # a tar has no checksum of what it holds
     members = [(name, info.size, written) for name, info in infos.items()]
-    return members, unusable, read_compressed if compressed else read_at_offset
+    return members, unusable, read
+
+
+def _plain(path: Path) -> IO[bytes]:
+    """The tar, open for as long as its source lives; where it is compressed, a decompressed copy of it without a name.
+
+    In a compressed one every member out of order would be found by decompressing from the start.
+    """
+    with tarfile.open(path) as archive:
+        packed = archive.fileobj
+        if isinstance(packed, io.BufferedReader):
+            return path.open("rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+        stream = cast(IO[bytes], packed)
+        stream.seek(0)
+        shutil.copyfileobj(stream, copy, 2**20)
+    copy.seek(0)
+    return copy

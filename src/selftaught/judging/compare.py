@@ -148,7 +148,7 @@ class _Bench:
 
     def _has_tokens(self, part: Part) -> bool:
         with torch.device("meta"):
-            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size)), TokenEncoder)
+            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)), TokenEncoder)
 
     def judging(self, run: str, seed: int, test: bool) -> Evaluate:
         """How a run is judged: on the test data, or on folds of the training data."""

@@ -11,6 +11,7 @@ from .. import modality
 from ..errors import DataError, UsageError
 from ..modality import Preparation, Samples
 from ..progress import Progress, plain, say
+from ..quarantine import warn_of
 from ..training.interruption import Stop
 from .splits import Rows, held_out
 
@@ -92,10 +93,7 @@ def open_labelled(
                 progress=bar.polled(stop.poll),
                 **how,
             )
-        if samples.quarantined:
-            key, reason = samples.quarantined[0]
-            count = len(samples.quarantined)
-            say(f"warning: {count} of {plain(data)} cannot be used; the first is {plain(key)}: {reason}")
+        warn_of(samples.quarantined, data)
         return samples
 
     wanted = [train, (test[0], test[1])] if test[0] else [train]

@@ -46,8 +46,8 @@ def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
 
 @torch.no_grad()
 @in_full_precision
-def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """Unit centres (K x D) of unit rows x (N x D), and the nearest centre of each row (N,).
+def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
+    """Unit centres (K x D) of unit rows x (N x D).
 
     `starts` (K x D) are the first centres; a centre that no row is near to stays where it is. DeepCluster-v2
     (2006.09882, section 4.2).
@@ -58,7 +58,7 @@ def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> tuple[Tenso
         sums = torch.zeros_like(centres).index_add_(0, nearest, x)
         used = nearest.bincount(minlength=len(centres)) > 0
         centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
-    return centres, nearest_centre(x, centres)
+    return centres
 
 
 @torch.no_grad()

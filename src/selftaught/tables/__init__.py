@@ -13,7 +13,7 @@ ENCODER = "mlp"
 TOKEN_ENCODERS = ("ft_transformer",)
 
 
-def guess(size: object) -> Preparation:
+def guess(size: object, part: object) -> Preparation:
     """A preparation to try an encoder's options on before the data is known."""
     return Preparation(columns=tuple(Column(name=str(i), kind="number") for i in range(8)))
 

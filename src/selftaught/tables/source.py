@@ -191,7 +191,16 @@ def _labels_from(file: Path, table: Table) -> list[str]:
     header, columns = _csv(file)
     if len(header) < 2:
         raise DataError(f"{plain(str(file))} must have two columns, key and label")
-    told = _pairs(header, columns)
+    told, known = _pairs(header, columns), set(table.keys)
+    if missing := [key for key in columns[0] if key not in known]:
+        count = (
+            f"{len(missing)} keys in {plain(str(file))} name"
+            if len(missing) > 1
+            else f"{plain(str(file))} has a key that names"
+        )
+        raise DataError(
+            f"{count} no row of {table.name}, such as {plain(missing[0])!r}; a row is {plain(table.keys[0])!r}"
+        )
     return [told.get(key, "") for key in table.keys]
 
 

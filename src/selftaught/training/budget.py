@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..progress import clock, say
 from ..recipes import Pretrain
 from .fit import fit
@@ -50,7 +51,13 @@ def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pre
             forward=job.forward,
         )
     per_step = (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
-    steps = max(1, int(_left(recipe.budget, began) / per_step))
+    steps = int(_left(recipe.budget, began) / per_step)
+    if not steps:
+        taken = clock(time.perf_counter() - began)
+        raise UsageError(
+            f"a budget of {clock(recipe.budget)} leaves no time to train: reading and measuring took {taken}, and one "
+            f"step takes {per_step:.2g} s; give more, or say how long with --steps"
+        )
     rate = recipe.batch_size / per_step
     say(f"budget   {clock(recipe.budget)} at {rate:,.0f} samples/s: {steps:,} steps")
     return recipe.model_copy(update={"steps": steps})

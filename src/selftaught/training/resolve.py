@@ -131,7 +131,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:
         with torch.device("meta"):
-            _refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size)), kind)
+            _refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
 
 
 def _methods(recipe: Pretrain) -> list[Part]:

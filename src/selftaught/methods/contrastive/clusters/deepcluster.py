@@ -105,7 +105,7 @@ class DeepCluster(Method):
         starts = rows[torch.from_numpy(rng.permutation(len(rows))[: self.centres.shape[1]]).to(x.device)]
         if len(starts) < self.centres.shape[1]:  # fewer rows than clusters: the others stay where they are
             starts = torch.cat([starts, self.centres[head, len(starts) :].to(x.dtype)])
-        centres, _ = spherical_k_means(rows, starts, self.iterations)
+        centres = spherical_k_means(rows, starts, self.iterations)
         self.centres[head] = centres
         return nearest_centre(x, centres).masked_fill(~known, -1)
 

@@ -4,6 +4,7 @@ import math
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ....corruption import random_mask
@@ -11,9 +12,10 @@ from ....crops import through
 from ....encoder import Encoder, TokenEncoder
 from ....heads import Prototypes, mlp
 from ....method import Data, Method, Training
-from ....objectives.clusters import mean_entropy
-from ....objectives.distillation import distilled, sharpened
-from ....schedules import cosine
+from ....objectives import precise
+from ....objectives.clusters import mean_entropy, sinkhorn
+from ....objectives.distillation import distilled
+from ....schedules import linear
 from ....teacher import Teacher
 
 
@@ -40,18 +42,20 @@ class MSN(Method):
         temperature: float = 0.1,
         target_temperature: float = 0.025,
         entropy_weight: float = 1.0,
+        sinkhorn_iterations: int = 3,
         momentum: float = 0.99,
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 2; prototypes are bounded
-        by a thirtieth of the data."""
+        """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 2; `sinkhorn_iterations`
+        even out the teacher's answers over the batch, as the paper's experiments do, and 0 leaves them as they are;
+        prototypes are bounded by a thirtieth of the data."""
         super().__init__(encoder, data)
         self.tokens = cast(TokenEncoder, encoder)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.momentum = mask_ratio, momentum
         self.temperature, self.target_temperature = temperature, target_temperature
-        self.entropy_weight = entropy_weight
+        self.entropy_weight, self.sinkhorn_iterations = entropy_weight, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, width, dim)
         self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
         self.teacher = Teacher(encoder, self.projector)
@@ -66,7 +70,8 @@ class MSN(Method):
         with torch.no_grad():
             slow, slow_projector = self.teacher.layers
             scores = self.prototypes(slow_projector(slow(target)))
-            answer = sharpened(scores, scores.new_zeros(()), self.target_temperature)
+            logits = F.log_softmax(precise(scores) / self.target_temperature, dim=1)
+            answer = sinkhorn(logits, 1.0, self.sinkhorn_iterations) if self.sinkhorn_iterations else logits.exp()
         losses = torch.stack([distilled(answer, scores, self.temperature).mean() for scores in said])
         evenness = mean_entropy(said.flatten(0, 1), self.temperature)
         return {
@@ -80,7 +85,7 @@ class MSN(Method):
 
     def after_step(self, progress: float) -> None:
         self.prototypes.normalise()
-        self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))
+        self.teacher.follow(self.encoder, self.projector, momentum=linear(self.momentum, 1.0, progress))
 
     def chance(self, batch: int) -> float:
         return math.log(len(self.prototypes.weight))

@@ -17,8 +17,8 @@ from ....tiles import Tiles, joined
 class PIRL(Method):
     """The image, and the nine tiles of it in any order, are both like the image's slot in a bank, and unlike others.
 
-    Negatives are drawn once a step for the whole batch. The tiles' shortcuts are closed as in `jigsaw`, except for
-    their colours, which the paper keeps.
+    Negatives are drawn once a step for the whole batch. Every tile is normalised by itself, channel by channel, as in
+    `jigsaw`; unlike there it shows all its channels, as the paper's tiles do.
     """
 
     question = "Am I the same, whole and in shuffled tiles?"

@@ -29,14 +29,16 @@ class MMCR(Method):
         *,
         strong_views: int = 2,
         lambd: float = 0.0,
+        hidden_layers: int = 1,
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """`lambd` weighs the nuclear norm of each sample's own views, which the mean keeps small already."""
+        """`lambd` weighs the nuclear norm of each sample's own views, which the mean keeps small already; the projector
+        has `hidden_layers` of `width` (the paper: 2)."""
         super().__init__(encoder, data)
         self.views = ("strong",) * strong_views
         self.lambd = lambd
-        self.projector = mlp(encoder.dim, width, dim)
+        self.projector = mlp(encoder.dim, *[width] * hidden_layers, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = F.normalize(precise(self.projector(self.encoder(torch.cat(views)))), dim=1).unflatten(0, (len(views), -1))

@@ -47,9 +47,7 @@ class Transformation(Method):
         self.views = ("light", "light") if apart else ("light",)
         low, high = scale
         # The variance of a corner's coordinate: of its scale, with turns about the middle, and of its shift.
-        self.deviation = ((high**3 - low**3) / (3 * (high - low) or 1) + (2 * shift) ** 2 / 3) ** 0.5
-        if high == low:
-            self.deviation = (low**2 + (2 * shift) ** 2 / 3) ** 0.5
+        self.deviation = ((low**2 + low * high + high**2 + (2 * shift) ** 2) / 3) ** 0.5
         self.predict = mlp(2 * encoder.dim, width, 10 if colors else 8)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
