@@ -54,7 +54,7 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_every_method_that_is_not_for_images_alone_takes_rows(name: str, tmp_path: Path) -> None:
-    out = {"method": name, "encoder": "ft_transformer", "steps": 2, "batch_size": 32, "map": 0, "precision": "32-true"}
+    out = {"method": name, "encoder": "ft_transformer", "steps": 2, "batch_size": 128, "map": 0, "precision": "32-true"}
     run = selftaught.pretrain("sklearn:wine", out=str(tmp_path / "run"), layout="contiguous", **out)
     assert run.status["state"] == "done"
     assert all(torch.isfinite(p).all() for p in selftaught.load_encoder(run.folder).parameters())
