@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from learns import CONVOLUTIONAL
 from runs import made
 from selftaught.demo import split_digits
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/continued.json"
 EPOCHS = (5, 20)  # on digits
 LABELS = "1,5,20"  # a class
-SHARED: dict[str, Any] = {"method": "simclr", "encoder": {"name": "resnet10t"}, "size": 32, "map": 0}
+SHARED: dict[str, Any] = {"method": "simclr", "encoder": CONVOLUTIONAL, "size": 32, "map": 0}
 DIGITS = {"views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}}, "batch_size": 128}  # as in the demo
 
 
