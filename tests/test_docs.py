@@ -72,7 +72,7 @@ def test_every_recipe_can_be_built(file: Path) -> None:
     assert recipe.encoder and (recipe.epochs or recipe.steps or recipe.budget or "hour" in file.stem)
     images = modality.named("images")
     with torch.device("meta"):
-        encoder = images.build_encoder(recipe.encoder, images.guess(recipe.size))
+        encoder = images.build_encoder(recipe.encoder, images.guess(recipe.size, recipe.encoder))
     assert not method.needs_tokens or hasattr(encoder, "tokens")
     for view, options in recipe.views.items():
         assert view in images.view_options() and set(options) <= set(images.view_options()[view])
