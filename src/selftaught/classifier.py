@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from . import modality
 from .encoder import Encoder
 from .errors import UsageError
-from .export import encoder_about, encoder_config, rebuilding_lines
+from .export import each_its_own, encoder_about, encoder_config, rebuilding_lines
 from .files import write_together
 from .parts import Part
 from .progress import plain
@@ -58,7 +58,7 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
     write_together(
         folder,
         {
-            "model.safetensors": save({name: w.detach().contiguous() for name, w in weights.items()}, {"format": "pt"}),
+            "model.safetensors": save(each_its_own(weights), {"format": "pt"}),
             "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
             "README.md": _card(classifier, prefixes is not None, about),
         },

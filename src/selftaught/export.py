@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from . import modality
 from .encoder import Encoder, Origin
@@ -27,7 +28,7 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
     """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     net, origin = encoder.net, encoder.origin
-    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    weights = each_its_own(net.state_dict())
     config = json.dumps(encoder_config(encoder, part, preparation, about), indent=2, ensure_ascii=False)
     write_together(
         folder,
@@ -37,6 +38,19 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
             "README.md": _card(encoder, preparation, origin, about),
         },
     )
+
+
+def each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as safetensors takes them: where a layer has several names, all of them are written, so that anybody
+    can load them."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, weight in weights.items():
+        kept = weight.detach().cpu().contiguous()
+        place = kept.untyped_storage().data_ptr()
+        found[name] = kept.clone() if place in seen else kept
+        seen.add(place)
+    return found
 
 
 def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import selftaught
@@ -226,6 +227,30 @@ def test_a_users_own_network(photos: Path, tmp_path: Path) -> None:
     assert evaluation.rows
     with pytest.raises(UsageError, match="own"):
         selftaught.load_encoder(run.folder)
+
+
+class Tied(nn.Module):
+    """One layer under two names, and the mask of minus infinities that attention adds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.more = self.again
+        self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.more(self.again(self.first(x)).relu())
+
+
+def test_an_own_network_may_share_layers_and_hold_infinite_constants(photos: Path, tmp_path: Path) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "encoder": Tied()})
+    kept = load_file(run.folder / "encoder/model.safetensors")
+    assert torch.equal(kept["more.weight"], kept["again.weight"]) and kept["mask"].isinf().any()
+    resumed = selftaught.pretrain(photos, out=str(tmp_path / "run"), resume=True, **{**QUICK, "encoder": Tied()})
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(resumed.encoder()(x), run.encoder()(x))
+    run.finetune(photos, tmp_path / "classifier", finetune={"epochs": 1})
+    assert selftaught.predict(tmp_path / "classifier", photos, module=Tied()).predicted
 
 
 def test_five_channels_through_pretraining_and_judging(tmp_path: Path) -> None:
