@@ -1,5 +1,6 @@
 """What the user decides about a run: plain data, parsed, saved beside the result and read back."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +29,7 @@ class Recipe(BaseModel):
                 told = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
                 raise UsageError(f"{name!r} cannot be an array: {told}")
         try:
-            return cls.model_validate({name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
+            return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(step) for step in first["loc"])

@@ -21,14 +21,14 @@ TOO_LARGE = "more bytes than any image takes"
 
 def zip_members(path: Path) -> Opened:
     """What is in a zip, what of it is no plain file, and how to read one."""
-    members: dict[str, tuple[str, int, int]] = {}  # of two with one name the later, which is what reading gives
+    infos: dict[str, zipfile.ZipInfo] = {}  # of two with one name the later, which is what reading gives
     unusable: Unusable = []
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if reason := _zip_fault(info):
                 unusable.append((info.filename, reason))
             elif not info.is_dir():
-                members[info.filename] = (info.filename, info.file_size, info.CRC)
+                infos[info.filename] = info
     handles = threading.local()  # a handle has one position, so each thread reads through its own
 
     def read(name: str) -> bytes:
@@ -36,7 +36,7 @@ def zip_members(path: Path) -> Opened:
             handles.archive = zipfile.ZipFile(path)
         return handles.archive.read(name)
 
-    return list(members.values()), unusable, read
+    return [(name, info.file_size, info.CRC) for name, info in infos.items()], unusable, read
 
 
 def _zip_fault(info: zipfile.ZipInfo) -> str | None:

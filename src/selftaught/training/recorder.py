@@ -56,7 +56,7 @@ class Recorder:
             with undisturbed(job.method):
                 keep_start(run.folder, job.method.encoder, self._mapped(), fresh=job.recipe.init is None)
         buffers = job.method.named_buffers()  # such as the mask of an attention, of minus infinities
-        self._unbounded = {name for name, tensor in buffers if not tensor.isfinite().all()}
+        self._unbounded = {name for name, tensor in buffers if tensor.isinf().any()}
         self.bar = Progress("training", self.steps, "steps", start)
         since = next((i for i, line in enumerate(reversed(known)) if "health" in line), len(known))
         self._losses = [line["loss"] for line in known[len(known) - since :] if line["loss"] is not None]
@@ -181,7 +181,10 @@ class Recorder:
         job = self.job
         self._saved_at = time.perf_counter()
         tensors = job.method.state_dict()
-        if not all(tensor.isfinite().all() for name, tensor in tensors.items() if name not in self._unbounded):
+        if any(
+            tensor.isnan().any() if name in self._unbounded else not tensor.isfinite().all()
+            for name, tensor in tensors.items()
+        ):
             raise DivergedError(f"a weight or statistic is not finite at step {step:,}; the last good state is kept")
         groups = {
             "model": checkpoint.model_tensors(job.method),

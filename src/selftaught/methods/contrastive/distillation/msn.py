@@ -71,7 +71,7 @@ class MSN(Method):
             slow, slow_projector = self.teacher.layers
             scores = self.prototypes(slow_projector(slow(target)))
             logits = F.log_softmax(precise(scores) / self.target_temperature, dim=1)
-            answer = sinkhorn(logits, 1.0, self.sinkhorn_iterations) if self.sinkhorn_iterations else logits.exp()
+            answer = sinkhorn(logits, 1.0, self.sinkhorn_iterations)
         losses = torch.stack([distilled(answer, scores, self.temperature).mean() for scores in said])
         evenness = mean_entropy(said.flatten(0, 1), self.temperature)
         return {
