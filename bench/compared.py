@@ -14,7 +14,7 @@ from pathlib import Path
 
 import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
-from selftaught.judging.comparison import Comparison, Measure, notes, told_values
+from selftaught.judging.ranking import Comparison, Measure, notes, told_values
 
 TABLE = ROOT / "docs/results/compared.md"
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind

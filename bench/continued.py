@@ -14,7 +14,7 @@ from typing import Any
 
 from learns import CONVOLUTIONAL
 from runs import made
-from selftaught.demo import split_digits
+from selftaught.commands.demo import split_digits
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/continued.json"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from selftaught.reporting.curves import line_chart
-from selftaught.run import Run
+from selftaught.commands.python import Run
+from selftaught.reporting.charts import line_chart
 
 ROOT = Path(__file__).parent.parent
 LINE = 20  # pixels a name takes

@@ -81,10 +81,10 @@ def measure(images: str, how: str, data: Path) -> float:
 
 def ours(images: str, how: str, data: Path) -> Iterator[Any]:
     """Two `strong` views a step, as SimCLR is given them."""
-    from selftaught.allocator import keep_freed_memory
-    from selftaught.images import storage
-    from selftaught.images.store import open_images
-    from selftaught.images.views import Views
+    from selftaught.data import storage
+    from selftaught.data.images.samples import open_images
+    from selftaught.data.images.views import Views
+    from selftaught.system.allocator import keep_freed_memory
     from selftaught.training.batches import Batches
 
     keep_freed_memory()

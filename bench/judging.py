@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from selftaught.judging.features import standardised
-from selftaught.judging.knn import knn_predict
-from selftaught.judging.linear import STRENGTHS, linear_predict
+from selftaught.judging.baselines import standardised
+from selftaught.judging.probes.knn import knn_predict
+from selftaught.judging.probes.linear import STRENGTHS, linear_predict
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/judging.json"

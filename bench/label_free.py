@@ -18,8 +18,9 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, read_rows
-from selftaught import parts
-from selftaught.judging.label_free import BETTER, worth
+from selftaught.methods import registry
+from selftaught.system import parts
+from selftaught.training.looking.scores import BETTER, worth
 
 ROWS = ROOT / "docs/results/label_free.jsonl"
 TABLE = ROOT / "docs/results/label_free.md"
@@ -29,7 +30,7 @@ Z = 1.96
 
 def settings(method: str) -> dict[str, dict[str, Any]]:
     """What to vary, by name: each a change of one setting, the most telling ones of every kind first."""
-    preset, known = parts.method_class(method).preset, parts.options(parts.method_class(method))
+    preset, known = registry.method_class(method).preset, parts.options(registry.method_class(method))
 
     def option(name: str, *values: float) -> dict[str, dict[str, Any]]:
         if name not in known:
@@ -72,8 +73,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for rows and table, instead of docs/results (a trial)")
     asked = parser.parse_args()
     rows, table = (asked.out / file.name if asked.out else file for file in (ROWS, TABLE))
-    place, varied = parts.places()[asked.method], settings(asked.method)
-    encoder = TOKENS if parts.method_class(asked.method).needs_tokens else CONVOLUTIONAL
+    place, varied = registry.places()[asked.method], settings(asked.method)
+    encoder = TOKENS if registry.method_class(asked.method).needs_tokens else CONVOLUTIONAL
     if asked.runs > len(varied):
         parser.error(f"--runs {asked.runs}: there are {len(varied)} settings to vary")
     for name, changes in list(varied.items())[: asked.runs]:

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from selftaught import parts
-from selftaught.errors import SelftaughtError
+from selftaught.judging.accuracy import Row
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.evaluation import Row
-from selftaught.progress import clock, say
-from selftaught.recipes import Evaluate, Pretrain
+from selftaught.methods import registry
+from selftaught.run.recipes import Evaluate, Pretrain
+from selftaught.system.errors import SelftaughtError
+from selftaught.system.progress import clock, say
 from selftaught.training.pretrain import pretrain
 
 ROOT = Path(__file__).parent.parent
@@ -69,13 +69,13 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)")
     asked = parser.parse_args()
     changes = {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
-    places = sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name))
+    places = sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))
     chosen = asked.methods.split(",") if asked.methods else [p.name for p in places]
     for seed in map(int, asked.seeds.split(",")):
         for place in places:
             if place.name not in chosen or (asked.family and place.family != asked.family):
                 continue
-            encoders = [TOKENS] if parts.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
+            encoders = [TOKENS] if registry.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
             try:
                 for encoder in encoders if asked.encoders == "both" else encoders[:1]:
                     samples = asked.samples or budget(place.name, encoder)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def judge(
-    place: parts.Place,
+    place: registry.Place,
     encoder: dict[str, Any],
     samples: int,
     seed: int,
@@ -100,7 +100,7 @@ def judge(
     name: str = "",
 ) -> None:
     """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
-    method = parts.method_class(place.name)
+    method = registry.method_class(place.name)
     identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
     if any(all(row[key] == value for key, value in identity.items()) for row in read_rows(rows)):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")

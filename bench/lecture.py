@@ -20,10 +20,10 @@ import yaml
 
 from curve import as_picture
 from runs import made
+from selftaught.commands.python import Run
 from selftaught.judging.splits import parse_labels
-from selftaught.progress import clock, say
-from selftaught.reporting.curves import interval_chart
-from selftaught.run import Run
+from selftaught.reporting.charts import interval_chart
+from selftaught.system.progress import clock, say
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "recipes/lecture.yaml"

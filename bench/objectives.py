@@ -54,7 +54,7 @@ def main() -> None:
 def measured(side: str, size: int) -> dict[str, float]:
     """Seconds (best of a few) and extra megabytes of one forward and backward pass."""
     if side == "ours":
-        from selftaught.objectives.contrastive import nt_xent
+        from selftaught.methods.objectives.contrastive import nt_xent
 
         def loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
             return nt_xent(a, b, TEMPERATURE)

@@ -31,16 +31,17 @@ from lightly.models.modules import NNMemoryBankModule
 from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 
-from selftaught import parts, randomness
-from selftaught.images import open_samples
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.judging.features import estimate_norms, features
-from selftaught.judging.knn import knn_predict
-from selftaught.method import Data, Method
-from selftaught.parts import Part
-from selftaught.schedules import cosine
+from selftaught.contracts.method import Data, Method
+from selftaught.data.images import open_samples
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.judging.probes.knn import knn_predict
+from selftaught.methods import registry
+from selftaught.methods.parts.schedules import cosine
+from selftaught.system import randomness
+from selftaught.system.parts import Part
 from selftaught.training.batches import Batches
+from selftaught.training.looking.features import estimate_norms, features
 
 RESULT = Path(__file__).parent.parent / "docs/results/parity.json"
 BATCH, IMAGES, AGREE = 64, 5_000, 1e-4
@@ -114,7 +115,9 @@ def set_up(name: str, data: str, seed: int = 0) -> tuple[Method, Batches, Any]:
     preparation: Preparation = samples.preparation
     torch.manual_seed(seed)
     shape = Data(samples.count, preparation.shape, preparation.mean, preparation.std)
-    method = parts.method_class(name.split("_ntxent")[0])(build_encoder(ENCODER, preparation), shape, **OPTIONS[name])
+    method = registry.method_class(name.split("_ntxent")[0])(
+        build_encoder(ENCODER, preparation), shape, **OPTIONS[name]
+    )
     batches = Batches(samples, samples.views(method.views), batch_size=BATCH, seed=seed)
     return method, batches, samples
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from selftaught import parts
-from selftaught.recipes import Preview
-from selftaught.reporting.pictures import INK, PAPER, contact_sheet
+from selftaught.data.images.pictures import INK, PAPER, contact_sheet
+from selftaught.methods import registry
 from selftaught.reporting.preview import answers
+from selftaught.run.recipes import Preview
 
 OUT = Path(__file__).parent.parent / "docs/pictures"
 SHOWN, COLUMNS, GAP, TITLE = 4, 3, 24, 30
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/learns"))
     asked = parser.parse_args()
     sheets: dict[str, list[tuple[str, Image.Image]]] = {}
-    for place in sorted(parts.places().values(), key=lambda p: (p.family, p.kind, p.name)):
+    for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name)):
         found = sorted(asked.runs.glob(f"{place.name}-*-0-*"))
         named = {"run": str(found[0])} if found else {"method": place.name}
         pictures, preparation = answers(Preview.parse({"data": asked.data, "samples": SHOWN, "limit": 40, **named}))

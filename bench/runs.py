@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import selftaught
-from selftaught.run import Run
+from selftaught.commands.python import Run
 
 
 def made(out: Path, data: str, **told: Any) -> Run:

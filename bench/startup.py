@@ -18,7 +18,7 @@ RESULT = ROOT / "docs/results/startup.json"
 FILES, FOLDERS, REPEATS = 100_000, 100, 5
 INDEX = """
 import sys, time
-from selftaught.images.source import open_source
+from selftaught.data.sources.open import open_source
 began = time.perf_counter()
 source = open_source(sys.argv[1])
 source.fingerprint()

@@ -133,12 +133,12 @@ def ours(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
 
 def bare(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
     """Forward, loss, backward and optimiser on a batch that never changes."""
-    from selftaught import randomness
-    from selftaught.allocator import keep_freed_memory
-    from selftaught.recipes import Pretrain
-    from selftaught.training.autotune import tuned
-    from selftaught.training.interruption import Stop
-    from selftaught.training.pretrain import prepare
+    from selftaught.run.recipes import Pretrain
+    from selftaught.system import randomness
+    from selftaught.system.allocator import keep_freed_memory
+    from selftaught.system.interruption import Stop
+    from selftaught.training.job import prepare
+    from selftaught.training.measuring.speed import tuned
     from selftaught.training.resolve import open_data, resolve
 
     keep_freed_memory()

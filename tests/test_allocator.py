@@ -10,7 +10,7 @@ import pytest
 MEASURE = """
 import json, resource, sys
 import torch
-from selftaught.allocator import keep_freed_memory
+from selftaught.system.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 import selftaught
-from selftaught.cli import run_command
-from selftaught.images import inspection
-from selftaught.images.source import Files, open_source
+from selftaught.commands.cli import run_command
+from selftaught.data.images import inspection
+from selftaught.data.sources.files import Files
+from selftaught.data.sources.open import open_source
 
 from .reporting.test_report import Page
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.cli import VERBS, run_command
-from selftaught.run import Run
+from selftaught.commands.cli import VERBS, run_command
+from selftaught.commands.python import Run
 
 QUICK = [
     "--method",
@@ -170,7 +170,7 @@ def test_help_names_every_verb_and_is_quick() -> None:
 
 
 def test_importing_the_package_imports_no_torch() -> None:
-    code = "import selftaught, selftaught.flags, selftaught.reporting.watch, sys; "
+    code = "import selftaught, selftaught.commands.flags, selftaught.reporting.watch, sys; "
     code += "assert not {'torch', 'sklearn'} & set(sys.modules); selftaught.Method; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

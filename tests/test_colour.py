@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from skimage.color import lab2rgb, rgb2lab
 
-from selftaught.colour import STEP, annealed_mean, best_constant, gamut, lab, rgb, soft_bins
-from selftaught.corruption import blurred, compressed, warped
+from selftaught.methods.parts.colour import STEP, annealed_mean, best_constant, gamut, lab, rgb, soft_bins
+from selftaught.methods.parts.damage import blurred, compressed, warped
 
 
 def shades(count: int = 500) -> torch.Tensor:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from selftaught import corruption, randomness
-from selftaught.method import Data
+from selftaught.contracts.method import Data
+from selftaught.methods.parts import damage, masks
+from selftaught.system import randomness
 
 DATA = Data(100, (3, 16, 20), (0.5, 0.4, 0.3), (0.25, 0.2, 0.2))
 CPU = torch.device("cpu")
@@ -16,16 +17,16 @@ def at(function, *args, rows: slice = slice(0, 64), total: int = 64, step: int =
 
 
 def test_random_masks_hide_their_share_uniformly() -> None:
-    keep, hidden = at(corruption.random_mask, 64, 36, 0.75, CPU)
+    keep, hidden = at(masks.random_mask, 64, 36, 0.75, CPU)
     assert keep.shape == (64, 9) and (hidden.sum(dim=1) == 27).all()
     assert not hidden.gather(1, keep).any() and (keep.diff(dim=1) > 0).all()
     assert (hidden.float().mean(dim=0) - 0.75).abs().max() < 0.25
     assert len({tuple(row) for row in keep.tolist()}) > 60
-    part = at(corruption.random_mask, 4, 36, 0.75, CPU, rows=slice(10, 14))
+    part = at(masks.random_mask, 4, 36, 0.75, CPU, rows=slice(10, 14))
     assert torch.equal(part[0], keep[10:14]) and torch.equal(part[1], hidden[10:14])
 
 
-@pytest.mark.parametrize("function", [corruption.block_mask, corruption.region_mask, corruption.centre_mask])
+@pytest.mark.parametrize("function", [masks.block_mask, masks.region_mask, masks.centre_mask])
 @pytest.mark.parametrize("area", [0.25, 0.5])
 def test_shaped_masks_cover_about_their_area(function, area: float) -> None:  # type: ignore[no-untyped-def]
     mask = at(function, 64, (16, 20), area, CPU)
@@ -36,7 +37,7 @@ def test_shaped_masks_cover_about_their_area(function, area: float) -> None:  # 
 
 
 def test_regions_are_connected_shapes_and_blocks_are_rectangles() -> None:
-    for function in (corruption.region_mask, corruption.block_mask):
+    for function in (masks.region_mask, masks.block_mask):
         mask = at(function, 64, (32, 32), 0.25, CPU).float()
         inner = torch.nn.functional.avg_pool2d(mask, 3, 1, 1) * mask
         assert (inner > 0.99).sum() > 0.3 * mask.sum()  # far from salt and pepper
@@ -44,7 +45,7 @@ def test_regions_are_connected_shapes_and_blocks_are_rectangles() -> None:
 
 def test_masking_noise_sets_values_to_zero_before_normalisation() -> None:
     x = torch.randn(64, 3, 16, 20)
-    noisy, hit = at(corruption.masking_noise, x, 0.3, DATA)
+    noisy, hit = at(damage.masking_noise, x, 0.3, DATA)
     black = (0 - torch.tensor(DATA.mean)) / torch.tensor(DATA.std)
     assert abs(hit.float().mean() - 0.3) < 0.01 and torch.equal(noisy[~hit], x[~hit])
     assert torch.allclose(noisy, torch.where(hit, black.view(3, 1, 1), x))
@@ -52,47 +53,47 @@ def test_masking_noise_sets_values_to_zero_before_normalisation() -> None:
 
 def test_salt_and_pepper_goes_to_both_extremes() -> None:
     x = torch.zeros(64, 3, 16, 20)
-    noisy, hit = at(corruption.salt_and_pepper, x, 0.2, DATA)
-    low, high = corruption.extremes(DATA, x)
+    noisy, hit = at(damage.salt_and_pepper, x, 0.2, DATA)
+    low, high = damage.extremes(DATA, x)
     salt, pepper = (noisy == high), (noisy == low)
     assert torch.equal(hit, salt | pepper) and torch.equal(noisy[~hit], x[~hit])
     assert abs(salt.float().mean() - 0.1) < 0.01 and abs(pepper.float().mean() - 0.1) < 0.01
 
 
 def test_gaussian_noise_has_its_deviation() -> None:
-    noisy, hit = at(corruption.gaussian_noise, torch.zeros(64, 3, 16, 20), 0.7, DATA)
+    noisy, hit = at(damage.gaussian_noise, torch.zeros(64, 3, 16, 20), 0.7, DATA)
     assert hit.all() and abs(noisy.std() - 0.7) < 0.01
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (4, 6), (14, 14)])
 def test_blockwise_masks_hide_exactly_their_share_in_blocks(grid: tuple[int, int]) -> None:
-    hidden = at(corruption.blockwise_mask, 64, grid, 0.4, CPU)
+    hidden = at(masks.blockwise_mask, 64, grid, 0.4, CPU)
     cells = grid[0] * grid[1]
     assert hidden.shape == (64, *grid) and (hidden.flatten(1).sum(dim=1) == round(0.4 * cells)).all()
     agree = [(hidden.int().diff(dim=axis) == 0).float().mean() for axis in (1, 2)]
     assert sum(agree) / 2 > 0.62  # single cells at random agree with their neighbours in 0.52 of all cases
-    part = at(corruption.blockwise_mask, 4, grid, 0.4, CPU, rows=slice(10, 14))
+    part = at(masks.blockwise_mask, 4, grid, 0.4, CPU, rows=slice(10, 14))
     assert torch.equal(part, hidden[10:14])
 
 
 def test_every_sample_may_hide_a_share_of_its_own() -> None:
     ratio = torch.linspace(0, 0.9, 64)
-    hidden = at(corruption.blockwise_mask, 64, (8, 8), ratio, CPU)
+    hidden = at(masks.blockwise_mask, 64, (8, 8), ratio, CPU)
     assert torch.equal(hidden.flatten(1).sum(dim=1).float(), (ratio * 64).round())
 
 
 def test_a_tube_hides_all_of_a_cell_and_no_more() -> None:
-    coarse = at(corruption.blockwise_mask, 64, (4, 5), 0.4, CPU)
-    fine = corruption.tube(coarse, (8, 20))
+    coarse = at(masks.blockwise_mask, 64, (4, 5), 0.4, CPU)
+    fine = masks.tube(coarse, (8, 20))
     assert torch.equal(fine, coarse.repeat_interleave(2, dim=1).repeat_interleave(4, dim=2))
-    assert corruption.tube(coarse, (9, 7)).shape == (64, 9, 7)
+    assert masks.tube(coarse, (9, 7)).shape == (64, 9, 7)
 
 
 def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process() -> None:
     choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), CPU)
     counts = set()
     for step in range(8):
-        blocks = at(corruption.context_and_targets, 64, (8, 10), *choices, step=step)
+        blocks = at(masks.context_and_targets, 64, (8, 10), *choices, step=step)
         batch, targets, length = blocks.targets.shape
         assert (batch, targets) == (64, 4) and 6 <= length <= 20
         for context, asked in zip(blocks.context, blocks.targets):
@@ -102,7 +103,7 @@ def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process() ->
                 tall, wide = rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
                 assert tall * wide == length == len(set(block.tolist()))
         with randomness.at(0, step, slice(20, 30), 64):
-            part = corruption.context_and_targets(10, (8, 10), *choices)
+            part = masks.context_and_targets(10, (8, 10), *choices)
         assert torch.equal(part.context, blocks.context[20:30]) and torch.equal(part.targets, blocks.targets[20:30])
         counts.add(blocks.context.shape[1])
     assert len(counts) > 1 and min(counts) >= 1
@@ -111,10 +112,10 @@ def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process() ->
 def test_a_warp_to_its_own_corners_changes_nothing_and_a_quarter_turn_turns() -> None:
     x = torch.randn(3, 2, 12, 12)
     own = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
-    assert torch.allclose(corruption.warped(x, own.expand(3, 4, 2)), x, atol=1e-4)
-    turned = corruption.warped(x, own.roll(-1, dims=0).expand(3, 4, 2))
+    assert torch.allclose(damage.warped(x, own.expand(3, 4, 2)), x, atol=1e-4)
+    turned = damage.warped(x, own.roll(-1, dims=0).expand(3, 4, 2))
     assert torch.allclose(turned, x.rot90(1, (2, 3)), atol=1e-4)
-    half = corruption.warped(x, (own * 2).expand(3, 4, 2))  # a window twice as large: the image in its middle
+    half = damage.warped(x, (own * 2).expand(3, 4, 2))  # a window twice as large: the image in its middle
     assert (half[..., 0] == 0).all() and half[..., 4:8, 4:8].abs().sum() > 0
 
 
@@ -124,7 +125,7 @@ def test_a_projective_warp_takes_corners_where_they_belong() -> None:
     place = (2 * torch.arange(side) + 1 - side) / side
     x = torch.stack(torch.meshgrid(place, place, indexing="ij"))[None]
     corners = torch.tensor([[[-0.7, -0.5], [0.6, -0.8], [0.8, 0.7], [-0.5, 0.6]]])
-    seen = corruption.warped(x, corners)
+    seen = damage.warped(x, corners)
     found = torch.stack([seen[0, :, i, j].flip(0) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))])
     assert torch.allclose(found, corners[0], atol=0.06)  # the window's corner lies half a pixel further out
 
@@ -133,19 +134,19 @@ def test_a_blur_equals_torchvisions_inside() -> None:
     from torchvision.transforms.functional import gaussian_blur
 
     x = torch.randn(2, 3, 40, 40)
-    found = corruption.blurred(x, torch.tensor([1.5, 0.6]), 1.5)
+    found = damage.blurred(x, torch.tensor([1.5, 0.6]), 1.5)
     for image, made, sigma in zip(x, found, (1.5, 0.6)):
         expected = gaussian_blur(image, [11, 11], [sigma, sigma])
         assert torch.allclose(made[:, 8:-8, 8:-8], expected[:, 8:-8, 8:-8], atol=2e-3)
-    assert torch.allclose(corruption.blurred(torch.ones(1, 1, 9, 9), torch.tensor([2.0]), 2.0), torch.ones(1, 1, 9, 9))
+    assert torch.allclose(damage.blurred(torch.ones(1, 1, 9, 9), torch.tensor([2.0]), 2.0), torch.ones(1, 1, 9, 9))
 
 
 def test_pixelation_keeps_means_and_compression_fine_steps() -> None:
     x = torch.randn(2, 3, 18, 20)
-    coarse = corruption.pixelated(x, 4)
+    coarse = damage.pixelated(x, 4)
     assert coarse.shape == x.shape and torch.allclose(coarse[0, 0, :4, :4], x[0, 0, :4, :4].mean())
-    assert torch.allclose(corruption.compressed(x, torch.tensor([1e-4, 1e-4])), x, atol=2e-3)
-    rough = corruption.compressed(x, torch.tensor([2.0, 2.0]))
+    assert torch.allclose(damage.compressed(x, torch.tensor([1e-4, 1e-4])), x, atol=2e-3)
+    rough = damage.compressed(x, torch.tensor([2.0, 2.0]))
     assert rough.shape == x.shape and 0.1 < (rough - x).std() < 1.2
     flat = torch.full((2, 3, 18, 20), 0.5)
-    assert corruption.compressed(flat, torch.tensor([0.1, 0.1])).std() < 1e-5  # nothing but the mean, which is kept
+    assert damage.compressed(flat, torch.tensor([0.1, 0.1])).std() < 1e-5  # nothing but the mean, which is kept

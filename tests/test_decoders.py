@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from selftaught.decoders import MapDecoder, MapHead, TokenDecoder, sine_positions
-from selftaught.encoder import Encoder
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.parts import Part
+from selftaught.contracts.encoder import Encoder
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.methods.parts.decoders import MapDecoder, MapHead, TokenDecoder, sine_positions
+from selftaught.system.parts import Part
 
 
 class Pool(Encoder):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selftaught import demo
+from selftaught.commands import demo
 
 
 def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypa
 
 
 def test_the_demos_own_arms_are_valid_recipes() -> None:
-    from selftaught.recipes import Pretrain
+    from selftaught.run.recipes import Pretrain
     from selftaught.training.resolve import preflight
 
     for method, choices in demo.ARMS.items():

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from selftaught import modality, parts
-from selftaught.cli import run_command
-from selftaught.flags import settings
-from selftaught.recipes import Pretrain
+from selftaught.commands.cli import run_command
+from selftaught.commands.flags import settings
+from selftaught.contracts import modality
+from selftaught.methods import registry
+from selftaught.run.recipes import Pretrain
+from selftaught.system import parts
 from selftaught.training.resolve import training_preset
 
 ROOT = Path(__file__).parent.parent
@@ -60,13 +62,13 @@ def test_the_pages_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_lecture_names_every_method_of_its_families() -> None:
     told = (ROOT / "docs" / "the-lecture.md").read_text()
-    assert all(f"`{place.name}`" in told for place in parts.places().values())
+    assert all(f"`{place.name}`" in told for place in registry.places().values())
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_recipe_can_be_built(file: Path) -> None:
     recipe = Pretrain.parse({"data": "anything", **settings(str(file))})
-    method = parts.method_class(recipe.method.name)
+    method = registry.method_class(recipe.method.name)
     parts.checked(f"method {recipe.method.name}", method, recipe.method.options)
     training_preset(method, recipe)
     assert recipe.encoder and (recipe.epochs or recipe.steps or recipe.budget or "hour" in file.stem)
@@ -80,4 +82,4 @@ def test_every_recipe_can_be_built(file: Path) -> None:
 
 def test_every_method_has_its_papers_settings() -> None:
     named = {settings(str(file))["method"]["name"] for file in (ROOT / "recipes").glob("*_paper.yaml")}
-    assert named >= set(parts.places())
+    assert named >= set(registry.places())

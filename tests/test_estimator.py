@@ -23,7 +23,7 @@ from torch import nn
 
 import selftaught
 from selftaught import SelfTaughtEncoder
-from selftaught.errors import DataError, UsageError
+from selftaught.system.errors import DataError, UsageError
 
 MLP = {"name": "mlp", "options": {"depth": 1, "width": 8}}
 QUICK = {"steps": 2, "precision": "32-true", "layout": "contiguous"}

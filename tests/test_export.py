@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from selftaught.encoder import Encoder
-from selftaught.errors import UsageError
-from selftaught.export import load_encoder, save_encoder, to_onnx
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.parts import Part
+from selftaught.contracts.encoder import Encoder
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.run.export import load_encoder, save_encoder
+from selftaught.run.onnx import to_onnx
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
 
 
 def exported(

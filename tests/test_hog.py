@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.feature import hog
 
-from selftaught.hog import histograms, strokes
+from selftaught.methods.parts.hog import histograms, strokes
 
 
 @pytest.mark.parametrize(("cell", "bins"), [(4, 9), (8, 9), (5, 6)])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from selftaught.method import Training
-from selftaught.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
+from selftaught.contracts.method import Training
+from selftaught.training.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
 
 
 def test_lars_takes_the_papers_step() -> None:

@@ -46,7 +46,7 @@ def test_a_file_in_a_plugin_package_is_a_method(photos: Path, tmp_path: Path) ->
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-methods\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text("[selftaught.methods]\ntheirs = their_methods\n")
-    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from selftaught.cli import main; main()"
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from selftaught.commands.cli import main; main()"
 
     def call(*words: str) -> str:
         command = [sys.executable, "-c", script, str(tmp_path / "site"), *words]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selftaught import randomness
+from selftaught.system import randomness
 
 
 def draw(seed: int, step: int, rows: slice, total: int, position: int = 0, purpose: str = "crop") -> torch.Tensor:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.errors import UsageError
-from selftaught.flags import RecipeCommand
-from selftaught.recipes import Pretrain
-from selftaught.resuming import continued
+from selftaught.commands.flags import RecipeCommand
+from selftaught.run.recipes import Pretrain
+from selftaught.run.resuming import continued
+from selftaught.system.errors import UsageError
 
 OPTIONS = {"method.width": "", "encoder.patch": ""}
 

@@ -4,8 +4,8 @@ import timm
 import torch
 from torch import nn
 
-from selftaught.memory import Queue
-from selftaught.teacher import Teacher
+from selftaught.methods.parts.memory import Queue
+from selftaught.methods.parts.teacher import Teacher
 
 
 def test_a_teacher_follows_weights_and_keeps_its_own_statistics() -> None:

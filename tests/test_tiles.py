@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from selftaught import randomness
-from selftaught.errors import UsageError
-from selftaught.method import Data
+from selftaught.contracts.method import Data
+from selftaught.methods.parts.tiles import Tiles, joined
 from selftaught.methods.self_prediction.augmented.jigsaw import far_apart
-from selftaught.tiles import Tiles, joined
+from selftaught.system import randomness
+from selftaught.system.errors import UsageError
 from tests.methods.test_contract import made
 
 

@@ -14,16 +14,16 @@ from PIL import Image
 from torch import nn
 
 import selftaught
-from selftaught.classifier import Calibrated, load_classifier, save_classifier
-from selftaught.cli import run_command
-from selftaught.errors import UsageError
-from selftaught.export import save_encoder
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.images.store import open_samples
-from selftaught.parts import Part
-from selftaught.progress import Progress
-from selftaught.run import Run
+from selftaught.commands.cli import run_command
+from selftaught.commands.python import Run
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.samples import open_samples
+from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
+from selftaught.run.export import save_encoder
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
+from selftaught.system.progress import Progress
 
 QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]
 

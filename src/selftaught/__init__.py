@@ -3,17 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from selftaught.commands.estimator import SelfTaughtEncoder
+    from selftaught.commands.python import Run, check, compare, evaluate, pretrain
+    from selftaught.contracts.encoder import Encoder, TokenEncoder
+    from selftaught.contracts.findings import Findings
+    from selftaught.contracts.method import Method
+    from selftaught.judging.predict import predict
+    from selftaught.judging.ranking import Comparison
+    from selftaught.run.export import load_encoder
 
-    from .encoder import Encoder as Encoder
-    from .encoder import TokenEncoder as TokenEncoder
-    from .estimator import SelfTaughtEncoder as SelfTaughtEncoder
-    from .export import load_encoder as load_encoder
-    from .findings import Findings as Findings
-    from .judging.comparison import Comparison as Comparison
-    from .method import Method as Method
-    from .run import Run as Run
-    from .transfer import predict as predict
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,56 +31,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Encoder": "encoder",
-    "TokenEncoder": "encoder",
-    "Comparison": "judging.comparison",
-    "Findings": "findings",
-    "Method": "method",
-    "Run": "run",
-    "SelfTaughtEncoder": "estimator",
-    "load_encoder": "export",
-    "predict": "transfer",
+    "Encoder": "contracts.encoder",
+    "TokenEncoder": "contracts.encoder",
+    "Comparison": "judging.ranking",
+    "Findings": "contracts.findings",
+    "Method": "contracts.method",
+    "Run": "commands.python",
+    "check": "commands.python",
+    "compare": "commands.python",
+    "evaluate": "commands.python",
+    "pretrain": "commands.python",
+    "SelfTaughtEncoder": "commands.estimator",
+    "load_encoder": "run.export",
+    "predict": "judging.predict",
 }
-
-
-def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run":
-    """Teach an encoder from unlabelled data; options as of `selftaught pretrain`, dots as nested dictionaries.
-
-    `encoder` is a name or the user's own nn.Module: `pretrain("photos/", method="simclr", encoder=my_network)`.
-    """
-    from torch import nn
-
-    from .recipes import Pretrain
-    from .training.pretrain import pretrain as carry_out
-
-    module = encoder if isinstance(encoder, nn.Module) else None
-    if encoder is not None:
-        options["encoder"] = "own" if module is not None else encoder
-    return carry_out(Pretrain.parse({"data": data, **options}), module)
-
-
-def check(data: "str | Path", **options: Any) -> "Findings":
-    """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
-    from .checking import check as carry_out
-    from .recipes import Check
-
-    return carry_out(Check.parse({"data": data, **options}))
-
-
-def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
-    """Judge a run on labelled images; options as of `selftaught evaluate`."""
-    from .run import Run
-
-    return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)
-
-
-def compare(data: "str | Path", methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
-    """Train several methods with the same budget and rank them; options as of `selftaught compare`."""
-    from .judging.compare import compare as carry_out
-    from .recipes import Compare
-
-    named = {} if methods is None else {"methods": methods}
-    return carry_out(Compare.parse({"data": data, **named, **options}))
 
 
 def __getattr__(name: str) -> Any:
@@ -91,4 +53,8 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name == "randomness":  # what the method of a plug-in draws with
+        from .system import randomness
+
+        return randomness
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,5 @@
 """`python -m selftaught` is the command line."""
 
-from .cli import main
+from selftaught.commands.cli import main
 
 main()

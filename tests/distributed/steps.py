@@ -8,7 +8,8 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor
 
-from selftaught import distributed, parts, randomness
+from selftaught.methods import registry
+from selftaught.system import distributed, randomness
 from tests.methods.test_contract import BATCH, made, views
 
 LATE = 0.9  # progress: queues are in use, schedules have moved
@@ -60,7 +61,7 @@ def main(rank: str, world: str, folder: str) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", int(world))
     dist.init_process_group("gloo", store=store, rank=int(rank), world_size=int(world))
-    for name in sorted(parts.places()):
+    for name in sorted(registry.places()):
         found = steps(name)
         whole = {key: value.contiguous().clone() for key, value in found.items()}
         save_file(whole, Path(folder) / f"{name}-{rank}.safetensors")

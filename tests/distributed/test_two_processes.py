@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selftaught import parts
+from selftaught.methods import registry
 
 from .steps import steps
 
@@ -33,7 +33,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(parts.places()))
+@pytest.mark.parametrize("name", sorted(registry.places()))
 def test_two_processes_equal_one(name: str, pair: Path) -> None:
     one = steps(name)
     for rank in range(2):

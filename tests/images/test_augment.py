@@ -5,8 +5,8 @@ import torch
 import torchvision.transforms.v2.functional as T
 from torch import Tensor
 
-from selftaught.images import augment
-from selftaught.images.augment import Change
+from selftaught.data.images import augment
+from selftaught.data.images.augment import Change
 
 ZERO, ONE = (0.0,) * 3, (1.0,) * 3
 

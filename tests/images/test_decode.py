@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.images import decode as module
-from selftaught.images.decode import DecodeError, decode
+from selftaught.data.images import decode as module
+from selftaught.data.images.decode import DecodeError, decode
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
-from selftaught.encoder import TokenEncoder
-from selftaught.errors import UsageError
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.parts import Part
-from selftaught.weights import load_initial_weights
+from selftaught.contracts.encoder import TokenEncoder
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.run.weights import load_initial_weights
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.errors import DataError
-from selftaught.images.duplicates import same_look, sketch
-from selftaught.images.inspection import inspect
+from selftaught.data.images.duplicates import same_look, sketch
+from selftaught.data.images.inspection import inspect
+from selftaught.system.errors import DataError
 
 SMOOTH = np.asarray(
     Image.fromarray(np.random.default_rng(5).integers(0, 256, (6, 6, 3), dtype=np.uint8)).resize((96, 64), 3)

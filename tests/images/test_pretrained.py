@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
-from selftaught.errors import UsageError
-from selftaught.export import save_encoder
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.images.pretrained import load_pretrained
-from selftaught.images.store import open_samples
-from selftaught.parts import Part
-from selftaught.run import Run
+from selftaught.commands.python import Run
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.samples import open_samples
+from selftaught.judging.pretrained import load_pretrained
+from selftaught.run.export import save_encoder
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
 
 GREY = Preparation(channels=1, size=(32, 32), low=0, high=255, mean=(0.3,), std=(0.4,))
 PART = Part(name="test_resnet")

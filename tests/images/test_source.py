@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.errors import DataError, UsageError
-from selftaught.images.source import Arrays, Files, open_source
+from selftaught.data.sources.arrays import Arrays
+from selftaught.data.sources.files import Files
+from selftaught.data.sources.open import open_source
+from selftaught.system.errors import DataError, UsageError
 
 
 def png(value: int) -> bytes:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.errors import DataError
-from selftaught.images import storage, store
-from selftaught.images.store import open_samples
+from selftaught.data import storage
+from selftaught.data.images import samples as store
+from selftaught.data.images.samples import open_samples
+from selftaught.system.errors import DataError
 
 
 def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB") -> Path:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from selftaught import randomness
-from selftaught.errors import UsageError
-from selftaught.images.preparation import Preparation
-from selftaught.images.views import Views, centred_box, random_boxes, view_options
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.views import Views, centred_box, random_boxes, view_options
+from selftaught.system import randomness
+from selftaught.system.errors import UsageError
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3, high: float = 255) -> Preparation:
@@ -63,8 +63,8 @@ def test_working_on_parts_of_a_batch_changes_nothing(exact: bool, monkeypatch: p
     """A large batch is made a cacheful at a time: the numbers are those of the batch made at once."""
     drawn = Views(("plain", "strong_other", "local"), facts((96, 96)), exact=exact)
     whole = at(2, drawn)
-    monkeypatch.setattr("selftaught.images.views.CACHED", 1)
-    monkeypatch.setattr("selftaught.images.views.FEWEST", 3)
+    monkeypatch.setattr("selftaught.data.images.views.CACHED", 1)
+    monkeypatch.setattr("selftaught.data.images.views.FEWEST", 3)
     for a, b in zip(whole, at(2, drawn)):
         assert torch.allclose(a, b, atol=1e-6)
 

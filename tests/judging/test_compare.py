@@ -15,11 +15,11 @@ import torch
 from sklearn.datasets import load_digits
 
 import selftaught
-from selftaught.cli import run_command
-from selftaught.errors import SelftaughtError, UsageError
-from selftaught.files import json_lines
+from selftaught.commands.cli import run_command
 from selftaught.judging.compare import methods_named, plan
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
+from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.files import json_lines
 
 QUICK: dict[str, Any] = {
     "encoder": "test_resnet",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from selftaught.judging.comparison import Comparison, Measure, Ran, Rung, notes, ranked, standings, verdict
-from selftaught.judging.evaluation import Row
-from selftaught.parts import Part
-from selftaught.reporting.comparison import write_page
+from selftaught.judging.accuracy import Row
+from selftaught.judging.ranking import Comparison, Measure, Ran, Rung, notes, ranked, standings, verdict
+from selftaught.reporting.compare_page import write_page
+from selftaught.system.parts import Part
 from tests.reporting.test_report import Page
 
 LINEAR, RANKME = Measure("linear", True), Measure("rankme", False)

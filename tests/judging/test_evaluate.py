@@ -10,17 +10,19 @@ from PIL import Image
 from torch import nn
 
 import selftaught
-from selftaught.errors import DataError, UsageError
-from selftaught.export import save_encoder
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.images.store import open_samples
+from selftaught.commands.python import Run
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.samples import open_samples
+from selftaught.judging.accuracy import Row, gain_over, row, wilson
+from selftaught.judging.baselines import Pixels, untrained
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.evaluation import Row, gain_over, row, verdicts, wilson
-from selftaught.judging.features import Pixels, features, untrained
-from selftaught.parts import Part
-from selftaught.recipes import Evaluate
-from selftaught.run import Run
+from selftaught.judging.result import verdicts
+from selftaught.run.export import save_encoder
+from selftaught.run.recipes import Evaluate
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.parts import Part
+from selftaught.training.looking.features import features
 
 PART = Part(name="test_resnet")
 
@@ -137,7 +139,7 @@ def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> No
         seen: list[torch.Tensor] = []
         first.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
         expected = first.running_mean.clone()
-        from selftaught.judging.features import plain_batches
+        from selftaught.training.looking.features import plain_batches
 
         for x in plain_batches(images):
             fresh(x)

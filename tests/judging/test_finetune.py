@@ -6,21 +6,21 @@ import timm
 import torch
 from torch import nn
 
-from selftaught.errors import UsageError
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.images.store import open_samples
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.samples import open_samples
+from selftaught.data.tables.encoders import build_encoder as build_for_rows
+from selftaught.data.tables.preparation import Column
+from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
 from selftaught.judging.calibration import calibration_error, fitted_temperature, probabilities_of
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.layers import depths, layer_scales
 from selftaught.judging.splits import held_out
-from selftaught.optimizers import build_optimizer
-from selftaught.parts import Part
-from selftaught.tables.encoders import build_encoder as build_for_rows
-from selftaught.tables.preparation import Column
-from selftaught.tables.preparation import Preparation as Columns
-from selftaught.training.interruption import Stop
+from selftaught.system.errors import UsageError
+from selftaught.system.interruption import Stop
+from selftaught.system.parts import Part
+from selftaught.training.optimizers import build_optimizer
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial.distance import pdist, squareform
 
-from selftaught.judging.label_free import (
+from selftaught.training.looking.scores import (
     BETTER,
     alignment,
     alpha_req,

@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from selftaught.errors import DataError
-from selftaught.export import save_encoder
-from selftaught.images.encoders import build_encoder
-from selftaught.images.store import open_samples
+from selftaught.commands.python import Run
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.samples import open_samples
 from selftaught.judging.labelled import open_labelled, spare
-from selftaught.parts import Part
-from selftaught.run import Run
-from selftaught.training.interruption import Stop
+from selftaught.run.export import save_encoder
+from selftaught.system.errors import DataError
+from selftaught.system.interruption import Stop
+from selftaught.system.parts import Part
 
 PART = Part(name="test_resnet", options={"stem": "half"})
 BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from selftaught import parts, randomness
-from selftaught.images.encoders import build_encoder
-from selftaught.images.preparation import Preparation
-from selftaught.method import Data, Method
-from selftaught.optimizers import apply_schedule, build_optimizer
-from selftaught.parts import Part
-from selftaught.training import checkpoint
+from selftaught.contracts.method import Data, Method
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.methods import registry
+from selftaught.run import checkpoint
+from selftaught.system import parts, randomness
+from selftaught.system.parts import Part
+from selftaught.training.optimizers import apply_schedule, build_optimizer
 
 BATCH, COUNT = 8, 128
 SMALL = {
@@ -37,7 +38,7 @@ def made(
     name: str, channels: int = 3, encoder: str | None = None, size: tuple[int, int] = (32, 32), **chosen: Any
 ) -> Method:
     torch.manual_seed(0)
-    cls = parts.method_class(name)
+    cls = registry.method_class(name)
     facts = {"low": 0, "high": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
@@ -76,12 +77,12 @@ def take(method: Method, optimizer: torch.optim.Optimizer, step: int, steps: int
 
 
 def each(test: Callable) -> Callable:
-    return pytest.mark.parametrize("name", sorted(parts.places()))(test)
+    return pytest.mark.parametrize("name", sorted(registry.places()))(test)
 
 
 @each
 def test_the_class_says_which_views_its_defaults_make_since_help_reads_them_there(name: str) -> None:
-    assert parts.method_class(name).views == made(name).views
+    assert registry.method_class(name).views == made(name).views
 
 
 @each
@@ -157,7 +158,7 @@ def test_draws_come_from_their_address(name: str) -> None:
 @each
 @pytest.mark.parametrize("channels", [1, 5])
 def test_other_channel_counts(name: str, channels: int) -> None:
-    if parts.method_class(name).needs_color:
+    if registry.method_class(name).needs_color:
         pytest.skip("asks about colours")
     method = made(name, channels)
     with randomness.at(0, 0, slice(0, BATCH)):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from selftaught import randomness
-from selftaught.errors import UsageError
-from selftaught.method import Method
-from selftaught.optimizers import build_optimizer
+from selftaught.contracts.method import Method
+from selftaught.system import randomness
+from selftaught.system.errors import UsageError
+from selftaught.training.optimizers import build_optimizer
 from tests.methods.test_contract import BATCH, COUNT, made, views
 from tests.objectives.test_contrastive import slow_info_nce
 

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from selftaught import randomness
-from selftaught.errors import UsageError
+from selftaught.system import randomness
+from selftaught.system.errors import UsageError
 from tests.methods.test_contract import BATCH, made, views
 
 
@@ -80,7 +80,7 @@ def test_swav_uses_its_queue_only_once_it_is_full_and_training_is_far_enough() -
 
 
 def test_swav_bounds_prototypes_and_queue_by_the_data() -> None:
-    from selftaught.method import Data
+    from selftaught.contracts.method import Data
     from selftaught.methods.contrastive.clusters.swav import SwAV
 
     encoder = made("swav").encoder
@@ -162,7 +162,7 @@ def test_inpainting_weighs_the_rim_and_ignores_the_far_side() -> None:
 
 
 def test_denoisings_emphasis_weighs_what_was_destroyed() -> None:
-    from selftaught.method import Data
+    from selftaught.contracts.method import Data
     from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 
     data = Data(64, (3, 32, 32), (0.5,) * 3, (0.25,) * 3)
@@ -190,7 +190,7 @@ def test_simmims_answer_ignores_what_is_hidden() -> None:
 
 
 def test_maskfeat_asks_for_the_histograms_of_what_is_hidden() -> None:
-    from selftaught.hog import histograms
+    from selftaught.methods.parts.hog import histograms
 
     method = made("maskfeat", encoder="test_vit", size=(32, 32)).eval()
     (x,) = views(method)
@@ -312,7 +312,7 @@ def test_the_second_view_is_transformed_or_as_in_the_paper_the_first() -> None:
 
 
 def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightness() -> None:
-    from selftaught.colour import lab
+    from selftaught.methods.parts.colour import lab
 
     method = made("colorization").eval()
     grey = torch.zeros(64, 3, 32, 32) + 0.1 * torch.randn(64, 1, 32, 32)
@@ -332,7 +332,7 @@ def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightne
     target = method._colours(grey)
     mean = (target * method._weights(target)[:, None]).mean(dim=(0, 2, 3))
     constant = (mean / mean.sum()).clamp(min=1e-9).log().view(1, -1, 1, 1).expand_as(target)
-    from selftaught.objectives.prediction import weighted_cross_entropy
+    from selftaught.methods.objectives.prediction import weighted_cross_entropy
 
     assert weighted_cross_entropy(constant, target, method._weights(target)).item() == pytest.approx(
         method.chance(8), rel=1e-3

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import selftaught
-from selftaught import randomness
-from selftaught.errors import UsageError
-from selftaught.method import Data
-from selftaught.optimizers import build_optimizer
-from selftaught.recipes import Pretrain
-from selftaught.together import Together
-from selftaught.training import checkpoint
+from selftaught.contracts.method import Data
+from selftaught.methods.together import Together
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system import randomness
+from selftaught.system.errors import UsageError
+from selftaught.training.optimizers import build_optimizer
 from tests.methods.test_contract import BATCH, COUNT, made, views
 
 SHAPE = Data(COUNT, (3, 32, 32), (0.5,) * 3, (0.25,) * 3)

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.objectives import similarity
-from selftaught.objectives.contrastive import (
+from selftaught.methods.objectives import similarity
+from selftaught.methods.objectives.contrastive import (
     alignment_loss,
     dcl,
     info_nce,

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from selftaught.objectives.clusters import sinkhorn, swapped_prediction
-from selftaught.objectives.distillation import cosine_distance, distilled, moved_centre, sharpened
-from selftaught.objectives.prediction import (
+from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
+from selftaught.methods.objectives.distillation import cosine_distance, distilled, moved_centre, sharpened
+from selftaught.methods.objectives.prediction import (
     hidden_error,
     normalised_patches,
     weighted_cross_entropy,
     weighted_error,
 )
-from selftaught.objectives.redundancy import covariance, invariance, variance
+from selftaught.methods.objectives.redundancy import covariance, invariance, variance
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

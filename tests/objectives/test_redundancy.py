@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from selftaught.objectives.clusters import mean_entropy, nearest_centre, spherical_k_means
-from selftaught.objectives.distillation import negative_cosine
-from selftaught.objectives.redundancy import (
+from selftaught.methods.objectives.clusters import mean_entropy, nearest_centre, spherical_k_means
+from selftaught.methods.objectives.distillation import negative_cosine
+from selftaught.methods.objectives.redundancy import (
     cross_correlation,
     nuclear_norm,
     second_moment,

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from selftaught.errors import SelftaughtError
-from selftaught.images.source import open_source
-from selftaught.recipes import Pretrain
-from selftaught.tables.store import open_samples as open_rows
-from selftaught.training import checkpoint
+from selftaught.data.sources.open import open_source
+from selftaught.data.tables.samples import open_samples as open_rows
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import SelftaughtError
 
 WORDS = (
     b"../",

@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from selftaught import parts
-from selftaught.cli import run_command
-from selftaught.recipes import Pretrain
-from selftaught.training import checkpoint
+from selftaught.commands.cli import run_command
+from selftaught.methods import registry
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system.lock import LOCK
 from selftaught.training.pretrain import pretrain
-from selftaught.writer import LOCK
 
 from .faults import CODES, at_point, dying, failing, points
 from .fuzz import kinds, tried
@@ -85,7 +85,7 @@ def command(out: Path, method: str, data: Path, **more: Any) -> Pretrain:
     values = {
         "data": str(data),
         "method": {"name": method, "options": {"dim": 4} if method == "wmse" else {}},
-        "encoder": "test_vit" if parts.method_class(method).needs_tokens else "test_resnet",
+        "encoder": "test_vit" if registry.method_class(method).needs_tokens else "test_resnet",
         "batch_size": 8,
         "steps": STEPS,
         "log_every": 1,
@@ -249,7 +249,7 @@ class Soak:
 
     def kills(self, wanted: int) -> None:
         """SIGKILL at random moments, half of them inside a checkpoint's writing; some in a row, then the end."""
-        methods, done = sorted(parts.places()), self.done("kill")
+        methods, done = sorted(registry.places()), self.done("kill")
         a_run = max(1, min(KILLS_A_RUN, wanted // len(methods)))
         while done < wanted:
             method = methods[done // a_run % len(methods)]

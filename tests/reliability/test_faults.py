@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from selftaught.errors import SelftaughtError
-from selftaught.files import read_yaml, write_together
-from selftaught.recipes import Pretrain
-from selftaught.run import Run
-from selftaught.training import checkpoint
+from selftaught.commands.python import Run
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import SelftaughtError
+from selftaught.system.files import read_yaml, write_together
 from selftaught.training.pretrain import pretrain
 
 from .faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from selftaught.cli import run_command
-from selftaught.images.source import open_source
+from selftaught.commands.cli import run_command
+from selftaught.data.sources.open import open_source
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*sorted((ROOT / "src").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py"))]

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 import selftaught
-from selftaught.cli import run_command
-from selftaught.errors import DataError
-from selftaught.images import decode as decoding
-from selftaught.images import store
-from selftaught.images.decode import DecodeError, decode
-from selftaught.images.source import Files, open_source
-from selftaught.images.store import open_samples
+from selftaught.commands.cli import run_command
+from selftaught.data.images import decode as decoding
+from selftaught.data.images import samples as store
+from selftaught.data.images.decode import DecodeError, decode
+from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.files import Files
+from selftaught.data.sources.open import open_source
+from selftaught.system.errors import DataError
 
 from .corpus import BROKEN, DUPLICATE, FILES, GOOD, IGNORED, NAMES, NOISE, Odd, encoded, populate
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from selftaught import writer
-from selftaught.cli import run_command
-from selftaught.errors import UsageError
-from selftaught.images import storage
-from selftaught.images.store import open_samples
-from selftaught.run import Run, fresh_folder
-from selftaught.writer import LOCK, only_writer
+from selftaught.commands.cli import run_command
+from selftaught.data import storage
+from selftaught.data.images.samples import open_samples
+from selftaught.run.folder import Run, fresh_folder
+from selftaught.system import lock as writer
+from selftaught.system.errors import UsageError
+from selftaught.system.lock import LOCK, only_writer
 
 from .faults import in_child
 

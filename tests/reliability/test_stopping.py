@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.cli import run_command
-from selftaught.images import storage
-from selftaught.progress import Progress
-from selftaught.reporting import report
-from selftaught.run import Run
-from selftaught.training import checkpoint
-from selftaught.training.interruption import poll, stopping
+from selftaught.commands.cli import run_command
+from selftaught.commands.python import Run
+from selftaught.data import storage
+from selftaught.reporting import run_page as report
+from selftaught.run import checkpoint
+from selftaught.system.interruption import poll, stopping
+from selftaught.system.progress import Progress
 from selftaught.training.recorder import Recorder
 
 from .faults import at_point, points

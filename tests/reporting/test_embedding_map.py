@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.images import open_samples
-from selftaught.judging.features import features
-from selftaught.modality import Samples
-from selftaught.recipes import Pretrain
-from selftaught.reporting import embedding_map
-from selftaught.reporting.embedding_map import FOLDER, Facts, layouts, mapped, read_map, told_to_page
-from selftaught.reporting.report import write_report
-from selftaught.run import Run
+from selftaught.commands.python import Run
+from selftaught.contracts.modality import Samples
+from selftaught.data.images import open_samples
+from selftaught.data.images.pictures import encoded, visible
+from selftaught.reporting import map_section as embedding_map
+from selftaught.reporting.map_section import layouts, told_to_page
+from selftaught.reporting.run_page import write_report
+from selftaught.run.export import load_encoder
+from selftaught.run.map import FOLDER, Facts, read_map
+from selftaught.run.recipes import Pretrain
+from selftaught.training.looking.features import features
+from selftaught.training.looking.neighbours import mapped
 from selftaught.training.pretrain import pretrain
 
 EVIL = "</script><script>alert(1)</script>"
@@ -41,14 +45,14 @@ def small(data: Path, out: Path, **more: object) -> Pretrain:
 
 
 def samples_of(run: Run) -> Samples:
-    preparation = run.encoder().preparation
+    preparation = load_encoder(run.folder).preparation
     return open_samples(run.recipe.data, like=preparation)
 
 
 def test_neighbours_are_the_nearest_by_cosine(run: Run) -> None:
     held = read_map(run.folder)
     assert held and held.start and held.start.step == 0 and held.end.step == 4
-    found = features(run.encoder(), samples_of(run))
+    found = features(load_encoder(run.folder), samples_of(run))
     for row, near in zip(held.end.asked, held.end.nearest, strict=True):
         cosine = [
             float(x @ found[row] / np.linalg.norm(x) / np.linalg.norm(found[row])) if other != row else -2.0
@@ -66,7 +70,7 @@ def test_thumbnails_are_the_samples(run: Run) -> None:
     (x,) = samples_of(run).views(("plain",))(*_all(samples_of(run)))
     width, height = held.end.cell
     assert (width, height) == (32, 32)
-    own = embedding_map.visible(x, samples_of(run).preparation)
+    own = visible(x, samples_of(run).preparation)
     for place in (0, 6, 39):
         left, top = place % held.end.columns * width, place // held.end.columns * height
         seen = np.asarray(held.sheet.crop((left, top, left + width, top + height)))
@@ -149,7 +153,7 @@ def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_was_writing_is_swept(run: Run) -> None:
-    code = "import sys; from pathlib import Path; from selftaught.files import temporary_for; "
+    code = "import sys; from pathlib import Path; from selftaught.system.files import temporary_for; "
     code += "temporary_for(Path(sys.argv[1])).write_bytes(b'half')"
     subprocess.run([sys.executable, "-c", code, str(run.folder / FOLDER / "end.json")], check=True)
     assert len(list((run.folder / FOLDER).glob(".*~*"))) == 1
@@ -230,6 +234,6 @@ def test_ten_thousand_images_fit_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     facts = Facts(step=9, keys=keys, asked=asked, nearest=near, columns=columns, cell=(cell, cell))
     (tmp_path / "run" / FOLDER / "end.json").write_text(facts.model_dump_json())
     np.save(tmp_path / "run" / FOLDER / "points.npy", rng.normal(size=(count, 50)).astype(np.float32))
-    (tmp_path / "run" / FOLDER / "sheet.webp").write_bytes(embedding_map.encoded(sheet, "WEBP"))
+    (tmp_path / "run" / FOLDER / "sheet.webp").write_bytes(encoded(sheet, "WEBP"))
     page = write_report([tmp_path / "run"], tmp_path / "report.html")
     assert 2e6 < page.stat().st_size < 15e6

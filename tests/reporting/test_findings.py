@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from selftaught.findings import Bin, File, Findings, ImageFacts, Spread
-from selftaught.reporting.curves import bar_chart
-from selftaught.reporting.findings import SHOWN, SHOWN_ON_PAGE, show, write_page
+from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
+from selftaught.reporting.charts import bar_chart
+from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, show, write_page
 
 from .test_report import EVIL, Page
 

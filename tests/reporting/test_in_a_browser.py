@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.recipes import Pretrain, Preview
-from selftaught.reporting.comparison import write_page as write_comparison
-from selftaught.reporting.findings import write_page as write_findings
+from selftaught.reporting.check_page import write_page as write_findings
+from selftaught.reporting.compare_page import write_page as write_comparison
 from selftaught.reporting.preview import preview
-from selftaught.reporting.report import write_report
+from selftaught.reporting.run_page import write_report
+from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
 
 from ..judging.test_comparison import LINEAR, comparison, failure, ran

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from selftaught.reporting.embedding_map import Facts
-from selftaught.reporting.report import write_report
-from selftaught.run import Run
-from selftaught.writer import LOCK
+from selftaught.commands.python import Run
+from selftaught.reporting.run_page import write_report
+from selftaught.run.map import Facts
+from selftaught.system.lock import LOCK
 
 from .browser import Tab, chromium, needs_browser
 from .test_report import EVIL, folder

@@ -6,17 +6,17 @@ import pytest
 from PIL import Image
 
 import selftaught
-from selftaught import parts
-from selftaught.cli import run_command
-from selftaught.recipes import Preview
+from selftaught.commands.cli import run_command
+from selftaught.methods import registry
 from selftaught.reporting.preview import answers
+from selftaught.run.recipes import Preview
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
 
 
-@pytest.mark.parametrize("name", sorted(parts.places()))
+@pytest.mark.parametrize("name", sorted(registry.places()))
 def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) -> None:
-    needs_tokens = parts.method_class(name).needs_tokens
+    needs_tokens = registry.method_class(name).needs_tokens
     out = tmp_path / "seen.png"
     flags = ["--method", name, "--encoder", "test_vit" if needs_tokens else "test_resnet", "--size", "32"]
     assert run_command(["preview", str(photos), *flags, "--samples", "4", "--out", str(out)]) == 0

@@ -11,11 +11,11 @@ import torch
 import yaml
 from PIL import Image
 
-from selftaught.images.preparation import Preparation
-from selftaught.reporting import curves
-from selftaught.reporting.curves import interval_chart, line_chart, ticks
-from selftaught.reporting.pictures import contact_sheet, visible
-from selftaught.reporting.report import write_report
+from selftaught.data.images.pictures import contact_sheet, visible
+from selftaught.data.images.preparation import Preparation
+from selftaught.reporting import charts as curves
+from selftaught.reporting.charts import interval_chart, line_chart, ticks
+from selftaught.reporting.run_page import write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 

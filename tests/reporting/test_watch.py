@@ -19,21 +19,21 @@ from typing import Any
 import pytest
 import yaml
 
-from selftaught import writer
-from selftaught.cli import run_command
-from selftaught.reporting import report
+from selftaught.commands.cli import run_command
+from selftaught.commands.python import Run
+from selftaught.reporting import run_page as report
 from selftaught.reporting.server import Server
-from selftaught.reporting.standing import TAIL, standing
 from selftaught.reporting.watch import SCRIPT, SETTLES, Watched
-from selftaught.run import Run
-from selftaught.writer import LOCK, only_writer
+from selftaught.run.standing import TAIL, standing
+from selftaught.system import lock as writer
+from selftaught.system.lock import LOCK, only_writer
 
 from .test_report import EVIL, Page, folder
 
 EVERY = 0.02
 HOLDER = """
 import sys, time, pathlib
-from selftaught.writer import only_writer
+from selftaught.system.lock import only_writer
 with only_writer(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selftaught.tables.inspection import inspect
+from selftaught.data.tables.inspection import inspect
 
 ROWS = "id,size,colour,constant,name,label\n" + "".join(
     f"{i},{'' if i == 2 else i % 4},{'red' if i % 2 else ''},7,n{i},{'ab'[i % 2]}\n" for i in range(8)

@@ -9,18 +9,19 @@ import pytest
 import torch
 
 import selftaught
-from selftaught import parts, randomness
-from selftaught.cli import run_command
-from selftaught.errors import UsageError
-from selftaught.method import Data
-from selftaught.parts import Part
-from selftaught.tables.encoders import build_encoder
-from selftaught.tables.preparation import Column, Preparation
-from selftaught.tables.store import open_samples
+from selftaught.commands.cli import run_command
+from selftaught.contracts.method import Data
+from selftaught.data.tables.encoders import build_encoder
+from selftaught.data.tables.preparation import Column, Preparation
+from selftaught.data.tables.samples import open_samples
+from selftaught.methods import registry
+from selftaught.system import parts, randomness
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
 from tests.methods.test_contract import SMALL
 
 SOME = ("mae", "denoising", "simclr", "vicreg", "data2vec")
-GENERAL = [name for name in parts.places() if not parts.method_class(name).needs_images]
+GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),
     Column(name="colour", kind="category", values=("red", "green", "blue")),
@@ -31,7 +32,7 @@ PREPARATION = Preparation(columns=COLUMNS)
 @pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("encoder", ["mlp", "ft_transformer"])
 def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: str) -> None:
-    cls = parts.method_class(name)
+    cls = registry.method_class(name)
     if cls.needs_tokens and encoder == "mlp":
         pytest.skip("needs tokens")
     torch.manual_seed(0)

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from selftaught import modality
-from selftaught.errors import DataError, UsageError
-from selftaught.tables.preparation import Preparation
-from selftaught.tables.source import open_table
-from selftaught.tables.store import open_samples
+from selftaught.contracts import modality
+from selftaught.data.tables.columns import open_table
+from selftaught.data.tables.preparation import Preparation
+from selftaught.data.tables.samples import open_samples
+from selftaught.system.errors import DataError, UsageError
 
 TEXT = "id,height,colour,Label,weight\na,1.5,red,cat,10\nb,NA,blue,dog,30\nc,2.5,red,cat,\nd,3.5,?,,20\n"
 

@@ -9,9 +9,10 @@ import torch
 import torch._dynamo.utils
 
 import selftaught
-from selftaught.errors import UsageError
-from selftaught.training import autotune
-from selftaught.training.autotune import ROUNDS
+from selftaught.system.errors import UsageError
+from selftaught.training import devices
+from selftaught.training.measuring import speed as autotune
+from selftaught.training.measuring.speed import ROUNDS
 
 QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "size": 16}
 
@@ -88,7 +89,7 @@ def test_the_attention_is_measured_where_there_is_one(
     tried: list[str] = []
 
     def seconds_a_step(job: Any, stop: Any) -> float:
-        found = {layer.fused_attn for layer in autotune.attentions(job.method)}
+        found = {layer.fused_attn for layer in devices.attentions(job.method)}
         assert found == {job.recipe.attention == "fused"}
         tried.append(job.recipe.attention)
         return 0.5 if job.recipe.attention == "plain" else 1.0

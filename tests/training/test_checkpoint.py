@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from selftaught import writer
-from selftaught.errors import UsageError
-from selftaught.method import Training
-from selftaught.optimizers import build_optimizer
-from selftaught.training import checkpoint
+from selftaught.contracts.method import Training
+from selftaught.run import checkpoint
+from selftaught.system import lock as writer
+from selftaught.system.errors import UsageError
+from selftaught.training.optimizers import build_optimizer
 
 
 def network() -> nn.Module:

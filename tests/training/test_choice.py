@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 import selftaught
-from selftaught.errors import UsageError
-from selftaught.recipes import Pretrain
-from selftaught.run import Run
-from selftaught.training import checkpoint
-from selftaught.training.choice import Choice
+from selftaught.commands.python import Run
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import UsageError
+from selftaught.training.looking.choice import Choice
 
 HOW: dict[str, Any] = {
     "method": "simclr",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from selftaught import randomness
+from selftaught.system import randomness
 from selftaught.training.chunks import encode_in_chunks
 from tests.methods.test_contract import BATCH, made, views
 

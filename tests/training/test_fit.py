@@ -7,12 +7,12 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from selftaught import randomness
-from selftaught.encoder import Encoder
-from selftaught.errors import DivergedError
-from selftaught.method import Data, Method, Training
-from selftaught.optimizers import build_optimizer
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.system import randomness
+from selftaught.system.errors import DivergedError
 from selftaught.training.fit import fit
+from selftaught.training.optimizers import build_optimizer
 
 
 class Flat(Encoder):

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 import selftaught
-from selftaught.errors import DivergedError, OutOfMemory
 from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
-from selftaught.training import batch_size
+from selftaught.system.errors import DivergedError, OutOfMemory
 from selftaught.training.guards import refuse_many
+from selftaught.training.measuring import batch_size
 
 QUICK: dict[str, Any] = {
     "encoder": "test_resnet",

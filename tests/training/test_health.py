@@ -9,16 +9,16 @@ import pytest
 import torch
 
 import selftaught
-from selftaught.errors import DivergedError, Interrupted
-from selftaught.judging.features import estimate_norms
 from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.contrastive.distillation.dino import DINO
 from selftaught.methods.contrastive.distillation.simsiam import SimSiam
-from selftaught.objectives.distillation import negative_cosine
-from selftaught.recipes import Pretrain
-from selftaught.training.health import Health, verdict, watched
-from selftaught.training.interruption import Stop
-from selftaught.training.pretrain import prepare
+from selftaught.methods.objectives.distillation import negative_cosine
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import DivergedError, Interrupted
+from selftaught.system.interruption import Stop
+from selftaught.training.job import prepare
+from selftaught.training.looking.features import estimate_norms
+from selftaught.training.looking.health import Health, verdict, watched
 from selftaught.training.recorder import Recorder
 from selftaught.training.resolve import open_data, resolve
 

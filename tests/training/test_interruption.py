@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from selftaught.errors import Interrupted
-from selftaught.training.interruption import stopping
+from selftaught.system.errors import Interrupted
+from selftaught.system.interruption import stopping
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
-from selftaught.errors import Interrupted, UsageError
-from selftaught.recipes import Pretrain
-from selftaught.run import Run
+from selftaught.commands.python import Run
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.loggers import scalars
 from selftaught.training.pretrain import pretrain
 

@@ -14,15 +14,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 import selftaught
-from selftaught.cli import run_command
-from selftaught.errors import DataError, DivergedError, UsageError
-from selftaught.images.store import open_samples
+from selftaught.commands.cli import run_command
+from selftaught.data.images.samples import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
-from selftaught.recipes import Pretrain
-from selftaught.training import batch_size
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import DataError, DivergedError, UsageError
 from selftaught.training import pretrain as pretraining
-from selftaught.training.health import Health
-from selftaught.training.pretrain import prepare
+from selftaught.training.job import prepare
+from selftaught.training.looking.health import Health
+from selftaught.training.measuring import batch_size, trial
 from selftaught.training.resolve import resolve
 
 QUICK = {
@@ -298,7 +298,7 @@ def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tm
     kept = []
     for rows in (8, 16):
         recipe = Pretrain.parse({"data": str(photos), **QUICK, "batch_size": rows})
-        kept.append(batch_size.kept_bytes(prepare(resolve(recipe, images), images, None), rows))
+        kept.append(trial.kept_bytes(prepare(resolve(recipe, images), images, None), rows))
     assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
     assert kept[0] > 8 * 3 * 16 * 16 * 4
 
@@ -312,15 +312,15 @@ def test_memory_is_measured_for_a_method_that_needs_many_samples(tmp_path: Path)
 
 def test_remembered_files_are_free_memory_and_a_container_has_its_limit(tmp_path: Path) -> None:
     machine, group = tmp_path / "meminfo", tmp_path
-    own = batch_size._available(machine, group)
+    own = trial._available(machine, group)
     assert own > 0  # where the system tells nothing more
     machine.write_text("MemTotal: 24000000 kB\nMemFree: 100 kB\nMemAvailable: 20000000 kB\n")
-    assert batch_size._available(machine, group) == 20_000_000 << 10
+    assert trial._available(machine, group) == 20_000_000 << 10
     for name, told in (("max", "5000000"), ("current", "4000000"), ("stat", "anon 9\ninactive_file 300000\n")):
         (group / f"memory.{name}").write_text(told)
-    assert batch_size._available(machine, group) == 1_300_000
+    assert trial._available(machine, group) == 1_300_000
     (group / "memory.max").write_text("max\n")
-    assert batch_size._available(machine, group) == 20_000_000 << 10
+    assert trial._available(machine, group) == 20_000_000 << 10
 
 
 def test_a_profile_says_where_the_time_went(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

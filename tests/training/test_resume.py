@@ -15,14 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selftaught import parts
-from selftaught.recipes import Pretrain
-from selftaught.run import Run
-from selftaught.training import checkpoint
+from selftaught.commands.python import Run
+from selftaught.methods import registry
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 
 STEPS = 7
-METHODS = sorted(parts.places())
+METHODS = sorted(registry.places())
 # 24 samples in batches of 8 make three steps an epoch, so each resumed run crosses the end of one or begins there.
 CUTS = (4, 5, 6)
 PRECISIONS, LAYOUTS = ("32-true", "bf16-mixed"), ("contiguous", "channels_last")
@@ -44,7 +44,7 @@ def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
-    encoder = "test_vit" if parts.method_class(method).needs_tokens else "test_resnet"
+    encoder = "test_vit" if registry.method_class(method).needs_tokens else "test_resnet"
     return Pretrain.parse(
         {
             "data": str(data),
@@ -152,7 +152,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     out = tmp_path / "stopped"
 
     def child() -> None:
-        from selftaught.cli import run_command
+        from selftaught.commands.cli import run_command
 
         flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
         flags += ["--method", "rotation", "--encoder", "test_resnet", "--out", str(out)]

@@ -14,7 +14,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,33 +22,41 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from .. import modality, parts
-from ..encoder import TokenEncoder
-from ..errors import DataError, Interrupted, SelftaughtError, UsageError, is_of_the_disk, is_out_of_memory
-from ..files import append_line, json_lines, write_json
-from ..modality import Samples
-from ..parts import Part, hint
-from ..progress import clock, plain, say
-from ..recipes import Compare, Evaluate, Pretrain
-from ..resuming import continued
-from ..run import Run, fresh_folder
-from ..training.interruption import Stop, stopping
-from ..training.pretrain import pretrain
-from ..training.resolve import open_data
-from ..writer import LOCK, only_writer
-from .comparison import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
-from .evaluate import evaluate
-from .evaluation import Row
-from .label_free import worth
-from .labelled import open_labelled
-from .splits import parse_labels
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.modality import Samples
+from selftaught.judging.accuracy import Row
+from selftaught.judging.evaluate import evaluate
+from selftaught.judging.labelled import open_labelled
+from selftaught.judging.ranking import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
+from selftaught.judging.splits import parse_labels
+from selftaught.methods import registry
+from selftaught.run.folder import Run, fresh_folder
+from selftaught.run.recipes import Compare, Evaluate, Pretrain
+from selftaught.run.resuming import continued
+from selftaught.system.errors import (
+    DataError,
+    Interrupted,
+    SelftaughtError,
+    UsageError,
+    is_of_the_disk,
+    is_out_of_memory,
+)
+from selftaught.system.files import append_line, json_lines, write_json
+from selftaught.system.interruption import Stop, stopping
+from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.parts import Part, hint
+from selftaught.system.progress import clock, plain, say
+from selftaught.training.looking.scores import worth
+from selftaught.training.pretrain import pretrain
+from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 SHARED = ("data", "size", "limit", "tolerance", "precision", "layout", "workers", "memory", "cache")
 
 
-def compare(command: Compare) -> Comparison:
+def compare(command: Compare, written: Callable[[Comparison, Path], None] = lambda found, page: None) -> Comparison:
     """Carry out a recipe; what was found is in the folder, too, as comparison.json and comparison.html.
 
     A run that fails is a line that says why, and the others go on. Raises only if every method fails, or on a stop.
@@ -62,7 +70,7 @@ def compare(command: Compare) -> Comparison:
     recipe = _refused(recipe)
     chosen = methods_named(recipe.methods)
     with stopping(recipe.time_limit) as stop:
-        bench = _Bench(recipe, chosen, stop)
+        bench = _Bench(recipe, chosen, stop, written)
         samples = bench.samples(0)
         recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
         if recipe.train:  # a mistake in it should not be found out after the first run
@@ -96,7 +104,7 @@ def _refused(recipe: Compare) -> Compare:
 
 def methods_named(wanted: str) -> list[str]:
     """Methods by names, families and kinds, each once, in the order in which they are first meant."""
-    places = parts.places()
+    places = registry.places()
     groups: dict[str, list[str]] = {"all": sorted(places)}
     for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
         groups.setdefault(place.family, []).append(place.name)
@@ -121,8 +129,10 @@ def plan(methods: int, rungs: int) -> list[tuple[int, float]]:
 class _Bench:
     """Trains and judges the runs of one comparison, each by the same settings."""
 
-    def __init__(self, recipe: Compare, methods: list[str], stop: Stop) -> None:
-        self.recipe, self.methods, self.stop = recipe, methods, stop
+    def __init__(
+        self, recipe: Compare, methods: list[str], stop: Stop, written: Callable[[Comparison, Path], None]
+    ) -> None:
+        self.recipe, self.methods, self.stop, self.written = recipe, methods, stop, written
         self.kind = modality.of(recipe.data)
         self.measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         self.runs: list[Ran] = []
@@ -130,7 +140,7 @@ class _Bench:
         self._opened = lru_cache(maxsize=1)(self._open)
         self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
-        if not self.tokens and any(parts.method_class(method).needs_tokens for method in methods):
+        if not self.tokens and any(registry.method_class(method).needs_tokens for method in methods):
             self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
             if not self._has_tokens(self.token_encoder):
                 raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
@@ -207,7 +217,7 @@ class _Bench:
         self.stop.poll()
         say(f"\n{method}, seed {seed}, rung {rung.rung}")
         name = f"runs/{method}-seed{seed}-rung{rung.rung}"
-        needs_tokens = parts.method_class(method).needs_tokens
+        needs_tokens = registry.method_class(method).needs_tokens
         encoder = self.token_encoder if needs_tokens else self.encoder
         told: dict[str, Any] = {"method": method, "seed": seed, "rung": rung.rung, "run": name}
         told |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
@@ -256,8 +266,6 @@ class _Bench:
 
     def _write(self, state: Any) -> Comparison:
         """comparison.json and comparison.html, of what is known by now."""
-        from ..reporting.comparison import write_page
-
         recipe = self.recipe
         ranking = ranked(self.runs, self.measure)
         comparison = Comparison(
@@ -278,7 +286,7 @@ class _Bench:
             runs=self.runs,
         )
         write_json(self.folder / RESULT, json.loads(comparison.model_dump_json()))
-        write_page(comparison, self.folder / PAGE)
+        self.written(comparison, self.folder / PAGE)
         return comparison
 
 

@@ -9,23 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .. import modality
-from ..allocator import keep_freed_memory
-from ..encoder import Encoder
-from ..errors import UsageError
-from ..export import load_encoder
-from ..files import write_json
-from ..parts import Part, hint
-from ..progress import Progress, say
-from ..recipes import Evaluate
-from ..training.interruption import Stop, stopping
-from .evaluation import Answers, Evaluation, Right, Row, detail, gain_over, primary, row, verdicts
-from .features import Pixels, features, standardised, untrained
-from .finetune import Tuning, finetune, scores_of
-from .knn import knn_predict
-from .labelled import Labelled, open_labelled, spare, without_losing
-from .linear import linear_predict
-from .splits import LabelCount, Rows, folds, label_subset, parse_labels
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.judging.accuracy import Answers, Right, Row, detail, gain_over, row
+from selftaught.judging.baselines import Pixels, standardised, untrained
+from selftaught.judging.finetune import Tuning, finetune, scores_of
+from selftaught.judging.labelled import Labelled, open_labelled, spare, without_losing
+from selftaught.judging.pretrained import load_pretrained
+from selftaught.judging.probes.knn import knn_predict
+from selftaught.judging.probes.linear import linear_predict
+from selftaught.judging.result import Evaluation, primary, verdicts
+from selftaught.judging.splits import LabelCount, Rows, folds, label_subset, parse_labels
+from selftaught.run.export import load_encoder
+from selftaught.run.recipes import Evaluate
+from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.errors import UsageError
+from selftaught.system.files import write_json
+from selftaught.system.interruption import Stop, stopping
+from selftaught.system.parts import Part, hint
+from selftaught.system.progress import Progress, say
+from selftaught.training.looking.features import features
 
 PROBES = ("knn", "linear", "finetune")
 
@@ -218,8 +221,8 @@ def _right(answers: Answers) -> Right:
 def _pretrained(source: str, encoder: Encoder) -> Encoder:
     """The encoder that the user names to stand beside."""
     kind = modality.named(encoder.preparation.modality)
-    if not hasattr(kind, "load_pretrained"):
+    if kind.THINGS != "images":
         raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
-    found, told = kind.load_pretrained(source, encoder.part, encoder.preparation)
+    found, told = load_pretrained(source, encoder.part, encoder.preparation)
     say(f"pre-trained: {told}")
     return found

@@ -12,20 +12,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import parts, randomness
-from ..encoder import Encoder, TokenEncoder
-from ..errors import UsageError
-from ..method import Training
-from ..modality import Samples
-from ..optimizers import build_optimizer
-from ..progress import say
-from ..training.autotune import fault_of
-from ..training.fit import fit
-from ..training.interruption import Stop, poll
-from ..training.precision import fabric_of
-from .features import as_inputs, plain_batches
-from .layers import layer_scales
-from .splits import Rows
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Training
+from selftaught.contracts.modality import Samples
+from selftaught.judging.layers import layer_scales
+from selftaught.judging.splits import Rows
+from selftaught.system import parts, randomness
+from selftaught.system.errors import UsageError
+from selftaught.system.interruption import Stop, poll
+from selftaught.system.progress import say
+from selftaught.training.devices import fabric_of, fault_of
+from selftaught.training.fit import fit
+from selftaught.training.looking.features import as_inputs, plain_batches
+from selftaught.training.optimizers import build_optimizer
 
 EPOCHS, FEWEST, MOST = 30, 100, 2000  # where the user says nothing, steps lie between the fewest and the most
 LOOKS = 20  # at held-out samples, in a whole training

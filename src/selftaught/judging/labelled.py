@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import modality
-from ..errors import DataError, UsageError
-from ..modality import Preparation, Samples
-from ..progress import Progress, plain, say
-from ..quarantine import warn_of
-from ..training.interruption import Stop
-from .splits import Rows, held_out
+from selftaught.contracts import modality
+from selftaught.contracts.modality import Preparation, Samples
+from selftaught.judging.splits import Rows, held_out
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.interruption import Stop
+from selftaught.system.progress import Progress, plain, say
+from selftaught.system.quarantine import warn_of
 
 HASHED = 250  # samples at a time
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
-from .. import randomness
-from ..errors import DataError, UsageError
+from selftaught.system import randomness
+from selftaught.system.errors import DataError, UsageError
 
 Rows = NDArray[np.int64]
 FOLDS = 5

@@ -8,20 +8,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .. import parts, randomness
-from ..errors import UsageError
-from ..export import encoder_about, load_encoder
-from ..files import write_atomically
-from ..modality import Samples
-from ..progress import plain
-from ..recipes import Pretrain, Preview
-from ..run import Run
-from ..training import checkpoint
-from ..training.interruption import stopping
-from ..training.pretrain import Job, prepare
-from ..training.resolve import open_data, preflight, resolve
-from .page import rendered
-from .pictures import contact_sheet, data_uri, encoded
+from selftaught.contracts.modality import Samples
+from selftaught.data.images.pictures import contact_sheet, data_uri, encoded
+from selftaught.methods import registry
+from selftaught.reporting.page import rendered
+from selftaught.run import checkpoint
+from selftaught.run.export import encoder_about, load_encoder
+from selftaught.run.folder import Run
+from selftaught.run.recipes import Pretrain, Preview
+from selftaught.system import parts, randomness
+from selftaught.system.errors import UsageError
+from selftaught.system.files import write_atomically
+from selftaught.system.interruption import stopping
+from selftaught.system.progress import plain
+from selftaught.training.job import Job, prepare
+from selftaught.training.resolve import open_data, preflight, resolve
 
 ENDINGS = (".png", ".html")
 
@@ -87,7 +88,7 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
-    method = parts.method_class(job.recipe.method.name)
+    method = registry.method_class(job.recipe.method.name)
     options: dict[str, Any] = {name: option.default for name, option in parts.options(method).items()}
     return rendered(
         "preview.html",

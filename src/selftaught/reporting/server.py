@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from ..progress import plain, say
+from selftaught.system.progress import plain, say
 
 HOST = "127.0.0.1"  # never another: nobody but the users of this machine can reach it
 NAMES = re.compile(r"(localhost|127\.0\.0\.1)(:\d{1,5})?", re.IGNORECASE)  # any port, as it may be forwarded

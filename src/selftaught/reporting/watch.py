@@ -13,16 +13,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from ..errors import Interrupted, UsageError
-from ..files import read_yaml
-from ..progress import plain, say
-from ..recipes import Watch
-from ..run import LOG, Run
-from ..training.interruption import stopping
-from ..writer import LOCK
-from .page import Live
-from .server import Answer, Server, page_policy
-from .standing import Standing, json_object, standing
+from selftaught.reporting.page import Live
+from selftaught.reporting.server import Answer, Server, page_policy
+from selftaught.run.folder import LOG, Run
+from selftaught.run.recipes import Watch
+from selftaught.run.standing import Standing, standing
+from selftaught.system.errors import Interrupted, UsageError
+from selftaught.system.files import json_object, read_yaml
+from selftaught.system.interruption import stopping
+from selftaught.system.lock import LOCK
+from selftaught.system.progress import plain, say
 
 TEMPLATES = Path(__file__).parent / "templates"
 BESIDE = ("report.html", LOG, LOCK)  # files of a run that its page does not show
@@ -93,7 +93,7 @@ class Watched:
         return all(one.ended for one in self.look().standings)
 
     def _make(self, look: Look) -> None:
-        from .report import page_of  # which imports torch: a process that waits to be asked starts at once
+        from selftaught.reporting.run_page import page_of
 
         live = Live(look.version, self.every, HERE, SCRIPT)
         try:

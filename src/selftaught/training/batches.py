@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import distributed, randomness
-from ..profiling import part
+from selftaught.system import distributed, randomness
+from selftaught.system.profiling import part
 
 AHEAD = 2  # steps whose samples are asked for early
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .. import distributed
-from ..encoder import Encoder, Tokens
+from selftaught.contracts.encoder import Encoder, Tokens
+from selftaught.system import distributed
 
 
 def encode_in_chunks(method: nn.Module, size: int) -> None:

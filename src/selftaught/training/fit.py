@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .. import distributed, randomness
-from ..errors import DivergedError
-from ..method import Training
-from ..optimizers import apply_schedule
-from ..profiling import part
-from .guards import Guard
+from selftaught.contracts.method import Training
+from selftaught.system import distributed, randomness
+from selftaught.system.errors import DivergedError
+from selftaught.system.profiling import part
+from selftaught.training.guards import Guard
+from selftaught.training.optimizers import apply_schedule
 
 Batches = Callable[[int], tuple[Tensor, ...]]
 Watch = Callable[[int, dict[str, Tensor]], Any]

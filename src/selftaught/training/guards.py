@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from ..errors import DivergedError, OutOfMemory, is_out_of_memory
+from selftaught.system.errors import DivergedError, OutOfMemory, is_out_of_memory
 
 IN_A_ROW = 3  # bad steps that are left out before a run is given up
 SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few

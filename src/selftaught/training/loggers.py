@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import yaml
 
-from ..errors import UsageError
-from ..parts import hint
-from ..progress import plain, say
-from ..run import Run
+from selftaught.run.folder import Run
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import hint
+from selftaught.system.progress import plain, say
 
 GROUP = "selftaught.loggers"  # of entry points, each naming what makes a logger when it is called
 

@@ -2,60 +2,38 @@
 
 import time
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
-from torch.optim import Optimizer
 
-from .. import modality
-from ..allocator import keep_freed_memory
-from ..encoder import Encoder, TokenEncoder
-from ..errors import DivergedError, Interrupted, OutOfMemory, UsageError
-from ..files import spared
-from ..judging.features import as_inputs
-from ..method import Method, Training
-from ..modality import MakeViews, Samples
-from ..optimizers import build_optimizer, scaled_lr
-from ..progress import say, writing_to
-from ..recipes import Pretrain
-from ..resuming import continued
-from ..run import LOG, Run, fresh_folder
-from ..together import Together
-from . import checkpoint
-from .autotune import set_attention, shown, tuned
-from .batch_size import fitted, refuse_too_large
-from .batches import Batches
-from .budget import CORRECTED_AT, corrected, within_budget
-from .choice import SettledError
-from .chunks import encode_in_chunks
-from .fit import fit
-from .interruption import Stop, stopping
-from .loggers import Loggers
-from .precision import fabric_of
-from .recorder import Recorder
-from .resolve import build, open_data, preflight, resolve, training_preset
+from selftaught.contracts import modality
+from selftaught.contracts.method import Method
+from selftaught.contracts.modality import Samples
+from selftaught.methods.together import Together
+from selftaught.run import checkpoint
+from selftaught.run.folder import LOG, Run, fresh_folder
+from selftaught.run.recipes import Pretrain
+from selftaught.run.resuming import continued
+from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.errors import DivergedError, Interrupted, OutOfMemory, UsageError
+from selftaught.system.files import spared
+from selftaught.system.interruption import Stop, stopping
+from selftaught.system.progress import say, writing_to
+from selftaught.training.fit import fit
+from selftaught.training.job import Job, _predicted_bytes, prepare
+from selftaught.training.loggers import Loggers
+from selftaught.training.looking.choice import SettledError
+from selftaught.training.looking.features import as_inputs
+from selftaught.training.measuring.batch_size import fitted, refuse_too_large
+from selftaught.training.measuring.budget import CORRECTED_AT, corrected, within_budget
+from selftaught.training.measuring.speed import shown, tuned
+from selftaught.training.optimizers import scaled_lr
+from selftaught.training.recorder import Recorder
+from selftaught.training.resolve import open_data, preflight, resolve
 
 EVERYTHING = 4096  # plain views shown to Method.start
-
-
-@dataclass
-class Job:
-    """Everything one pre-training works with."""
-
-    recipe: Pretrain
-    samples: Samples
-    method: Method
-    weights: str  # where the encoder's weights come from
-    training: Training
-    optimizer: Optimizer
-    views: MakeViews
-    batches: Batches
-    fabric: Fabric
-    forward: Any  # the method as it is called: wrapped for its device, precision and processes
 
 
 def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> Run:
@@ -124,38 +102,6 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
     return Pretrain.load(file)
 
 
-def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
-    """Build all that a resolved recipe names, seeded, before any step; for `count` samples, if these are only some."""
-    assert recipe.batch_size
-    method, weights = build(recipe, samples, module, count)
-    training = training_preset(method, recipe)
-    patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
-    set_attention(method, recipe.attention)
-    channels_last = recipe.layout == "channels_last"
-    if channels_last:
-        method = method.to(memory_format=torch.channels_last)
-    views = samples.views(method.views, patch=patch, options=recipe.views, channels_last=channels_last)
-    fabric = fabric_of(recipe.precision)
-    if recipe.compile:
-        _compile_encoders(method)
-    if recipe.encode_chunk:
-        encode_in_chunks(method, recipe.encode_chunk)
-    forward: Any = fabric.setup_module(method)
-    optimizer = build_optimizer(method, training, recipe.batch_size)
-    batches = Batches(samples, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
-    return Job(recipe, samples, method, weights, training, optimizer, views, batches, fabric, forward)
-
-
-def _compile_encoders(method: nn.Module) -> None:
-    """Compile every encoder in place, a teacher's copy too: nearly all the work, and none of the random numbers."""
-    for encoder in method.modules():
-        if isinstance(encoder, Encoder):
-            encoder.compile()
-            for name in ("map", "tokens"):
-                if hasattr(encoder, name):
-                    setattr(encoder, name, torch.compile(getattr(encoder, name)))
-
-
 def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
     """Train from step 0 or from the last checkpoint, and save; the facts of the finished run.
 
@@ -221,13 +167,6 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     recorder.draw()
     recorder.draw_map()
     return {**recorder.facts(), **facts}
-
-
-def _predicted_bytes(job: Job) -> tuple[int, int]:
-    """Of a checkpoint, with two numbers of the optimiser's a weight at most, and of the exported encoder."""
-    held = checkpoint.bytes_of({"model": checkpoint.model_tensors(job.method)})
-    learnt = sum(p.nbytes for p in job.method.parameters() if p.requires_grad)
-    return held + 2 * learnt, sum(tensor.nbytes for tensor in job.method.encoder.state_dict().values())
 
 
 def _restore(job: Job, run: Run) -> int:

@@ -10,27 +10,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import randomness
-from ..errors import DivergedError, Interrupted, Unsaved
-from ..export import save_encoder
-from ..files import append_line, spared, write_atomically
-from ..judging.features import as_inputs
-from ..judging.label_free import COSTLY
-from ..modality import Samples
-from ..profiling import Profile
-from ..progress import Progress, plain, say
-from ..reporting.embedding_map import keep_end, keep_start, mapped
-from ..reporting.pictures import contact_sheet
-from ..run import Run
-from . import checkpoint
-from .choice import Choice, SettledError
-from .guards import refuse_many
-from .health import Health, Scores, undisturbed, verdict
-from .interruption import Stop, undeterred
-from .loggers import Loggers
+from selftaught.contracts import modality
+from selftaught.contracts.modality import Samples
+from selftaught.run import checkpoint
+from selftaught.run.export import save_encoder
+from selftaught.run.folder import Run
+from selftaught.system import randomness
+from selftaught.system.errors import DivergedError, Interrupted, Unsaved
+from selftaught.system.files import append_line, spared, write_atomically
+from selftaught.system.interruption import Stop, undeterred
+from selftaught.system.profiling import Profile
+from selftaught.system.progress import Progress, plain, say
+from selftaught.training.guards import refuse_many
+from selftaught.training.loggers import Loggers
+from selftaught.training.looking.choice import Choice, SettledError
+from selftaught.training.looking.features import as_inputs
+from selftaught.training.looking.health import Health, Scores, undisturbed, verdict
+from selftaught.training.looking.neighbours import keep_end, keep_start, mapped
+from selftaught.training.looking.scores import COSTLY
 
 if TYPE_CHECKING:
-    from .pretrain import Job
+    from selftaught.training.job import Job
+
 
 PICTURED = 8  # samples in the picture of what the network was shown
 
@@ -240,7 +241,8 @@ class Recorder:
     def draw(self) -> None:
         """Write pictures.png: what the network was shown of a few samples, and what it answered."""
         job = self.job
-        if job.samples.preparation.modality != "images":
+        kind = modality.named(job.samples.preparation.modality)
+        if not hasattr(kind, "contact_sheet"):
             return
         shown = min(PICTURED, self.batch_size)
         views = tuple(as_inputs(job.method, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
@@ -251,7 +253,7 @@ class Recorder:
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
         with spared("pictures.png"):
             buffer = io.BytesIO()
-            contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
+            kind.contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
             write_atomically(self.run.folder / "pictures.png", buffer.getvalue())
 
     def draw_map(self) -> None:

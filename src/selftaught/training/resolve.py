@@ -7,21 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .. import modality, parts
-from ..encoder import Encoder, TokenEncoder
-from ..errors import BrokenData, DataError, UsageError
-from ..method import Data, Method, Training
-from ..modality import Samples
-from ..parts import Part
-from ..progress import Progress
-from ..quarantine import write_quarantine
-from ..recipes import Pretrain
-from ..run import Run
-from ..together import Together
-from ..weights import load_initial_weights
-from . import checkpoint
-from .choice import refuse_idle_patience
-from .interruption import Stop
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Method, Training
+from selftaught.contracts.modality import Samples
+from selftaught.methods import registry
+from selftaught.run.recipes import Pretrain
+from selftaught.system import parts
+from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system.interruption import Stop
+from selftaught.system.parts import Part
+from selftaught.system.progress import Progress
+from selftaught.system.quarantine import write_quarantine
 
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 
@@ -70,9 +67,9 @@ def _listed(error: BrokenData, recipe: Pretrain) -> str:
 
 def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
     """Fill in every choice that was left open, so that the saved recipe says all of it."""
-    method = parts.method_class(recipe.method.name)
+    method = registry.method_class(recipe.method.name)
     kind = modality.named(samples.preparation.modality)
-    needs_tokens = any(parts.method_class(part.name).needs_tokens for part in _methods(recipe))
+    needs_tokens = any(registry.method_class(part.name).needs_tokens for part in _methods(recipe))
     encoder = recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER)
     preset = training_preset(method, recipe)
     batch_size = recipe.batch_size or min(preset.batch_size, power_of_two(samples.count // 4))
@@ -121,11 +118,11 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     """
     if recipe.devices not in ("auto", "1"):
         raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
-    training_preset(parts.method_class(recipe.method.name), recipe)
-    refuse_idle_patience(recipe)
+    training_preset(registry.method_class(recipe.method.name), recipe)
+    recipe.refuse_idle_patience()
     kind = kind or modality.of(recipe.data)
     for part in _methods(recipe):
-        cls = parts.method_class(part.name)
+        cls = registry.method_class(part.name)
         parts.checked(f"method {part.name}", cls, part.options)
         if cls.needs_images and kind.THINGS != "images":
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
@@ -141,37 +138,9 @@ def _methods(recipe: Pretrain) -> list[Part]:
 
 def _refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
     for part in _methods(recipe):
-        if parts.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
+        if registry.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
             assert recipe.encoder
             raise UsageError(
                 f"{part.name} needs an encoder that works on tokens, which {recipe.encoder.name} does not; "
                 f"try --encoder {' or '.join(kind.TOKEN_ENCODERS[:2])}"
             )
-
-
-def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> tuple[Method, str]:
-    """The method with its encoder, and a line about where the weights come from.
-
-    `count` is the number of samples it is made for, where these are only some of them.
-    """
-    assert recipe.encoder
-    torch.manual_seed(recipe.seed)
-    preparation = samples.preparation
-    kind = modality.named(preparation.modality)
-    encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
-    _refuse_unfit(recipe, encoder, kind)
-    going_on = recipe.resume and recipe.out and checkpoint.steps(Run(recipe.out).checkpoints)
-    if going_on:
-        weights = "as they were saved"
-    else:
-        weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
-    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
-    built: list[Method] = []
-    for part in _methods(recipe):
-        cls = parts.method_class(part.name)
-        if cls.needs_color and preparation.channels != 3:
-            raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
-        built.append(cls(encoder, data, **parts.checked(f"method {part.name}", cls, part.options)))
-    if not recipe.also:
-        return built[0], weights
-    return Together(built[0], built[1], data, weight=recipe.also.weight), weights

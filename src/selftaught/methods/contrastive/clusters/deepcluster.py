@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .... import distributed, randomness
-from ....crops import through
-from ....encoder import Encoder
-from ....heads import mlp
-from ....memory import Bank
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.clusters import nearest_centre, spherical_k_means
-from ....objectives.prediction import cross_entropy
-from ....objectives.similarity import cosines
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.clusters import nearest_centre, spherical_k_means
+from selftaught.methods.objectives.prediction import cross_entropy
+from selftaught.methods.objectives.similarity import cosines
+from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.memory import Bank
+from selftaught.system import distributed, randomness
+from selftaught.system.precision import precise
 
 
 class DeepCluster(Method):

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.distillation import cosine_distance
-from ....schedules import cosine
-from ....teacher import Teacher
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.distillation import cosine_distance
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.schedules import cosine
+from selftaught.methods.parts.teacher import Teacher
 
 
 class BYOL(Method):

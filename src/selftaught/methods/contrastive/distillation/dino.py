@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from ....crops import through
-from ....encoder import Encoder
-from ....heads import DistillationHead
-from ....method import Data, Method, Training
-from ....objectives.distillation import distilled
-from ....schedules import cosine
-from ....teacher import Centring, Teacher
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.distillation import distilled
+from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.heads import DistillationHead
+from selftaught.methods.parts.schedules import cosine
+from selftaught.methods.parts.teacher import Centring, Teacher
 
 
 class DINO(Method):

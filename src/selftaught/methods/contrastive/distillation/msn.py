@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....corruption import random_mask
-from ....crops import through
-from ....encoder import Encoder, TokenEncoder
-from ....heads import Prototypes, mlp
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.clusters import mean_entropy, sinkhorn
-from ....objectives.distillation import distilled
-from ....schedules import linear
-from ....teacher import Teacher
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.clusters import mean_entropy, sinkhorn
+from selftaught.methods.objectives.distillation import distilled
+from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.heads import Prototypes, mlp
+from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.schedules import linear
+from selftaught.methods.parts.teacher import Teacher
+from selftaught.system.precision import precise
 
 
 class MSN(Method):

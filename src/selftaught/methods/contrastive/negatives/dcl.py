@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.contrastive import dcl
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import dcl
+from selftaught.methods.parts.heads import mlp
 
 
 class DCL(Method):

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .... import randomness
-from ....encoder import Encoder
-from ....heads import mlp
-from ....memory import Bank
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.contrastive import noise_contrastive
-from ....objectives.similarity import cosines
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import noise_contrastive
+from selftaught.methods.objectives.similarity import cosines
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.memory import Bank
+from selftaught.system import randomness
+from selftaught.system.precision import precise
 
 
 class InstanceDiscrimination(Method):

@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .... import distributed, randomness
-from ....encoder import Encoder
-from ....heads import mlp
-from ....memory import Queue
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.contrastive import info_nce_with_queue
-from ....teacher import Teacher
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import info_nce_with_queue
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.memory import Queue
+from selftaught.methods.parts.teacher import Teacher
+from selftaught.system import distributed, randomness
+from selftaught.system.precision import precise
 
 
 class MoCo(Method):

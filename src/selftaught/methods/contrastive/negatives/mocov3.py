@@ -5,12 +5,12 @@ import math
 import torch
 from torch import Tensor
 
-from ....encoder import Encoder, TokenEncoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.contrastive import info_nce
-from ....schedules import cosine
-from ....teacher import Teacher
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import info_nce
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.schedules import cosine
+from selftaught.methods.parts.teacher import Teacher
 
 
 class MoCoV3(Method):

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....memory import Queue
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.clusters import nearest_centre
-from ....objectives.contrastive import info_nce
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.clusters import nearest_centre
+from selftaught.methods.objectives.contrastive import info_nce
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.memory import Queue
+from selftaught.system.precision import precise
 
 
 class NNCLR(Method):

@@ -4,14 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .... import randomness
-from ....encoder import Encoder
-from ....memory import Bank
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.contrastive import told_apart
-from ....objectives.similarity import cosines
-from ....tiles import Tiles, joined
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import told_apart
+from selftaught.methods.objectives.similarity import cosines
+from selftaught.methods.parts.memory import Bank
+from selftaught.methods.parts.tiles import Tiles, joined
+from selftaught.system import randomness
+from selftaught.system.precision import precise
 
 
 class PIRL(Method):

@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.contrastive import margin_contrastive
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import margin_contrastive
+from selftaught.methods.parts.heads import mlp
+from selftaught.system.precision import precise
 
 
 class Siamese(Method):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.contrastive import semi_hard_triplet
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.contrastive import semi_hard_triplet
+from selftaught.methods.parts.heads import mlp
 
 
 class Triplet(Method):

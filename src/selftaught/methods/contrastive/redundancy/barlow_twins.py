@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.redundancy import cross_correlation, off_diagonal
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.redundancy import cross_correlation, off_diagonal
+from selftaught.methods.parts.heads import mlp
 
 
 class BarlowTwins(Method):

@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from .... import randomness
-from ....crops import through
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.redundancy import invariance, sigreg
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.redundancy import invariance, sigreg
+from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.heads import mlp
+from selftaught.system import randomness
 
 
 class LeJEPA(Method):

@@ -4,12 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .... import distributed
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.redundancy import nuclear_norm
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.redundancy import nuclear_norm
+from selftaught.methods.parts.heads import mlp
+from selftaught.system import distributed
+from selftaught.system.precision import precise
 
 
 class MMCR(Method):

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.redundancy import second_moment, tico_terms
-from ....schedules import cosine
-from ....teacher import Teacher
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.redundancy import second_moment, tico_terms
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.schedules import cosine
+from selftaught.methods.parts.teacher import Teacher
+from selftaught.system.precision import precise
 
 
 class TiCo(Method):

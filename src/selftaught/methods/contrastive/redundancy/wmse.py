@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from .... import distributed, randomness
-from ....encoder import Encoder
-from ....errors import UsageError
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.distillation import cosine_distance
-from ....objectives.redundancy import whitened
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.distillation import cosine_distance
+from selftaught.methods.objectives.redundancy import whitened
+from selftaught.methods.parts.heads import mlp
+from selftaught.system import distributed, randomness
+from selftaught.system.errors import UsageError
 
 
 class WMSE(Method):

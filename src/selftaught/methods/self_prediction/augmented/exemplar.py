@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ....encoder import Encoder
-from ....errors import UsageError
-from ....method import Data, Method, Training
-from ....objectives.prediction import cross_entropy
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import cross_entropy
+from selftaught.system.errors import UsageError
 
 
 class Exemplar(Method):

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .... import randomness
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.prediction import cross_entropy
-from ....tiles import Tiles, joined
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import cross_entropy
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.tiles import Tiles, joined
+from selftaught.system import randomness
 
 
 class Jigsaw(Method):

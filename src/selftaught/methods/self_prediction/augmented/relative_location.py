@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....encoder import Encoder
-from ....heads import mlp
-from ....method import Data, Method, Training
-from ....objectives.prediction import cross_entropy
-from ....tiles import Tiles, joined
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import cross_entropy
+from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.tiles import Tiles, joined
 
 CENTRE = 4
 AROUND = (0, 1, 2, 3, 5, 6, 7, 8)  # the eight neighbours, row by row

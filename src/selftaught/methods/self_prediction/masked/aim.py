@@ -5,11 +5,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .... import randomness
-from ....encoder import Encoder, TokenEncoder
-from ....heads import ResidualMLP
-from ....method import Data, Method, Training
-from ....objectives.prediction import hidden_error, normalised_patches
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
+from selftaught.methods.parts.heads import ResidualMLP
+from selftaught.system import randomness
 
 
 class AIM(Method):

@@ -5,11 +5,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ....corruption import random_mask
-from ....decoders import TokenDecoder
-from ....encoder import Encoder, TokenEncoder
-from ....method import Data, Method, Training
-from ....objectives.prediction import hidden_error, normalised_patches
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
+from selftaught.methods.parts.decoders import TokenDecoder
+from selftaught.methods.parts.masks import random_mask
 
 
 class MAE(Method):

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from ....corruption import blockwise_mask, extremes
-from ....decoders import map_shape
-from ....encoder import Encoder
-from ....hog import histograms, strokes
-from ....holes import Hole, cells_of
-from ....method import Data, Method, Training
-from ....objectives.prediction import weighted_error
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.damage import extremes
+from selftaught.methods.parts.decoders import map_shape
+from selftaught.methods.parts.hog import histograms, strokes
+from selftaught.methods.parts.holes import Hole, cells_of
+from selftaught.methods.parts.masks import blockwise_mask
 
 
 class MaskFeat(Method):

@@ -5,12 +5,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ....corruption import random_mask
-from ....decoders import MapHead
-from ....encoder import Encoder
-from ....holes import Hole, cells_of
-from ....method import Data, Method, Training
-from ....objectives.prediction import weighted_error
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.decoders import MapHead
+from selftaught.methods.parts.holes import Hole, cells_of
+from selftaught.methods.parts.masks import random_mask
 
 
 class SimMIM(Method):

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....colour import annealed_mean, best_constant, gamut, lab, rgb, soft_bins
-from ....corruption import extremes
-from ....decoders import MapDecoder
-from ....encoder import Encoder
-from ....method import Data, Method, Training
-from ....objectives import precise
-from ....objectives.prediction import weighted_cross_entropy
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_cross_entropy
+from selftaught.methods.parts.colour import annealed_mean, best_constant, gamut, lab, rgb, soft_bins
+from selftaught.methods.parts.damage import extremes
+from selftaught.methods.parts.decoders import MapDecoder
+from selftaught.system.precision import precise
 
 
 class Colorization(Method):

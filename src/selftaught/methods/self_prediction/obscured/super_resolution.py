@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....corruption import blurred
-from ....decoders import MapDecoder
-from ....encoder import Encoder
-from ....method import Data, Method, Training
-from ....objectives.prediction import weighted_error
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.damage import blurred
+from selftaught.methods.parts.decoders import MapDecoder
 
 
 class SuperResolution(Method):

@@ -5,12 +5,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .... import randomness
-from ....corruption import blurred, compressed, pixelated
-from ....decoders import MapDecoder
-from ....encoder import Encoder
-from ....method import Data, Method, Training
-from ....objectives.prediction import weighted_error
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.damage import blurred, compressed, pixelated
+from selftaught.methods.parts.decoders import MapDecoder
+from selftaught.system import randomness
 
 
 class Deblurring(Method):

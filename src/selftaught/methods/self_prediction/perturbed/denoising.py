@@ -4,11 +4,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from ....corruption import gaussian_noise, masking_noise, salt_and_pepper
-from ....decoders import MapDecoder
-from ....encoder import Encoder
-from ....method import Data, Method, Training
-from ....objectives.prediction import weighted_error
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.damage import gaussian_noise, masking_noise, salt_and_pepper
+from selftaught.methods.parts.decoders import MapDecoder
 
 NOISES = {"masking": masking_noise, "gaussian": gaussian_noise, "salt_and_pepper": salt_and_pepper}
 

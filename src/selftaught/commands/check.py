@@ -1,0 +1,77 @@
+"""Looking at somebody's data before training: what is in it, and what a run would choose and take."""
+
+import time
+from pathlib import Path
+
+from selftaught.contracts import modality
+from selftaught.contracts.findings import Findings
+from selftaught.run.recipes import Check, Pretrain
+from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system.interruption import Stop, stopping
+from selftaught.system.progress import Progress, plain, size
+from selftaught.system.quarantine import write_quarantine
+from selftaught.training.measuring.forecast import forecast
+from selftaught.training.resolve import preflight
+
+PASSED_ON = ("data", "method", "encoder", "size", "batch_size", "epochs", "tolerance", "workers")
+
+
+def check(recipe: Check) -> Findings:
+    """Inspect all of the data, predict a run, and write the page and the list that were asked for."""
+    for flag, file, ending in (("out", recipe.out, ".html"), ("files", recipe.files, ".csv")):
+        if file and not file.lower().endswith(ending):
+            raise UsageError(f"--{flag} {plain(file)} must end in {ending}")
+    named = {name: getattr(recipe, name) for name in PASSED_ON if name in recipe.model_fields_set}
+    command = Pretrain.parse(named)
+    preflight(command, None)
+    kind = modality.of(recipe.data)
+    began = time.perf_counter()
+    with stopping(recipe.time_limit) as stop:
+        with Progress("checking", 0, kind.THINGS) as bar:
+            findings: Findings = kind.inspect(
+                recipe.data,
+                limit=recipe.limit,
+                seed=recipe.seed,
+                workers=recipe.workers,
+                tolerance=recipe.tolerance,
+                progress=bar.polled(stop.poll),
+            )
+        seconds = time.perf_counter() - began
+        if findings.usable:
+            _predict(findings, command, seconds, stop)
+    if recipe.files:
+        write_quarantine(_ready(recipe.files), findings.files())
+    if recipe.out:
+        from selftaught.reporting.check_page import write_page
+
+        write_page(findings, _ready(recipe.out))
+    return findings
+
+
+def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) -> None:
+    """Fill in what a run would choose and take, where one would start."""
+    whole = round(findings.count * (1 - len(findings.broken) / findings.checked))
+    decoded = findings.images is not None and "array" not in findings.images.formats
+    try:
+        findings.suggested, findings.forecast = forecast(command, whole, decoded, stop)
+    except BrokenData as error:
+        findings.notes.append(f"nothing could be predicted: {error.told}")
+        return
+    except DataError as error:
+        findings.usable, findings.problems = False, [*findings.problems, str(error)]
+        return
+    findings.forecast.reading_seconds = round(seconds * findings.count / findings.checked, 1)
+    if findings.forecast.run_bytes > findings.forecast.free_bytes:
+        needed, free = size(findings.forecast.run_bytes), size(findings.forecast.free_bytes)
+        findings.notes.append(f"a run folder of {needed} does not fit the {free} that are free here")
+
+
+def refuse(findings: Findings) -> None:
+    """Raise DataError where the data cannot be used as it is."""
+    if not findings.usable:
+        raise DataError(f"{findings.data} cannot be used: {'; '.join(findings.problems)}")
+
+
+def _ready(file: str) -> Path:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    return Path(file)

@@ -1,0 +1,90 @@
+"""The command line: one verb a command, documented exit codes, one line for a mistake."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from selftaught.commands.verbs import BUILDERS, VERBS
+from selftaught.system.errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
+from selftaught.system.interruption import stopping
+from selftaught.system.progress import plain
+
+EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
+resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
+
+
+class Verbs(click.Group):
+    """The verbs, each built when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, VERBS, n=1)
+            raise click.UsageError(
+                f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
+            )
+        return BUILDERS[name]()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="selftaught")
+def main_group() -> None:
+    """Teach a network from your own unlabelled data, then hand it your few labels.
+
+    \b
+    selftaught pretrain photos/ --out runs/photos
+    selftaught evaluate runs/photos --train labelled/train --test labelled/test
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the documented code."""
+    sys.exit(run_command(args))
+
+
+def run_command(args: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
+    try:
+        with stopping():
+            main_group.main(
+                args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False
+            )
+        return 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(error.format_message())
+        return 2
+    except SelftaughtError as error:
+        _complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _complain("stopped at once; a run goes on from its last checkpoint with --resume")
+        return 75
+    except Exception as error:
+        if is_of_the_disk(error):
+            _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
+            return 75
+        if is_of_the_path(error):
+            _complain(f"{plain(str(error))}; choose another path, or change what may be written there")
+            return 2
+        if is_out_of_memory(error):
+            _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
+            return 5
+        traceback.print_exc()
+        _complain(f"this is a bug: {type(error).__name__}: {error}")
+        return 1
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write("error: " + " ".join(line.split()) + "\n")

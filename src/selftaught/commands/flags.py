@@ -1,0 +1,187 @@
+"""Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+import yaml
+
+from selftaught.contracts import modality
+from selftaught.methods import registry
+from selftaught.run.recipes import Pretrain, Recipe
+from selftaught.system import parts
+from selftaught.system.errors import UsageError
+from selftaught.system.files import read_yaml
+from selftaught.system.progress import plain
+
+OF_ONE_RUN = ("data", "run", "out", "fingerprint", "resume", "overwrite")  # not taken over from a recipe file
+PARTS = ("method", "encoder")  # fields that name a component
+LENGTHS = {"epochs", "steps", "budget"}  # of which a run has one
+DOT = "___"  # stands for a dot where a parameter needs a Python name
+
+
+class RecipeCommand(click.Command):
+    """A command whose flags are a recipe's fields, and whose dotted flags are the options of its parts."""
+
+    def __init__(
+        self,
+        recipe: type[Recipe],
+        positional: str | tuple[str, ...],
+        carry_out: Callable[[Any, bool], Any],
+        dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
+    ) -> None:
+        places = (positional,) if isinstance(positional, str) else positional
+        params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
+        for field, info in recipe.model_fields.items():
+            if field not in (*places, "fingerprint") and get_origin(info.annotation) is not dict:
+                params.append(_flag(field, info))
+        params.append(
+            click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
+        )
+        params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
+        super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__)
+        self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        self.params = [p for p in self.params if "." not in p.opts[0]]
+        given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
+        named = settings(given.get("recipe"))
+        chosen = {name: value["name"] for name, value in named.items() if isinstance(value, dict) and "name" in value}
+        for flag, help_text in self.dotted(chosen | given).items():
+            self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = {
+            name.replace(DOT, "."): value
+            for name, value in ctx.params.items()
+            if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        }
+        as_json = given.pop("as_json", False)
+        values = settings(given.pop("recipe", None))
+        if LENGTHS & set(given):  # said one way by the file, perhaps, and another way now
+            values = {name: value for name, value in values.items() if name not in LENGTHS}
+        values |= {name: value for name, value in given.items() if "." not in name}
+        for dotted in (name for name in given if "." in name):
+            _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
+        return self.carry_out(self.recipe.parse(values), as_json)
+
+
+def settings(file: str | None) -> dict[str, Any]:
+    """What a YAML file decides, as plain values of a recipe's fields; a run's own recipe.yaml will do."""
+    if file is None:
+        return {}
+    try:
+        found = read_yaml(Path(file))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--recipe {plain(file)} cannot be read: {plain(str(error))}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"--recipe {plain(file)} must hold settings, such as method: simclr, one a line")
+    return {
+        str(name): {"name": value, "options": {}} if name in PARTS and isinstance(value, str) else value
+        for name, value in found.items()
+        if name not in OF_ONE_RUN
+    }
+
+
+def _argument(place: str, info: Any) -> click.Argument:
+    if get_origin(info.annotation) is tuple:
+        return click.Argument([place], nargs=-1, required=True, metavar=f"{place.removesuffix('s').upper()}...")
+    return click.Argument([place])
+
+
+def _flag(field: str, info: Any) -> click.Option:
+    flag = f"--{field.replace('_', '-')}"
+    inner = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    text = info.description or ""
+    if info.annotation is bool:
+        return click.Option([flag, field], is_flag=True, help=text)
+    if get_origin(info.annotation) is Literal:
+        return click.Option([flag, field], type=click.Choice(get_args(info.annotation)), help=text)
+    default = info.default
+    if default is not None and not info.is_required():
+        text += f" [default: {getattr(default, 'name', default)}]"
+    kind = next((k for k in (*inner, info.annotation) if k in (int, float)), str)
+    return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
+
+
+def _peek(args: Sequence[str], switches: Collection[str]) -> dict[str, str]:
+    """What `args` say of the data and the parts, read ahead of parsing, since it decides which flags exist.
+
+    The data is the first word that belongs to no flag; `switches` are the flags that take no word.
+    """
+    chosen: dict[str, str] = {}
+    left = iter(args)
+    for arg in left:
+        name, equals, value = arg.removeprefix("--").partition("=")
+        if not arg.startswith("-"):
+            chosen.setdefault("data", arg)
+        elif equals:
+            chosen[name] = value
+        elif arg.startswith("--") and arg not in switches and (word := next(left, None)) is not None:
+            chosen[name] = word
+    return chosen
+
+
+def _value(text: str) -> Any:
+    """A dotted flag's value: a number, true/false, a list such as 0.2,1 or a word."""
+    if "," in text:
+        return [_value(item) for item in text.split(",")]
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Recipe]) -> None:
+    """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
+    field = path[0]
+    if get_origin(recipe.model_fields[field].annotation) is dict:
+        table = values[field] = values.get(field) or {}
+    else:
+        default = getattr(recipe.model_fields[field].default, "name", None)
+        current = values.get(field, default)
+        if not isinstance(current, dict):
+            if current is None:
+                raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
+            values[field] = current = {"name": current, "options": {}}
+        table = current["options"] = current.get("options") or {}
+    for step in path[1:-1]:
+        table = table.setdefault(step, {})
+    table[path[-1]] = value
+
+
+def of_parts(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of the chosen data, method and encoder, with their help."""
+    kind = modality.of(chosen.get("data", ""))
+    method = registry.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    found = {f"method.{name}": told(option.default) for name, option in parts.options(method).items()}
+    found |= {f"encoder.{name}": told(option.default) for name, option in parts.options(kind.create).items()}
+    found |= {f"training.{name}": told(default) for name, default in vars(method.preset).items()}
+    wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
+    known = kind.view_options()
+    for view in [*wanted, *(view for view in known if view not in wanted)]:
+        shown = f" (not used by {method.__name__})" if view not in wanted else ""
+        found |= {f"views.{view}.{name}": told(default) + shown for name, default in known[view].items()}
+    return found
+
+
+def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of fine-tuning, with their help."""
+    from selftaught.judging.finetune import Tuning
+
+    chosen_for_you = "default: by the number of labels, or the encoder"
+    found = {
+        f"finetune.{name}": chosen_for_you if option.default is None else told(option.default)
+        for name, option in parts.options(Tuning).items()
+        if name != "light"
+    }
+    light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
+    return found | {f"finetune.light.{name}": told(default) for name, default in light.items()}
+
+
+def told(default: Any) -> str:
+    """A default, for people."""
+    shown = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"default: {shown}" if shown not in (None, "") else "default: none"

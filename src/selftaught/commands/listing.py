@@ -1,0 +1,72 @@
+"""What there is to choose from: methods by family and kind, encoders by name."""
+
+from typing import Any
+
+from rich.table import Table
+
+from selftaught.contracts import modality
+from selftaught.methods import registry
+from selftaught.system import parts
+from selftaught.system.errors import UsageError
+
+
+def described_methods() -> list[dict[str, Any]]:
+    """Every method as {name, family, kind, question, paper, needs_tokens, needs_color, experimental, options}."""
+    return [_described(place) for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))]
+
+
+def _described(place: registry.Place) -> dict[str, Any]:
+    cls = registry.method_class(place.name)
+    return {
+        "name": place.name,
+        "family": place.family,
+        "kind": place.kind,
+        "question": cls.question,
+        "paper": cls.paper,
+        "needs_tokens": cls.needs_tokens,
+        "needs_color": cls.needs_color,
+        "needs_images": cls.needs_images,
+        "experimental": cls.experimental,
+        "options": [
+            {"name": option.name, "type": _type_name(option.type), "default": option.default}
+            for option in parts.options(cls).values()
+        ],
+    }
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+
+
+def methods_table() -> Table:
+    """The methods as a table for a terminal."""
+    table = Table("family", "kind", "method", "the question it asks a sample", "encoder", box=None, pad_edge=False)
+    before = ("", "")
+    for method in described_methods():
+        where = (method["family"].replace("_", "-"), method["kind"])
+        name = method["name"] + (" (experimental)" if method["experimental"] else "")
+        shown = tuple(new if new != old or where != before else "" for new, old in zip(where, before))
+        table.add_row(*shown, name, method["question"], "tokens" if method["needs_tokens"] else "any")
+        before = where
+    return table
+
+
+def encoder_names(pattern: str) -> list[str]:
+    """Names of encoders that contain `pattern`; a few good first choices where it is empty."""
+    if not pattern:
+        return [name for kind in modality.NAMES for name in modality.named(kind).FIRST_CHOICES]
+    import timm
+    import torchvision
+
+    names = timm.list_models(f"*{pattern.removeprefix('torchvision/')}*")
+    if pattern.startswith("torchvision/"):
+        names = []
+    names += [name for name in modality.named("tables").FIRST_CHOICES if pattern in name]
+    names += [
+        f"torchvision/{name}"
+        for name in torchvision.models.list_models(torchvision.models)
+        if pattern.removeprefix("torchvision/") in name
+    ]
+    if not names:
+        raise UsageError(f"no encoder's name contains {pattern!r}; see `selftaught encoders`")
+    return names

@@ -1,0 +1,121 @@
+"""What is known of somebody's data before training: plain facts, whose names are the keys of `check --json`."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class File(_Facts):
+    """A file with a reason."""
+
+    path: str
+    reason: str
+
+
+class Spread(_Facts):
+    """Least, middle and greatest of many numbers."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Bin(_Facts):
+    """How many images have a longer side of `start` to `end` pixels, both included."""
+
+    start: int
+    end: int
+    count: int
+
+
+class ImageFacts(_Facts):
+    """What the images are like, by number of images; what is broken is not in it."""
+
+    bytes: int  # of the files, encoded
+    formats: dict[str, int]
+    modes: dict[str, int]  # Pillow's names, or the number type of an array
+    channels: dict[str, int]
+    bits: dict[str, int]  # of a value, as it is trained on
+    orientations: dict[str, int]  # EXIF's; all are turned upright
+    animated: int  # of which the first frame is used
+    width: Spread  # in pixels, upright
+    height: Spread
+    distinct_sizes: int
+    sizes: list[Bin]  # by the longer side
+
+
+class ColumnFacts(_Facts):
+    """A column of a table."""
+
+    name: str
+    kind: Literal["number", "category"]
+    missing: int
+    distinct: int
+    min: float | None = None  # of numbers
+    max: float | None = None
+
+
+class Suggested(_Facts):
+    """What a run would choose by itself."""
+
+    method: str
+    encoder: str
+    size: tuple[int, int] | None  # (H, W), of images
+    batch_size: int
+    epochs: float
+    steps: int
+    command: str
+
+
+class Forecast(_Facts):
+    """What such a run would take."""
+
+    seconds: float
+    samples_per_second: float
+    measured_on: str  # what the prediction rests on
+    reading_seconds: float  # to read all samples once
+    checkpoint_bytes: int
+    run_bytes: int  # the run folder at its largest
+    cache_bytes: int  # of decoded images, outside the run folder
+    free_bytes: int  # where run folders go
+
+
+class Findings(_Facts):
+    """All that `check` has to say."""
+
+    data: str
+    things: str  # images or rows
+    count: int
+    checked: int  # of them, fewer than all where a limit was given
+    usable: bool
+    problems: list[str] = []  # why it is not usable
+    notes: list[str] = []
+    broken: list[File] = []
+    ignored: list[File] = []
+    duplicates: list[list[str]] = []  # groups of the same content
+    near_duplicates: list[list[str]] = []  # groups of one look
+    labels: dict[str, int] = {}  # classes, where folders or a column name them
+    images: ImageFacts | None = None
+    columns: list[ColumnFacts] | None = None
+    suggested: Suggested | None = None
+    forecast: Forecast | None = None
+
+    @property
+    def surplus(self) -> int:
+        """Samples that are there once more."""
+        return sum(len(group) - 1 for group in self.duplicates)
+
+    def files(self) -> list[tuple[str, str]]:
+        """Every file that something is said of, with what it is."""
+        same = [(key, f"the same as {group[0]}") for group in self.duplicates for key in group[1:]]
+        alike = [(key, f"looks like {group[0]}") for group in self.near_duplicates for key in group[1:]]
+        told = [(file.path, file.reason) for file in self.broken]
+        return told + same + alike + [(file.path, f"passed over: {file.reason}") for file in self.ignored]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return self.model_dump(mode="json")

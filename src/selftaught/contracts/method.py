@@ -1,0 +1,86 @@
+"""The central abstraction: a pretext task, which asks an unlabelled sample a question it answers itself."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a method may know of the data: how many samples, and the shape and statistics of one view."""
+
+    count: int
+    shape: tuple[int, ...]  # of the plain view: (C, H, W) of images, (C, columns) of rows
+    mean: tuple[float, ...]  # per channel, of values in [0, 1]; views are (value - mean) / std
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A method's small-data preset; every field can be overridden in the recipe."""
+
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    lr: float = 1e-3  # per 256 samples
+    scaling: Literal["linear", "sqrt", "none"] = "linear"  # how lr grows with the batch
+    batch_size: int = 256
+    weight_decay: float = 0.05
+    weight_decay_end: float | None = None  # cosine from weight_decay to this
+    decay_norms: bool = False  # whether weight decay also acts on biases and norms
+    momentum: float = 0.9  # SGD and LARS
+    betas: tuple[float, float] = (0.9, 0.999)  # AdamW
+    warmup: float = 0.1  # fraction of training
+    final_lr: float = 0.0  # as a fraction of the peak
+    fixed_lr: tuple[str, ...] = ()  # parts (parameter name prefixes) whose lr has no schedule
+    clip: float | None = None  # gradient norm
+
+
+class Method(nn.Module, ABC):
+    """A pretext task: which views to make of an unlabelled sample, and what to ask of their encodings.
+
+    A subclass names its `views`, adds its heads in `__init__`, and returns named loss terms from `forward`.
+    Positional parameters of `__init__` are given by the system; keyword-only ones are the user's options.
+    """
+
+    question: ClassVar[str]  # what it asks a sample, in one line
+    paper: ClassVar[str]  # where it comes from (URL)
+    views: tuple[str, ...] = ("plain",)  # set anew in __init__ where crop counts are options
+    preset: ClassVar[Training] = Training()
+    needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
+    needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
+    needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
+    shows_parts: bool = False  # whether the encoder never sees a whole sample, so that its norms know parts alone
+    experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
+
+    def __init__(self, encoder: Encoder, data: Data, /) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    @abstractmethod
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        """Loss terms of one batch of views. Training minimises their sum; each is logged under its name."""
+
+    def start(self, everything: Tensor) -> None:
+        """Run once before step 0, never on resume; `everything` is a bounded sample of plain views."""
+
+    def before_step(self, progress: float) -> None:
+        """Run between backward and the optimiser; `progress` runs from 0 to 1 over training."""
+
+    def after_step(self, progress: float) -> None:
+        """Follow an optimiser step: move a teacher, a temperature, a queue."""
+
+    def chance(self, batch: int) -> float | None:
+        """The summed loss of a network that has learnt nothing, where it is known, for `batch` samples."""
+        return None
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        """What to show a person, named image batches (B, C, H, W) in normalised values, such as the input,
+        what the network saw and what it answered."""
+        return dict(zip(self._view_names(), views))
+
+    def _view_names(self) -> list[str]:
+        shown = [name for name in self.views if name != "index"]
+        return [f"{name} {i + 1}" if shown.count(name) > 1 else name for i, name in enumerate(shown)]

@@ -1,0 +1,179 @@
+"""One strict decoder: bytes of an image file in, upright pixels out, or the reason why not."""
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+try:
+    import simplejpeg
+except ImportError:  # the [fast] extra; Pillow decodes JPEGs too
+    simplejpeg = None
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+MAX_PIXELS = 120_000_000  # a larger image is taken for a decompression bomb
+MAX_SCANS = 64  # times that a JPEG may go over its pixels; cameras and programs do it some ten times
+LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that threads never hold many at once
+JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind it
+PADDING = (127, 128)  # what JPEG decoders put where data are missing
+COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
+STRIP = 512  # rows
+BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
+
+
+class DecodeError(ValueError):
+    """An image cannot be decoded; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself."""
+
+    format: str
+    mode: str  # Pillow's
+    width: int
+    height: int
+    orientation: int  # EXIF's, 1 to 8
+    animated: bool
+
+
+_one_large = threading.Lock()
+
+
+def header(data: bytes) -> Header:
+    """What the file says of itself, without decoding it. Raises DecodeError."""
+    with _opened(data) as image:
+        orientation, animated = 1, False
+        with contextlib.suppress(Exception):  # broken EXIF is as good as none
+            orientation = int(image.getexif().get(0x0112, 1))
+        with contextlib.suppress(Exception):
+            animated = image.format in ("GIF", "WEBP", "PNG") and bool(getattr(image, "is_animated", False))
+        kind = str(image.format)
+        return Header(kind, image.mode, *image.size, orientation if 1 <= orientation <= 8 else 1, animated)
+
+
+def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Upright pixels (H, W, C): uint8 with 1 or 3 channels, or uint16 with 1 for 16-bit grey.
+
+    Large JPEGs are decoded at a reduced scale that is still `at_least` (H, W). An animated image gives its first
+    frame. Raises DecodeError for anything that is not a whole image of an allowed format.
+    """
+    with _opened(data) as image:
+        large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
+        with _one_large if large else contextlib.nullcontext():
+            if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
+                return _fast_jpeg(data, image, at_least)
+            if at_least and image.format in JPEGS:
+                image.draft(None, (at_least[1], at_least[0]))
+            image.load()
+            if image.format in JPEGS:
+                _refuse_padding(data, image)
+            return _pixels(_upright(image))
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """The image in `data`, its header read and found sane; whatever goes wrong becomes a DecodeError."""
+    if not data:
+        raise DecodeError("empty file")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise DecodeError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+            if image.format in JPEGS and (scans := data.count(b"\xff\xda")) * pixels > MAX_SCANS * LARGE:
+                raise DecodeError(f"{image.width} x {image.height} pixels in {scans} scans take too long to decode")
+            yield image
+    except DecodeError:
+        raise
+    except UnidentifiedImageError:
+        raise DecodeError(f"not an image of a known format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError as error:
+        raise DecodeError(str(error)) from None
+    except Exception as error:  # Pillow's decoders raise many kinds on broken files
+        raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
+
+
+def jpeg_decoder() -> str:
+    """Which library decodes JPEGs."""
+    return "simplejpeg" if simplejpeg else "pillow"
+
+
+def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:
+    height, width = at_least or (0, 0)
+    colours = COLOURSPACES[image.mode]
+    pixels = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, min_factor=2)
+    if image.info.get("exif"):
+        turned = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
+        turned.info["exif"] = image.info["exif"]
+        pixels = np.asarray(_upright(turned))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _refuse_padding(data: bytes, image: Image.Image) -> None:
+    """Raise DecodeError where a JPEG ends too early and libjpeg, which only warns, has filled the rest with grey.
+
+    A picture may well end in such a grey. Zeros in front of the end mark tell: they are read where data are missing,
+    and skipped where none are.
+    """
+    last = np.asarray(image.crop((0, image.height - 1, image.width, image.height)))
+    end = data.rfind(b"\xff\xd9")
+    if end < 0 or not np.isin(last, PADDING).all():
+        return
+    zeros = bytes(2 * image.width * image.height)  # more than all its blocks can take
+    with Image.open(io.BytesIO(data[:end] + zeros + data[end:]), formats=("JPEG",)) as again:
+        again.draft(image.mode, image.size)
+        if not np.array_equal(np.asarray(again.crop((0, image.height - 1, image.width, image.height))), last):
+            raise DecodeError("image file is truncated: its end is grey padding")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; broken EXIF is as good as none."""
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)[..., None]
+    if mode == "I":
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 65535:
+            return _by_own_range(wide)[..., None]
+        return wide.astype(np.uint16)[..., None]
+    if mode == "F":
+        return _by_own_range(np.asarray(image))[..., None]
+    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return _on_backdrop(image)
+    if mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[..., None]
+    return np.asarray(image.convert("RGB"))
+
+
+def _by_own_range(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Pixels of a wider type scaled by their own range."""
+    if not np.isfinite(values).all():
+        raise DecodeError("holds values that are not finite")
+    low, high = float(values.min()), float(values.max())
+    # In double precision: the range of floats may be wider than a float holds.
+    return np.round((values.astype(np.float64) - low) * (65535 / max(high - low, 1e-300))).astype(np.uint16)
+
+
+def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:
+    """Composited, so that colours hidden under full transparency do not leak in; strip by strip, to spare memory."""
+    channels = 1 if image.mode in ("L", "LA", "La", "1") else 3
+    pixels = np.empty((image.height, image.width, channels), np.uint8)
+    for top in range(0, image.height, STRIP):
+        strip = image.crop((0, top, image.width, min(top + STRIP, image.height))).convert("RGBA")
+        laid = Image.new("RGB", strip.size, (BACKDROP,) * 3)
+        laid.paste(strip, mask=strip.getchannel("A"))
+        pixels[top : top + STRIP] = np.asarray(laid)[..., :channels]
+    return pixels

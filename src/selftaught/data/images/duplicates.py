@@ -1,0 +1,86 @@
+"""Images that look alike: the same picture after scaling or recompressing, or the next frame of a film."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
+
+ROWS, COLUMNS = 8, 9  # of a sketch; each of its 64 pairs of neighbours gives one bit
+BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands share one of them
+FAR = BANDS - 1  # bits that the hashes of one look may differ in
+NEIGHBOURS = 64  # hashes of one band that each is compared with, at most
+CHAINED = 4  # sketches of one hash that each is compared with, in the order of their brightness
+AT_ONCE = 100_000  # pairs of sketches that are compared
+CONTRAST, LEVELS = 0.08, 2.0  # how far sketches of one look are apart: a share of their contrast, or so many levels
+
+
+def sketch(image: Pixels) -> NDArray[np.uint8]:
+    """A tiny grey copy (8, 9) of an image (H, W, C)."""
+    if image.dtype == np.uint16:
+        image = (image // 257).astype(np.uint8)
+    small = on_canvas(image, Canvas(ROWS, COLUMNS, image.shape[2], np.dtype(np.uint8)))
+    return np.round(small.mean(axis=2)).astype(np.uint8)
+
+
+def same_look(sketches: NDArray[np.uint8]) -> list[list[int]]:
+    """Groups of two or more of sketches (N, 8, 9) that look alike, found without comparing each with each.
+
+    The hash of a sketch says of each pixel whether its right neighbour is brighter (Krawetz's dHash). Sorted by each
+    band of its bits in turn, hashes that differ little come to stand side by side in one of the orders.
+    """
+    count = len(sketches)
+    if count < 2:
+        return []
+    bits = np.packbits((sketches[:, :, 1:] > sketches[:, :, :-1]).reshape(count, -1), axis=1)
+    hashes, levels = bits.view(np.uint64)[:, 0], sketches.reshape(count, -1).astype(np.float32)
+    pairs = [_alike(levels, *_near(hashes, np.lexsort((levels.mean(axis=1), hashes)), hashes, CHAINED, 0))]
+    _, one_each = np.unique(hashes, return_index=True)
+    for band in bits.view(np.uint16)[one_each].T:
+        order = np.lexsort((hashes[one_each], band))
+        pairs.append(_alike(levels, *_near(hashes[one_each], order, band, NEIGHBOURS, FAR, one_each)))
+    return _connected(np.concatenate(pairs, axis=1), count)
+
+
+def _near(
+    hashes: NDArray[np.uint64],
+    order: NDArray[np.int64],
+    key: NDArray[Any],
+    steps: int,
+    far: int,
+    places: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of places of one key whose hashes differ in at most `far` bits, each compared with the next in order."""
+    firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for step in range(1, min(steps, len(order) - 1) + 1):
+        first, second = order[:-step], order[step:]
+        together = key[first] == key[second]
+        if not together.any():
+            break
+        close = together & (np.bitwise_count(hashes[first] ^ hashes[second]) <= far)
+        firsts.append(first[close])
+        seconds.append(second[close])
+    found = np.concatenate(firsts), np.concatenate(seconds)
+    return found if places is None else (places[found[0]], places[found[1]])
+
+
+def _alike(levels: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the pairs (2, M) whose sketches are hardly apart, for their contrast."""
+    kept = [np.zeros((2, 0), np.int64)]
+    for start in range(0, len(first), AT_ONCE):
+        a, b = first[start : start + AT_ONCE], second[start : start + AT_ONCE]
+        contrast = np.minimum(levels[a].std(axis=1), levels[b].std(axis=1))
+        alike = np.abs(levels[a] - levels[b]).mean(axis=1) <= np.maximum(LEVELS, CONTRAST * contrast)
+        kept.append(np.stack([a[alike], b[alike]]))
+    return np.concatenate(kept, axis=1)
+
+
+def _connected(pairs: NDArray[np.int64], count: int) -> list[list[int]]:
+    links = coo_array((np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])), shape=(count, count))
+    groups, of = connected_components(links, directed=False)
+    order = np.argsort(of, kind="stable")
+    split = np.split(order, np.cumsum(np.bincount(of, minlength=groups))[:-1])
+    return sorted((group.tolist() for group in split if len(group) > 1), key=lambda group: group[0])

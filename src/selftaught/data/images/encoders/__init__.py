@@ -1,0 +1,181 @@
+"""Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
+
+from typing import Any, Literal
+
+import timm
+import torchvision
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from selftaught.contracts.encoder import Encoder, Origin
+from selftaught.data.images.encoders.pooled import Own, TimmGrid, TimmPooled, TorchvisionPooled
+from selftaught.data.images.encoders.tokens import TimmTokens
+from selftaught.data.images.preparation import Preparation
+from selftaught.system import parts
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
+
+SMALL = 64  # sides up to this get a small stem
+HAVE = {  # who has which option
+    "patch": "vision transformers and ConvNeXts",
+    "depth": "vision transformers and ResNets",
+    "width": "vision transformers and ResNets",
+}
+POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
+TOKENS = 64  # patches a small image is cut into, about
+TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
+
+
+def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
+    """A fresh encoder for images as prepared; `module` is the user's own network for the name "own".
+
+    It carries `origin`, how it was made.
+    """
+    chosen = parts.checked(f"encoder {part.name}", create, part.options)
+    return create(part.name, preparation, module, **chosen)
+
+
+def create(
+    name: str,
+    preparation: Preparation,
+    module: nn.Module | None = None,
+    /,
+    *,
+    stem: Literal["auto", "small", "half", "timm"] = "auto",
+    patch: int | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    pool: Literal["avg", "token", "grid"] = "avg",
+    drop_path: float = 0.0,
+) -> Encoder:
+    """Build an encoder; the keyword-only parameters are its options.
+
+    stem: a ResNet's 7 x 7 stem, one for small images (3 x 3, no pooling), or that one at half the resolution, four
+    times as fast; auto: by the size of the images. depth, width: blocks and width of a vision transformer, blocks in
+    each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
+    transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the quarters of
+    the last two stages apart.
+    """
+    small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
+    stride = 2 if stem == "half" else 1
+    given = {key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value}
+    if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
+        raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
+    if name == "own":
+        if module is None:
+            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
+        encoder: Encoder = Own(module, preparation.shape)
+        origin = Origin("own", type(module).__name__)
+    elif name.startswith("torchvision/"):
+        _refuse_options(name, given)
+        encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, stride if small else None)
+    else:
+        encoder, origin = _timm(name, preparation, stride if small else None, given, pool, drop_path)
+    encoder.origin = origin
+    return encoder
+
+
+def _refuse_options(name: str, given: dict[str, Any]) -> None:
+    for option in given:
+        raise UsageError(f"encoder {name} has no option {option!r}; {HAVE[option]} have")
+
+
+def _timm(
+    name: str, preparation: Preparation, stride: int | None, given: dict[str, Any], pool: str, drop_path: float
+) -> tuple[Encoder, Origin]:
+    if not timm.is_model(name):
+        raise UsageError(f"no encoder named {name!r}; {parts.hint(name, timm.list_models())}")
+    height, width = preparation.size
+    arguments: dict[str, Any] = {"in_chans": preparation.channels}
+    if drop_path:
+        arguments["drop_path_rate"] = drop_path
+    is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
+    if pool == ("grid" if is_vit else "token"):
+        raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
+    if is_vit:
+        arguments |= _vit_arguments(preparation, bool(stride), given, pool)
+    elif timm.models.is_model_in_modules(name, ["resnet"]):
+        if depth := given.pop("depth", None):
+            arguments["layers"] = [depth] * 4
+        if width := given.pop("width", None):
+            arguments["channels"] = [width, 2 * width, 4 * width, 8 * width]
+        _refuse_options(name, given)
+    else:
+        if timm.models.is_model_in_modules(name, ["convnext"]):
+            side = given.pop("patch", None) or (max(1, min(4, min(preparation.size) // 16)) if stride else None)
+            arguments |= {"patch_size": side} if side else {}
+        _refuse_options(name, given)
+        known = timm.get_pretrained_cfg(name)
+        if known is not None and known.fixed_input_size:
+            arguments["img_size"] = [height, width]
+    try:
+        net = timm.create_model(name, num_classes=0, **arguments)
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
+    if isinstance(net, VisionTransformer):
+        return TimmTokens(net), Origin("timm", name, arguments)
+    origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
+    if pool != "grid":
+        return TimmPooled(net), origin
+    origin.features = TimmGrid.FEATURES
+    return TimmGrid(net), origin
+
+
+def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:
+    size = preparation.size
+    side = given.get("patch")
+    if not side and small:
+        side = max(2, round((size[0] * size[1] / TOKENS) ** 0.5))
+        while size[0] % side or size[1] % side:
+            side -= 1
+    if side and (size[0] % side or size[1] % side):
+        raise UsageError(f"--size {size[0]}x{size[1]} is not a multiple of the patch of {side}; set --encoder.patch")
+    arguments: dict[str, Any] = {"img_size": list(size), "dynamic_img_size": True, "global_pool": pool}
+    if pool == "avg":
+        arguments["fc_norm"] = False  # the norm stays before the pooling, where masked methods train it
+    if side:
+        arguments["patch_size"] = side
+    if "depth" in given:
+        arguments["depth"] = given["depth"]
+    if width := given.get("width"):
+        head = next((dim for dim in (64, 48, 32, 16, 8, 4) if width % dim == 0), 1)
+        arguments |= {"embed_dim": width, "num_heads": width // head}
+    return arguments
+
+
+def _torchvision(name: str, preparation: Preparation, stride: int | None) -> tuple[Encoder, Origin]:
+    known = torchvision.models.list_models(torchvision.models)
+    if name not in known:
+        raise UsageError(f"no encoder named 'torchvision/{name}'; {parts.hint(name, known)}")
+    net = torchvision.models.get_model(name, weights=None)
+    if preparation.channels != 3:
+        _replace_first_convolution(net, preparation.channels)
+    small_stem = stride is not None and _shrink_stem(net, stride)
+    origin = Origin("torchvision", name, {"in_chans": preparation.channels}, small_stem)
+    return TorchvisionPooled(net), origin
+
+
+def _replace_first_convolution(net: nn.Module, channels: int) -> None:
+    for path, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            shape: Any = (layer.kernel_size, layer.stride, layer.padding)
+            fresh = nn.Conv2d(channels, layer.out_channels, *shape, bias=layer.bias is not None)  # type: ignore[misc]
+            parent, _, name = path.rpartition(".")
+            owner = net.get_submodule(parent)
+            setattr(owner, name, fresh)
+            return
+
+
+def _shrink_stem(net: nn.Module, stride: int) -> bool:
+    """Replace a ResNet's stem by one for small images, in place: 3 x 3, stride 1, no max-pool (SimCLR, B.9)."""
+    first, pool = getattr(net, "conv1", None), getattr(net, "maxpool", None)
+    if not isinstance(pool, nn.Module) or not isinstance(first, nn.Module):
+        return False
+    net.maxpool = nn.Identity()
+    if isinstance(first, nn.Conv2d):
+        net.conv1 = nn.Conv2d(first.in_channels, first.out_channels, 3, stride, 1, bias=False)
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    else:  # a deep stem starts with a 3 x 3 convolution already
+        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
+        first[0].stride = (stride, stride)
+    return True

@@ -1,0 +1,219 @@
+"""Everything that can be known of images before training, by reading and decoding every one of them."""
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
+from selftaught.data.images.decode import DecodeError, Header, decode, header
+from selftaught.data.images.duplicates import same_look, sketch
+from selftaught.data.opening import same_content
+from selftaught.data.sources.arrays import Arrays
+from selftaught.data.sources.files import Files
+from selftaught.data.sources.folder import NO_IMAGE
+from selftaught.data.sources.open import open_source
+from selftaught.data.sources.source import Source
+from selftaught.system import randomness
+from selftaught.system.progress import plain
+
+AHEAD = 256  # images handed to the threads at once
+SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
+SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
+PHOTOS = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf")
+FEWEST = 2  # images that can be told apart
+
+
+@dataclass(frozen=True)
+class Look:
+    """One image that is whole."""
+
+    header: Header
+    length: int  # of the file in bytes
+    channels: int
+    bits: int
+    digest: bytes
+    sketch: NDArray[np.uint8]
+
+
+def inspect(
+    data: str | Path,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    tolerance: float = 0.01,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Findings:
+    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
+    source = open_source(data)
+    rows = randomness.subset(np.arange(len(source)), None, limit, seed)
+    keys = [plain(source.keys[row]) for row in rows]
+    looks: dict[int, Look] = {}
+    broken: list[tuple[int, str]] = []
+    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+        for place, look in enumerate(looked):
+            if isinstance(look, str):
+                broken.append((place, look))
+            else:
+                looks[place] = look
+            progress(place + 1, len(rows))
+    whole = list(looks)
+    same = same_content([look.digest for look in looks.values()])
+    copies = {place for group in same for place in group[1:]}
+    single = [place for place in range(len(whole)) if place not in copies]
+    alike = same_look(np.array([looks[whole[place]].sketch for place in single], np.uint8).reshape(-1, 8, 9))
+    findings = Findings(
+        data=plain(str(data)),
+        things="images",
+        count=len(source),
+        checked=len(rows),
+        usable=True,
+        broken=[File(path=keys[place], reason=reason) for place, reason in broken],
+        ignored=[File(path=plain(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        duplicates=[[keys[whole[place]] for place in group] for group in same],
+        near_duplicates=[[keys[whole[single[place]]] for place in group] for group in alike],
+        labels=_classes(source),
+        images=_facts(list(looks.values())) if looks else None,
+    )
+    findings.problems = _problems(findings, tolerance, isinstance(source, Arrays))
+    findings.notes = _notes(findings)
+    findings.usable = not findings.problems
+    return findings
+
+
+def _looked(source: Source, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+    """Each image in turn, or why it is broken; threads work a bounded number ahead."""
+    look = _look_at_arrays(source) if isinstance(source, Arrays) else _look_at_files(source)
+    with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
+        for start in range(0, len(rows), AHEAD):
+            yield from pool.map(look, rows[start : start + AHEAD].tolist())
+
+
+def _look_at_files(source: Source) -> Callable[[int], Look | str]:
+    assert isinstance(source, Files)
+
+    def look(row: int) -> Look | str:
+        try:
+            data = source.read(row)
+        except Exception as error:  # unreadable, vanished, or a broken archive member
+            return f"cannot be read: {type(error).__name__}: {error}"
+        try:
+            pixels, told = decode(data, SCALED), header(data)
+        except DecodeError as error:
+            return str(error)
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        return Look(told, len(data), pixels.shape[2], 8 * pixels.dtype.itemsize, digest, sketch(pixels))
+
+    return look
+
+
+def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
+    images = source.images
+    sample = images[:AHEAD]
+    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+    bits = 8 * images.dtype.itemsize
+    told = Header("array", str(images.dtype), images.shape[2], images.shape[1], 1, False)
+
+    def look(row: int) -> Look | str:
+        image = np.ascontiguousarray(images[row])
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            return "holds values that are not finite"
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        seen = image
+        if image.dtype != np.uint8:
+            scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
+            seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+        return Look(told, image.nbytes, image.shape[2], bits, digest, sketch(seen))
+
+    return look
+
+
+def _classes(source: Source) -> dict[str, int]:
+    return {plain(name): count for name, count in sorted(Counter(source.labels or []).items())}
+
+
+def _facts(looks: list[Look]) -> ImageFacts:
+    headers = [look.header for look in looks]
+    sizes = [(h.height, h.width) if h.orientation >= 5 else (h.width, h.height) for h in headers]
+    widths, heights = np.array(sizes).T
+    return ImageFacts(
+        bytes=sum(look.length for look in looks),
+        formats=_counted([h.format for h in headers]),
+        modes=_counted([h.mode for h in headers]),
+        channels=_counted([look.channels for look in looks]),
+        bits=_counted([look.bits for look in looks]),
+        orientations=_counted([h.orientation for h in headers]),
+        animated=sum(h.animated for h in headers),
+        width=_spread(widths),
+        height=_spread(heights),
+        distinct_sizes=len(set(sizes)),
+        sizes=_bins(np.maximum(widths, heights)),
+    )
+
+
+def _counted(values: list[str] | list[int]) -> dict[str, int]:
+    """How often each value is there, the most frequent first."""
+    return {str(value): count for value, count in Counter(values).most_common()}
+
+
+def _spread(values: NDArray[np.int64]) -> Spread:
+    return Spread(min=float(values.min()), median=float(np.median(values)), max=float(values.max()))
+
+
+def _bins(sides: NDArray[np.int64]) -> list[Bin]:
+    """Numbers of images by longer side, in steps of two, from the first that is not empty to the last."""
+    edges = [1, SMALLEST]
+    while edges[-1] <= sides.max():
+        edges.append(2 * edges[-1])
+    counts = np.histogram(sides, edges)[0]
+    bins = [Bin(start=a, end=b - 1, count=int(c)) for a, b, c in zip(edges, edges[1:], counts)]
+    filled = np.flatnonzero(counts)
+    return bins[filled[0] : filled[-1] + 1]
+
+
+def _problems(findings: Findings, tolerance: float, is_array: bool) -> list[str]:
+    """Why a run would not start."""
+    broken, whole = len(findings.broken), findings.checked - len(findings.broken)
+    if whole < FEWEST:
+        return [f"{whole} of {findings.checked} images can be used, and no method learns from fewer than {FEWEST}"]
+    if broken and is_array:
+        return [f"{broken} of {findings.checked} images hold values that are not finite (NaN or infinite)"]
+    if broken > tolerance * findings.checked:
+        share = 100 * broken / findings.checked
+        return [
+            f"{broken} of {findings.checked} images ({share:.3g}%) are broken, more than {100 * tolerance:g}%: mend or "
+            "remove them, or leave them out with --tolerance"
+        ]
+    return []
+
+
+def _notes(findings: Findings) -> list[str]:
+    """What is good to know, and stops nothing."""
+    facts, notes = findings.images, []
+    if findings.checked < findings.count:
+        notes.append(f"a random {findings.checked:,} of {findings.count:,} images were looked at")
+    foreign = Counter(Path(file.path).suffix.lower() for file in findings.ignored if file.reason == NO_IMAGE)
+    if photos := {suffix: foreign[suffix] for suffix in PHOTOS if foreign[suffix]}:
+        told = ", ".join(f"{count:,} {suffix}" for suffix, count in photos.items())
+        notes.append(f"photos in formats that are not read are passed over ({told}): convert them first")
+    if surplus := findings.surplus:
+        notes.append(f"{surplus:,} images are copies of others; in both parts of a split, a copy is a leak")
+    if alike := sum(len(group) - 1 for group in findings.near_duplicates):
+        notes.append(f"{alike:,} images look like others; contrastive methods are told that they differ")
+    if facts and len(facts.channels) > 1:
+        notes.append("grey and colour images are mixed: all are trained on as colour")
+    if facts and facts.animated:
+        notes.append(f"{facts.animated:,} images are animated: the first frame is used")
+    if facts and (turned := sum(count for told, count in facts.orientations.items() if told != "1")):
+        notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
+    return notes

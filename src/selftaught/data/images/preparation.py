@@ -1,0 +1,84 @@
+"""How stored images become network input: recorded with the encoder, so new data meets it the same way."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from selftaught.system.errors import DataError
+
+MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
+NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
+
+
+class Preparation(BaseModel):
+    """Channels, size, value range and normalisation of the images an encoder takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    modality: ClassVar[str] = "images"
+
+    channels: int
+    size: tuple[int, int]  # (H, W) of a plain view
+    low: float  # stored value that becomes 0
+    high: float  # stored value that becomes 1
+    mean: tuple[float, ...]  # per channel, of values in [0, 1]
+    std: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a plain view."""
+        return (self.channels, *self.size)
+
+    def recipe(self) -> str:
+        """What to do to a stored image, for people."""
+        return (
+            f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels: scale stored values from "
+            f"[{self.low:g}, {self.high:g}] to [0, 1], then normalise with\n\n"
+            f"- mean {list(self.mean)}\n- std {list(self.std)}"
+        )
+
+    def told(self) -> str:
+        """For people."""
+        return f"at {self.size[0]} x {self.size[1]} px, {self.channels} channel(s)"
+
+
+def measured(
+    take: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, size: tuple[int, int] | None
+) -> Preparation:
+    """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C)."""
+    rows = np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64)
+    low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
+    for start in range(0, len(rows), CHUNK):  # a copy in double precision of all would fill a machine
+        taken = take(rows[start : start + CHUNK])
+        sample = taken.reshape(-1, taken.shape[3]).astype(np.float64)
+        if not np.isfinite(sample).all():
+            raise DataError("the images hold values that are not finite (NaN or infinite)")
+        low, high = min(low, float(sample.min())), max(high, float(sample.max()))
+        # Means and sums of squares about them are joined as by Chan, Golub and LeVeque (1979).
+        own, share = sample.mean(axis=0), len(sample) / (pixels + len(sample))
+        moved = own - mean
+        squares = squares + np.square(sample - own).sum(axis=0) + moved**2 * pixels * share
+        mean, pixels = mean + share * moved, pixels + len(sample)
+    if taken.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    elif taken.dtype == np.uint16 and high == 255:
+        high = 256.0  # 255 is the sign of 8-bit images
+    if high <= low:
+        high = low + 1.0
+    mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
+    chosen = size or default_size({(taken.shape[1], taken.shape[2])})
+    as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
+    return Preparation(
+        channels=taken.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
+    )
+
+
+def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
+    """(H, W) of a view where the user names none: small images as they are, photos by the machine."""
+    if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
+        return own
+    side = 224 if torch.cuda.is_available() else 128
+    return side, side

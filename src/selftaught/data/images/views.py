@@ -1,0 +1,237 @@
+"""The shared vocabulary of views, as images understand it, made in batches on the training device."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selftaught.data.images import augment
+from selftaught.data.images.augment import Change
+from selftaught.data.images.preparation import Preparation
+from selftaught.system import parts, randomness
+from selftaught.system.errors import UsageError
+
+SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
+TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
+CACHED = 2**20  # numbers in the largest stage of the images a CPU core works on at a time; more falls out of its cache
+FEWEST = 4  # images worked on at a time, however large
+RATIO = (3 / 4, 4 / 3)  # width to height of a crop, in true pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How one kind of view is made; every field is an option, such as --views.strong.jitter 0.4."""
+
+    crop: tuple[float, float] = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
+    flip: float = 0.0  # probability of mirroring left and right
+    jitter: float = 0.0  # strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A)
+    saturation: float = 0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
+    jitter_probability: float = 0.8
+    grey: float = 0.0  # probability of dropping the colours
+    blur: float = 0.0  # probability of a Gaussian blur
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # in view pixels
+    solarise: float = 0.0  # probability of inverting what is brighter than one half
+    scale: float = 1.0  # side of the view as a share of --size
+
+
+# strong: SimCLR (Chen et al. 2020, appendix A) at the colour strength it used on CIFAR-10. strong_other: the second,
+# asymmetric view of BYOL (Grill et al. 2020, table 6). global, local: multi-crop (Caron et al. 2020, section 3.3).
+_STRONG = Augmentation(crop=(0.08, 1.0), flip=0.5, jitter=0.5, grey=0.2, blur=0.5)
+AUGMENTATIONS = {
+    "light": Augmentation(crop=(0.2, 1.0), flip=0.5),
+    "strong": _STRONG,
+    "strong_other": replace(_STRONG, blur=0.1, solarise=0.2),
+    "global": replace(_STRONG, crop=(0.25, 1.0)),
+    "local": replace(_STRONG, crop=(0.05, 0.25), scale=3 / 7),
+}
+FIXED = ("plain", "index")  # views without options
+
+
+def view_options() -> dict[str, dict[str, Any]]:
+    """The options of every kind of view with their defaults."""
+    return {name: asdict(augmentation) for name, augmentation in AUGMENTATIONS.items()}
+
+
+class Views:
+    """Makes the views a method asks for, normalised and of the right size."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        preparation: Preparation,
+        *,
+        patch: int = 1,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        exact: bool = False,
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+    ) -> None:
+        known = [*FIXED, *AUGMENTATIONS]
+        for name in [*names, *(options or {})]:
+            if name not in known:
+                raise UsageError(f"no view named {name!r}; {parts.hint(name, known)}")
+        for name in FIXED:
+            if (options or {}).get(name):
+                raise UsageError(f"view {name} has no options, it is always made the same way")
+        self.names, self.preparation, self.patch = tuple(names), preparation, patch
+        self.augmentations = {
+            name: _tuned(name, AUGMENTATIONS[name], (options or {}).get(name, {}), min(preparation.size))
+            for name in {*self.names, *(options or {})} - set(FIXED)
+        }
+        self._exact, self._dtype = exact, dtype
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, rows: Tensor, images: Tensor, aspect: Tensor) -> tuple[Tensor, ...]:
+        """One tensor a view: sample numbers (B,), stored images (B, C, h, w) and true aspects (B,) in.
+
+        Runs inside `randomness.at(...)`, unless every view is plain or index.
+        """
+        facts, device = self.preparation, images.device
+        made: dict[str | int, Tensor] = {}
+        changes: list[tuple[Tensor, str, Change]] = []
+        for position, name in enumerate(self.names):
+            key = name if name in FIXED else position  # a fixed view is the same wherever it stands
+            if name == "index":
+                made[key] = rows
+            elif key not in made:
+                shape = (len(rows), facts.channels, *self.size(name))
+                made[key] = torch.empty(shape, dtype=self._dtype, device=device, memory_format=self._format)
+                with randomness.view(position) if name not in FIXED else nullcontext():
+                    changes.append((made[key], name, self._change(name, images, aspect)))
+        for part in _parts(images, [view for view, _, _ in changes]):
+            unit = augment.unit(images[part], facts.low, facts.high)
+            for view, name, change in changes:
+                view[part] = self._apply(name)(unit, change.of(part), self.size(name), facts.mean, facts.std)
+        return tuple(made[name if name in FIXED else position] for position, name in enumerate(self.names))
+
+    def _apply(self, name: str) -> Callable[..., Tensor]:
+        return augment.plain if name == "plain" else augment.exact if self._exact else augment.fused
+
+    def size(self, name: str) -> tuple[int, int]:
+        """(H, W) of a view; a scaled one is a multiple of the encoder's patch. An index has that of its image."""
+        if name in FIXED or self.augmentations[name].scale == 1.0:
+            return self.preparation.size
+        scale = self.augmentations[name].scale
+        height, width = (max(1, round(side * scale / self.patch)) * self.patch for side in self.preparation.size)
+        return height, width
+
+    def _change(self, name: str, images: Tensor, aspect: Tensor) -> Change:
+        """Parameters for every image, each drawn at its address."""
+        if name == "plain":
+            return _unchanged(centred_box(images.shape[2:], aspect, self.preparation.size))
+        chosen = self.augmentations[name]
+
+        def draw(columns: int, purpose: str) -> Tensor:
+            return randomness.uniform((len(images), columns), purpose, images.device)
+
+        if chosen.crop == (1.0, 1.0):
+            box = centred_box(images.shape[2:], aspect, self.preparation.size)
+        else:
+            box = random_boxes(draw(2 * TRIES + 2, "crop"), images.shape[2:], aspect, chosen.crop)
+        change = _unchanged(box)
+        chances = draw(5, "chance")
+        change.flip = chances[:, 0] < chosen.flip
+        if chosen.jitter > 0:
+            jittered = (chances[:, 1] < chosen.jitter_probability).float()
+            draws = 2 * draw(4, "colour") - 1
+            strength = chosen.jitter * draws.new_tensor([0.8, 0.8, chosen.saturation])
+            low = (1 - strength).clamp(min=0)
+            factors = 1 + jittered[:, None] * (_between(draws[:, :3], low, 1 + strength) - 1)
+            change.brightness, change.contrast, change.saturation = factors.unbind(dim=1)
+            change.hue = jittered * draws[:, 3] * min(0.5, 0.2 * chosen.jitter)
+        change.grey = chances[:, 2] < chosen.grey
+        if chosen.blur > 0:
+            sigma = _between(2 * draw(1, "blur")[:, 0] - 1, *chosen.blur_sigma)
+            change.sigma = torch.where(chances[:, 3] < chosen.blur, sigma, torch.zeros_like(sigma))
+        change.solarise = chances[:, 4] < chosen.solarise
+        if self._exact:
+            change.order = draw(4, "order").argsort(dim=1)
+        return change
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Every view in use with its options as they are, for people."""
+        return {name: {**asdict(made), "size": self.size(name)} for name, made in self.augmentations.items()}
+
+
+def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: int) -> Augmentation:
+    if side <= SMALL:
+        preset = replace(preset, blur=0.0)
+    chosen = parts.checked(f"view {name}", Augmentation, options)
+    made = replace(preset, **chosen)
+    if made.jitter < 0:
+        raise UsageError(f"view {name} option 'jitter' cannot be {made.jitter!r}: it is a strength, 0 or more")
+    if made.scale <= 0:
+        raise UsageError(f"view {name} option 'scale' cannot be {made.scale!r}: it is a share of --size, such as 0.5")
+    if not 0 < made.blur_sigma[0] <= made.blur_sigma[1]:
+        raise UsageError(
+            f"view {name} option 'blur_sigma' cannot be {made.blur_sigma!r}: it is two widths in pixels, such as 0.1,2"
+        )
+    for field in ("flip", "jitter_probability", "grey", "blur", "solarise"):
+        if not 0 <= getattr(made, field) <= 1:
+            raise UsageError(f"view {name} option {field!r} cannot be {getattr(made, field)!r}: it is a probability")
+    if not 0 < made.crop[0] <= made.crop[1] <= 1:
+        raise UsageError(
+            f"view {name} option 'crop' cannot be {made.crop!r}: it is two shares of the area, such as 0.2,1"
+        )
+    return made
+
+
+def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:
+    """Rows to work on at a time: all, but on a CPU no more than its cache holds."""
+    rows = len(images)
+    if images.device.type == "cpu":
+        largest = max(math.prod(stage.shape[1:]) for stage in (images, *views))
+        rows = max(FEWEST, CACHED * torch.get_num_threads() // largest)
+    for start in range(0, len(images), rows):
+        yield slice(start, min(start + rows, len(images)))
+
+
+def _between(draw: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Draws in [-1, 1) moved to [low, high)."""
+    return low + (draw + 1) / 2 * (high - low)
+
+
+def _unchanged(box: Tensor) -> Change:
+    count = len(box)
+    ones, zeros = box.new_ones(count), box.new_zeros(count)
+    no = torch.zeros(count, dtype=torch.bool, device=box.device)
+    return Change(box, no, ones, ones, ones, zeros, no, zeros, no)
+
+
+def centred_box(canvas: Sequence[int], aspect: Tensor, size: tuple[int, int]) -> Tensor:
+    """The largest centred boxes (B, 4) that have the view's shape in true geometry."""
+    height, width = canvas
+    wanted = size[1] / size[0]
+    # In true geometry the image is `aspect` wide and 1 high.
+    wide = torch.clamp(wanted / aspect, max=1.0)  # share of the width
+    high = torch.clamp(aspect / wanted, max=1.0)  # share of the height
+    return torch.stack([(1 - high) / 2 * height, (1 - wide) / 2 * width, high * height, wide * width], dim=1)
+
+
+def random_boxes(draws: Tensor, canvas: Sequence[int], aspect: Tensor, area: tuple[float, float]) -> Tensor:
+    """Random boxes (B, 4) as of a random resized crop, in true geometry mapped to the canvas.
+
+    draws: (B, 2 TRIES + 2) in [0, 1). The first of TRIES boxes that fits is taken, else the largest one within the
+    allowed ratios (torchvision's RandomResizedCrop, without rounding to whole pixels, and with a random place for
+    that largest box, so that a panorama is not always cut at its centre).
+    """
+    height, width = canvas
+    share = area[0] + draws[:, :TRIES] * (area[1] - area[0])
+    low, high = math.log(RATIO[0]), math.log(RATIO[1])
+    ratio = torch.exp(low + draws[:, TRIES : 2 * TRIES] * (high - low))
+    # Shares of the true width and height: their product is the area's share, their true quotient the ratio.
+    wide = torch.sqrt(share * ratio / aspect[:, None])
+    tall = torch.sqrt(share / ratio * aspect[:, None])
+    fits = (wide <= 1) & (tall <= 1)
+    first = fits.float().argmax(dim=1, keepdim=True)
+    wide, tall = wide.gather(1, first)[:, 0], tall.gather(1, first)[:, 0]
+    bounded = aspect.clamp(*RATIO)
+    none = ~fits.any(dim=1)
+    wide = torch.where(none, torch.clamp(bounded / aspect, max=1.0), wide)
+    tall = torch.where(none, torch.clamp(aspect / bounded, max=1.0), tall)
+    top, left = draws[:, -2] * (1 - tall) * height, draws[:, -1] * (1 - wide) * width
+    return torch.stack([top, left, tall * height, wide * width], dim=1)

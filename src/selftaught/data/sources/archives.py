@@ -1,0 +1,88 @@
+"""Archives read in place: their members and a way to read one, nothing ever extracted."""
+
+import io
+import shutil
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, cast
+
+from selftaught.data.sources.folder import LINK, NO_FILE
+from selftaught.data.sources.source import MAX_BYTES
+
+Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
+Unusable = list[tuple[str, str]]  # name and reason
+Opened = tuple[Members, Unusable, Callable[[str], bytes]]
+TOO_LARGE = "more bytes than any image takes"
+
+
+def zip_members(path: Path) -> Opened:
+    """What is in a zip, what of it is no plain file, and how to read one."""
+    infos: dict[str, zipfile.ZipInfo] = {}  # of two with one name the later, which is what reading gives
+    unusable: Unusable = []
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if reason := _zip_fault(info):
+                unusable.append((info.filename, reason))
+            elif not info.is_dir():
+                infos[info.filename] = info
+    handles = threading.local()  # a handle has one position, so each thread reads through its own
+
+    def read(name: str) -> bytes:
+        if not hasattr(handles, "archive"):
+            handles.archive = zipfile.ZipFile(path)
+        return handles.archive.read(name)
+
+    return [(name, info.file_size, info.CRC) for name, info in infos.items()], unusable, read
+
+
+def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+    if info.flag_bits & 1:
+        return "encrypted"
+    if info.external_attr >> 28 == 10:
+        return LINK
+    return TOO_LARGE if info.file_size > MAX_BYTES else None
+
+
+def tar_members(path: Path) -> Opened:
+    """What is in a tar, what of it is no plain file, and how to read one."""
+    infos: dict[str, tarfile.TarInfo] = {}
+    unusable: Unusable = []
+    stream = _plain(path)
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for info in archive:
+            if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
+                infos[info.name.removeprefix("./")] = info
+            elif not info.isdir():
+                reason = TOO_LARGE if info.size > MAX_BYTES else LINK if info.issym() or info.islnk() else NO_FILE
+                unusable.append((info.name.removeprefix("./"), reason))
+    lock = threading.Lock()  # the stream has one position
+
+    def read(name: str) -> bytes:
+        with lock:
+            stream.seek(infos[name].offset_data)
+            return stream.read(infos[name].size)
+
+    written = path.stat().st_mtime_ns  # a tar has no checksum of what it holds
+    members = [(name, info.size, written) for name, info in infos.items()]
+    return members, unusable, read
+
+
+def _plain(path: Path) -> IO[bytes]:
+    """The tar, open for as long as its source lives; where it is compressed, a decompressed copy of it without a name.
+
+    In a compressed one every member out of order would be found by decompressing from the start.
+    """
+    with tarfile.open(path) as archive:
+        packed = archive.fileobj
+        if isinstance(packed, io.BufferedReader):
+            return path.open("rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+        stream = cast(IO[bytes], packed)
+        stream.seek(0)
+        shutil.copyfileobj(stream, copy, 2**20)
+    copy.seek(0)
+    return copy

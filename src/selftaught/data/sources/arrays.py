@@ -1,0 +1,67 @@
+"""Arrays in `.npy` and `.npz` files, read without running anything that such a file can hold."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.data.sources.source import Source
+from selftaught.system.errors import DataError
+from selftaught.system.progress import plain
+
+
+def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
+    """The labels of so many samples as text. Raises DataError where they are not one each."""
+    if values.shape not in ((count,), (count, 1)):
+        raise DataError(f"{name} has labels of shape {values.shape}; {count} samples take ({count},), one each")
+    return [str(label) for label in values.reshape(-1).tolist()]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError."""
+    try:
+        if path.suffix == ".npy":
+            return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as archive:
+            held = {name: archive[name] for name in archive.files}
+        return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}  # no other members
+    except Exception as error:  # broken files raise many kinds, of numpy, zipfile and zlib
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{plain(path.name)} cannot be read: {plain(reason.splitlines()[0])}") from None
+
+
+class Arrays(Source):
+    """Images that are already pixels: (N, H, W, C) of uint8, uint16 or float."""
+
+    def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None) -> None:
+        if images.ndim == 3:
+            images = images[..., None]
+        if images.ndim != 4 or 0 in images.shape:
+            raise DataError(f"{name} has shape {images.shape}; images are (N, H, W) or (N, H, W, C)")
+        if images.dtype not in (np.uint8, np.uint16) and not np.issubdtype(images.dtype, np.floating):
+            raise DataError(f"{name} holds {images.dtype}; images are uint8, uint16 or floating point")
+        if images.dtype.kind == "f" and images.dtype not in (np.float16, np.float32, np.float64):
+            images = images.astype(np.float32)  # of another byte order, or longer than torch knows
+        self.name, self.images = name, images
+        self.keys = [str(i) for i in range(len(images))]
+        if labels is not None:
+            self.labels = labels_of(labels, len(images), name)
+
+    def fingerprint(self) -> str:
+        told = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
+        rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
+        told.update(np.ascontiguousarray(self.images[rows]).tobytes())
+        return told.hexdigest()
+
+
+def _arrays(path: Path) -> Arrays:
+    shown = plain(path.name)
+    held = read_arrays(path)
+    images: list[str] = [name for name in ("x", "images") if name in held]
+    images = images or [n for n, a in held.items() if a.ndim in (3, 4)]
+    if len(images) != 1:
+        raise DataError(f"{shown} must hold its images as 'x' or 'images'; it holds {', '.join(held) or 'nothing'}")
+    labels = next((held[name] for name in ("y", "labels") if name in held), None)
+    return Arrays(path.stem, held[images[0]], labels)

@@ -1,0 +1,66 @@
+"""Data sets by name: of scikit-learn and torchvision."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.data.sources.arrays import Arrays
+from selftaught.system.errors import DataError, UsageError
+
+SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
+
+
+def _sklearn(name: str) -> Arrays:
+    """The images that come with scikit-learn: its digits, and its two photographs cut into squares."""
+    from sklearn import datasets
+
+    if name == "sklearn:digits":
+        digits = datasets.load_digits()
+        return Arrays("digits", np.round(digits.images * 255 / 16).astype(np.uint8), digits.target)
+    if name == "sklearn:photos":
+        squares, labels = [], []
+        for label in ("china", "flower"):
+            photo = datasets.load_sample_image(f"{label}.jpg")
+            rows, columns = (side // SQUARE for side in photo.shape[:2])
+            cut = photo[: rows * SQUARE, : columns * SQUARE].reshape(rows, SQUARE, columns, SQUARE, 3).swapaxes(1, 2)
+            squares.append(cut.reshape(-1, SQUARE, SQUARE, 3))
+            labels += [label] * (rows * columns)
+        return Arrays("photos", np.concatenate(squares), np.array(labels))
+    raise UsageError(f"no data set {name!r}; scikit-learn's images are 'sklearn:digits' and 'sklearn:photos'")
+
+
+def _torchvision(name: str) -> Arrays:
+    """A torchvision data set of small images, downloaded only if it is not there yet."""
+    from torchvision import datasets
+
+    from selftaught.system.parts import hint
+
+    known = {
+        n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)
+    }
+    base, _, part = name.partition("/")
+    if base not in known:
+        raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")
+    splits = {"SVHN": ("train", "test", "extra"), "STL10": ("train", "test", "unlabeled", "train+unlabeled")}
+    if part and part not in (allowed := splits.get(base, ("train", "test"))):
+        raise UsageError(f"torchvision:{base} has no part {part!r}; it has {', '.join(allowed)}")
+    root = Path(os.environ.get("SELFTAUGHT_DATA", Path.home() / ".cache/selftaught/torchvision"))
+    if base in ("SVHN", "STL10"):
+        choice: dict[str, Any] = {"split": part or ("unlabeled" if base == "STL10" else "train")}
+    else:
+        choice = {"train": part != "test"}
+    make = getattr(datasets, base)
+    try:
+        held = make(root, download=False, **choice)
+    except RuntimeError:
+        try:
+            held = make(root, download=True, **choice)
+        except Exception as error:
+            raise DataError(f"torchvision:{name} is not in {root} and could not be downloaded: {error}") from None
+    images = np.asarray(held.data)
+    if images.ndim == 4 and images.shape[1] == 3:
+        images = images.transpose(0, 2, 3, 1)
+    labels = getattr(held, "targets", getattr(held, "labels", None))
+    return Arrays(f"{base.lower()}{'-' + part if part else ''}", images, None if labels is None else np.asarray(labels))

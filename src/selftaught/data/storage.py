@@ -1,0 +1,273 @@
+"""Where decoded images are: in memory, in a cache file shared between runs, or decoded again for every batch.
+
+All three give the same pixels for the same row, so which one is used changes no result.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.system.errors import DataError
+from selftaught.system.files import TEMPORARY, cache_folder, left_behind, temporary_for, write_json
+from selftaught.system.progress import plain, say, size
+
+MEMORY = 2 << 30  # bytes of decoded images that are held in memory
+CACHE = 100 << 30  # bytes of the cache folder, where the disk has twice as much left
+WORTH_CACHING = 32 << 20  # bytes; less is decoded again in a moment
+BATCHED = 256  # images handed to the decoding threads at once
+ABANDONED = 24 * 3600  # seconds after which a half-built cache file has no builder any more
+ENTRY = re.compile(r"[0-9a-f]{32}\.npy")  # no other file of the folder is ours
+
+Rows = NDArray[np.int64]
+Pixels = NDArray[Any]
+Decoded = tuple[Pixels, float] | str  # an image on the canvas and its true aspect, or why there is none
+
+
+class Storage(Protocol):
+    """Decoded images by row."""
+
+    shape: tuple[int, int, int]  # (H, W, C)
+    dtype: np.dtype
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
+        """Pixels (N, H, W, C) and true aspects (N,), width to height."""
+
+    def prefetch(self, rows: Rows) -> None:
+        """A hint that these rows will be taken soon."""
+
+
+class Resident:
+    """Images in an array, which may be a memory-mapped file."""
+
+    def __init__(self, pixels: Pixels, aspect: NDArray[np.float32]) -> None:
+        self.pixels, self.aspect = pixels, aspect
+        self.shape, self.dtype = pixels.shape[1:], pixels.dtype
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
+        return np.ascontiguousarray(self.pixels[rows]), self.aspect[rows]
+
+    def prefetch(self, rows: Rows) -> None:
+        """They are here already."""
+
+
+class Streamed:
+    """Images decoded whenever they are wanted, by threads that work ahead."""
+
+    def __init__(self, work: "Work", kept: Rows) -> None:
+        self.shape, self.dtype = work.shape, work.dtype
+        self._read, self._kept = work.read, kept
+        self._key = lambda row: plain(work.keys(int(kept[row])))
+        self._pool = ThreadPoolExecutor(work.workers or os.cpu_count(), thread_name_prefix="decode")
+        self._coming: dict[int, Future[Decoded]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
+        self.prefetch(rows)
+        pixels = np.empty((len(rows), *self.shape), self.dtype)
+        aspect = np.empty(len(rows), np.float32)
+        for place, row in enumerate(rows.tolist()):
+            made = self._coming[row].result()
+            if isinstance(made, str):  # it was whole when the run began
+                raise DataError(f"an image that was whole when the run began is so no more: {self._key(row)}: {made}")
+            pixels[place], aspect[place] = made
+        for row in rows.tolist():
+            self._coming.pop(row, None)
+        return pixels, aspect
+
+    def prefetch(self, rows: Rows) -> None:
+        for row in rows.tolist():
+            if row not in self._coming:
+                self._coming[row] = self._pool.submit(self._read, int(self._kept[row]))
+
+
+@dataclass
+class Work:
+    """A decoding to be done: what to read, in which shape, under which name it may be cached."""
+
+    count: int
+    read: Callable[[int], Decoded]
+    shape: tuple[int, int, int]  # of one, as it is stored
+    dtype: np.dtype
+    name: str  # of the cache file
+    keys: Callable[[int], str]
+    refuse: Callable[[list[tuple[str, str]]], None]  # raises where too many images failed
+    workers: int | None
+    progress: Callable[[int, int], None]
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+
+
+def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
+    """The images of a work, decoded or found in the cache, and which of its rows they are.
+
+    memory: bytes to hold at most; cache: bytes the cache folder may take (default: CACHE, or half of what is left
+    on the disk); what fits neither is streamed. Fills `work.quarantined`.
+    """
+    needed = math.prod(_shape(work)) * work.dtype.itemsize
+    file = cache_folder() / f"{work.name}.npy"
+    if found := _cached(file, work, needed <= memory):
+        work.refuse(work.quarantined)  # whoever filled the cache may have tolerated more
+        return found
+    if not goes_to_cache(needed, memory):
+        return _resident(work, np.empty(_shape(work), work.dtype))
+    problem = _make_room(file.parent, needed, cache)
+    if not problem:
+        try:
+            built = _built(file, work)
+            return _cached(file, work, needed <= memory) or built
+        except OSError as error:
+            problem, work.quarantined = f"cannot be cached in {file.parent}: {error}", []
+    if needed <= memory:
+        return _resident(work, np.empty(_shape(work), work.dtype))
+    say(f"streaming: {size(needed)} of decoded images {problem}; they are decoded again for every batch")
+    return _checked(work)
+
+
+def goes_to_cache(needed: int, memory: int) -> bool:
+    """Whether so many bytes of decoded images are kept in a file, so that the next run need not decode them."""
+    return needed > WORTH_CACHING or needed > memory
+
+
+def _shape(work: Work) -> tuple[int, ...]:
+    return (work.count, *work.shape)
+
+
+def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
+    """Decode into `pixels`, packed: what fails leaves no gap."""
+    kept: list[int] = []
+    aspect = np.empty(work.count, np.float32)
+    for row, (image, own_aspect) in _decoded(work):
+        pixels[len(kept)], aspect[len(kept)] = image, own_aspect
+        kept.append(row)
+    return Resident(pixels[: len(kept)], aspect[: len(kept)]), np.array(kept, np.int64)
+
+
+def _checked(work: Work) -> tuple[Streamed, Rows]:
+    """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
+    facts = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
+    if facts.exists():
+        known = json.loads(facts.read_text())
+        work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
+        work.refuse(work.quarantined)
+        kept = np.array(known["kept"], np.int64)
+    else:
+        kept = np.array([row for row, _ in _decoded(work)], np.int64)
+        with contextlib.suppress(OSError):  # the next run checks again
+            facts.parent.mkdir(parents=True, exist_ok=True)
+            write_json(facts, _facts(kept, None, work))
+    return Streamed(work, kept), kept
+
+
+def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
+    """Every whole image with its row, in order; decoded by threads a bounded number ahead."""
+    with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
+        for start in range(0, work.count, BATCHED):
+            rows = range(start, min(start + BATCHED, work.count))
+            for row, image in zip(rows, pool.map(work.read, rows)):
+                if isinstance(image, str):
+                    work.quarantined.append((work.keys(row), image))
+                else:
+                    yield row, image
+                work.progress(row + 1, work.count)
+    work.refuse(work.quarantined)
+
+
+def _facts(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
+    told = [(plain(key), reason) for key, reason in work.quarantined]
+    return {"kept": kept.tolist(), "aspect": None if aspect is None else aspect.tolist(), "quarantined": told}
+
+
+def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
+    """Decode into a file of the cache, which appears under its name only when it is whole."""
+    temporary = temporary_for(file)
+    try:
+        pixels = np.lib.format.open_memmap(temporary, "w+", work.dtype, _shape(work))
+        if hasattr(os, "posix_fallocate"):  # claim the blocks: a full disk is an error now, not a crash later
+            with temporary.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
+        made, kept = _resident(work, pixels)
+        np.memmap.flush(pixels)
+        write_json(file.with_suffix(".json"), _facts(kept, made.aspect, work))
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return made, kept
+
+
+def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | None:
+    """What an earlier run has decoded, if it is there and whole."""
+    try:
+        facts = json.loads(file.with_suffix(".json").read_text())
+        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
+        kept, aspect = np.array(facts["kept"], np.int64), np.array(facts["aspect"], np.float32)
+        if pixels.shape != _shape(work) or kept.shape != aspect.shape or kept.ndim != 1:
+            return None
+        work.quarantined = [(key, reason) for key, reason in facts["quarantined"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with contextlib.suppress(OSError):  # a cache that others filled, for reading only
+        os.utime(file)  # used now: the last to be evicted
+    return Resident(pixels[: len(kept)], aspect), kept
+
+
+def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
+    """Bytes and time of last use of each file that is still there; other jobs evict and build here, too."""
+    found = {}
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            facts = file.stat()
+            found[file] = (facts.st_size, facts.st_mtime)
+    return found
+
+
+def _half_built(folder: Path) -> set[Path]:
+    """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
+    found = [
+        path
+        for path in folder.glob(".*~*~*")
+        if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
+    ]
+    untouched = {path for path, (_, when) in _sizes_and_times(found).items() if time.time() - when > ABANDONED}
+    return untouched | (set(found) & set(left_behind(folder)))
+
+
+def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
+    """Evict what was used longest ago until `needed` bytes fit; the problem where they cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for abandoned in _half_built(folder):
+            abandoned.unlink(missing_ok=True)
+        found = _sizes_and_times(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
+        entries = sorted(found, key=lambda entry: found[entry][1])
+        free = shutil.disk_usage(folder).free
+        held = sum(bytes_ for bytes_, _ in found.values())
+    except OSError as error:
+        return f"cannot be cached in {folder}: {error}"
+    allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
+    if needed > allowed:
+        return f"are more than the {size(allowed)} that the cache in {folder} may take (--cache)"
+    for entry in entries:
+        if held + needed <= allowed:
+            break
+        held -= found[entry][0]
+        entry.unlink(missing_ok=True)
+        entry.with_suffix(".json").unlink(missing_ok=True)
+    return None

@@ -1,0 +1,209 @@
+"""Where rows come from: a CSV or parquet file, an array, or a data set that ships with scikit-learn."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.data.sources.arrays import labels_of, read_arrays
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.progress import plain, say
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
+LABELS = ("label", "target", "class", "y")  # columns of these names are never features; the first is the label
+IDS = ("id", "index", "key", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
+MISSING = ("", "na", "nan", "null", "none", "?")
+
+
+@dataclass
+class Table:
+    """Columns as they were read: numbers as float64 with NaN for what is missing, everything else as text."""
+
+    name: str
+    columns: dict[str, NDArray[Any]]
+    keys: list[str]
+    labels: list[str] | None
+    written: dict[str, list[str]] = field(default_factory=dict)  # columns of numbers as they were written, if they were
+
+    def text(self, column: str) -> NDArray[np.str_]:
+        """A column as text: what is a category elsewhere may be made of digits alone here."""
+        return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def fingerprint(self) -> str:
+        """A hash that tells this data from other data; labels have no part in it."""
+        told = hashlib.blake2b(digest_size=16)
+        for name, column in self.columns.items():
+            told.update(name.encode() + b"\0")
+            told.update(column.tobytes() if column.dtype.kind == "f" else "\0".join(column.tolist()).encode())
+        return told.hexdigest()
+
+
+def recognises(data: str | NDArray[Any]) -> bool:
+    """Whether this names rows."""
+    if isinstance(data, np.ndarray):
+        return data.ndim == 2
+    if data.startswith("sklearn:"):
+        return data.removeprefix("sklearn:") in SHIPPED
+    path = Path(data)
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    return path.suffix in (".npy", ".npz") and path.is_file() and _dimensions(path) == 2
+
+
+def _dimensions(path: Path) -> int:
+    try:
+        held = read_arrays(path)
+    except DataError:
+        return 0  # said clearly by whoever opens it
+    return held["x"].ndim if "x" in held else 0
+
+
+def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> Table:
+    """The table named by DATA; `labels` is a CSV of key,label in place of a column of labels."""
+    if isinstance(data, np.ndarray):
+        table = _from_array("array", data, None)
+    elif str(data).startswith("sklearn:"):
+        table = _sklearn(str(data).removeprefix("sklearn:"))
+    else:
+        table = _from_file(Path(data))
+    if not len(table) or not table.columns:
+        raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
+    if labels is not None:
+        table.labels = _labels_from(labels, table)
+    return table
+
+
+def labels_by_key(labelled: str) -> dict[str, str]:
+    """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
+    if labelled.lower().endswith(".csv"):
+        header, columns = _csv(Path(labelled))
+        if len(header) == 2:
+            return _pairs(header, columns)
+    table = open_table(labelled)
+    if table.labels is None:
+        raise DataError(f"{table.name} has no labels")
+    return dict(zip(table.keys, table.labels))
+
+
+def _sklearn(name: str) -> Table:
+    from sklearn import datasets
+
+    if name not in SHIPPED:
+        raise UsageError(
+            f"no data set sklearn:{name}; there are sklearn:digits, {', '.join(map('sklearn:'.__add__, SHIPPED))}"
+        )
+    held = getattr(datasets, f"load_{name}")()
+    labels = [str(held.target_names[number]) for number in held.target]
+    columns = {str(column): held.data[:, i].astype(np.float64) for i, column in enumerate(held.feature_names)}
+    return Table(name, columns, [str(i) for i in range(len(labels))], labels)
+
+
+def _from_file(path: Path) -> Table:
+    shown = plain(str(path))
+    if not path.is_file():
+        raise DataError(f"{shown} does not exist")
+    if path.suffix in (".npy", ".npz"):
+        held = read_arrays(path)
+        if "x" not in held:
+            raise DataError(f"{shown} must hold its rows as 'x'; it holds {plain(', '.join(held)) or 'nothing'}")
+        return _from_array(path.stem, held["x"], held.get("y"))
+    header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{shown} has two columns named {plain(twice[0])!r}")
+    return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
+
+
+def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) -> Table:
+    if values.ndim != 2 or values.dtype.kind not in "fiub":
+        raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
+    columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
+    told = None if labels is None else labels_of(labels, len(values), name)
+    return Table(name, columns, [str(i) for i in range(len(values))], told)
+
+
+def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            lines = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
+    except OSError as error:
+        raise DataError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{plain(str(path))} cannot be read as text: {error}") from None
+    if not lines:
+        raise DataError(f"{plain(str(path))} is empty")
+    header = [name.strip() for name in lines[0]]
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(header):
+            raise DataError(f"{plain(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}")
+    return header, [list(column) for column in zip(*lines[1:])] or [[] for _ in header]
+
+
+def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
+    try:
+        held = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{plain(str(path))} cannot be read as parquet: {error}") from None
+    told = [["" if cell is None else str(cell) for cell in held.column(i).to_pylist()] for i in range(held.num_columns)]
+    return list(held.column_names), told
+
+
+def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
+    """Columns of text told apart: labels, keys, numbers, categories."""
+    labels = sorted((c for c in cells if c.lower() in LABELS), key=lambda column: LABELS.index(column.lower()))
+    if len(labels) > 1:
+        left = ", ".join(repr(plain(column)) for column in labels[1:])
+        say(f"warning: {plain(name)} has labels in column {plain(labels[0])!r}; {left} is left out, to be no feature")
+    key = min((c for c in cells if c.lower() in IDS), key=lambda column: IDS.index(column.lower()), default=None)
+    told = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
+    columns = {column: _column(cleaned) for column, cleaned in told.items()}
+    count = len(next(iter(cells.values()), []))
+    keys = [str(i) for i in range(count)] if key is None else cells[key]
+    written = {column: told[column] for column in columns if columns[column].dtype.kind == "f"}
+    return Table(name, columns, keys, cells[labels[0]] if labels else None, written)
+
+
+def _cleaned(cells: Sequence[str]) -> list[str]:
+    return ["nan" if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
+
+
+def _column(cells: Sequence[str]) -> NDArray[Any]:
+    """Numbers where every cell that is not missing is one, else text."""
+    try:
+        return np.array(cells, dtype=np.float64)
+    except ValueError:
+        return np.array(cells, dtype=np.str_)
+
+
+def _labels_from(file: Path, table: Table) -> list[str]:
+    header, columns = _csv(file)
+    if len(header) < 2:
+        raise DataError(f"{plain(str(file))} must have two columns, key and label")
+    told, known = _pairs(header, columns), set(table.keys)
+    if missing := [key for key in columns[0] if key not in known]:
+        count = (
+            f"{len(missing)} keys in {plain(str(file))} name"
+            if len(missing) > 1
+            else f"{plain(str(file))} has a key that names"
+        )
+        raise DataError(
+            f"{count} no row of {table.name}, such as {plain(missing[0])!r}; a row is {plain(table.keys[0])!r}"
+        )
+    return [told.get(key, "") for key in table.keys]
+
+
+def _pairs(header: list[str], columns: list[list[str]]) -> dict[str, str]:
+    """Labels by key; the first line may be one of them."""
+    return dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))

@@ -1,0 +1,170 @@
+"""Encoders of rows, by name: an MLP, a transformer with a token a column, or the user's own module."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder, Origin, TokenEncoder, Tokens
+from selftaught.data.tables.preparation import Preparation
+from selftaught.system import parts
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import Part
+
+ENCODERS = ("mlp", "ft_transformer")
+
+
+def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
+    """A fresh encoder for rows as prepared; `module` is the user's own network for the name "own"."""
+    chosen = parts.checked(f"encoder {part.name}", create, part.options)
+    return create(part.name, preparation, module, **chosen)
+
+
+def create(
+    name: str,
+    preparation: Preparation,
+    module: nn.Module | None = None,
+    /,
+    *,
+    depth: int | None = None,
+    width: int | None = None,
+    heads: int = 8,
+) -> Encoder:
+    """Build an encoder; the keyword-only parameters are its options."""
+    if name == "mlp":
+        encoder: Encoder = MLP(preparation, depth or 4, width or 256)
+    elif name == "ft_transformer":
+        encoder = FTTransformer(preparation, depth or 3, width or 64, heads)
+    elif name == "own":
+        if module is None:
+            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
+        encoder = Own(module, preparation.shape)
+    else:
+        raise UsageError(f"no encoder of rows named {name!r}; {parts.hint(name, ENCODERS)}")
+    encoder.origin = Origin("own" if name == "own" else "selftaught", name)
+    return encoder
+
+
+class MLP(Encoder):
+    """Linear layers with batch norm and ReLU on all cells of a row. SCARF (2106.15147, section 4)."""
+
+    def __init__(self, preparation: Preparation, depth: int, width: int) -> None:
+        super().__init__()
+        channels, columns = preparation.shape
+        layers: list[nn.Module] = []
+        for number in range(depth):
+            layers += [nn.Linear(width if number else channels * columns, width), nn.BatchNorm1d(width), nn.ReLU()]
+        self.net, self.dim = nn.Sequential(*layers), width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.flatten(1))
+
+    def map(self, x: Tensor) -> Tensor:
+        return self(x)[..., None]
+
+
+class FTTransformer(TokenEncoder):
+    """A transformer with a token a column (Gorishniy et al., 2021). https://arxiv.org/abs/2106.11959"""
+
+    def __init__(self, preparation: Preparation, depth: int, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise UsageError(f"encoder option 'width' cannot be {width}: it is a multiple of the {heads} heads")
+        self.net = Columns(preparation, depth, width, heads)
+        self.dim, self.depth, self.patch, self.patch_dim, self.uniform = width, depth, 1, preparation.channels, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.feature(self.tokens(x))
+
+    def map(self, x: Tensor) -> Tensor:
+        return self.tokens(x).patches.mT
+
+    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
+        return tuple(size)
+
+    def length(self, size: Sequence[int]) -> int:
+        return size[0]
+
+    def patchify(self, x: Tensor) -> Tensor:
+        return x.mT
+
+    def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
+        return patches.mT
+
+    def feature(self, tokens: Tokens) -> Tensor:
+        return tokens.prefix[:, 0]
+
+    def freeze_patches(self) -> None:
+        self.net.weight.requires_grad_(False)
+
+    def tokens(
+        self,
+        x: Tensor,
+        keep: Tensor | None = None,
+        hidden: Tensor | None = None,
+        hole: Tensor | None = None,
+        attend: Tensor | None = None,
+        layers: Sequence[int] = (),
+    ) -> Tokens:
+        net = self.net
+        cells = torch.einsum("bkf,fkd->bfd", x, net.weight)
+        if hidden is not None and hole is not None:
+            cells = torch.where(hidden[..., None], hole.to(cells.dtype), cells)
+        cells = cells + net.column  # which column it is stays known when its value is hidden
+        if keep is not None:
+            cells = cells.gather(1, keep[..., None].expand(-1, -1, cells.shape[2]))
+        stream = torch.cat([net.cls_token.expand(x.shape[0], -1, -1), cells], dim=1)
+        mask = None if attend is None else _mask(attend, stream.dtype)
+        outputs = {}
+        for number, block in enumerate(net.blocks):
+            stream = block(stream) if mask is None else block(stream, attn_mask=mask)
+            if number in layers:
+                outputs[number] = stream
+        stream = net.norm(stream)
+        return Tokens(stream[:, 1:], stream[:, :1], tuple(outputs[number] for number in layers))
+
+
+class Columns(nn.Module):
+    """The weights of an FT-Transformer."""
+
+    def __init__(self, preparation: Preparation, depth: int, width: int, heads: int) -> None:
+        super().__init__()
+        channels, columns = preparation.shape
+        self.weight = nn.Parameter(torch.empty(columns, channels, width).uniform_(-1, 1) / width**0.5)
+        self.column = nn.Parameter(torch.empty(columns, width).uniform_(-1, 1) / width**0.5)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width).uniform_(-1, 1) / width**0.5)
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=2, qkv_bias=True) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+
+def _mask(attend: Tensor, dtype: torch.dtype) -> Tensor:
+    whole = F.pad(F.pad(attend, (1, 0), value=True), (0, 0, 1, 0), value=False)
+    whole[..., :1, :1] = True
+    return torch.zeros(whole.shape, dtype=dtype, device=whole.device).masked_fill_(~whole, -torch.inf)
+
+
+class Own(Encoder):
+    """The user's own network, which gives features (B, D)."""
+
+    def __init__(self, net: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.net = net
+        training = net.training
+        try:
+            with torch.no_grad():
+                found = net.eval()(torch.zeros(2, *shape))
+        except Exception as error:
+            raise UsageError(f"your network does not take rows of {shape}: {error}") from None
+        net.train(training)
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
+            told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise UsageError(f"your network gives {told}; of rows it must give (B, D)")
+        self.dim = found.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def map(self, x: Tensor) -> Tensor:
+        return self.net(x)[..., None]

@@ -1,0 +1,71 @@
+"""Everything that can be known of a table before training."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.contracts.findings import ColumnFacts, Findings
+from selftaught.data.opening import same_content
+from selftaught.data.tables.columns import Table, open_table
+from selftaught.system.progress import plain
+
+FEWEST = 2  # rows that can be told apart
+
+
+def inspect(
+    data: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None, **how: Any
+) -> Findings:
+    """Read the rows of `data`, all of them. Raises DataError."""
+    table = open_table(data)
+    columns = [_column(name, cells) for name, cells in table.columns.items()]
+    progress(len(table), len(table))
+    same = same_content(_rows(table))
+    problems = [] if len(table) >= FEWEST else [f"{len(table)} row is too few to learn from"]
+    if all(column.distinct <= 1 for column in columns):
+        problems.append("every column holds one value only, so there is nothing to learn")
+    return Findings(
+        data=plain(str(data)),
+        things="rows",
+        count=len(table),
+        checked=len(table),
+        usable=not problems,
+        problems=problems,
+        notes=_notes(columns, same, len(table)),
+        duplicates=[[plain(table.keys[row]) for row in group] for group in same],
+        labels={plain(name): count for name, count in sorted(Counter(table.labels or []).items())},
+        columns=columns,
+    )
+
+
+def _column(name: str, cells: NDArray[Any]) -> ColumnFacts:
+    if cells.dtype.kind != "f":
+        told = cells[cells != "nan"]
+        return ColumnFacts(
+            name=plain(name), kind="category", missing=len(cells) - len(told), distinct=len(np.unique(told))
+        )
+    told = cells[np.isfinite(cells)]
+    ends = {"min": float(told.min()), "max": float(told.max())} if len(told) else {}
+    return ColumnFacts(
+        name=plain(name), kind="number", missing=len(cells) - len(told), distinct=len(np.unique(told)), **ends
+    )
+
+
+def _rows(table: Table) -> list[bytes]:
+    """What each row holds."""
+    columns = [cells.astype(str) for cells in table.columns.values()]
+    return ["\0".join(row).encode() for row in zip(*columns)]
+
+
+def _notes(columns: list[ColumnFacts], same: list[list[int]], count: int) -> list[str]:
+    notes = []
+    if copies := sum(len(group) - 1 for group in same):
+        notes.append(f"{copies:,} rows are copies of others; in both parts of a split, a copy is a leak")
+    if constant := [column.name for column in columns if column.distinct <= 1]:
+        notes.append(f"{len(constant)} columns hold one value only, such as {constant[0]}")
+    if keys := [c.name for c in columns if c.kind == "category" and c.distinct == count > FEWEST]:
+        notes.append(f"column {keys[0]} differs in every row: a name, not a feature? Call it 'id' to leave it out")
+    return notes

@@ -1,0 +1,109 @@
+"""How a row becomes network input: numbers standardised, categories one of so many, column by column."""
+
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from selftaught.data.tables.columns import Table
+from selftaught.system.errors import DataError
+from selftaught.system.progress import plain
+
+CONSTANT = 1e-9  # deviation of a column beside its mean, below which all of it is rounding
+MOST_CATEGORIES = 64  # the rarer ones of a column share one place
+
+
+class Column(BaseModel):
+    """One column: a number with its mean and deviation, or a category with its known values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Literal["number", "category"]
+    mean: float = 0.0
+    std: float = 1.0
+    values: tuple[str, ...] = ()  # of a category, the commonest first; any other value is in none of them
+
+
+class Preparation(BaseModel):
+    """The columns of the rows an encoder takes, in their order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    modality: ClassVar[str] = "tables"
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def measured(cls, table: Table) -> Self:
+        """From all rows of a table."""
+        return cls(columns=tuple(_measured(name, cells) for name, cells in table.columns.items()))
+
+    @property
+    def channels(self) -> int:
+        """Numbers behind one column: one, or one for each value of the widest category."""
+        return max(1, *(len(column.values) for column in self.columns))
+
+    @property
+    def size(self) -> tuple[int]:
+        return (len(self.columns),)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.channels, len(self.columns))
+
+    # Rows are standardised already, and zero is what says nothing of a column.
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return (0.0,) * self.channels
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return (1.0,) * self.channels
+
+    def recipe(self) -> str:
+        """What to do to a row, for people."""
+        return (
+            f"Takes rows {self.told()} as ({self.channels}, {len(self.columns)}): numbers less their mean and divided "
+            "by their deviation, categories as ones and zeros; `config.json` lists both under `selftaught`."
+        )
+
+    def told(self) -> str:
+        """For people."""
+        numbers = sum(column.kind == "number" for column in self.columns)
+        return f"of {len(self.columns)} columns ({numbers} of numbers, {len(self.columns) - numbers} of categories)"
+
+    def encoded(self, table: Table) -> NDArray[np.float32]:
+        """Rows (N, channels, columns): what is missing is zero, a number's mean or no category."""
+        made = np.zeros((len(table), *self.shape), dtype=np.float32)
+        for place, column in enumerate(self.columns):
+            if column.name not in table.columns:
+                raise DataError(f"{table.name} has no column {plain(column.name)!r}, which the encoder takes")
+            cells = table.columns[column.name]
+            if column.kind == "number":
+                if cells.dtype.kind != "f":
+                    raise DataError(f"{table.name}: column {plain(column.name)!r} holds text where numbers were")
+                made[:, 0, place] = np.nan_to_num((cells - column.mean) / column.std, nan=0.0, posinf=0.0, neginf=0.0)
+            else:
+                told = table.text(column.name)
+                for number, value in enumerate(column.values):
+                    made[told == value, number, place] = 1.0
+        return made
+
+
+def _measured(name: str, cells: NDArray[Any]) -> Column:
+    if cells.dtype.kind == "f":
+        whole = cells[np.isfinite(cells)]
+        if not len(whole):
+            return Column(name=name, kind="number")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = float(whole.mean()), float(whole.std())
+        if not np.isfinite([mean, std]).all():
+            raise DataError(
+                f"column {plain(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
+            )
+        constant = std <= CONSTANT * abs(mean)
+        return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std)
+    values, counts = np.unique(cells[cells != "nan"], return_counts=True)
+    commonest = values[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES]
+    return Column(name=name, kind="category", values=tuple(map(str, commonest)))

@@ -1,0 +1,152 @@
+"""Accuracies with intervals, and how much more one has than another."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from scipy.special import stdtrit
+from sklearn.metrics import confusion_matrix
+
+Z = 1.96  # a 95 % interval
+SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
+
+# Of each repeat, of each of its folds: what was said (N,), and what is so.
+Answers = Sequence[Sequence[tuple[NDArray[Any], NDArray[Any]]]]
+
+
+Right = Sequence[Sequence[NDArray[Any]]]  # which of the answers are right, likewise
+
+
+class Row(BaseModel):
+    """One accuracy in [0, 1] with its 95 % interval."""
+
+    features: str  # trained, untrained, pixels, scratch or pretrained
+    probe: str
+    labels: str
+    accuracy: float
+    low: float
+    high: float
+    repeats: int
+
+    @property
+    def half(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+    def told(self) -> str:
+        """In points, with the interval: 71.2 ± 1.1."""
+        return f"{100 * self.accuracy:.1f} ± {100 * self.half:.1f}"
+
+
+class Detail(BaseModel):
+    """A row, class by class: sums over its repeats."""
+
+    features: str
+    probe: str
+    labels: str
+    recall: list[float | None]  # of each class the share that was found; None where none was judged
+    confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
+
+
+class Gain(BaseModel):
+    """How much more accurate this run is than something else, repeat by repeat on the same samples and labels."""
+
+    probe: str
+    labels: str
+    against: str  # untrained, pixels, scratch or pretrained
+    gain: float
+    low: float
+    high: float
+
+
+def row(
+    features: str,
+    probe: str,
+    labels: str,
+    right: Right,
+    samples: int,
+    folded: bool = False,
+) -> Row:
+    """The mean accuracy over repeats on `samples` test samples; `right` says of each fold's answers which are.
+
+    The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,
+    which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has
+    the same samples, so that their spread says less than it seems to; see `folds_half`.
+    """
+    accuracies = [float(np.concatenate(list(folds)).mean()) for folds in right]
+    mean = sum(accuracies) / len(accuracies)
+    low, high = wilson(mean, samples)
+    below, above = mean - low, high - mean
+    if folded:
+        least = folds_half([float(fold.mean()) for folds in right for fold in folds], len(right[0]))
+        below, above = max(below, least), max(above, least)
+    else:
+        spread = _student(accuracies, 1 / len(accuracies))
+        below, above = math.hypot(below, spread), math.hypot(above, spread)
+    return Row(
+        features=features,
+        probe=probe,
+        labels=labels,
+        accuracy=mean,
+        low=max(0.0, mean - below),
+        high=min(1.0, mean + above),
+        repeats=len(accuracies),
+    )
+
+
+def gain_over(own: Right, other: Right, probe: str, labels: str, against: str, folded: bool = False) -> Gain:
+    """How much more of the same samples `own` gets right than `other`, with a 95 % interval of the difference.
+
+    What both get right or wrong says nothing of the difference, which makes its interval narrower than those of two
+    accuracies. One sample more on which each is the better keeps few samples from proving too much (Agresti and Min,
+    2005). https://doi.org/10.1002/sim.1781
+    """
+    apart = [[a.astype(float) - b for a, b in zip(*folds)] for folds in zip(own, other)]
+    means = [float(np.concatenate(folds).mean()) for folds in apart]
+    gain = sum(means) / len(means)
+    if folded:
+        half = folds_half([float(fold.mean()) for folds in apart for fold in folds], len(apart[0]))
+        samples = np.concatenate(apart[0])  # of one round, in which each sample is judged once
+    else:
+        half = _student(means, 1 / len(means))
+        samples = np.mean([folds[0] for folds in apart], axis=0)
+    noise = Z * float(np.append(samples, [1.0, -1.0]).std() / math.sqrt(len(samples) + 2))
+    half = max(half, noise) if folded else math.hypot(half, noise)
+    return Gain(probe=probe, labels=labels, against=against, gain=gain, low=gain - half, high=gain + half)
+
+
+def folds_half(accuracies: Sequence[float], folds: int) -> float:
+    """Half the 95 % interval of the mean accuracy over all folds of all repeats, `folds` of them in each.
+
+    The variance of the mean is that of a fold times 1/J + 1/(folds - 1), J being how many there are in all: the
+    second part, test over training samples, is what sharing samples costs. Nadeau and Bengio (2003, section 3).
+    https://doi.org/10.1023/A:1024068626366
+    """
+    return _student(accuracies, 1 / len(accuracies) + 1 / (folds - 1))
+
+
+def _student(values: Sequence[float], share: float) -> float:
+    """Half a 95 % interval by Student's t, for a mean whose variance is a share of that of the values."""
+    if len(values) < 2:
+        return 0.0
+    return float(stdtrit(len(values) - 1, 0.975)) * math.sqrt(share * float(np.var(values, ddof=1)))
+
+
+def detail(features: str, probe: str, labels: str, answers: Answers, classes: int) -> Detail:
+    """The answers class by class."""
+    said, truth = (np.concatenate([fold[i] for folds in answers for fold in folds]) for i in (0, 1))
+    matrix = confusion_matrix(truth, said, labels=np.arange(classes))
+    recall = [int(own[i]) / int(own.sum()) if own.sum() else None for i, own in enumerate(matrix)]
+    kept = matrix.tolist() if classes <= SHOWN_CLASSES else None
+    return Detail(features=features, probe=probe, labels=labels, recall=recall, confusion=kept)
+
+
+def wilson(share: float, samples: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share seen in so many samples."""
+    scale = 1 + Z**2 / samples
+    centre = (share + Z**2 / (2 * samples)) / scale
+    half = Z / scale * math.sqrt(share * (1 - share) / samples + Z**2 / (4 * samples**2))
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))

@@ -1,0 +1,81 @@
+"""What a run is judged beside: the same network untrained, and raw pixels."""
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Preparation, Samples
+from selftaught.system.interruption import poll
+from selftaught.system.parts import Part
+from selftaught.system.progress import say
+from selftaught.training.looking.features import Array, estimate_norms, plain_batches
+
+PIXEL_COMPONENTS = 256  # raw pixels are reduced to at most so many
+
+
+def untrained(
+    part: Part, preparation: Preparation, seed: int, samples: Samples, module: nn.Module | None = None
+) -> Encoder:
+    """The same network with fresh weights and BatchNorm statistics estimated on `samples`.
+
+    Without that estimate its features would be badly scaled, and beating them would mean little.
+    """
+    torch.manual_seed(seed)
+    if module is not None:
+        module = deepcopy(module)
+        reset(module)
+    encoder: Encoder = modality.named(preparation.modality).build_encoder(part, preparation, module)
+    return estimate_norms(encoder, samples)
+
+
+def reset(module: nn.Module) -> None:
+    """Draw the weights of a network anew, by its layers' own `reset_parameters`; say which have none and so stay."""
+    kept = []
+    for name, layer in module.named_modules():
+        draw = getattr(layer, "reset_parameters", None) or getattr(layer, "_reset_parameters", None)
+        if draw is not None:
+            draw()
+        else:
+            kept += [f"{name}.{own}".lstrip(".") for own, _ in layer.named_parameters(recurse=False)]
+    if kept:
+        told = ", ".join(kept[:3]) + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+        say(
+            f"warning: the untrained network beside yours keeps the trained {told}: a layer with parameters of its "
+            "own needs a method reset_parameters() to draw them anew"
+        )
+
+
+def standardised(found: Array, train: int) -> Array:
+    """Every feature of found (N, D) with the mean and deviation it has on the first `train` rows taken out."""
+    return np.asarray(StandardScaler().fit(found[:train]).transform(found), dtype=np.float32)
+
+
+class Pixels:
+    """Raw pixels as features: standardised, and reduced to at most 256 principal components.
+
+    The components keep their own variances: to standardise them again would blow up the noise of the last ones.
+    """
+
+    def __init__(self, samples: Samples, seed: int) -> None:
+        """Fitted on `samples` alone."""
+        flat = self._flat(samples)
+        poll()
+        self.scaler = StandardScaler().fit(flat)
+        components = min(PIXEL_COMPONENTS, *flat.shape)
+        reduces = components < flat.shape[1]
+        self.reduction = PCA(components, random_state=seed).fit(self.scaler.transform(flat)) if reduces else None
+
+    def __call__(self, samples: Samples) -> Array:
+        """(N, D) float32."""
+        scaled = self.scaler.transform(self._flat(samples))
+        return np.asarray(self.reduction.transform(scaled) if self.reduction else scaled, dtype=np.float32)
+
+    @staticmethod
+    def _flat(samples: Samples) -> Array:
+        return torch.cat([x.flatten(1) for x in plain_batches(samples)]).numpy()

@@ -1,0 +1,140 @@
+"""Encoders that others have trained and the user has on disk, to stand beside a run's."""
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from selftaught.contracts.encoder import Encoder, Origin
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.encoders.pooled import TimmPooled
+from selftaught.data.images.encoders.tokens import TimmTokens
+from selftaught.data.images.preparation import Preparation
+from selftaught.run.export import encoder_about, load_encoder
+from selftaught.run.weights import fit_weights
+from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.parts import Part
+from selftaught.system.progress import plain
+
+COLOURS = 3
+
+
+class Renormalised(Encoder):
+    """An encoder that takes images normalised as another one's: with its own mean and deviation, grey as colours."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> None:
+        super().__init__()
+        self.inner, self.net, self.dim, self.origin = inner, inner.net, inner.dim, inner.origin
+        self.channels = channels
+        # (x * given.std + given.mean - mean) / std, in one step.
+        own, deviation = _per_channel(mean, channels), _per_channel(std, channels)
+        self.register_buffer("std", _per_channel(given.std, channels) / deviation)
+        self.register_buffer("mean", (_per_channel(given.mean, channels) - own) / deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(self._own(x))
+
+    def map(self, x: Tensor) -> Tensor:
+        return self.inner.map(self._own(x))
+
+    def _own(self, x: Tensor) -> Tensor:
+        return x.expand(-1, self.channels, -1, -1) * self.std + self.mean
+
+
+def _per_channel(values: Any, channels: int) -> Tensor:
+    return torch.tensor(tuple(values), dtype=torch.float32).expand(channels).view(1, channels, 1, 1)
+
+
+def load_pretrained(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
+    """The encoder of a folder in timm's layout, of a run, or of a file of weights; and a line that says what it is.
+
+    part: the encoder whose weights a file is taken for; preparation: how the images are that it will be shown. Raises
+    UsageError.
+    """
+    path = Path(source.removeprefix("local-dir:"))
+    if not path.is_dir():
+        return _of_weights(str(path), part, preparation)
+    if (path / "encoder").is_dir() or _is_ours(path):
+        inner = load_encoder(path)
+        other = inner.preparation
+        if other.modality != "images":
+            raise UsageError(f"--pretrained {plain(source)} takes no images")
+        return _fitted(source, inner, preparation, other.channels, other.mean, other.std), plain(source)
+    return _of_timm(source, path, preparation)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return bool(encoder_about(path))
+    except SelftaughtError:
+        return False
+
+
+def _of_timm(source: str, path: Path, preparation: Preparation) -> tuple[Encoder, str]:
+    options: dict[str, Any] = {"pretrained": True, "num_classes": 0}
+    size = list(preparation.size)
+    try:
+        try:  # of the images at hand, where the network has a size of its own
+            net = timm.create_model(f"local-dir:{path}", **options, img_size=size)
+        except TypeError:
+            net = timm.create_model(f"local-dir:{path}", **options)
+    except Exception as error:  # timm's own kinds are many
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(f"--pretrained {plain(source)} cannot be loaded by timm: {plain(told)}") from None
+    known: Any = net.pretrained_cfg
+    inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
+    inner.origin = Origin("timm", str(known.get("architecture")))
+    channels = int(known.get("input_size", (COLOURS,))[0])
+    found = _fitted(source, inner, preparation, channels, known["mean"], known["std"])
+    return found, f"{known.get('architecture')} of {plain(source)}"
+
+
+def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
+    """The run's network with the stem and the colours of the large data sets, or as it is: whichever fits best."""
+    stems = [{"stem": "timm"}, {}] if part.name != "own" else [{}]
+    best: tuple[list[str], Encoder, int] | None = None
+    problem: UsageError | None = None
+    for channels in dict.fromkeys((COLOURS, preparation.channels)):
+        for stem in stems:
+            facts = {"channels": channels, "mean": (0.5,) * channels, "std": (0.5,) * channels}
+            inner = build_encoder(
+                Part(name=part.name, options={**part.options, **stem}), preparation.model_copy(update=facts)
+            )
+            try:
+                left = fit_weights(inner, source)
+            except UsageError as error:
+                problem = error
+                continue
+            if best is None or len(left) < len(best[0]):
+                best = left, inner, channels
+    if best is None:
+        assert problem
+        raise UsageError(str(problem).replace("--init", "--pretrained", 1))
+    left, inner, channels = best
+    known: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
+    mean, std = (known.mean, known.std) if known and channels == COLOURS else (preparation.mean, preparation.std)
+    told = f"{part.name} with the weights of {plain(source)}" + (f", but fresh {', '.join(left[:4])}" if left else "")
+    return _fitted(source, inner, preparation, channels, mean, std), told
+
+
+def _fitted(source: str, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> Encoder:
+    """The encoder as it takes what the run's takes."""
+    if channels != given.channels and (channels, given.channels) != (COLOURS, 1):
+        raise UsageError(
+            f"--pretrained {plain(source)} takes {channels} channels, the run's images have {given.channels}"
+        )
+    fitted = Renormalised(inner, given, channels, mean, std).eval()
+    try:
+        with torch.no_grad():
+            fitted(torch.zeros(1, *given.shape))
+    except Exception as error:
+        told = plain((str(error) or type(error).__name__).splitlines()[0])
+        size = f"{given.size[0]} x {given.size[1]} px"
+        raise UsageError(f"--pretrained {plain(source)} does not take images of {size}: {told}") from None
+    return fitted

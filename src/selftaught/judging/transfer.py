@@ -1,0 +1,144 @@
+"""From a run to a classifier: fine-tuned on all labels, calibrated, and put to use on new data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from selftaught.contracts.encoder import Encoder
+from selftaught.judging.accuracy import detail, row
+from selftaught.judging.calibration import calibration_error, fitted_temperature, probabilities_of
+from selftaught.judging.finetune import Tuning, scores_of
+from selftaught.judging.finetune import finetune as tuned
+from selftaught.judging.labelled import Labelled, open_labelled, spare
+from selftaught.judging.splits import Rows, held_out
+from selftaught.run.classifier import Calibrated, save_classifier
+from selftaught.run.export import load_encoder
+from selftaught.run.folder import LOG, Run
+from selftaught.run.recipes import Finetune
+from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.errors import DivergedError, Interrupted, UsageError
+from selftaught.system.files import write_json
+from selftaught.system.interruption import Stop, stopping
+from selftaught.system.progress import Progress, plain, say, writing_to
+
+HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
+ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
+TASK = "finetune"  # in status.json
+
+
+def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any]:
+    """Make a classifier of a run's encoder: the folder --out; what is in its metrics.json.
+
+    `module` is the user's own network, where the run was trained with one.
+    """
+    tuning = Tuning.parse(recipe.finetune)
+    encoder = load_encoder(recipe.run, module=module)
+    out = Run(recipe.out)
+    replaces = recipe.overwrite or _is_unfinished(out)
+    if out.folder.resolve() == Path(recipe.run).resolve():
+        raise UsageError(f"--out {plain(recipe.out)} is the run itself; choose another folder for its classifier")
+    if out.exists() and not replaces:
+        raise UsageError(f"{plain(recipe.out)} already exists; use --overwrite to replace it, or another --out")
+    out.refuse_existing(resume=False, overwrite=replaces)
+    keep_freed_memory()
+    with stopping(recipe.time_limit) as stop:
+        learnt, judged = (recipe.labelled, recipe.labels), (recipe.test, recipe.test_labels)
+        data = open_labelled(
+            recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop, recipe.tolerance
+        )
+        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), _status(out):
+            recipe.save(out.folder / "recipe.yaml")
+            out.write_environment()
+            out.write_quarantine(data.train.quarantined)
+            classifier, metrics = _trained(encoder, data, recipe.seed, tuning, stop)
+            about = {"samples": metrics["learnt_from"], "run": Path(recipe.run).name}
+            write_json(out.folder / "metrics.json", metrics)
+            save_classifier(classifier, out.folder / "classifier", about)
+            kept = ("accuracy", "low", "high", "temperature", "calibration_error")
+            out.set_status("done", "", 0, task=TASK, **{name: metrics[name] for name in kept})
+    return metrics
+
+
+def _is_unfinished(out: Run) -> bool:
+    """Whether a fine-tuning ended here before it had anything to keep."""
+    return out.status.get("task") == TASK and not (out.folder / "classifier").exists()
+
+
+@contextmanager
+def _status(out: Run) -> Iterator[None]:
+    """Record how the work ends, if it does not end well."""
+    out.set_status("running", task=TASK)
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        out.set_status("preempted", str(error) or "stopped at once", Interrupted.exit_code, task=TASK)
+        raise
+    except DivergedError as error:
+        out.set_status("diverged", str(error), error.exit_code, task=TASK)
+        raise
+    except Exception as error:
+        out.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1), task=TASK)
+        raise
+
+
+def _trained(
+    encoder: Encoder, data: Labelled, seed: int, tuning: Tuning, stop: Stop
+) -> tuple[Calibrated, dict[str, Any]]:
+    """The classifier, and what is known of it."""
+    share = HELD_OUT if tuning.held_out is None else tuning.held_out
+    usable = data.told_apart if data.test else np.arange(data.train.count)
+    learnt, held = spare(data, usable, share, seed)
+    halves = held_out(data.classes[held], data.content[held], 0.5, seed)
+    measuring = held[halves[1]]
+    choosing = data.apart(held[halves[0]], measuring)
+    tuning.tell_few(len(learnt))
+    with Progress("fine-tuning", 1, "network") as bar:
+        watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
+        told = (data.train, learnt, watched, data.classes, len(data.names), seed, stop, tuning)
+        model = tuned(encoder, *told)
+        bar.update(1)
+    temperature = 1.0
+    if len(choosing):
+        temperature = fitted_temperature(scores_of(model, data.subset(choosing)), _classes(data, choosing))
+    else:
+        say("too few labels to hold some out: its probabilities are not calibrated")
+    head = model.head.cpu()
+    tuned_encoder = model.encoder.cpu()
+    tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part
+    metrics = {
+        "classes": data.names,
+        "samples": data.train.count,
+        "learnt_from": len(learnt),
+        "held_out": len(choosing) + len(measuring),
+        "copies": data.copies,
+        "steps": model.steps,
+        "temperature": temperature,
+        **_measured(model, data, measuring, temperature),
+    }
+    if data.test:
+        tested = np.arange(data.train.count, len(data.classes))
+        metrics["test"] = _measured(model, data, tested, temperature)
+    return Calibrated(tuned_encoder, head, temperature, data.names).eval(), metrics
+
+
+def _classes(data: Labelled, rows: Rows) -> torch.Tensor:
+    return torch.from_numpy(data.classes[rows])
+
+
+def _measured(model: Any, data: Labelled, rows: Rows, temperature: float) -> dict[str, Any]:
+    """What the model makes of samples that chose nothing; nothing is known where there are none."""
+    names = ("accuracy", "low", "high", "calibration_error", "calibration_error_before", "recall", "confusion")
+    if not len(rows):
+        return {"measured_on": 0, **dict.fromkeys(names)}
+    scores, truth = scores_of(model, data.subset(rows)), data.classes[rows]
+    said = scores.argmax(dim=1).numpy()
+    accuracy = row("trained", "finetune", "", [[said == truth]], len(rows))
+    classes = detail("trained", "finetune", "", [[(said, truth)]], len(data.names))
+    after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))
+    values = (accuracy.accuracy, accuracy.low, accuracy.high, after, before, classes.recall, classes.confusion)
+    return {"measured_on": len(rows), **dict(zip(names, values, strict=True))}

@@ -1,0 +1,68 @@
+"""Objectives with prototypes: both views of a sample belong to the same one."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selftaught.system import distributed
+from selftaught.system.precision import in_full_precision
+
+
+@torch.no_grad()
+@in_full_precision
+def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
+    """Soft assignments (B, K) of a batch that use every prototype equally (scores: B x K, over all processes).
+
+    SwAV (2006.09882, section 3.1 and algorithm 1): alternate normalisation of columns and rows.
+    """
+    # The largest score of all is taken off first: the result is the same and exp cannot overflow.
+    logits = scores / epsilon
+    highest = distributed.gather(logits.max()[None]).max()
+    assignment = torch.exp(logits - highest)
+    count = distributed.total(logits.new_tensor(float(len(scores))))
+    assignment = assignment / distributed.total(assignment.sum())
+    for _ in range(iterations):
+        assignment = assignment / distributed.total(assignment.sum(dim=0)).clamp(min=1e-30) / assignment.shape[1]
+        assignment = assignment / assignment.sum(dim=1, keepdim=True).clamp(min=1e-30) / count
+    return assignment * count
+
+
+@in_full_precision
+def swapped_prediction(assignment: Tensor, scores: Tensor, temperature: float) -> Tensor:
+    """Cross entropy between one view's assignment and another's scores (both B x K). SwAV (equation 2)."""
+    return -(assignment * F.log_softmax(scores / temperature, dim=1)).sum(dim=1).mean()
+
+
+@in_full_precision
+def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
+    """Entropy of the mean assignment of a batch (scores: B x K, all processes): log K where it is even.
+
+    MSN (2204.07141, equation 2).
+    """
+    share = distributed.total(F.softmax(scores / temperature, dim=1).sum(dim=0))
+    share = share / (len(scores) * distributed.world_size())
+    return -torch.xlogy(share, share).sum()
+
+
+@torch.no_grad()
+@in_full_precision
+def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
+    """Unit centres (K x D) of unit rows x (N x D).
+
+    `starts` (K x D) are the first centres; a centre that no row is near to stays where it is. DeepCluster-v2
+    (2006.09882, section 4.2).
+    """
+    centres = F.normalize(starts, dim=1)
+    for _ in range(iterations):
+        nearest = nearest_centre(x, centres)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, x)
+        used = nearest.bincount(minlength=len(centres)) > 0
+        centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
+    return centres
+
+
+@torch.no_grad()
+@in_full_precision
+def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
+    """The number of the centre (K x D) with the largest cosine for each row of x (N x D): (N,)."""
+    return torch.cat([(part @ centres.T).argmax(dim=1) for part in x.split(max(1, 2**22 // len(centres)))])

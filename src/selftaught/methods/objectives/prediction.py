@@ -1,0 +1,64 @@
+"""Objectives of self-prediction: how far an answer is from what was hidden."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selftaught.system import distributed
+from selftaught.system.precision import in_full_precision
+
+ERRORS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "l2": lambda gap, beta: gap.square(),
+    "l1": lambda gap, beta: gap.abs(),
+    "smooth_l1": lambda gap, beta: F.smooth_l1_loss(gap, torch.zeros_like(gap), reduction="none", beta=beta),
+}
+
+
+def normalised_patches(patches: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Every patch (B, N, D) with its own mean taken off and its own deviation divided out. MAE (section 4.1)."""
+    mean = patches.mean(dim=2, keepdim=True)
+    return (patches - mean) / (patches.var(dim=2, keepdim=True) + epsilon).sqrt()
+
+
+@in_full_precision
+def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross entropy of scores (B x K) with the right answers' numbers (B,); `weight` (B,) leaves some out."""
+    if weight is None:
+        return F.cross_entropy(scores, answer)
+    share = distributed.total(weight.sum()) / distributed.world_size()
+    return (F.cross_entropy(scores, answer, reduction="none") * weight).sum() / share.clamp(min=1e-12)
+
+
+@in_full_precision
+def hidden_error(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
+    """Mean squared error over hidden tokens (predicted, target: B x N x D; hidden: B x N booleans). MAE (section 3)."""
+    return weighted_error(predicted, target, hidden[..., None].to(predicted.dtype))
+
+
+@in_full_precision
+def weighted_error(
+    predicted: Tensor, target: Tensor, weight: Tensor, kind: Literal["l2", "l1", "smooth_l1"] = "l2", beta: float = 1.0
+) -> Tensor:
+    """Squared, absolute or smooth (Huber's, quadratic below `beta`) error averaged with `weight`.
+
+    The weight broadcasts to the shape of both. Its total is taken over all processes, so that samples with more
+    hidden values count for more everywhere alike.
+    """
+    error = ERRORS[kind](predicted - target, beta)
+    weights = weight.expand_as(error)
+    share = distributed.total(weights.sum().detach()) / distributed.world_size()
+    return (error * weights).sum() / share.clamp(min=torch.finfo(error.dtype).tiny)
+
+
+@in_full_precision
+def weighted_cross_entropy(scores: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross entropy of soft targets averaged with `weight` (scores, target: B x K x ..., weight: B x ...).
+
+    Colorization (1603.08511, equation 2), with the mean over all processes' weights in place of the sum.
+    """
+    error = -(target * F.log_softmax(scores, dim=1)).sum(dim=1)
+    share = distributed.total(weight.sum().detach()) / distributed.world_size()
+    return (error * weight).sum() / share.clamp(min=torch.finfo(error.dtype).tiny)

@@ -1,0 +1,109 @@
+"""Objectives without negatives or teachers: agree across views, and use every feature for something of its own."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selftaught.system import distributed
+from selftaught.system.precision import in_full_precision
+
+EPSILON = 1e-4  # inside the root of the standard deviation (VICReg, section 4.1)
+REACH, NODES = 5.0, 17  # where a characteristic function is looked at: from -5 to 5 (LeJEPA, section 4.3)
+
+
+@in_full_precision
+def invariance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of paired rows (a, b: B x D). VICReg (2105.04906, equation 5)."""
+    return F.mse_loss(a, b)
+
+
+@in_full_precision
+def variance(x: Tensor, floor: float = 1.0) -> Tensor:
+    """How far each feature's standard deviation falls short of `floor`, on average (x: B x D, all processes).
+
+    VICReg (equations 1 and 2).
+    """
+    x = distributed.gather(x)
+    return F.relu(floor - (x.var(dim=0) + EPSILON).sqrt()).mean()
+
+
+@in_full_precision
+def covariance(x: Tensor) -> Tensor:
+    """Squared covariance left between different features, summed and divided by D (x: B x D, all processes).
+
+    VICReg (equations 3 and 4).
+    """
+    x = distributed.gather(x)
+    matrix = torch.cov(x.T)
+    return off_diagonal(matrix) / x.shape[1]
+
+
+@in_full_precision
+def cross_correlation(a: Tensor, b: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """How each feature of one view goes with each of the other (a, b: B x D, all processes): D x D.
+
+    Barlow Twins (2103.03230, equation 2); `epsilon` is added to variances, as batch norm does.
+    """
+    count = len(a) * distributed.world_size()
+
+    def standardised(x: Tensor) -> Tensor:
+        x = x - distributed.total(x.sum(dim=0)) / count
+        return x * (distributed.total(x.square().sum(dim=0)) / count + epsilon).rsqrt()
+
+    return distributed.total(standardised(a).T @ standardised(b)) / count
+
+
+@in_full_precision
+def whitened(x: Tensor, epsilon: float) -> Tensor:
+    """Rows with identity covariance (x: ... x N x D), by the inverse of a Cholesky factor.
+
+    W-MSE (2007.06346, section 3); the covariance is mixed with `epsilon` of the identity.
+    """
+    x = x - x.mean(dim=-2, keepdim=True)
+    matrix = x.mT @ x / (x.shape[-2] - 1)
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    factor = torch.linalg.cholesky((1 - epsilon) * matrix + epsilon * eye)
+    return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
+
+
+@in_full_precision
+def nuclear_norm(x: Tensor) -> Tensor:
+    """The sum of the singular values of x (... x N x D). MMCR (2303.03307, equation 1)."""
+    return torch.linalg.svdvals(x).sum(dim=-1)
+
+
+@in_full_precision
+def sigreg(x: Tensor, directions: Tensor) -> Tensor:
+    """How far x (B x D, all processes) is from a standard normal, along each of some directions (D x S), on average.
+
+    Sketched isotropic Gaussian regularisation: the Epps-Pulley test of every one-dimensional projection, by the
+    trapezoid rule, with the normal density's shape as its weight. LeJEPA (2511.08544, section 4 and definition 2).
+    """
+    count = len(x) * distributed.world_size()
+    nodes = torch.linspace(-REACH, REACH, NODES, dtype=x.dtype, device=x.device)
+    normal = (-nodes.square() / 2).exp()
+    turned = (x @ F.normalize(directions.to(x.dtype), dim=0))[..., None] * nodes
+    real = distributed.total(turned.cos().sum(dim=0)) / count
+    imaginary = distributed.total(turned.sin().sum(dim=0)) / count
+    gap = ((real - normal).square() + imaginary.square()) * normal
+    return count * torch.trapezoid(gap, nodes, dim=1).mean()
+
+
+@in_full_precision
+def tico_terms(a: Tensor, target: Tensor, moment: Tensor) -> tuple[Tensor, Tensor]:
+    """TiCo's transformation invariance and covariance contrast (a, target: B x D unit rows; moment: D x D).
+
+    2206.10698, equation 6: minus the mean cosine, and the mean of how much a lies along what features have in common.
+    """
+    return -(a * target).sum(dim=1).mean(), ((a @ moment) * a).sum(dim=1).mean()
+
+
+@in_full_precision
+def second_moment(x: Tensor) -> Tensor:
+    """The mean of x x^T (x: B x D, all processes): D x D."""
+    return distributed.total(x.T @ x) / (len(x) * distributed.world_size())
+
+
+def off_diagonal(matrix: Tensor) -> Tensor:
+    """What lies beside the diagonal, squared and summed."""
+    return matrix.square().sum() - matrix.diagonal().square().sum()

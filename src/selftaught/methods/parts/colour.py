@@ -1,0 +1,70 @@
+"""CIE Lab, and its colours as a fixed set of bins, for tasks that ask about colours."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from selftaught.system.precision import in_full_precision
+
+TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))  # sRGB, D65
+WHITE = (0.95047, 1.0, 1.08883)
+STEP = 10.0  # side of a bin in a and b (1603.08511, section 2.1)
+
+
+@in_full_precision
+def lab(rgb: Tensor) -> Tensor:
+    """sRGB in [0, 1] (B, 3, ...) as CIE Lab: L from 0 to 100, a and b about -110 to 110."""
+    rgb = rgb.clamp(0, 1)
+    linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = torch.einsum("ij,bj...->bi...", linear.new_tensor(TO_XYZ), linear)
+    xyz = xyz / linear.new_tensor(WHITE).view(-1, *[1] * (rgb.ndim - 2))
+    root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-8) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = root.unbind(dim=1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+@in_full_precision
+def rgb(lab: Tensor) -> Tensor:
+    """CIE Lab (B, 3, ...) as sRGB, clamped to [0, 1]."""
+    light, a, b = lab.unbind(dim=1)
+    y = (light + 16) / 116
+    root = torch.stack([y + a / 500, y, (y - b / 200).clamp(min=0)], dim=1)
+    xyz = torch.where(root > 0.2068966, root**3, (root - 16 / 116) / 7.787)
+    xyz = xyz * lab.new_tensor(WHITE).view(-1, *[1] * (lab.ndim - 2))
+    linear = torch.einsum("ij,bj...->bi...", torch.linalg.inv(lab.new_tensor(TO_XYZ)), xyz)
+    curved = 1.055 * linear.clamp(min=1e-8) ** (1 / 2.4) - 0.055
+    return torch.where(linear > 0.0031308, curved, 12.92 * linear).clamp(0, 1)
+
+
+@cache
+def gamut() -> Tensor:
+    """Centres (Q, 2) of the bins in a and b that sRGB can show. Colorization (1603.08511, section 2.1)."""
+    levels = torch.linspace(0, 1, 52, dtype=torch.float32)
+    shades = torch.cartesian_prod(levels, levels, levels)
+    ab = lab(shades[:, :, None])[:, 1:, 0]
+    return torch.unique((ab / STEP).round(), dim=0) * STEP
+
+
+def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5.0) -> Tensor:
+    """Each colour as weights of its nearest bins, a Gaussian of their distance: ab (N, 2) to (N, Q).
+
+    Colorization (section 2.1): five neighbours, sigma 5.
+    """
+    distance, nearest = torch.cdist(ab, centres).topk(neighbours, dim=1, largest=False)
+    weights = torch.exp(-distance.square() / (2 * sigma**2))
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return ab.new_zeros(len(ab), len(centres)).scatter_(1, nearest, weights)
+
+
+def annealed_mean(scores: Tensor, centres: Tensor, temperature: float = 0.38) -> Tensor:
+    """One colour (B, 2, ...) from scores (B, Q, ...): between the likeliest bin and the mean. Equation 5."""
+    return torch.einsum("bq...,qc->bc...", (scores.to(centres.dtype) / temperature).softmax(dim=1), centres)
+
+
+def best_constant(shares: Sequence[Tensor]) -> Tensor:
+    """The cross entropy of the best single answer to targets whose mean shares (Q,) these are, part by part."""
+    mean = torch.stack(list(shares)).mean(dim=0)
+    total = mean.sum()
+    return -(mean * (mean / total).clamp(min=1e-12).log()).sum() / total

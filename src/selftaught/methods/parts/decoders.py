@@ -1,0 +1,149 @@
+"""Light decoders that turn features back into samples during pre-training; thrown away after it."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder
+from selftaught.methods.parts.heads import mlp
+
+
+class TokenDecoder(nn.Module):
+    """Predicts the raw numbers behind every token from the encodings of the tokens that were kept.
+
+    MAE (2111.06377, section 3): a narrow transformer over kept encodings and holes, with fixed sine positions.
+    """
+
+    def __init__(self, dim: int, patch_dim: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dim, width)
+        self.hole = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, patch_dim)
+
+    def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, grid: Sequence[int]) -> Tensor:
+        """Predictions (B, N, patch_dim) from patches (B, K, dim) at `keep` (B, K) and prefix tokens (B, P, dim)."""
+        shown, prefix = self.embed(patches), self.embed(prefix)
+        length = math.prod(grid)
+        holes = self.hole.to(shown.dtype).expand(len(shown), length, -1)
+        full = holes.scatter(1, keep[..., None].expand_as(shown), shown)
+        full = full + sine_positions(grid, full.shape[2]).to(full)
+        decoded = self.norm(self.blocks(torch.cat([prefix, full], dim=1)))
+        return self.predict(decoded[:, prefix.shape[1] :])
+
+
+class TokenPredictor(nn.Module):
+    """Predicts features at asked places from the tokens of a context, one narrow transformer pass for each block.
+
+    I-JEPA (2301.08243, section 3 and appendix A.1).
+    """
+
+    def __init__(self, dim: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        self.embed = nn.Linear(dim, width)
+        self.asked = nn.Parameter(torch.randn(width) * 0.02)
+        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, dim)
+
+    def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, asked: Tensor, grid: Sequence[int]) -> Tensor:
+        """Predictions (B, M, L, dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep` (B, K)."""
+        count, length = asked.shape[1:]
+        positions = sine_positions(grid, self.embed.out_features).to(patches)
+        seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)
+        questions = (self.asked.to(seen.dtype) + positions[asked]).flatten(0, 1)
+        stream = torch.cat([seen.repeat_interleave(count, dim=0), questions], dim=1)
+        return self.predict(self.norm(self.blocks(stream)))[:, -length:].unflatten(0, (-1, count))
+
+
+def sine_positions(grid: Sequence[int], width: int) -> Tensor:
+    """Fixed sine and cosine positions (N, width) of a grid: a quarter of the width each for both of both axes."""
+    frequencies = 10_000 ** -(torch.arange(width // 4) / (width // 4))
+    axes = torch.meshgrid(*(torch.arange(side, dtype=torch.float32) for side in grid), indexing="ij")
+    angles = [axis.flatten()[:, None] * frequencies for axis in axes]
+    waves = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
+    return F.pad(waves, (0, width - waves.shape[1]))
+
+
+class MapDecoder(nn.Module):
+    """Predicts a sample (B, channels, ...) from a map of features of any size.
+
+    Of images, one doubling at a time; a row has no neighbourhoods, so all its cells are predicted from all features.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        shape: Sequence[int],
+        channels: int,
+        width: int,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """`shape` is the encoder's input (C, H, W) or (C, columns); the prediction has `channels`, and its height
+        and width unless another `size` is wanted."""
+        super().__init__()
+        wide, *grid = map_shape(encoder, shape)
+        self.size = size or tuple(shape[1:])
+        if len(self.size) == 1:
+            cells = channels * self.size[0]
+            self.layers = nn.Sequential(nn.Flatten(), *mlp(wide * grid[0], width, cells))
+            self.predict: nn.Module = nn.Unflatten(1, (channels, self.size[0]))
+            return
+        doublings = max(0, math.ceil(math.log2(max(self.size[0] / grid[0], self.size[1] / grid[1]))))
+        # A map of one cell knows no places: its first doublings give each place weights of its own.
+        first = min(doublings, 2 if min(grid) < 4 else 0)
+        layers: list[nn.Module] = [nn.Conv2d(wide, width * 4**first, 1), nn.PixelShuffle(2**first)]
+        layers += [nn.BatchNorm2d(width), nn.GELU()]
+        for _ in range(doublings - first):
+            narrow = max(width // 2, 16)
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, narrow, 3, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(narrow), nn.GELU()]
+            width = narrow
+        self.layers = nn.Sequential(*layers)
+        self.predict = nn.Conv2d(width, channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Prediction (B, channels, ...) from a map (B, channels of the encoder, ...)."""
+        found = self.layers(features)
+        if found.ndim == 4 and found.shape[2:] != self.size:
+            found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
+        return self.predict(found)
+
+
+class MapHead(nn.Module):
+    """Predicts an image from a map by one linear layer: each cell says what the pixels under it hold.
+
+    SimMIM (2111.09886, section 3.3).
+    """
+
+    def __init__(self, encoder: Encoder, shape: Sequence[int], channels: int) -> None:
+        """`shape` is the encoder's input (C, H, W); the prediction has `channels` and its height and width."""
+        super().__init__()
+        wide, *grid = map_shape(encoder, shape)
+        self.size = (shape[1], shape[2])
+        self.cell = tuple(max(1, round(side / cells)) for side, cells in zip(self.size, grid))
+        self.predict = nn.Conv2d(wide, channels * math.prod(self.cell), 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Prediction (B, channels, H, W) from a map (B, channels of the encoder, h, w)."""
+        height, width = (cells * side for cells, side in zip(features.shape[2:], self.cell))
+        found = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
+        if found.shape[2:] != self.size:
+            found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
+        return found
+
+
+def map_shape(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape of the map that an encoder makes of a sample of `shape`: its channels, then its size."""
+    before = encoder.training
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    with torch.no_grad():
+        found = encoder.map(torch.zeros(2, *shape, device=device))
+    encoder.train(before)
+    return tuple(found.shape[1:])

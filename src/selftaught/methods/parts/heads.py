@@ -1,0 +1,79 @@
+"""Modules added for pre-training and thrown away after it."""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selftaught.methods.objectives.similarity import cosines
+
+
+def mlp(*widths: int, norm: bool = True, last_norm: bool = False) -> nn.Sequential:
+    """Linear layers between the given widths, with batch norm and ReLU after every one but the last.
+
+    `norm` False leaves the batch norm out; `last_norm` puts one without learnt scale after the last layer, too.
+    """
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(widths[:-1]):
+        layers += [nn.Linear(a, b, bias=not norm), *([nn.BatchNorm1d(b)] if norm else []), nn.ReLU(inplace=True)]
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=not last_norm))
+    if last_norm:
+        layers.append(nn.BatchNorm1d(widths[-1], affine=False))
+    return nn.Sequential(*layers)
+
+
+class Prototypes(nn.Module):
+    """Directions that features are compared with (SwAV, section 3): cosine scores, one column a prototype."""
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, dim))
+        nn.init.normal_(self.weight)
+        self.normalise()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Scores (..., count) of features z (..., dim), which are normalised here."""
+        return cosines(z, self.weight)
+
+    @torch.no_grad()
+    def normalise(self) -> None:
+        """Put every prototype back on the unit sphere."""
+        self.weight.copy_(F.normalize(self.weight, dim=1))
+
+
+class DistillationHead(nn.Module):
+    """Scores of features against learnt unit directions, as DINO's and iBOT's students and teachers give them.
+
+    DINO (2104.14294, appendix C): three linear layers with GELU, a unit-length bottleneck, and a weight-normalised
+    linear layer whose lengths stay one.
+    """
+
+    def __init__(self, dim: int, out_dim: int, width: int, bottleneck: int, norm: bool = False) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in ((dim, width), (width, width)):
+            layers += [nn.Linear(a, b), *([nn.BatchNorm1d(b)] if norm else []), nn.GELU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, bottleneck))
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.directions = nn.Parameter(torch.randn(out_dim, bottleneck))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (..., out_dim) of features x (..., dim)."""
+        return cosines(self.layers(x), F.normalize(self.directions, dim=1))
+
+
+class ResidualMLP(nn.Module):
+    """A residual block of a transformer without its attention. AIM (2401.08541, section 3.3)."""
+
+    def __init__(self, width: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)

@@ -1,0 +1,51 @@
+"""What an encoder sees where something was hidden: a learnt value in place of every hidden part."""
+
+import torch
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data
+from selftaught.methods.parts.masks import tube
+
+
+class Hole(nn.Module):
+    """The learnt stand-in for hidden parts: an embedding for token encoders, a colour for all others.
+
+    SimMIM (2111.09886, section 3.2) and MaskFeat (2112.09133, section 3) replace embeddings; an encoder that has none
+    is shown the learnt colour in the hidden places of its input.
+    """
+
+    def __init__(self, encoder: Encoder, data: Data) -> None:
+        super().__init__()
+        self.size = (data.shape[1], data.shape[2])
+        self.grid: tuple[int, int] | None = None
+        if isinstance(encoder, TokenEncoder):
+            rows, columns = encoder.grid(self.size)
+            self.grid = (rows, columns)
+        self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if self.grid else torch.zeros(data.shape[0]))
+
+    def forward(self, encoder: Encoder, x: Tensor, hidden: Tensor) -> Tensor:
+        """The map (B, dim, h, w) of x (B, C, H, W) with the cells `hidden` (B, p, q) taken out."""
+        if isinstance(encoder, TokenEncoder):
+            grid = encoder.grid(x.shape[2:])
+            tokens = encoder.tokens(x, hidden=tube(hidden, (grid[0], grid[1])).flatten(1), hole=self.value)
+            return tokens.patches.mT.unflatten(2, grid)
+        return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, 1, 1), x))
+
+    def pixels(self, hidden: Tensor) -> Tensor:
+        """The cells `hidden` (B, p, q) as pixels (B, 1, H, W): those of the tokens that are hidden, where there are."""
+        if self.grid:
+            hidden = tube(hidden, self.grid)
+        return tube(hidden, self.size)[:, None]
+
+
+def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tuple[int, int]:
+    """Rows and columns of hidden cells: `side` pixels each, or about `share` of the shorter side of the sample.
+
+    A cell is a whole number of a token encoder's patches, so that it hides whole tokens.
+    """
+    height, width = data.shape[1], data.shape[2]
+    unit = encoder.patch if isinstance(encoder, TokenEncoder) else 1
+    wanted = side or max(2, round(share * min(height, width)))
+    pixels = max(unit, round(wanted / unit) * unit)
+    return max(1, round(height / pixels)), max(1, round(width / pixels))

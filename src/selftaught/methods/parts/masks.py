@@ -1,0 +1,152 @@
+"""Ways to hide part of a sample; a mask is True where something is hidden."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selftaught.system import randomness
+
+BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
+
+
+def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Hide `ratio` of the tokens, chosen uniformly and apart for each sample: keep (B, K), hidden (B, N).
+
+    MAE (2111.06377, section 3).
+    """
+    order = randomness.uniform((batch, length), "mask", device).argsort(dim=1)
+    keep = order[:, : max(1, round(length * (1 - ratio)))].sort(dim=1).values
+    hidden = torch.ones(batch, length, dtype=torch.bool, device=device).scatter_(1, keep, False)
+    return keep, hidden
+
+
+def tube(hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A mask of coarse cells (B, h, w) on a finer grid: (B, *grid), each cell as many of its units as fall into it."""
+    for axis, side in enumerate(grid, start=1):
+        place = (torch.arange(side, device=hidden.device) * hidden.shape[axis] / side).long()
+        hidden = hidden.index_select(axis, place)
+    return hidden
+
+
+def blockwise_mask(batch: int, grid: tuple[int, int], ratio: float | Tensor, device: torch.device) -> Tensor:
+    """Cells hidden block by block until exactly `ratio` of them, a number or one a sample (B,), are: (B, *grid).
+
+    BEiT (2106.08254, algorithm 1): blocks of 16 cells (fewer on small grids) up to all that is wanted, of aspects
+    0.3 to 1/0.3. The last block is cut where the count is reached.
+    """
+    cells = math.prod(grid)
+    wanted = (torch.as_tensor(ratio, device=device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    smallest = min(16, max(1, cells // 12))
+    draws = randomness.uniform((batch, BLOCKS, 4), "blocks", device)
+    area = smallest + draws[..., 0] * (wanted - smallest).clamp(min=0)
+    aspect = torch.exp((2 * draws[..., 1] - 1) * math.log(1 / 0.3))
+    met = _rectangles(torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=2), draws[..., 2:], grid)
+    # Cells come in the order of the first block over them, and in a drawn order inside a block and outside of all.
+    drawn = randomness.uniform((batch, 1, *grid), "order of cells", device)
+    block = torch.arange(BLOCKS, device=device, dtype=drawn.dtype).view(1, -1, 1, 1)
+    order = torch.where(met, block, float(BLOCKS)).amin(dim=1, keepdim=True) + drawn
+    ranks = order.flatten(1).argsort(dim=1).argsort(dim=1)
+    return (ranks < wanted).view(batch, *grid)
+
+
+def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
+    """Whole-cell rectangles (B, K, *grid) of sides (B, K, 2) in cells at places (B, K, 2) in [0, 1)."""
+    inside = []
+    for axis, length in enumerate(grid):
+        side = sides[..., axis].round().clamp(1, length)
+        start = (places[..., axis] * (length - side + 1)).floor()
+        cell = torch.arange(length, device=sides.device)
+        inside.append((cell >= start[..., None]) & (cell < (start + side)[..., None]))
+    return inside[0][..., :, None] & inside[1][..., None, :]
+
+
+@dataclass
+class Blocks:
+    """What I-JEPA shows and asks of a batch, as positions of tokens."""
+
+    context: Tensor  # (B, K): what the student sees
+    targets: Tensor  # (B, M, L): what it predicts, block by block
+
+
+def context_and_targets(
+    batch: int,
+    grid: tuple[int, int],
+    targets: int,
+    target_scale: tuple[float, float],
+    target_aspect: tuple[float, float],
+    context_scale: tuple[float, float],
+    device: torch.device,
+) -> Blocks:
+    """One large context block without the cells of several smaller target blocks.
+
+    I-JEPA (2301.08243, section 3 and appendix A): the blocks' size and shape are drawn once for the whole batch, their
+    places for each sample; every context is cut down to the fewest cells that any sample of the batch has left.
+    """
+    sizes = randomness.whole((4,), "sizes of blocks", device)
+    scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
+    aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
+    area = scale * math.prod(grid)
+    tall, wide = (
+        side.round().clamp(1, length) for side, length in zip(((area * aspect).sqrt(), (area / aspect).sqrt()), grid)
+    )
+    share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
+    # Drawn for the whole batch, all processes' part, for the fewest cells are to be the same everywhere.
+    places = randomness.whole((randomness.here().total, targets + 1, 2), "places of blocks", device)
+    asked = _rectangles(torch.stack([tall, wide]).expand(len(places), targets, 2), places[:, :targets], grid)
+    around = _rectangles(
+        torch.stack([share * length for length in grid]).expand(len(places), 1, 2), places[:, targets:], grid
+    )[:, 0]
+    left = around & ~asked.any(dim=1)
+    left = torch.where(left.flatten(1).any(dim=1)[:, None, None], left, ~asked.any(dim=1))
+    count = max(1, int(left.flatten(1).sum(dim=1).min()))
+    rows = randomness.here().rows
+    drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
+    context = torch.where(left[rows].flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
+    length = int(tall) * int(wide)
+    positions = asked[rows].flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
+    return Blocks(context, positions)
+
+
+def centre_mask(batch: int, size: tuple[int, int], area: float, device: torch.device) -> Tensor:
+    """One centred rectangle of `area` (B, 1, H, W). Context encoders (1604.07379, section 3.3)."""
+    mask = torch.zeros(batch, 1, *size, dtype=torch.bool, device=device)
+    tall, wide = (max(1, round(side * area**0.5)) for side in size)
+    top, left = (size[0] - tall) // 2, (size[1] - wide) // 2
+    mask[:, :, top : top + tall, left : left + wide] = True
+    return mask
+
+
+def block_mask(batch: int, size: tuple[int, int], area: float, device: torch.device, blocks: int = 6) -> Tensor:
+    """Several rectangles at random places, which may overlap, about `area` in all (B, 1, H, W).
+
+    Context encoders (section 3.3, "random block").
+    """
+    draws = randomness.uniform((batch, blocks, 4), "blocks", device)
+    # With k blocks of share s each, 1 - (1 - s)^k is covered where they fall independently; whole blocks inside the
+    # image overlap a little more, so their sides are 8 % longer on average.
+    share = 1 - (1 - area) ** (1 / blocks)
+    sides = share**0.5 * (0.78 + 0.6 * draws[..., :2])
+    starts = draws[..., 2:] * (1 - sides)
+    inside = []
+    for axis, side in enumerate(size):
+        place = (torch.arange(side, device=device) + 0.5) / side
+        start = starts[..., axis, None]
+        inside.append((place >= start) & (place < start + sides[..., axis, None]))
+    return (inside[0][..., :, None] & inside[1][..., None, :]).any(dim=1, keepdim=True)
+
+
+def region_mask(batch: int, size: tuple[int, int], area: float, device: torch.device, grain: int = 4) -> Tensor:
+    """A region of arbitrary shape that covers `area` (B, 1, H, W): the heights of a smooth random landscape.
+
+    Context encoders (section 3.3, "random region") take their shapes from segmentation masks of another data set;
+    a landscape of `grain` hills a side gives shapes as irregular without one.
+    """
+    hills = randomness.normal((batch, 1, grain, grain), "region", device)
+    landscape = F.interpolate(hills, size=size, mode="bicubic", align_corners=True).flatten(1)
+    hidden = max(1, round(area * landscape.shape[1]))
+    threshold = landscape.topk(hidden, dim=1).values[:, -1:]
+    return (landscape >= threshold).view(batch, 1, *size)

@@ -1,0 +1,56 @@
+"""Features of earlier batches, or one of every sample, kept as part of a method's state."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selftaught.system import distributed
+
+
+class Queue(nn.Module):
+    """The newest `size` features, first in, first out; how many there are yet is part of its state."""
+
+    features: Tensor
+    place: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, dim: int, *, filled: bool = False) -> None:
+        """`filled`: start full of random unit vectors, as MoCo does (1911.05722)."""
+        super().__init__()
+        start = F.normalize(torch.randn(size, dim), dim=1) if filled else torch.zeros(size, dim)
+        self.register_buffer("features", start)
+        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("count", torch.tensor(size if filled else 0))
+
+    @property
+    def full(self) -> bool:
+        """Whether every slot holds a feature."""
+        return int(self.count) == len(self.features)
+
+    @torch.no_grad()
+    def push(self, x: Tensor) -> None:
+        """Put features x (B, dim) of all processes in, in place of the oldest."""
+        x = distributed.gather(x.detach()).to(self.features.dtype)[-len(self.features) :]
+        slots = (int(self.place) + torch.arange(len(x), device=x.device)) % len(self.features)
+        self.features[slots] = x
+        self.place.fill_((int(self.place) + len(x)) % len(self.features))
+        self.count.fill_(min(int(self.count) + len(x), len(self.features)))
+
+
+class Bank(nn.Module):
+    """One unit vector for every sample of the data: a moving average of its features."""
+
+    features: Tensor
+
+    def __init__(self, count: int, dim: int, *, filled: bool = True) -> None:
+        """`filled`: start with random vectors, else with zeros."""
+        super().__init__()
+        start = F.normalize(torch.randn(count, dim), dim=1) if filled else torch.zeros(count, dim)
+        self.register_buffer("features", start)
+
+    @torch.no_grad()
+    def push(self, index: Tensor, x: Tensor, momentum: float) -> None:
+        """Move the slots `index` (B,) towards features x (B, dim) of all processes, and back to unit length."""
+        index, x = distributed.gather(index), distributed.gather(x.detach()).to(self.features.dtype)
+        moved = torch.lerp(F.normalize(x, dim=1), self.features[index], momentum)
+        self.features[index] = F.normalize(moved, dim=1)

@@ -1,0 +1,76 @@
+"""A slow copy of a network, whose outputs serve as targets."""
+
+from copy import deepcopy
+
+import torch
+from timm.layers.drop import DropPath
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from selftaught.methods.objectives.distillation import moved_centre, sharpened
+from selftaught.methods.parts.schedules import linear
+from selftaught.system.profiling import part
+
+
+class Teacher(nn.Module):
+    """A gradient-free copy of some modules, applied in turn, that follows them by moving average."""
+
+    def __init__(self, *students: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(deepcopy(student) for student in students).requires_grad_(False)
+        for layer in self.layers.modules():  # a target is no place for chance: only students drop anything
+            if isinstance(layer, nn.modules.dropout._DropoutNd | StochasticDepth):
+                layer.p = 0.0
+            elif isinstance(layer, DropPath):
+                layer.drop_prob = 0.0
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """What the copies make of x, without a graph."""
+        with part("teacher"):
+            for layer in self.layers:
+                x = layer(x)
+        return x
+
+    @torch.no_grad()
+    def follow(self, *students: nn.Module, momentum: float) -> None:
+        """Move each weight to `momentum * own + (1 - momentum) * student`.
+
+        Statistics that the copies keep themselves (BatchNorm's) are their own: they see the teacher's activations.
+        """
+        own: list[Tensor] = [p for layer in self.layers for p in layer.parameters()]
+        theirs: list[Tensor] = [p.detach() for student in students for p in student.parameters()]
+        torch._foreach_lerp_(own, theirs, 1 - momentum)
+
+
+class Centring(nn.Module):
+    """What keeps a teacher's answers from becoming all alike or all even: a centre taken off, and a temperature.
+
+    The centre is a running mean of its scores; the temperature rises during a warm-up. DINO (2104.14294, section 3.1).
+    """
+
+    centre: Tensor
+    temperature: Tensor
+
+    def __init__(self, dim: int, momentum: float, start: float, end: float, warmup: float) -> None:
+        """The temperature goes from `start` to `end` during the first `warmup` of training."""
+        super().__init__()
+        self.momentum, self.schedule = momentum, (start, end, warmup)
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("temperature", torch.tensor(start if warmup else end))
+        self._newest: Tensor | None = None
+
+    def forward(self, scores: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Answers (..., K) of scores (..., K), which all move the centre at the next `follow`.
+
+        `asked`: booleans (...), for the answers (M, K) of those alone.
+        """
+        self._newest = scores.detach().flatten(0, -2)
+        return sharpened(scores if asked is None else scores[asked], self.centre, float(self.temperature))
+
+    def follow(self, progress: float) -> None:
+        """After an optimiser step: move the centre, and the temperature to that of `progress`."""
+        if self._newest is not None:
+            self.centre.copy_(moved_centre(self.centre, self._newest, self.momentum))
+        start, end, warmup = self.schedule
+        self.temperature.fill_(linear(start, end, progress / warmup) if warmup else end)

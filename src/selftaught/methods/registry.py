@@ -1,0 +1,57 @@
+"""Methods by name: a file in the tree is a method, its folders are its family and kind."""
+
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from selftaught.system.errors import UsageError
+from selftaught.system.parts import hint
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a method lives: its family and kind are the folders it is in."""
+
+    name: str
+    family: str
+    kind: str
+    module: str
+
+
+@cache
+def places() -> dict[str, Place]:
+    """Every method by name: those of this package, and those of the entry-point group `selftaught.methods`."""
+    packages = [import_module(__package__)]
+    packages += [point.load() for point in entry_points(group="selftaught.methods")]
+    found: dict[str, Place] = {}
+    for package in packages:
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            path = info.name.removeprefix(package.__name__ + ".").split(".")
+            if not info.ispkg and len(path) == 3 and not path[-1].startswith("_"):
+                found.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
+    return found
+
+
+def method_class(name: str) -> Any:
+    """The method called `name`: the one subclass of Method that its module defines."""
+    from selftaught.contracts.method import Method
+
+    if name not in places():
+        raise UsageError(f"no method named {name!r}; {hint(name, places())}")
+    return _only_subclass(import_module(places()[name].module), Method)
+
+
+def _only_subclass(module: ModuleType, base: type) -> type:
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise UsageError(f"{module.__name__} must define exactly one {base.__name__}, it defines {len(own)}")
+    return own[0]

@@ -1,0 +1,45 @@
+"""Both families at once: a method, and a helper on the same encoder beside it (after 2210.09866)."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from selftaught.contracts.method import Data, Method
+
+
+class Together(Method):
+    """The loss terms of a method, and those of its helper times a weight; both ask about the same samples."""
+
+    def __init__(self, main: Method, helper: Method, data: Data, /, *, weight: float) -> None:
+        super().__init__(main.encoder, data)
+        self.main, self.helper, self.weight = main, helper, weight
+        self.views = (*main.views, *helper.views)
+        self.shows_parts = main.shows_parts or helper.shows_parts
+        fixed = [f"{name}.{part}" for name in ("main", "helper") for part in getattr(self, name).preset.fixed_lr]
+        self.preset = replace(main.preset, fixed_lr=tuple(fixed))  # type: ignore[misc]
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        count = len(self.main.views)
+        aside = self.helper(*views[count:])
+        return {**self.main(*views[:count]), **{f"also {name}": self.weight * term for name, term in aside.items()}}
+
+    def start(self, everything: Tensor) -> None:
+        self.main.start(everything)
+        self.helper.start(everything)
+
+    def before_step(self, progress: float) -> None:
+        self.main.before_step(progress)
+        self.helper.before_step(progress)
+
+    def after_step(self, progress: float) -> None:
+        self.main.after_step(progress)
+        self.helper.after_step(progress)
+
+    def chance(self, batch: int) -> float | None:
+        main, helper = self.main.chance(batch), self.helper.chance(batch)
+        return None if main is None or helper is None else main + self.weight * helper
+
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        count = len(self.main.views)
+        aside = self.helper.picture(*views[count:])
+        return {**self.main.picture(*views[:count]), **{f"also {name}": shown for name, shown in aside.items()}}

@@ -1,0 +1,39 @@
+"""The page of a comparison: the ranking, accuracy against minutes, and what each method got."""
+
+from pathlib import Path
+
+from selftaught.judging.ranking import Comparison, Measure, budget_told, told_value
+from selftaught.judging.result import kinds
+from selftaught.reporting.charts import interval_curves
+from selftaught.reporting.page import rendered
+from selftaught.system.files import write_atomically
+from selftaught.system.progress import plain
+
+
+def write_page(comparison: Comparison, out: Path) -> None:
+    """Write one self-contained HTML page."""
+    measure = Measure(comparison.measure, comparison.labelled)
+    scale = 100 if comparison.labelled else 1
+    alike = len(comparison.rungs) == 1  # all have had the same time, so that minutes would lay all in one place
+    series = {
+        place.method: [
+            (place.rank if alike else p.minutes, scale * p.value, scale * p.low, scale * p.high) for p in place.points
+        ]
+        for place in comparison.ranking
+    }
+    called = f"{measure.name} accuracy, %" if comparison.labelled else measure.name
+    along = "rank" if alike else "minutes of training"
+    page = rendered(
+        "comparison.html",
+        comparison=comparison,
+        measure=measure,
+        called=called,
+        chart=interval_curves(
+            series, title=f"{called}, {'by' if alike else 'against'} {along}", x_label=along, y_label=called
+        ),
+        budgets={rung.rung: budget_told(rung) for rung in comparison.rungs},
+        value=lambda point: told_value(point, measure),
+        raw=kinds(comparison.things)["pixels"],
+        plain=plain,
+    )
+    write_atomically(out, page)

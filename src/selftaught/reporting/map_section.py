@@ -1,0 +1,125 @@
+"""Where an encoder puts a run's samples, and whom it takes for alike: kept in the run folder, drawn on its page."""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
+from selftaught.system.files import folder_of, spared, write_atomically
+from selftaught.system.progress import plain, say
+
+EMBEDDED = 2000  # of the map's samples have a place by t-SNE, which takes seconds for so many
+CLUSTERS = 10
+
+
+@dataclass
+class Layouts:
+    """Places of samples in a plane, each coordinate in [0, 1], and their groups."""
+
+    pca: Array  # (N, 2)
+    tsne: Array  # (M, 2), of the rows below
+    rows: Rows
+    clusters: Rows  # (N,)
+
+
+def layouts(folder: Path, points: Array) -> Layouts:
+    """Places by PCA for all points and by t-SNE for a sample, and k-means clusters; made once for a run folder."""
+    digest = hashlib.blake2b(np.ascontiguousarray(points).tobytes(), digest_size=16).hexdigest()
+    rows = np.linspace(0, len(points) - 1, min(len(points), EMBEDDED)).astype(np.int64)
+    file = folder / FOLDER / "layout.npz"
+    try:
+        with np.load(file, allow_pickle=False) as known:
+            if str(known["of"]) == digest:
+                return Layouts(_framed(points[:, :2]), known["tsne"], rows, known["clusters"])
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
+        pass
+    tsne, clusters = _tsne(points[rows]), _clusters(points)
+    buffer = io.BytesIO()
+    np.savez(buffer, of=np.str_(digest), tsne=tsne, clusters=clusters)
+    with spared("the layout of the map"):
+        write_atomically(file, buffer.getvalue())
+    return Layouts(_framed(points[:, :2]), tsne, rows, clusters)
+
+
+def _tsne(points: Array) -> Array:
+    from sklearn.manifold import TSNE
+
+    if len(points) < 10 or points.shape[1] < 2 or np.ptp(points) == 0:
+        return np.zeros((0, 2))
+    perplexity = min(30.0, (len(points) - 1) / 3)
+    return _framed(TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points))
+
+
+def _clusters(points: Array) -> Rows:
+    from sklearn.cluster import KMeans
+
+    count = min(CLUSTERS, len(np.unique(points, axis=0)))
+    return np.asarray(KMeans(count, n_init=4, random_state=0).fit_predict(points), dtype=np.int64)
+
+
+def _framed(places: Array) -> Array:
+    """Places moved and scaled into the unit square, both axes alike."""
+    if places.shape[1] < 2:
+        places = np.pad(places, ((0, 0), (0, 2 - places.shape[1])))
+    low, high = places.min(axis=0), places.max(axis=0)
+    scale = max(float((high - low).max()), 1e-12)
+    return (places - (low + high) / 2) / scale + 0.5
+
+
+def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) -> str:
+    """What the page's script draws, as JSON that cannot end its element; `labels` by key colour the map."""
+    found = layouts(folder, held.points)
+    keys = held.end.keys
+    groups: dict[str, Any] = {}
+    if labels and (called := _labelled(folder, keys, labels)):
+        groups["label"] = _grouped(called)
+    folders = [folder_of(key) for key in keys]
+    if 1 < len(set(folders)) < len(keys):
+        groups["folder"] = _grouped(folders)
+    groups["cluster"] = {
+        "names": [str(number + 1) for number in range(int(found.clusters.max()) + 1)],
+        "of": found.clusters.tolist(),
+    }
+    everyone: Sequence[int] = range(len(keys))
+    places = {"PCA": (everyone, found.pca), "t-SNE": (found.rows.tolist(), found.tsne)}
+    told = {
+        "keys": keys,
+        "cell": held.end.cell,
+        "columns": held.end.columns if held.sheet else 0,
+        "layouts": {
+            name: {"rows": list(rows), "places": [[round(float(v), 4) for v in place] for place in where]}
+            for name, (rows, where) in places.items()
+            if len(where)
+        },
+        "groups": groups,
+    }
+    return json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+    """The label of each key: by itself or else by its file name, where only one label has that; none for no key."""
+    known = {plain(key): plain(label) for key, label in labels.items()}
+    names = Counter(key.rpartition("/")[2] for key in known)
+    by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
+    found = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
+    if missing := found.count(None):
+        told = f"{missing:,} of the {len(keys):,} samples in the map of {plain(folder.name)} have no label"
+        example = f"it has {keys[0]}, the labels have {next(iter(known))}"
+        say(f"warning: {told}" + (f": {example}" if missing == len(keys) else ""))
+    return [label or "no label" for label in found] if missing < len(keys) else []
+
+
+def _grouped(of: Sequence[str]) -> dict[str, Any]:
+    """Names, the commonest first, and the place of each sample's name among them."""
+    names = sorted(set(of), key=lambda name: (-of.count(name), name)) if len(set(of)) <= 100 else sorted(set(of))
+    number = {name: place for place, name in enumerate(names)}
+    return {"names": names, "of": [number[name] for name in of]}

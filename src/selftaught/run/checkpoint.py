@@ -1,0 +1,298 @@
+"""Checkpoints: safetensors and JSON, no pickle, complete or absent, and verified before they are trusted."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
+from selftaught.system.progress import plain, say, size
+
+KEEP = 2  # checkpoints, beside the best one
+SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
+
+Groups = Mapping[str, Mapping[str, Tensor]]
+
+
+class CheckpointError(DataError):
+    """A checkpoint is damaged or incomplete, or is that of another network."""
+
+
+def save(
+    folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = KEEP, best: bool = False
+) -> Path:
+    """Write `folder`/step_NNNNNNN with one safetensors file a group, and point `last` at it; `best`, too, if it is.
+
+    Everything goes to a temporary neighbour first, is flushed to the disk and renamed; the manifest with sizes and
+    SHA-256 is written last. Then all are removed but the newest `keep` and the best. Where the disk is full, the
+    oldest that can be spared makes room; where that does not help, OSError is raised and nothing has changed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    try:
+        final = _written(folder, step, groups, state)
+    except OSError as error:
+        if error.errno not in FULL or not _make_room(folder):
+            raise
+        final = _written(folder, step, groups, state)
+    for name in ("last", "best") if best else ("last",):
+        write_atomically(folder / name, final.name + "\n")
+    with spared("what is left of older checkpoints"):  # the new one is safe already
+        _prune(folder, final, keep)
+    return final
+
+
+def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) -> Path:
+    """A whole checkpoint under a name of its own; one of the same step stays beside it until `last` has moved on."""
+    final = folder / f"step_{step:07d}"
+    if versions := [version for other, version in map(_order, steps(folder)) if other == step]:
+        final = folder / f"step_{step:07d}.{max(versions) + 1}"
+    _refuse_without_room(folder, bytes_of(groups))
+    temporary = temporary_for(final)
+    temporary.mkdir()
+    try:
+        for name, tensors in groups.items():
+            _write_tensors(_stored(tensors), temporary / f"{name}.safetensors")
+        write_json(temporary / "state.json", {**state, "step": step})
+        write_json(temporary / "manifest.json", {file.name: _facts(file) for file in sorted(temporary.iterdir())})
+        temporary.replace(final)
+    except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    try:
+        flush_folder(folder)
+    except OSError:  # whether it would outlive a power cut is not known, so it is not there
+        with suppress(OSError):
+            _remove(final)
+        raise
+    return final
+
+
+def steps(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, oldest first."""
+    return sorted((path for path in folder.glob("step_*") if NAME.fullmatch(path.name)), key=_order)
+
+
+def named(folder: Path, name: str) -> Path | None:
+    """The checkpoint that the file `name` (last, best) points at, if there is one."""
+    try:
+        told = (folder / name).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / told if NAME.fullmatch(told) and (folder / told).is_dir() else None
+
+
+def _order(path: Path) -> tuple[int, int]:
+    """Step and version; a step is saved again only after its checkpoint was passed over."""
+    match = NAME.fullmatch(path.name)
+    assert match
+    return int(match[1]), int(match[2] or 0)
+
+
+def _prune(folder: Path, newest: Path, keep: int) -> None:
+    """Remove all but the newest `keep` and the best; whatever is past the newest had been passed over."""
+    reached = [path for path in steps(folder) if _order(path) <= _order(newest)]
+    latest = list({_order(path)[0]: path for path in reached}.values())
+    kept = {*latest[-keep:], newest, named(folder, "best")}
+    for path in steps(folder):
+        if path not in kept:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Away with a checkpoint: first its name, so that half of one is never met."""
+    condemned = temporary_for(path)
+    path.replace(condemned)
+    shutil.rmtree(condemned)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what was being written or removed when its process ended."""
+    for path in left_behind(folder):
+        with spared(f"the removal of {path.name}"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _make_room(folder: Path) -> bool:
+    """Remove the oldest checkpoint that is neither last nor best; False where there is none."""
+    kept = {named(folder, "last"), named(folder, "best"), *steps(folder)[-1:]}
+    for path in steps(folder):
+        if path not in kept:
+            say(f"warning: the disk is full: {path.name} is removed to make room")
+            _remove(path)
+            return True
+    return False
+
+
+def bytes_of(groups: Groups) -> int:
+    """Bytes of the tensors in a checkpoint."""
+    return sum(tensor.nbytes for tensors in groups.values() for tensor in tensors.values())
+
+
+def _refuse_without_room(folder: Path, needed: int) -> None:
+    """Raise the error of a full disk before it is one."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"a checkpoint takes {size(needed)} and {size(free)} are free", str(folder))
+
+
+def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP) -> None:
+    """A usage error where the disk cannot hold what a run will write, told before it begins.
+
+    needed: bytes of one checkpoint; exported: bytes of the encoder. A new checkpoint is written beside those kept.
+    """
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    held = len(steps(folder)) * needed
+    total = (keep + 1) * needed + 2 * exported + SPARE
+    free = shutil.disk_usage(place).free
+    if total - held > free:
+        raise UsageError(
+            f"{plain(str(folder))}: a run writes {size(total)} ({keep + 1} checkpoints of {size(needed)}, and the "
+            f"encoder), and {size(free)} are free; free some, or choose another --out"
+        )
+
+
+def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        for name, facts in manifest.items():
+            if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
+                raise CheckpointError(f"{plain(name)} is missing, or no file of the checkpoint")
+            if _facts(path / name) != facts:
+                raise CheckpointError(f"{path / name} does not match its manifest")
+        if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
+            raise CheckpointError(f"its manifest does not cover {plain(', '.join(sorted(unknown)))}")
+        state = json.loads((path / "state.json").read_text())
+        if "state.json" not in manifest or not isinstance(state["step"], int):
+            raise CheckpointError("its manifest does not cover its state")
+        files = [path / name for name in manifest if name.endswith(".safetensors")]
+        return {file.stem: load_file(file) for file in files}, state
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(f"{type(error).__name__}: {plain(str(error))}") from error
+
+
+def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+    """The newest checkpoint that is whole, with a line for every newer one that is not.
+
+    Raises CheckpointError if there is none.
+    """
+    return _newest(folder)[1:]
+
+
+def load_to_go_on(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+    """The same, and `last` names it from now on: whoever wrote it may have ended before saying so.
+
+    What that process was still writing is swept.
+    """
+    _sweep(folder)
+    path, groups, state, complaints = _newest(folder)
+    if named(folder, "last") != path:
+        with spared("last"):
+            write_atomically(folder / "last", path.name + "\n")
+    return groups, state, complaints
+
+
+def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+    complaints = []
+    for path in reversed(steps(folder)):
+        try:
+            groups, state = load(path)
+        except CheckpointError as error:
+            complaints.append(f"checkpoint {path.name} is damaged and was passed over: {error}")
+            continue
+        return path, groups, state, complaints
+    raise CheckpointError("; ".join(complaints) or f"no checkpoint in {plain(str(folder))}")
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a model by name; a tensor that has several names is kept under the first."""
+    seen: set[tuple[int, int]] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        identity = (tensor.data_ptr(), tensor.numel())
+        if tensor.numel() and identity in seen:
+            continue
+        seen.add(identity)
+        tensors[name] = tensor
+    return tensors
+
+
+def restore_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy saved values into the model's own storage, whose memory format stays; names must agree."""
+    own = model_tensors(model)
+    if own.keys() != tensors.keys():
+        odd = sorted(own.keys() ^ tensors.keys())[:3]
+        raise CheckpointError(f"the checkpoint holds another network; differing tensors: {', '.join(odd)}")
+    if other := next((name for name, tensor in own.items() if tensor.shape != tensors[name].shape), None):
+        raise CheckpointError(f"the checkpoint holds another network; {other} has another shape")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser, keyed by parameter name: `<parameter>|<entry>`."""
+    return {
+        f"{name}|{entry}": torch.as_tensor(value)
+        for name, parameter in _named(optimizer)
+        for entry, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put saved state back, in fresh storage with each parameter's own memory format."""
+    parameters = dict(_named(optimizer))
+    for key, value in tensors.items():
+        name, _, entry = key.rpartition("|")
+        if name not in parameters:
+            raise CheckpointError(f"the checkpoint holds another network; {plain(name)} is no weight of this one")
+        parameter = parameters[name]
+        if value.shape == parameter.shape:
+            fresh = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format)
+            value = fresh.copy_(value)
+        else:
+            value = value.to(parameter.device)  # a count of steps, which fused optimisers want beside the weights
+        optimizer.state[parameter][entry] = value
+
+
+def _named(optimizer: Optimizer) -> Iterable[tuple[str, nn.Parameter]]:
+    for group in optimizer.param_groups:
+        yield from zip(group["names"], group["params"], strict=True)
+
+
+def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Write and flush one safetensors file."""
+    try:
+        save_file(dict(tensors), file)
+    except SafetensorError as error:  # which tells of the system's errors in words only
+        if told := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(told[1]), os.strerror(int(told[1])), str(file)) from None
+        raise
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())

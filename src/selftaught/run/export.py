@@ -1,0 +1,116 @@
+"""An encoder on disk, in timm's and the Hub's layout: loadable without this package."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Preparation
+from selftaught.run.card import _card
+from selftaught.system.errors import UsageError
+from selftaught.system.files import write_together
+from selftaught.system.parts import Part
+from selftaught.system.progress import plain
+
+
+def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
+    """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    net, origin = encoder.net, encoder.origin
+    weights = each_its_own(net.state_dict())
+    config = json.dumps(encoder_config(encoder, part, preparation, about), indent=2, ensure_ascii=False)
+    write_together(
+        folder,
+        {
+            "model.safetensors": save(weights, metadata={"format": "pt"}),
+            "config.json": config + "\n",
+            "README.md": _card(encoder, preparation, origin, about),
+        },
+    )
+
+
+def each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as safetensors takes them: where a layer has several names, all of them are written, so that anybody
+    can load them."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, weight in weights.items():
+        kept = weight.detach().cpu().contiguous()
+        place = kept.untyped_storage().data_ptr()
+        found[name] = kept.clone() if place in seen else kept
+        seen.add(place)
+    return found
+
+
+def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says: how timm, where it can, and this package rebuild the network."""
+    origin = encoder.origin
+    name = origin.name
+    if not origin.plain:
+        # timm must refuse what it would otherwise load into another network and compute other features with.
+        name = (
+            f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
+        )
+    return {
+        "architecture": name,
+        "num_classes": 0,
+        "num_features": encoder.dim,
+        "global_pool": origin.arguments.get("global_pool", "avg"),
+        "model_args": origin.arguments,
+        "pretrained_cfg": {
+            "input_size": list(preparation.shape),
+            "mean": list(preparation.mean),
+            "std": list(preparation.std),
+            "num_classes": 0,
+            **({"interpolation": "bilinear", "crop_pct": 1.0} if preparation.modality == "images" else {}),
+        },
+        "selftaught": {
+            "modality": preparation.modality,
+            "encoder": part.model_dump(mode="json"),
+            "preparation": preparation.model_dump(mode="json"),
+            **about,
+        },
+    }
+
+
+def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder:
+    """The encoder of a run (or of its encoder/ folder), in eval mode, with `preparation` and `part` on it.
+
+    `module` is the user's own network where the run was trained with one.
+    """
+    folder = Path(folder)
+    if (folder / "encoder").is_dir():
+        folder = folder / "encoder"
+    told = encoder_about(folder)
+    try:
+        kind = modality.named(told["modality"])
+        part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"{plain(str(folder / 'config.json'))} was not written by selftaught") from None
+    if part.name == "own" and module is None:
+        raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
+    encoder: Encoder = kind.build_encoder(part, preparation, module)
+    try:
+        encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = plain(str(error).splitlines()[0])
+        raise UsageError(f"{plain(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
+    encoder.preparation, encoder.part = preparation, part
+    return encoder.eval()
+
+
+def encoder_about(folder: Path) -> dict[str, Any]:
+    """What config.json says of how an encoder was made."""
+    file = folder / "config.json"
+    if not file.exists():
+        raise UsageError(f"{plain(str(folder))} holds no encoder yet (no config.json)")
+    try:
+        return dict(json.loads(file.read_text())["selftaught"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UsageError(f"{plain(str(file))} was not written by selftaught") from None

@@ -1,0 +1,174 @@
+"""A run: the folder that pre-training leaves behind."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import UsageError
+from selftaught.system.files import (
+    append_line,
+    folder_of,
+    json_lines,
+    left_behind,
+    spared,
+    write_atomically,
+    write_json,
+)
+from selftaught.system.lock import LOCK, only_writer, refuse_held
+from selftaught.system.progress import plain
+from selftaught.system.quarantine import write_quarantine
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+MOST_FOLDERS = 100  # of samples that are counted
+LOG = "run.log"
+MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
+
+
+class Run:
+    """A run folder; see the design for its layout. It can be moved and opened without this package."""
+
+    def __init__(self, folder: str | Path, module: "nn.Module | None" = None) -> None:
+        self.folder = Path(folder)
+        self.module = module  # the user's own network, which no file can hold
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """An existing run; a folder that is none is a usage error."""
+        run = cls(folder)
+        if not run.exists():
+            raise UsageError(f"{plain(str(folder))} is not a run folder (it holds no recipe.yaml)")
+        return run
+
+    def exists(self) -> bool:
+        """Whether a run was ever started here."""
+        return any((self.folder / mark).exists() for mark in MARKS)
+
+    def refuse_existing(self, resume: bool, overwrite: bool) -> None:
+        """An existing folder is a usage error, unless a run in it that nobody writes is to be resumed or replaced."""
+        self._refuse_occupied(resume, overwrite)
+        refuse_held(self.folder)
+
+    def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
+        if not self.folder.exists() or all(path.name in (LOCK, LOG) for path in self.folder.iterdir()):
+            return
+        shown = plain(str(self.folder))
+        if (resume or overwrite) and not self.exists() and not self.checkpoints.exists():
+            raise UsageError(f"{shown} holds other files, not a run; choose another --out")
+        if not resume and not overwrite:
+            raise UsageError(
+                f"{shown} already exists; use --resume to go on with it, --overwrite to replace it, or another --out"
+            )
+
+    @contextmanager
+    def claimed(self, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Make the folder, in place of an old run where that was asked for, and be the only one to write in it."""
+        self.refuse_existing(resume, overwrite)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(self.folder):
+            self._refuse_occupied(resume, overwrite)  # another process may have been here since
+            if overwrite and not resume:
+                # What makes it a run goes last: cut short, it can still be overwritten.
+                for path in sorted(self.folder.iterdir(), key=lambda path: path.name in MARKS):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path)
+                    elif path.name != LOCK:
+                        path.unlink()
+            for folder in (self.folder, self.folder / "encoder", self.folder / "map"):
+                for path in left_behind(folder):
+                    path.unlink()
+            yield
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def recipe(self) -> Pretrain:
+        """What was decided about this run."""
+        return Pretrain.load(self.folder / "recipe.yaml")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """{state, reason, exit_code, ...} as last written."""
+        file = self.folder / "status.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **facts: Any) -> None:
+        """Record where the run stands: running, preempted, diverged, failed or done; facts of its start stay."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        known = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
+        told = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
+        with spared("status.json"):
+            write_json(self.folder / "status.json", {**told, **known, **facts})
+
+    def write_environment(self, **facts: Any) -> None:
+        """Record what the run was made with."""
+        packages = ("selftaught", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
+        write_json(
+            self.folder / "environment.json",
+            {
+                "python": platform.python_version(),
+                "platform": platform.platform(),
+                "packages": {name: version(name) for name in packages},
+                "cpus": os.cpu_count(),
+                "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+                **facts,
+            },
+        )
+
+    def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
+        """Record how many samples there are, and in which folders most of them lie."""
+        folders = Counter(folder_of(plain(key)) for key in keys).most_common(MOST_FOLDERS)
+        facts = {"samples": f"{len(keys):,} {things}", "as seen": as_seen}
+        write_json(self.folder / "data.json", {**facts, "folders": dict(folders)})
+
+    def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
+        """List images that were not used, with the reason."""
+        write_quarantine(self.folder / "quarantine.csv", quarantined)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every complete line of metrics.jsonl."""
+        return json_lines(self.folder / "metrics.jsonl")
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop lines past a checkpoint, which a resumed run will write again."""
+        for name in ("metrics.jsonl", "bad_batches.jsonl"):
+            if (file := self.folder / name).exists():
+                kept = [line for line in json_lines(file) if line["step"] <= step]
+                write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def note_bad_step(self, facts: dict[str, Any]) -> None:
+        """Add a line to bad_batches.jsonl: a step that was left out, and its samples."""
+        with spared("a line of bad_batches.jsonl"):
+            append_line(self.folder / "bad_batches.jsonl", json.dumps(facts))
+
+    def bad_steps(self) -> list[int]:
+        """Numbers of the steps in bad_batches.jsonl."""
+        return [line["step"] for line in json_lines(self.folder / "bad_batches.jsonl")]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+
+def fresh_folder(name: str) -> Path:
+    """The default run folder, made: runs/<name>-<n> with the first n that is free."""
+    for number in count(1):
+        folder = Path("runs") / f"{name}-{number}"
+        with suppress(FileExistsError):  # another run's, which may have begun in this very moment
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError

@@ -1,0 +1,85 @@
+"""The map in a run folder: read with care, as anybody may have written it."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+FOLDER = "map"
+LARGEST = 64 << 20  # bytes of any of its files
+
+Rows = NDArray[np.int64]
+Array = NDArray[Any]
+
+
+class Facts(BaseModel):
+    """What is kept of the network at one step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int
+    keys: list[str]
+    asked: list[int]  # places among the keys
+    nearest: list[list[int]]  # of each asked, by the cosine of their features, the nearest first
+    columns: int = 0  # of the sheet of thumbnails
+    cell: tuple[int, int] = (0, 0)  # width and height of one, in pixels; nothing where samples are no images
+
+
+@dataclass
+class EmbeddingMap:
+    """What a run folder holds of its map."""
+
+    start: Facts | None
+    end: Facts
+    points: Array  # (N, K) components of the features
+    sheet: Image.Image | None
+
+
+def read_map(folder: Path) -> EmbeddingMap | None:
+    """The map in a run folder; None where there is none, or none that holds together."""
+    place = folder / FOLDER
+    end = _read_facts(place / "end.json")
+    if end is None:
+        return None
+    try:
+        if (place / "points.npy").stat().st_size > LARGEST:
+            return None
+        points = np.load(place / "points.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if points.ndim != 2 or len(points) != len(end.keys) or not points.size or not np.isfinite(points).all():
+        return None
+    start = _read_facts(place / "start.json")
+    if start and (start.keys, start.asked) != (end.keys, end.asked):
+        start = None
+    return EmbeddingMap(start, end, points.astype(np.float64), _read_sheet(place / "sheet.webp", end))
+
+
+def _read_facts(file: Path) -> Facts | None:
+    try:
+        if file.stat().st_size > LARGEST:
+            return None
+        facts = Facts.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    places = [*facts.asked, *(place for near in facts.nearest for place in near)]
+    held = all(0 <= place < len(facts.keys) for place in places) and len(facts.asked) == len(facts.nearest)
+    return facts if held and facts.columns >= 0 and min(facts.cell) >= 0 else None
+
+
+def _read_sheet(file: Path, facts: Facts) -> Image.Image | None:
+    if not facts.columns or not min(facts.cell):
+        return None
+    try:
+        with Image.open(file, formats=["WEBP"]) as image:
+            lines = math.ceil(len(facts.keys) / facts.columns)
+            if image.size != (facts.columns * facts.cell[0], lines * facts.cell[1]):
+                return None
+            return image.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None

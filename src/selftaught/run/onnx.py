@@ -1,0 +1,65 @@
+"""An encoder or a classifier as ONNX, checked against the network before it appears."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from selftaught.contracts import modality
+from selftaught.system.errors import UsageError
+from selftaught.system.files import temporary_for
+from selftaught.system.interruption import poll
+
+TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the features' own spread
+
+
+def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
+    """Write an encoder, or a classifier, as ONNX with a free batch size; the largest deviation of its outputs.
+
+    It has the preparation of its samples on it; `output` is what its outputs are called.
+
+    The file only appears once its outputs agree with the network's on random inputs of two batch sizes.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it, and says so less clearly
+    except ImportError:
+        raise UsageError("export to ONNX needs more packages: pip install 'selftaught[export]'") from None
+    preparation: Any = encoder.preparation
+    things = modality.named(preparation.modality).THINGS
+    encoder = encoder.cpu().eval()
+    draws = torch.Generator().manual_seed(0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_for(file)
+    try:
+        with torch.no_grad():
+            torch.onnx.export(
+                encoder,
+                (torch.randn(2, *preparation.shape, generator=draws),),
+                temporary,
+                dynamo=True,
+                external_data=False,
+                input_names=[things],
+                output_names=[output],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+        poll()
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        deviation = 0.0
+        for batch in (1, 5):
+            drawn = torch.randn(batch, *preparation.shape, generator=draws)
+            with torch.no_grad():
+                expected = encoder(drawn)
+            (found,) = session.run(None, {things: drawn.numpy()})
+            spread = expected.abs().max().clamp(min=1e-6)
+            found_here = float((torch.from_numpy(found) - expected).abs().max() / spread)
+            deviation = max(deviation, found_here if math.isfinite(found_here) else math.inf)
+        if deviation > TOLERANCE:
+            raise UsageError(f"the ONNX file's outputs differ by {deviation:.2g} of the features' range; not written")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return deviation

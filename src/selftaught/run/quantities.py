@@ -1,0 +1,111 @@
+"""How people write quantities: 10m, 2GB, 48x64, 5%, rotation:0.4; each is parsed, checked and kept as plain data."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from selftaught.system.parts import Part
+
+AUTO = 0  # a batch size that is still to be measured
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(value: Any) -> Any:
+    """A duration such as 90s, 10m, 1.5h or 2d in seconds; plain numbers are seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", value.strip())):
+        return float(match[1]) * UNITS[match[2] or "s"]
+    if isinstance(value, str):
+        raise ValueError("a duration looks like 90s, 10m or 1.5h")
+    return value
+
+
+def bytes_of(value: Any) -> Any:
+    """A size such as 500MB, 2GB or 1TB in bytes; plain numbers are bytes."""
+    if isinstance(value, str):
+        if not (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE)):
+            raise ValueError("a size looks like 500MB or 2GB")
+        return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
+    return value
+
+
+def batch(value: Any) -> Any:
+    """A number of samples above one, or auto, which is kept as `AUTO` until it has been measured."""
+    if value == "auto":
+        return AUTO
+    if str(value).strip() in ("0", "1"):
+        raise ValueError("a batch has two samples or more, or is auto")
+    return value
+
+
+def cadence(value: Any) -> Any:
+    """How often: a number of steps (500) or a duration (10m)."""
+    if isinstance(value, str) and not value.strip().isdigit():
+        return f"{seconds(value):f}".rstrip("0").rstrip(".") + "s"
+    return str(value)
+
+
+def height_width(value: Any) -> Any:
+    """A size such as 32 or 48x64 (height x width) in pixels."""
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d+(x\d+)?", value.strip()):
+            raise ValueError("a size looks like 32 or 48x64 (height x width)")
+        numbers = [int(n) for n in value.split("x")]
+        return (numbers[0], numbers[-1])
+    return value
+
+
+def part(value: Any) -> Any:
+    """A component given by its bare name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Helper(BaseModel):
+    """Another method on the same encoder, and how much its loss counts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Annotated[Part, BeforeValidator(part)]
+    weight: float = Field(1.0, gt=0)
+
+    def __str__(self) -> str:
+        return f"{self.method.name}:{self.weight:g}"
+
+
+def helper(value: Any) -> Any:
+    """A helper such as rotation:0.4, or rotation alone."""
+    if isinstance(value, str):
+        name, _, weight = value.partition(":")
+        try:
+            return {"method": name, "weight": float(weight or 1)}
+        except ValueError:
+            raise ValueError("a helper looks like rotation:0.4, a method and the weight of its loss") from None
+    return value
+
+
+def share(value: Any) -> Any:
+    """A part of the whole, such as 0.05 or 5%."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise ValueError("a share looks like 5% or 0.05") from None
+    return value
+
+
+def names(value: Any) -> Any:
+    """Names in a list as they are written in one word: simclr,mae."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
+Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
+Cadence = Annotated[str, BeforeValidator(cadence)]
+Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
+Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
+Named = Annotated[Part, BeforeValidator(part)]
+Also = Annotated[Helper, BeforeValidator(helper)]
+Names = Annotated[str, BeforeValidator(names)]

@@ -1,0 +1,108 @@
+"""Where a run stands, in words: its step, the time it has left, and whether a process still works on it."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selftaught.system.files import json_lines, json_object, read_yaml
+from selftaught.system.lock import may_be_written
+from selftaught.system.progress import clock, plain
+
+ENDED = ("done", "failed", "diverged")  # states that nothing follows by itself
+WRITTEN = ("metrics.jsonl", "status.json", "run.log", "recipe.yaml", "checkpoints")  # what shows that a run lives
+RECENT, TAIL = 20, 1 << 16  # lines of the log that tell how fast a run is, and the bytes they are looked for in
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run's state, as in status.json or `starting`, `abandoned` or `unknown`, and what else there is to say of it."""
+
+    name: str
+    state: str
+    told: str
+    held: bool  # whether a process may be at work on it
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be expected."""
+        return self.state in ENDED and not self.held
+
+
+def standing(folder: Path) -> Standing:
+    """Where the run in `folder` stands now. Raises ValueError or OSError where its status cannot be read."""
+    held = may_be_written(folder)  # asked first: a process records its end before it lets go of the folder
+    status, name = json_object(folder / "status.json"), plain(folder.name)
+    state, reason = (plain(str(status.get(key) or "")) for key in ("state", "reason"))
+    if not state:
+        told = "nothing to show yet" if held else "it has no status.json"
+        return Standing(name, "starting" if held else "unknown", told, held)
+    if state == "done":
+        return Standing(name, state, _result(status), held=False)  # it lets go in this moment, if it has not
+    if state == "running":
+        told = ", ".join([*_progress(folder), _seen(folder)])
+        if held:
+            return Standing(name, state, told, held)
+        way = "say the same again" if status.get("task") == "finetune" else "go on with --resume"
+        lost = "no process writes this run any more: it may have been killed"
+        return Standing(name, "abandoned", f"{lost}; {way} ({told})", held)
+    again = ["a process is at work on it again"] if held else []
+    return Standing(name, state, "; ".join([*([reason] if reason else []), *again, _seen(folder)]), held)
+
+
+def _progress(folder: Path) -> Iterator[str]:
+    """The step of so many, and the time that is left at the pace of the last lines of the log."""
+    lines = json_lines(folder / "metrics.jsonl", last=TAIL)[-RECENT:]
+    points = [(_number(line.get("step")), _number(line.get("seconds"))) for line in lines]
+    known = [(step, seconds) for step, seconds in points if step is not None]
+    if not known:
+        yield "no step logged yet"
+        return
+    step, total = known[-1][0], _steps(folder)
+    yield f"step {step:,.0f}" + (f" of {total:,.0f}" if total else "")
+    pace = _pace([(step, seconds) for step, seconds in known if seconds is not None])
+    if total and pace and total > step:
+        yield f"{clock(pace * (total - step))} left"
+
+
+def _steps(folder: Path) -> float | None:
+    try:
+        recipe = read_yaml(folder / "recipe.yaml")
+    except (OSError, ValueError):
+        return None
+    return _number(recipe.get("steps")) if isinstance(recipe, dict) else None
+
+
+def _pace(points: Sequence[tuple[float, float]]) -> float | None:
+    """Seconds a step since the run was last resumed, when its clock started anew."""
+    since = max((i for i in range(1, len(points)) if points[i][1] < points[i - 1][1]), default=0)
+    points = points[since:]
+    if len(points) < 2 or points[-1][0] <= points[0][0]:
+        return None
+    return (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
+
+
+def _result(status: dict[str, Any]) -> str:
+    """What a finished run came to."""
+    steps, seconds, accuracy = (_number(status.get(key)) for key in ("steps", "seconds", "accuracy"))
+    if steps is not None:
+        return f"{steps:,.0f} steps" + (f" in {clock(seconds)}" if seconds is not None else "")
+    return f"accuracy {100 * accuracy:.1f} %" if accuracy is not None else ""
+
+
+def _seen(folder: Path) -> str:
+    """When something was last written."""
+    found = []
+    for name in WRITTEN:
+        try:
+            found.append((folder / name).stat().st_mtime)
+        except OSError:
+            continue
+    return f"last seen {clock(max(0.0, time.time() - max(found)))} ago" if found else "nothing written yet"
+
+
+def _number(value: Any) -> float | None:
+    """The number, or None where it is something else, or beyond what can be told."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and abs(value) < 1e15 else None

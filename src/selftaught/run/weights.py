@@ -1,0 +1,109 @@
+"""Weights to start from: timm's, a file's or another run's, fitted to an encoder as far as they fit."""
+
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import adapt_input_conv
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor
+
+from selftaught.contracts.encoder import Encoder
+from selftaught.system.errors import UsageError
+from selftaught.system.progress import plain
+
+GREY, COLOURS = 1, 3  # channels
+WRAPPERS = (
+    "state_dict",
+    "model",
+    "student",
+    "teacher",
+    "encoder",
+)  # keys that checkpoints hide weights under
+PREFIXES = ("module.", "model.", "net.", "encoder.", "backbone.", "student.")
+
+
+def load_initial_weights(encoder: Encoder, source: str) -> str:
+    """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; a line that says what did.
+
+    A file that fits nowhere is a usage error, never a silent fresh start.
+    """
+    left = fit_weights(encoder, source)
+    learnt = sum(1 for _ in encoder.net.named_parameters())
+    fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
+    return f"{learnt - len(left)} of {learnt} tensors from {plain(source)}{fresh}"
+
+
+def fit_weights(encoder: Encoder, source: str) -> list[str]:
+    """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; the names of the weights that nothing fits."""
+    tensors = _from_timm(encoder) if source == "timm" else _from_file(source)
+    net = encoder.net
+    own = net.state_dict()
+    tensors = {_bare(name, own): value for name, value in tensors.items()}
+    if isinstance(net, VisionTransformer):
+        tensors = checkpoint_filter_fn(tensors, net)  # resamples patch and position embeddings
+    tensors = {name: _folded(value, own[name]) if name in own else value for name, value in tensors.items()}
+    fits = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    learnt = {name for name, _ in net.named_parameters()}
+    left = sorted(learnt - fits.keys())
+    if not learnt & fits.keys():
+        example = next(iter(tensors), "nothing")
+        raise UsageError(f"--init {plain(source)} fits no weight of this encoder; it holds {plain(example)} and others")
+    net.load_state_dict(fits, strict=False)
+    return left
+
+
+def _folded(value: Tensor, own: Tensor) -> Tensor:
+    """Weights of a first convolution, those for colours or grey made ones for as many channels as `own` takes."""
+    given, wanted = value.shape, own.shape
+    same = len(given) == len(wanted) == 4 and (given[0], *given[2:]) == (wanted[0], *wanted[2:])
+    if not same or given[1] == wanted[1] or given[1] not in (GREY, COLOURS):
+        return value
+    if given[1] == GREY:  # the same answer to a grey image
+        return value.expand(wanted) / wanted[1]
+    return adapt_input_conv(wanted[1], value)
+
+
+def _from_timm(encoder: Encoder) -> dict[str, Tensor]:
+    origin = encoder.origin
+    if origin.library != "timm":
+        raise UsageError(f"--init timm needs an encoder of timm's, not {origin.name}")
+    try:
+        trained = timm.create_model(origin.name, pretrained=True, num_classes=0, **origin.arguments)
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"--init timm: the weights of {origin.name} could not be had: {first}") from None
+    return trained.state_dict()
+
+
+def _from_file(source: str) -> dict[str, Tensor]:
+    path = Path(source)
+    if path.is_dir():
+        path = next((p for p in (path / "encoder/model.safetensors", path / "model.safetensors") if p.exists()), path)
+    shown = plain(source)
+    if not path.is_file():
+        raise UsageError(f"--init {shown} is neither 'timm', a file nor a run folder with an encoder in it")
+    try:
+        if path.suffix == ".safetensors":
+            held: Any = load_file(path)
+        else:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, SafetensorError, ValueError, EOFError, ImportError) as error:
+        raise UsageError(f"--init {shown} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # torch refuses pickled code with errors of its own
+        raise UsageError(f"--init {shown} was refused: {type(error).__name__}; only plain tensors are read") from None
+    for wrapper in WRAPPERS:
+        if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
+            held = held[wrapper]
+    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def _bare(name: str, known: Container[str]) -> str:
+    """A name without what others put before it, as far as that is needed to be one of the `known`."""
+    while name not in known and (prefix := next((p for p in PREFIXES if name.startswith(p)), None)):
+        name = name.removeprefix(prefix)
+    return name

@@ -1,0 +1,83 @@
+"""Signals and time limits set a flag that the work polls at safe points; nothing is done inside a handler."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from selftaught.system.errors import Interrupted
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])
+
+
+class Stop:
+    """Whether the work should end at the next safe point, and why."""
+
+    def __init__(self, time_limit: float | None = None, outer: "Stop | None" = None) -> None:
+        self._outer = outer
+        self._deadline = time.monotonic() + time_limit if time_limit else None
+        self._signal: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why to stop, or None to go on."""
+        if self._signal:
+            return self._signal
+        if self._deadline and time.monotonic() >= self._deadline:
+            return "the time limit"
+        return self._outer.reason if self._outer else None
+
+    def poll(self) -> None:
+        """Raise Interrupted where there is nothing to save."""
+        if self.reason:
+            raise Interrupted(f"stopped by {self.reason}")
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._signal and number == signal.SIGINT:
+            raise KeyboardInterrupt  # a second Ctrl-C means now
+        self._signal = signal.Signals(number).name
+
+
+class _Active(threading.local):
+    """The stop that this thread's work listens to."""
+
+    stop: Stop | None = None
+
+
+_active = _Active()
+
+
+def poll() -> None:
+    """Raise Interrupted if the work that is going on should end; for work that has nothing to save."""
+    if _active.stop:
+        _active.stop.poll()
+
+
+@contextmanager
+def undeterred() -> Iterator[None]:
+    """Work that is done to its end though a stop has been asked for: saving."""
+    stop, _active.stop = _active.stop, None
+    try:
+        yield
+    finally:
+        _active.stop = stop
+
+
+@contextmanager
+def stopping(time_limit: float | None = None) -> Iterator[Stop]:
+    """Watch for INT, TERM and USR1 (in the main thread only) and a time limit in seconds.
+
+    Inside another one, what has reached that counts here as well: no signal is lost between the two.
+    """
+    outer = _active.stop
+    stop = _active.stop = Stop(time_limit, outer)
+    handles = SIGNALS if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, stop._handle) for number in handles}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _active.stop = outer

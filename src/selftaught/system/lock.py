@@ -1,0 +1,148 @@
+"""Who writes: one process at a time in a run folder, known by its host, its number and when it started."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from selftaught.system.errors import UsageError
+from selftaught.system.progress import plain
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock, and no harmless way to ask for a process
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = "lock"  # the file in a run folder
+
+
+def signature() -> str:
+    """This process, as it signs its temporary files: host, number and birth."""
+    return f"{host()}-{os.getpid()}-{birth(os.getpid())}"
+
+
+def is_gone(signed: str) -> bool:
+    """Whether the process that signed so is known to have ended; of another host's nothing is known."""
+    try:
+        where, number, born = signed.rsplit("-", 2)
+        return where == host() and not _lives(int(number), born)
+    except (ValueError, OverflowError):
+        return False
+
+
+@cache
+def host() -> str:
+    """The name of this machine, fit for file names."""
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in platform.node()) or "unknown"
+
+
+def birth(number: int) -> str:
+    """What tells a process from a later one of the same number, even after a reboot; "0" where that cannot be known."""
+    try:
+        # The command's name, in brackets, may hold anything; the start, in ticks since boot, is the 20th word after it.
+        ticks = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        return _boot() + ticks
+    except (OSError, IndexError):
+        return "0"
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+
+
+def _lives(number: int, born: str) -> bool:
+    if not fcntl:
+        return True
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return born == birth(number)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Be the only process that writes in `folder`, which exists; a usage error where another one does.
+
+    The kernel's lock ends with its process, so what a killed one leaves is taken over. Of a process on another host
+    only the facts in the file are known, so its lock stays until somebody removes it.
+    """
+    file = folder / LOCK
+    handle = _opened(file)
+    try:
+        facts = _facts(handle)
+        if facts and facts.get("host") != host():
+            raise UsageError(_refusal(folder, facts))
+        os.ftruncate(handle, 0)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        told = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid()), "started": now}
+        os.pwrite(handle, (json.dumps(told) + "\n").encode(), 0)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the kernel's lock ends all the same
+                file.unlink()
+    finally:
+        os.close(handle)
+
+
+def may_be_written(folder: Path) -> bool:
+    """Whether a process may be writing in `folder`, as far as is known here; asking is in no writer's way."""
+    try:
+        facts = json.loads((folder / LOCK).read_bytes()[:4096])
+        return not is_gone(f"{facts['host']}-{facts['pid']}-{facts['birth']}")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
+        return True
+
+
+def refuse_held(folder: Path) -> None:
+    """A usage error where another process writes in `folder`; asked before long work, to say so early."""
+    if (folder / LOCK).exists():
+        with only_writer(folder):
+            pass
+
+
+def _opened(file: Path) -> int:
+    """The lock file, open and locked by this process."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_nlink:
+                return handle
+            os.close(handle)  # the one who held it removed it in this moment: lock its successor
+        except BlockingIOError:
+            facts = _facts(handle)
+            os.close(handle)
+            raise UsageError(_refusal(file.parent, facts)) from None
+        except BaseException:
+            os.close(handle)
+            raise
+
+
+def _facts(handle: int) -> dict[str, Any]:
+    try:
+        found = json.loads(os.pread(handle, 4096, 0) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _refusal(folder: Path, facts: dict[str, Any]) -> str:
+    shown = plain(str(folder))
+    told = {name: plain(str(facts.get(name, "?"))) for name in ("pid", "host", "started")}
+    line = f"{shown} is being written by process {told['pid']} on {told['host']} since {told['started']}"
+    if facts.get("host") in (None, host()):
+        return f"{line}; wait for it, or choose another --out"
+    return f"{line}, which cannot be seen from {host()}; if it has ended, remove {plain(str(folder / LOCK))}"

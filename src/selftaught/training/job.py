@@ -1,0 +1,110 @@
+"""Everything one pre-training works with, built from a recipe that leaves nothing open."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim import Optimizer
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.method import Data, Method, Training
+from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.methods import registry
+from selftaught.methods.together import Together
+from selftaught.run import checkpoint
+from selftaught.run.folder import Run
+from selftaught.run.recipes import Pretrain
+from selftaught.run.weights import load_initial_weights
+from selftaught.system import parts
+from selftaught.system.errors import UsageError
+from selftaught.training.batches import Batches
+from selftaught.training.chunks import encode_in_chunks
+from selftaught.training.devices import fabric_of, set_attention
+from selftaught.training.optimizers import build_optimizer
+from selftaught.training.resolve import _methods, _refuse_unfit, training_preset
+
+
+@dataclass
+class Job:
+    """Everything one pre-training works with."""
+
+    recipe: Pretrain
+    samples: Samples
+    method: Method
+    weights: str  # where the encoder's weights come from
+    training: Training
+    optimizer: Optimizer
+    views: MakeViews
+    batches: Batches
+    fabric: Fabric
+    forward: Any  # the method as it is called: wrapped for its device, precision and processes
+
+
+def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
+    """Build all that a resolved recipe names, seeded, before any step; for `count` samples, if these are only some."""
+    assert recipe.batch_size
+    method, weights = build(recipe, samples, module, count)
+    training = training_preset(method, recipe)
+    patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
+    set_attention(method, recipe.attention)
+    channels_last = recipe.layout == "channels_last"
+    if channels_last:
+        method = method.to(memory_format=torch.channels_last)
+    views = samples.views(method.views, patch=patch, options=recipe.views, channels_last=channels_last)
+    fabric = fabric_of(recipe.precision)
+    if recipe.compile:
+        _compile_encoders(method)
+    if recipe.encode_chunk:
+        encode_in_chunks(method, recipe.encode_chunk)
+    forward: Any = fabric.setup_module(method)
+    optimizer = build_optimizer(method, training, recipe.batch_size)
+    batches = Batches(samples, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
+    return Job(recipe, samples, method, weights, training, optimizer, views, batches, fabric, forward)
+
+
+def _compile_encoders(method: nn.Module) -> None:
+    """Compile every encoder in place, a teacher's copy too: nearly all the work, and none of the random numbers."""
+    for encoder in method.modules():
+        if isinstance(encoder, Encoder):
+            encoder.compile()
+            for name in ("map", "tokens"):
+                if hasattr(encoder, name):
+                    setattr(encoder, name, torch.compile(getattr(encoder, name)))
+
+
+def _predicted_bytes(job: Job) -> tuple[int, int]:
+    """Of a checkpoint, with two numbers of the optimiser's a weight at most, and of the exported encoder."""
+    held = checkpoint.bytes_of({"model": checkpoint.model_tensors(job.method)})
+    learnt = sum(p.nbytes for p in job.method.parameters() if p.requires_grad)
+    return held + 2 * learnt, sum(tensor.nbytes for tensor in job.method.encoder.state_dict().values())
+
+
+def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> tuple[Method, str]:
+    """The method with its encoder, and a line about where the weights come from.
+
+    `count` is the number of samples it is made for, where these are only some of them.
+    """
+    assert recipe.encoder
+    torch.manual_seed(recipe.seed)
+    preparation = samples.preparation
+    kind = modality.named(preparation.modality)
+    encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
+    _refuse_unfit(recipe, encoder, kind)
+    going_on = recipe.resume and recipe.out and checkpoint.steps(Run(recipe.out).checkpoints)
+    if going_on:
+        weights = "as they were saved"
+    else:
+        weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
+    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
+    built: list[Method] = []
+    for part in _methods(recipe):
+        cls = registry.method_class(part.name)
+        if cls.needs_color and preparation.channels != 3:
+            raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
+        built.append(cls(encoder, data, **parts.checked(f"method {part.name}", cls, part.options)))
+    if not recipe.also:
+        return built[0], weights
+    return Together(built[0], built[1], data, weight=recipe.also.weight), weights

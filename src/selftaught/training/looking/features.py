@@ -1,0 +1,79 @@
+"""What an encoder makes of samples, without any label."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.modality import Samples
+from selftaught.system import distributed, randomness
+from selftaught.system.interruption import poll
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]
+BATCH = 250
+
+
+def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]:
+    """Plain views of all samples in order, a batch at a time."""
+    views = samples.views(("plain",), channels_last=True)  # as convolutions are fastest
+    for start in range(0, samples.count, batch_size):
+        poll()
+        rows = np.arange(start, min(start + batch_size, samples.count))
+        yield views(torch.from_numpy(rows), *samples.batch(rows))[0]
+
+
+@torch.no_grad()
+def features(encoder: Encoder, samples: Samples, progress: Progress = lambda done, total: None) -> Array:
+    """What the encoder makes of plain views, in eval mode: (N, dim) float32."""
+    encoder.eval()
+    found = []
+    for x in plain_batches(samples):
+        found.append(encoder(as_inputs(encoder, x)).float().cpu())
+        progress(min(len(found) * BATCH, samples.count), samples.count)
+    return torch.cat(found).numpy()
+
+
+@torch.no_grad()
+def view_features(encoder: Encoder, samples: Samples, view: str, position: int) -> Array:
+    """What the encoder makes of one drawn view of each sample, in eval mode: (N, dim) float32."""
+    encoder.eval()
+    patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
+    views, found = samples.views((view,), patch=patch, channels_last=True), []
+    for start in range(0, samples.count, BATCH):
+        poll()
+        rows = np.arange(start, min(start + BATCH, samples.count))
+        with randomness.at(position, start, slice(0, len(rows))):
+            (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
+        found.append(encoder(as_inputs(encoder, x)).float().cpu())
+    return torch.cat(found).numpy()
+
+
+def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
+    """Samples where a network's weights are, and as precise as they are."""
+    weight = next(module.parameters(), None)
+    return x if weight is None else x.to(weight.device, weight.dtype)
+
+
+def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
+    """The encoder, in eval mode, with its BatchNorm statistics measured on `samples`, each seen once."""
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if norms:
+        momenta, seen = [norm.momentum for norm in norms], 0
+        for norm in norms:
+            norm.reset_running_stats()
+        encoder.train()
+        with torch.no_grad(), distributed.alone():
+            for x in plain_batches(samples):
+                if len(x) > 1:
+                    seen += len(x)
+                    for norm in norms:
+                        norm.momentum = len(x) / seen  # a plain average over all samples
+                    encoder(as_inputs(encoder, x))
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+    return encoder.eval()

@@ -1,0 +1,199 @@
+"""Whether a network learns, watched without labels: scores of a fixed set of samples, and what they say in words."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Method
+from selftaught.contracts.modality import Samples
+from selftaught.methods.parts.teacher import Teacher
+from selftaught.system import randomness
+from selftaught.training.looking.features import estimate_norms, features, view_features
+from selftaught.training.looking.scores import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
+
+if TYPE_CHECKING:
+    from selftaught.training.job import Job
+
+
+LOOKS = 100  # at most, over a run
+PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in several views as well
+VIEWS = 8  # of each sample, in a closer look
+WIDEST = 4096  # numbers in an answer whose directions are counted; reconstructions have more
+PATIENCE = 5  # looks in a row at chance level before that is said aloud
+NEAR = 0.995  # of the chance level: nothing has been learnt
+SHRUNK = 0.1  # of its start: features crowd together
+FEW = 0.1  # of the most there were: features use few directions; those of mae come down to a fifth and are good
+ALIKE, ROW = 0.23, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
+
+Scores = dict[str, float]
+
+
+class Health:
+    """Looks at a run's network now and then: on plain views of the same samples each time, in eval mode.
+
+    Nothing it does changes the run: statistics and state are as before afterwards, and no random number is used up.
+    """
+
+    def __init__(self, job: "Job") -> None:
+        self.job = job
+        samples = job.samples
+        rows, self.rows = watched(samples.count)
+        self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
+        epochs = max(1, (job.recipe.steps or 1) // job.batches.steps_per_epoch)
+        self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
+
+    def due(self, step: int) -> bool:
+        """Whether it is time to look: after every epoch, or every few where there are many."""
+        return step % self.every == 0
+
+    def look(self) -> Scores:
+        """Label-free scores of the encoder as it is now; none where its features are not finite."""
+        with undisturbed(self.job.method):
+            answers = self._answers()
+            encoder = self.encoder()
+            found = features(encoder, self.probed)
+            if not np.isfinite(found).all():
+                return {}
+            pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
+            scores = {
+                "feature_spread": feature_spread(found),
+                "rankme": rankme(found),
+                "alpha_req": alpha_req(found),
+                "alignment": alignment(*pair),
+                "uniformity": uniformity(found),
+                **answers,
+            }
+            for teacher in self.job.method.modules():
+                if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
+                    scores["teacher_distance"] = alignment(found, features(teacher.layers[0], self.probed))
+        return _rounded(scores)
+
+    def closer_look(self) -> Scores:
+        """The label-free scores that take as long as all the others together."""
+        with undisturbed(self.job.method):
+            return closer_scores(self.encoder(), self.probed, self.compared)
+
+    def encoder(self) -> Encoder:
+        """The encoder as it is to be used, which is on whole samples: only to be called while it is undisturbed.
+
+        Batch norm that has known nothing but parts of samples would scale the features of whole ones wrongly.
+        """
+        method = self.job.method
+        return estimate_norms(method.encoder, self.probed) if method.shows_parts else method.encoder
+
+    @torch.no_grad()
+    def _answers(self) -> Scores:
+        """How far apart the answers to different samples are, and over how many directions, of the best head.
+
+        A network can give every sample the same answer while its features still differ: its heads collapse first.
+        Maps are no such answers: what stands at a place of a picture is told by the picture, and mostly alike.
+        """
+        job, spreads, ranks = self.job, [0.0], [0.0]
+
+        def keep(head: nn.Module, given: Any, answer: Any) -> None:
+            if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim in (2, 3):
+                found = answer.detach().flatten(1).float().cpu().numpy()
+                if not np.isfinite(found).all():
+                    return
+                spreads.append(feature_spread(found))
+                ranks.append(rankme(found) if found.shape[1] <= WIDEST else 0.0)
+
+        hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
+        try:
+            with randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
+                job.forward(*job.batches.views_of(self.rows))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {"answer_spread": max(spreads), "answer_rank": max(ranks)} if len(spreads) > 1 else {}
+
+
+def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the samples that scores are taken of, out of so many, and of those that are seen in several views."""
+    probed = min(count, PROBED, max(COMPARED, count // 10))
+    rows = np.linspace(0, count - 1, probed).astype(np.int64)
+    return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
+
+
+def closer_scores(encoder: Encoder, probed: Samples, compared: Samples) -> Scores:
+    """LiDAR, of eight views each, and the intrinsic dimension; none where features are not finite."""
+    found = features(encoder, probed)
+    if not np.isfinite(found).all():
+        return {}
+    seen = [view_features(encoder, compared, "strong", position) for position in range(VIEWS)]
+    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)})
+
+
+def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:
+    """What the looks so far say: ("learning" | "at chance" | "collapsing", a line for people).
+
+    Each look holds the scores and, as "loss", the mean loss since the look before.
+    """
+    now, last = looks[-1], looks[-ROW:]
+    if len(last) == ROW and all(_alike(look) < ALIKE for look in last):
+        return "collapsing", (
+            f"collapsing: all samples get nearly the same answer (spread {now['answer_spread']:.3f} where features "
+            f"spread {now['feature_spread']:.3f}, for {ROW} looks); likely causes: a target that follows too fast, a "
+            "learning rate too high, a loss that nothing opposes"
+        )
+    share = now["feature_spread"] / max(start["feature_spread"], 1e-12)
+    if share < SHRUNK:
+        return "collapsing", (
+            f"collapsing: features crowd together (spread {share:.2f} of its start); likely causes: a learning rate "
+            "too high, a weight decay too strong, a loss that nothing opposes"
+        )
+    ranks = [look.get("rankme", 0.0) for look in (start, *looks)]
+    if len(looks) >= ROW and all(rank < FEW * max(ranks) for rank in ranks[-ROW:]):
+        return "collapsing", (
+            f"collapsing: features use {ranks[-1]:.1f} directions of {max(ranks):.1f} there were (effective rank, for "
+            f"{ROW} looks); likely causes: a learning rate too high, a temperature too low, stale targets"
+        )
+    last = looks[-PATIENCE:]
+    if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
+        return "at chance", (
+            f"at chance level for {PATIENCE} looks (loss {now['loss']:.4g}, {chance:.4g} with nothing learnt): the "
+            "network is not learning; likely causes: a learning rate too low or too high, a temperature too high, a "
+            "task too hard for these images"
+        )
+    return "learning", ""
+
+
+def _alike(look: Scores) -> float:
+    """How far answers spread as a share of how far features do; heads that tell samples apart spread them further."""
+    return look.get("answer_spread", math.inf) / max(look["feature_spread"], 1e-12)
+
+
+def _heads(method: Method) -> Iterator[nn.Module]:
+    """What answers the question: the modules of a method, and of one inside it, besides encoders and slow copies."""
+    for child in method.children():
+        if isinstance(child, Method):
+            yield from _heads(child)
+        elif not isinstance(child, Encoder | Teacher):
+            yield child
+
+
+def _rounded(scores: Scores) -> Scores:
+    """Without those that are not finite, which JSON does not know."""
+    return {name: round(score, 4) for name, score in scores.items() if np.isfinite(score)}
+
+
+@contextmanager
+def undisturbed(method: Method) -> Iterator[None]:
+    """Eval mode, with every buffer put back afterwards; nothing is compiled for so short a visit."""
+    before = {name: buffer.clone() for name, buffer in method.named_buffers()}
+    method.eval()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        method.train()
+        with torch.no_grad():
+            for name, buffer in method.named_buffers():
+                buffer.copy_(before[name])

@@ -1,0 +1,90 @@
+"""Where an encoder puts samples and whom it takes for alike, kept in the run folder."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Samples
+from selftaught.run.map import FOLDER, Array, Facts, _read_facts
+from selftaught.system.files import spared, write_atomically, write_together
+from selftaught.system.progress import plain
+from selftaught.training.looking.features import estimate_norms, features, plain_batches
+
+SEEN_PER_SAMPLE, LEAST = 20, 256  # training sees so many times as many samples as the map holds, which costs little
+KEPT = 50  # principal components of the features
+CELL = 48  # pixels of a thumbnail's longer side
+ASKED, NEAREST = 8, 6  # samples whose neighbours are kept, and how many of each
+
+
+def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
+    """The samples of a run's map: those it started with, or `wanted` at most, evenly spread, and few beside the
+    `seen` ones of training."""
+    start = _read_facts(folder / FOLDER / "start.json")
+    count = min(wanted, samples.count, max(LEAST, seen // SEEN_PER_SAMPLE))
+    count = min(len(start.keys), samples.count) if start else count
+    return samples.subset(np.linspace(0, samples.count - 1, count).astype(np.int64))
+
+
+def keep_start(folder: Path, encoder: Encoder, samples: Samples, fresh: bool) -> None:
+    """Keep who is near whom before step 0, by a network whose statistics are measured first where it is `fresh`."""
+    found = features(estimate_norms(encoder, samples) if fresh else encoder, samples)
+    with spared("the neighbours at the start"):
+        (folder / FOLDER).mkdir(exist_ok=True)
+        write_atomically(folder / FOLDER / "start.json", _facts(0, samples, found).model_dump_json())
+
+
+def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> None:
+    """Keep where the network of `step` puts the samples, who is near whom, and a thumbnail of each."""
+    found = features(encoder, samples)
+    if not np.isfinite(found).all():
+        return
+    facts = _facts(step, samples, found)
+    contents: dict[str, str | bytes] = {}
+    kind = modality.named(samples.preparation.modality)
+    if hasattr(kind, "visible"):
+        sheet, facts.columns, facts.cell = _sheet(samples)
+        contents["sheet.webp"] = kind.encoded(sheet, "WEBP")
+    components = min(KEPT, *found.shape)
+    points = PCA(components, random_state=0).fit_transform(found).astype(np.float32)
+    buffer = io.BytesIO()
+    np.save(buffer, points, allow_pickle=False)
+    with spared("the map"):
+        (folder / FOLDER).mkdir(exist_ok=True)
+        contents |= {"points.npy": buffer.getvalue(), "end.json": facts.model_dump_json()}
+        write_together(folder / FOLDER, contents)
+
+
+def _facts(step: int, samples: Samples, found: Array) -> Facts:
+    asked = np.unique(np.linspace(0, samples.count - 1, ASKED + 2).astype(np.int64)[1:-1])
+    nearest = []
+    if np.isfinite(found).all():
+        unit = found / np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-12)
+        for row in asked:
+            cosine = unit @ unit[row]
+            cosine[row] = -np.inf
+            nearest.append(np.argsort(-cosine, kind="stable")[: min(NEAREST, samples.count - 1)].tolist())
+    keys = [plain(key) for key in samples.keys]
+    return Facts(step=step, keys=keys, asked=asked.tolist() if nearest else [], nearest=nearest)
+
+
+def _sheet(samples: Samples) -> tuple[Image.Image, int, tuple[int, int]]:
+    """All thumbnails row by row, how many a row holds, and the width and height of one."""
+    height, width = samples.preparation.size
+    scale = min(1.0, CELL / max(height, width))
+    cell = (max(1, round(width * scale)), max(1, round(height * scale)))
+    columns = math.ceil(math.sqrt(samples.count))
+    sheet = Image.new("RGB", (columns * cell[0], math.ceil(samples.count / columns) * cell[1]))
+    place = 0
+    for x in plain_batches(samples):
+        small = x.float() if scale == 1 else F.interpolate(x.float(), cell[::-1], mode="bilinear", antialias=True)
+        for pixels in modality.named(samples.preparation.modality).visible(small, samples.preparation):
+            sheet.paste(Image.fromarray(pixels), (place % columns * cell[0], place // columns * cell[1]))
+            place += 1
+    return sheet, columns, cell

@@ -1,0 +1,109 @@
+"""What a run would choose, how long it would take and what it would write, from a few measured steps."""
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.contracts import modality
+from selftaught.contracts.findings import Forecast, Suggested
+from selftaught.contracts.modality import Samples
+from selftaught.run import checkpoint
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import DataError
+from selftaught.system.interruption import Stop
+from selftaught.system.progress import plain
+from selftaught.training.job import Job, prepare
+from selftaught.training.measuring.speed import DEFAULT, remembered, shown
+from selftaught.training.measuring.trial import ROWS, seconds_a_step
+from selftaught.training.resolve import resolve
+
+FEWEST = 2  # samples of a step
+SAMPLE = 128  # samples that are opened to measure steps on
+SAID = ("method", "encoder", "size", "batch_size", "epochs", "tolerance")  # in the suggested command
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What the choices of a run depend on: all samples counted, a few looked at."""
+
+    count: int
+    preparation: Any
+    fingerprint: str = ""
+
+
+def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[Suggested, Forecast]:
+    """What pre-training on `count` samples of the command's data would choose and take.
+
+    `decoded`: whether they are files, which are decoded into a cache. Raises DataError.
+    """
+    kind = modality.of(command.data)
+    samples: Samples = kind.open_samples(
+        command.data,
+        size=command.size,
+        limit=min(SAMPLE, count),
+        seed=command.seed,
+        tolerance=1.0,
+        cache=0,
+        workers=command.workers,
+        progress=lambda done, total: stop.poll(),
+    )
+    if samples.count < FEWEST:
+        raise DataError(f"{samples.count} of {min(SAMPLE, count)} {kind.THINGS} taken at random can be used")
+    recipe = resolve(command, Whole(count, samples.preparation))  # type: ignore[arg-type]
+    assert recipe.encoder and recipe.batch_size and recipe.steps and recipe.epochs
+    suggested = Suggested(
+        method=recipe.method.name,
+        encoder=recipe.encoder.name,
+        size=recipe.size,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        steps=recipe.steps,
+        command=_told(command, recipe),
+    )
+    return suggested, _measured(recipe, samples, count, decoded, stop)
+
+
+def _measured(recipe: Pretrain, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
+    assert recipe.batch_size and recipe.steps
+    known = remembered(recipe)
+    precision, layout, attention = known or (*DEFAULT, "fused")
+    rows = min(recipe.batch_size, ROWS, samples.count)
+    how = {"precision": precision, "layout": layout, "attention": attention, "batch_size": rows}
+    job = prepare(recipe.model_copy(update=how), samples, None, count)
+    rate = rows / seconds_a_step(job, stop)
+    saved = _checkpoint_bytes(job)
+    cached = count * decoded * samples.batch(np.arange(1))[0].nbytes
+    encoder = sum(weights.nbytes for weights in job.method.encoder.state_dict().values())
+    return Forecast(
+        seconds=round(recipe.steps * recipe.batch_size / rate, 1),
+        samples_per_second=round(rate, 2),
+        measured_on=f"a few steps of {rows} in {shown((precision, layout, attention))} on {job.fabric.device}"
+        + ("" if known else "; a run measures other settings first and may be faster"),
+        reading_seconds=0.0,
+        checkpoint_bytes=saved,
+        run_bytes=(checkpoint.KEEP + 1) * saved + encoder,  # a new checkpoint is whole before an old one goes
+        cache_bytes=cached
+        if cached and modality.named(samples.preparation.modality).goes_to_cache(cached, recipe.memory)
+        else 0,
+        free_bytes=shutil.disk_usage(Path.cwd()).free,
+    )
+
+
+def _checkpoint_bytes(job: Job) -> int:
+    """What a checkpoint takes, now that the optimiser has made its first steps."""
+    model, optimizer = checkpoint.model_tensors(job.method), checkpoint.optimizer_tensors(job.optimizer)
+    return checkpoint.bytes_of({"model": model, "optimizer": optimizer})
+
+
+def _told(command: Pretrain, recipe: Pretrain) -> str:
+    """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
+    words = ["selftaught", "pretrain", plain(shlex.quote(command.data))]
+    for name in SAID:
+        if name in command.model_fields_set and (value := getattr(recipe, name)) is not None:
+            told = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
+            words += [f"--{name.replace('_', '-')}", told]
+    return " ".join(words)

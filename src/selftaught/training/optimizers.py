@@ -1,0 +1,118 @@
+"""Optimisers from a training preset: parameter groups, learning rates and their schedules."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from selftaught.contracts.method import Training
+from selftaught.methods.parts.schedules import cosine, warmup_cosine
+
+
+class LARS(Optimizer):
+    """SGD with momentum whose step is scaled to each weight's own norm (You, Gitman, Ginsburg, 2017).
+
+    As SimCLR and BYOL use it: tensors of one dimension (biases, norms) get neither the trust ratio nor weight
+    decay. https://arxiv.org/abs/1708.03888
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust: float = 1e-3,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Take one step, unless `found_inf` says that the gradients are not finite (as torch's fused ones do)."""
+        skip = getattr(self, "found_inf", None)
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight in weights:
+                if "momentum_buffer" not in self.state[weight]:
+                    self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+            for scaled in (True, False):
+                chosen = [weight for weight in weights if (weight.ndim > 1) == scaled]
+                if chosen:
+                    self._move(chosen, [weight.grad for weight in chosen], group, scaled, skip)
+
+    def _move(
+        self, weights: list[Tensor], grads: list[Any], group: dict[str, Any], scaled: bool, skip: Tensor | None
+    ) -> None:
+        """Move weights of one kind, all in one operation each."""
+        if scaled:
+            grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
+            norms = torch._foreach_norm(weights), torch._foreach_norm(grads)
+            ratios = [
+                torch.where((own > 0) & (slope > 0), group["trust"] * own / slope.clamp(min=1e-12), 1.0)
+                for own, slope in zip(*norms)
+            ]
+            grads = list(torch._foreach_mul(grads, ratios))
+        velocities = [self.state[weight]["momentum_buffer"] for weight in weights]
+        moved = torch._foreach_add(torch._foreach_mul(velocities, group["momentum"]), grads)
+        if skip is None:
+            torch._foreach_copy_(velocities, moved)
+            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+        else:
+            torch._foreach_copy_(velocities, [torch.where(skip > 0, old, new) for old, new in zip(velocities, moved)])
+            torch._foreach_add_(weights, torch._foreach_mul(velocities, (1 - skip) * group["lr"]), alpha=-1)
+
+
+def scaled_lr(training: Training, batch_size: int) -> float:
+    """The peak learning rate for a batch: the preset's is per 256 samples."""
+    ratio = batch_size / 256
+    return training.lr * {"linear": ratio, "sqrt": ratio**0.5, "none": 1.0}[training.scaling]
+
+
+def build_optimizer(
+    model: nn.Module, training: Training, batch_size: int, scales: Mapping[nn.Parameter, float] | None = None
+) -> Optimizer:
+    """The preset's optimiser over the trainable parameters of a model.
+
+    `scales`: what the learning rate of a parameter is multiplied by, where that is not 1. Groups record `names`,
+    `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
+    """
+    peak = scaled_lr(training, batch_size)
+    groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = training.decay_norms or not spared(name, parameter)
+        fixed = name.startswith(training.fixed_lr) if training.fixed_lr else False
+        decay = training.weight_decay if decays else 0.0
+        scale = (scales or {}).get(parameter, 1.0)
+        lr = peak * scale
+        fresh = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
+        group = groups.setdefault(
+            (decays, fixed, scale), {**fresh, "peak_lr": lr, "peak_weight_decay": decay, "fixed": fixed}
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    chosen = list(groups.values())
+    if training.optimizer == "adamw":
+        return AdamW(chosen, lr=peak, betas=training.betas, fused=True)
+    if training.optimizer == "lars":
+        return LARS(chosen, lr=peak, momentum=training.momentum)
+    return SGD(chosen, lr=peak, momentum=training.momentum, fused=True)
+
+
+def spared(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay should leave a parameter alone: biases, norms, and learnt tokens and positions."""
+    last = name.rsplit(".", 1)[-1]
+    return parameter.ndim <= 1 or last in ("cls_token", "reg_token", "pos_embed", "hole")
+
+
+def apply_schedule(optimizer: Optimizer, training: Training, progress: float) -> None:
+    """Set every group's learning rate and weight decay for `progress` in (0, 1]."""
+    factor = warmup_cosine(progress, training.warmup, training.final_lr)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * (1.0 if group["fixed"] else factor)
+        if training.weight_decay_end is not None and group["peak_weight_decay"]:
+            group["weight_decay"] = cosine(group["peak_weight_decay"], training.weight_decay_end, progress)
