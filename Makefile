@@ -18,6 +18,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # torch goes first and alone: with it in place, nothing else pulls in another build.
 .venv/ready: pyproject.toml constraints.txt

@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 
 from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, read_rows
 from selftaught.methods import registry
-from selftaught.system import parts
+from selftaught.system import components
 from selftaught.training.looking.scores import BETTER, worth
 
 ROWS = ROOT / "docs/results/label_free.jsonl"
@@ -30,7 +30,7 @@ Z = 1.96
 
 def settings(method: str) -> dict[str, dict[str, Any]]:
     """What to vary, by name: each a change of one setting, the most telling ones of every kind first."""
-    preset, known = registry.method_class(method).preset, parts.options(registry.method_class(method))
+    preset, known = registry.method_class(method).preset, components.options(registry.method_class(method))
 
     def option(name: str, *values: float) -> dict[str, dict[str, Any]]:
         if name not in known:

@@ -22,7 +22,8 @@ from selftaught.judging.evaluate import evaluate
 from selftaught.methods import registry
 from selftaught.run.recipes import Evaluate, Pretrain
 from selftaught.system.errors import SelftaughtError
-from selftaught.system.progress import clock, say
+from selftaught.system.saying import say
+from selftaught.system.text import duration
 from selftaught.training.pretrain import pretrain
 
 ROOT = Path(__file__).parent.parent
@@ -129,7 +130,7 @@ def judge(
     known = [Row(**row) for row in json.loads(baselines.read_text())] if baselines.exists() else []
     result = evaluate(Evaluate.parse({"run": str(run.folder), **how}), baselines=known)
     baselines.write_text(json.dumps([row.model_dump() for row in result.rows]))
-    say(f"judged in {clock(time.perf_counter() - began)}")
+    say(f"judged in {duration(time.perf_counter() - began)}")
     scores: dict[str, dict[str, float]] = {"linear": {}, "knn": {}}
     for scored in result.rows:
         scores[scored.probe][scored.features] = round(scored.accuracy, 4)

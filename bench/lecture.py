@@ -23,7 +23,8 @@ from runs import made
 from selftaught.commands.python import Run
 from selftaught.judging.splits import parse_labels
 from selftaught.reporting.charts import interval_chart
-from selftaught.system.progress import clock, say
+from selftaught.system.saying import say
+from selftaught.system.text import duration
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "recipes/lecture.yaml"
@@ -68,7 +69,7 @@ def judge(run: Run, data: str, seed: int, probe: str, labels: Sequence[str], **h
     told: dict[str, Any] = {"probe": probe, "labels": ",".join(left), "repeats": 1, "seed": seed, "finetune": how}
     judged = run.evaluate(f"{data}/train", f"{data}/test", **told)
     minutes = (time.perf_counter() - began) / 60 / len(left)
-    say(f"judged in {clock(60 * minutes)}")
+    say(f"judged in {duration(60 * minutes)}")
     facts = {"pretraining_minutes": run.status["seconds"] / 60, "judging_minutes": minutes}
     ROWS.parent.mkdir(parents=True, exist_ok=True)
     with ROWS.open("a") as stream:

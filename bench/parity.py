@@ -39,7 +39,7 @@ from selftaught.judging.probes.knn import knn_predict
 from selftaught.methods import registry
 from selftaught.methods.parts.schedules import cosine
 from selftaught.system import randomness
-from selftaught.system.parts import Part
+from selftaught.system.components import Part
 from selftaught.training.batches import Batches
 from selftaught.training.looking.features import estimate_norms, features
 

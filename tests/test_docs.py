@@ -13,7 +13,7 @@ from selftaught.commands.flags import settings
 from selftaught.contracts import modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
-from selftaught.system import parts
+from selftaught.system import components
 from selftaught.training.resolve import training_preset
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def test_the_lecture_names_every_method_of_its_families() -> None:
 def test_every_recipe_can_be_built(file: Path) -> None:
     recipe = Pretrain.parse({"data": "anything", **settings(str(file))})
     method = registry.method_class(recipe.method.name)
-    parts.checked(f"method {recipe.method.name}", method, recipe.method.options)
+    components.checked(f"method {recipe.method.name}", method, recipe.method.options)
     training_preset(method, recipe)
     assert recipe.encoder and (recipe.epochs or recipe.steps or recipe.budget or "hour" in file.stem)
     images = modality.named("images")

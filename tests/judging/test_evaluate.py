@@ -20,8 +20,8 @@ from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import verdicts
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate
+from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.parts import Part
 from selftaught.training.looking.features import features
 
 PART = Part(name="test_resnet")

@@ -17,9 +17,9 @@ from selftaught.judging.calibration import calibration_error, fitted_temperature
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.layers import depths, layer_scales
 from selftaught.judging.splits import held_out
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import Stop
-from selftaught.system.parts import Part
 from selftaught.training.optimizers import build_optimizer
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))

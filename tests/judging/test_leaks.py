@@ -13,9 +13,9 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.labelled import open_labelled, spare
 from selftaught.run.export import save_encoder
+from selftaught.system.components import Part
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
-from selftaught.system.parts import Part
 
 PART = Part(name="test_resnet", options={"stem": "half"})
 BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}

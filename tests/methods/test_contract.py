@@ -12,8 +12,8 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
 from selftaught.run import checkpoint
-from selftaught.system import parts, randomness
-from selftaught.system.parts import Part
+from selftaught.system import components, randomness
+from selftaught.system.components import Part
 from selftaught.training.optimizers import apply_schedule, build_optimizer
 
 BATCH, COUNT = 8, 128
@@ -43,7 +43,7 @@ def made(
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
     data = Data(COUNT, preparation.shape, preparation.mean, preparation.std)
-    options = {key: value for key, value in SMALL.items() if key in parts.options(cls)}
+    options = {key: value for key, value in SMALL.items() if key in components.options(cls)}
     options |= OWN.get(name, {}) | chosen
     method = cls(build_encoder(Part(name=network), preparation), data, **options)
     method.start(torch.randn(COUNT, *preparation.shape))

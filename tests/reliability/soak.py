@@ -34,10 +34,9 @@ from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.lock import LOCK
 from selftaught.training.pretrain import pretrain
-
-from .faults import CODES, at_point, dying, failing, points
-from .fuzz import kinds, tried
-from .test_faults import struck_everywhere
+from tests.reliability.faults import CODES, at_point, dying, failing, points
+from tests.reliability.fuzz import kinds, tried
+from tests.reliability.test_faults import struck_everywhere
 
 STEPS = 7
 KILLS_A_RUN = 5

@@ -18,8 +18,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.files import read_yaml, write_together
 from selftaught.training.pretrain import pretrain
-
-from .faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points
+from tests.reliability.faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points
 
 
 def groups(number: int) -> dict[str, dict[str, torch.Tensor]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .fuzz import kinds, tried
+from tests.reliability.fuzz import kinds, tried
 
 
 def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError
-
-from .corpus import BROKEN, DUPLICATE, FILES, GOOD, IGNORED, NAMES, NOISE, Odd, encoded, populate
+from tests.reliability.corpus import BROKEN, DUPLICATE, FILES, GOOD, IGNORED, NAMES, NOISE, Odd, encoded, populate
 
 QUICK = {"method": "simclr", "encoder": "test_resnet", "size": 16, "precision": "32-true", "layout": "contiguous"}
 

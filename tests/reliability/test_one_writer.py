@@ -22,8 +22,7 @@ from selftaught.run.folder import Run, fresh_folder
 from selftaught.system import lock as writer
 from selftaught.system.errors import UsageError
 from selftaught.system.lock import LOCK, only_writer
-
-from .faults import in_child
+from tests.reliability.faults import in_child
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--limit", "32"]

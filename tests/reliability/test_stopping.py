@@ -15,8 +15,7 @@ from selftaught.run import checkpoint
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.training.recorder import Recorder
-
-from .faults import at_point, points
+from tests.reliability.faults import at_point, points
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "3", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--checkpoint-every", "1h"]

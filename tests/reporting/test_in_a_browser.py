@@ -15,10 +15,9 @@ from selftaught.reporting.preview import preview
 from selftaught.reporting.run_page import write_report
 from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
-
-from ..judging.test_comparison import LINEAR, comparison, failure, ran
-from .browser import Tab, chromium, needs_browser
-from .test_findings import findings
+from tests.judging.test_ranking import LINEAR, comparison, failure, ran
+from tests.reporting.browser import Tab, chromium, needs_browser
+from tests.reporting.test_check_page import findings
 
 pytestmark = needs_browser
 

@@ -13,10 +13,9 @@ from selftaught.commands.python import Run
 from selftaught.reporting.run_page import write_report
 from selftaught.run.map import Facts
 from selftaught.system.lock import LOCK
-
-from .browser import Tab, chromium, needs_browser
-from .test_report import EVIL, folder
-from .test_watch import Site, going_on, log, serve
+from tests.reporting.browser import Tab, chromium, needs_browser
+from tests.reporting.test_run_page import EVIL, folder
+from tests.reporting.test_watch import Site, going_on, log, serve
 
 __all__ = ["going_on", "serve"]
 

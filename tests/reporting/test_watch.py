@@ -27,8 +27,7 @@ from selftaught.reporting.watch import SCRIPT, SETTLES, Watched
 from selftaught.run.standing import TAIL, standing
 from selftaught.system import lock as writer
 from selftaught.system.lock import LOCK, only_writer
-
-from .test_report import EVIL, Page, folder
+from tests.reporting.test_run_page import EVIL, Page, folder
 
 EVERY = 0.02
 HOLDER = """

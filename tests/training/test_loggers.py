@@ -14,8 +14,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.loggers import scalars
 from selftaught.training.pretrain import pretrain
-
-from .test_resume import resumed
+from tests.training.test_resume import resumed
 
 PLUGINS = '''
 import json, os, signal

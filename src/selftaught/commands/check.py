@@ -1,15 +1,16 @@
 """Looking at somebody's data before training: what is in it, and what a run would choose and take."""
 
-import time
 from pathlib import Path
 
 from selftaught.contracts import modality
 from selftaught.contracts.findings import Findings
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop, stopping
-from selftaught.system.progress import Progress, plain, size
+from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
+from selftaught.system.text import filesize, printable
 from selftaught.training.measuring.forecast import forecast
 from selftaught.training.resolve import preflight
 
@@ -20,12 +21,12 @@ def check(recipe: Check) -> Findings:
     """Inspect all of the data, predict a run, and write the page and the list that were asked for."""
     for flag, file, ending in (("out", recipe.out, ".html"), ("files", recipe.files, ".csv")):
         if file and not file.lower().endswith(ending):
-            raise UsageError(f"--{flag} {plain(file)} must end in {ending}")
+            raise UsageError(f"--{flag} {printable(file)} must end in {ending}")
     named = {name: getattr(recipe, name) for name in PASSED_ON if name in recipe.model_fields_set}
     command = Pretrain.parse(named)
     preflight(command, None)
     kind = modality.of(recipe.data)
-    began = time.perf_counter()
+    began = clock.now()
     with stopping(recipe.time_limit) as stop:
         with Progress("checking", 0, kind.THINGS) as bar:
             findings: Findings = kind.inspect(
@@ -36,7 +37,7 @@ def check(recipe: Check) -> Findings:
                 tolerance=recipe.tolerance,
                 progress=bar.polled(stop.poll),
             )
-        seconds = time.perf_counter() - began
+        seconds = clock.now() - began
         if findings.usable:
             _predict(findings, command, seconds, stop)
     if recipe.files:
@@ -62,7 +63,7 @@ def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) 
         return
     findings.forecast.reading_seconds = round(seconds * findings.count / findings.checked, 1)
     if findings.forecast.run_bytes > findings.forecast.free_bytes:
-        needed, free = size(findings.forecast.run_bytes), size(findings.forecast.free_bytes)
+        needed, free = filesize(findings.forecast.run_bytes), filesize(findings.forecast.free_bytes)
         findings.notes.append(f"a run folder of {needed} does not fit the {free} that are free here")
 
 

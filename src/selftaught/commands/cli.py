@@ -9,7 +9,7 @@ import click
 from selftaught.commands.verbs import BUILDERS, VERBS
 from selftaught.system.errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
 from selftaught.system.interruption import stopping
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and
 resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
@@ -76,7 +76,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
             _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
             return 75
         if is_of_the_path(error):
-            _complain(f"{plain(str(error))}; choose another path, or change what may be written there")
+            _complain(f"{printable(str(error))}; choose another path, or change what may be written there")
             return 2
         if is_out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")

@@ -13,7 +13,7 @@ from selftaught.contracts import modality
 from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report
 from selftaught.system.interruption import poll
-from selftaught.system.progress import say
+from selftaught.system.saying import say
 
 LABELS = "1,5,20"  # per class
 ARMS: dict[str, dict[str, Any]] = {

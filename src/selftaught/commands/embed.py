@@ -14,8 +14,9 @@ from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import temporary_for
 from selftaught.system.interruption import poll
-from selftaught.system.progress import Progress, plain
+from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
+from selftaught.system.text import printable
 from selftaught.training.looking.features import features
 
 
@@ -23,7 +24,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
     """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row a sample."""
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
-        raise UsageError(f"--out {plain(str(out))} must end in {' or '.join(writers)}")
+        raise UsageError(f"--out {printable(str(out))} must end in {' or '.join(writers)}")
     encoder = load_encoder(folder, module=module)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
@@ -42,7 +43,7 @@ def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, modul
 
 
 def _write_npz(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
-    np.savez(file, keys=np.array([plain(key) for key in keys], dtype=np.str_), features=found)
+    np.savez(file, keys=np.array([printable(key) for key in keys], dtype=np.str_), features=found)
 
 
 def _write_parquet(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
@@ -53,4 +54,4 @@ def _write_parquet(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
     flat = pa.array(found.reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(flat, found.shape[1])
-    parquet.write_table(pa.table({"key": [plain(key) for key in keys], "features": column}), file)
+    parquet.write_table(pa.table({"key": [printable(key) for key in keys], "features": column}), file)

@@ -24,7 +24,8 @@ from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, Interrupted, UsageError
 from selftaught.system.interruption import stopping
-from selftaught.system.progress import plain, quietly
+from selftaught.system.saying import quietly
+from selftaught.system.text import printable
 from selftaught.training.looking.features import features
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data, preflight
@@ -190,7 +191,7 @@ def _refusing_as_scikit_learn() -> Iterator[None]:
 
 
 def _told(data: str | NDArray[Any]) -> str:
-    return plain(data) if isinstance(data, str) else f"an array of shape {data.shape}"
+    return printable(data) if isinstance(data, str) else f"an array of shape {data.shape}"
 
 
 def _dimensions(X: Any) -> int:  # noqa: N803

@@ -10,10 +10,10 @@ import yaml
 from selftaught.contracts import modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain, Recipe
-from selftaught.system import parts
+from selftaught.system import components
 from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 OF_ONE_RUN = ("data", "run", "out", "fingerprint", "resume", "overwrite")  # not taken over from a recipe file
 PARTS = ("method", "encoder")  # fields that name a component
@@ -75,9 +75,9 @@ def settings(file: str | None) -> dict[str, Any]:
     try:
         found = read_yaml(Path(file))
     except (OSError, ValueError) as error:
-        raise UsageError(f"--recipe {plain(file)} cannot be read: {plain(str(error))}") from None
+        raise UsageError(f"--recipe {printable(file)} cannot be read: {printable(str(error))}") from None
     if not isinstance(found, dict):
-        raise UsageError(f"--recipe {plain(file)} must hold settings, such as method: simclr, one a line")
+        raise UsageError(f"--recipe {printable(file)} must hold settings, such as method: simclr, one a line")
     return {
         str(name): {"name": value, "options": {}} if name in PARTS and isinstance(value, str) else value
         for name, value in found.items()
@@ -156,8 +156,8 @@ def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the chosen data, method and encoder, with their help."""
     kind = modality.of(chosen.get("data", ""))
     method = registry.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
-    found = {f"method.{name}": told(option.default) for name, option in parts.options(method).items()}
-    found |= {f"encoder.{name}": told(option.default) for name, option in parts.options(kind.create).items()}
+    found = {f"method.{name}": told(option.default) for name, option in components.options(method).items()}
+    found |= {f"encoder.{name}": told(option.default) for name, option in components.options(kind.create).items()}
     found |= {f"training.{name}": told(default) for name, default in vars(method.preset).items()}
     wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
     known = kind.view_options()
@@ -174,7 +174,7 @@ def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
     chosen_for_you = "default: by the number of labels, or the encoder"
     found = {
         f"finetune.{name}": chosen_for_you if option.default is None else told(option.default)
-        for name, option in parts.options(Tuning).items()
+        for name, option in components.options(Tuning).items()
         if name != "light"
     }
     light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}

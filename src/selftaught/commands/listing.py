@@ -6,7 +6,7 @@ from rich.table import Table
 
 from selftaught.contracts import modality
 from selftaught.methods import registry
-from selftaught.system import parts
+from selftaught.system import components
 from selftaught.system.errors import UsageError
 
 
@@ -29,7 +29,7 @@ def _described(place: registry.Place) -> dict[str, Any]:
         "experimental": cls.experimental,
         "options": [
             {"name": option.name, "type": _type_name(option.type), "default": option.default}
-            for option in parts.options(cls).values()
+            for option in components.options(cls).values()
         ],
     }
 

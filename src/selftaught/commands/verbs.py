@@ -33,7 +33,7 @@ def _check() -> click.Command:
     def carry_out(recipe: Any, as_json: bool) -> None:
         from selftaught.commands.check import check, refuse
         from selftaught.reporting.check_page import show
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         findings = check(recipe)
         if not as_json:
@@ -53,7 +53,7 @@ def _preview() -> click.Command:
 
     def carry_out(recipe: Any, as_json: bool) -> None:
         from selftaught.reporting.preview import preview
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         written = preview(recipe)
         say(f"wrote {written}")
@@ -104,7 +104,7 @@ def _finetune() -> click.Command:
 
     def carry_out(recipe: Any, as_json: bool) -> None:
         from selftaught.commands.python import Run
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         options = {name: getattr(recipe, name) for name in recipe.model_fields_set - {"run", "labelled", "out"}}
         metrics = Run.open(recipe.run).finetune(recipe.labelled, recipe.out, **options)
@@ -129,7 +129,7 @@ def _predict() -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="print JSON to standard output")
     def predict(classifier: str, data: str, out: str, every: bool, limit: int | None, as_json: bool) -> None:
         from selftaught.judging.predict import predict as carry_out
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         said = carry_out(classifier, data, out, every=every, limit=limit)
         counts = said.counts()
@@ -177,7 +177,7 @@ def _embed() -> click.Command:
     def embed(run: str, data: str, out: str, limit: int | None, as_json: bool) -> None:
         from selftaught.commands.embed import embed as carry_out
         from selftaught.commands.python import Run
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         written = carry_out(Run.open(run).folder, data, Path(out), limit=limit)
         say(f"wrote {written}")
@@ -195,7 +195,7 @@ def _export() -> click.Command:
     def export(run: str, to: str, out: str | None, as_json: bool) -> None:
         from selftaught.commands.python import Run
         from selftaught.run.onnx import to_onnx
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         opened = Run.open(run)
         if (opened.folder / "classifier").is_dir():
@@ -223,10 +223,11 @@ def _report() -> click.Command:
         from selftaught.contracts import modality
         from selftaught.reporting.run_page import write_report
         from selftaught.system.errors import UsageError
-        from selftaught.system.progress import plain, say
+        from selftaught.system.saying import say
+        from selftaught.system.text import printable
 
         if out and Path(out).is_dir():
-            raise UsageError(f"--out {plain(out)} is a folder; name a file, such as {plain(out)}/report.html")
+            raise UsageError(f"--out {printable(out)} is a folder; name a file, such as {printable(out)}/report.html")
         opened = [Run.open(run) for run in runs]
         told = modality.of(opened[0].recipe.data).labels_by_key(labels) if labels else {}
         folders = [run.folder for run in opened]
@@ -243,7 +244,7 @@ def _watch() -> click.Command:
 
     def carry_out(recipe: Any, as_json: bool) -> None:
         from selftaught.reporting.watch import watch
-        from selftaught.system.progress import say
+        from selftaught.system.saying import say
 
         def listening(address: str) -> None:
             say(f"watching at {address} (Ctrl-C ends it)")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from selftaught.contracts.encoder import Encoder
     from selftaught.contracts.findings import Findings
-    from selftaught.system.parts import Part
+    from selftaught.system.components import Part
 
 
 NAMES = ("images", "tables")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from selftaught.system.errors import DataError
 from selftaught.system.files import TEMPORARY, cache_folder, left_behind, temporary_for, write_json
-from selftaught.system.progress import plain, say, size
+from selftaught.system.saying import say
+from selftaught.system.text import filesize, printable
 
 MEMORY = 2 << 30  # bytes of decoded images that are held in memory
 CACHE = 100 << 30  # bytes of the cache folder, where the disk has twice as much left
@@ -73,7 +74,7 @@ class Streamed:
     def __init__(self, work: "Work", kept: Rows) -> None:
         self.shape, self.dtype = work.shape, work.dtype
         self._read, self._kept = work.read, kept
-        self._key = lambda row: plain(work.keys(int(kept[row])))
+        self._key = lambda row: printable(work.keys(int(kept[row])))
         self._pool = ThreadPoolExecutor(work.workers or os.cpu_count(), thread_name_prefix="decode")
         self._coming: dict[int, Future[Decoded]] = {}
 
@@ -137,7 +138,7 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
             problem, work.quarantined = f"cannot be cached in {file.parent}: {error}", []
     if needed <= memory:
         return _resident(work, np.empty(_shape(work), work.dtype))
-    say(f"streaming: {size(needed)} of decoded images {problem}; they are decoded again for every batch")
+    say(f"streaming: {filesize(needed)} of decoded images {problem}; they are decoded again for every batch")
     return _checked(work)
 
 
@@ -191,7 +192,7 @@ def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
 
 
 def _facts(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
-    told = [(plain(key), reason) for key, reason in work.quarantined]
+    told = [(printable(key), reason) for key, reason in work.quarantined]
     return {"kept": kept.tolist(), "aspect": None if aspect is None else aspect.tolist(), "quarantined": told}
 
 
@@ -263,7 +264,7 @@ def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
         return f"cannot be cached in {folder}: {error}"
     allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
     if needed > allowed:
-        return f"are more than the {size(allowed)} that the cache in {folder} may take (--cache)"
+        return f"are more than the {filesize(allowed)} that the cache in {folder} may take (--cache)"
     for entry in entries:
         if held + needed <= allowed:
             break

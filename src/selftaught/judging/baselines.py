@@ -11,9 +11,9 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation, Samples
+from selftaught.system.components import Part
 from selftaught.system.interruption import poll
-from selftaught.system.parts import Part
-from selftaught.system.progress import say
+from selftaught.system.saying import say
 from selftaught.training.looking.features import Array, estimate_norms, plain_batches
 
 PIXEL_COMPONENTS = 256  # raw pixels are reduced to at most so many

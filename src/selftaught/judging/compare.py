@@ -34,6 +34,7 @@ from selftaught.methods import registry
 from selftaught.run.folder import Run, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.run.resuming import continued
+from selftaught.system.components import Part, hint
 from selftaught.system.errors import (
     DataError,
     Interrupted,
@@ -45,8 +46,8 @@ from selftaught.system.errors import (
 from selftaught.system.files import append_line, json_lines, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
-from selftaught.system.parts import Part, hint
-from selftaught.system.progress import clock, plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import duration, printable
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
@@ -86,9 +87,9 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None] = lamb
 def _refuse_existing(folder: Path, resume: bool) -> None:
     held = {path.name for path in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if held and RECIPE not in held:
-        raise UsageError(f"{plain(str(folder))} holds other files, not a comparison; choose another --out")
+        raise UsageError(f"{printable(str(folder))} holds other files, not a comparison; choose another --out")
     if held and not resume:
-        raise UsageError(f"{plain(str(folder))} already exists; use --resume to go on with it, or another --out")
+        raise UsageError(f"{printable(str(folder))} already exists; use --resume to go on with it, or another --out")
 
 
 def _refused(recipe: Compare) -> Compare:
@@ -181,7 +182,7 @@ class _Bench:
         self.runs = list(_read(folder / ROWS))
         rounds = plan(len(methods), self.recipe.rungs)
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
-        said = f", at most {clock(seconds)} of training and the judging on top" if seconds else ""
+        said = f", at most {duration(seconds)} of training and the judging on top" if seconds else ""
         say(f"compare  {len(methods)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
         left = methods
         for number, (count, share) in enumerate(rounds, 1):
@@ -297,7 +298,7 @@ def _read(file: Path) -> list[Ran]:
         try:
             found.append(Ran.model_validate(line))
         except ValidationError:
-            say(f"warning: a line of {plain(str(file))} is none of a comparison and was passed over")
+            say(f"warning: a line of {printable(str(file))} is none of a comparison and was passed over")
     return found
 
 

@@ -23,11 +23,12 @@ from selftaught.judging.splits import LabelCount, Rows, folds, label_subset, par
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.components import Part, hint
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
 from selftaught.system.interruption import Stop, stopping
-from selftaught.system.parts import Part, hint
-from selftaught.system.progress import Progress, say
+from selftaught.system.progress import Progress
+from selftaught.system.saying import say
 from selftaught.training.looking.features import features
 
 PROBES = ("knn", "linear", "finetune")

@@ -17,10 +17,10 @@ from selftaught.contracts.method import Training
 from selftaught.contracts.modality import Samples
 from selftaught.judging.layers import layer_scales
 from selftaught.judging.splits import Rows
-from selftaught.system import parts, randomness
+from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import Stop, poll
-from selftaught.system.progress import say
+from selftaught.system.saying import say
 from selftaught.training.devices import fabric_of, fault_of
 from selftaught.training.fit import fit
 from selftaught.training.looking.features import as_inputs, plain_batches
@@ -51,7 +51,7 @@ class Tuning:
     @classmethod
     def parse(cls, chosen: Mapping[str, Any]) -> Self:
         """Options as the user gave them; what cannot be is a usage error."""
-        made = cls(**parts.checked("finetune", cls, chosen))
+        made = cls(**components.checked("finetune", cls, chosen))
         for name, fine, told in (
             ("epochs", made.epochs is None or made.epochs > 0, "a positive number"),
             ("batch_size", made.batch_size > 1, "two or more"),

@@ -12,8 +12,10 @@ from selftaught.contracts.modality import Preparation, Samples
 from selftaught.judging.splits import Rows, held_out
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import Stop
-from selftaught.system.progress import Progress, plain, say
+from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 HASHED = 250  # samples at a time
 
@@ -80,7 +82,7 @@ def open_labelled(
     def opened(data: str, labels: Path | None, **how: bool) -> Samples:
         if modality.of(data) is not kind:
             held = modality.of(data).THINGS
-            raise UsageError(f"the encoder of {plain(run)} takes {kind.THINGS}, and {plain(data)} holds {held}")
+            raise UsageError(f"the encoder of {printable(run)} takes {kind.THINGS}, and {printable(data)} holds {held}")
         with Progress("reading", 0, kind.THINGS) as bar:
             samples = kind.open_samples(
                 data,
@@ -101,7 +103,7 @@ def open_labelled(
     if len({_stored_shape(samples) for samples in sources}) > 1:  # copies would look unlike each other
         sources = [opened(*source, native=False) for source in wanted]
     learnt, judged = sources[0], sources[1] if test[0] else None
-    called = [[plain(label) for label in samples.labels or []] for samples in sources]
+    called = [[printable(label) for label in samples.labels or []] for samples in sources]
     names = sorted(set(called[0]))
     if len(names) < 2:
         told = f"only one class, {names[0]!r}" if names else "no labels"
@@ -153,8 +155,10 @@ def _contents(sources: list[Samples], stop: Stop) -> NDArray[np.int64]:
             stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
             for part in stored:
                 if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
-                    key = plain(samples.keys[start + int(fine.argmin())])
-                    raise DataError(f"{plain(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
+                    key = printable(samples.keys[start + int(fine.argmin())])
+                    raise DataError(
+                        f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)"
+                    )
             for row in range(len(stored[0])):
                 digest = hashlib.blake2b(digest_size=16)
                 for part in stored:

@@ -17,8 +17,10 @@ from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import temporary_for
 from selftaught.system.interruption import poll
-from selftaught.system.progress import Progress, plain, say
+from selftaught.system.progress import Progress
 from selftaught.system.quarantine import harmless, write_quarantine
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 
 @dataclass
@@ -50,12 +52,12 @@ class Predictions:
         try:
             with temporary.open("w", newline="", encoding="utf-8") as stream:
                 writer = csv.writer(stream)
-                columns = [harmless(plain(name)) for name in self.classes]
+                columns = [harmless(printable(name)) for name in self.classes]
                 writer.writerow(["path", "predicted", "probability", *(columns if every else [])])
                 for key, name, likely in zip(self.keys, self.predicted, self.probabilities, strict=True):
                     poll()
                     cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
-                    writer.writerow([harmless(plain(key)), harmless(plain(name)), *cells])
+                    writer.writerow([harmless(printable(key)), harmless(printable(name)), *cells])
             temporary.replace(out)
         finally:
             temporary.unlink(missing_ok=True)
@@ -79,7 +81,7 @@ def predict(
 ) -> Predictions:
     """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named."""
     if out is not None and Path(out).suffix.lower() != ".csv":
-        raise UsageError(f"--out {plain(str(out))} must end in .csv")
+        raise UsageError(f"--out {printable(str(out))} must end in .csv")
     classifier = load_classifier(folder, module)
     kind = modality.named(classifier.preparation.modality)
     if modality.of(data) is not kind:

@@ -15,9 +15,9 @@ from selftaught.data.images.encoders.tokens import TimmTokens
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.weights import fit_weights
+from selftaught.system.components import Part
 from selftaught.system.errors import SelftaughtError, UsageError
-from selftaught.system.parts import Part
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 COLOURS = 3
 
@@ -64,8 +64,8 @@ def load_pretrained(source: str, part: Part, preparation: Preparation) -> tuple[
         inner = load_encoder(path)
         other = inner.preparation
         if other.modality != "images":
-            raise UsageError(f"--pretrained {plain(source)} takes no images")
-        return _fitted(source, inner, preparation, other.channels, other.mean, other.std), plain(source)
+            raise UsageError(f"--pretrained {printable(source)} takes no images")
+        return _fitted(source, inner, preparation, other.channels, other.mean, other.std), printable(source)
     return _of_timm(source, path, preparation)
 
 
@@ -86,13 +86,13 @@ def _of_timm(source: str, path: Path, preparation: Preparation) -> tuple[Encoder
             net = timm.create_model(f"local-dir:{path}", **options)
     except Exception as error:  # timm's own kinds are many
         told = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"--pretrained {plain(source)} cannot be loaded by timm: {plain(told)}") from None
+        raise UsageError(f"--pretrained {printable(source)} cannot be loaded by timm: {printable(told)}") from None
     known: Any = net.pretrained_cfg
     inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
     inner.origin = Origin("timm", str(known.get("architecture")))
     channels = int(known.get("input_size", (COLOURS,))[0])
     found = _fitted(source, inner, preparation, channels, known["mean"], known["std"])
-    return found, f"{known.get('architecture')} of {plain(source)}"
+    return found, f"{known.get('architecture')} of {printable(source)}"
 
 
 def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
@@ -119,7 +119,9 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
     left, inner, channels = best
     known: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
     mean, std = (known.mean, known.std) if known and channels == COLOURS else (preparation.mean, preparation.std)
-    told = f"{part.name} with the weights of {plain(source)}" + (f", but fresh {', '.join(left[:4])}" if left else "")
+    told = f"{part.name} with the weights of {printable(source)}" + (
+        f", but fresh {', '.join(left[:4])}" if left else ""
+    )
     return _fitted(source, inner, preparation, channels, mean, std), told
 
 
@@ -127,14 +129,14 @@ def _fitted(source: str, inner: Encoder, given: Preparation, channels: int, mean
     """The encoder as it takes what the run's takes."""
     if channels != given.channels and (channels, given.channels) != (COLOURS, 1):
         raise UsageError(
-            f"--pretrained {plain(source)} takes {channels} channels, the run's images have {given.channels}"
+            f"--pretrained {printable(source)} takes {channels} channels, the run's images have {given.channels}"
         )
     fitted = Renormalised(inner, given, channels, mean, std).eval()
     try:
         with torch.no_grad():
             fitted(torch.zeros(1, *given.shape))
     except Exception as error:
-        told = plain((str(error) or type(error).__name__).splitlines()[0])
+        told = printable((str(error) or type(error).__name__).splitlines()[0])
         size = f"{given.size[0]} x {given.size[1]} px"
-        raise UsageError(f"--pretrained {plain(source)} does not take images of {size}: {told}") from None
+        raise UsageError(f"--pretrained {printable(source)} does not take images of {size}: {told}") from None
     return fitted

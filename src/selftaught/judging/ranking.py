@@ -13,8 +13,8 @@ from scipy.special import stdtrit
 from selftaught.judging.accuracy import Row
 from selftaught.judging.result import kinds
 from selftaught.methods import registry
-from selftaught.system.parts import Part
-from selftaught.system.progress import clock
+from selftaught.system.components import Part
+from selftaught.system.text import duration
 from selftaught.training.looking.scores import worth
 
 
@@ -270,7 +270,7 @@ def told_values(place: Place, measure: Measure) -> list[str]:
 
 def budget_told(rung: Rung) -> str:
     """What every method got in a rung."""
-    return clock(rung.budget) if rung.budget else f"{rung.epochs:g} epoch(s)"
+    return duration(rung.budget) if rung.budget else f"{rung.epochs:g} epoch(s)"
 
 
 def table(comparison: Comparison) -> Table:

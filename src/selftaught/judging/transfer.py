@@ -24,7 +24,9 @@ from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import DivergedError, Interrupted, UsageError
 from selftaught.system.files import write_json
 from selftaught.system.interruption import Stop, stopping
-from selftaught.system.progress import Progress, plain, say, writing_to
+from selftaught.system.progress import Progress
+from selftaught.system.saying import say, writing_to
+from selftaught.system.text import printable
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
@@ -41,9 +43,9 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     out = Run(recipe.out)
     replaces = recipe.overwrite or _is_unfinished(out)
     if out.folder.resolve() == Path(recipe.run).resolve():
-        raise UsageError(f"--out {plain(recipe.out)} is the run itself; choose another folder for its classifier")
+        raise UsageError(f"--out {printable(recipe.out)} is the run itself; choose another folder for its classifier")
     if out.exists() and not replaces:
-        raise UsageError(f"{plain(recipe.out)} already exists; use --overwrite to replace it, or another --out")
+        raise UsageError(f"{printable(recipe.out)} already exists; use --overwrite to replace it, or another --out")
     out.refuse_existing(resume=False, overwrite=replaces)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import hint
 
 
 @dataclass(frozen=True)

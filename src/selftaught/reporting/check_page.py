@@ -11,7 +11,7 @@ from selftaught.contracts.findings import File, Findings, Forecast, ImageFacts
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
-from selftaught.system.progress import clock, size
+from selftaught.system.text import duration, filesize
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
@@ -64,7 +64,7 @@ def lines(findings: Findings) -> list[tuple[str, str]]:
 def _image_lines(facts: ImageFacts) -> list[tuple[str, str]]:
     width, height = facts.width, facts.height
     told = [
-        ("formats", _counts(facts.formats) + f", {size(facts.bytes)}"),
+        ("formats", _counts(facts.formats) + f", {filesize(facts.bytes)}"),
         ("modes", _counts(facts.modes)),
         ("width", f"{width.min:g} to {width.max:g} px, median {width.median:g}"),
         ("height", f"{height.min:g} to {height.max:g} px, median {height.median:g}"),
@@ -76,12 +76,12 @@ def _image_lines(facts: ImageFacts) -> list[tuple[str, str]]:
 
 
 def _forecast_lines(forecast: Forecast) -> list[tuple[str, str]]:
-    kept = f"{size(forecast.run_bytes)} for the run folder ({size(forecast.checkpoint_bytes)} a checkpoint)"
-    cached = f", {size(forecast.cache_bytes)} for the cache of decoded images" if forecast.cache_bytes else ""
+    kept = f"{filesize(forecast.run_bytes)} for the run folder ({filesize(forecast.checkpoint_bytes)} a checkpoint)"
+    cached = f", {filesize(forecast.cache_bytes)} for the cache of decoded images" if forecast.cache_bytes else ""
     return [
-        ("time", f"about {clock(forecast.seconds)}, at {forecast.samples_per_second:,.0f} samples/s"),
+        ("time", f"about {duration(forecast.seconds)}, at {forecast.samples_per_second:,.0f} samples/s"),
         ("measured on", forecast.measured_on),
-        ("disk", f"{kept}{cached}; {size(forecast.free_bytes)} are free"),
+        ("disk", f"{kept}{cached}; {filesize(forecast.free_bytes)} are free"),
     ]
 
 

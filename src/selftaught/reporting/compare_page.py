@@ -7,7 +7,7 @@ from selftaught.judging.result import kinds
 from selftaught.reporting.charts import interval_curves
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 
 def write_page(comparison: Comparison, out: Path) -> None:
@@ -34,6 +34,6 @@ def write_page(comparison: Comparison, out: Path) -> None:
         budgets={rung.rung: budget_told(rung) for rung in comparison.rungs},
         value=lambda point: told_value(point, measure),
         raw=kinds(comparison.things)["pixels"],
-        plain=plain,
+        printable=printable,
     )
     write_atomically(out, page)

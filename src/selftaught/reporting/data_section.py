@@ -11,7 +11,7 @@ from markupsafe import Markup
 from selftaught.data.images.pictures import data_uri
 from selftaught.reporting.charts import bar_chart
 from selftaught.run.map import EmbeddingMap
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 THUMBNAILS = 18
 MOST_FOLDERS = 20  # whose numbers are drawn
@@ -53,7 +53,7 @@ def data_section(
     return DataSection(
         [(name, shown(value)) for name, value in told.items() if value is not None],
         _strip(held) if held and held.sheet else [],
-        bar_chart([(plain(name), count) for name, count in folders.items()], title="Samples by folder")
+        bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
         if 1 < len(folders) <= MOST_FOLDERS
         else None,
     )
@@ -88,4 +88,4 @@ def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
 
 def shown(value: Any) -> str:
     """A value of a recipe or another file, for people."""
-    return plain(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -15,7 +15,8 @@ import numpy as np
 
 from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
 from selftaught.system.files import folder_of, spared, write_atomically
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 EMBEDDED = 2000  # of the map's samples have a place by t-SNE, which takes seconds for so many
 CLUSTERS = 10
@@ -107,12 +108,12 @@ def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) ->
 
 def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
     """The label of each key: by itself or else by its file name, where only one label has that; none for no key."""
-    known = {plain(key): plain(label) for key, label in labels.items()}
+    known = {printable(key): printable(label) for key, label in labels.items()}
     names = Counter(key.rpartition("/")[2] for key in known)
     by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
     found = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
     if missing := found.count(None):
-        told = f"{missing:,} of the {len(keys):,} samples in the map of {plain(folder.name)} have no label"
+        told = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
         example = f"it has {keys[0]}, the labels have {next(iter(known))}"
         say(f"warning: {told}" + (f": {example}" if missing == len(keys) else ""))
     return [label or "no label" for label in found] if missing < len(keys) else []

@@ -16,11 +16,11 @@ from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain, Preview
-from selftaught.system import parts, randomness
+from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.resolve import open_data, preflight, resolve
 
@@ -31,7 +31,7 @@ def preview(recipe: Preview) -> Path:
     """Draw a few samples, the views made of them and the method's own picture; the file written."""
     out = Path(recipe.out)
     if out.suffix not in ENDINGS:
-        raise UsageError(f"--out {plain(recipe.out)} must end in {' or '.join(ENDINGS)}")
+        raise UsageError(f"--out {printable(recipe.out)} must end in {' or '.join(ENDINGS)}")
     job = _job(recipe)
     sheet = contact_sheet(drawn(job, recipe.samples, recipe.seed), job.samples.preparation, columns=recipe.samples)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,14 +89,14 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
     method = registry.method_class(job.recipe.method.name)
-    options: dict[str, Any] = {name: option.default for name, option in parts.options(method).items()}
+    options: dict[str, Any] = {name: option.default for name, option in components.options(method).items()}
     return rendered(
         "preview.html",
         method=job.recipe.method.name,
         question=method.question,
         paper=method.paper,
-        data=plain(job.recipe.data),
-        run=run and plain(run),
+        data=printable(job.recipe.data),
+        run=run and printable(run),
         picture=data_uri(sheet),
         options=options | job.recipe.method.options,
         views=job.views.describe(),

@@ -22,7 +22,7 @@ from selftaught.run.map import read_map
 from selftaught.run.standing import standing
 from selftaught.system.files import json_lines, json_object, read_yaml, write_atomically
 from selftaught.system.interruption import poll
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 QUARANTINE_SHOWN = 20
 HEALTH = {  # curves of what was seen without labels
@@ -108,7 +108,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> Section:
     environment = _json(folder / "environment.json")
     method = recipe.get("method", {}).get("name", "?")
     return Section(
-        name=plain(name),
+        name=printable(name),
         method="classifier" if status.get("task") == "finetune" else method,
         status=status,
         recipe={key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
@@ -180,7 +180,7 @@ def _by_class(evaluation: Evaluation | None) -> ByClass | None:
     told = [detail for detail in evaluation.details if detail.probe == probe]
     told = [detail for detail in told if detail.labels == told[-1].labels]
     own = next((detail for detail in told if detail.features == "trained"), None)
-    names = [plain(name) for name in evaluation.classes]
+    names = [printable(name) for name in evaluation.classes]
     if own is None or any(len(detail.recall) != len(names) for detail in told):
         return None
 
@@ -192,7 +192,7 @@ def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
         measured = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
-        names = [plain(name) for name in metrics["classes"]]
+        names = [printable(name) for name in metrics["classes"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     if len(measured.recall) != len(names):

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 HOST = "127.0.0.1"  # never another: nobody but the users of this machine can reach it
 NAMES = re.compile(r"(localhost|127\.0\.0\.1)(:\d{1,5})?", re.IGNORECASE)  # any port, as it may be forwarded
@@ -50,7 +51,7 @@ class Server(ThreadingMixIn, TCPServer):
         """Whoever left before the answer is no trouble; the rest is told in a line, and the next is served."""
         error = sys.exc_info()[1]
         if not isinstance(error, ConnectionError | TimeoutError):
-            say(f"warning: a request failed: {type(error).__name__}: {plain(str(error))}")
+            say(f"warning: a request failed: {type(error).__name__}: {printable(str(error))}")
 
 
 class Handler(BaseHTTPRequestHandler):

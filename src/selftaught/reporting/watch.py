@@ -18,11 +18,13 @@ from selftaught.reporting.server import Answer, Server, page_policy
 from selftaught.run.folder import LOG, Run
 from selftaught.run.recipes import Watch
 from selftaught.run.standing import Standing, standing
+from selftaught.system import clock
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.system.files import json_object, read_yaml
 from selftaught.system.interruption import stopping
 from selftaught.system.lock import LOCK
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 BESIDE = ("report.html", LOG, LOCK)  # files of a run that its page does not show
@@ -49,7 +51,7 @@ class Watched:
         self.folders, self.every = folders, every
         self.asked = -float("inf")  # when somebody last did
         self._looking, self._making = threading.Lock(), threading.Lock()
-        self._standings = {folder: Standing(plain(folder.name), "unknown", "", held=True) for folder in folders}
+        self._standings = {folder: Standing(printable(folder.name), "unknown", "", held=True) for folder in folders}
         self._last: Look | None = None
         self._page, self._made, self._made_at = "", "", ""  # the page, of which version, and when
         self._failed, self._trouble = "", ""  # the version of which none could be made, and why
@@ -57,7 +59,7 @@ class Watched:
     def look(self) -> Look:
         """How things stand, or did a moment ago."""
         with self._looking:
-            now = time.monotonic()
+            now = clock.now()
             if not self._last or now - self._last.at >= self.every / LOOKS:
                 broken = []
                 digest = sha256()
@@ -72,7 +74,7 @@ class Watched:
 
     def page(self) -> Answer:
         """The page as it is now, or as it last could be made."""
-        self.asked = time.monotonic()
+        self.asked = clock.now()
         with self._making:
             look = self.look()
             if look.version != self._made and not (look.broken and self._made):
@@ -82,7 +84,7 @@ class Watched:
 
     def version(self) -> dict[str, object]:
         """What the page's script asks for: the version it can have, where the runs stand, and a note."""
-        self.asked = time.monotonic()
+        self.asked = clock.now()
         look = self.look()
         shown = self._made if self._made and (look.broken or look.version == self._failed) else look.version
         runs = [{"state": one.state, "told": one.told} for one in look.standings]
@@ -103,7 +105,7 @@ class Watched:
             self._page, self._made, self._failed, self._trouble = page, look.version, "", ""
             self._made_at = time.strftime("%H:%M:%S")
         except Exception as error:  # whatever the files hold, they are no reason to show nothing
-            told = plain(f"{type(error).__name__}: {error}")
+            told = printable(f"{type(error).__name__}: {error}")
             if told != self._trouble:
                 say(f"warning: the page cannot be made: {told}")
             self._failed, self._trouble = look.version, told
@@ -126,10 +128,10 @@ def watch(recipe: Watch, listening: Callable[[str], None]) -> None:
         if recipe.open:  # in a thread, as a browser in a terminal would not come back
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
         until: float | None = None
-        while not stop.reason and (until is None or time.monotonic() < until):
+        while not stop.reason and (until is None or clock.now() < until):
             server.handle_request()
             if recipe.until_done and until is None and watched.ended():
-                now, pause = time.monotonic(), 2 * recipe.every  # whoever looks on gets the end of it, too
+                now, pause = clock.now(), 2 * recipe.every  # whoever looks on gets the end of it, too
                 until = now + pause if now - watched.asked < pause else now
         for one in watched.look().standings if until else []:
             say(f"{one.name}: {one.state}" + (f", {one.told}" if one.told else ""))
@@ -174,7 +176,7 @@ def _stamp(folder: Path) -> str:
 
 def _broken(folder: Path) -> list[str]:
     """Files of the run that are there but cannot be read, and have not been so for long."""
-    name, found = plain(folder.name), []
+    name, found = printable(folder.name), []
     if not folder.is_dir():
         return [f"{name}, which is no folder any more"]
     for file in (*folder.glob("*.json"), folder / "recipe.yaml"):
@@ -184,7 +186,7 @@ def _broken(folder: Path) -> list[str]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError):
-            found += [f"{name}/{plain(file.name)}"] if young else []
+            found += [f"{name}/{printable(file.name)}"] if young else []
     return found
 
 

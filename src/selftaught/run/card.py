@@ -38,7 +38,7 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
     return [*lines, load, *([f"features = lambda x: {origin.features}"] if origin.features else [])]
 
 
-def _card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
+def encoder_card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
     task = "image-feature-extraction" if preparation.modality == "images" else "tabular-feature-extraction"
     head = yaml.safe_dump(
         {

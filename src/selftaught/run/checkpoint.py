@@ -19,7 +19,8 @@ from torch.optim import Optimizer
 
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
-from selftaught.system.progress import plain, say, size
+from selftaught.system.saying import say
+from selftaught.system.text import filesize, printable
 
 KEEP = 2  # checkpoints, beside the best one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
@@ -148,7 +149,7 @@ def _refuse_without_room(folder: Path, needed: int) -> None:
     """Raise the error of a full disk before it is one."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise OSError(errno.ENOSPC, f"a checkpoint takes {size(needed)} and {size(free)} are free", str(folder))
+        raise OSError(errno.ENOSPC, f"a checkpoint takes {filesize(needed)} and {filesize(free)} are free", str(folder))
 
 
 def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP) -> None:
@@ -162,8 +163,8 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
     free = shutil.disk_usage(place).free
     if total - held > free:
         raise UsageError(
-            f"{plain(str(folder))}: a run writes {size(total)} ({keep + 1} checkpoints of {size(needed)}, and the "
-            f"encoder), and {size(free)} are free; free some, or choose another --out"
+            f"{printable(str(folder))}: a run writes {filesize(total)} ({keep + 1} checkpoints of "
+            f"{filesize(needed)}, and the encoder), and {filesize(free)} are free; free some, or choose another --out"
         )
 
 
@@ -173,18 +174,18 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         manifest = json.loads((path / "manifest.json").read_text())
         for name, facts in manifest.items():
             if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
-                raise CheckpointError(f"{plain(name)} is missing, or no file of the checkpoint")
+                raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
             if _facts(path / name) != facts:
                 raise CheckpointError(f"{path / name} does not match its manifest")
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
-            raise CheckpointError(f"its manifest does not cover {plain(', '.join(sorted(unknown)))}")
+            raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
         state = json.loads((path / "state.json").read_text())
         if "state.json" not in manifest or not isinstance(state["step"], int):
             raise CheckpointError("its manifest does not cover its state")
         files = [path / name for name in manifest if name.endswith(".safetensors")]
         return {file.stem: load_file(file) for file in files}, state
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"{type(error).__name__}: {plain(str(error))}") from error
+        raise CheckpointError(f"{type(error).__name__}: {printable(str(error))}") from error
 
 
 def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
@@ -217,7 +218,7 @@ def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str,
             complaints.append(f"checkpoint {path.name} is damaged and was passed over: {error}")
             continue
         return path, groups, state, complaints
-    raise CheckpointError("; ".join(complaints) or f"no checkpoint in {plain(str(folder))}")
+    raise CheckpointError("; ".join(complaints) or f"no checkpoint in {printable(str(folder))}")
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -262,7 +263,7 @@ def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> No
     for key, value in tensors.items():
         name, _, entry = key.rpartition("|")
         if name not in parameters:
-            raise CheckpointError(f"the checkpoint holds another network; {plain(name)} is no weight of this one")
+            raise CheckpointError(f"the checkpoint holds another network; {printable(name)} is no weight of this one")
         parameter = parameters[name]
         if value.shape == parameter.shape:
             fresh = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format)

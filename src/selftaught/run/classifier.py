@@ -15,10 +15,10 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.card import rebuilding_lines
 from selftaught.run.export import each_its_own, encoder_about, encoder_config
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
-from selftaught.system.parts import Part
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 AGREES = 1e-4  # largest difference of scores at which timm's network counts as the same
 BARE = ("net.", "head.")  # of the weights' names, where timm has no such network
@@ -96,9 +96,11 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     if (folder / "classifier").is_dir():
         folder = folder / "classifier"
     if not (folder / "config.json").exists():
-        raise UsageError(f"{plain(str(folder))} holds no classifier (no config.json); `selftaught finetune` makes one")
+        raise UsageError(
+            f"{printable(str(folder))} holds no classifier (no config.json); `selftaught finetune` makes one"
+        )
     told = encoder_about(folder)
-    shown = plain(str(folder / "config.json"))
+    shown = printable(str(folder / "config.json"))
     try:
         kind = modality.named(told["modality"])
         part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
@@ -109,7 +111,9 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"{shown} does not describe a classifier of selftaught's") from None
     if part.name == "own" and module is None:
-        raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
+        raise UsageError(
+            f"{printable(str(folder))} holds the weights of your own network: pass it again, as module=..."
+        )
     encoder: Encoder = kind.build_encoder(part, preparation, module)
     encoder.preparation, encoder.part = preparation, part
     head = nn.Linear(encoder.dim, len(classes))
@@ -119,8 +123,8 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         head.load_state_dict(ends)
         encoder.net.load_state_dict({name.removeprefix(to_net): value for name, value in held.items()})
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = plain(str(error).splitlines()[0])
-        raise UsageError(f"{plain(str(folder / 'model.safetensors'))} is not this classifier's: {reason}") from None
+        reason = printable(str(error).splitlines()[0])
+        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this classifier's: {reason}") from None
     return Calibrated(encoder, head, temperature, classes).eval()
 
 

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation
-from selftaught.run.card import _card
+from selftaught.run.card import encoder_card
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
-from selftaught.system.parts import Part
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
@@ -30,7 +30,7 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
         {
             "model.safetensors": save(weights, metadata={"format": "pt"}),
             "config.json": config + "\n",
-            "README.md": _card(encoder, preparation, origin, about),
+            "README.md": encoder_card(encoder, preparation, origin, about),
         },
     )
 
@@ -92,15 +92,17 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
         kind = modality.named(told["modality"])
         part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{plain(str(folder / 'config.json'))} was not written by selftaught") from None
+        raise UsageError(f"{printable(str(folder / 'config.json'))} was not written by selftaught") from None
     if part.name == "own" and module is None:
-        raise UsageError(f"{plain(str(folder))} holds the weights of your own network: pass it again, as module=...")
+        raise UsageError(
+            f"{printable(str(folder))} holds the weights of your own network: pass it again, as module=..."
+        )
     encoder: Encoder = kind.build_encoder(part, preparation, module)
     try:
         encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:
-        reason = plain(str(error).splitlines()[0])
-        raise UsageError(f"{plain(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
+        reason = printable(str(error).splitlines()[0])
+        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
     encoder.preparation, encoder.part = preparation, part
     return encoder.eval()
 
@@ -109,8 +111,8 @@ def encoder_about(folder: Path) -> dict[str, Any]:
     """What config.json says of how an encoder was made."""
     file = folder / "config.json"
     if not file.exists():
-        raise UsageError(f"{plain(str(folder))} holds no encoder yet (no config.json)")
+        raise UsageError(f"{printable(str(folder))} holds no encoder yet (no config.json)")
     try:
         return dict(json.loads(file.read_text())["selftaught"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{plain(str(file))} was not written by selftaught") from None
+        raise UsageError(f"{printable(str(file))} was not written by selftaught") from None

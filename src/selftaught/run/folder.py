@@ -26,8 +26,8 @@ from selftaught.system.files import (
     write_json,
 )
 from selftaught.system.lock import LOCK, only_writer, refuse_held
-from selftaught.system.progress import plain
 from selftaught.system.quarantine import write_quarantine
+from selftaught.system.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +50,7 @@ class Run:
         """An existing run; a folder that is none is a usage error."""
         run = cls(folder)
         if not run.exists():
-            raise UsageError(f"{plain(str(folder))} is not a run folder (it holds no recipe.yaml)")
+            raise UsageError(f"{printable(str(folder))} is not a run folder (it holds no recipe.yaml)")
         return run
 
     def exists(self) -> bool:
@@ -65,7 +65,7 @@ class Run:
     def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
         if not self.folder.exists() or all(path.name in (LOCK, LOG) for path in self.folder.iterdir()):
             return
-        shown = plain(str(self.folder))
+        shown = printable(str(self.folder))
         if (resume or overwrite) and not self.exists() and not self.checkpoints.exists():
             raise UsageError(f"{shown} holds other files, not a run; choose another --out")
         if not resume and not overwrite:
@@ -132,7 +132,7 @@ class Run:
 
     def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
         """Record how many samples there are, and in which folders most of them lie."""
-        folders = Counter(folder_of(plain(key)) for key in keys).most_common(MOST_FOLDERS)
+        folders = Counter(folder_of(printable(key)) for key in keys).most_common(MOST_FOLDERS)
         facts = {"samples": f"{len(keys):,} {things}", "as seen": as_seen}
         write_json(self.folder / "data.json", {**facts, "folders": dict(folders)})
 

@@ -43,7 +43,7 @@ class EmbeddingMap:
 def read_map(folder: Path) -> EmbeddingMap | None:
     """The map in a run folder; None where there is none, or none that holds together."""
     place = folder / FOLDER
-    end = _read_facts(place / "end.json")
+    end = read_facts(place / "end.json")
     if end is None:
         return None
     try:
@@ -54,13 +54,13 @@ def read_map(folder: Path) -> EmbeddingMap | None:
         return None
     if points.ndim != 2 or len(points) != len(end.keys) or not points.size or not np.isfinite(points).all():
         return None
-    start = _read_facts(place / "start.json")
+    start = read_facts(place / "start.json")
     if start and (start.keys, start.asked) != (end.keys, end.asked):
         start = None
     return EmbeddingMap(start, end, points.astype(np.float64), _read_sheet(place / "sheet.webp", end))
 
 
-def _read_facts(file: Path) -> Facts | None:
+def read_facts(file: Path) -> Facts | None:
     try:
         if file.stat().st_size > LARGEST:
             return None

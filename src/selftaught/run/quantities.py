@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from selftaught.system.parts import Part
+from selftaught.system.components import Part
 
 AUTO = 0  # a batch size that is still to be measured
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

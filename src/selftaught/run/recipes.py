@@ -8,10 +8,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
+from selftaught.system.components import Part, hint
 from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml, write_atomically
-from selftaught.system.parts import Part, hint
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 
 class Recipe(BaseModel):
@@ -47,9 +47,9 @@ class Recipe(BaseModel):
         try:
             found = read_yaml(file)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{plain(str(file))} cannot be read: {plain(str(error))}") from None
+            raise UsageError(f"{printable(str(file))} cannot be read: {printable(str(error))}") from None
         if not isinstance(found, dict):
-            raise UsageError(f"{plain(str(file))} holds no settings")
+            raise UsageError(f"{printable(str(file))} holds no settings")
         return cls.parse(found)
 
 

@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 from selftaught.run.quantities import AUTO
 from selftaught.run.recipes import Compare, Pretrain
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 FREE_ON_RESUME = {
     "out",

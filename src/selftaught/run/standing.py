@@ -8,7 +8,7 @@ from typing import Any
 
 from selftaught.system.files import json_lines, json_object, read_yaml
 from selftaught.system.lock import may_be_written
-from selftaught.system.progress import clock, plain
+from selftaught.system.text import duration, printable
 
 ENDED = ("done", "failed", "diverged")  # states that nothing follows by itself
 WRITTEN = ("metrics.jsonl", "status.json", "run.log", "recipe.yaml", "checkpoints")  # what shows that a run lives
@@ -33,8 +33,8 @@ class Standing:
 def standing(folder: Path) -> Standing:
     """Where the run in `folder` stands now. Raises ValueError or OSError where its status cannot be read."""
     held = may_be_written(folder)  # asked first: a process records its end before it lets go of the folder
-    status, name = json_object(folder / "status.json"), plain(folder.name)
-    state, reason = (plain(str(status.get(key) or "")) for key in ("state", "reason"))
+    status, name = json_object(folder / "status.json"), printable(folder.name)
+    state, reason = (printable(str(status.get(key) or "")) for key in ("state", "reason"))
     if not state:
         told = "nothing to show yet" if held else "it has no status.json"
         return Standing(name, "starting" if held else "unknown", told, held)
@@ -63,7 +63,7 @@ def _progress(folder: Path) -> Iterator[str]:
     yield f"step {step:,.0f}" + (f" of {total:,.0f}" if total else "")
     pace = _pace([(step, seconds) for step, seconds in known if seconds is not None])
     if total and pace and total > step:
-        yield f"{clock(pace * (total - step))} left"
+        yield f"{duration(pace * (total - step))} left"
 
 
 def _steps(folder: Path) -> float | None:
@@ -87,7 +87,7 @@ def _result(status: dict[str, Any]) -> str:
     """What a finished run came to."""
     steps, seconds, accuracy = (_number(status.get(key)) for key in ("steps", "seconds", "accuracy"))
     if steps is not None:
-        return f"{steps:,.0f} steps" + (f" in {clock(seconds)}" if seconds is not None else "")
+        return f"{steps:,.0f} steps" + (f" in {duration(seconds)}" if seconds is not None else "")
     return f"accuracy {100 * accuracy:.1f} %" if accuracy is not None else ""
 
 
@@ -99,7 +99,7 @@ def _seen(folder: Path) -> str:
             found.append((folder / name).stat().st_mtime)
         except OSError:
             continue
-    return f"last seen {clock(max(0.0, time.time() - max(found)))} ago" if found else "nothing written yet"
+    return f"last seen {duration(max(0.0, time.time() - max(found)))} ago" if found else "nothing written yet"
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.system.errors import UsageError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 GREY, COLOURS = 1, 3  # channels
 WRAPPERS = (
@@ -35,7 +35,7 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
     left = fit_weights(encoder, source)
     learnt = sum(1 for _ in encoder.net.named_parameters())
     fresh = f", fresh: {', '.join(left[:4])}{' ...' if len(left) > 4 else ''}" if left else ""
-    return f"{learnt - len(left)} of {learnt} tensors from {plain(source)}{fresh}"
+    return f"{learnt - len(left)} of {learnt} tensors from {printable(source)}{fresh}"
 
 
 def fit_weights(encoder: Encoder, source: str) -> list[str]:
@@ -52,7 +52,9 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
     left = sorted(learnt - fits.keys())
     if not learnt & fits.keys():
         example = next(iter(tensors), "nothing")
-        raise UsageError(f"--init {plain(source)} fits no weight of this encoder; it holds {plain(example)} and others")
+        raise UsageError(
+            f"--init {printable(source)} fits no weight of this encoder; it holds {printable(example)} and others"
+        )
     net.load_state_dict(fits, strict=False)
     return left
 
@@ -84,7 +86,7 @@ def _from_file(source: str) -> dict[str, Tensor]:
     path = Path(source)
     if path.is_dir():
         path = next((p for p in (path / "encoder/model.safetensors", path / "model.safetensors") if p.exists()), path)
-    shown = plain(source)
+    shown = printable(source)
     if not path.is_file():
         raise UsageError(f"--init {shown} is neither 'timm', a file nor a run folder with an encoder in it")
     try:

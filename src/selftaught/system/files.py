@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from selftaught.system.lock import is_gone, signature
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 TEMPORARY = re.compile(r"\.(?P<of>.+)~(?P<writer>.+)~\d+(\.\w+)?", re.DOTALL)
 LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
@@ -112,7 +113,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        say(f"warning: {what} could not be written: {plain(str(error))}")
+        say(f"warning: {what} could not be written: {printable(str(error))}")
 
 
 def read_yaml(file: Path) -> Any:

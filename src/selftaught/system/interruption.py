@@ -2,11 +2,11 @@
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from selftaught.system import clock
 from selftaught.system.errors import Interrupted
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])
@@ -17,7 +17,7 @@ class Stop:
 
     def __init__(self, time_limit: float | None = None, outer: "Stop | None" = None) -> None:
         self._outer = outer
-        self._deadline = time.monotonic() + time_limit if time_limit else None
+        self._deadline = clock.now() + time_limit if time_limit else None
         self._signal: str | None = None
 
     @property
@@ -25,7 +25,7 @@ class Stop:
         """Why to stop, or None to go on."""
         if self._signal:
             return self._signal
-        if self._deadline and time.monotonic() >= self._deadline:
+        if self._deadline and clock.now() >= self._deadline:
             return "the time limit"
         return self._outer.reason if self._outer else None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system.errors import UsageError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 try:
     import fcntl
@@ -140,9 +140,9 @@ def _facts(handle: int) -> dict[str, Any]:
 
 
 def _refusal(folder: Path, facts: dict[str, Any]) -> str:
-    shown = plain(str(folder))
-    told = {name: plain(str(facts.get(name, "?"))) for name in ("pid", "host", "started")}
+    shown = printable(str(folder))
+    told = {name: printable(str(facts.get(name, "?"))) for name in ("pid", "host", "started")}
     line = f"{shown} is being written by process {told['pid']} on {told['host']} since {told['started']}"
     if facts.get("host") in (None, host()):
         return f"{line}; wait for it, or choose another --out"
-    return f"{line}, which cannot be seen from {host()}; if it has ended, remove {plain(str(folder / LOCK))}"
+    return f"{line}, which cannot be seen from {host()}; if it has ended, remove {printable(str(folder / LOCK))}"

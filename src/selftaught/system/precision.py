@@ -1,4 +1,4 @@
-"""Objectives: losses as pure functions, in float32 or better whatever the network computes in."""
+"""What must be computed in float32 or better, whatever precision the network computes in."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -4,7 +4,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 
 def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None:
@@ -12,15 +13,15 @@ def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "reason"])
-        writer.writerows((harmless(plain(key)), harmless(reason)) for key, reason in quarantined)
+        writer.writerows((harmless(printable(key)), harmless(reason)) for key, reason in quarantined)
 
 
 def warn_of(quarantined: Sequence[tuple[str, str]], data: str) -> None:
     """Say how many samples of `data` are left out and why the first is, if any are."""
     if quarantined:
         key, reason = quarantined[0]
-        told = f"{len(quarantined):,} of {plain(data)} cannot be used and are left out"
-        say(f"warning: {told}; the first is {plain(key)}: {plain(reason)}")
+        told = f"{len(quarantined):,} of {printable(data)} cannot be used and are left out"
+        say(f"warning: {told}; the first is {printable(key)}: {printable(reason)}")
 
 
 def harmless(cell: str) -> str:

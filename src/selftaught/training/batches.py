@@ -1,6 +1,5 @@
 """Which samples a step sees, and their views: a pure function of the seed and the step."""
 
-import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selftaught.system import distributed, randomness
+from selftaught.system import clock, distributed, randomness
 from selftaught.system.profiling import part
 
 AHEAD = 2  # steps whose samples are asked for early
@@ -59,14 +58,14 @@ class Batches:
         return self._orders[epoch][first : first + share]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
-        began = time.perf_counter()
+        began = clock.now()
         rows = self.rows(step)
         first = distributed.rank() * len(rows)
         for ahead in range(1, AHEAD + 1):
             self.samples.prefetch(self.rows(step + ahead))
         with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
             views = self.views_of(rows)
-        self.seconds += time.perf_counter() - began
+        self.seconds += clock.now() - began
         return views
 
     @torch.no_grad()

@@ -18,13 +18,13 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.run.weights import load_initial_weights
-from selftaught.system import parts
+from selftaught.system import components
 from selftaught.system.errors import UsageError
 from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import fabric_of, set_attention
 from selftaught.training.optimizers import build_optimizer
-from selftaught.training.resolve import _methods, _refuse_unfit, training_preset
+from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _compile_encoders(method: nn.Module) -> None:
                     setattr(encoder, name, torch.compile(getattr(encoder, name)))
 
 
-def _predicted_bytes(job: Job) -> tuple[int, int]:
+def predicted_bytes(job: Job) -> tuple[int, int]:
     """Of a checkpoint, with two numbers of the optimiser's a weight at most, and of the exported encoder."""
     held = checkpoint.bytes_of({"model": checkpoint.model_tensors(job.method)})
     learnt = sum(p.nbytes for p in job.method.parameters() if p.requires_grad)
@@ -92,7 +92,7 @@ def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: i
     preparation = samples.preparation
     kind = modality.named(preparation.modality)
     encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
-    _refuse_unfit(recipe, encoder, kind)
+    refuse_unfit(recipe, encoder, kind)
     going_on = recipe.resume and recipe.out and checkpoint.steps(Run(recipe.out).checkpoints)
     if going_on:
         weights = "as they were saved"
@@ -100,11 +100,11 @@ def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: i
         weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
     data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
     built: list[Method] = []
-    for part in _methods(recipe):
+    for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         if cls.needs_color and preparation.channels != 3:
             raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
-        built.append(cls(encoder, data, **parts.checked(f"method {part.name}", cls, part.options)))
+        built.append(cls(encoder, data, **components.checked(f"method {part.name}", cls, part.options)))
     if not recipe.also:
         return built[0], weights
     return Together(built[0], built[1], data, weight=recipe.also.weight), weights

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import yaml
 
 from selftaught.run.folder import Run
+from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import hint
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 GROUP = "selftaught.loggers"  # of entry points, each naming what makes a logger when it is called
 
@@ -128,4 +129,4 @@ def _made(name: str) -> Logger:
 
 
 def _reason(error: BaseException) -> str:
-    return plain(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return printable(f"{type(error).__name__}: {' '.join(str(error).split())}")

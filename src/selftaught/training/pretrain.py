@@ -1,6 +1,5 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
-import time
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import LOG, Run, fresh_folder
 from selftaught.run.recipes import Pretrain
 from selftaught.run.resuming import continued
+from selftaught.system import clock
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import DivergedError, Interrupted, OutOfMemory, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
-from selftaught.system.progress import say, writing_to
+from selftaught.system.saying import say, writing_to
 from selftaught.training.fit import fit
-from selftaught.training.job import Job, _predicted_bytes, prepare
+from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
@@ -41,7 +41,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
 
     `opened` is its data where that is open already; a time budget then pays for training alone.
     """
-    began = time.perf_counter()
+    began = clock.now()
     if command.out:
         Run(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
@@ -59,14 +59,14 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         recipe = resolve(recipe, samples)
         recipe = tuned(recipe, tried, stop)
         refuse_too_large(recipe, samples.count, tried)
-        began = time.perf_counter() if opened else began
+        began = clock.now() if opened else began
         budgeted = recipe.steps is None
         if budgeted:
             recipe = within_budget(tried(recipe), recipe, stop, began)
         job = prepare(recipe, samples, module)
         run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
-        checkpoint.refuse_small_disk(run.checkpoints, *_predicted_bytes(job), keep=kept)
+        checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
         with owned, writing_to(run.folder / LOG), loggers.told_the_end(run):
             try:
@@ -129,7 +129,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     with recorder.bar:
         for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
             assert job.recipe.steps
-            since, until = time.perf_counter(), round(share * job.recipe.steps)
+            since, until = clock.now(), round(share * job.recipe.steps)
             if until <= at or recorder.choice.settled:
                 continue
             try:
@@ -157,7 +157,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
                     f"{error}; step {recorder.step:,} is kept: free some memory and add --resume, or start anew with "
                     f"--batch-size {recipe.batch_size // 2} or --encode-chunk {recipe.batch_size // 4}"
                 ) from error
-            rate, at = (until - at) / (time.perf_counter() - since), until
+            rate, at = (until - at) / (clock.now() - since), until
             if began and share < 1:
                 recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
                 job.recipe = corrected(job.recipe, at, rate, began)

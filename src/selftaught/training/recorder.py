@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,14 @@ from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.export import save_encoder
 from selftaught.run.folder import Run
-from selftaught.system import randomness
+from selftaught.system import clock, randomness
 from selftaught.system.errors import DivergedError, Interrupted, Unsaved
 from selftaught.system.files import append_line, spared, write_atomically
 from selftaught.system.interruption import Stop, undeterred
 from selftaught.system.profiling import Profile
-from selftaught.system.progress import Progress, plain, say
+from selftaught.system.progress import Progress
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 from selftaught.training.guards import refuse_many
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import Choice, SettledError
@@ -64,7 +65,7 @@ class Recorder:
         self.bad = run.bad_steps()
         self.step = start  # the last that is done
         self.collapsed: DivergedError | None = None  # why to end the run, once it has
-        self._began = self._logged_at = self._saved_at = time.perf_counter()
+        self._began = self._logged_at = self._saved_at = clock.now()
         self._logged_step, self._input_before = start, job.batches.seconds
         every = job.recipe.checkpoint_every
         self._every_steps = int(every) if every.isdigit() else None
@@ -120,7 +121,7 @@ class Recorder:
         values = {name: term.item() for name, term in terms.items()}
         loss = sum(values.values())
         self.terms = {name: _finite(value) for name, value in values.items()}
-        now = time.perf_counter()
+        now = clock.now()
         elapsed = max(now - self._logged_at, 1e-9)
         rate = (step - self._logged_step) * self.batch_size / elapsed
         share = (self.job.batches.seconds - self._input_before) / elapsed
@@ -168,7 +169,7 @@ class Recorder:
     def _due(self, step: int) -> bool:
         if self._every_steps:
             return step % self._every_steps == 0
-        return time.perf_counter() - self._saved_at >= self._every_seconds
+        return clock.now() - self._saved_at >= self._every_seconds
 
     def attempt(self, step: int) -> None:
         """Save, or say why not and train on: the disk may have room the next time."""
@@ -180,7 +181,7 @@ class Recorder:
     def save(self, step: int) -> None:
         """Write a checkpoint and refresh the exported encoder. Raises Unsaved where the disk does not take them."""
         job = self.job
-        self._saved_at = time.perf_counter()
+        self._saved_at = clock.now()
         tensors = job.method.state_dict()
         if any(
             tensor.isnan().any() if name in self._unbounded else not tensor.isfinite().all()
@@ -200,8 +201,8 @@ class Recorder:
         except OSError as error:
             held = checkpoint.steps(self.run.checkpoints)
             kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
-            raise Unsaved(f"step {step:,} could not be saved: {plain(str(error))}; {kept}") from error
-        self._saved_at = time.perf_counter()
+            raise Unsaved(f"step {step:,} could not be saved: {printable(str(error))}; {kept}") from error
+        self._saved_at = clock.now()
 
     def export(self, step: int) -> None:
         """Write the encoder as others will load it."""
@@ -270,7 +271,7 @@ class Recorder:
 
         The health is that of the network the run ends with.
         """
-        seconds = time.perf_counter() - self._began  # what follows is no training
+        seconds = clock.now() - self._began  # what follows is no training
         self.stop.poll()
         rate = (self.step - self.start) * self.batch_size / seconds
         health = self._scored(self.kept or self.step)

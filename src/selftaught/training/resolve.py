@@ -13,10 +13,10 @@ from selftaught.contracts.method import Method, Training
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
-from selftaught.system import parts
+from selftaught.system import components
+from selftaught.system.components import Part
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
-from selftaught.system.parts import Part
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
 
@@ -69,7 +69,7 @@ def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
     """Fill in every choice that was left open, so that the saved recipe says all of it."""
     method = registry.method_class(recipe.method.name)
     kind = modality.named(samples.preparation.modality)
-    needs_tokens = any(registry.method_class(part.name).needs_tokens for part in _methods(recipe))
+    needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     encoder = recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER)
     preset = training_preset(method, recipe)
     batch_size = recipe.batch_size or min(preset.batch_size, power_of_two(samples.count // 4))
@@ -102,7 +102,7 @@ def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
 def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training:
     """The method's preset with the recipe's changes."""
     changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
-    given = {**vars(method.preset), **parts.checked("training", Training, changes)}
+    given = {**vars(method.preset), **components.checked("training", Training, changes)}
     return Training(**given)
 
 
@@ -121,23 +121,23 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle_patience()
     kind = kind or modality.of(recipe.data)
-    for part in _methods(recipe):
+    for part in named_methods(recipe):
         cls = registry.method_class(part.name)
-        parts.checked(f"method {part.name}", cls, part.options)
+        components.checked(f"method {part.name}", cls, part.options)
         if cls.needs_images and kind.THINGS != "images":
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:
         with torch.device("meta"):
-            _refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
+            refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
 
 
-def _methods(recipe: Pretrain) -> list[Part]:
+def named_methods(recipe: Pretrain) -> list[Part]:
     """The method, and its helper if there is one."""
     return [recipe.method, *([recipe.also.method] if recipe.also else [])]
 
 
-def _refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
-    for part in _methods(recipe):
+def refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
+    for part in named_methods(recipe):
         if registry.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
             assert recipe.encoder
             raise UsageError(

@@ -10,7 +10,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import view_options
 from selftaught.data.sources.open import labels_by_key
 from selftaught.data.storage import goes_to_cache
-from selftaught.system.parts import Part
+from selftaught.system.components import Part
 
 THINGS = "images"
 ENCODER = "resnet18"
@@ -47,11 +47,11 @@ __all__ = [
     "create",
     "encoded",
     "goes_to_cache",
-    "visible",
     "guess",
     "inspect",
     "labels_by_key",
     "open_samples",
     "recognises",
     "view_options",
+    "visible",
 ]

@@ -23,7 +23,7 @@ from selftaught.data.sources.folder import NO_IMAGE
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Source
 from selftaught.system import randomness
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 AHEAD = 256  # images handed to the threads at once
 SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
@@ -56,7 +56,7 @@ def inspect(
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    keys = [plain(source.keys[row]) for row in rows]
+    keys = [printable(source.keys[row]) for row in rows]
     looks: dict[int, Look] = {}
     broken: list[tuple[int, str]] = []
     with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
@@ -73,13 +73,13 @@ def inspect(
     single = [place for place in range(len(whole)) if place not in copies]
     alike = same_look(np.array([looks[whole[place]].sketch for place in single], np.uint8).reshape(-1, 8, 9))
     findings = Findings(
-        data=plain(str(data)),
+        data=printable(str(data)),
         things="images",
         count=len(source),
         checked=len(rows),
         usable=True,
         broken=[File(path=keys[place], reason=reason) for place, reason in broken],
-        ignored=[File(path=plain(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[keys[whole[place]] for place in group] for group in same],
         near_duplicates=[[keys[whole[single[place]]] for place in group] for group in alike],
         labels=_classes(source),
@@ -139,7 +139,7 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
 
 
 def _classes(source: Source) -> dict[str, int]:
-    return {plain(name): count for name, count in sorted(Counter(source.labels or []).items())}
+    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items())}
 
 
 def _facts(looks: list[Look]) -> ImageFacts:

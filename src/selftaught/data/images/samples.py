@@ -23,7 +23,8 @@ from selftaught.data.storage import MEMORY, Decoded, Resident, Rows, Storage, Wo
 from selftaught.system import randomness
 from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import poll
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 TOLD = 3  # of the broken images are named in an error
@@ -122,7 +123,10 @@ def open_samples(
             storage, kept = stored(work, memory, cache)
         unread = [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
         if links := sum(reason in (OUTSIDE, DANGLING) for _, reason in source.ignored):
-            say(f"warning: {links:,} links in {plain(source.name)} lead out of the folder or to nothing: not followed")
+            say(
+                f"warning: {links:,} links in {printable(source.name)} lead out of the folder or to nothing: "
+                "not followed"
+            )
         quarantined, places = [*work.quarantined, *unread], np.arange(len(kept))
     channels = storage.shape[2]
     preparation = like or measured(lambda chosen: storage.take(places[chosen])[0], len(places), size)
@@ -158,10 +162,10 @@ def _work(
 
     def refuse(failed: list[tuple[str, str]]) -> None:
         if len(failed) > tolerance * len(rows) or len(failed) == len(rows):
-            first = "; then ".join(f"{plain(key)}: {reason}" for key, reason in failed[:TOLD])
+            first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:TOLD])
             allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
             raise BrokenData(
-                f"{len(failed)} of {len(rows)} images in {plain(source.name)} cannot be decoded{allowed}; "
+                f"{len(failed)} of {len(rows)} images in {printable(source.name)} cannot be decoded{allowed}; "
                 f"the first is {first}",
                 source.name,
                 failed,

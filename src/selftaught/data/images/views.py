@@ -12,7 +12,7 @@ from torch import Tensor
 from selftaught.data.images import augment
 from selftaught.data.images.augment import Change
 from selftaught.data.images.preparation import Preparation
-from selftaught.system import parts, randomness
+from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
@@ -73,7 +73,7 @@ class Views:
         known = [*FIXED, *AUGMENTATIONS]
         for name in [*names, *(options or {})]:
             if name not in known:
-                raise UsageError(f"no view named {name!r}; {parts.hint(name, known)}")
+                raise UsageError(f"no view named {name!r}; {components.hint(name, known)}")
         for name in FIXED:
             if (options or {}).get(name):
                 raise UsageError(f"view {name} has no options, it is always made the same way")
@@ -160,7 +160,7 @@ class Views:
 def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: int) -> Augmentation:
     if side <= SMALL:
         preset = replace(preset, blur=0.0)
-    chosen = parts.checked(f"view {name}", Augmentation, options)
+    chosen = components.checked(f"view {name}", Augmentation, options)
     made = replace(preset, **chosen)
     if made.jitter < 0:
         raise UsageError(f"view {name} option 'jitter' cannot be {made.jitter!r}: it is a strength, 0 or more")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 
 def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
@@ -29,7 +29,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}  # no other members
     except Exception as error:  # broken files raise many kinds, of numpy, zipfile and zlib
         reason = str(error) or type(error).__name__
-        raise DataError(f"{plain(path.name)} cannot be read: {plain(reason.splitlines()[0])}") from None
+        raise DataError(f"{printable(path.name)} cannot be read: {printable(reason.splitlines()[0])}") from None
 
 
 class Arrays(Source):
@@ -56,8 +56,8 @@ class Arrays(Source):
         return told.hexdigest()
 
 
-def _arrays(path: Path) -> Arrays:
-    shown = plain(path.name)
+def open_arrays(path: Path) -> Arrays:
+    shown = printable(path.name)
     held = read_arrays(path)
     images: list[str] = [name for name in ("x", "images") if name in held]
     images = images or [n for n, a in held.items() if a.ndim in (3, 4)]

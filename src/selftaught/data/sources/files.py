@@ -11,7 +11,7 @@ from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.folder import NO_IMAGE, SUFFIXES, passed_over, read_regular, size_and_time, walk
 from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -48,14 +48,14 @@ class Files(Source):
         return told.hexdigest()
 
 
-def _folder(root: Path) -> Files:
+def open_folder(root: Path) -> Files:
     try:
         found = walk(os.fspath(root))
     except OSError as error:
-        raise DataError(f"{plain(str(root))} cannot be read: {error.strerror}") from None
+        raise DataError(f"{printable(str(root))} cannot be read: {error.strerror}") from None
     keys = found.keys
     if not keys:
-        raise DataError(_nothing_in(plain(str(root)), found.ignored))
+        raise DataError(_nothing_in(printable(str(root)), found.ignored))
 
     @cache
     def facts() -> list[tuple[int, int]]:
@@ -67,7 +67,7 @@ def _folder(root: Path) -> Files:
 
 def _nothing_in(shown: str, ignored: Sequence[tuple[str, str]]) -> str:
     others = Counter(Path(key).suffix.lower() or "no extension" for key, why in ignored if why == NO_IMAGE)
-    saw = ", ".join(f"{count} {plain(suffix)}" for suffix, count in others.most_common(3)) or "no files at all"
+    saw = ", ".join(f"{count} {printable(suffix)}" for suffix, count in others.most_common(3)) or "no files at all"
     if not others and ignored:
         reasons = Counter(why for _, why in ignored)
         saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
@@ -75,14 +75,14 @@ def _nothing_in(shown: str, ignored: Sequence[tuple[str, str]]) -> str:
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 
-def _archive(path: Path, place: str) -> Files:
+def open_archive(path: Path, place: str) -> Files:
     """Members of a zip or tar below `place`, read in place."""
-    shown = plain(str(path))
+    shown = printable(str(path))
     try:
         members, unusable, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     except Exception as error:  # broken archives raise many kinds, of zipfile, tarfile, zlib and struct
         told = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{shown} cannot be read as an archive: {plain(told)}") from None
+        raise DataError(f"{shown} cannot be read as an archive: {printable(told)}") from None
     found, ignored = [], unusable
     for name, size, stamp in members:
         if reason := passed_over(name):

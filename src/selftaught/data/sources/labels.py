@@ -5,24 +5,24 @@ from pathlib import Path
 
 from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 
-def _labels_from_csv(file: Path, source: Source) -> list[str]:
+def labels_from_csv(file: Path, source: Source) -> list[str]:
     """Labels by key from a CSV of path,label; "" for images it does not name."""
-    by_key, shown = _read_labels(file), plain(str(file))
+    by_key, shown = read_labels(file), printable(str(file))
     known = set(source.keys)
     missing = [key for key in by_key if key not in known]
     if len(missing) == len(by_key):
-        example = plain(source.keys[0])
+        example = printable(source.keys[0])
         raise DataError(f"no path in {shown} names an image: its first is {missing[0]!r}, an image is {example!r}")
     if missing:
         raise DataError(f"{len(missing)} paths in {shown} name no image of the data, such as {missing[0]!r}")
     return [by_key.get(key, "") for key in source.keys]
 
 
-def _read_labels(file: Path) -> dict[str, str]:
-    shown = plain(str(file))
+def read_labels(file: Path) -> dict[str, str]:
+    shown = printable(str(file))
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             rows = [row for row in csv.reader(stream) if row]

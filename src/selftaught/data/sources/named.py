@@ -12,7 +12,7 @@ from selftaught.system.errors import DataError, UsageError
 SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
 
 
-def _sklearn(name: str) -> Arrays:
+def open_sklearn(name: str) -> Arrays:
     """The images that come with scikit-learn: its digits, and its two photographs cut into squares."""
     from sklearn import datasets
 
@@ -31,11 +31,11 @@ def _sklearn(name: str) -> Arrays:
     raise UsageError(f"no data set {name!r}; scikit-learn's images are 'sklearn:digits' and 'sklearn:photos'")
 
 
-def _torchvision(name: str) -> Arrays:
+def open_torchvision(name: str) -> Arrays:
     """A torchvision data set of small images, downloaded only if it is not there yet."""
     from torchvision import datasets
 
-    from selftaught.system.parts import hint
+    from selftaught.system.components import hint
 
     known = {
         n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import labels_of, read_arrays
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.progress import plain, say
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
@@ -108,17 +109,17 @@ def _sklearn(name: str) -> Table:
 
 
 def _from_file(path: Path) -> Table:
-    shown = plain(str(path))
+    shown = printable(str(path))
     if not path.is_file():
         raise DataError(f"{shown} does not exist")
     if path.suffix in (".npy", ".npz"):
         held = read_arrays(path)
         if "x" not in held:
-            raise DataError(f"{shown} must hold its rows as 'x'; it holds {plain(', '.join(held)) or 'nothing'}")
+            raise DataError(f"{shown} must hold its rows as 'x'; it holds {printable(', '.join(held)) or 'nothing'}")
         return _from_array(path.stem, held["x"], held.get("y"))
     header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{shown} has two columns named {plain(twice[0])!r}")
+        raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
 
 
@@ -135,15 +136,17 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
     except OSError as error:
-        raise DataError(f"{plain(str(path))} cannot be read: {error.strerror}") from None
+        raise DataError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{plain(str(path))} cannot be read as text: {error}") from None
+        raise DataError(f"{printable(str(path))} cannot be read as text: {error}") from None
     if not lines:
-        raise DataError(f"{plain(str(path))} is empty")
+        raise DataError(f"{printable(str(path))} is empty")
     header = [name.strip() for name in lines[0]]
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
-            raise DataError(f"{plain(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}")
+            raise DataError(
+                f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}"
+            )
     return header, [list(column) for column in zip(*lines[1:])] or [[] for _ in header]
 
 
@@ -155,7 +158,7 @@ def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         held = parquet.read_table(path)
     except (ArrowException, OSError) as error:
-        raise DataError(f"{plain(str(path))} cannot be read as parquet: {error}") from None
+        raise DataError(f"{printable(str(path))} cannot be read as parquet: {error}") from None
     told = [["" if cell is None else str(cell) for cell in held.column(i).to_pylist()] for i in range(held.num_columns)]
     return list(held.column_names), told
 
@@ -164,8 +167,11 @@ def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
     """Columns of text told apart: labels, keys, numbers, categories."""
     labels = sorted((c for c in cells if c.lower() in LABELS), key=lambda column: LABELS.index(column.lower()))
     if len(labels) > 1:
-        left = ", ".join(repr(plain(column)) for column in labels[1:])
-        say(f"warning: {plain(name)} has labels in column {plain(labels[0])!r}; {left} is left out, to be no feature")
+        left = ", ".join(repr(printable(column)) for column in labels[1:])
+        say(
+            f"warning: {printable(name)} has labels in column {printable(labels[0])!r}; "
+            f"{left} is left out, to be no feature"
+        )
     key = min((c for c in cells if c.lower() in IDS), key=lambda column: IDS.index(column.lower()), default=None)
     told = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
     columns = {column: _column(cleaned) for column, cleaned in told.items()}
@@ -190,16 +196,16 @@ def _column(cells: Sequence[str]) -> NDArray[Any]:
 def _labels_from(file: Path, table: Table) -> list[str]:
     header, columns = _csv(file)
     if len(header) < 2:
-        raise DataError(f"{plain(str(file))} must have two columns, key and label")
+        raise DataError(f"{printable(str(file))} must have two columns, key and label")
     told, known = _pairs(header, columns), set(table.keys)
     if missing := [key for key in columns[0] if key not in known]:
         count = (
-            f"{len(missing)} keys in {plain(str(file))} name"
+            f"{len(missing)} keys in {printable(str(file))} name"
             if len(missing) > 1
-            else f"{plain(str(file))} has a key that names"
+            else f"{printable(str(file))} has a key that names"
         )
         raise DataError(
-            f"{count} no row of {table.name}, such as {plain(missing[0])!r}; a row is {plain(table.keys[0])!r}"
+            f"{count} no row of {table.name}, such as {printable(missing[0])!r}; a row is {printable(table.keys[0])!r}"
         )
     return [told.get(key, "") for key in table.keys]
 

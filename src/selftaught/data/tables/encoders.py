@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, Origin, TokenEncoder, Tokens
 from selftaught.data.tables.preparation import Preparation
-from selftaught.system import parts
+from selftaught.system import components
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 ENCODERS = ("mlp", "ft_transformer")
 
 
 def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
     """A fresh encoder for rows as prepared; `module` is the user's own network for the name "own"."""
-    chosen = parts.checked(f"encoder {part.name}", create, part.options)
+    chosen = components.checked(f"encoder {part.name}", create, part.options)
     return create(part.name, preparation, module, **chosen)
 
 
@@ -42,7 +42,7 @@ def create(
             raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
         encoder = Own(module, preparation.shape)
     else:
-        raise UsageError(f"no encoder of rows named {name!r}; {parts.hint(name, ENCODERS)}")
+        raise UsageError(f"no encoder of rows named {name!r}; {components.hint(name, ENCODERS)}")
     encoder.origin = Origin("own" if name == "own" else "selftaught", name)
     return encoder
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import ColumnFacts, Findings
 from selftaught.data.opening import same_content
 from selftaught.data.tables.columns import Table, open_table
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 FEWEST = 2  # rows that can be told apart
 
@@ -28,15 +28,15 @@ def inspect(
     if all(column.distinct <= 1 for column in columns):
         problems.append("every column holds one value only, so there is nothing to learn")
     return Findings(
-        data=plain(str(data)),
+        data=printable(str(data)),
         things="rows",
         count=len(table),
         checked=len(table),
         usable=not problems,
         problems=problems,
         notes=_notes(columns, same, len(table)),
-        duplicates=[[plain(table.keys[row]) for row in group] for group in same],
-        labels={plain(name): count for name, count in sorted(Counter(table.labels or []).items())},
+        duplicates=[[printable(table.keys[row]) for row in group] for group in same],
+        labels={printable(name): count for name, count in sorted(Counter(table.labels or []).items())},
         columns=columns,
     )
 
@@ -45,12 +45,12 @@ def _column(name: str, cells: NDArray[Any]) -> ColumnFacts:
     if cells.dtype.kind != "f":
         told = cells[cells != "nan"]
         return ColumnFacts(
-            name=plain(name), kind="category", missing=len(cells) - len(told), distinct=len(np.unique(told))
+            name=printable(name), kind="category", missing=len(cells) - len(told), distinct=len(np.unique(told))
         )
     told = cells[np.isfinite(cells)]
     ends = {"min": float(told.min()), "max": float(told.max())} if len(told) else {}
     return ColumnFacts(
-        name=plain(name), kind="number", missing=len(cells) - len(told), distinct=len(np.unique(told)), **ends
+        name=printable(name), kind="number", missing=len(cells) - len(told), distinct=len(np.unique(told)), **ends
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from selftaught.data.tables.columns import Table
 from selftaught.system.errors import DataError
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 
 CONSTANT = 1e-9  # deviation of a column beside its mean, below which all of it is rounding
 MOST_CATEGORIES = 64  # the rarer ones of a column share one place
@@ -78,11 +78,11 @@ class Preparation(BaseModel):
         made = np.zeros((len(table), *self.shape), dtype=np.float32)
         for place, column in enumerate(self.columns):
             if column.name not in table.columns:
-                raise DataError(f"{table.name} has no column {plain(column.name)!r}, which the encoder takes")
+                raise DataError(f"{table.name} has no column {printable(column.name)!r}, which the encoder takes")
             cells = table.columns[column.name]
             if column.kind == "number":
                 if cells.dtype.kind != "f":
-                    raise DataError(f"{table.name}: column {plain(column.name)!r} holds text where numbers were")
+                    raise DataError(f"{table.name}: column {printable(column.name)!r} holds text where numbers were")
                 made[:, 0, place] = np.nan_to_num((cells - column.mean) / column.std, nan=0.0, posinf=0.0, neginf=0.0)
             else:
                 told = table.text(column.name)
@@ -100,7 +100,7 @@ def _measured(name: str, cells: NDArray[Any]) -> Column:
             mean, std = float(whole.mean()), float(whole.std())
         if not np.isfinite([mean, std]).all():
             raise DataError(
-                f"column {plain(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
+                f"column {printable(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
             )
         constant = std <= CONSTANT * abs(mean)
         return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std)

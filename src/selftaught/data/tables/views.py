@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from selftaught.data.tables.preparation import Preparation
-from selftaught.system import parts, randomness
+from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 
 
@@ -52,7 +52,7 @@ class Views:
         known = [*FIXED, *AUGMENTATIONS]
         for name in [*names, *(options or {})]:
             if name not in known:
-                raise UsageError(f"no view named {name!r}; {parts.hint(name, known)}")
+                raise UsageError(f"no view named {name!r}; {components.hint(name, known)}")
         for name in FIXED:
             if (options or {}).get(name):
                 raise UsageError(f"view {name} has no options, it is always made the same way")
@@ -98,7 +98,7 @@ class Views:
 
 
 def _tuned(name: str, options: Mapping[str, Any]) -> Augmentation:
-    made = replace(AUGMENTATIONS[name], **parts.checked(f"view {name}", Augmentation, options))
+    made = replace(AUGMENTATIONS[name], **components.checked(f"view {name}", Augmentation, options))
     if not 0 <= made.corrupt <= 1:
         raise UsageError(f"view {name} option 'corrupt' cannot be {made.corrupt!r}: it is a share of the cells")
     if made.noise < 0:

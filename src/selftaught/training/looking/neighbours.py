@@ -12,9 +12,9 @@ from sklearn.decomposition import PCA
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Samples
-from selftaught.run.map import FOLDER, Array, Facts, _read_facts
+from selftaught.run.map import FOLDER, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 from selftaught.training.looking.features import estimate_norms, features, plain_batches
 
 SEEN_PER_SAMPLE, LEAST = 20, 256  # training sees so many times as many samples as the map holds, which costs little
@@ -26,7 +26,7 @@ ASKED, NEAREST = 8, 6  # samples whose neighbours are kept, and how many of each
 def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
     """The samples of a run's map: those it started with, or `wanted` at most, evenly spread, and few beside the
     `seen` ones of training."""
-    start = _read_facts(folder / FOLDER / "start.json")
+    start = read_facts(folder / FOLDER / "start.json")
     count = min(wanted, samples.count, max(LEAST, seen // SEEN_PER_SAMPLE))
     count = min(len(start.keys), samples.count) if start else count
     return samples.subset(np.linspace(0, samples.count - 1, count).astype(np.int64))
@@ -70,7 +70,7 @@ def _facts(step: int, samples: Samples, found: Array) -> Facts:
             cosine = unit @ unit[row]
             cosine[row] = -np.inf
             nearest.append(np.argsort(-cosine, kind="stable")[: min(NEAREST, samples.count - 1)].tolist())
-    keys = [plain(key) for key in samples.keys]
+    keys = [printable(key) for key in samples.keys]
     return Facts(step=step, keys=keys, asked=asked.tolist() if nearest else [], nearest=nearest)
 
 

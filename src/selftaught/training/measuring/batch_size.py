@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import OutOfMemory, UsageError
-from selftaught.system.progress import say, size
+from selftaught.system.saying import say
+from selftaught.system.text import filesize
 from selftaught.training.measuring.trial import free_memory, kept_bytes
 from selftaught.training.resolve import power_of_two
 
@@ -29,7 +30,7 @@ def fitted(recipe: Pretrain, images: int, prepare: Callable[[Pretrain], "Job"]) 
     sample = TRANSIENT * kept
     most = min(LARGEST, images // 4, int((USED * free - weights) / sample))
     batch = power_of_two(most)
-    say(f"measured {size(sample)} of memory a sample, {size(free)} free: batches of {batch:,}")
+    say(f"measured {filesize(sample)} of memory a sample, {filesize(free)} free: batches of {batch:,}")
     return recipe.model_copy(update={"batch_size": batch})
 
 
@@ -43,8 +44,9 @@ def refuse_too_large(recipe: Pretrain, images: int, prepare: Callable[[Pretrain]
     if weights + kept * at_once > free:
         fits = power_of_two(int((USED * free - weights) / (TRANSIENT * kept)))
         raise OutOfMemory(
-            f"--batch-size {recipe.batch_size} needs {size(weights + kept * at_once)} of memory at least, and "
-            f"{size(free)} is free; use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in parts"
+            f"--batch-size {recipe.batch_size} needs {filesize(weights + kept * at_once)} of memory at least, and "
+            f"{filesize(free)} is free; use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in "
+            "parts"
         )
 
 

@@ -1,15 +1,16 @@
 """How many steps fit a time budget: by timing a few on a copy that is thrown away, and corrected on the way."""
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from selftaught.run.recipes import Pretrain
+from selftaught.system import clock
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import Stop
-from selftaught.system.progress import clock, say
+from selftaught.system.saying import say
+from selftaught.system.text import duration
 from selftaught.training.fit import fit
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class _EnoughError(Exception):
 def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pretrain:
     """The recipe with as many steps as the budget allows that runs since `began`; `job` is consumed."""
     assert recipe.budget and recipe.batch_size
-    now = time.perf_counter()
+    now = clock.now()
     patience = SHARE * recipe.budget
     marks: list[float] = []
 
     def mark(step: int, terms: dict[str, Tensor]) -> None:
-        marks.append(time.perf_counter())
+        marks.append(clock.now())
         stop.poll()
         if step >= WARM_UP + FEWEST and marks[-1] - now > patience:
             raise _EnoughError
@@ -54,13 +55,13 @@ def within_budget(job: "Job", recipe: Pretrain, stop: Stop, began: float) -> Pre
     per_step = (marks[-1] - marks[WARM_UP - 1]) / (len(marks) - WARM_UP)
     steps = int(_left(recipe.budget, began) / per_step)
     if not steps:
-        taken = clock(time.perf_counter() - began)
+        taken = duration(clock.now() - began)
         raise UsageError(
-            f"a budget of {clock(recipe.budget)} leaves no time to train: reading and measuring took {taken}, and one "
-            f"step takes {per_step:.2g} s; give more, or say how long with --steps"
+            f"a budget of {duration(recipe.budget)} leaves no time to train: reading and measuring took {taken}, and "
+            f"one step takes {per_step:.2g} s; give more, or say how long with --steps"
         )
     rate = recipe.batch_size / per_step
-    say(f"budget   {clock(recipe.budget)} at {rate:,.0f} samples/s: {steps:,} steps")
+    say(f"budget   {duration(recipe.budget)} at {rate:,.0f} samples/s: {steps:,} steps")
     return recipe.model_copy(update={"steps": steps})
 
 
@@ -70,9 +71,9 @@ def corrected(recipe: Pretrain, step: int, rate: float, began: float) -> Pretrai
     left = _left(recipe.budget, began)
     steps = step + max(1, int(left * rate))
     if steps != recipe.steps:
-        say(f"budget   {clock(left)} left: {steps:,} steps instead of {recipe.steps:,}")
+        say(f"budget   {duration(left)} left: {steps:,} steps instead of {recipe.steps:,}")
     return recipe.model_copy(update={"steps": steps})
 
 
 def _left(budget: float, began: float) -> float:
-    return max(0.0, budget - min(TAIL, SHARE * budget) - (time.perf_counter() - began))
+    return max(0.0, budget - min(TAIL, SHARE * budget) - (clock.now() - began))

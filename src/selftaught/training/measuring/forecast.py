@@ -15,7 +15,7 @@ from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
-from selftaught.system.progress import plain
+from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.measuring.speed import DEFAULT, remembered, shown
 from selftaught.training.measuring.trial import ROWS, seconds_a_step
@@ -101,7 +101,7 @@ def _checkpoint_bytes(job: Job) -> int:
 
 def _told(command: Pretrain, recipe: Pretrain) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
-    words = ["selftaught", "pretrain", plain(shlex.quote(command.data))]
+    words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
     for name in SAID:
         if name in command.model_fields_set and (value := getattr(recipe, name)) is not None:
             told = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"

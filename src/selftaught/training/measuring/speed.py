@@ -13,7 +13,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.system.files import cache_folder, write_json
 from selftaught.system.interruption import Stop
-from selftaught.system.progress import say
+from selftaught.system.saying import say
 from selftaught.training.devices import attentions
 from selftaught.training.measuring.trial import ROWS, half_precision_fault, seconds_a_step
 

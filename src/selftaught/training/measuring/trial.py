@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from selftaught.system import randomness
+from selftaught.system import clock, randomness
 from selftaught.system.interruption import Stop
 from selftaught.training.devices import fault_of
 from selftaught.training.fit import fit
@@ -45,7 +44,7 @@ def seconds_a_step(job: "Job", stop: Stop) -> float:
 
     def mark(step: int, terms: dict[str, Tensor]) -> None:
         stop.poll()
-        marks.append(time.perf_counter())
+        marks.append(clock.now())
 
     fit(
         job.fabric,

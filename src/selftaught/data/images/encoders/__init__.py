@@ -11,9 +11,9 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.images.encoders.pooled import Own, TimmGrid, TimmPooled, TorchvisionPooled
 from selftaught.data.images.encoders.tokens import TimmTokens
 from selftaught.data.images.preparation import Preparation
-from selftaught.system import parts
+from selftaught.system import components
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 SMALL = 64  # sides up to this get a small stem
 HAVE = {  # who has which option
@@ -31,7 +31,7 @@ def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None
 
     It carries `origin`, how it was made.
     """
-    chosen = parts.checked(f"encoder {part.name}", create, part.options)
+    chosen = components.checked(f"encoder {part.name}", create, part.options)
     return create(part.name, preparation, module, **chosen)
 
 
@@ -84,7 +84,7 @@ def _timm(
     name: str, preparation: Preparation, stride: int | None, given: dict[str, Any], pool: str, drop_path: float
 ) -> tuple[Encoder, Origin]:
     if not timm.is_model(name):
-        raise UsageError(f"no encoder named {name!r}; {parts.hint(name, timm.list_models())}")
+        raise UsageError(f"no encoder named {name!r}; {components.hint(name, timm.list_models())}")
     height, width = preparation.size
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
@@ -146,7 +146,7 @@ def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any],
 def _torchvision(name: str, preparation: Preparation, stride: int | None) -> tuple[Encoder, Origin]:
     known = torchvision.models.list_models(torchvision.models)
     if name not in known:
-        raise UsageError(f"no encoder named 'torchvision/{name}'; {parts.hint(name, known)}")
+        raise UsageError(f"no encoder named 'torchvision/{name}'; {components.hint(name, known)}")
     net = torchvision.models.get_model(name, weights=None)
     if preparation.channels != 3:
         _replace_first_convolution(net, preparation.channels)

@@ -6,16 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, distributed, precise, randomness
 from selftaught.methods.objectives.clusters import nearest_centre, spherical_k_means
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Bank
-from selftaught.system import distributed, randomness
-from selftaught.system.precision import precise
 
 
 class DeepCluster(Method):

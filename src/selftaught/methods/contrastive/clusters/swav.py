@@ -6,14 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, distributed, precise
 from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import Prototypes, mlp
 from selftaught.methods.parts.memory import Queue
-from selftaught.system import distributed
-from selftaught.system.precision import precise
 
 
 class SwAV(Method):

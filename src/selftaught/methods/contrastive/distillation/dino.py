@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import DistillationHead

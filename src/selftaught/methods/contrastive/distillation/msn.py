@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
 from selftaught.methods.objectives.clusters import mean_entropy, sinkhorn
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
@@ -16,7 +15,6 @@ from selftaught.methods.parts.heads import Prototypes, mlp
 from selftaught.methods.parts.masks import random_mask
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
-from selftaught.system.precision import precise
 
 
 class MSN(Method):

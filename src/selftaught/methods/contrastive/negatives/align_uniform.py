@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.contrastive import alignment_loss, uniformity_loss
 from selftaught.methods.parts.heads import mlp
 

@@ -6,14 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise, randomness
 from selftaught.methods.objectives.contrastive import noise_contrastive
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Bank
-from selftaught.system import randomness
-from selftaught.system.precision import precise
 
 
 class InstanceDiscrimination(Method):

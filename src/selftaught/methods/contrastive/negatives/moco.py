@@ -7,14 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, distributed, precise, randomness
 from selftaught.methods.objectives.contrastive import info_nce_with_queue
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
 from selftaught.methods.parts.teacher import Teacher
-from selftaught.system import distributed, randomness
-from selftaught.system.precision import precise
 
 
 class MoCo(Method):

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training
 from selftaught.methods.objectives.contrastive import info_nce
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine

@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.clusters import nearest_centre
 from selftaught.methods.objectives.contrastive import info_nce
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
-from selftaught.system.precision import precise
 
 
 class NNCLR(Method):

@@ -4,14 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise, randomness
 from selftaught.methods.objectives.contrastive import told_apart
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.memory import Bank
 from selftaught.methods.parts.tiles import Tiles, joined
-from selftaught.system import randomness
-from selftaught.system.precision import precise
 
 
 class PIRL(Method):

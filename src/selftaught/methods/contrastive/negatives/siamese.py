@@ -4,11 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.contrastive import margin_contrastive
 from selftaught.methods.parts.heads import mlp
-from selftaught.system.precision import precise
 
 
 class Siamese(Method):

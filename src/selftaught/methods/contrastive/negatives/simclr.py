@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.contrastive import nt_xent
 from selftaught.methods.parts.heads import mlp
 

@@ -2,12 +2,10 @@
 
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.redundancy import invariance, sigreg
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
-from selftaught.system import randomness
 
 
 class LeJEPA(Method):

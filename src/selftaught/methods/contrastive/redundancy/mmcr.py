@@ -4,12 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, distributed, precise
 from selftaught.methods.objectives.redundancy import nuclear_norm
 from selftaught.methods.parts.heads import mlp
-from selftaught.system import distributed
-from selftaught.system.precision import precise
 
 
 class MMCR(Method):

@@ -4,13 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.redundancy import second_moment, tico_terms
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
-from selftaught.system.precision import precise
 
 
 class TiCo(Method):

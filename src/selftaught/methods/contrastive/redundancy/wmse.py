@@ -3,13 +3,10 @@
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, UsageError, distributed, randomness
 from selftaught.methods.objectives.distillation import cosine_distance
 from selftaught.methods.objectives.redundancy import whitened
 from selftaught.methods.parts.heads import mlp
-from selftaught.system import distributed, randomness
-from selftaught.system.errors import UsageError
 
 
 class WMSE(Method):

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.tiles import Tiles, joined
-from selftaught.system import randomness
 
 
 class Jigsaw(Method):

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.tiles import Tiles, joined

@@ -5,10 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, UsageError
 from selftaught.methods.objectives.prediction import cross_entropy
-from selftaught.system.errors import UsageError
 
 
 class Rotation(Method):

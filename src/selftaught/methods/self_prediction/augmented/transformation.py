@@ -3,12 +3,10 @@
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import warped
 from selftaught.methods.parts.heads import mlp
-from selftaught.system import randomness
 
 CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))  # x and y, in half sides from the middle
 

@@ -5,11 +5,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
-from selftaught.system import randomness
 
 
 class AIM(Method):

@@ -6,14 +6,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.methods.parts.masks import blockwise_mask
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
-from selftaught.system import randomness
 
 
 class IBOT(Method):

@@ -6,14 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import TokenPredictor
 from selftaught.methods.parts.masks import Blocks, context_and_targets
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
-from selftaught.system.precision import precise
 
 
 class IJEPA(Method):

@@ -5,8 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
 from selftaught.methods.parts.masks import random_mask

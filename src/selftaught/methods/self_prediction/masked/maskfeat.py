@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import extremes
 from selftaught.methods.parts.decoders import map_shape

@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import MapHead
 from selftaught.methods.parts.holes import Hole, cells_of

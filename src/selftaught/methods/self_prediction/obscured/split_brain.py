@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
 from selftaught.methods.parts.colour import annealed_mean, best_constant, gamut, lab, rgb, soft_bins
 from selftaught.methods.parts.damage import extremes
 from selftaught.methods.parts.decoders import MapDecoder
-from selftaught.system.precision import precise
 
 NEUTRAL = 50.0  # lightness of what shows colours alone
 

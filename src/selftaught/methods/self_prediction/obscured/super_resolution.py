@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import blurred
 from selftaught.methods.parts.decoders import MapDecoder

@@ -5,12 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import blurred, compressed, pixelated
 from selftaught.methods.parts.decoders import MapDecoder
-from selftaught.system import randomness
 
 
 class Deblurring(Method):

@@ -4,8 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.method import Data, Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import gaussian_noise, masking_noise, salt_and_pepper
 from selftaught.methods.parts.decoders import MapDecoder

@@ -9,8 +9,8 @@ import pytest
 from selftaught.judging.accuracy import Row
 from selftaught.judging.ranking import Comparison, Measure, Ran, Rung, notes, ranked, standings, verdict
 from selftaught.reporting.compare_page import write_page
-from selftaught.system.parts import Part
-from tests.reporting.test_report import Page
+from selftaught.system.components import Part
+from tests.reporting.test_run_page import Page
 
 LINEAR, RANKME = Measure("linear", True), Measure("rankme", False)
 EVIL = "<img src=x onerror=alert(1)>"

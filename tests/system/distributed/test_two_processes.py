@@ -11,10 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from selftaught.methods import registry
+from tests.system.distributed.steps import steps
 
-from .steps import steps
-
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             folder.mkdir()
-            command = [sys.executable, "-m", "tests.distributed.steps"]
+            command = [sys.executable, "-m", "tests.system.distributed.steps"]
             running = [subprocess.Popen([*command, str(rank), "2", str(folder)], cwd=ROOT) for rank in range(2)]
             assert [process.wait(timeout=280) for process in running] == [0, 0]
             (folder / "done").touch()

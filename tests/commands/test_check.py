@@ -15,8 +15,7 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images import inspection
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
-
-from .reporting.test_report import Page
+from tests.reporting.test_run_page import Page
 
 ENCODER = ["--encoder", "test_resnet", "--size", "16"]
 EVIL = ("<img src=x onerror=alert(1)>.jpg", "=cmd|'calc'!A0.jpg", "[red]not markup[bold].jpg", "two\nlines.jpg")

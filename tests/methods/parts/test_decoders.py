@@ -8,7 +8,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods.parts.decoders import MapDecoder, MapHead, TokenDecoder, sine_positions
-from selftaught.system.parts import Part
+from selftaught.system.components import Part
 
 
 class Pool(Encoder):

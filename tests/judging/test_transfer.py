@@ -21,8 +21,8 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.export import save_encoder
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 from selftaught.system.progress import Progress
 
 QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]

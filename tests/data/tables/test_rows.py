@@ -1,6 +1,5 @@
 """Rows from end to end: the same methods and commands as for images, unchanged."""
 
-import ast
 import json
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from selftaught.data.tables.encoders import build_encoder
 from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
 from selftaught.methods import registry
-from selftaught.system import parts, randomness
+from selftaught.system import components, randomness
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 from tests.methods.test_contract import SMALL
 
 SOME = ("mae", "denoising", "simclr", "vicreg", "data2vec")
@@ -36,7 +35,7 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
     if cls.needs_tokens and encoder == "mlp":
         pytest.skip("needs tokens")
     torch.manual_seed(0)
-    options = {key: value for key, value in SMALL.items() if key in parts.options(cls)}
+    options = {key: value for key, value in SMALL.items() if key in components.options(cls)}
     network = build_encoder(Part(name=encoder, options={"width": 32, "depth": 2}), PREPARATION)
     method = cls(network, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **options)
     optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 3e-3)
@@ -127,16 +126,3 @@ def test_image_methods_and_encoders_refuse_rows_with_one_line(tmp_path: Path) ->
         UsageError, match="mae needs an encoder that works on tokens, which mlp does not; try --encoder ft_"
     ):
         selftaught.pretrain("sklearn:wine", method="mae", encoder="mlp", out=str(tmp_path / "c"))
-
-
-def test_no_method_imports_a_modality_and_no_modality_a_method() -> None:
-    root = Path(selftaught.__file__).parent
-    for folder, forbidden in (("methods", ("images", "tables")), ("images", ("methods",)), ("tables", ("methods",))):
-        for file in (root / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.ImportFrom) and node.level:
-                    told = {(node.module or "").split(".")[0], *(name.name for name in node.names)}
-                    inside = node.level <= len(file.relative_to(root).parts) - 1  # reaches no further than its folder
-                    assert inside or not told & set(forbidden), f"{file} imports {told}"
-                if isinstance(node, ast.Import):
-                    assert not any(name.name.startswith("selftaught") for name in node.names)

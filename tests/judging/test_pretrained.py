@@ -15,8 +15,8 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.pretrained import load_pretrained
 from selftaught.run.export import save_encoder
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 GREY = Preparation(channels=1, size=(32, 32), low=0, high=255, mean=(0.3,), std=(0.4,))
 PART = Part(name="test_resnet")

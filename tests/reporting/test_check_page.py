@@ -9,8 +9,7 @@ from rich.console import Console
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, show, write_page
-
-from .test_report import EVIL, Page
+from tests.reporting.test_run_page import EVIL, Page
 
 SIDES = Spread(min=10, median=64, max=300)
 FACTS = ImageFacts(

@@ -17,8 +17,8 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.onnx import to_onnx
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 
 def exported(

@@ -14,8 +14,8 @@ from selftaught.contracts.encoder import TokenEncoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.weights import load_initial_weights
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.parts import Part
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:

@@ -1,0 +1,24 @@
+"""How things are said in text that people read: names, durations, sizes."""
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it: 45s, 3m 20s, 2h 05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def printable(name: str) -> str:
+    """A name that may hold undecodable bytes or control characters, safe to print on one line."""
+    printable = name.encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in printable)
+
+
+def filesize(count: float) -> str:
+    """Bytes as people say them: 12 kB, 640 MB, 1.5 GB."""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
