@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selftaught.commands.python import Run
 from selftaught.methods import registry
 from selftaught.run import checkpoint
+from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 
