@@ -138,14 +138,14 @@ def bare(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
     from selftaught.system.allocator import keep_freed_memory
     from selftaught.system.interruption import Stop
     from selftaught.training.job import prepare
-    from selftaught.training.measuring.speed import tuned
-    from selftaught.training.resolve import open_data, resolve
+    from selftaught.training.measuring.trial import Trial
+    from selftaught.training.planning import planned
+    from selftaught.training.resolve import open_data
 
     keep_freed_memory()
     chosen, stop = Pretrain.parse(recipe(case, data, compiled, "unused")), Stop()
     images = open_data(chosen, stop)
-    chosen = tuned(resolve(chosen, images), lambda trial: prepare(trial, images, None), stop)
-    job = prepare(chosen, images, None)
+    job = prepare(planned(chosen, Trial(images, stop)), images, None)
     batch = job.batches(0)
     views = tuple(torch.empty_like(view).normal_() for view in batch)
     seconds = []

@@ -4,14 +4,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch._dynamo.utils
 
 import selftaught
+from selftaught.system import clock
 from selftaught.system.errors import UsageError
-from selftaught.training import devices
-from selftaught.training.measuring import speed as autotune
+from selftaught.training import devices, job
+from selftaught.training import pretrain as pretrain_module
+from selftaught.training.batches import Batches
+from selftaught.training.measuring import speed, trial
 from selftaught.training.measuring.speed import ROUNDS
 
 QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "size": 16}
@@ -21,17 +25,19 @@ def timed(seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch
     """Replace the clock: each choice takes what `seconds` says; the returned list fills with what was measured."""
     measured: list[tuple[str, str]] = []
 
-    def seconds_a_step(job: Any, stop: Any) -> float:
+    def seconds_a_step(job: Any, *rest: Any) -> float:
         measured.append((job.recipe.precision, job.recipe.layout))
         return seconds.get(measured[-1], 1.0)
 
-    monkeypatch.setattr(autotune, "seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(trial, "seconds_a_step", seconds_a_step)
     return measured
 
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(speed, "SHARE", 1e9)  # short as the runs of these tests are, they are worth a measurement
+    monkeypatch.setattr(trial, "SHARE", 1e9)
 
 
 def test_the_fastest_is_chosen_recorded_and_remembered(
@@ -51,9 +57,9 @@ def test_other_work_on_the_machine_does_not_mislead(
 ) -> None:
     seconds = {("bf16-mixed", "channels_last"): iter([5.0, 0.5])}  # disturbed at first
     monkeypatch.setattr(
-        autotune,
+        trial,
         "seconds_a_step",
-        lambda job, stop: next(seconds.get((job.recipe.precision, job.recipe.layout), iter([1.0]))),
+        lambda job, *rest: next(seconds.get((job.recipe.precision, job.recipe.layout), iter([1.0]))),
     )
     recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **QUICK).recipe
     assert (recipe.precision, recipe.layout) == ("bf16-mixed", "channels_last")
@@ -88,16 +94,16 @@ def test_the_attention_is_measured_where_there_is_one(
 ) -> None:
     tried: list[str] = []
 
-    def seconds_a_step(job: Any, stop: Any) -> float:
+    def seconds_a_step(job: Any, *rest: Any) -> float:
         found = {layer.fused_attn for layer in devices.attentions(job.method)}
         assert found == {job.recipe.attention == "fused"}
         tried.append(job.recipe.attention)
         return 0.5 if job.recipe.attention == "plain" else 1.0
 
-    monkeypatch.setattr(autotune, "seconds_a_step", seconds_a_step)
+    monkeypatch.setattr(trial, "seconds_a_step", seconds_a_step)
     vit = {**QUICK, "method": "byol", "encoder": "test_vit"}
     recipe = selftaught.pretrain(photos, out=str(tmp_path / "a"), **vit).recipe
-    first = ["fused"] * 4 * ROUNDS + ["plain", "fused"] * ROUNDS
+    first = ["fused"] * 4 * ROUNDS + ["plain", "fused"] * ROUNDS  # the faster one first, from the second turn on
     assert recipe.attention == "plain" and tried == first
     assert "contiguous plain attention on cpu" in capsys.readouterr().err
     again = selftaught.pretrain(photos, out=str(tmp_path / "b"), **vit).recipe
@@ -157,3 +163,81 @@ def test_a_compiled_run_computes_the_same(photos: Path, tmp_path: Path, method: 
     for a, b in zip(plain.metrics(), compiled.metrics()):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
     assert set(plain.encoder().state_dict()) == set(compiled.encoder().state_dict())
+
+
+class Slow:
+    """A clock that stands still but for steps, each of which takes a while on this machine."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.now, self.steps = 1000.0, 0
+        take = Batches.__call__
+
+        def step(batches: Batches, number: int) -> Any:
+            self.now, self.steps = self.now + seconds, self.steps + 1
+            return take(batches, number)
+
+        monkeypatch.setattr(Batches, "__call__", step)
+        monkeypatch.setattr(clock, "now", lambda: self.now)
+        monkeypatch.setattr(speed, "SHARE", 0.05)
+        monkeypatch.setattr(trial, "SHARE", 0.05)
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [(0.01, 360), (1.0, 360), (5.0, 360), (20.0, 3600)])
+def test_measuring_takes_a_twentieth_of_the_budget_and_a_minute_at_most(
+    seconds: float, budget: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Slow(monkeypatch, seconds)
+    taken = []
+    quick = {**QUICK, "batch_size": "auto", "method": "byol", "encoder": "test_vit"}
+    del quick["steps"]
+    monkeypatch.setattr(pretrain_module, "_train", lambda *a: taken.append(machine.now - 1000) or {})
+    selftaught.pretrain(photos, out=str(tmp_path / "run"), budget=budget, **quick)
+    least = 3 * seconds  # memory, a step to warm up, and one that is timed: they are done whatever they take
+    assert taken[0] <= max(min(60, 0.05 * budget) + seconds, least)
+
+
+def test_a_short_run_is_not_measured_at_all(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Slow(monkeypatch, 1.0)
+    recipe = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK).recipe
+    assert (recipe.precision, recipe.layout) == ("32-true", "contiguous")
+    assert machine.steps == 2 + 1  # of the run, and of its pictures
+
+
+def test_what_there_was_no_time_to_measure_is_the_same_the_next_time(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Slow(monkeypatch, 1.0)
+    quick = {**QUICK, "epochs": 20}
+    del quick["steps"]
+    first = selftaught.pretrain(photos, out=str(tmp_path / "a"), **quick).recipe
+    once = machine.steps
+    again = selftaught.pretrain(photos, out=str(tmp_path / "b"), **quick).recipe
+    assert (again.precision, again.layout) == (first.precision, first.layout) and machine.steps - once < once
+
+
+def test_a_first_run_builds_two_networks(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is measured, whatever is asked of it, and one that learns."""
+    Slow(monkeypatch, 1.0)
+    monkeypatch.setattr(trial, "SHARE", 1e9)
+    built: list[str] = []
+    build = job.build
+
+    def counted(plan: Any, *rest: Any) -> Any:
+        built.append(plan.method.name)
+        return build(plan, *rest)
+
+    monkeypatch.setattr(job, "build", counted)
+    monkeypatch.setattr(trial, "build", counted)
+    quick = {**QUICK, "steps": None, "batch_size": "auto", "budget": "60s"}
+    selftaught.pretrain(photos, out=str(tmp_path / "a"), **quick)
+    assert len(built) == 2
+
+
+def test_the_choice_of_other_shapes_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = timed({}, monkeypatch)
+    for columns in (4, 400):
+        file = tmp_path / f"{columns}.npy"
+        np.save(file, np.random.default_rng(0).normal(size=(64, columns)).astype(np.float32))
+        selftaught.pretrain(file, method="vicreg", steps=1, batch_size=16, out=tmp_path / str(columns))
+        assert measured, f"{columns} columns took the choice of others"
+        measured.clear()

@@ -1,13 +1,13 @@
 """How people write quantities: 10m, 2GB, 48x64, 5%, rotation:0.4; each is parsed, checked and kept as plain data."""
 
 import re
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from selftaught.system.components import Part
 
-AUTO = 0  # a batch size that is still to be measured
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -30,12 +30,13 @@ def bytes_of(value: Any) -> Any:
 
 
 def batch(value: Any) -> Any:
-    """A number of samples above one, or auto, which is kept as `AUTO` until it has been measured."""
+    """A number of samples above one, or auto: to be measured."""
     if value == "auto":
-        return AUTO
-    if str(value).strip() in ("0", "1"):
-        raise ValueError("a batch has two samples or more, or is auto")
-    return value
+        return value
+    with suppress(ValueError, TypeError):  # one error line for all that a batch size cannot be
+        if float(value) >= 2 and float(value) == int(float(value)):
+            return int(float(value))
+    raise ValueError("a batch has two samples or more, or is auto")
 
 
 def cadence(value: Any) -> Any:
@@ -101,7 +102,7 @@ def names(value: Any) -> Any:
 
 
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-BatchSize = Annotated[int, BeforeValidator(batch), Field(ge=0)]
+BatchSize = Annotated[int | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]

@@ -2,7 +2,6 @@
 
 from typing import Any, TypeVar
 
-from selftaught.run.quantities import AUTO
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -35,7 +34,7 @@ def continued(command: Continued, saved: Continued) -> Continued:
     """
     for name in sorted(command.model_fields_set - FREE_ON_RESUME):
         now, before = getattr(command, name), getattr(saved, name)
-        if name == "data" or now in (None, "auto") or (name, now) == ("batch_size", AUTO):
+        if name == "data" or now in (None, "auto"):
             continue  # the same data may have moved; its fingerprint is compared instead
         if not _agrees(now, before):
             raise UsageError(

@@ -16,7 +16,7 @@ from selftaught.methods import registry
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import Run
-from selftaught.run.recipes import Pretrain
+from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components
 from selftaught.system.errors import UsageError
@@ -31,7 +31,7 @@ from selftaught.training.resolve import named_methods, refuse_unfit, training_pr
 class Job:
     """Everything one pre-training works with."""
 
-    recipe: Pretrain
+    recipe: Plan
     samples: Samples
     method: Method
     weights: str  # where the encoder's weights come from
@@ -43,26 +43,27 @@ class Job:
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
 
 
-def prepare(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
-    """Build all that a resolved recipe names, seeded, before any step; for `count` samples, if these are only some."""
-    assert recipe.batch_size
-    method, weights = build(recipe, samples, module, count)
-    training = training_preset(method, recipe)
+def prepare(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
+    """Build all that a plan names, seeded, before any step; for `count` samples, if these are only some."""
+    return arranged(*build(plan, samples, module, count), plan, samples)
+
+
+def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
+    """A network with all that a plan puts round it; the same one can be arranged again, another way.
+
+    What makes a new network of it, compiling and chunks, is not done anew: see `build`.
+    """
+    training = training_preset(method, plan)
     patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
-    set_attention(method, recipe.attention)
-    channels_last = recipe.layout == "channels_last"
-    if channels_last:
-        method = method.to(memory_format=torch.channels_last)
-    views = samples.views(method.views, patch=patch, options=recipe.views, channels_last=channels_last)
-    fabric = fabric_of(recipe.precision)
-    if recipe.compile:
-        _compile_encoders(method)
-    if recipe.encode_chunk:
-        encode_in_chunks(method, recipe.encode_chunk)
+    set_attention(method, plan.attention)
+    channels_last = plan.layout == "channels_last"
+    method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    views = samples.views(method.views, patch=patch, options=plan.views, channels_last=channels_last)
+    fabric = fabric_of(plan.precision)
     forward: Any = fabric.setup_module(method)
-    optimizer = build_optimizer(method, training, recipe.batch_size)
-    batches = Batches(samples, views, batch_size=recipe.batch_size, seed=recipe.seed, device=fabric.device)
-    return Job(recipe, samples, method, weights, training, optimizer, views, batches, fabric, forward)
+    optimizer = build_optimizer(method, training, plan.batch_size)
+    batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=fabric.device)
+    return Job(plan, samples, method, weights, training, optimizer, views, batches, fabric, forward)
 
 
 def _compile_encoders(method: nn.Module) -> None:
@@ -82,29 +83,31 @@ def predicted_bytes(job: Job) -> tuple[int, int]:
     return held + 2 * learnt, sum(tensor.nbytes for tensor in job.method.encoder.state_dict().values())
 
 
-def build(recipe: Pretrain, samples: Samples, module: nn.Module | None, count: int | None = None) -> tuple[Method, str]:
+def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> tuple[Method, str]:
     """The method with its encoder, and a line about where the weights come from.
 
     `count` is the number of samples it is made for, where these are only some of them.
     """
-    assert recipe.encoder
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(plan.seed)
     preparation = samples.preparation
     kind = modality.named(preparation.modality)
-    encoder: Encoder = kind.build_encoder(recipe.encoder, preparation, module)
-    refuse_unfit(recipe, encoder, kind)
-    going_on = recipe.resume and recipe.out and checkpoint.steps(Run(recipe.out).checkpoints)
+    encoder: Encoder = kind.build_encoder(plan.encoder, preparation, module)
+    refuse_unfit(plan, encoder, kind)
+    going_on = plan.resume and plan.out and checkpoint.steps(Run(plan.out).checkpoints)
     if going_on:
         weights = "as they were saved"
     else:
-        weights = load_initial_weights(encoder, recipe.init) if recipe.init else "fresh weights"
+        weights = load_initial_weights(encoder, plan.init) if plan.init else "fresh weights"
     data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
     built: list[Method] = []
-    for part in named_methods(recipe):
+    for part in named_methods(plan):
         cls = registry.method_class(part.name)
         if cls.needs_color and preparation.channels != 3:
             raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
         built.append(cls(encoder, data, **components.checked(f"method {part.name}", cls, part.options)))
-    if not recipe.also:
-        return built[0], weights
-    return Together(built[0], built[1], data, weight=recipe.also.weight), weights
+    method = Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
+    if plan.compile:
+        _compile_encoders(method)
+    if plan.encode_chunk:  # outside of what is compiled, so that every chunk has the shape that was compiled for
+        encode_in_chunks(method, plan.encode_chunk)
+    return method, weights

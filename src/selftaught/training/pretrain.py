@@ -1,6 +1,5 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from selftaught.contracts.modality import Samples
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import LOG, Run, fresh_folder
+from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.run.resuming import continued
 from selftaught.system import clock
@@ -26,12 +26,12 @@ from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
-from selftaught.training.measuring.batch_size import fitted, refuse_too_large
-from selftaught.training.measuring.budget import CORRECTED_AT, corrected, within_budget
-from selftaught.training.measuring.speed import shown, tuned
+from selftaught.training.measuring.budget import CORRECTED_AT, corrected, steps_within
+from selftaught.training.measuring.trial import Trial
 from selftaught.training.optimizers import scaled_lr
+from selftaught.training.planning import planned
 from selftaught.training.recorder import Recorder
-from selftaught.training.resolve import open_data, preflight, resolve
+from selftaught.training.resolve import open_data, preflight
 
 EVERYTHING = 4096  # plain views shown to Method.start
 
@@ -51,26 +51,17 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop)
-
-        def tried(trial: Pretrain) -> Job:
-            return prepare(trial, samples, deepcopy(module))  # steps that only measure must not train the user's own
-
-        recipe = fitted(recipe, samples.count, lambda trial: tried(resolve(trial, samples)))
-        recipe = resolve(recipe, samples)
-        recipe = tuned(recipe, tried, stop)
-        refuse_too_large(recipe, samples.count, tried)
-        began = clock.now() if opened else began
-        budgeted = recipe.steps is None
-        if budgeted:
-            recipe = within_budget(tried(recipe), recipe, stop, began)
-        job = prepare(recipe, samples, module)
-        run = Run(recipe.out or fresh_folder(f"{samples.name}-{recipe.method.name}"), module)
+        trial = Trial(samples, stop, module=module, budget=recipe.budget)
+        plan, clock_began = _planned(recipe, trial, None if opened else began)
+        del trial  # and the network in it
+        job = prepare(plan, samples, module)
+        run = Run(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
         with owned, writing_to(run.folder / LOG), loggers.told_the_end(run):
             try:
-                facts = _train(job, run, stop, began if budgeted else None, loggers)
+                facts = _train(job, run, stop, clock_began, loggers)
             except Interrupted as error:
                 run.set_status("preempted", str(error), error.exit_code)
                 raise
@@ -85,6 +76,18 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
                 raise
             run.set_status("done", "", 0, **facts)
     return run
+
+
+def _planned(recipe: Pretrain, trial: Trial, began: float | None) -> tuple[Plan, float | None]:
+    """The plan, and when the clock of a time budget started, where one decides the steps.
+
+    It runs since `began`, so that a budget pays for reading the data, too, or, without that, from now on.
+    """
+    plan = planned(recipe, trial)
+    if recipe.budget is None or recipe.steps is not None:  # a resumed run has the steps that it began with
+        return plan, None
+    began = clock.now() if began is None else began
+    return plan.model_copy(update={"steps": steps_within(plan, recipe.budget, trial, began)}), began
 
 
 def _saved_recipe(command: Pretrain) -> Pretrain | None:
@@ -111,7 +114,6 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     if not start and _starts(job.method):
         job.method.start(_everything(job))
     recipe = job.recipe
-    assert recipe.steps and recipe.batch_size
     recipe.save(run.folder / "recipe.yaml")
     samples = job.samples
     run.write_data(modality.named(samples.preparation.modality).THINGS, samples.preparation.told(), samples.keys)
@@ -128,7 +130,6 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     run.set_status("running", **facts)
     with recorder.bar:
         for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
-            assert job.recipe.steps
             since, until = clock.now(), round(share * job.recipe.steps)
             if until <= at or recorder.choice.settled:
                 continue
@@ -160,7 +161,8 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
             rate, at = (until - at) / (clock.now() - since), until
             if began and share < 1:
                 recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
-                job.recipe = corrected(job.recipe, at, rate, began)
+                steps = corrected(job.recipe.budget or 0, job.recipe.steps, at, rate, began)
+                job.recipe = job.recipe.model_copy(update={"steps": steps})
                 with spared("recipe.yaml"):
                     job.recipe.save(run.folder / "recipe.yaml")
     recorder.finish()
@@ -206,9 +208,8 @@ def _everything(job: Job) -> torch.Tensor:
 
 def _announce(job: Job, run: Run, start: int) -> None:
     recipe, samples, preset = job.recipe, job.samples, job.training
-    assert recipe.steps and recipe.batch_size and recipe.encoder
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
-    lr, choice = scaled_lr(preset, recipe.batch_size), shown((recipe.precision, recipe.layout, recipe.attention))
+    lr = scaled_lr(preset, recipe.batch_size)
     things = modality.named(samples.preparation.modality).THINGS
     say(f"data     {samples.count:,} {things} {samples.preparation.told()}")
     if samples.quarantined:
@@ -218,6 +219,6 @@ def _announce(job: Job, run: Run, start: int) -> None:
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {lr:.3g}, {choice} on {job.fabric.device}"
+        f"lr {lr:.3g}, {recipe.way} on {job.fabric.device}"
     )
     say(f"run      {run.folder}")

@@ -1,7 +1,7 @@
 """From a recipe with open choices to the data, the method and a recipe that says everything."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Method, Training
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
+from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
 from selftaught.system.components import Part
@@ -21,6 +22,19 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
 
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
+
+
+class Counted(Protocol):
+    """What decisions depend on of samples, which need not be at hand for them."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def preparation(self) -> Any: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
 
 def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any] | None = None) -> Samples:
@@ -65,38 +79,52 @@ def _listed(error: BrokenData, recipe: Pretrain) -> str:
     return f"all are listed in {file}; "
 
 
-def resolve(recipe: Pretrain, samples: Samples) -> Pretrain:
-    """Fill in every choice that was left open, so that the saved recipe says all of it."""
-    method = registry.method_class(recipe.method.name)
+def resolve(
+    recipe: Pretrain,
+    samples: Counted,
+    *,
+    batch_size: int | None = None,
+    way: Way | None = None,
+    steps: int | None = None,
+) -> Plan:
+    """Decide everything that was left open, by the data and the method.
+
+    What can be measured (the batch that fits, the fastest way, the steps that fit a budget) is given by whoever has
+    measured it; else the usual stands in for it, and a pass over the data for a budget.
+    """
     kind = modality.named(samples.preparation.modality)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
-    encoder = recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER)
-    preset = training_preset(method, recipe)
-    batch_size = recipe.batch_size or min(preset.batch_size, power_of_two(samples.count // 4))
-    if samples.count < batch_size:
+    preset = training_preset(registry.method_class(recipe.method.name), recipe)
+    asked = recipe.batch_size if recipe.batch_size != "auto" else None
+    batch = batch_size or asked or min(preset.batch_size, power_of_two(samples.count // 4))
+    if samples.count < batch:
         fits = power_of_two(samples.count)
-        raise DataError(
-            f"{samples.count} {kind.THINGS} are fewer than a batch of {batch_size}; use --batch-size {fits}"
-        )
-    per_epoch = samples.count // batch_size
+        raise DataError(f"{samples.count} {kind.THINGS} are fewer than a batch of {batch}; use --batch-size {fits}")
+    epochs, length = _length(recipe, samples.count, samples.count // batch)
+    way = way or Way()
+    decided = {
+        "encoder": recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER),
+        "batch_size": batch,
+        "epochs": epochs,
+        "steps": steps or length,
+        "size": samples.preparation.size if kind.THINGS == "images" else None,
+        "precision": way.precision if recipe.precision == "auto" else recipe.precision,
+        "layout": way.layout if recipe.layout == "auto" else recipe.layout,
+        "attention": way.attention if recipe.attention == "auto" else recipe.attention,
+        "fingerprint": samples.fingerprint,
+    }
+    return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | decided)
+
+
+def _length(recipe: Pretrain, count: int, per_epoch: int) -> tuple[float | None, int]:
+    """Passes over the data, where they decide, and steps."""
     chosen = [name for name in ("epochs", "steps", "budget") if getattr(recipe, name) is not None]
     if len(chosen) > 1 and not recipe.resume:
         raise UsageError(f"give one of --{' and --'.join(chosen)}, not both")
-    epochs, steps = recipe.epochs, recipe.steps
-    if not chosen:
-        epochs = float(max(10, min(200, SAMPLES_BY_DEFAULT // samples.count)))
+    epochs = recipe.epochs if chosen else float(max(10, min(200, SAMPLES_BY_DEFAULT // count)))
     if epochs is not None:
-        steps = max(1, round(epochs * per_epoch))
-    return recipe.model_copy(
-        update={
-            "encoder": encoder,
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "steps": steps,
-            "size": samples.preparation.size if kind.THINGS == "images" else None,
-            "fingerprint": samples.fingerprint,
-        }
-    )
+        return epochs, max(1, round(epochs * per_epoch))
+    return None, recipe.steps or per_epoch
 
 
 def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training:
@@ -137,10 +165,11 @@ def named_methods(recipe: Pretrain) -> list[Part]:
 
 
 def refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
+    """Raise UsageError where a method works on tokens, and the encoder that was named has none."""
     for part in named_methods(recipe):
         if registry.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
-            assert recipe.encoder
+            name = recipe.encoder.name if recipe.encoder else "the default"
             raise UsageError(
-                f"{part.name} needs an encoder that works on tokens, which {recipe.encoder.name} does not; "
+                f"{part.name} needs an encoder that works on tokens, which {name} does not; "
                 f"try --encoder {' or '.join(kind.TOKEN_ENCODERS[:2])}"
             )

@@ -12,13 +12,14 @@ from selftaught.contracts import modality
 from selftaught.contracts.findings import Forecast, Suggested
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
+from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.text import printable
-from selftaught.training.job import Job, prepare
-from selftaught.training.measuring.speed import DEFAULT, remembered, shown
-from selftaught.training.measuring.trial import ROWS, seconds_a_step
+from selftaught.training.job import Job
+from selftaught.training.measuring.speed import remembered
+from selftaught.training.measuring.trial import ROWS, Trial, seconds_a_step
 from selftaught.training.resolve import resolve
 
 FEWEST = 2  # samples of a step
@@ -53,41 +54,38 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
     )
     if samples.count < FEWEST:
         raise DataError(f"{samples.count} of {min(SAMPLE, count)} {kind.THINGS} taken at random can be used")
-    recipe = resolve(command, Whole(count, samples.preparation))  # type: ignore[arg-type]
-    assert recipe.encoder and recipe.batch_size and recipe.steps and recipe.epochs
+    plan = resolve(command, Whole(count, samples.preparation))
     suggested = Suggested(
-        method=recipe.method.name,
-        encoder=recipe.encoder.name,
-        size=recipe.size,
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        steps=recipe.steps,
-        command=_told(command, recipe),
+        method=plan.method.name,
+        encoder=plan.encoder.name,
+        size=plan.size,
+        batch_size=plan.batch_size,
+        epochs=plan.epochs or plan.steps / (count // plan.batch_size),
+        steps=plan.steps,
+        command=_said_again(command, plan),
     )
-    return suggested, _measured(recipe, samples, count, decoded, stop)
+    known = remembered(command, plan, samples.preparation.shape)
+    return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
 
 
-def _measured(recipe: Pretrain, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
-    assert recipe.batch_size and recipe.steps
-    known = remembered(recipe)
-    precision, layout, attention = known or (*DEFAULT, "fused")
-    rows = min(recipe.batch_size, ROWS, samples.count)
-    how = {"precision": precision, "layout": layout, "attention": attention, "batch_size": rows}
-    job = prepare(recipe.model_copy(update=how), samples, None, count)
+def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
+    """`known`: whether the plan's way of computing has been measured, rather than taken for a start."""
+    rows = min(plan.batch_size, ROWS, samples.count)
+    job = Trial(samples, stop, count=count).job(plan, rows)
     rate = rows / seconds_a_step(job, stop)
     saved = _checkpoint_bytes(job)
     cached = count * decoded * samples.batch(np.arange(1))[0].nbytes
     encoder = sum(weights.nbytes for weights in job.method.encoder.state_dict().values())
     return Forecast(
-        seconds=round(recipe.steps * recipe.batch_size / rate, 1),
+        seconds=round(plan.steps * plan.batch_size / rate, 1),
         samples_per_second=round(rate, 2),
-        measured_on=f"a few steps of {rows} in {shown((precision, layout, attention))} on {job.fabric.device}"
+        measured_on=f"a few steps of {rows} in {plan.way} on {job.fabric.device}"
         + ("" if known else "; a run measures other settings first and may be faster"),
         reading_seconds=0.0,
         checkpoint_bytes=saved,
         run_bytes=(checkpoint.KEEP + 1) * saved + encoder,  # a new checkpoint is whole before an old one goes
         cache_bytes=cached
-        if cached and modality.named(samples.preparation.modality).goes_to_cache(cached, recipe.memory)
+        if cached and modality.named(samples.preparation.modality).goes_to_cache(cached, plan.memory)
         else 0,
         free_bytes=shutil.disk_usage(Path.cwd()).free,
     )
@@ -99,11 +97,11 @@ def _checkpoint_bytes(job: Job) -> int:
     return checkpoint.bytes_of({"model": model, "optimizer": optimizer})
 
 
-def _told(command: Pretrain, recipe: Pretrain) -> str:
+def _said_again(command: Pretrain, plan: Plan) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
     words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
     for name in SAID:
-        if name in command.model_fields_set and (value := getattr(recipe, name)) is not None:
-            told = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
-            words += [f"--{name.replace('_', '-')}", told]
+        if name in command.model_fields_set and (value := getattr(plan, name)) is not None:
+            word = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
+            words += [f"--{name.replace('_', '-')}", word]
     return " ".join(words)

@@ -3,135 +3,138 @@
 import hashlib
 import itertools
 import json
+import math
 import platform
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
+from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.system.files import cache_folder, write_json
-from selftaught.system.interruption import Stop
+from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.devices import attentions
-from selftaught.training.measuring.trial import ROWS, half_precision_fault, seconds_a_step
+from selftaught.training.measuring.trial import MEASURED, ROWS, SHARE, WARM_UP, Trial, half_precision_fault
 
-if TYPE_CHECKING:
-    from selftaught.training.job import Job
-
-
-DEFAULT = ("32-true", "contiguous")
-MARGIN = 1.15  # how much faster anything else must be
+MARGIN = 1.15  # how much faster anything else must be than the default
 ROUNDS = 2  # over all candidates, the better of which counts: other work on the machine comes and goes
-MATTERS = ("method", "also", "encoder", "size", "batch_size", "encode_chunk")  # fields that the choice depends on
-Choice = tuple[str, str, str]
+MATTERS = ("method", "also", "encoder", "views", "size", "batch_size", "encode_chunk")  # what the choice depends on
 
 
-def tuned(recipe: Pretrain, prepare: Callable[[Pretrain], "Job"], stop: Stop) -> Pretrain:
-    """The recipe with precision, layout and attention filled in where they are open.
+def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
+    """The way to compute the plan of a recipe, in what that leaves open.
 
     Measured once for each machine, network and size, and remembered, so that the same command gives the same
-    weights; the recipe records the choice.
+    weights; the plan records the choice. Where there is no time for all candidates, it is the best of those that were
+    measured, remembered for runs of the same length alone.
     """
-    attention: str = "fused" if recipe.attention == "auto" else recipe.attention
-    if recipe.precision == "32-true" and recipe.layout != "auto":
-        return recipe.model_copy(update={"attention": attention})
-    candidates = _candidates(recipe)
-    if any(precision == "bf16-mixed" for precision, _ in candidates):
-        assert recipe.batch_size
-        rows = min(recipe.batch_size, ROWS)
-        plain = {"precision": "32-true", "layout": "contiguous", "compile": False, "batch_size": rows}
-        sound = prepare(recipe.model_copy(update=plain))
+    candidates = _candidates(recipe, plan)
+    if len(candidates) > 1 and _too_short(plan):
+        return candidates[0]
+    if len(candidates) > 1:
+        known = remembered(recipe, plan, trial.samples.preparation.shape)
+        if known and known._replace(attention=candidates[0].attention) in candidates:
+            return known
+    if any(way.precision == "bf16-mixed" for way in candidates):
+        sound = trial.job(plan.computed(Way()), min(plan.batch_size, ROWS))
         if fault := half_precision_fault(sound):
-            candidates = [choice for choice in candidates if choice[0] != "bf16-mixed"]
+            candidates = [way for way in candidates if way.precision != "bf16-mixed"]
             if not candidates:
                 raise UsageError(f"--precision bf16-mixed is not safe here: {fault}; use --precision 32-true")
-    if len(candidates) == 1:
-        precision, layout = candidates[0]
-    else:
-        known = remembered(recipe)
-        if known is None or known[:2] not in candidates:  # other views may make what was fastest unsafe
-            known = _measured(recipe, candidates, prepare, stop)
-        precision, layout, attention = known
-    return recipe.model_copy(update={"precision": precision, "layout": layout, "attention": attention})
+    return candidates[0] if len(candidates) == 1 else _measured(recipe, plan, candidates, trial)
 
 
-def _candidates(recipe: Pretrain) -> list[tuple[str, str]]:
+def _too_short(plan: Plan) -> bool:
+    """Whether the steps that are timed of one candidate alone are more than may be spent on a run of this length."""
+    rows = min(plan.batch_size, ROWS)
+    return plan.budget is None and SHARE * plan.steps * plan.batch_size < (WARM_UP + MEASURED) * rows
+
+
+def _candidates(recipe: Pretrain, plan: Plan) -> list[Way]:
+    """Every precision and layout that is open, the default first where it is among them."""
     gpu = torch.cuda.is_available()
     open_precisions = ["bf16-mixed"] if gpu and torch.cuda.is_bf16_supported() else ["32-true", "bf16-mixed"]
-    precisions = open_precisions if recipe.precision == "auto" else [recipe.precision]
-    layouts = ["contiguous", "channels_last"] if recipe.layout == "auto" else [recipe.layout]
-    return list(itertools.product(precisions, layouts))
+    precisions: Any = open_precisions if recipe.precision == "auto" else [plan.precision]
+    layouts: Any = ["contiguous", "channels_last"] if recipe.layout == "auto" else [plan.layout]
+    return [Way(p, layout, plan.attention) for p, layout in itertools.product(precisions, layouts)]
 
 
-def _measured(
-    recipe: Pretrain, candidates: list[tuple[str, str]], prepare: Callable[[Pretrain], "Job"], stop: Stop
-) -> Choice:
+def _measured(recipe: Pretrain, plan: Plan, candidates: list[Way], trial: Trial) -> Way:
     """The fastest candidate, unless the default is nearly as fast; then the other attention, where there is one."""
-    assert recipe.batch_size
-    rows = min(recipe.batch_size, ROWS)
-    open_attention = recipe.attention == "auto"
-    attention = "fused" if open_attention else recipe.attention
-    rates: dict[Choice, float] = {}
+    rows = min(plan.batch_size, ROWS)
+    seconds: dict[Way, float] = {}
+    complete = True
 
-    def measure(choice: Choice) -> "Job":
-        named = dict(zip(("precision", "layout", "attention"), choice))
-        job = prepare(recipe.model_copy(update={**named, "batch_size": rows, "compile": False}))
-        rates[choice] = max(rates.get(choice, 0.0), rows / seconds_a_step(job, stop))
-        return job
+    with Progress("measuring", len(candidates) * ROUNDS, "ways of computing") as bar:
 
-    for precision, layout in candidates * ROUNDS:
-        job = measure((precision, layout, attention))
-    default: Choice = (*(DEFAULT if DEFAULT in candidates else candidates[0]), attention)
-    chosen = _clearly_fastest(rates, default)
-    if open_attention and job.fabric.device.type == "cpu" and attentions(job.method):
-        plain: Choice = (*chosen[:2], "plain")
-        for choice in (plain, chosen) * ROUNDS:
-            measure(choice)
-        chosen = _clearly_fastest({choice: rates[choice] for choice in (chosen, plain)}, chosen)
-    told = ", ".join(f"{shown(choice)} {rate:,.0f}" for choice, rate in rates.items())
-    say(f"measured {told} samples/s: {shown(chosen)}")
-    _remember(recipe, chosen)
+        def measure(ways: list[Way]) -> None:
+            """Time them in turn, as long as there is time, from the second turn on the fastest first."""
+            nonlocal complete
+            for turn in range(ROUNDS):
+                for way in sorted(ways, key=lambda way: seconds.get(way, 0.0)) if turn else ways:
+                    if trial.left > 0 or not seconds:
+                        seconds[way] = trial.seconds(plan.computed(way), rows)
+                    else:
+                        complete = False
+                    bar.update(bar.done + 1, total=max(bar.total, bar.done + 1))
+
+        measure(candidates)
+        chosen = _clearly_fastest(seconds, candidates[0])
+        job = trial.job(plan, rows)
+        if recipe.attention == "auto" and job.fabric.device.type == "cpu" and attentions(job.method):
+            other = chosen._replace(attention="plain")
+            measure([other, chosen])
+            chosen = _clearly_fastest({way: seconds.get(way, math.inf) for way in (chosen, other)}, chosen)
+    rates = ", ".join(f"{way} {rows / took:,.0f}" for way, took in seconds.items())
+    say(f"measured {rates} samples/s: {chosen}" + ("" if complete else ", as far as there was time to measure"))
+    _remember(_key(recipe, plan, trial.samples.preparation.shape, None if complete else _length(recipe)), chosen)
     return chosen
 
 
-def _clearly_fastest(rates: dict[Choice, float], default: Choice) -> Choice:
-    best = max(rates, key=lambda choice: rates[choice])
-    return best if rates[best] > MARGIN * rates[default] else default
+def _clearly_fastest(seconds: dict[Way, float], default: Way) -> Way:
+    best = min(seconds, key=lambda way: seconds[way])
+    return best if MARGIN * seconds[best] < seconds[default] else default
 
 
-def shown(choice: Choice) -> str:
-    """For people: bf16-mixed channels-last, and the attention where it is not the usual one."""
-    precision, layout, attention = choice
-    return f"{precision} {layout.replace('_', '-')}" + (f" {attention} attention" if attention == "plain" else "")
+def _length(recipe: Pretrain) -> list[float | None]:
+    """How long a run is to be, as it was asked for."""
+    return [recipe.epochs, recipe.steps, recipe.budget]
 
 
-def _key(recipe: Pretrain) -> str:
-    """What the choice depends on."""
-    told = {
+def _key(recipe: Pretrain, plan: Plan, shape: tuple[int, ...], length: Any = None) -> str:
+    """What the choice depends on; `length` of the run, where that left no time to measure all."""
+    facts = {
         "machine": [platform.node(), platform.machine(), platform.processor(), torch.cuda.is_available()],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "asked": [recipe.precision, recipe.layout, recipe.attention],
-        "recipe": recipe.model_dump(mode="json", include=set(MATTERS)),
+        "recipe": plan.model_dump(mode="json", include=set(MATTERS)),
+        "sample": shape,  # 4 columns and 400 are computed unlike, though the recipe is the same
+        "length": length,
     }
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def remembered(recipe: Pretrain) -> Choice | None:
-    """What was the fastest when this was measured on this machine."""
-    try:
-        precision, layout, attention = json.loads((cache_folder() / "autotune" / f"{_key(recipe)}.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return precision, layout, attention
+def remembered(recipe: Pretrain, plan: Plan, shape: tuple[int, ...]) -> Way | None:
+    """What was the fastest when this was measured on this machine, for samples (C, ...) of this shape.
+
+    What a run of the same length chose comes first, so that a longer one does not change what the same command gives.
+    """
+    for length in (_length(recipe), None):
+        file = cache_folder() / "autotune" / f"{_key(recipe, plan, shape, length)}.json"
+        try:
+            return Way(*json.loads(file.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+    return None
 
 
-def _remember(recipe: Pretrain, choice: Choice) -> None:
+def _remember(key: str, way: Way) -> None:
     folder = cache_folder() / "autotune"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / f"{_key(recipe)}.json", list(choice))
+        write_json(folder / f"{key}.json", list(way))
     except OSError as error:
         say(f"warning: the choice could not be remembered ({error}); the next run may choose otherwise")

@@ -1,27 +1,121 @@
-"""A few steps of a job, only to know: seconds, bytes, faults."""
+"""A few steps of a network that is thrown away, only to know: seconds, bytes, faults."""
 
 import itertools
+import math
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from selftaught.contracts.method import Method
+from selftaught.contracts.modality import Samples
+from selftaught.run.plan import Plan, Way
 from selftaught.system import clock, randomness
 from selftaught.system.interruption import Stop
 from selftaught.training.devices import fault_of
 from selftaught.training.fit import fit
-
-if TYPE_CHECKING:
-    from selftaught.training.job import Job
+from selftaught.training.job import Job, arranged, build
 
 ROWS = 64  # samples a measured step has at most
 WARM_UP, MEASURED = 1, 3  # steps
+SHARE, MOST = 0.05, 60.0  # of a run, and seconds, that all measuring before it may take
+SLOWER = 1.5  # times the fastest so far: not worth another step of this turn
 
 
-def half_precision_fault(job: "Job") -> str | None:
+class Trial:
+    """A network that is thrown away: arranged one way after another, it is asked what each takes.
+
+    It is built once, whatever is asked, and is never the user's own. All trials of a run share one allowance of time,
+    since a machine may be slow, or busy with other things, and people wait for the run and not for its preparations.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        stop: Stop,
+        *,
+        module: nn.Module | None = None,
+        count: int | None = None,
+        budget: float | None = None,
+    ) -> None:
+        """`count` is the number of samples there will be, where these are only some; `budget` seconds are for the run.
+
+        Without a budget the first few steps that are timed tell how long the run will be.
+        """
+        self.samples, self.stop, self.module, self.count = samples, stop, module, count
+        self.run_seconds = budget
+        self.known: dict[tuple[Way, int], float] = {}  # seconds a step of so many samples takes
+        self._built: dict[int | None, tuple[Method, str]] = {}  # by the chunks that the encoder takes
+        self._began = clock.now()
+
+    @property
+    def left(self) -> float:
+        """Seconds that measuring may still take; before anything is known of the run, as many as there are at most."""
+        allowed = MOST if self.run_seconds is None else min(MOST, SHARE * self.run_seconds)
+        return allowed - (clock.now() - self._began)
+
+    def job(self, plan: Plan, rows: int) -> Job:
+        """The network as the plan computes it, for steps of `rows` samples."""
+        if plan.encode_chunk not in self._built:
+            uncompiled = plan.model_copy(update={"compile": False})  # compiling takes longer than is to be known
+            self._built[plan.encode_chunk] = build(uncompiled, self.samples, deepcopy(self.module), self.count)
+        return arranged(*self._built[plan.encode_chunk], plan.model_copy(update={"batch_size": rows}), self.samples)
+
+    def seconds(self, plan: Plan, rows: int) -> float:
+        """What a step takes: the fastest of a few, and of those timed earlier."""
+        fastest = min((known for (_, size), known in self.known.items() if size == rows), default=math.inf)
+        job = self.job(plan, rows)
+        now = seconds_a_step(job, self.stop, clock.now() + self.left, SLOWER * fastest)
+        self.known[plan.way, rows] = min(now, self.known.get((plan.way, rows), math.inf))
+        if self.run_seconds is None:
+            self.run_seconds = plan.steps * plan.batch_size / rows * now
+        return self.known[plan.way, rows]
+
+
+def seconds_a_step(job: Job, stop: Stop, until: float = math.inf, enough: float = math.inf) -> float:
+    """The fastest of a few steps, or of as many as were done by the time `until`; one over `enough` is the last."""
+    steps = times(job, stop, WARM_UP + MEASURED, lambda took: clock.now() > until or min(took[1:], default=0) > enough)
+    return min(steps[WARM_UP:] or steps)
+
+
+def times(job: Job, stop: Stop, most: int, done: Callable[[list[float]], bool]) -> list[float]:
+    """Seconds of each step, the first ones among them, until these are `done`, or `most`.
+
+    One that is not finite takes as long as any other.
+    """
+    marks = [clock.now()]
+
+    def mark(step: int, terms: dict[str, Tensor]) -> None:
+        stop.poll()
+        marks.append(clock.now())
+        if done(_between(marks)):
+            raise StopIteration
+
+    with suppress(StopIteration):
+        fit(
+            job.fabric,
+            job.method,
+            job.optimizer,
+            job.batches,
+            steps=most,
+            training=job.training,
+            seed=job.recipe.seed,
+            watch=mark,
+            bad=lambda step, loss, norm: None,
+            forward=job.forward,
+        )
+    return _between(marks)
+
+
+def _between(marks: list[float]) -> list[float]:
+    return [b - a for a, b in itertools.pairwise(marks)]
+
+
+def half_precision_fault(job: Job) -> str | None:
     """Why gradients in bf16 would be wrong, or None.
 
     On CPUs, the weight gradient of a strided convolution over a map of one cell is read from memory that was never
@@ -38,29 +132,7 @@ def half_precision_fault(job: "Job") -> str | None:
     return fault_of(job.method, show) if job.fabric.device.type == "cpu" else None
 
 
-def seconds_a_step(job: "Job", stop: Stop) -> float:
-    """The fastest of a few steps."""
-    marks: list[float] = []
-
-    def mark(step: int, terms: dict[str, Tensor]) -> None:
-        stop.poll()
-        marks.append(clock.now())
-
-    fit(
-        job.fabric,
-        job.method,
-        job.optimizer,
-        job.batches,
-        steps=WARM_UP + MEASURED,
-        training=job.training,
-        seed=job.recipe.seed,
-        watch=mark,
-        forward=job.forward,
-    )
-    return min(b - a for a, b in itertools.pairwise(marks))
-
-
-def kept_bytes(job: "Job", rows: int) -> int:
+def kept_bytes(job: Job, rows: int) -> int:
     """Bytes of views and activations that one forward pass of `rows` samples keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in job.method.state_dict().values()}
     kept: dict[int, int] = {}

@@ -1,0 +1,45 @@
+"""A recipe with nothing left open: what a run is built from and saved as."""
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from selftaught.run.recipes import Pretrain
+from selftaught.system.components import Part
+
+
+class Way(NamedTuple):
+    """How a network is computed."""
+
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = "32-true"
+    layout: Literal["contiguous", "channels_last"] = "contiguous"
+    attention: Literal["fused", "plain"] = "fused"
+
+    def __str__(self) -> str:
+        """For people: bf16-mixed channels-last, and the attention where it is not the usual one."""
+        shown = f"{self.precision} {self.layout.replace('_', '-')}"
+        return shown + (" plain attention" if self.attention == "plain" else "")
+
+
+class Plan(Pretrain):
+    """What was asked, and all that was decided: `training.resolve` makes one, and nothing else does.
+
+    The file recipe.yaml of a run holds it, so that the run can be resumed, and begun again elsewhere, as it was.
+    """
+
+    encoder: Part
+    batch_size: int = Field(gt=1)
+    steps: int = Field(gt=0)
+    precision: Literal["32-true", "bf16-mixed", "64-true"]
+    layout: Literal["contiguous", "channels_last"]
+    attention: Literal["fused", "plain"]
+    fingerprint: str
+
+    @property
+    def way(self) -> Way:
+        """Precision, layout and attention."""
+        return Way(self.precision, self.layout, self.attention)
+
+    def computed(self, way: Way) -> "Plan":
+        """The same plan, computed another way."""
+        return self.model_copy(update=way._asdict())
