@@ -1,36 +1,23 @@
 """Which samples a step sees, and their views: a pure function of the seed and the step."""
 
-from typing import Any, Protocol
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selftaught.contracts.modality import MakeViews, Samples
 from selftaught.system import clock, distributed, randomness
 from selftaught.system.profiling import part
 
-AHEAD = 2  # steps whose samples are asked for early
-
-
-class Samples(Protocol):
-    """What training needs of a modality's samples."""
-
-    count: int
-
-    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]: ...
-
-    def prefetch(self, rows: NDArray[np.int64]) -> None: ...
-
-
-class MakeViews(Protocol):
-    """What training needs of a modality's views: sample numbers and a raw batch in, one tensor a view out."""
-
-    def __call__(self, rows: Tensor, /, *raw: Any) -> tuple[Tensor, ...]: ...
+AHEAD = 2  # steps whose samples are asked for early: the next is read while this one trains, and one more in reserve
 
 
 class Batches:
-    """The views of each step: every epoch is a fresh order of all samples, cut into whole batches."""
+    """The views of each step: every epoch is a fresh order of the samples, cut into whole batches.
+
+    `rows` are the numbers of the samples to learn from (default: all). `targets` (N, ...) has one for each of the
+    samples by its number, such as its class; those of a step come behind its views.
+    """
 
     def __init__(
         self,
@@ -40,24 +27,32 @@ class Batches:
         batch_size: int,
         seed: int,
         device: torch.device | str = "cpu",
+        rows: NDArray[np.int64] | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
-        self.device = torch.device(device)
-        self.steps_per_epoch = samples.count // batch_size
+        self.device, self.targets = torch.device(device), targets
         self.seconds = 0.0  # spent fetching and making views, in all
+        self._learnt = np.arange(samples.count) if rows is None else rows
         self._orders: dict[int, NDArray[np.int64]] = {}  # of this epoch, and of the next where steps look ahead
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in one pass; the samples left over are others in the next."""
+        return len(self._learnt) // self.batch_size
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Sample numbers of this process's share of a step's global batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch not in self._orders:
             self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
-            self._orders[epoch] = randomness.permutation(self.seed, epoch, self.samples.count)
+            self._orders[epoch] = randomness.permutation(self.seed, epoch, len(self._learnt))
         share = self.batch_size // distributed.world_size()
         first = place * self.batch_size + distributed.rank() * share
-        return self._orders[epoch][first : first + share]
+        return self._learnt[self._orders[epoch][first : first + share]]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
+        """The views of a step, drawn at the step's own address, whichever step the caller is at."""
         began = clock.now()
         rows = self.rows(step)
         first = distributed.rank() * len(rows)
@@ -70,11 +65,13 @@ class Batches:
 
     @torch.no_grad()
     def views_of(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
-        """The views of these samples, by the random numbers of whatever step it is."""
+        """The views of these samples, and their targets, by the random numbers of whatever step it is."""
         with part("input"):
             raw = tuple(self._moved(stored) for stored in self.samples.batch(rows))
+        numbers = torch.from_numpy(rows)
         with part("views"):
-            return self.views(torch.from_numpy(rows).to(self.device), *raw)
+            views = self.views(numbers.to(self.device), *raw)
+        return views if self.targets is None else (*views, self._moved(self.targets[numbers]))
 
     def _moved(self, stored: Tensor) -> Tensor:
         if self.device.type == "cuda":  # only a copy from pinned memory runs beside the computation

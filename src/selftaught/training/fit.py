@@ -14,7 +14,6 @@ from selftaught.system.profiling import part
 from selftaught.training.guards import Guard
 from selftaught.training.optimizers import apply_schedule
 
-Batches = Callable[[int], tuple[Tensor, ...]]
 Watch = Callable[[int, dict[str, Tensor]], Any]
 Bad = Callable[[int, float, float], Any]
 
@@ -28,7 +27,7 @@ def fit(
     fabric: Any,
     model: nn.Module,
     optimizer: Optimizer,
-    batches: Batches,
+    batches: Callable[[int], tuple[Tensor, ...]],
     *,
     steps: int,
     training: Training,
@@ -57,6 +56,8 @@ def fit(
         rows = len(views[0])
         first = distributed.rank() * rows
         randomness.seed_torch(seed, step, distributed.rank())
+        # Not one address for views and loss: views may be those of another step (in the second stage of fine-tuning
+        # steps count from 0 again, its epochs go on), and nobody knows how many rows there are before they are made.
         with guard, randomness.at(seed, step, slice(first, first + rows), distributed.world_size() * rows):
             with part("forward"):
                 terms = forward(*views)
