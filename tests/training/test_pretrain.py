@@ -19,6 +19,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, DivergedError, UsageError
+from selftaught.training import planning
 from selftaught.training import pretrain as pretraining
 from selftaught.training.job import prepare
 from selftaught.training.looking.health import Health
@@ -367,7 +368,7 @@ def test_the_log_of_a_run_says_what_ended_it(photos: Path, tmp_path: Path, monke
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Rotation, "forward", broken)
-    monkeypatch.setattr(pretraining, "refuse_too_large", lambda *told: None)
+    monkeypatch.setattr(planning, "refuse_too_large", lambda *rest: None)
     monkeypatch.setattr(Health, "look", lambda self: {})
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items()]
     assert run_command(["pretrain", str(photos), *flags, "--out", str(tmp_path / "run")]) == 1
