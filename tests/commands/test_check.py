@@ -15,6 +15,7 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images import inspection
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
+from tests.clocks import held, when_begun
 from tests.reporting.test_run_page import Page
 
 ENCODER = ["--encoder", "test_resnet", "--size", "16"]
@@ -150,5 +151,7 @@ def test_a_mistake_gets_one_line(
     assert said in told.err and told.err.count("\n") == 1 and not told.out and not list(tmp_path.iterdir())
 
 
-def test_a_time_limit_ends_a_check(pictures: Path) -> None:
-    assert run_command(["check", str(pictures), "--time-limit", "0.0001"]) == 75
+def test_a_time_limit_ends_a_check(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = held(monkeypatch)
+    when_begun("checking", lambda: time.advance(60), monkeypatch)
+    assert run_command(["check", str(pictures), "--time-limit", "1m"]) == 75

@@ -13,8 +13,8 @@ from selftaught.data import storage
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
 from selftaught.system.interruption import poll, stopping
-from selftaught.system.progress import Progress
 from selftaught.training.recorder import Recorder
+from tests.clocks import held, when_begun
 from tests.reliability.faults import at_point, points
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "3", "--batch-size", "8", "--size", "16"]
@@ -29,18 +29,7 @@ def send(number: signal.Signals) -> None:
 def signal_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, signal.Signals], None]:
     """Let one signal reach this process as soon as a part of the work, named as its progress bar, begins."""
 
-    def arrange(part: str, number: signal.Signals) -> None:
-        begin, due = Progress.__init__, [part]
-
-        def signalled(self: Progress, what: str, *more: object) -> None:
-            begin(self, what, *more)  # type: ignore[arg-type]
-            if what in due:
-                due.clear()
-                send(number)
-
-        monkeypatch.setattr(Progress, "__init__", signalled)
-
-    return arrange
+    return lambda part, number: when_begun(part, lambda: send(number), monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +73,12 @@ def test_decoding_and_caching_stop(
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
 
 
-def test_a_time_limit_is_looked_at_while_decoding(photos: Path, tmp_path: Path) -> None:
-    command = ["pretrain", str(photos), *QUICK, "--out", str(tmp_path / "run"), "--time-limit", "0.001s"]
+def test_a_time_limit_is_looked_at_while_decoding(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = held(monkeypatch)
+    when_begun("reading", lambda: time.advance(60), monkeypatch)
+    command = ["pretrain", str(photos), *QUICK, "--out", str(tmp_path / "run"), "--time-limit", "1m"]
     assert run_command(command) == 75 and not (tmp_path / "run").exists()
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,19 @@ from selftaught.reporting import run_page as report
 from selftaught.reporting.server import Server
 from selftaught.reporting.watch import SCRIPT, SETTLES, Watched
 from selftaught.run.standing import TAIL, standing
+from selftaught.system import clock
 from selftaught.system import lock as writer
 from selftaught.system.lock import LOCK, only_writer
+from tests.clocks import held
 from tests.reporting.test_run_page import EVIL, Page, folder
 
 EVERY = 0.02
 HOLDER = """
-import sys, time, pathlib
+import sys, pathlib
 from selftaught.system.lock import only_writer
 with only_writer(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -46,7 +49,7 @@ class Site:
         self.server, self.port = server, server.server_address[1]
 
     def ask(self, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
@@ -55,13 +58,11 @@ class Site:
             connection.close()
 
     def page(self) -> Page:
-        time.sleep(EVERY)  # as a look counts for a moment
         code, text, _ = self.ask()
         assert code == 200
         return Page(text)
 
     def version(self) -> dict[str, Any]:
-        time.sleep(EVERY)
         code, text, _ = self.ask("/version")
         assert code == 200
         return json.loads(text)
@@ -71,7 +72,10 @@ class Site:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., Site]]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
+    """Servers for which time goes on whenever they look at the clock, so that no look at the files is an old one."""
+    held(monkeypatch)
+    monkeypatch.setattr(clock, "now", itertools.count(0, EVERY).__next__)
     servers: list[Server] = []
 
     def start(*folders: Path) -> Site:
@@ -151,7 +155,8 @@ def test_a_page_is_made_once_for_all_who_ask(
 def test_what_ended_and_what_was_killed_are_told_apart(going_on: Path, serve: Callable[..., Site]) -> None:
     site = serve(going_on)
     (going_on / LOCK).unlink()
-    with subprocess.Popen([sys.executable, "-c", HOLDER, str(going_on)], stdout=subprocess.PIPE) as child:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(going_on)], stdin=pipe, stdout=pipe) as child:
         assert child.stdout and child.stdout.readline() and (going_on / LOCK).exists()
         assert site.told().startswith("running: step 1,200")
         child.kill()
@@ -229,7 +234,7 @@ def test_a_bad_moment_leaves_the_last_page_and_a_note(going_on: Path, serve: Cal
         assert not site.version()["note"] and "cannot be read" not in site.page().text
         shown = site.version()["version"]
     (going_on / "status.json").write_text("{")
-    old = time.time() - SETTLES - 1
+    old = clock.wall() - SETTLES - 1
     os.utime(going_on / "status.json", (old, old))  # it is not being written: the rest of the page goes on
     log(going_on, 1500)
     assert not site.version()["note"] and site.version()["version"] != shown
@@ -302,7 +307,7 @@ def test_nobody_but_this_machine_is_served_and_nothing_but_the_page(going_on: Pa
 
 def raw(site: Site, request: bytes) -> bytes:
     found = b""
-    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", site.port)) as connection:
         connection.sendall(request)
         try:
             while more := connection.recv(65536):
@@ -345,22 +350,46 @@ def test_a_written_report_does_not_follow_anything(going_on: Path, tmp_path: Pat
     assert "loads nothing from anywhere" in written
 
 
-def test_watching_ends_when_all_runs_have(going_on: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = folder(tmp_path, "other")
-    command = ["watch", str(going_on), str(other), "--port", "0", "--every", "0.1s", "--until-done", "--json"]
+def test_a_look_counts_for_a_moment(going_on: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = held(monkeypatch)
+    watched = Watched([going_on], 10.0)
+    before = watched.version()["version"]
+    log(going_on, 1201)
+    time.advance(4.9)  # however many ask, the files are looked at twice in ten seconds
+    assert watched.version()["version"] == before
+    time.advance(0.1)
+    assert watched.version()["version"] != before
 
-    def end() -> None:
-        time.sleep(0.3)
-        Run(going_on).set_status("failed", "RuntimeError: oh", 1)
-        (going_on / LOCK).unlink()
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    assert run_command(command) == 0
-    thread.join()
+def test_watching_ends_when_all_runs_have_and_who_looks_on_has_seen_it(
+    going_on: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, seen = folder(tmp_path, "other"), []
+    command = ["watch", str(going_on), str(other), "--port", "0", "--every", "10s", "--until-done", "--json", "--open"]
+    time = held(monkeypatch)
+
+    def look_on(address: str) -> None:
+        try:
+            seen.append(state(address))
+            Run(going_on).set_status("failed", "RuntimeError: oh", 1)
+            (going_on / LOCK).unlink()
+            time.advance(10)
+            seen.append(state(address))
+        finally:
+            time.advance(100)
+
+    monkeypatch.setattr(webbrowser, "open", look_on)
+    assert run_command(command) == 0 and seen == ["running", "failed"]
     told = capsys.readouterr()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", json.loads(told.out)["url"])
     assert "run: failed, RuntimeError: oh" in told.err and "other: done" in told.err
+
+
+def state(address: str) -> str:
+    """That of the first run that is watched there."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://").rstrip("/"))
+    connection.request("GET", "/version")
+    return json.loads(connection.getresponse().read())["runs"][0]["state"]
 
 
 def test_a_mistake_is_told_in_a_line(going_on: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -394,12 +423,12 @@ def test_a_signal_ends_it(number: signal.Signals, flags: list[str], code: int, g
         told = process.stdout.readline() + process.stdout.readline() + process.stdout.readline()
         address = json.loads(told)["url"]
         assert address in process.stderr.readline()
-        connection = http.client.HTTPConnection(address.removeprefix("http://").rstrip("/"), timeout=20)
-        connection.request("GET", "/version")
-        assert json.loads(connection.getresponse().read())["runs"][0]["state"] == "running"
-        idle = socket.create_connection(("127.0.0.1", connection.port))  # who asks for nothing keeps nobody
+        assert state(address) == "running"
+        idle = socket.create_connection(
+            ("127.0.0.1", int(address.rstrip("/").rpartition(":")[2]))
+        )  # who asks for nothing keeps nobody
         process.send_signal(number)
-        assert process.wait(timeout=5) == code
+        assert process.wait() == code
         idle.close()
         said = process.stderr.read()
     assert said == ("error: stopped by SIGTERM before every run was done or had failed\n" if code else "")

@@ -1,13 +1,12 @@
 """Signals only set a flag; a second Ctrl-C stops at once; handlers are put back."""
 
-import os
 import signal
-import time
 
 import pytest
 
 from selftaught.system.errors import Interrupted
 from selftaught.system.interruption import stopping
+from tests.clocks import held
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -15,7 +14,7 @@ def test_a_signal_sets_a_flag_and_says_its_name(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stopping() as stop:
         assert stop.reason is None
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop.reason == number.name
         with pytest.raises(Interrupted, match=number.name):
             stop.poll()
@@ -24,14 +23,15 @@ def test_a_signal_sets_a_flag_and_says_its_name(number: signal.Signals) -> None:
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
     with stopping() as stop, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop.reason == "SIGINT"
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
 
 
-def test_a_time_limit_runs_out() -> None:
-    with stopping(0.02) as stop:
+def test_a_time_limit_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = held(monkeypatch)
+    with stopping(60) as stop:
+        time.advance(59)
         assert stop.reason is None
-        time.sleep(0.03)
+        time.advance(1)
         assert stop.reason == "the time limit"

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.system import clock
 from selftaught.system.errors import DataError
 from selftaught.system.files import TEMPORARY, cache_folder, left_behind, temporary_for, write_json
 from selftaught.system.saying import say
@@ -246,7 +246,7 @@ def _half_built(folder: Path) -> set[Path]:
         for path in folder.glob(".*~*~*")
         if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
     ]
-    untouched = {path for path, (_, when) in _sizes_and_times(found).items() if time.time() - when > ABANDONED}
+    untouched = {path for path, (_, when) in _sizes_and_times(found).items() if clock.wall() - when > ABANDONED}
     return untouched | (set(found) & set(left_behind(folder)))
 
 

@@ -181,7 +181,7 @@ def _broken(folder: Path) -> list[str]:
         return [f"{name}, which is no folder any more"]
     for file in (*folder.glob("*.json"), folder / "recipe.yaml"):
         try:
-            young = time.time() - file.stat().st_mtime < SETTLES
+            young = clock.wall() - file.stat().st_mtime < SETTLES
             read_yaml(file) if file.suffix == ".yaml" else json_object(file)
         except FileNotFoundError:
             continue

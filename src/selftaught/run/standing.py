@@ -1,11 +1,11 @@
 """Where a run stands, in words: its step, the time it has left, and whether a process still works on it."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selftaught.system import clock
 from selftaught.system.files import json_lines, json_object, read_yaml
 from selftaught.system.lock import may_be_written
 from selftaught.system.text import duration, printable
@@ -99,7 +99,7 @@ def _seen(folder: Path) -> str:
             found.append((folder / name).stat().st_mtime)
         except OSError:
             continue
-    return f"last seen {duration(max(0.0, time.time() - max(found)))} ago" if found else "nothing written yet"
+    return f"last seen {duration(max(0.0, clock.wall() - max(found)))} ago" if found else "nothing written yet"
 
 
 def _number(value: Any) -> float | None:
