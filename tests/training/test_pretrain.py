@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from selftaught.training.job import prepare
 from selftaught.training.looking.health import Health
 from selftaught.training.measuring import batch_size, trial
 from selftaught.training.resolve import resolve
+from tests.clocks import held, steps_take, when_begun
 
 QUICK = {
     "method": "rotation",
@@ -151,15 +151,25 @@ def test_resume_without_a_run_starts_at_0_and_says_so(
     assert "nothing to resume" in capsys.readouterr().err and run.status["steps"] == 3
 
 
-def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path) -> None:
-    quick = {name: value for name, value in QUICK.items() if name != "steps"}
-    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="2s", **quick)
-    assert run.recipe.steps > 1 and run.status["seconds"] < 4
+def test_a_budget_chooses_the_steps(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = held(monkeypatch)
+    steps_take(lambda: 0.5, Rotation, time, monkeypatch)
+    quick, began = {name: value for name, value in QUICK.items() if name != "steps"}, time.at
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="20s", **quick)
+    assert 18 < time.at - began <= 20 and 20 < run.recipe.steps < 40
+    assert run.status["seconds"] == run.recipe.steps / 2 and run.status["steps"] == run.recipe.steps
 
 
-def test_a_budget_that_reading_has_used_up_is_refused_before_a_run_exists(photos: Path, tmp_path: Path) -> None:
+def test_a_budget_that_reading_has_used_up_is_refused_before_a_run_exists(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = held(monkeypatch)
+    when_begun("reading", lambda: time.advance(1), monkeypatch)
+    steps_take(lambda: 0.001, Rotation, time, monkeypatch)
     with pytest.raises(UsageError, match=r"a budget of .* leaves no time to train: .* give more, or say how long with"):
-        selftaught.pretrain(photos, encoder="test_resnet", budget=0.01, out=tmp_path / "run", batch_size=8)
+        selftaught.pretrain(
+            photos, method="rotation", encoder="test_resnet", budget=1, out=tmp_path / "run", batch_size=8
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -194,20 +204,21 @@ def test_an_array_is_refused_with_the_way_to_name_it(tmp_path: Path) -> None:
             refused()
 
 
+@pytest.mark.parametrize(("measured", "trained"), [(0.4, 0.1), (0.1, 0.15)], ids=["hasty", "lame"])
 def test_a_budget_is_corrected_on_the_way(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    measured: float,
+    trained: float,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    measured = pretraining.within_budget
-
-    def hasty(*args: Any) -> Any:  # as if the machine had been ten times slower while it was measured
-        recipe = measured(*args)
-        return recipe.model_copy(update={"steps": max(10, recipe.steps // 10)})
-
-    monkeypatch.setattr(pretraining, "within_budget", hasty)
-    quick = {name: value for name, value in QUICK.items() if name != "steps"}
-    began = time.perf_counter()
-    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), budget="6s", **quick)
-    assert 4 < time.perf_counter() - began < 9
+    """As if the machine had another pace while it was measured, before there is a run, than it has in the run."""
+    time, out = held(monkeypatch), tmp_path / "run"
+    steps_take(lambda: trained if out.exists() else measured, Rotation, time, monkeypatch)
+    quick, began = {name: value for name, value in QUICK.items() if name != "steps"}, time.at
+    run = selftaught.pretrain(photos, out=str(out), budget="10s", **quick)
+    assert 9 < time.at - began <= 10
     assert "instead of" in capsys.readouterr().err
     assert run.recipe.steps == run.status["steps"] == int(run.metrics()[-1]["step"])
 
@@ -331,7 +342,7 @@ def test_a_profile_says_where_the_time_went(photos: Path, tmp_path: Path, capsys
     parts = {"input", "views", "forward", "loss", "teacher", "backward", "guard", "optimiser", "after the step"}
     assert parts | {"logging", "other"} == set(table)
     assert sum(row["share"] for row in table.values()) == pytest.approx(1, abs=1e-6)
-    assert all(row["milliseconds"] >= 0 for row in table.values()) and table["backward"]["share"] > 0.05
+    assert all(row["milliseconds"] >= 0 for row in table.values()) and table["backward"]["share"] > 0
     assert "backward" in capsys.readouterr().err and (run.folder / "profile_trace.json").exists()
 
 
