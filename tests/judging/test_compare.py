@@ -2,10 +2,7 @@
 
 import errno
 import json
-import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,13 @@ from sklearn.datasets import load_digits
 import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.judging.compare import methods_named, plan
+from selftaught.methods.self_prediction.augmented.rotation import Rotation
+from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.files import json_lines
+from tests.children import Child, child, halt_in
+from tests.clocks import held, steps_take
 
 QUICK: dict[str, Any] = {
     "encoder": "test_resnet",
@@ -125,30 +126,6 @@ def test_runs_leave_encoders_and_no_checkpoints(whole: Path) -> None:
     assert not list(whole.glob(".*~*")) and not (whole / "lock").exists()
 
 
-def fork(work: Callable[[], Any]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    return pid
-
-
-def wait_for(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    assert ready()
-
-
-def in_training(out: Path) -> bool:
-    """Whether a run of the comparison has begun and is not done."""
-    begun = {str(file.parent.relative_to(out)) for file in out.glob("runs/*/recipe.yaml")}
-    return bool(begun - {line["run"] for line in json_lines(out / "comparison.jsonl")})
-
-
 def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     whole: Path, digits: Split, tmp_path: Path
 ) -> None:
@@ -157,18 +134,24 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items() if name != "data"]
     lines = out / "comparison.jsonl"
 
-    pid = fork(lambda: run_command(["compare", wanted["data"], *flags]))
-    wait_for(lambda: len(json_lines(lines)) >= 1)
-    os.kill(pid, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
-    before = len(json_lines(lines))
-    assert before < 5 and told(out)["state"] == "running"
+    def begins(here: Child) -> int:
+        halt_in(Denoising, 1, here)
+        return run_command(["compare", wanted["data"], *flags])
 
-    pid = fork(lambda: run_command(["compare", wanted["data"], "--out", str(out), "--resume"]))
-    wait_for(lambda: len(json_lines(lines)) > before and in_training(out))
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    assert told(out)["state"] == "running", "the child finished before the kill"
+    def goes_on(here: Child) -> int:
+        halt_in(MAE, 2, here)
+        return run_command(["compare", wanted["data"], "--out", str(out), "--resume"])
+
+    with child(begins) as stopped:
+        stopped.wait_for()
+        stopped.kill(signal.SIGTERM)
+        stopped.release()
+        assert stopped.ended() == 75
+    assert len(json_lines(lines)) == 2 and told(out)["state"] == "running"
+
+    with child(goes_on) as killed:
+        killed.wait_for()
+    assert len(json_lines(lines)) == 3 and told(out)["state"] == "running"
     with lines.open("a") as stream:
         stream.write('{"method": "rota')  # as a power cut may leave it
 
@@ -197,6 +180,7 @@ def test_without_labels_a_score_ranks_and_a_bug_in_one_method_is_a_line(
         raise ValueError("a mistake\nin it")
 
     monkeypatch.setattr(Denoising, "forward", broken)
+    steps_take(lambda: 0.05, Rotation, held(monkeypatch), monkeypatch)
     flags = ["--methods", "denoising,rotation", "--encoder", "test_resnet", "--budget", "1s", "--seeds", "2"]
     flags += ["--precision", "32-true", "--layout", "contiguous", "--score", "rankme", "--out", str(tmp_path / "out")]
     assert run_command(["compare", str(digits[0]), *flags, "--json"]) == 0

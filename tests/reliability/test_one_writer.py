@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,30 +20,21 @@ from selftaught.run.folder import Run, fresh_folder
 from selftaught.system import lock as writer
 from selftaught.system.errors import UsageError
 from selftaught.system.lock import LOCK, only_writer
+from tests.children import Child, child
 from tests.reliability.faults import in_child
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--limit", "32"]
 
 
-def held_by_a_child(folder: Path) -> int:
-    """A child that writes in `folder` until it is killed; its number."""
-    pid = os.fork()
-    if pid == 0:
+def holding(folder: Path) -> Callable[[Child], None]:
+    """A child's work: to write in a folder until it is killed."""
+
+    def work(here: Child) -> None:
         with only_writer(folder):
-            (folder / "held").touch()
-            time.sleep(60)
-        os._exit(0)
-    waited_for(lambda: (folder / "held").exists())
-    (folder / "held").unlink()
-    return pid
+            here.stop_here()
 
-
-def waited_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    return work
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -59,16 +48,13 @@ def test_a_second_run_in_a_folder_is_refused_and_harms_nothing(
 ) -> None:
     (tmp_path / "recipe.yaml").write_text("data: sklearn:digits\nout: x\n")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    pid = held_by_a_child(tmp_path)
-    before = content(tmp_path)
-    try:
+    with child(holding(tmp_path)) as first:
+        first.wait_for()
+        before = content(tmp_path)
         assert run_command(["pretrain", "sklearn:digits", *QUICK, "--out", str(tmp_path), how]) == 2
         told = capsys.readouterr().err
-        assert f"is being written by process {pid} on {writer.host()} since" in told and told.count("\n") == 1
+        assert f"is being written by process {first.pid} on {writer.host()} since" in told and told.count("\n") == 1
         assert content(tmp_path) == before
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
     with only_writer(tmp_path):  # its lock died with it
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert not (tmp_path / LOCK).exists()
@@ -127,14 +113,9 @@ def test_another_hosts_lock_is_refused_with_the_way_to_remove_it(tmp_path: Path)
 def test_a_signature_tells_a_process_from_a_later_one_of_its_number() -> None:
     assert not writer.is_gone(writer.signature())
     assert writer.is_gone(f"{writer.host()}-{os.getpid()}-0123")
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(30)
-        os._exit(0)
-    signed = f"{writer.host()}-{pid}-{writer.birth(pid)}"
-    assert not writer.is_gone(signed)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with child(Child.stop_here) as forked:
+        signed = f"{writer.host()}-{forked.pid}-{writer.birth(forked.pid)}"
+        assert not writer.is_gone(signed)
     assert writer.is_gone(signed)
     assert not writer.is_gone("elsewhere-1-0") and not writer.is_gone("nonsense")
 

@@ -1,12 +1,9 @@
 """Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
 
 import itertools
-import os
 import shutil
 import signal
-import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from selftaught.commands.cli import run_command
 from selftaught.methods import registry
+from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run import checkpoint
 from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
+from tests.children import Child, child, halt_in
 
 STEPS = 7
 METHODS = sorted(registry.places())
@@ -120,28 +120,28 @@ def test_where_images_are_and_who_decodes_them_may_change_on_the_way(photos: Pat
     assert losses(whole) == losses(again)
 
 
-def fork(work: Callable[[], Any]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return pid
-
-
 @pytest.mark.parametrize("method", KEEPERS.values(), ids=KEEPERS)
 def test_a_real_kill_leaves_a_run_that_resumes_bit_for_bit(method: str, array: Path, tmp_path: Path) -> None:
     whole = pretrain(command(method, array, tmp_path / "whole", checkpoint_every="1"))
     out, newest = tmp_path / "killed", tmp_path / "killed" / "checkpoints" / "last"
     wanted = 1 + zlib.crc32(method.encode()) % 5  # another step for each method
-    pid = fork(lambda: pretrain(command(method, array, out, checkpoint_every="1")))
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (newest.exists() and int(newest.read_text()[5:]) >= wanted):
-        time.sleep(0.002)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    save = checkpoint.save
+
+    def work(here: Child) -> None:
+        def watched(folder: Path, step: int, *more: Any, **choice: Any) -> Any:
+            if step == STEPS:
+                here.stop_here()  # the end, which no machine is to reach before it is killed
+            saved = save(folder, step, *more, **choice)
+            if step == wanted:
+                here.pass_by()  # and into whatever it is at when the kill comes
+            return saved
+
+        checkpoint.save = watched  # type: ignore[assignment]
+        pretrain(command(method, array, out, checkpoint_every="1"))
+
+    with child(work) as killed:
+        killed.wait_for()
+    assert int(newest.read_text()[5:]) >= wanted
     assert not (out / "checkpoints" / f"step_{STEPS:07d}").exists(), "the child finished before the kill"
     resumed = pretrain(command(method, array, out, resume=True, checkpoint_every="1"))
     assert_same(weights(whole), weights(resumed))
@@ -151,22 +151,18 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     whole = pretrain(command("rotation", array, tmp_path / "whole"))
     out = tmp_path / "stopped"
 
-    def child() -> None:
-        from selftaught.commands.cli import run_command
-
+    def work(here: Child) -> int:
+        halt_in(Rotation, 3, here)
         flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
         flags += ["--method", "rotation", "--encoder", "test_resnet", "--out", str(out)]
         flags += ["--precision", "32-true", "--layout", "contiguous"]
-        os._exit(run_command(["pretrain", str(array), *flags]))
+        return run_command(["pretrain", str(array), *flags])
 
-    pid = fork(child)
-    metrics = out / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(pid, signal.SIGTERM)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 75
+    with child(work) as stopped:
+        stopped.wait_for()
+        stopped.kill(signal.SIGTERM)
+        stopped.release()
+        assert stopped.ended() == 75
     assert Run(out).status["state"] == "preempted"
     resumed = pretrain(command("rotation", array, out, resume=True))
     assert resumed.status["state"] == "done"
