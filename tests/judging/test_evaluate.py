@@ -77,7 +77,9 @@ def test_labels_that_mean_nothing_give_chance(run: Run, tmp_path: Path) -> None:
         x = rng.integers(0, 255, (300, 16, 16), dtype=np.uint8)
         np.savez(tmp_path / f"{name}.npz", x=x, y=rng.permutation(np.arange(300) % 2))
     train, test = tmp_path / "a.npz", tmp_path / "b.npz"
-    for r in run.evaluate(train, test, probe="knn,linear").rows:
+    rows = run.evaluate(train, test, probe="knn,linear").rows
+    assert {(r.probe, r.features) for r in rows} >= {(p, f) for p in ("knn", "linear") for f in ("trained", "pixels")}
+    for r in rows:
         assert 0.4 < r.accuracy < 0.6, r
 
 

@@ -136,6 +136,7 @@ def test_recall_and_confusion_are_those_of_the_rows(run: Run, tmp_path: Path) ->
     x[y == 1] //= 3
     y = np.where(np.arange(60) < 30, 2 * y, y + 1)  # three classes, of unequal size
     result = run.evaluate(stored(tmp_path / "a.npz", x, y), probe="knn", repeats=2)
+    assert len(result.rows) == len(result.details) == 3
     for row, detail in zip(result.rows, result.details):
         matrix = np.array(detail.confusion)
         assert (row.features, row.probe, row.labels) == (detail.features, detail.probe, detail.labels)

@@ -6,12 +6,12 @@ import os
 import re
 import resource
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFile
 
 import selftaught
 from selftaught.commands.cli import run_command
@@ -23,6 +23,7 @@ from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError
 from tests.reliability.corpus import BROKEN, DUPLICATE, FILES, GOOD, IGNORED, NAMES, NOISE, Odd, encoded, populate
+from tests.reliability.faults import in_child
 
 QUICK = {"method": "simclr", "encoder": "test_resnet", "size": 16, "precision": "32-true", "layout": "contiguous"}
 
@@ -92,8 +93,8 @@ def test_a_pipe_that_takes_a_files_place_is_not_opened(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    thread.join(5)
-    assert not thread.is_alive() and "not a regular file" in str(caught)
+    thread.join()  # for ever, where a pipe is opened that nobody writes to
+    assert "not a regular file" in str(caught)
 
 
 def test_the_whole_folder_is_decoded_and_what_is_broken_is_listed(odd: Path) -> None:
@@ -188,14 +189,29 @@ def test_what_cannot_be_read_is_quarantined(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_bomb_takes_neither_memory_nor_time() -> None:
+@pytest.mark.parametrize("name", ["bomb.png", "bomb below pillows limit.png", "bomb.gif"])
+def test_a_bomb_is_refused_before_its_pixels_take_memory_or_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpacked(self: Image.Image) -> None:
+        raise AssertionError("its pixels are unpacked")
 
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name in ("bomb.png", "bomb below pillows limit.png", "bomb.gif"):
-        with pytest.raises(DecodeError):
-            decode(FILES[name].data)
-    assert time.perf_counter() - began < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes; unpacked, it is 900 MB
+    monkeypatch.setattr(ImageFile.ImageFile, "load", unpacked)
+    with pytest.raises(DecodeError) as refused:
+        decode(FILES[name].data)
+    assert "unpacked" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bombs_take_no_memory() -> None:
+    """In a fork, whose peak is its own: the parent's, of other tests, would hide it."""
+
+    def work() -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for name in ("bomb.png", "bomb below pillows limit.png", "bomb.gif"):
+            with pytest.raises(DecodeError):
+                decode(FILES[name].data)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kilobytes; unpacked: 900 MB
+
+    assert in_child(work) == 0
 
 
 def test_a_jpeg_of_endless_scans_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selftaught.commands.python import Run
 from selftaught.reporting.check_page import write_page as write_findings
 from selftaught.reporting.compare_page import write_page as write_comparison
 from selftaught.reporting.preview import preview
@@ -16,7 +17,7 @@ from selftaught.reporting.run_page import write_report
 from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
 from tests.judging.test_ranking import LINEAR, comparison, failure, ran
-from tests.reporting.browser import Tab, chromium, needs_browser
+from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
 from tests.reporting.test_check_page import findings
 
 pytestmark = needs_browser
@@ -40,7 +41,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told: dict[str, Any] = {"data": str(root / "photos"), "method": "rotation", "encoder": "test_resnet", "size": 32}
     told |= {"batch_size": 20, "steps": 6, "out": str(root / "run"), "log_every": 1, "tolerance": "5%"}
     run = pretrain(Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous"}))
-    run.evaluate(root / "photos", None, probe="knn", repeats=1, tolerance="5%")
+    Run(run.folder).evaluate(root / "photos", None, probe="knn", repeats=1, tolerance="5%")
     return write_report([run.folder], root / "report.html")
 
 
@@ -55,6 +56,7 @@ def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Itera
     """The report, open; afterwards nothing may have been asked for, complained of or run."""
     theme, width = request.param
     context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 800})
+    context.set_default_timeout(HANGS)
     tab = Tab(context.new_page())
     opened = tab.page
     opened.goto(page_file.as_uri())
@@ -64,6 +66,12 @@ def page(request: pytest.FixtureRequest, browser: Any, page_file: Path) -> Itera
     assert (beyond, tab.errors) == ([], [])
     assert opened.title().startswith("selftaught")  # no name has run
     context.close()
+
+
+def places(told: dict[str, Any]) -> list[tuple[float, float]]:
+    """Where the samples are in the unit square, in the first layout."""
+    assert told["layouts"]["PCA"]["rows"] == [*range(60)]
+    return told["layouts"]["PCA"]["places"]
 
 
 def names(page: Any) -> list[str]:
@@ -125,25 +133,30 @@ def test_the_map_answers(page: Any) -> None:
 def test_the_map_obeys_keys(page: Any) -> None:
     told = json.loads(page.locator(".told").text_content())
     plane = page.locator(".plane")
+    width, height = plane.evaluate("plane => [plane.clientWidth, plane.clientHeight]")
     plane.focus()
     page.keyboard.press(".")
     assert told["keys"][0] in page.locator(".tip").text_content()
     page.keyboard.press("Enter")
     assert len(names(page)) == 60
-    for _ in range(12):
-        page.keyboard.press("+")
+    for key in ("+", "+", "+", *["ArrowRight"] * 10):  # towards one of the two heaps
+        page.keyboard.press(key)
     page.keyboard.press("Enter")
-    assert page.locator(".chosen").is_hidden() or len(names(page)) < 60
+    side, x0 = min(width, height) * 0.94 * 1.4**3, 0.5 + 10 * 0.1 / 1.4**3
+    within = [abs(x - x0) * side <= width / 2 and abs(y - 0.5) * side <= height / 2 for x, y in places(told)]
+    assert 0 < sum(within) < 60 and names(page) == [key for key, seen in zip(told["keys"], within) if seen]
     page.keyboard.press("0")
+    page.keyboard.press("Enter")
+    assert len(names(page)) == 60 and page.locator(".chosen").is_visible()
     page.keyboard.press("Escape")
     assert page.locator(".chosen").is_hidden()
 
 
 def test_the_map_is_painted(page: Any) -> None:
-    script = """plane => { const seen = plane.getContext('2d').getImageData(0, 0, plane.width, plane.height).data;
-        let inked = 0; for (let i = 3; i < seen.length; i += 4) inked += seen[i] > 0; return inked; }"""
-    page.wait_for_timeout(100)
-    assert page.locator(".plane").evaluate(script) > 60 * 9 * 9 / 4  # sixty thumbnails, some of them covered
+    script = """least => { const plane = document.querySelector('.plane'), [w, h] = [plane.width, plane.height];
+        const seen = w && h ? plane.getContext('2d').getImageData(0, 0, w, h).data : [];
+        let inked = 0; for (let i = 3; i < seen.length; i += 4) inked += seen[i] > 0; return inked > least; }"""
+    page.wait_for_function(script, arg=60 * 9 * 9 / 4)  # sixty thumbnails, some of them covered
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +185,7 @@ def test_other_pages_fit_and_ask_for_nothing(
     name: str, width: str, theme: str, browser: Any, others: dict[str, Path]
 ) -> None:
     context = browser.new_context(color_scheme=theme, viewport={"width": WIDTHS[width], "height": 800})
+    context.set_default_timeout(HANGS)
     tab = Tab(context.new_page())
     tab.open(others[name].as_uri())
     assert tab.run("document.documentElement.scrollWidth <= window.innerWidth")

@@ -154,13 +154,20 @@ def test_every_run_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert "run (simclr, done)" in Page(write_report([Path()], Path("report.html")).read_text()).text
 
 
-def test_a_picture_with_a_damaged_end_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("zeros", [0, 150_000], ids=["cut short", "never written"])
+def test_a_picture_with_a_damaged_end_is_left_out(zeros: int, tmp_path: Path) -> None:
     run = folder(tmp_path)
     Image.effect_noise((400, 400), 90).save(run / "pictures.png")
-    content = bytearray((run / "pictures.png").read_bytes())
-    content[-70_000:] = bytes(70_000)
-    (run / "pictures.png").write_bytes(content)
-    write_report([run], tmp_path / "report.html")
+    assert pictures_of(run) == 1
+    whole = (run / "pictures.png").read_bytes()
+    assert len(whole) > 150_000
+    (run / "pictures.png").write_bytes(whole[: len(whole) - 150_000] + bytes(zeros))
+    assert pictures_of(run) == 0
+
+
+def pictures_of(run: Path) -> int:
+    """How many its page shows."""
+    return sum(tag == "img" for tag, _ in Page(write_report([run], run / "report.html").read_text()).tags)
 
 
 def test_a_curve_goes_through_its_points() -> None:
