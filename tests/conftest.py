@@ -1,6 +1,10 @@
 """What every test runs under: one torch thread a worker, no network but loopback, and no home folder."""
 
+import contextlib
+import ctypes
+import gc
 import ipaddress
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,6 +17,8 @@ import torch
 from PIL import Image
 
 torch.set_num_threads(1)
+# Workers live long and train hundreds of networks: with this said, pre-training leaves it to glibc to give back memory.
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "131072")
 
 
 REACHING = ("socket.connect", "socket.sendto", "socket.sendmsg")  # what Python reports before it reaches out
@@ -46,6 +52,15 @@ sys.addaudithook(no_network)  # of the whole session: collecting and shared fixt
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_memory() -> Iterator[None]:
+    """What the tests of a file leave to be collected is given back to the system before the next file's."""
+    yield
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture
