@@ -7,17 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from selftaught.system.profiling import part
 
+def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a function outside autocast with half types promoted to float32; float64 stays float64."""
 
-def in_full_precision(objective: Callable[..., Any]) -> Callable[..., Any]:
-    """Run an objective outside autocast with half types promoted to float32; float64 stays float64."""
-
-    @wraps(objective)
+    @wraps(function)
     def promoted(*args: Any, **kwargs: Any) -> Any:
         device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
-        with part("loss"), torch.autocast(device, enabled=False):
-            return objective(*map(precise, args), **{key: precise(value) for key, value in kwargs.items()})
+        # Both are needed: autocast would turn float32 back to half inside, and what comes in may be half already.
+        with torch.autocast(device, enabled=False):
+            return function(*map(precise, args), **{key: precise(value) for key, value in kwargs.items()})
 
     return promoted
 

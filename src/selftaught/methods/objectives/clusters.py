@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
 from selftaught.system.precision import in_full_precision
 
 
 @torch.no_grad()
-@in_full_precision
+@objective
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     """Soft assignments (B, K) of a batch that use every prototype equally (scores: B x K, over all processes).
 
@@ -27,13 +28,13 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     return assignment * count
 
 
-@in_full_precision
+@objective
 def swapped_prediction(assignment: Tensor, scores: Tensor, temperature: float) -> Tensor:
     """Cross entropy between one view's assignment and another's scores (both B x K). SwAV (equation 2)."""
     return -(assignment * F.log_softmax(scores / temperature, dim=1)).sum(dim=1).mean()
 
 
-@in_full_precision
+@objective
 def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
     """Entropy of the mean assignment of a batch (scores: B x K, all processes): log K where it is even.
 

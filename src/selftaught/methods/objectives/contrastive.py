@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.methods.objectives.objective import objective
 from selftaught.methods.objectives.similarity import log_sum_exp, log_sum_exp_within
 from selftaught.system import distributed
-from selftaught.system.precision import in_full_precision
 
 
-@in_full_precision
+@objective
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Find each view's other view among all views on all processes (a, b: B x D).
 
@@ -22,7 +22,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     return (_against(views, everyone, temperature, own[:, None]) - agreement).mean()
 
 
-@in_full_precision
+@objective
 def dcl(a: Tensor, b: Tensor, temperature: float, sigma: float | None = None) -> Tensor:
     """NT-Xent whose denominator leaves the positive out, so that easy pairs keep teaching (a, b: B x D).
 
@@ -53,7 +53,7 @@ def _against(views: Tensor, everyone: Tensor, temperature: float, skip: Tensor) 
     return log_sum_exp(views, everyone, 1 / temperature, skip)
 
 
-@in_full_precision
+@objective
 def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Find each query's own key among the keys of all processes (B x D each).
 
@@ -65,7 +65,7 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     return (log_sum_exp(queries, distributed.gather(keys), 1 / temperature) - agreement).mean()
 
 
-@in_full_precision
+@objective
 def info_nce_with_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """Find each query's own key beside all of a queue (queries, keys: B x D; queue: K x D of unit length).
 
@@ -77,7 +77,7 @@ def info_nce_with_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperatur
     return (torch.logaddexp(others, agreement) - agreement).mean()
 
 
-@in_full_precision
+@objective
 def noise_contrastive(scores: Tensor, noise: Tensor, expected: float) -> Tensor:
     """Tell a sample's own score from those of noise (scores: B, noise: B x m), a mean over the B samples.
 
@@ -88,7 +88,7 @@ def noise_contrastive(scores: Tensor, noise: Tensor, expected: float) -> Tensor:
     return (F.softplus(floor - scores) + F.softplus(noise - floor).sum(dim=1)).mean()
 
 
-@in_full_precision
+@objective
 def told_apart(own: Tensor, others: Tensor, temperature: float) -> Tensor:
     """Noise contrastive estimation of one positive cosine (B,) beside negative ones (B x m), a mean over B.
 
@@ -101,7 +101,7 @@ def told_apart(own: Tensor, others: Tensor, temperature: float) -> Tensor:
     return (positive + F.softplus(others - rest[:, None]).sum(dim=1)).mean()
 
 
-@in_full_precision
+@objective
 def margin_contrastive(a: Tensor, b: Tensor, margin: float) -> Tensor:
     """Squared distance of pairs, and how far other samples are within `margin` (a, b: B x D), half of each.
 
@@ -122,7 +122,7 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     return squares.clamp(min=1e-12).sqrt()
 
 
-@in_full_precision
+@objective
 def semi_hard_triplet(a: Tensor, b: Tensor, margin: float) -> Tensor:
     """How far each view is not nearer to its other view than to a semi-hard negative by `margin` (a, b: B x D).
 
@@ -143,7 +143,7 @@ def semi_hard_triplet(a: Tensor, b: Tensor, margin: float) -> Tensor:
     return F.relu(near - far + margin).mean()
 
 
-@in_full_precision
+@objective
 def alignment_loss(a: Tensor, b: Tensor, alpha: float) -> Tensor:
     """Mean distance of paired unit vectors to the power `alpha` (a, b: B x D).
 
@@ -153,7 +153,7 @@ def alignment_loss(a: Tensor, b: Tensor, alpha: float) -> Tensor:
     return (a - b).square().sum(dim=1).clamp(min=1e-24).pow(alpha / 2).mean()
 
 
-@in_full_precision
+@objective
 def uniformity_loss(x: Tensor, t: float) -> Tensor:
     """log of the mean over pairs of exp(-t squared distance) of unit vectors (B x D, all processes).
 

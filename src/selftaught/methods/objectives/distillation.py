@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
 from selftaught.system.precision import in_full_precision
 
 
-@in_full_precision
+@objective
 def cosine_distance(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean of 2 - 2 cos between paired rows (B x D): the squared distance of unit vectors.
 
@@ -17,14 +18,14 @@ def cosine_distance(predicted: Tensor, target: Tensor) -> Tensor:
     return 2 - 2 * F.cosine_similarity(predicted, target, dim=1).mean()
 
 
-@in_full_precision
+@objective
 def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     """Minus the mean cosine of paired rows (B x D). SimSiam (2011.10566, equation 1)."""
     return -F.cosine_similarity(predicted, target, dim=1).mean()
 
 
 @torch.no_grad()
-@in_full_precision
+@objective
 def sharpened(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
     """A teacher's answer: scores (..., K) less their `centre` (K,), made sharp by a low temperature.
 
@@ -33,7 +34,7 @@ def sharpened(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
     return F.softmax((scores - centre) / temperature, dim=-1)
 
 
-@in_full_precision
+@objective
 def distilled(target: Tensor, scores: Tensor, temperature: float) -> Tensor:
     """Cross entropy (...,) of a student's scores (..., K) with a teacher's answer (..., K). DINO (equation 2)."""
     return -(target * F.log_softmax(scores / temperature, dim=-1)).sum(dim=-1)

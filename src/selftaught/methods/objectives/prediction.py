@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
-from selftaught.system.precision import in_full_precision
 
 ERRORS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "l2": lambda gap, beta: gap.square(),
@@ -23,7 +23,7 @@ def normalised_patches(patches: Tensor, epsilon: float = 1e-6) -> Tensor:
     return (patches - mean) / (patches.var(dim=2, keepdim=True) + epsilon).sqrt()
 
 
-@in_full_precision
+@objective
 def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean cross entropy of scores (B x K) with the right answers' numbers (B,); `weight` (B,) leaves some out."""
     if weight is None:
@@ -32,13 +32,13 @@ def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) 
     return (F.cross_entropy(scores, answer, reduction="none") * weight).sum() / share.clamp(min=1e-12)
 
 
-@in_full_precision
+@objective
 def hidden_error(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over hidden tokens (predicted, target: B x N x D; hidden: B x N booleans). MAE (section 3)."""
     return weighted_error(predicted, target, hidden[..., None].to(predicted.dtype))
 
 
-@in_full_precision
+@objective
 def weighted_error(
     predicted: Tensor, target: Tensor, weight: Tensor, kind: Literal["l2", "l1", "smooth_l1"] = "l2", beta: float = 1.0
 ) -> Tensor:
@@ -53,7 +53,7 @@ def weighted_error(
     return (error * weights).sum() / share.clamp(min=torch.finfo(error.dtype).tiny)
 
 
-@in_full_precision
+@objective
 def weighted_cross_entropy(scores: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Cross entropy of soft targets averaged with `weight` (scores, target: B x K x ..., weight: B x ...).
 

@@ -4,20 +4,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
-from selftaught.system.precision import in_full_precision
 
 EPSILON = 1e-4  # inside the root of the standard deviation (VICReg, section 4.1)
 REACH, NODES = 5.0, 17  # where a characteristic function is looked at: from -5 to 5 (LeJEPA, section 4.3)
 
 
-@in_full_precision
+@objective
 def invariance(a: Tensor, b: Tensor) -> Tensor:
     """Mean squared difference of paired rows (a, b: B x D). VICReg (2105.04906, equation 5)."""
     return F.mse_loss(a, b)
 
 
-@in_full_precision
+@objective
 def variance(x: Tensor, floor: float = 1.0) -> Tensor:
     """How far each feature's standard deviation falls short of `floor`, on average (x: B x D, all processes).
 
@@ -27,7 +27,7 @@ def variance(x: Tensor, floor: float = 1.0) -> Tensor:
     return F.relu(floor - (x.var(dim=0) + EPSILON).sqrt()).mean()
 
 
-@in_full_precision
+@objective
 def covariance(x: Tensor) -> Tensor:
     """Squared covariance left between different features, summed and divided by D (x: B x D, all processes).
 
@@ -38,7 +38,7 @@ def covariance(x: Tensor) -> Tensor:
     return off_diagonal(matrix) / x.shape[1]
 
 
-@in_full_precision
+@objective
 def cross_correlation(a: Tensor, b: Tensor, epsilon: float = 1e-5) -> Tensor:
     """How each feature of one view goes with each of the other (a, b: B x D, all processes): D x D.
 
@@ -53,7 +53,7 @@ def cross_correlation(a: Tensor, b: Tensor, epsilon: float = 1e-5) -> Tensor:
     return distributed.total(standardised(a).T @ standardised(b)) / count
 
 
-@in_full_precision
+@objective
 def whitened(x: Tensor, epsilon: float) -> Tensor:
     """Rows with identity covariance (x: ... x N x D), by the inverse of a Cholesky factor.
 
@@ -66,13 +66,13 @@ def whitened(x: Tensor, epsilon: float) -> Tensor:
     return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
 
 
-@in_full_precision
+@objective
 def nuclear_norm(x: Tensor) -> Tensor:
     """The sum of the singular values of x (... x N x D). MMCR (2303.03307, equation 1)."""
     return torch.linalg.svdvals(x).sum(dim=-1)
 
 
-@in_full_precision
+@objective
 def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     """How far x (B x D, all processes) is from a standard normal, along each of some directions (D x S), on average.
 
@@ -89,7 +89,7 @@ def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     return count * torch.trapezoid(gap, nodes, dim=1).mean()
 
 
-@in_full_precision
+@objective
 def tico_terms(a: Tensor, target: Tensor, moment: Tensor) -> tuple[Tensor, Tensor]:
     """TiCo's transformation invariance and covariance contrast (a, target: B x D unit rows; moment: D x D).
 
@@ -98,7 +98,7 @@ def tico_terms(a: Tensor, target: Tensor, moment: Tensor) -> tuple[Tensor, Tenso
     return -(a * target).sum(dim=1).mean(), ((a @ moment) * a).sum(dim=1).mean()
 
 
-@in_full_precision
+@objective
 def second_moment(x: Tensor) -> Tensor:
     """The mean of x x^T (x: B x D, all processes): D x D."""
     return distributed.total(x.T @ x) / (len(x) * distributed.world_size())

@@ -44,25 +44,25 @@ def log_sum_exp_within(vectors: Tensor, scale: float, skip: Tensor) -> Tensor:
 class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, scale: float, skip: Tensor) -> Tensor:
-        found = queries.new_empty(len(queries))
+        log_sums = queries.new_empty(len(queries))
         for rows in _tiles(len(queries), len(keys)):
             logits = _logits(queries[rows], keys, scale, skip[rows])
             highest = logits.amax(dim=1, keepdim=True)
-            found[rows] = logits.sub_(highest).exp_().sum(dim=1).log_().add_(highest[:, 0])
-        ctx.save_for_backward(queries, keys, skip, found)
+            log_sums[rows] = logits.sub_(highest).exp_().sum(dim=1).log_().add_(highest[:, 0])
+        ctx.save_for_backward(queries, keys, skip, log_sums)
         ctx.scale = scale
-        return found
+        return log_sums
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        queries, keys, skip, found = ctx.saved_tensors
+        queries, keys, skip, log_sums = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         of_queries = torch.empty_like(queries) if wanted[0] else None
         of_keys = torch.zeros_like(keys) if wanted[1] else None
         for rows in _tiles(len(queries), len(keys)):
             share = _logits(queries[rows], keys, ctx.scale, skip[rows])
-            share.sub_(found[rows, None]).exp_().mul_((ctx.scale * grad[rows])[:, None])
+            share.sub_(log_sums[rows, None]).exp_().mul_((ctx.scale * grad[rows])[:, None])
             if of_queries is not None:
                 torch.mm(share, keys, out=of_queries[rows])
             if of_keys is not None:
@@ -77,16 +77,16 @@ class _LogSumExpWithin(torch.autograd.Function):
         for rows, share in _triangle(vectors, scale, skip):
             sums[rows] += share.sum(dim=1)
             sums[rows.stop :] += share[:, len(share) :].sum(dim=0)
-        found = sums.log_().add_(scale)
-        ctx.save_for_backward(vectors, skip, found)
+        log_sums = sums.log_().add_(scale)
+        ctx.save_for_backward(vectors, skip, log_sums)
         ctx.scale = scale
-        return found
+        return log_sums
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        vectors, skip, found = ctx.saved_tensors
-        weight = grad * (ctx.scale - found).exp_().mul_(ctx.scale)
+        vectors, skip, log_sums = ctx.saved_tensors
+        weight = grad * (ctx.scale - log_sums).exp_().mul_(ctx.scale)
         of_vectors = torch.zeros_like(vectors)
         for rows, share in _triangle(vectors, ctx.scale, skip):
             share.mul_(weight[rows, None] + weight[rows.start :])  # of each pair's two members
