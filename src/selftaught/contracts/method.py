@@ -66,6 +66,11 @@ class Method(nn.Module, ABC):
     def start(self, everything: Tensor) -> None:
         """Run once before step 0, never on resume; `everything` is a bounded sample of plain views."""
 
+    @property
+    def starts(self) -> bool:
+        """Whether `start` does anything, so that a sample of the data is only decoded for those who look at it."""
+        return type(self).start is not Method.start
+
     def before_step(self, progress: float) -> None:
         """Run between backward and the optimiser; `progress` runs from 0 to 1 over training."""
 

@@ -27,6 +27,10 @@ class Together(Method):
         self.main.start(everything)
         self.helper.start(everything)
 
+    @property
+    def starts(self) -> bool:
+        return self.main.starts or self.helper.starts
+
     def before_step(self, progress: float) -> None:
         self.main.before_step(progress)
         self.helper.before_step(progress)

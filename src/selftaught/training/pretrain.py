@@ -7,9 +7,7 @@ import torch
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.method import Method
 from selftaught.contracts.modality import Samples
-from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import LOG, Run, fresh_folder
 from selftaught.run.plan import Plan
@@ -111,7 +109,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
     start = _restore(job, run) if job.recipe.resume else 0
-    if not start and _starts(job.method):
+    if not start and job.method.starts:
         job.method.start(_everything(job))
     recipe = job.recipe
     recipe.save(run.folder / "recipe.yaml")
@@ -190,12 +188,6 @@ def _restore(job: Job, run: Run) -> int:
     run.forget_metrics_after(state["step"])
     say(f"resuming at step {state['step']:,}")
     return state["step"]
-
-
-def _starts(method: Method) -> bool:
-    """Whether a method, or its helper, wants to see the data before the first step."""
-    parts = (method.main, method.helper) if isinstance(method, Together) else (method,)
-    return any(type(part).start is not Method.start for part in parts)
 
 
 def _everything(job: Job) -> torch.Tensor:
