@@ -19,8 +19,8 @@ class Origin:
     features: str = ""  # what its features of x are, in Python, where they are not net(x)
 
     @property
-    def plain(self) -> bool:
-        """Whether timm by itself, told the arguments, makes the same network and the same features."""
+    def timm_alone(self) -> bool:
+        """Whether timm by itself, given the arguments, makes the same network and the same features."""
         return self.library == "timm" and not (self.small_stem or self.features)
 
 

@@ -42,7 +42,7 @@ def encoder_card(encoder: Encoder, preparation: Preparation, origin: Origin, abo
     task = "image-feature-extraction" if preparation.modality == "images" else "tabular-feature-extraction"
     head = yaml.safe_dump(
         {
-            "library_name": "timm" if origin.plain else "pytorch",
+            "library_name": "timm" if origin.timm_alone else "pytorch",
             "tags": ["self-supervised-learning", task, str(about.get("method", ""))],
         },
         sort_keys=False,
@@ -53,7 +53,7 @@ def encoder_card(encoder: Encoder, preparation: Preparation, origin: Origin, abo
         imports = ["import selftaught"]
     block = "\n".join([*imports, "", *rebuilding_lines(encoder)])
     direct = ""
-    if origin.plain:
+    if origin.timm_alone:
         direct = (
             "\nOr in one line, from the folder that holds this one:\n\n```python\n"
             'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'

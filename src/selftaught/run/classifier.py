@@ -54,7 +54,7 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
     config |= {"num_classes": count, "label_names": classifier.classes}
     config["pretrained_cfg"] |= {"num_classes": count, "classifier": to_head.removesuffix(".")}
     config["selftaught"] |= {"prefixes": [to_net, to_head], "temperature": classifier.temperature}
-    if not prefixes and encoder.origin.plain:  # timm knows the encoder, but has another head
+    if not prefixes and encoder.origin.timm_alone:  # timm knows the encoder, but has another head
         config["architecture"] = f"selftaught_classifier_{encoder.origin.name}"
     write_together(
         folder,
@@ -69,7 +69,7 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
 def _timm_prefixes(classifier: Calibrated) -> tuple[str, str] | None:
     """What timm calls the weights of encoder and head, where it makes the very same classifier, told the arguments."""
     encoder, head = classifier.encoder, classifier.head
-    if not encoder.origin.plain:
+    if not encoder.origin.timm_alone:
         return None
     count = len(classifier.classes)
     net: Any = timm.create_model(encoder.origin.name, num_classes=count, **encoder.origin.arguments).eval()

@@ -52,7 +52,7 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
     """What config.json says: how timm, where it can, and this package rebuild the network."""
     origin = encoder.origin
     name = origin.name
-    if not origin.plain:
+    if not origin.timm_alone:
         # timm must refuse what it would otherwise load into another network and compute other features with.
         name = (
             f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
