@@ -114,10 +114,10 @@ def test_maes_answer_ignores_what_is_hidden_and_its_picture_is_an_image() -> Non
 
 
 def test_rotation_turns_every_image_all_four_ways() -> None:
-    from selftaught.methods.self_prediction.augmented.rotation import _all_turns
+    from selftaught.methods.self_prediction.augmented.rotation import all_turns
 
     x = torch.arange(2 * 3 * 4 * 4, dtype=torch.float32).view(2, 3, 4, 4)
-    turned, turns = _all_turns(x)
+    turned, turns = all_turns(x)
     assert turns.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert torch.equal(turned[:2], x) and torch.equal(turned[4:6], x.flip(2, 3))
     assert turned[2, 0, 0, 0] == x[0, 0, 0, 3]  # a quarter turn against the clock
@@ -325,9 +325,9 @@ def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightne
     x = grey[:BATCH]
     with torch.no_grad():
         shown = method.picture(x)
-        before, after = (method._lab(image)[:, 0] for image in (x, shown["shown"]))
+        before, after = (method.space.lab(image)[:, 0] for image in (x, shown["shown"]))
     assert torch.allclose(before, after, atol=0.2)
-    assert lab((shown["shown"] - method.low) / method.range)[:, 1:].abs().max() < 0.5
+    assert lab((shown["shown"] - method.space.low) / method.space.range)[:, 1:].abs().max() < 0.5
     # The best constant answer costs what chance() says.
     target = method._colours(grey)
     mean = (target * method._weights(target)[:, None]).mean(dim=(0, 2, 3))
@@ -342,15 +342,15 @@ def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightne
 def test_split_brains_halves_hold_nothing_of_each_other() -> None:
     method = made("split_brain").eval()
     x = 0.3 * torch.randn(BATCH, 3, 32, 32)
-    found = method._lab(x)
-    other = torch.cat([found[:, :1], found[:, 1:].flip(0)], dim=1)
-    grey, coloured = method._halves(found)
+    values = method.space.lab(x)
+    other = torch.cat([values[:, :1], values[:, 1:].flip(0)], dim=1)
+    grey, coloured = method._halves(values)
     assert torch.equal(grey, method._halves(other)[0])
-    darker = torch.cat([found[:, :1] * 0.5, found[:, 1:]], dim=1)
+    darker = torch.cat([values[:, :1] * 0.5, values[:, 1:]], dim=1)
     assert torch.equal(coloured, method._halves(darker)[1])
-    colours, lightness = method._targets(found)
+    colours, lightness = method._targets(values)
     for target in (colours, lightness):
-        assert torch.allclose(target.sum(dim=1), torch.ones(BATCH, *method.size), atol=1e-5)
+        assert torch.allclose(target.sum(dim=1), torch.ones(BATCH, *method.space.size), atol=1e-5)
 
 
 def test_super_resolution_and_deblurring_show_less_than_there_is() -> None:

@@ -28,18 +28,20 @@ def places() -> dict[str, Place]:
     """Every method by name: those of this package, and those of the entry-point group `selftaught.methods`."""
     packages = [import_module(__package__)]
     packages += [point.load() for point in entry_points(group="selftaught.methods")]
-    found: dict[str, Place] = {}
+    by_name: dict[str, Place] = {}
     for package in packages:
         for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            # Walking imports packages, not the modules in them, so that no method's code runs before it is chosen.
             path = info.name.removeprefix(package.__name__ + ".").split(".")
             if not info.ispkg and len(path) == 3 and not path[-1].startswith("_"):
-                found.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
-    return found
+                # The first of a name stays: a plug-in adds methods, and takes no name away from what a recipe means.
+                by_name.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
+    return by_name
 
 
 def method_class(name: str) -> Any:
     """The method called `name`: the one subclass of Method that its module defines."""
-    from selftaught.contracts.method import Method
+    from selftaught.contracts.method import Method  # imports torch, which takes seconds: names alone go without it
 
     if name not in places():
         raise UsageError(f"no method named {name!r}; {hint(name, places())}")

@@ -114,6 +114,12 @@ def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device
     return _rows(rng.integers(high, size=(address.total, *shape[1:])), address, shape, device)
 
 
+def indices(draws: Tensor, count: int) -> Tensor:
+    """Uniform numbers in [0, 1) as indices of `count` things, int64."""
+    # A float32 holds 24 bits: where there are more things than that, the product may round up to one too many.
+    return (draws * count).long().clamp(max=count - 1)
+
+
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """The order in which an epoch visits `count` samples (count,)."""
     return generator(seed, "order", epoch).permutation(count)

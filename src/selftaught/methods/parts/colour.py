@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from functools import cache
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from selftaught.system.precision import in_full_precision
+from selftaught.contracts.method import Data
+from selftaught.methods.parts.damage import extremes
+from selftaught.system.precision import in_full_precision, precise
 
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))  # sRGB, D65
 WHITE = (0.95047, 1.0, 1.08883)
@@ -56,6 +59,43 @@ def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5
     weights = torch.exp(-distance.square() / (2 * sigma**2))
     weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
     return ab.new_zeros(len(ab), len(centres)).scatter_(1, nearest, weights)
+
+
+class ColourSpace(nn.Module):
+    """Normalised images of a data set in CIE Lab and back, and their values as soft bins at a reduced size."""
+
+    bins: Tensor
+    low: Tensor
+    range: Tensor
+
+    def __init__(self, data: Data, reduction: int | None) -> None:
+        """`reduction` is how many times coarser than the image the bins are (default: 4, 2 up to 64 px)."""
+        super().__init__()
+        # 4 as in the paper, but for small images: of 32 pixels it would leave 8 places a side.
+        reduction = reduction or (2 if min(data.shape[1:]) <= 64 else 4)
+        self.size = (max(1, data.shape[1] // reduction), max(1, data.shape[2] // reduction))
+        low, high = extremes(data, torch.zeros(1))
+        self.register_buffer("low", low, persistent=False)
+        self.register_buffer("range", high - low, persistent=False)
+        self.register_buffer("bins", gamut(), persistent=False)
+
+    def lab(self, x: Tensor) -> Tensor:
+        """Images x (B, 3, H, W) in normalised values as CIE Lab, in float32 or better."""
+        return lab((precise(x) - self.low) / self.range)
+
+    def image(self, values: Tensor) -> Tensor:
+        """CIE Lab (B, 3, H, W) as an image in normalised values."""
+        return rgb(values) * self.range + self.low
+
+    def binned(self, values: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5.0) -> Tensor:
+        """Channels of Lab (B, C, H, W) as soft bins (B, Q, h, w) round `centres` (Q, C), at reduced size."""
+        small = F.interpolate(values, size=self.size, mode="area").movedim(1, 3)
+        weights = soft_bins(small.flatten(0, 2), centres, neighbours, sigma)
+        return weights.view(len(values), *self.size, -1).movedim(3, 1)
+
+    def answered(self, scores: Tensor, centres: Tensor, size: Sequence[int], temperature: float = 0.38) -> Tensor:
+        """Scores (B, Q, h, w) as channels of Lab (B, C, *size)."""
+        return F.interpolate(annealed_mean(scores, centres, temperature), size, mode="bilinear", align_corners=False)
 
 
 def annealed_mean(scores: Tensor, centres: Tensor, temperature: float = 0.38) -> Tensor:

@@ -13,3 +13,9 @@ def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Ten
         network(torch.cat(list(group))) for _, group in itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
     ]
     return torch.cat(made).unflatten(0, (len(views), -1))
+
+
+def evenly(everything: Tensor, most: int = 256) -> tuple[Tensor, ...]:
+    """Parts of about one size, of at most `most` samples each."""
+    # Not `split`, whose last part may be a single sample, of which batch norm takes no statistics.
+    return everything.chunk(-(-len(everything) // most))

@@ -109,10 +109,10 @@ class MapDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Prediction (B, channels, ...) from a map (B, channels of the encoder, ...)."""
-        found = self.layers(features)
-        if found.ndim == 4 and found.shape[2:] != self.size:
-            found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
-        return self.predict(found)
+        made = self.layers(features)
+        if made.ndim == 4 and made.shape[2:] != self.size:
+            made = F.interpolate(made, size=self.size, mode="bilinear", align_corners=False)
+        return self.predict(made)
 
 
 class MapHead(nn.Module):
@@ -132,10 +132,10 @@ class MapHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Prediction (B, channels, H, W) from a map (B, channels of the encoder, h, w)."""
         height, width = (cells * side for cells, side in zip(features.shape[2:], self.cell))
-        found = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
-        if found.shape[2:] != self.size:
-            found = F.interpolate(found, size=self.size, mode="bilinear", align_corners=False)
-        return found
+        made = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
+        if made.shape[2:] != self.size:
+            made = F.interpolate(made, size=self.size, mode="bilinear", align_corners=False)
+        return made
 
 
 def map_shape(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
@@ -144,6 +144,6 @@ def map_shape(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
     encoder.eval()
     device = next(encoder.parameters()).device
     with torch.no_grad():
-        found = encoder.map(torch.zeros(2, *shape, device=device))
+        shape = encoder.map(torch.zeros(2, *shape, device=device)).shape
     encoder.train(before)
-    return tuple(found.shape[1:])
+    return tuple(shape[1:])

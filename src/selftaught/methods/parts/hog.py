@@ -23,17 +23,17 @@ def histograms(x: Tensor, cell: int, bins: int = 9) -> Tensor:
     votes = x.new_zeros(*x.shape[:2], bins, *x.shape[2:])
     which = turned.floor().long().clamp_(0, bins - 1)  # remainder may round up to a half turn itself
     votes.scatter_(2, which[:, :, None], torch.hypot(down, across)[:, :, None])
-    found = F.avg_pool2d(votes.flatten(1, 2), cell).unflatten(1, (x.shape[1], bins))
-    return (found / (found.square().sum(dim=2, keepdim=True) + EPSILON**2).sqrt()).flatten(1, 2)
+    sums = F.avg_pool2d(votes.flatten(1, 2), cell).unflatten(1, (x.shape[1], bins))
+    return (sums / (sums.square().sum(dim=2, keepdim=True) + EPSILON**2).sqrt()).flatten(1, 2)
 
 
-def strokes(found: Tensor, bins: int, size: tuple[int, int]) -> Tensor:
+def strokes(edges: Tensor, bins: int, size: tuple[int, int]) -> Tensor:
     """A drawing (B, 1, *size) in [0, 1] of histograms (B, C x bins, h, w): strokes along the edges they tell of."""
-    mean = found.unflatten(1, (-1, bins)).mean(dim=1)
-    side = max(5, size[0] // found.shape[2])
-    place = torch.arange(side, device=found.device) - (side - 1) / 2
+    mean = edges.unflatten(1, (-1, bins)).mean(dim=1)
+    side = max(5, size[0] // edges.shape[2])
+    place = torch.arange(side, device=edges.device) - (side - 1) / 2
     # An edge runs across its gradient, whose direction is the middle of its bin.
-    angle = (torch.arange(bins, device=found.device) + 0.5) * (math.pi / bins) + math.pi / 2
+    angle = (torch.arange(bins, device=edges.device) + 0.5) * (math.pi / bins) + math.pi / 2
     off = place[:, None] * angle.cos()[:, None, None] - place * angle.sin()[:, None, None]
     pens = (1 - off.abs()).clamp(min=0)[:, None]
     drawn = F.conv_transpose2d(mean.clamp(min=0), pens.to(mean.dtype), stride=side)

@@ -20,8 +20,13 @@ def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> 
     """
     order = randomness.uniform((batch, length), "mask", device).argsort(dim=1)
     keep = order[:, : max(1, round(length * (1 - ratio)))].sort(dim=1).values
-    hidden = torch.ones(batch, length, dtype=torch.bool, device=device).scatter_(1, keep, False)
-    return keep, hidden
+    return keep, outside(keep, length)
+
+
+def outside(places: Tensor, length: int) -> Tensor:
+    """(B, N) booleans: which of `length` tokens are not among `places` (B, K)."""
+    everywhere = torch.ones(len(places), length, dtype=torch.bool, device=places.device)
+    return everywhere.scatter_(1, places, False)
 
 
 def tube(hidden: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.system import distributed
+from selftaught.system import distributed, randomness
 
 
 class Queue(nn.Module):
@@ -47,6 +47,10 @@ class Bank(nn.Module):
         super().__init__()
         start = F.normalize(torch.randn(count, dim), dim=1) if filled else torch.zeros(count, dim)
         self.register_buffer("features", start)
+
+    def drawn(self, count: int) -> Tensor:
+        """The numbers of `count` slots drawn as noise (count,), the same for all of the batch."""
+        return randomness.indices(randomness.whole((count,), "noise", self.features.device), len(self.features))
 
     @torch.no_grad()
     def push(self, index: Tensor, x: Tensor, momentum: float) -> None:

@@ -47,13 +47,13 @@ class Tiles:
             slack = self.cell[axis] - self.side
             free = round(slack * self.jitter)
             start = (x.shape[2 + axis] - SIDE * self.cell[axis]) // 2 + (slack - free) // 2
-            first.append(start + number * self.cell[axis] + (draws[..., axis] * (free + 1)).long().clamp(max=free))
+            first.append(start + number * self.cell[axis] + randomness.indices(draws[..., axis], free + 1))
         along = torch.arange(self.side, device=x.device)
         rows, columns = ((start[..., None] + along) for start in first)
         sample = torch.arange(batch, device=x.device).view(-1, 1, 1, 1)
         tiles = x.permute(0, 2, 3, 1)[sample, rows[..., :, None], columns[..., None, :]].permute(0, 1, 4, 2, 3)
         if self.drop_colors and channels > 1:
-            kept = (draws[..., 2] * channels).long().clamp(max=channels - 1).view(batch, -1, 1, 1, 1)
+            kept = randomness.indices(draws[..., 2], channels).view(batch, -1, 1, 1, 1)
             tiles = tiles.gather(2, kept.expand(-1, -1, 1, self.side, self.side)).expand_as(tiles)
         flat = tiles.flatten(3)
         deviation = flat.var(dim=3, keepdim=True).add(1e-6).sqrt()

@@ -10,8 +10,8 @@ from selftaught import Data, Encoder, Method, Training, distributed, precise, ra
 from selftaught.methods.objectives.clusters import nearest_centre, spherical_k_means
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.objectives.similarity import cosines
-from selftaught.methods.parts.crops import through
-from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.crops import evenly, through
+from selftaught.methods.parts.heads import mlp, prototypes_for
 from selftaught.methods.parts.memory import Bank
 
 
@@ -51,7 +51,7 @@ class DeepCluster(Method):
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops, "index")
         self.temperature, self.iterations, self.count = temperature, iterations, data.count
-        clusters = max(2, min(prototypes, data.count // 30))
+        clusters = prototypes_for(data, prototypes)
         self.projector = mlp(encoder.dim, width, dim)
         self.banks = nn.ModuleList(Bank(data.count, dim, filled=False) for _ in range(2))
         self.register_buffer("centres", F.normalize(torch.randn(heads, clusters, dim), dim=2))
@@ -63,8 +63,7 @@ class DeepCluster(Method):
     def start(self, everything: Tensor) -> None:
         """First centres, of untrained features, for the first epoch."""
         with torch.no_grad():
-            parts = everything.chunk(-(-len(everything) // 256))
-            z = torch.cat([self.projector(self.encoder(x)) for x in parts])
+            z = torch.cat([self.projector(self.encoder(x)) for x in evenly(everything)])
         for head in range(len(self.centres)):
             self._cluster(F.normalize(precise(z), dim=1), head)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, Training, distributed, precise
 from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
 from selftaught.methods.parts.crops import through
-from selftaught.methods.parts.heads import Prototypes, mlp
+from selftaught.methods.parts.heads import Prototypes, mlp, prototypes_for
 from selftaught.methods.parts.memory import Queue
 
 
@@ -52,7 +52,7 @@ class SwAV(Method):
         self.queue_start, self.freeze_prototypes = queue_start, freeze_prototypes
         self.temperature, self.epsilon, self.sinkhorn_iterations = temperature, epsilon, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, dim)
-        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
+        self.prototypes = Prototypes(dim, prototypes_for(data, prototypes))
         self.queues = nn.ModuleList(Queue(min(queue, max(1, data.count // 8)), dim) for _ in range(2 if queue else 0))
         self._newest: Tensor | None = None  # features of the last batch's global views, for the queues
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume

@@ -11,8 +11,9 @@ from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
 from selftaught.methods.objectives.clusters import mean_entropy, sinkhorn
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
-from selftaught.methods.parts.heads import Prototypes, mlp
+from selftaught.methods.parts.heads import Prototypes, mlp, prototypes_for
 from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
 
@@ -55,12 +56,13 @@ class MSN(Method):
         self.temperature, self.target_temperature = temperature, target_temperature
         self.entropy_weight, self.sinkhorn_iterations = entropy_weight, sinkhorn_iterations
         self.projector = mlp(encoder.dim, width, width, dim)
-        self.prototypes = Prototypes(dim, max(2, min(prototypes, data.count // 30)))
+        self.prototypes = Prototypes(dim, prototypes_for(data, prototypes))
         self.teacher = Teacher(encoder, self.projector)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         target, anchor, *local = views
-        seen = self.tokens.feature(self.tokens.tokens(anchor, keep=self._kept(anchor)))
+        keep, _ = self._mask(anchor)
+        seen = self.tokens.feature(self.tokens.tokens(anchor, keep=keep))
         said = self.prototypes(self.projector(seen))[None]
         if local:
             crops = through(lambda x: self.projector(self.encoder(x)), local)
@@ -77,9 +79,9 @@ class MSN(Method):
             "unevenness": self.entropy_weight * (math.log(len(self.prototypes.weight)) - evenness),
         }
 
-    def _kept(self, x: Tensor) -> Tensor:
-        """(B, K) positions of the patches that the anchor sees."""
-        return random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)[0]
+    def _mask(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B, K) of the patches that the anchor sees, and which it does not (B, N)."""
+        return random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)
 
     def after_step(self, progress: float) -> None:
         self.prototypes.normalise()
@@ -90,8 +92,5 @@ class MSN(Method):
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         target, anchor, *_ = views
-        patches = self.tokens.patchify(anchor)
-        shown = torch.zeros_like(patches)
-        keep = self._kept(anchor)[..., None].expand(-1, -1, patches.shape[2])
-        shown.scatter_(1, keep, patches.gather(1, keep))
-        return {"target": target, "anchor": self.tokens.unpatchify(shown, anchor.shape[2:])}
+        _, hidden = self._mask(anchor)
+        return {"target": target, "anchor": without(self.tokens, anchor, hidden)}

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, precise, randomness
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.contrastive import noise_contrastive
 from selftaught.methods.objectives.similarity import cosines
+from selftaught.methods.parts.crops import evenly
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Bank
 
@@ -45,7 +46,7 @@ class InstanceDiscrimination(Method):
         `last_norm`, a batch norm after the projection, features flee from them in a body: the loss runs away."""
         super().__init__(encoder, data)
         self.temperature, self.momentum, self.proximal = temperature, momentum, proximal
-        self.negatives, self.count = min(negatives, data.count), data.count
+        self.negatives = min(negatives, data.count)
         self.projector = mlp(encoder.dim, dim, last_norm=last_norm)
         self.bank = Bank(data.count, dim)
         self.register_buffer("constant", torch.zeros(()))  # log Z: the sum over the bank, measured once
@@ -54,7 +55,7 @@ class InstanceDiscrimination(Method):
     def start(self, everything: Tensor) -> None:
         """Measure the normalising constant on untrained features, as section 3.2 does on the first batches."""
         with torch.no_grad():
-            parts = everything.chunk(-(-len(everything) // 256))
+            parts = evenly(everything)
             sums = [(self._cosines(x, self.bank.features) / self.temperature).logsumexp(dim=1) for x in parts]
             self.constant.copy_(torch.cat(sums).logsumexp(dim=0) - math.log(len(everything)))
 
@@ -65,11 +66,11 @@ class InstanceDiscrimination(Method):
         x, index = views
         z = F.normalize(precise(self.projector(self.encoder(x))), dim=1)
         slots = self.bank.features
-        drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
+        drawn = self.bank.drawn(self.negatives)
         own = (z * slots[index]).sum(dim=1) / self.temperature - self.constant
         noise = cosines(z, slots[drawn]) / self.temperature - self.constant
         self._newest = (index, z.detach())
-        terms = {"noise_contrastive": noise_contrastive(own, noise, self.negatives / self.count)}
+        terms = {"noise_contrastive": noise_contrastive(own, noise, self.negatives / len(slots))}
         if self.proximal:
             terms["proximal"] = self.proximal * (z - slots[index]).square().sum(dim=1).mean()
         return terms

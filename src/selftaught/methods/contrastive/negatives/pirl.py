@@ -41,7 +41,7 @@ class PIRL(Method):
         """`tile_weight` is lambda of equation 5; `negatives` is bounded by a quarter of the data."""
         super().__init__(encoder, data)
         self.temperature, self.tile_weight, self.momentum = temperature, tile_weight, momentum
-        self.negatives, self.count = max(1, min(negatives, data.count // 4)), data.count
+        self.negatives = max(1, min(negatives, data.count // 4))
         self.tiles = Tiles(encoder, data, gap, drop_colors)
         self.projector = nn.Linear(encoder.dim, dim)
         self.tile_projector = nn.Linear(encoder.dim, dim)
@@ -55,7 +55,7 @@ class PIRL(Method):
         tiles = self.encoder(self._shuffled(y).flatten(0, 1))
         shuffled = F.normalize(precise(self.join(self.tile_projector(tiles).view(len(y), -1))), dim=1)
         slots = self.bank.features
-        drawn = (randomness.whole((self.negatives,), "noise", x.device) * self.count).long().clamp(max=self.count - 1)
+        drawn = self.bank.drawn(self.negatives)
         own, others = slots[index], slots[drawn]
         self._newest = (index, whole.detach())
 

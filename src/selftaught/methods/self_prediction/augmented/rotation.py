@@ -28,7 +28,7 @@ class Rotation(Method):
         self.classifier = nn.Linear(encoder.dim, 4)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        turned, turns = _all_turns(views[0])
+        turned, turns = all_turns(views[0])
         return {"cross_entropy": cross_entropy(self.classifier(self.encoder(turned)), turns)}
 
     def chance(self, batch: int) -> float:
@@ -43,7 +43,7 @@ class Rotation(Method):
         return {"input": x, "shown": turned, "answer, undone": undone}
 
 
-def _all_turns(x: Tensor) -> tuple[Tensor, Tensor]:
+def all_turns(x: Tensor) -> tuple[Tensor, Tensor]:
     """All four quarter turns of each image (4B, C, H, W), and which is which (4B,)."""
     turned = torch.cat([x.rot90(turn, (2, 3)) for turn in range(4)])
     return turned, torch.arange(4, device=x.device).repeat_interleave(len(x))

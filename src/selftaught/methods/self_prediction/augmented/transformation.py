@@ -14,7 +14,7 @@ CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))  # x and y, in ha
 class Transformation(Method):
     """Two views are encoded, one of them transformed; from both features the projective transformation is predicted.
 
-    It is told by where the four corners go, which is as many numbers as the paper's matrix has, all of one size.
+    It is described by where the four corners go, which is as many numbers as the paper's matrix has, all of one size.
     """
 
     question = "How was the image turned, scaled and tilted?"
@@ -68,7 +68,7 @@ class Transformation(Method):
 
     def _corners(self, draws: Tensor) -> Tensor:
         """Where the corners are looked up (B, 4, 2)."""
-        turn = (draws[:, 0] * 4).long().clamp(max=3)
+        turn = randomness.indices(draws[:, 0], 4)
         order = (torch.arange(4, device=draws.device) + turn[:, None]) % 4
         turned = torch.tensor(CORNERS, device=draws.device)[order]
         low, high = self.scale

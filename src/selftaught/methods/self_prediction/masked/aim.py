@@ -3,11 +3,13 @@
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
+from selftaught.methods.parts.pictures import filled_patches
 
 
 class AIM(Method):
@@ -62,14 +64,7 @@ class AIM(Method):
         return (size - 1) / size if self.norm_pix_loss else None
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x = views[0]
-        _, predicted, asked = self._predict(x)
-        patches = self.tokens.patchify(x)
-        if self.norm_pix_loss:  # an answer is only an image again with each true patch's own mean and deviation
-            mean, deviation = patches[:, 1:].mean(2, keepdim=True), patches[:, 1:].var(2, keepdim=True).add(1e-6).sqrt()
-            predicted = predicted * deviation + mean
-        first, rest = patches[:, :1], patches[:, 1:]
-        shown = torch.cat([first, rest.masked_fill(asked[..., None], 0.0)], dim=1)
-        answer = torch.cat([first, torch.where(asked[..., None], predicted.to(rest.dtype), rest)], dim=1)
-        images = {"input": patches, "shown": shown, "answer": answer}
-        return {name: self.tokens.unpatchify(made, x.shape[2:]) for name, made in images.items()}
+        _, predicted, asked = self._predict(views[0])
+        # Nothing is said of the first patch, which nothing comes before.
+        asked, predicted = F.pad(asked, (1, 0)), F.pad(predicted, (0, 0, 1, 0))
+        return filled_patches(self.tokens, views[0], asked, predicted, self.norm_pix_loss)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.masks import blockwise_mask, random_mask
+from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
 
@@ -88,7 +89,5 @@ class Data2Vec(Method):
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """What the student sees, and is asked about; the answers are thoughts, which cannot be drawn."""
-        x = views[0]
-        patches, hidden = self.tokens.patchify(x), self._hidden(x)[..., None]
-        shown, asked = (self.tokens.unpatchify(patches.masked_fill(out, 0.0), x.shape[2:]) for out in (hidden, ~hidden))
-        return {"input": x, "shown": shown, "asked": asked}
+        x, hidden = views[0], self._hidden(views[0])
+        return {"input": x, "shown": without(self.tokens, x, hidden), "asked": without(self.tokens, x, ~hidden)}

@@ -10,6 +10,7 @@ from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.methods.parts.masks import blockwise_mask
+from selftaught.methods.parts.pictures import by_word, without
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
 
@@ -75,11 +76,11 @@ class IBOT(Method):
             whole = slow.tokens(both)
             answer = self.centring(slow_head(slow.feature(whole))).chunk(2)
             answers = self.patch_centring(slow_head(whole.patches), asked=hidden)
-        told = list(self.head(self.tokens.feature(seen)).chunk(2))
+        said = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
-            told += self.head(self.encoder(torch.cat(local))).chunk(len(local))
-        pairs = [(a, b) for a in range(2) for b in range(len(told)) if a != b]
-        across = torch.stack([distilled(answer[a], told[b], self.temperature).mean() for a, b in pairs]).mean()
+            said += self.head(self.encoder(torch.cat(local))).chunk(len(local))
+        pairs = [(a, b) for a in range(2) for b in range(len(said)) if a != b]
+        across = torch.stack([distilled(answer[a], said[b], self.temperature).mean() for a, b in pairs]).mean()
         within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
         share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
         return {"views": across, "patches": (within * share).sum() / len(hidden)}
@@ -111,18 +112,7 @@ class IBOT(Method):
         x = views[0]
         hidden = self._hidden(x, 0)
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
-        patches = self.tokens.patchify(x)
-        shown = self.tokens.unpatchify(patches.masked_fill(hidden[..., None], 0.0), x.shape[2:])
         slow, slow_head = self.teacher.layers
-        said = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}
-        words = {name: _typical(scores.argmax(dim=2), patches) for name, scores in said.items()}
-        return {"input": x, "shown": shown, **{k: self.tokens.unpatchify(v, x.shape[2:]) for k, v in words.items()}}
-
-
-def _typical(words: Tensor, patches: Tensor) -> Tensor:
-    """Every patch (B, N, D) replaced by the mean of all that were given the same word (words: B x N)."""
-    _, which = words.flatten().unique(return_inverse=True)
-    flat = patches.flatten(0, 1)
-    count = which.bincount()
-    sums = flat.new_zeros(len(count), flat.shape[1]).index_add_(0, which, flat)
-    return (sums / count[:, None])[which].view_as(patches)
+        scores = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}
+        words = {name: by_word(self.tokens, x, said.argmax(dim=2)) for name, said in scores.items()}
+        return {"input": x, "shown": without(self.tokens, x, hidden), **words}

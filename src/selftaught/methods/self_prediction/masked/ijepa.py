@@ -9,7 +9,8 @@ from torch import Tensor
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import TokenPredictor
-from selftaught.methods.parts.masks import Blocks, context_and_targets
+from selftaught.methods.parts.masks import Blocks, context_and_targets, outside
+from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
 
@@ -76,12 +77,7 @@ class IJEPA(Method):
         self.teacher.follow(self.encoder, momentum=linear(self.momentum, 1.0, progress))
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x = views[0]
-        blocks = self._blocks(x)
-        patches = self.tokens.patchify(x)
-
-        def only(places: Tensor) -> Tensor:
-            shown = torch.zeros(patches.shape[:2], dtype=torch.bool, device=x.device).scatter_(1, places, True)
-            return self.tokens.unpatchify(patches.masked_fill(~shown[..., None], 0.0), x.shape[2:])
-
-        return {"input": x, "shown": only(blocks.context), "asked": only(blocks.targets.flatten(1))}
+        x, blocks = views[0], self._blocks(views[0])
+        length = self.tokens.length(x.shape[2:])
+        places = {"shown": blocks.context, "asked": blocks.targets.flatten(1)}
+        return {"input": x, **{name: without(self.tokens, x, outside(at, length)) for name, at in places.items()}}

@@ -2,13 +2,13 @@
 
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
 from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.pictures import filled_patches
 
 
 class MAE(Method):
@@ -57,12 +57,5 @@ class MAE(Method):
         return (size - 1) / size if self.norm_pix_loss else None
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x = views[0]
-        _, predicted, hidden = self._predict(x)
-        patches = self.tokens.patchify(x)
-        if self.norm_pix_loss:  # an answer is only an image again with each true patch's own mean and deviation
-            predicted = predicted * (patches.var(dim=2, keepdim=True) + 1e-6).sqrt() + patches.mean(2, keepdim=True)
-        shown = torch.where(hidden[..., None], torch.zeros_like(patches), patches)
-        answer = torch.where(hidden[..., None], predicted.to(patches.dtype), patches)
-        images = {"input": patches, "shown": shown, "answer": answer}
-        return {name: self.tokens.unpatchify(made, x.shape[2:]) for name, made in images.items()}
+        _, predicted, hidden = self._predict(views[0])
+        return filled_patches(self.tokens, views[0], hidden, predicted, self.norm_pix_loss)

@@ -1,6 +1,7 @@
 """MaskFeat (Wei et al., 2022): say the edge directions of what was hidden. https://arxiv.org/abs/2112.09133"""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training
@@ -46,9 +47,9 @@ class MaskFeat(Method):
         self.channels = data.shape[0]
         self.head = nn.Conv2d(wide, self._each((rows, columns)) * self.channels * bins, 1)
 
-    def _each(self, found: tuple[int, int]) -> int:
+    def _each(self, cells: tuple[int, int]) -> int:
         """Histograms a cell of the map answers for: a square number, at least as many as fall into it."""
-        return max(-(-side // cells) for side, cells in zip(self.grid, found)) ** 2
+        return max(-(-side // count) for side, count in zip(self.grid, cells)) ** 2
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         target, predicted, hidden = self._predict(views[0])
@@ -57,30 +58,24 @@ class MaskFeat(Method):
     def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Targets and predictions (B, C x bins, *grid), and which cells were hidden (B, 1, *grid)."""
         hidden = blockwise_mask(len(x), self.cells, self.mask_ratio, x.device)
-        found = self.head(self.hole(self.encoder, x, hidden))
-        each = round((found.shape[1] / (self.channels * self.bins)) ** 0.5)
-        predicted = nn.functional.pixel_shuffle(found, each)
+        answers = self.head(self.hole(self.encoder, x, hidden))
+        each = round((answers.shape[1] / (self.channels * self.bins)) ** 0.5)
+        predicted = F.pixel_shuffle(answers, each)
         if predicted.shape[2:] != self.grid:
-            predicted = nn.functional.interpolate(predicted, self.grid, mode="bilinear", align_corners=False)
+            predicted = F.interpolate(predicted, self.grid, mode="bilinear", align_corners=False)
         target = histograms(x, self.cell, self.bins)
         pixels = self.hole.pixels(hidden).to(x.dtype)
-        covered = nn.functional.avg_pool2d(
-            pixels[..., : self.grid[0] * self.cell, : self.grid[1] * self.cell], self.cell
-        )
+        covered = F.avg_pool2d(pixels[..., : self.grid[0] * self.cell, : self.grid[1] * self.cell], self.cell)
         return target, predicted, covered > 0.5
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         target, predicted, hidden = self._predict(x)
         answer = torch.where(hidden, predicted.to(target.dtype), target)
-        full = nn.functional.interpolate(hidden.to(x.dtype), x.shape[2:]).bool()
-        return {
-            "input": x,
-            "shown": x.masked_fill(full, 0.0),
-            "edges": self._as_image(target, x),
-            "answer": self._as_image(answer, x),
-        }
+        full = F.interpolate(hidden.to(x.dtype), x.shape[2:]).bool()
+        edges = {"edges": self._as_image(target, x), "answer": self._as_image(answer, x)}
+        return {"input": x, "shown": x.masked_fill(full, 0.0), **edges}
 
-    def _as_image(self, found: Tensor, x: Tensor) -> Tensor:
+    def _as_image(self, edges: Tensor, x: Tensor) -> Tensor:
         low, high = extremes(self.data, x)
-        return low + strokes(found, self.bins, (x.shape[2], x.shape[3])).to(x.dtype) * (high - low)
+        return low + strokes(edges, self.bins, (x.shape[2], x.shape[3])).to(x.dtype) * (high - low)

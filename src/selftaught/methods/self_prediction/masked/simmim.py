@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training
@@ -10,6 +9,7 @@ from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import MapHead
 from selftaught.methods.parts.holes import Hole, cells_of
 from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.pictures import filled
 
 
 class SimMIM(Method):
@@ -51,7 +51,5 @@ class SimMIM(Method):
         return self.head(self.hole(self.encoder, x, hidden)), self.hole.pixels(hidden)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x = views[0]
-        predicted, hidden = self._predict(x)
-        answer = torch.where(hidden, predicted.to(x.dtype), x)
-        return {"input": x, "shown": x.masked_fill(hidden, 0.0), "answer": answer}
+        predicted, hidden = self._predict(views[0])
+        return filled(views[0], hidden, predicted)

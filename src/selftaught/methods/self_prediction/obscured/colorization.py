@@ -3,13 +3,11 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
-from selftaught.methods.parts.colour import annealed_mean, best_constant, gamut, lab, rgb, soft_bins
-from selftaught.methods.parts.damage import extremes
+from selftaught.methods.parts.colour import ColourSpace, best_constant
 from selftaught.methods.parts.decoders import MapDecoder
 
 
@@ -26,11 +24,8 @@ class Colorization(Method):
     needs_images = True
     needs_color = True
 
-    bins: Tensor
     rarity: Tensor
     floor: Tensor
-    low: Tensor
-    range: Tensor
 
     def __init__(
         self,
@@ -48,23 +43,19 @@ class Colorization(Method):
         coarser than the image the colours are (default: 4 as in the paper, 2 up to 64 px)."""
         super().__init__(encoder, data)
         self.rebalance, self.temperature = rebalance, temperature
-        reduction = reduction or (2 if min(data.shape[1:]) <= 64 else 4)
-        self.size = (max(1, data.shape[1] // reduction), max(1, data.shape[2] // reduction))
-        low, high = extremes(data, torch.zeros(1))
-        self.register_buffer("low", low, persistent=False)
-        self.register_buffer("range", high - low, persistent=False)
-        self.register_buffer("bins", gamut(), persistent=False)
-        self.register_buffer("rarity", torch.ones(len(self.bins)))
-        self.register_buffer("floor", torch.tensor(math.log(len(self.bins))))
-        self.decoder = MapDecoder(encoder, data.shape, len(self.bins), decoder_width, self.size)
+        self.space = ColourSpace(data, reduction)
+        bins = len(self.space.bins)
+        self.register_buffer("rarity", torch.ones(bins))
+        self.register_buffer("floor", torch.tensor(math.log(bins)))
+        self.decoder = MapDecoder(encoder, data.shape, bins, decoder_width, self.space.size)
 
     def start(self, everything: Tensor) -> None:
         """Measure how rare each colour is, and what always giving the best single answer costs."""
-        found = torch.stack([self._colours(part).mean(dim=(0, 2, 3)) for part in everything.split(64)]).mean(dim=0)
-        near = torch.exp(-torch.cdist(self.bins, self.bins).square() / (2 * 5.0**2))
-        smooth = (near / near.sum(dim=0)) @ found
+        share = torch.stack([self._colours(part).mean(dim=(0, 2, 3)) for part in everything.split(64)]).mean(dim=0)
+        near = torch.exp(-torch.cdist(self.space.bins, self.space.bins).square() / (2 * 5.0**2))
+        smooth = (near / near.sum(dim=0)) @ share
         weight = 1 / ((1 - self.rebalance) * smooth / smooth.sum() + self.rebalance / len(smooth))
-        self.rarity.copy_(weight / (weight * found).sum())
+        self.rarity.copy_(weight / (weight * share).sum())
         self.floor.copy_(best_constant([self._weighed(part) for part in everything.split(64)]))
 
     def _weighed(self, x: Tensor) -> Tensor:
@@ -81,20 +72,15 @@ class Colorization(Method):
         predicted = self.decoder(self.encoder.map(self._grey(x)))
         return {"cross_entropy": weighted_cross_entropy(predicted, target, self._weights(target))}
 
-    def _lab(self, x: Tensor) -> Tensor:
-        return lab((precise(x) - self.low) / self.range)
-
     def _colours(self, x: Tensor) -> Tensor:
         """Targets (B, Q, h, w): soft bins of the colours at reduced size."""
-        ab = F.interpolate(self._lab(x)[:, 1:], size=self.size, mode="area")
-        flat = soft_bins(ab.movedim(1, 3).flatten(0, 2), self.bins)
-        return flat.view(len(x), *self.size, -1).movedim(3, 1)
+        return self.space.binned(self.space.lab(x)[:, 1:], self.space.bins)
 
     def _grey(self, x: Tensor) -> Tensor:
         """The image without its colours, as an encoder of colour images can see it."""
-        light = self._lab(x)
+        light = self.space.lab(x)
         light[:, 1:] = 0
-        return (rgb(light) * self.range + self.low).to(x.dtype)
+        return self.space.image(light).to(x.dtype)
 
     def chance(self, batch: int) -> float:
         return float(self.floor)
@@ -102,7 +88,7 @@ class Colorization(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         grey = self._grey(x)
-        ab = annealed_mean(self.decoder(self.encoder.map(grey)), self.bins, self.temperature)
-        ab = F.interpolate(ab, size=x.shape[2:], mode="bilinear", align_corners=False)
-        coloured = rgb(torch.cat([self._lab(x)[:, :1], ab], dim=1)) * self.range + self.low
+        scores = self.decoder(self.encoder.map(grey))
+        ab = self.space.answered(scores, self.space.bins, x.shape[2:], self.temperature)
+        coloured = self.space.image(torch.cat([self.space.lab(x)[:, :1], ab], dim=1))
         return {"input": x, "shown": grey, "answer": coloured}

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,6 +9,7 @@ from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import MapDecoder
 from selftaught.methods.parts.masks import block_mask, centre_mask, region_mask
+from selftaught.methods.parts.pictures import filled
 
 MASKS = {"center": centre_mask, "block": block_mask, "region": region_mask}
 
@@ -65,7 +65,5 @@ class Inpainting(Method):
         return weights
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x = views[0]
-        predicted, hidden = self._predict(x)
-        answer = torch.where(hidden, predicted.to(x.dtype), x)
-        return {"input": x, "shown": x.masked_fill(hidden, 0.0), "answer": answer}
+        predicted, hidden = self._predict(views[0])
+        return filled(views[0], hidden, predicted)

@@ -49,7 +49,7 @@ class Deblurring(Method):
 
     def _damaged(self, x: Tensor) -> Tensor:
         draws = randomness.uniform((len(x), 2), "damage", x.device)
-        which = (draws[:, 0] * len(self.damages)).long().clamp(max=len(self.damages) - 1)
+        which = randomness.indices(draws[:, 0], len(self.damages))
         made = torch.empty_like(x)
         for number, damage in enumerate(self.damages):
             rows = (which == number).nonzero().squeeze(1)
