@@ -23,6 +23,7 @@ class Data:
 class Training:
     """A method's small-data preset; every field can be overridden in the recipe."""
 
+    # Most presets take AdamW, where many papers take LARS for batches of thousands: recipes/ has the papers' settings.
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     lr: float = 1e-3  # per 256 samples
     scaling: Literal["linear", "sqrt", "none"] = "linear"  # how lr grows with the batch
@@ -70,6 +71,9 @@ class Method(nn.Module, ABC):
     def starts(self) -> bool:
         """Whether `start` does anything, so that a sample of the data is only decoded for those who look at it."""
         return type(self).start is not Method.start
+
+    # What a batch leaves behind (queue, bank, centre, teacher) waits for `after_step`: the loss is to see the state of
+    # earlier batches, and a step that is left out because it is not finite leaves nothing behind.
 
     def before_step(self, progress: float) -> None:
         """Run between backward and the optimiser; `progress` runs from 0 to 1 over training."""

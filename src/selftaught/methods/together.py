@@ -15,6 +15,7 @@ class Together(Method):
         self.main, self.helper, self.weight = main, helper, weight
         self.views = (*main.views, *helper.views)
         self.shows_parts = main.shows_parts or helper.shows_parts
+        # The main method's settings hold for both; only rates that a part wants to keep are kept, under its new name.
         fixed = [f"{name}.{part}" for name in ("main", "helper") for part in getattr(self, name).preset.fixed_lr]
         self.preset = replace(main.preset, fixed_lr=tuple(fixed))  # type: ignore[misc]
 
@@ -41,6 +42,7 @@ class Together(Method):
 
     def chance(self, batch: int) -> float | None:
         main, helper = self.main.chance(batch), self.helper.chance(batch)
+        # Without one of the two there is no level that their sum could be compared with.
         return None if main is None or helper is None else main + self.weight * helper
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:

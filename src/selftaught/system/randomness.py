@@ -67,6 +67,7 @@ def here() -> Address:
 
 def generator(seed: int, purpose: str, step: int = 0, position: int = 0) -> np.random.Generator:
     """A generator at an address: key from seed and purpose, counter from step and position."""
+    # A key of its own for each purpose: drawing more for one never moves what another gets.
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=16).digest()
     # The low word of the counter is left to the draws themselves; the others hold the address.
     counter = np.array([0, 0, position, step], dtype=np.uint64)
@@ -79,6 +80,7 @@ def _draw(purpose: str) -> tuple[np.random.Generator, Address]:
 
 
 def _rows(numbers: NDArray, address: Address, shape: Sequence[int], device: torch.device | str | None) -> Tensor:
+    # All rows were drawn, and most may be thrown away: that is the price of numbers that do not depend on who asks.
     if shape[0] != address.stop - address.start:
         raise ValueError(f"asked for {shape[0]} rows at an address of {address.stop - address.start}")
     return torch.from_numpy(numbers[address.start : address.stop]).to(device or "cpu")
@@ -122,6 +124,7 @@ def indices(draws: Tensor, count: int) -> Tensor:
 
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """The order in which an epoch visits `count` samples (count,)."""
+    # The epoch stands where a step does elsewhere, so that a resumed run finds its order without replaying any.
     return generator(seed, "order", epoch).permutation(count)
 
 

@@ -23,8 +23,10 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     count = distributed.total(logits.new_tensor(float(len(scores))))
     assignment = assignment / distributed.total(assignment.sum())
     for _ in range(iterations):
+        # The least is for prototypes that nobody scores above exp's reach: 0 / 0 would spoil every assignment.
         assignment = assignment / distributed.total(assignment.sum(dim=0)).clamp(min=1e-30) / assignment.shape[1]
         assignment = assignment / assignment.sum(dim=1, keepdim=True).clamp(min=1e-30) / count
+    # Rows sum to 1 / count up to here, the joint distribution of the paper; times the count each is a distribution.
     return assignment * count
 
 
@@ -40,8 +42,10 @@ def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
 
     MSN (2204.07141, equation 2).
     """
+    # The mean first, then its entropy: that of each sample may stay low, or no prototype would ever be sure.
     share = distributed.total(F.softmax(scores / temperature, dim=1).sum(dim=0))
     share = share / (len(scores) * distributed.world_size())
+    # Not share * log share, which is no number for a prototype that nobody uses.
     return -torch.xlogy(share, share).sum()
 
 
@@ -58,6 +62,7 @@ def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
         nearest = nearest_centre(x, centres)
         sums = torch.zeros_like(centres).index_add_(0, nearest, x)
         used = nearest.bincount(minlength=len(centres)) > 0
+        # A centre without rows has a sum of zero, and no direction: it waits where it is.
         centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
     return centres
 
@@ -66,4 +71,5 @@ def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
 @in_full_precision
 def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
     """The number of the centre (K x D) with the largest cosine for each row of x (N x D): (N,)."""
+    # In parts of four million cosines, 16 MB: the whole table of a bank and its clusters may not fit.
     return torch.cat([(part @ centres.T).argmax(dim=1) for part in x.split(max(1, 2**22 // len(centres)))])

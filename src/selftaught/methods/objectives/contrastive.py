@@ -33,6 +33,7 @@ def dcl(a: Tensor, b: Tensor, temperature: float, sigma: float | None = None) ->
     cosine = (views * views.roll(len(a), 0)).sum(dim=1)
     weight: Tensor | float = 1.0
     if sigma is not None:
+        # A constant for the gradient, or pairs would be pushed apart to weigh more.
         kernel = (cosine.detach() / sigma).exp()
         weight = 2 - kernel / (distributed.total(kernel.mean()) / distributed.world_size())
     pair = torch.stack([own, own.roll(len(a))], dim=1)
@@ -49,6 +50,7 @@ def _everyone(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _against(views: Tensor, everyone: Tensor, temperature: float, skip: Tensor) -> Tensor:
     """log of the sum over everyone, but for those to skip."""
     if distributed.world_size() == 1:
+        # Alone, a batch is compared with itself, which is symmetric: half the work.
         return log_sum_exp_within(views, 1 / temperature, skip)
     return log_sum_exp(views, everyone, 1 / temperature, skip)
 
@@ -74,6 +76,7 @@ def info_nce_with_queue(queries: Tensor, keys: Tensor, queue: Tensor, temperatur
     queries, keys = F.normalize(queries, dim=1), F.normalize(keys, dim=1)
     agreement = (queries * keys).sum(dim=1) / temperature
     others = log_sum_exp(queries, queue.to(queries.dtype), 1 / temperature)
+    # The positive joins the sum here: it is no row of the queue.
     return (torch.logaddexp(others, agreement) - agreement).mean()
 
 
@@ -84,6 +87,7 @@ def noise_contrastive(scores: Tensor, noise: Tensor, expected: float) -> Tensor:
     Scores are logarithms of probabilities; `expected` is how many of the m are expected at each sample under the
     noise alone, m / n for n samples. Instance discrimination (1805.01978, equations 5 to 7).
     """
+    # P / (P + m / n) is a sigmoid of log P - log m / n, whose logarithm softplus gives without overflow.
     floor = math.log(expected)
     return (F.softplus(floor - scores) + F.softplus(noise - floor).sum(dim=1)).mean()
 
@@ -112,12 +116,14 @@ def margin_contrastive(a: Tensor, b: Tensor, margin: float) -> Tensor:
     similar = (a - b).square().sum(dim=1).mean() / 2
     distance = _distances(a, everyone)
     apart = F.relu(margin - distance).square() / 2
+    # Its own other view stands among everyone's, and is no dissimilar pair.
     other = torch.ones_like(apart).index_put((own, own + distributed.rank() * len(a)), apart.new_zeros(()))
     return similar + (apart * other).sum() / other.sum()
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances (N, M), with a finite slope where they are zero."""
+    # By one product of matrices, rounded: what comes out below zero, or at the root's infinite slope, is lifted.
     squares = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * a @ b.T
     return squares.clamp(min=1e-12).sqrt()
 
@@ -131,6 +137,7 @@ def semi_hard_triplet(a: Tensor, b: Tensor, margin: float) -> Tensor:
     """
     views, everyone, own = _everyone(a, b)
     with torch.no_grad():
+        # The choice has no gradient; what it chose is measured again below, with one.
         distances = 2 - 2 * views @ everyone.T
         pair = own.roll(len(a))
         positive = distances.gather(1, pair[:, None])
@@ -150,6 +157,7 @@ def alignment_loss(a: Tensor, b: Tensor, alpha: float) -> Tensor:
     Wang and Isola (2005.10242, section 4).
     """
     a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
+    # The least keeps the slope of powers below 2 finite where both views meet.
     return (a - b).square().sum(dim=1).clamp(min=1e-24).pow(alpha / 2).mean()
 
 
@@ -161,4 +169,5 @@ def uniformity_loss(x: Tensor, t: float) -> Tensor:
     """
     x = distributed.gather(F.normalize(x, dim=1))
     own = torch.arange(len(x), device=x.device)
+    # Of unit vectors -t d^2 is 2 t cos - 2 t, so that the sum is one of a similarity matrix.
     return log_sum_exp(x, x, 2 * t, own[:, None]).logsumexp(dim=0) - 2 * t - math.log(len(x) * (len(x) - 1))

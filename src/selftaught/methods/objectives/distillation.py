@@ -44,6 +44,7 @@ def distilled(target: Tensor, scores: Tensor, temperature: float) -> Tensor:
 @in_full_precision
 def moved_centre(centre: Tensor, scores: Tensor, momentum: float) -> Tensor:
     """The running mean (K,) of a teacher's scores (N, K) over all processes. DINO (equation 4)."""
+    # Sums and counts apart: processes may hold different numbers of scores, or none.
     total = distributed.total(scores.sum(dim=0))
     count = distributed.total(scores.new_tensor(float(len(scores))))
     return torch.where(count > 0, momentum * centre + (1 - momentum) * total / count.clamp(min=1), centre)

@@ -28,6 +28,7 @@ def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) 
     """Mean cross entropy of scores (B x K) with the right answers' numbers (B,); `weight` (B,) leaves some out."""
     if weight is None:
         return F.cross_entropy(scores, answer)
+    # The mean weight of a process: as gradients are averaged over processes, each sample then has its weight in all.
     share = distributed.total(weight.sum()) / distributed.world_size()
     return (F.cross_entropy(scores, answer, reduction="none") * weight).sum() / share.clamp(min=1e-12)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from selftaught.system.precision import in_full_precision
 
 TILE = 2**19  # similarities at a time: 2 MB in float32, which a CPU's cache holds and a GPU is busy with
-STEEPEST = 40.0  # scale up to which exp(-2 * scale), the least share of unit vectors, is safe in float32
+STEEPEST = 40.0  # scale up to which exp(-2 * scale), the least share of unit vectors, is safe in float32: 2e-35
 
 
 @in_full_precision
@@ -36,6 +36,7 @@ def log_sum_exp_within(vectors: Tensor, scale: float, skip: Tensor) -> Tensor:
 
     Similarities are symmetric, so only those above the diagonal are computed.
     """
+    # Within, nothing is taken off but the largest value that can be, so what is far below it must still be a number.
     if scale > STEEPEST:
         return log_sum_exp(vectors, vectors, scale, skip)
     return _LogSumExpWithin.apply(vectors, scale, skip)
@@ -46,6 +47,7 @@ class _LogSumExp(torch.autograd.Function):
     def forward(ctx: Any, queries: Tensor, keys: Tensor, scale: float, skip: Tensor) -> Tensor:
         log_sums = queries.new_empty(len(queries))
         for rows in _tiles(len(queries), len(keys)):
+            # Less the row's largest, so that exp cannot overflow; in place, as a tile is used once.
             logits = _logits(queries[rows], keys, scale, skip[rows])
             highest = logits.amax(dim=1, keepdim=True)
             log_sums[rows] = logits.sub_(highest).exp_().sum(dim=1).log_().add_(highest[:, 0])
@@ -61,6 +63,7 @@ class _LogSumExp(torch.autograd.Function):
         of_queries = torch.empty_like(queries) if wanted[0] else None
         of_keys = torch.zeros_like(keys) if wanted[1] else None
         for rows in _tiles(len(queries), len(keys)):
+            # Made again rather than kept: that costs a product a tile, and saves the whole matrix.
             share = _logits(queries[rows], keys, ctx.scale, skip[rows])
             share.sub_(log_sums[rows, None]).exp_().mul_((ctx.scale * grad[rows])[:, None])
             if of_queries is not None:
@@ -76,6 +79,7 @@ class _LogSumExpWithin(torch.autograd.Function):
         sums = vectors.new_zeros(len(vectors))
         for rows, share in _triangle(vectors, scale, skip):
             sums[rows] += share.sum(dim=1)
+            # What lies to the right of the diagonal's square stands for what lies below it as well.
             sums[rows.stop :] += share[:, len(share) :].sum(dim=0)
         log_sums = sums.log_().add_(scale)
         ctx.save_for_backward(vectors, skip, log_sums)

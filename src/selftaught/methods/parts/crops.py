@@ -9,6 +9,7 @@ from torch import Tensor
 
 def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
     """What `network` makes of each view (V x B x D); neighbours of one size go through it together."""
+    # Neighbours only, so that the order of views is that of the answers without sorting back.
     made = [
         network(torch.cat(list(group))) for _, group in itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
     ]

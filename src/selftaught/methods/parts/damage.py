@@ -20,6 +20,7 @@ def warped(x: Tensor, corners: Tensor) -> Tensor:
     square = corners.new_tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     u, v = square.unbind(dim=1)
     zero, one = torch.zeros_like(u), torch.ones_like(u)
+    # Each corner gives two linear equations in the eight unknowns of the map: u, v to (au + bv + c) / (gu + hv + 1).
     rows = []
     for axis, basis in enumerate(([u, v, one, zero, zero, zero], [zero, zero, zero, u, v, one])):
         goal = corners[:, :, axis]
@@ -27,6 +28,7 @@ def warped(x: Tensor, corners: Tensor) -> Tensor:
         rows.append(torch.cat([linear, -(goal * u)[..., None], -(goal * v)[..., None]], dim=2))
     goal = corners.transpose(1, 2).reshape(-1, 8, 1)
     matrix = F.pad(torch.linalg.solve(torch.cat(rows, dim=1), goal)[..., 0], (0, 1), value=1.0).view(-1, 3, 3)
+    # Middles of pixels, in half sides from the middle.
     down, across = ((2 * torch.arange(side, device=x.device) + 1 - side).float() / side for side in x.shape[2:])
     points = torch.cartesian_prod(down, across).flip(1)
     seen = F.pad(points, (0, 1), value=1.0) @ matrix.mT
@@ -48,6 +50,7 @@ def blurred(x: Tensor, sigma: Tensor, widest: float) -> Tensor:
     taps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (taps / sigma.to(x.dtype).clamp(min=1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(x.shape[1], dim=0)[:, None]
+    # Images and channels side by side, so that one grouped convolution blurs each by its own width.
     flat = F.pad(x.flatten(0, 1)[None], (reach, reach, reach, reach), mode="replicate")
     flat = F.conv2d(flat, kernel[..., None], groups=len(kernel))
     return F.conv2d(flat, kernel[:, :, None], groups=len(kernel)).view_as(x)
@@ -68,6 +71,7 @@ def compressed(x: Tensor, step: Tensor, side: int = 8) -> Tensor:
     """
     place = torch.arange(side, device=x.device, dtype=torch.float32)
     cosines = torch.cos(torch.pi / side * (place + 0.5) * place[:, None]) * (2 / side) ** 0.5
+    # With this row the transform is orthonormal, and its inverse is its transpose.
     cosines[0] /= 2**0.5
     cosines = cosines.to(x.dtype)
     height, width = x.shape[2:]

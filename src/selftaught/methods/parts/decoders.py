@@ -32,6 +32,7 @@ class TokenDecoder(nn.Module):
         length = math.prod(grid)
         holes = self.hole.to(shown.dtype).expand(len(shown), length, -1)
         full = holes.scatter(1, keep[..., None].expand_as(shown), shown)
+        # After the holes are in, so that a hole knows where it is.
         full = full + sine_positions(grid, full.shape[2]).to(full)
         decoded = self.norm(self.blocks(torch.cat([prefix, full], dim=1)))
         return self.predict(decoded[:, prefix.shape[1] :])
@@ -55,8 +56,10 @@ class TokenPredictor(nn.Module):
         """Predictions (B, M, L, dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep` (B, K)."""
         count, length = asked.shape[1:]
         positions = sine_positions(grid, self.embed.out_features).to(patches)
+        # The class token goes along, which the paper's network has none of.
         seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)
         questions = (self.asked.to(seen.dtype) + positions[asked]).flatten(0, 1)
+        # Every block is asked about by itself: answers to one may not look at the questions of another.
         stream = torch.cat([seen.repeat_interleave(count, dim=0), questions], dim=1)
         return self.predict(self.norm(self.blocks(stream)))[:, -length:].unflatten(0, (-1, count))
 
@@ -100,7 +103,9 @@ class MapDecoder(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(wide, width * 4**first, 1), nn.PixelShuffle(2**first)]
         layers += [nn.BatchNorm2d(width), nn.GELU()]
         for _ in range(doublings - first):
+            # Half the channels at four times the places: each doubling costs about as much as the one before.
             narrow = max(width // 2, 16)
+            # Upsampled and then convolved: transposed convolutions leave a chequered pattern.
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, narrow, 3, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(narrow), nn.GELU()]
             width = narrow
@@ -140,6 +145,7 @@ class MapHead(nn.Module):
 
 def map_shape(encoder: Encoder, shape: Sequence[int]) -> tuple[int, ...]:
     """Shape of the map that an encoder makes of a sample of `shape`: its channels, then its size."""
+    # By trying, as networks differ; in eval mode, so that no running statistics learn of zeros.
     before = encoder.training
     encoder.eval()
     device = next(encoder.parameters()).device

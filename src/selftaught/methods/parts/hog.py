@@ -17,6 +17,7 @@ def histograms(x: Tensor, cell: int, bins: int = 9) -> Tensor:
     """
     x = x.float()
     down, across = torch.zeros_like(x), torch.zeros_like(x)
+    # A deviation from MaskFeat's own layer, which has Sobel filters, a reflected border and bins half a bin over.
     down[..., 1:-1, :] = x[..., 2:, :] - x[..., :-2, :]
     across[..., 1:-1] = x[..., 2:] - x[..., :-2]
     turned = torch.atan2(down, across).remainder(math.pi) * (bins / math.pi)

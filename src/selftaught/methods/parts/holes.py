@@ -22,6 +22,7 @@ class Hole(nn.Module):
         if isinstance(encoder, TokenEncoder):
             rows, columns = encoder.grid(self.size)
             self.grid = (rows, columns)
+        # A colour starts as the data's mean, which is zero; an embedding small, as timm's own do.
         self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if self.grid else torch.zeros(data.shape[0]))
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Tensor) -> Tensor:
@@ -47,5 +48,6 @@ def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tu
     height, width = data.shape[1], data.shape[2]
     unit = encoder.patch if isinstance(encoder, TokenEncoder) else 1
     wanted = side or max(2, round(share * min(height, width)))
+    # Rounded to whole patches: a patch that is half hidden would have to be shown or hidden whole.
     pixels = max(unit, round(wanted / unit) * unit)
     return max(1, round(height / pixels)), max(1, round(width / pixels))

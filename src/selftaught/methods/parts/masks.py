@@ -19,6 +19,7 @@ def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> 
     MAE (2111.06377, section 3).
     """
     order = randomness.uniform((batch, length), "mask", device).argsort(dim=1)
+    # Sorted, so that the encoder meets patches in reading order; the set is as random as before.
     keep = order[:, : max(1, round(length * (1 - ratio)))].sort(dim=1).values
     return keep, outside(keep, length)
 
@@ -44,7 +45,9 @@ def blockwise_mask(batch: int, grid: tuple[int, int], ratio: float | Tensor, dev
     0.3 to 1/0.3. The last block is cut where the count is reached.
     """
     cells = math.prod(grid)
+    # At least one cell is left to see.
     wanted = (torch.as_tensor(ratio, device=device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    # 16 cells of 14 x 14 are a twelfth; smaller grids keep about that share.
     smallest = min(16, max(1, cells // 12))
     draws = randomness.uniform((batch, BLOCKS, 4), "blocks", device)
     area = smallest + draws[..., 0] * (wanted - smallest).clamp(min=0)
@@ -91,6 +94,8 @@ def context_and_targets(
     I-JEPA (2301.08243, section 3 and appendix A): the blocks' size and shape are drawn once for the whole batch, their
     places for each sample; every context is cut down to the fewest cells that any sample of the batch has left.
     """
+    # A deviation: scale, aspect and context are drawn apart, where the authors' collator lets them share one draw; its
+    # contexts come out smaller.
     sizes = randomness.whole((4,), "sizes of blocks", device)
     scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
     aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
@@ -106,10 +111,12 @@ def context_and_targets(
         torch.stack([share * length for length in grid]).expand(len(places), 1, 2), places[:, targets:], grid
     )[:, 0]
     left = around & ~asked.any(dim=1)
+    # Where the targets cover the whole context block, all that lies outside of them is the context.
     left = torch.where(left.flatten(1).any(dim=1)[:, None, None], left, ~asked.any(dim=1))
     count = max(1, int(left.flatten(1).sum(dim=1).min()))
     rows = randomness.here().rows
     drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
+    # What may not be kept sorts last: 2 lies above every draw.
     context = torch.where(left[rows].flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
     length = int(tall) * int(wide)
     positions = asked[rows].flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
@@ -153,5 +160,6 @@ def region_mask(batch: int, size: tuple[int, int], area: float, device: torch.de
     hills = randomness.normal((batch, 1, grain, grain), "region", device)
     landscape = F.interpolate(hills, size=size, mode="bicubic", align_corners=True).flatten(1)
     hidden = max(1, round(area * landscape.shape[1]))
+    # The height is set for each image, so that exactly the wanted area lies above it.
     threshold = landscape.topk(hidden, dim=1).values[:, -1:]
     return (landscape >= threshold).view(batch, 1, *size)

@@ -30,6 +30,7 @@ class Queue(nn.Module):
     @torch.no_grad()
     def push(self, x: Tensor) -> None:
         """Put features x (B, dim) of all processes in, in place of the oldest."""
+        # Of all processes, so that each holds the same queue; of more than fits, the last.
         x = distributed.gather(x.detach()).to(self.features.dtype)[-len(self.features) :]
         slots = (int(self.place) + torch.arange(len(x), device=x.device)) % len(self.features)
         self.features[slots] = x
@@ -56,5 +57,6 @@ class Bank(nn.Module):
     def push(self, index: Tensor, x: Tensor, momentum: float) -> None:
         """Move the slots `index` (B,) towards features x (B, dim) of all processes, and back to unit length."""
         index, x = distributed.gather(index), distributed.gather(x.detach()).to(self.features.dtype)
+        # Unit length before, or a long feature would count for more, and after, as the mean of two is shorter.
         moved = torch.lerp(F.normalize(x, dim=1), self.features[index], momentum)
         self.features[index] = F.normalize(moved, dim=1)

@@ -40,6 +40,8 @@ class Teacher(nn.Module):
         """
         own: list[Tensor] = [p for layer in self.layers for p in layer.parameters()]
         theirs: list[Tensor] = [p.detach() for student in students for p in student.parameters()]
+        # A momentum m remembers about 1 / (1 - m) steps: 0.99 a hundred, 0.999 a thousand. 50,000 samples in batches of
+        # 256 are 195 steps, so most methods here have a lower one than their papers.
         torch._foreach_lerp_(own, theirs, 1 - momentum)
 
 
@@ -65,6 +67,7 @@ class Centring(nn.Module):
 
         `asked`: booleans (...), for the answers (M, K) of those alone.
         """
+        # Kept until the step was taken: the centre of an answer knows earlier batches only (algorithm 1).
         self._newest = scores.detach().flatten(0, -2)
         return sharpened(scores if asked is None else scores[asked], self.centre, float(self.temperature))
 

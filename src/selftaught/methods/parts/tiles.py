@@ -34,6 +34,7 @@ class Tiles:
             size = f"{data.shape[1]} x {data.shape[2]}"
             raise UsageError(f"images of {size} are too small to cut tiles from; use --size {least} or more")
         unit = encoder.patch if isinstance(encoder, TokenEncoder) else 1
+        # Enlarged, as networks halve their input several times; to whole patches, where there are any.
         self.shown = -(-max(SHOWN, self.side) // unit) * unit
         self.drop_colors = drop_colors
 
@@ -54,8 +55,10 @@ class Tiles:
         tiles = x.permute(0, 2, 3, 1)[sample, rows[..., :, None], columns[..., None, :]].permute(0, 1, 4, 2, 3)
         if self.drop_colors and channels > 1:
             kept = randomness.indices(draws[..., 2], channels).view(batch, -1, 1, 1, 1)
+            # A deviation: the others show the same channel, where Doersch et al. fill them with noise.
             tiles = tiles.gather(2, kept.expand(-1, -1, 1, self.side, self.side)).expand_as(tiles)
         flat = tiles.flatten(3)
+        # Before it is enlarged, so that the statistics are those of the tile's own pixels.
         deviation = flat.var(dim=3, keepdim=True).add(1e-6).sqrt()
         flat = ((flat - flat.mean(dim=3, keepdim=True)) / deviation).view(-1, channels, self.side, self.side)
         flat = F.interpolate(flat, size=(self.shown, self.shown), mode="bilinear", align_corners=False)

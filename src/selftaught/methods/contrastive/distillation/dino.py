@@ -20,6 +20,8 @@ class DINO(Method):
     question = "What would my slow self, seeing the whole, say of this crop?"
     paper = "https://arxiv.org/abs/2104.14294"
     views: tuple[str, ...] = ("global", "global", "local", "local")
+    # The paper: 5e-4 per 256 in batches of 1,024. Its authors clip each weight's gradient by itself; here `clip` bounds
+    # the norm of all together.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0)
 
     def __init__(
@@ -28,18 +30,18 @@ class DINO(Method):
         data: Data,
         /,
         *,
-        local_crops: int = 2,
-        out_dim: int = 4096,
+        local_crops: int = 2,  # 10 in the paper's longest run; each costs a pass
+        out_dim: int = 4096,  # 65,536 in the paper, for 1.3 million images
         head_width: int = 512,
         bottleneck: int = 128,
         norm: bool = False,
         temperature: float = 0.1,
         teacher_temperature: float = 0.04,
         teacher_temperature_end: float = 0.07,
-        teacher_warmup: float = 0.3,
-        momentum: float = 0.99,
+        teacher_warmup: float = 0.3,  # 30 of the paper's 800 epochs are 0.0375: a short run has few steps to warm up in
+        momentum: float = 0.99,  # 0.996 in the paper, for far longer runs
         centre_momentum: float = 0.9,
-        freeze: float = 0.02,
+        freeze: float = 0.02,  # 1 of the paper's 800 epochs is 0.00125
     ) -> None:
         """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
         training, and the head's last layer rests during the first `freeze` of it."""
@@ -53,16 +55,20 @@ class DINO(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         said = through(lambda x: self.head(self.encoder(x)), views)
+        # Of large parts only: the teacher knows more than the student, which also sees small ones.
         answers = self.centring(through(self.teacher, views[:2]))
+        # Never a view with itself: agreeing there asks for no knowledge of the sample.
         pairs = [(a, b) for a in range(2) for b in range(len(views)) if a != b]
         losses = [distilled(answers[a], said[b], self.temperature).mean() for a, b in pairs]
         return {"distillation": torch.stack(losses).mean()}
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
+            # None, not zero: with a zero gradient AdamW would still decay the weights.
             self.head.directions.grad = None
 
     def after_step(self, progress: float) -> None:
+        # After the step, and only where it was taken: a teacher never follows weights that were not finite.
         self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))
         self.centring.follow(progress)
 

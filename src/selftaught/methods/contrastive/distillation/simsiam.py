@@ -17,8 +17,11 @@ class SimSiam(Method):
     question = "What would I say of my other view?"
     paper = "https://arxiv.org/abs/2011.10566"
     views = ("strong", "strong")
+    # The paper's own settings, which are for batches of 256: SGD, and no LARS. Needs more samples than others: 42.1 %
+    # linear after 50,000 of CIFAR-10, 43.5 after 150,000 (untrained 41.7; docs/results/learns.md).
     preset = Training(optimizer="sgd", lr=0.05, weight_decay=1e-4, fixed_lr=("predictor",), decay_norms=True)
 
+    # Half the paper's widths; the predictor keeps its bottleneck of a quarter.
     def __init__(
         self, encoder: Encoder, data: Data, /, *, width: int = 1024, dim: int = 1024, predictor_width: int = 256
     ) -> None:
@@ -29,6 +32,7 @@ class SimSiam(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = self.projector(self.encoder(torch.cat(views)))
         predicted_a, predicted_b = self.predictor(z).chunk(2)
+        # Without this stop of the gradient all features become one (section 4.1).
         target_a, target_b = z.detach().chunk(2)
         loss = negative_cosine(predicted_a, target_b) + negative_cosine(predicted_b, target_a)
         return {"negative_cosine": loss / 2}

@@ -14,6 +14,7 @@ class AlignUniform(Method):
     question = "Where on the sphere am I near to my other view and far from everybody?"
     paper = "https://arxiv.org/abs/2005.10242"
     views = ("strong", "strong")
+    # The paper: SGD in batches of 128 on ImageNet-100, with MoCo's queue.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -32,6 +33,7 @@ class AlignUniform(Method):
         """Weights and powers as the paper found best on STL-10 (table 3)."""
         super().__init__(encoder, data)
         self.align, self.uniform = (align_weight, align_alpha), (uniform_weight, uniform_t)
+        # A deviation: the paper's encoder ends in one linear layer; the hidden one is SimCLR's.
         self.projector = mlp(encoder.dim, width, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
@@ -39,5 +41,6 @@ class AlignUniform(Method):
         (align, alpha), (uniform, t) = self.align, self.uniform
         return {
             "alignment": align * alignment_loss(a, b, alpha),
+            # Each view among its like: the two views of a sample are to meet, not to spread out.
             "uniformity": uniform * (uniformity_loss(a, t) + uniformity_loss(b, t)) / 2,
         }

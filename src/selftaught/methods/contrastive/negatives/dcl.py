@@ -16,6 +16,7 @@ class DCL(Method):
     question = "Who of all the others is most like me, and how much more is my other view?"
     paper = "https://arxiv.org/abs/2110.06848"
     views = ("strong", "strong")
+    # The paper: SimCLR's LARS at 0.3, but in batches of 256, which its loss is made for.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -26,7 +27,7 @@ class DCL(Method):
         *,
         temperature: float = 0.1,
         weighted: bool = False,
-        sigma: float = 0.5,
+        sigma: float = 0.5,  # the paper's, of equation 6
         width: int = 512,
         dim: int = 128,
     ) -> None:
@@ -40,4 +41,4 @@ class DCL(Method):
         return {"dcl": dcl(a, b, self.temperature, self.sigma)}
 
     def chance(self, batch: int) -> float:
-        return math.log(2 * batch - 2)
+        return math.log(2 * batch - 2)  # one less than SimCLR's: the positive is no candidate either

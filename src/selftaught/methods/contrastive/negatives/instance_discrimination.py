@@ -34,10 +34,12 @@ class InstanceDiscrimination(Method):
         data: Data,
         /,
         *,
+        # CIFAR-10 after 50,000 samples, linear, untrained 41.7 %: 27.6 with the paper's 0.07 and no norm, 38.3 with the
+        # norm alone, 33.4 with 0.2 alone, 44.6 with both (docs/results/learns.md).
         temperature: float = 0.2,
         negatives: int = 4096,
-        momentum: float = 0.5,
-        proximal: float = 0.0,
+        momentum: float = 0.5,  # the paper's
+        proximal: float = 0.0,  # 10 came to 43.4 beside the 44.6 without
         dim: int = 128,
         last_norm: bool = True,
     ) -> None:
@@ -67,6 +69,7 @@ class InstanceDiscrimination(Method):
         z = F.normalize(precise(self.projector(self.encoder(x))), dim=1)
         slots = self.bank.features
         drawn = self.bank.drawn(self.negatives)
+        # Less the constant, scores are logarithms of probabilities among all n samples.
         own = (z * slots[index]).sum(dim=1) / self.temperature - self.constant
         noise = cosines(z, slots[drawn]) / self.temperature - self.constant
         self._newest = (index, z.detach())
@@ -76,5 +79,6 @@ class InstanceDiscrimination(Method):
         return terms
 
     def after_step(self, progress: float) -> None:
+        # After the step: the loss compares with what the slot held before, and a step that is left out moves no slot.
         if self._newest:
             self.bank.push(*self._newest, self.momentum)

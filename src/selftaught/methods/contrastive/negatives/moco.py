@@ -25,6 +25,7 @@ class MoCo(Method):
     question = "Which of these keys, of my other view and of many earlier samples, is mine?"
     paper = "https://arxiv.org/abs/2003.04297"
     views = ("strong", "strong")
+    # The paper: SGD, 0.03 per 256 samples, for 800 epochs of ImageNet.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -35,16 +36,19 @@ class MoCo(Method):
         *,
         temperature: float = 0.2,
         queue: int = 65536,
-        momentum: float = 0.99,
-        group: int = 64,
+        momentum: float = 0.99,  # 0.999 in the paper, whose memory of 1,000 steps is longer than a short run
+        group: int = 64,  # 32 in the paper: what one of its GPUs held
         width: int = 512,
         dim: int = 128,
     ) -> None:
         """`queue` is bounded by a quarter of the data; `group` is how many samples share batch-norm statistics."""
         super().__init__(encoder, data)
         self.temperature, self.momentum, self.group = temperature, momentum, group
+        # No batch norm in the head, as in the paper: here it would see all groups at once.
         self.projector = mlp(encoder.dim, width, dim, norm=False)
         self.teacher = Teacher(encoder, self.projector)
+        # A quarter of an epoch, so that a sample rarely meets its own key of the epoch before. Full of random keys from
+        # the start, so that the number of negatives, and the loss at chance, is the same at every step.
         self.queue = Queue(max(1, min(queue, data.count // 4)), dim, filled=True)
         self.grouped = any(isinstance(module, _BatchNorm) for module in encoder.modules())
         self._newest: Tensor | None = None
@@ -58,7 +62,9 @@ class MoCo(Method):
     def _in_groups(self, network: nn.Module, x: Tensor) -> Tensor:
         if not self.grouped:
             return network(x)
+        # The global batch is divided, not this process's rows, so that the groups do not depend on how many there are.
         groups = max(1, round(len(x) * distributed.world_size() / self.group)) // distributed.world_size()
+        # Alone: statistics of a group are its own, where batch norm would sum them over processes.
         with distributed.alone():
             return torch.cat([network(part) for part in x.chunk(max(1, groups))])
 
@@ -68,6 +74,7 @@ class MoCo(Method):
         if not self.grouped:
             return self.teacher(x)
         everyone = distributed.gather(x)
+        # Drawn alike by all processes, of which each encodes another part of the one shuffled batch.
         order = randomness.whole((len(everyone),), "shuffle", x.device).argsort()
         mine = slice(distributed.rank() * len(x), (distributed.rank() + 1) * len(x))
         keys = distributed.gather(self._in_groups(self.teacher, everyone[order[mine]]))
@@ -75,6 +82,8 @@ class MoCo(Method):
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, self.projector, momentum=self.momentum)
+        # After the loss: among the negatives a batch's own keys would be right and wrong answers at once. And after the
+        # step, which may be left out: a batch that is not finite leaves no trace in the queue.
         if self._newest is not None:
             self.queue.push(self._newest)
 

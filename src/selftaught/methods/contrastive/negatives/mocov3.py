@@ -21,6 +21,7 @@ class MoCoV3(Method):
     question = "Which of the batch's keys did my slow self give my other view?"
     paper = "https://arxiv.org/abs/2104.02057"
     views = ("strong", "strong_other")
+    # The paper: AdamW at 1.5e-4 per 256 in batches of 4,096 and weight decay 0.1 for its vision transformers.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     def __init__(
@@ -39,15 +40,19 @@ class MoCoV3(Method):
         self.temperature, self.momentum = temperature, momentum
         if freeze_patches and isinstance(encoder, TokenEncoder):
             encoder.freeze_patches()
+        # As the authors' vision transformers have them, whatever the encoder: a deviation for a ResNet, whose projector
+        # has two layers there and whose predictor ends without a norm.
         self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
         self.predictor = mlp(dim, width, dim, last_norm=True)
         self.teacher = Teacher(encoder, self.projector)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        # One batch norm batch for both views, where the authors' code passes them one after the other.
         both = torch.cat(views)
         query_a, query_b = self.predictor(self.projector(self.encoder(both))).chunk(2)
         key_a, key_b = self.teacher(both).chunk(2)
         loss = info_nce(query_a, key_b, self.temperature) + info_nce(query_b, key_a, self.temperature)
+        # Algorithm 1: the factor takes the temperature's own share out of the gradient's size.
         return {"info_nce": 2 * self.temperature * loss}
 
     def after_step(self, progress: float) -> None:

@@ -19,6 +19,7 @@ class NNCLR(Method):
     question = "Which of these samples goes with my nearest neighbour among all I remember?"
     paper = "https://arxiv.org/abs/2104.14548"
     views = ("strong", "strong")
+    # The paper: LARS, 0.3 per 256 in batches of 4,096, and 256 numbers from 2048 wide heads.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -28,7 +29,7 @@ class NNCLR(Method):
         /,
         *,
         temperature: float = 0.1,
-        queue: int = 98304,
+        queue: int = 98304,  # the paper's
         width: int = 512,
         dim: int = 128,
         predictor_width: int = 1024,
@@ -36,6 +37,7 @@ class NNCLR(Method):
         """`queue` is bounded by a quarter of the data: what is older has changed too much."""
         super().__init__(encoder, data)
         self.temperature = temperature
+        # A deviation: the norm after the last layer has no learnt scale.
         self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
         self.predictor = mlp(dim, predictor_width, dim)
         self.queue = Queue(max(1, min(queue, data.count // 4)), dim, filled=True)
@@ -45,7 +47,9 @@ class NNCLR(Method):
         z = self.projector(self.encoder(torch.cat(views)))
         predicted_a, predicted_b = self.predictor(z).chunk(2)
         unit = F.normalize(precise(z.detach()), dim=1)
+        # Neighbours come from the queue as it was: with this batch in it, each view would be its own neighbour.
         near_a, near_b = self.queue.features[nearest_centre(unit, self.queue.features)].chunk(2)
+        # One view of each sample: both would halve how many samples the queue remembers.
         self._newest = unit.chunk(2)[0]
         loss = info_nce(near_a, predicted_b, self.temperature) + info_nce(near_b, predicted_a, self.temperature)
         return {"info_nce": loss / 2}
@@ -55,4 +59,4 @@ class NNCLR(Method):
             self.queue.push(self._newest)
 
     def chance(self, batch: int) -> float:
-        return math.log(batch)
+        return math.log(batch)  # each term's candidates are the batch's predictions

@@ -21,6 +21,7 @@ class PIRL(Method):
     question = "Am I the same, whole and in shuffled tiles?"
     paper = "https://arxiv.org/abs/1912.01991"
     views = ("strong", "light", "index")
+    # A sample costs ten inputs, its nine tiles and itself: half the usual batch. The paper: SGD, 0.03 per 256.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
 
@@ -32,10 +33,10 @@ class PIRL(Method):
         *,
         temperature: float = 0.07,
         negatives: int = 32000,
-        tile_weight: float = 0.5,
+        tile_weight: float = 0.5,  # both terms alike, the paper's
         momentum: float = 0.5,
         gap: float = 0.15,
-        drop_colors: bool = False,
+        drop_colors: bool = False,  # colours do not say where a tile was, which is not asked here
         dim: int = 128,
     ) -> None:
         """`tile_weight` is lambda of equation 5; `negatives` is bounded by a quarter of the data."""
@@ -43,6 +44,7 @@ class PIRL(Method):
         self.temperature, self.tile_weight, self.momentum = temperature, tile_weight, momentum
         self.negatives = max(1, min(negatives, data.count // 4))
         self.tiles = Tiles(encoder, data, gap, drop_colors)
+        # Two heads, of wholes and of tiles, meet in the same space; nine tiles are joined by one more layer.
         self.projector = nn.Linear(encoder.dim, dim)
         self.tile_projector = nn.Linear(encoder.dim, dim)
         self.join = nn.Linear(9 * dim, dim)
@@ -57,6 +59,7 @@ class PIRL(Method):
         slots = self.bank.features
         drawn = self.bank.drawn(self.negatives)
         own, others = slots[index], slots[drawn]
+        # Only wholes go into the bank: tiles are to become like them, not they like tiles.
         self._newest = (index, whole.detach())
 
         def term(z: Tensor) -> Tensor:
@@ -73,6 +76,7 @@ class PIRL(Method):
         return tiles.gather(1, order.view(len(x), 9, 1, 1, 1).expand_as(tiles))
 
     def after_step(self, progress: float) -> None:
+        # After the step, so that the loss compares with the slots as they were.
         if self._newest:
             self.bank.push(*self._newest, self.momentum)
 

@@ -19,6 +19,7 @@ class Siamese(Method):
     question = "Are these two views of the same sample?"
     paper = "https://doi.org/10.1109/CVPR.2006.100"
     views = ("strong", "strong")
+    # Views and optimiser are SimCLR's (2002.05709): the paper, of 2006, has none for photographs.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -26,10 +27,12 @@ class Siamese(Method):
     ) -> None:
         """`margin` is the distance at which other samples are far enough; no two points are farther apart than 2."""
         super().__init__(encoder, data)
+        # Unrelated directions lie about 1.41 apart, so a margin below that leaves alone what is unlike already.
         self.margin = margin
         self.projector = mlp(encoder.dim, width, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        # In float32 or better: distances of near points are small differences of numbers near two.
         a, b = F.normalize(precise(self.projector(self.encoder(torch.cat(views)))), dim=1).chunk(2)
         return {"margin": margin_contrastive(a, b, self.margin)}
 

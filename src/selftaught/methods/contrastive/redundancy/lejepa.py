@@ -15,6 +15,7 @@ class LeJEPA(Method):
     question = "Where in a round cloud of samples do all my views belong?"
     paper = "https://arxiv.org/abs/2511.08544"
     views: tuple[str, ...] = ("global", "global", "local", "local")
+    # The paper: 5e-4 in batches of 512, and six local views.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05)
 
     def __init__(
@@ -38,7 +39,9 @@ class LeJEPA(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = through(lambda x: self.projector(self.encoder(x)), views)
+        # The same on all processes, whose features make one cloud; anew each step, or it could be flat elsewhere.
         directions = randomness.whole_normal((self.dim, self.slices), "directions", z.device)
+        # View by view: pooled, a sample's views would count as if they were samples of their own.
         round_cloud = sum(sigreg(view, directions) for view in z) / len(z)
         centre = z[:2].mean(dim=0).expand_as(z)
         return {"prediction": (1 - self.lambd) * invariance(z, centre), "sigreg": self.lambd * round_cloud}

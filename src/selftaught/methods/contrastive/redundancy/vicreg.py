@@ -14,6 +14,7 @@ class VICReg(Method):
     question = "Do both views agree, with every feature used and none repeated?"
     paper = "https://arxiv.org/abs/2105.04906"
     views = ("strong", "strong_other")
+    # The paper: LARS, 0.2 per 256 in batches of 2,048; an expander 8192 wide.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     def __init__(
@@ -22,7 +23,7 @@ class VICReg(Method):
         data: Data,
         /,
         *,
-        sim_coeff: float = 25.0,
+        sim_coeff: float = 25.0,  # all three are the paper's
         std_coeff: float = 25.0,
         cov_coeff: float = 1.0,
         width: int = 1024,

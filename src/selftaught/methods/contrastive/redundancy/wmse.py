@@ -15,6 +15,7 @@ class WMSE(Method):
     question = "Do both views point the same way once features are made independent?"
     paper = "https://arxiv.org/abs/2007.06346"
     views = ("strong", "strong")
+    # Rate and decay of the paper's Adam, which it gives batches of 1,024.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-6)
 
     def __init__(
@@ -24,8 +25,8 @@ class WMSE(Method):
         /,
         *,
         group: int = 128,
-        iterations: int = 1,
-        epsilon: float = 1e-4,
+        iterations: int = 1,  # 4 in the paper on ImageNet; each whitens the batch once more
+        epsilon: float = 1e-4,  # 0 in the authors' code, where a nearly flat batch has no Cholesky factor
         width: int = 1024,
         dim: int = 64,
     ) -> None:
@@ -46,9 +47,10 @@ class WMSE(Method):
         if size < self.dim:
             raise UsageError(f"wmse cannot whiten {self.dim} features of {count} samples; use a larger --batch-size")
         order = randomness.whole((self.iterations, count), "groups", z.device).argsort(dim=1)
+        # Whole groups only: what is left over sits out this division of the batch.
         groups = order[:, : count // size * size].reshape(-1, size)
         a, b = whitened(everyone[:, groups], self.epsilon)
         return {"cosine": cosine_distance(a.flatten(0, 1), b.flatten(0, 1))}
 
     def chance(self, batch: int) -> float:
-        return 2.0
+        return 2.0  # the squared distance of unit vectors at right angles

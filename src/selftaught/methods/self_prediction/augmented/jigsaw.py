@@ -21,6 +21,7 @@ class Jigsaw(Method):
     question = "In which order were the tiles of the image?"
     paper = "https://arxiv.org/abs/1603.09246"
     views = ("light",)
+    # A sample is nine inputs: half the usual batch. The paper: SGD at 0.01.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
     shows_parts = True
@@ -33,8 +34,11 @@ class Jigsaw(Method):
         data: Data,
         /,
         *,
+        # 1,000 in the paper. After 50,000 samples of CIFAR-10 100 are hardly learnt (loss 4.2 of 4.6, linear 42.6 %),
+        # 20 are (2.2 of 3.0, 42.9 %).
         permutations: int = 20,
-        gap: float = 0.15,
+        gap: float = 0.15,  # the paper: 11 of a cell's 75 pixels
+        # The paper shows 30 % of its images in grey and shifts the channels of the others.
         drop_colors: bool = True,
         width: int = 512,
     ) -> None:
@@ -42,6 +46,7 @@ class Jigsaw(Method):
         1); `gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
         super().__init__(encoder, data)
         self.tiles = Tiles(encoder, data, gap, drop_colors)
+        # No part of the state: the set is drawn from a fixed seed, and is the same in every run.
         self.register_buffer("order", torch.from_numpy(far_apart(permutations)), persistent=False)
         self.classifier = mlp(9 * encoder.dim, width, len(self.order))
 
@@ -77,6 +82,7 @@ def far_apart(count: int, tiles: int = 9) -> np.ndarray:
     chosen = [int(randomness.generator(0, "permutations").integers(len(everything)))]
     while len(chosen) < min(count, len(everything)):
         distance += (everything != everything[chosen[-1]]).sum(axis=1, dtype=np.int32)
+        # So that it is not chosen again: no sum of distances makes up for that.
         distance[chosen[-1]] = -(2**30)
         chosen.append(int(distance.argmax()))
     return everything[chosen].astype(np.int64)

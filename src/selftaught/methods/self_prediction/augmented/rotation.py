@@ -15,11 +15,14 @@ class Rotation(Method):
     question = "By how many quarter turns was the image turned?"
     paper = "https://arxiv.org/abs/1803.07728"
     views = ("light",)
+    # A sample is four inputs: half the usual batch. The paper: SGD, with a rate that drops twice; here it follows a
+    # cosine.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:
         super().__init__(encoder, data)
+        # Turned by a quarter, a long image would be tall: its shape would tell the answer.
         if data.shape[1] != data.shape[2]:
             raise UsageError(
                 f"rotation needs square views, these are {data.shape[1]} x {data.shape[2]}; "
@@ -45,5 +48,6 @@ class Rotation(Method):
 
 def all_turns(x: Tensor) -> tuple[Tensor, Tensor]:
     """All four quarter turns of each image (4B, C, H, W), and which is which (4B,)."""
+    # All four of each image, as the paper found best, rather than one that is drawn.
     turned = torch.cat([x.rot90(turn, (2, 3)) for turn in range(4)])
     return turned, torch.arange(4, device=x.device).repeat_interleave(len(x))

@@ -33,7 +33,7 @@ class AIM(Method):
         /,
         *,
         norm_pix_loss: bool = True,
-        head_depth: int = 4,
+        head_depth: int = 4,  # 12 in the paper, 2048 wide
         head_width: int = 384,
     ) -> None:
         """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3.3)."""
@@ -51,15 +51,18 @@ class AIM(Method):
     def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Targets and predictions of patches 1 to N - 1 (B, N - 1, patch_dim), and which are asked for (B, N - 1)."""
         length = self.tokens.length(x.shape[2:])
+        # From 1 to N - 1: the first patch has nothing before it, and at least one is left to ask for.
         prefix = 1 + randomness.integers(length - 1, (len(x), 1, 1, 1), "prefix", x.device)
         place = torch.arange(length, device=x.device)
         attend = (place[:, None] >= place) | (place < prefix)
         seen = self.tokens.tokens(x, attend=attend).patches
         target = self.tokens.patchify(x)
         target = normalised_patches(target) if self.norm_pix_loss else target
+        # The token of a patch answers for the next one, so answers and targets are one place apart.
         return target[:, 1:], self.head(seen[:, :-1]), place[1:] >= prefix[:, 0, 0]
 
     def chance(self, batch: int) -> float | None:
+        # Predicting zero costs the variance of a normalised patch; its estimate divides by one less than its size.
         size = self.tokens.patch_dim
         return (size - 1) / size if self.norm_pix_loss else None
 

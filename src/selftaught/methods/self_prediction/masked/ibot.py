@@ -25,6 +25,7 @@ class IBOT(Method):
     question = "Which visual words would my slow self give the hidden patches, and the other view?"
     paper = "https://arxiv.org/abs/2111.07832"
     views: tuple[str, ...] = ("global", "global")
+    # The paper: 5e-4 per 256 in batches of 1,024. Its authors clip each weight's gradient by itself.
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, clip=3.0, batch_size=64)
     needs_images = True
     needs_tokens = True
@@ -35,9 +36,11 @@ class IBOT(Method):
         data: Data,
         /,
         *,
-        local_crops: int = 0,
+        local_crops: int = 0,  # 10 in the paper's longest run
         mask_ratio: tuple[float, float] = (0.1, 0.5),
         mask_probability: float = 0.5,
+        # 8,192 in the paper. With 1,024 words and a teacher that softens to 0.07 the loss went back to chance after an
+        # epoch of CIFAR-10, and linear came to 40.0 %; with these two values it learns on, 40.6.
         out_dim: int = 512,
         head_width: int = 512,
         bottleneck: int = 128,
@@ -45,7 +48,7 @@ class IBOT(Method):
         teacher_temperature: float = 0.04,
         teacher_temperature_end: float = 0.04,
         teacher_warmup: float = 0.3,
-        momentum: float = 0.99,
+        momentum: float = 0.99,  # 0.996 in the paper, for 800 epochs
         centre_momentum: float = 0.9,
         freeze: float = 0.02,
     ) -> None:
@@ -61,6 +64,7 @@ class IBOT(Method):
         self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck)
         self.teacher = Teacher(encoder, self.head)
         warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
+        # Two centres: patches and whole images answer with different words.
         self.centring = Centring(out_dim, centre_momentum, *warming)
         self.patch_centring = Centring(out_dim, centre_momentum, *warming)
         self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
@@ -75,6 +79,7 @@ class IBOT(Method):
             slow = cast(TokenEncoder, slow)
             whole = slow.tokens(both)
             answer = self.centring(slow_head(slow.feature(whole))).chunk(2)
+            # All patches move the centre, but only the hidden ones are asked for.
             answers = self.patch_centring(slow_head(whole.patches), asked=hidden)
         said = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
@@ -82,6 +87,7 @@ class IBOT(Method):
         pairs = [(a, b) for a in range(2) for b in range(len(said)) if a != b]
         across = torch.stack([distilled(answer[a], said[b], self.temperature).mean() for a, b in pairs]).mean()
         within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
+        # Every view counts alike, however much of it was hidden.
         share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
         return {"views": across, "patches": (within * share).sum() / len(hidden)}
 
@@ -96,6 +102,7 @@ class IBOT(Method):
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
+            # None, not zero: with a zero gradient AdamW would still decay the weights.
             self.head.directions.grad = None
 
     def after_step(self, progress: float) -> None:

@@ -20,6 +20,7 @@ class Colorization(Method):
     question = "Which colours did this grey image have?"
     paper = "https://arxiv.org/abs/1603.08511"
     views = ("light",)
+    # The paper: 3e-5 in batches of 40, for 450,000 steps.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
     needs_color = True
@@ -33,7 +34,7 @@ class Colorization(Method):
         data: Data,
         /,
         *,
-        rebalance: float = 0.5,
+        rebalance: float = 0.5,  # the paper's, as is the temperature
         temperature: float = 0.38,
         reduction: int | None = None,
         decoder_width: int = 128,
@@ -52,9 +53,11 @@ class Colorization(Method):
     def start(self, everything: Tensor) -> None:
         """Measure how rare each colour is, and what always giving the best single answer costs."""
         share = torch.stack([self._colours(part).mean(dim=(0, 2, 3)) for part in everything.split(64)]).mean(dim=0)
+        # Smoothed by a Gaussian of 5, the paper's, so that a colour that is missing by chance is not the rarest.
         near = torch.exp(-torch.cdist(self.space.bins, self.space.bins).square() / (2 * 5.0**2))
         smooth = (near / near.sum(dim=0)) @ share
         weight = 1 / ((1 - self.rebalance) * smooth / smooth.sum() + self.rebalance / len(smooth))
+        # 1 on average over the colours as they are; the paper averages over the smoothed ones.
         self.rarity.copy_(weight / (weight * share).sum())
         self.floor.copy_(best_constant([self._weighed(part) for part in everything.split(64)]))
 

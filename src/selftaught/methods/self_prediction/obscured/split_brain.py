@@ -23,6 +23,7 @@ class SplitBrain(Method):
     question = "Which colours go with this lightness, and which lightness with these colours?"
     paper = "https://arxiv.org/abs/1611.09842"
     views = ("light",)
+    # The paper: SGD at 0.01 in batches of 256.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
     needs_color = True
@@ -36,7 +37,7 @@ class SplitBrain(Method):
         data: Data,
         /,
         *,
-        lightness_bins: int = 50,
+        lightness_bins: int = 50,  # 100 in the paper
         reduction: int | None = None,
         decoder_width: int = 128,
     ) -> None:
@@ -77,6 +78,7 @@ class SplitBrain(Method):
     def _targets(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Soft bins of the colours (B, Q, h, w) and of the lightness (B, K, h, w), at reduced size."""
         spacing = 100 / (len(self.steps) - 1)
+        # Two neighbours: between two steps of a line there is no third.
         lightness = self.space.binned(values[:, :1], self.steps, neighbours=2, sigma=spacing / 2)
         return self.space.binned(values[:, 1:], self.space.bins), lightness
 

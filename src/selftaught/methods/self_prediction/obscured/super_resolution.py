@@ -21,6 +21,7 @@ class SuperResolution(Method):
     question = "What did the image hold before it was made small?"
     paper = "https://arxiv.org/abs/1609.04802"
     views = ("light",)
+    # The paper: Adam, 1e-4 in batches of 16, for a million steps.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
     needs_images = True
 
@@ -30,7 +31,7 @@ class SuperResolution(Method):
         data: Data,
         /,
         *,
-        factor: int = 4,
+        factor: int = 4,  # the paper's
         loss: Literal["l2", "l1", "smooth_l1"] = "l2",
         decoder_width: int = 128,
     ) -> None:
@@ -45,8 +46,10 @@ class SuperResolution(Method):
         return {"reconstruction": weighted_error(predicted, x, torch.ones_like(x[:, :1]), self.loss)}
 
     def _coarse(self, x: Tensor) -> Tensor:
+        # Blurred before it is made small, or what is finer than a pixel would come back as a coarse pattern.
         soft = blurred(x, torch.full((len(x),), self.factor / 4, device=x.device), self.factor / 4)
         small = F.interpolate(soft, size=[max(1, side // self.factor) for side in x.shape[2:]], mode="area")
+        # Shown at its old size, so that the encoder sees images as large as it will in use.
         return F.interpolate(small, size=x.shape[2:], mode="bicubic", align_corners=False)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ class Deblurring(Method):
     question = "What was the image before it was blurred?"
     paper = "https://arxiv.org/abs/2102.02808"
     views = ("light",)
+    # The paper: Adam, 2e-4 in batches of 16 for 400,000 steps.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
     needs_images = True
 
@@ -36,6 +37,7 @@ class Deblurring(Method):
         """`sigma` is the blur's width in pixels of a 32 px image and grows with the image; `squares` is the side of
         a coarse pixel, likewise; `coarseness` is the compression's step, in deviations of the data."""
         super().__init__(encoder, data)
+        # A blur of 3 pixels is much in 32 and little in 224.
         zoom = max(1.0, min(data.shape[1:]) / 32)
         self.damages = ("blur", "pixelate", "compress") if damage == "any" else (damage,)
         self.sigma, self.coarseness, self.loss = (sigma[0] * zoom, sigma[1] * zoom), coarseness, loss
@@ -50,6 +52,7 @@ class Deblurring(Method):
     def _damaged(self, x: Tensor) -> Tensor:
         draws = randomness.uniform((len(x), 2), "damage", x.device)
         which = randomness.indices(draws[:, 0], len(self.damages))
+        # Each damage only on its own rows: all three on all would cost three times as much.
         made = torch.empty_like(x)
         for number, damage in enumerate(self.damages):
             rows = (which == number).nonzero().squeeze(1)

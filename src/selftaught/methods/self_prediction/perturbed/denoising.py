@@ -18,6 +18,7 @@ class Denoising(Method):
     question = "What was the image before the noise?"
     paper = "https://www.jmlr.org/papers/v11/vincent10a.html"
     views = ("light",)
+    # The paper: plain gradient descent on a stack of single layers; here one network is trained at once.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
@@ -27,7 +28,7 @@ class Denoising(Method):
         /,
         *,
         noise: Literal["masking", "gaussian", "salt_and_pepper"] = "masking",
-        level: float = 0.75,
+        level: float = 0.75,  # 0.25 in the paper, of digits
         alpha: float = 1.0,
         beta: float = 1.0,
         decoder_width: int = 128,
