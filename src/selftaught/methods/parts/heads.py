@@ -27,7 +27,7 @@ def mlp(*widths: int, norm: bool = True, last_norm: bool = False) -> nn.Sequenti
 
 def prototypes_for(data: Data, most: int) -> int:
     """As many prototypes as `most` where the data has 30 samples for each, else fewer."""
-    # The papers' 3,000 have 427 images each on ImageNet; of 10,000 images they would have three, one sample's own.
+    # The papers' 3,000 have 427 images each on ImageNet; of 10,000 images they would have three each.
     return max(2, min(most, data.count // 30))
 
 
