@@ -19,7 +19,6 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, DivergedError, UsageError
 from selftaught.training import planning
-from selftaught.training import pretrain as pretraining
 from selftaught.training.job import prepare
 from selftaught.training.looking.health import Health
 from selftaught.training.measuring import batch_size, trial
