@@ -70,7 +70,7 @@ def test_nnclr_answers_for_its_nearest_neighbour() -> None:
     with torch.no_grad():
         z = nn.functional.normalize(method.projector(method.encoder(views(method)[0])), dim=1)
         method.queue.features[:BATCH] = z.roll(1, 0)  # every sample has itself in the queue, elsewhere
-        found = run(method)["info_nce"]
+        actual = run(method)["info_nce"]
         both = method.projector(method.encoder(torch.cat(views(method))))
         a, b = method.predictor(both).chunk(2)
         units = nn.functional.normalize(both, dim=1)
@@ -79,7 +79,7 @@ def test_nnclr_answers_for_its_nearest_neighbour() -> None:
         )
         expected = (slow_info_nce(near_a, b, method.temperature) + slow_info_nce(near_b, a, method.temperature)) / 2
     assert torch.allclose(near_a, z, atol=1e-6) and not torch.allclose(near_b, z, atol=1e-2)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_simsiams_predictor_keeps_its_learning_rate() -> None:
@@ -103,12 +103,12 @@ def test_simsiam_learns_as_if_its_targets_were_given() -> None:
     with torch.no_grad():
         targets = method.projector(method.encoder(torch.cat(views(method)))).chunk(2)
     sum(run(method).values()).backward()
-    found = [p.grad.clone() for p in method.projector.parameters()]
+    actual = [p.grad.clone() for p in method.projector.parameters()]
     method.zero_grad()
     said = method.predictor(method.projector(method.encoder(torch.cat(views(method))))).chunk(2)
     cosines = [nn.functional.cosine_similarity(said[i], targets[1 - i]).mean() for i in range(2)]
     (-sum(cosines) / 2).backward()
-    for ours, expected in zip(found, method.projector.parameters(), strict=True):
+    for ours, expected in zip(actual, method.projector.parameters(), strict=True):
         torch.testing.assert_close(ours, expected.grad, rtol=1e-3, atol=1e-6)
 
 
@@ -147,11 +147,11 @@ def test_msns_teacher_evens_out_its_answers_over_the_batch(monkeypatch: pytest.M
     for iterations in (0, 100):
         method = made("msn", sinkhorn_iterations=iterations)
         run(method)
-    plain, even = answers[0], answers[-1]
+    uneven, even = answers[0], answers[-1]
     share = len(even) / even.shape[1]  # of every prototype
     assert torch.allclose(even.sum(dim=1), torch.ones(len(even)), atol=1e-4)
-    assert (even.sum(dim=0) - share).abs().max() < 0.1 * (plain.sum(dim=0) - share).abs().max()
-    assert torch.allclose(plain.sum(dim=1), torch.ones(len(plain)), atol=1e-4)
+    assert (even.sum(dim=0) - share).abs().max() < 0.1 * (uneven.sum(dim=0) - share).abs().max()
+    assert torch.allclose(uneven.sum(dim=1), torch.ones(len(uneven)), atol=1e-4)
 
 
 def test_deepcluster_sorts_when_every_sample_was_seen() -> None:

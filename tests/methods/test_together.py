@@ -34,6 +34,16 @@ def test_terms_are_those_of_both_and_the_helpers_are_weighed() -> None:
     assert both.chance(BATCH) == pytest.approx(main.chance(BATCH) + 0.4 * helper.chance(BATCH))
 
 
+@pytest.mark.parametrize(("main", "helper", "starts"), [("simclr", "rotation", False), ("byol", "colorization", True)])
+def test_both_see_the_data_first_where_one_of_them_wants_to(main: str, helper: str, starts: bool) -> None:
+    both = Together(made(main), made(helper), SHAPE, weight=0.4)
+    assert both.starts == starts and both.main.starts is False
+    if starts:
+        before = both.helper.floor.clone()
+        both.start(torch.zeros(4, 3, 32, 32))
+        assert not torch.equal(both.helper.floor, before)
+
+
 def test_a_part_keeps_its_fixed_rate_and_the_encoder_is_saved_once() -> None:
     main, helper = made("simsiam"), made("rotation")
     helper.encoder = main.encoder

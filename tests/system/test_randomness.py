@@ -69,3 +69,10 @@ def test_without_an_address_there_are_no_numbers() -> None:
 def test_asking_for_other_rows_than_the_address_has_is_refused() -> None:
     with randomness.at(0, 0, slice(0, 4), 4), pytest.raises(ValueError, match="5 rows"):
         randomness.uniform((5,), "crop")
+
+
+def test_indices_are_as_many_as_the_things_there_are() -> None:
+    draws = torch.tensor([0.0, 0.25, 0.999, 1 - 2**-24])
+    assert randomness.indices(draws, 4).tolist() == [0, 1, 3, 3]
+    many = 2**24 + 3  # more than a float32 tells apart, in which this is 2**24 + 4
+    assert randomness.indices(draws, many).max() < many

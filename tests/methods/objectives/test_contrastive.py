@@ -146,9 +146,9 @@ def held_to_the_paper(case: str) -> list[Tensor]:
     fast, slow, given = CASES[case]
     tensors = [value.clone().requires_grad_() if isinstance(value, Tensor) else value for value in given]
     wanted = [value for value in tensors if isinstance(value, Tensor)]
-    found, expected = fast(*tensors), slow(*tensors)
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
-    grads, truth = torch.autograd.grad(found, wanted), torch.autograd.grad(expected, wanted)
+    actual, expected = fast(*tensors), slow(*tensors)
+    torch.testing.assert_close(actual, expected, rtol=1e-11, atol=1e-12)
+    grads, truth = torch.autograd.grad(actual, wanted), torch.autograd.grad(expected, wanted)
     torch.testing.assert_close(grads, truth, rtol=1e-9, atol=1e-11)
     return wanted
 
@@ -176,10 +176,10 @@ def test_half_the_pairs_say_what_all_of_them_do(scale: float, monkeypatch: pytes
     own = torch.arange(20)
     skip = torch.stack([own, own.roll(10)], dim=1)
     half, whole = (vectors.clone().requires_grad_() for _ in range(2))
-    found = similarity.log_sum_exp_within(half, scale, skip)
+    actual = similarity.log_sum_exp_within(half, scale, skip)
     expected = similarity.log_sum_exp(whole, whole, scale, skip)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
-    found.sum().backward(), expected.sum().backward()
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-4)
+    actual.sum().backward(), expected.sum().backward()
     torch.testing.assert_close(half.grad, whole.grad, rtol=1e-4, atol=1e-3)
 
 
@@ -224,6 +224,6 @@ def test_no_similarity_matrix_is_kept(loss: Callable[..., Tensor], monkeypatch: 
     kept: list[int] = []
     a, b = (torch.randn(64, 8, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
-        found = loss(a, b, 0.5)
-    found.backward()
+        actual = loss(a, b, 0.5)
+    actual.backward()
     assert kept and max(kept) <= 256 * 8

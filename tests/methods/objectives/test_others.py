@@ -15,6 +15,8 @@ from selftaught.methods.objectives.prediction import (
     weighted_error,
 )
 from selftaught.methods.objectives.redundancy import covariance, invariance, variance
+from selftaught.methods.parts.damage import blurred
+from selftaught.system.profiling import PREFIX
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -147,9 +149,19 @@ def test_distillation_with_centring_and_sharpening_equals_the_paper() -> None:
         p = torch.exp((t - centre) / 0.04) / torch.exp((t - centre) / 0.04).sum()
         q = torch.exp(s / 0.1) / torch.exp(s / 0.1).sum()
         slow.append(-(p * q.log()).sum())
-    found = distilled(sharpened(teacher, centre, 0.04), student, 0.1)
-    assert torch.allclose(found, torch.stack(slow))
+    actual = distilled(sharpened(teacher, centre, 0.04), student, 0.1)
+    assert torch.allclose(actual, torch.stack(slow))
     assert torch.allclose(moved_centre(centre, teacher, 0.9), 0.9 * centre + 0.1 * teacher.mean(dim=0))
     assert torch.equal(moved_centre(centre, teacher[:0], 0.9), centre)
     answer = sharpened(teacher, centre, 0.04)
     assert torch.autograd.gradcheck(lambda x: distilled(answer, x, 0.1), student.requires_grad_())
+
+
+def test_only_objectives_are_the_loss_of_a_profile() -> None:
+    x = torch.rand(2, 3, 8, 8)
+    parts = []
+    for call in (lambda: blurred(x, torch.ones(2), 1.0), lambda: cosine_distance(x[0, 0], x[1, 0])):
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            call()
+        parts.append([event.name for event in profile.events() if event.name.startswith(PREFIX)])
+    assert parts == [[], [f"{PREFIX}loss"]]

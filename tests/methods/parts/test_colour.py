@@ -14,9 +14,9 @@ def shades(count: int = 500) -> torch.Tensor:
 
 def test_lab_equals_scikit_images_and_comes_back() -> None:
     x = shades()
-    found = lab(x)
-    assert np.allclose(found[:, :, 0, 0], rgb2lab(x[:, :, 0, 0].numpy()[:, None])[:, 0], atol=0.02)
-    assert torch.allclose(rgb(found), x, atol=1e-3)
+    actual = lab(x)
+    assert np.allclose(actual[:, :, 0, 0], rgb2lab(x[:, :, 0, 0].numpy()[:, None])[:, 0], atol=0.02)
+    assert torch.allclose(rgb(actual), x, atol=1e-3)
     odd = torch.tensor([[50.0, 120.0, -100.0]], dtype=torch.float64)[..., None, None]  # no screen can show it
     assert np.allclose(rgb(odd)[0, :, 0, 0], lab2rgb(odd[0, :, 0, 0].numpy()), atol=0.01)
 
@@ -31,8 +31,8 @@ def test_the_gamut_holds_every_colour_within_half_a_bin() -> None:
 def test_soft_bins_weigh_the_five_nearest_by_a_gaussian() -> None:
     bins = gamut()
     ab = torch.tensor([[3.0, -4.0], [40.0, 40.0]])
-    found = soft_bins(ab, bins)
-    for point, made in zip(ab, found):
+    actual = soft_bins(ab, bins)
+    for point, made in zip(ab, actual):
         distance = (bins - point).square().sum(dim=1).sqrt()
         near = distance.argsort()[:5]
         weight = torch.exp(-distance[near].square() / 50)
@@ -59,6 +59,6 @@ def test_colours_and_warps_keep_their_precision_inside_autocast() -> None:
     corners = torch.tensor([[[-0.9, -1], [1, -0.8], [1, 1], [-1, 0.7]]]).expand(2, -1, -1)
     expected = (lab(x), rgb(lab(x)), warped(x, corners), blurred(x, torch.ones(2), 2.0), compressed(x, torch.ones(2)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = (lab(x), rgb(lab(x)), warped(x, corners), blurred(x, torch.ones(2), 2.0), compressed(x, torch.ones(2)))
-    for a, b in zip(found, expected, strict=True):
+        actual = (lab(x), rgb(lab(x)), warped(x, corners), blurred(x, torch.ones(2), 2.0), compressed(x, torch.ones(2)))
+    for a, b in zip(actual, expected, strict=True):
         assert torch.equal(a, b)

@@ -126,16 +126,16 @@ def test_a_projective_warp_takes_corners_where_they_belong() -> None:
     x = torch.stack(torch.meshgrid(place, place, indexing="ij"))[None]
     corners = torch.tensor([[[-0.7, -0.5], [0.6, -0.8], [0.8, 0.7], [-0.5, 0.6]]])
     seen = damage.warped(x, corners)
-    found = torch.stack([seen[0, :, i, j].flip(0) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))])
-    assert torch.allclose(found, corners[0], atol=0.06)  # the window's corner lies half a pixel further out
+    actual = torch.stack([seen[0, :, i, j].flip(0) for i, j in ((0, 0), (0, -1), (-1, -1), (-1, 0))])
+    assert torch.allclose(actual, corners[0], atol=0.06)  # the window's corner lies half a pixel further out
 
 
 def test_a_blur_equals_torchvisions_inside() -> None:
     from torchvision.transforms.functional import gaussian_blur
 
     x = torch.randn(2, 3, 40, 40)
-    found = damage.blurred(x, torch.tensor([1.5, 0.6]), 1.5)
-    for image, made, sigma in zip(x, found, (1.5, 0.6)):
+    actual = damage.blurred(x, torch.tensor([1.5, 0.6]), 1.5)
+    for image, made, sigma in zip(x, actual, (1.5, 0.6)):
         expected = gaussian_blur(image, [11, 11], [sigma, sigma])
         assert torch.allclose(made[:, 8:-8, 8:-8], expected[:, 8:-8, 8:-8], atol=2e-3)
     assert torch.allclose(damage.blurred(torch.ones(1, 1, 9, 9), torch.tensor([2.0]), 2.0), torch.ones(1, 1, 9, 9))

@@ -80,8 +80,10 @@ def test_decoders_fit_maps_that_are_not_as_wide_as_the_feature(part: Part) -> No
     facts = Preparation(channels=3, size=(64, 64), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
     encoder = build_encoder(part, facts)
     x = torch.randn(2, 3, 64, 64)
-    found = encoder.map(x)
-    assert found.shape[1] != encoder.dim
+    features = encoder.map(x)
+    assert features.shape[1] != encoder.dim
     assert (
-        MapDecoder(encoder, (3, 64, 64), 3, 16)(found).shape == MapHead(encoder, (3, 64, 64), 3)(found).shape == x.shape
+        MapDecoder(encoder, (3, 64, 64), 3, 16)(features).shape
+        == MapHead(encoder, (3, 64, 64), 3)(features).shape
+        == x.shape
     )

@@ -12,8 +12,8 @@ from selftaught.methods.parts.hog import histograms, strokes
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])
 def test_every_channel_equals_scikit_images(cell: int, bins: int, size: tuple[int, int]) -> None:
     x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    found = histograms(x, cell, bins).unflatten(1, (3, bins))
-    for image, made in zip(x, found):
+    actual = histograms(x, cell, bins).unflatten(1, (3, bins))
+    for image, made in zip(x, actual):
         for channel, own in zip(image, made):
             expected = hog(
                 channel.numpy(),

@@ -24,16 +24,16 @@ def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15) -> torc
 
 def test_every_tile_lies_in_its_cell_with_a_gap_between() -> None:
     rows, columns = torch.meshgrid(torch.arange(36.0), torch.arange(48.0), indexing="ij")
-    found = tiles(torch.stack([rows, columns])[None].expand(64, -1, -1, -1))
-    assert found.shape[:3] == (64, 9, 2) and found.shape[3] >= 16
-    assert torch.allclose(found.mean(dim=(3, 4)), torch.zeros(()), atol=0.02)  # normalised one by one
-    assert torch.allclose(found.std(dim=(3, 4)), torch.ones(()), atol=0.15)
+    cut = tiles(torch.stack([rows, columns])[None].expand(64, -1, -1, -1))
+    assert cut.shape[:3] == (64, 9, 2) and cut.shape[3] >= 16
+    assert torch.allclose(cut.mean(dim=(3, 4)), torch.zeros(()), atol=0.02)  # normalised one by one
+    assert torch.allclose(cut.std(dim=(3, 4)), torch.ones(()), atol=0.15)
 
 
 def test_one_channel_of_a_tile_is_shown_in_all() -> None:
-    found = tiles(torch.randn(8, 3, 48, 48), drop_colors=True)
-    assert torch.equal(found[:, :, 0], found[:, :, 1]) and torch.equal(found[:, :, 0], found[:, :, 2])
-    assert not torch.equal(tiles(torch.randn(8, 3, 48, 48))[:, :, 0], found[:, :, 1])
+    cut = tiles(torch.randn(8, 3, 48, 48), drop_colors=True)
+    assert torch.equal(cut[:, :, 0], cut[:, :, 1]) and torch.equal(cut[:, :, 0], cut[:, :, 2])
+    assert not torch.equal(tiles(torch.randn(8, 3, 48, 48))[:, :, 0], cut[:, :, 1])
 
 
 def test_images_too_small_for_tiles_are_refused_with_the_size_that_does() -> None:
