@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.encoder import Encoder, TokenEncoder
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Method(nn.Module, ABC):
     def __init__(self, encoder: Encoder, data: Data, /) -> None:
         super().__init__()
         self.encoder = encoder
+
+    @property
+    def tokens(self) -> TokenEncoder:
+        """The encoder, for a method that `needs_tokens` and so gets no other kind."""
+        return cast(TokenEncoder, self.encoder)
 
     @abstractmethod
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

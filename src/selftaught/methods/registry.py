@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
 from typing import Any
 
 from selftaught.system.components import hint
@@ -45,15 +44,9 @@ def method_class(name: str) -> Any:
 
     if name not in places():
         raise UsageError(f"no method named {name!r}; {hint(name, places())}")
-    return _only_subclass(import_module(places()[name].module), Method)
-
-
-def _only_subclass(module: ModuleType, base: type) -> type:
-    own = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
-    ]
+    module = import_module(places()[name].module)
+    classes = [value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, Method)]
+    own = [cls for cls in classes if cls.__module__ == module.__name__]  # not those it imports, Method among them
     if len(own) != 1:
-        raise UsageError(f"{module.__name__} must define exactly one {base.__name__}, it defines {len(own)}")
+        raise UsageError(f"{module.__name__} must define exactly one Method, it defines {len(own)}")
     return own[0]

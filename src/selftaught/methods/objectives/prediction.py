@@ -28,9 +28,7 @@ def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) 
     """Mean cross entropy of scores (B x K) with the right answers' numbers (B,); `weight` (B,) leaves some out."""
     if weight is None:
         return F.cross_entropy(scores, answer)
-    # The mean weight of a process: as gradients are averaged over processes, each sample then has its weight in all.
-    share = distributed.total(weight.sum()) / distributed.world_size()
-    return (F.cross_entropy(scores, answer, reduction="none") * weight).sum() / share.clamp(min=1e-12)
+    return _mean(F.cross_entropy(scores, answer, reduction="none"), weight)
 
 
 @objective
@@ -49,9 +47,7 @@ def weighted_error(
     hidden values count for more everywhere alike.
     """
     error = ERRORS[kind](predicted - target, beta)
-    weights = weight.expand_as(error)
-    share = distributed.total(weights.sum().detach()) / distributed.world_size()
-    return (error * weights).sum() / share.clamp(min=torch.finfo(error.dtype).tiny)
+    return _mean(error, weight.expand_as(error))
 
 
 @objective
@@ -60,6 +56,11 @@ def weighted_cross_entropy(scores: Tensor, target: Tensor, weight: Tensor) -> Te
 
     Colorization (1603.08511, equation 2), with the mean over all processes' weights in place of the sum.
     """
-    error = -(target * F.log_softmax(scores, dim=1)).sum(dim=1)
+    return _mean(-(target * F.log_softmax(scores, dim=1)).sum(dim=1), weight)
+
+
+def _mean(error: Tensor, weight: Tensor) -> Tensor:
+    """The mean of errors by their weights (both of one shape) over all processes; zero where nothing weighs."""
+    # Divided by a process's mean weight: as gradients are averaged over processes, each sample has its weight in all.
     share = distributed.total(weight.sum().detach()) / distributed.world_size()
     return (error * weight).sum() / share.clamp(min=torch.finfo(error.dtype).tiny)

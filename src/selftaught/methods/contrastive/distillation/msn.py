@@ -1,13 +1,12 @@
 """MSN (Assran et al., 2022): from a few patches, say which prototype the whole belongs to. https://arxiv.org/abs/2204.07141"""
 
 import math
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
+from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.clusters import mean_entropy, sinkhorn
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
@@ -53,7 +52,6 @@ class MSN(Method):
         even out the teacher's answers over the batch, as the paper's experiments do, and 0 leaves them as they are;
         prototypes are bounded by a thirtieth of the data."""
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.momentum = mask_ratio, momentum
         self.temperature, self.target_temperature = temperature, target_temperature

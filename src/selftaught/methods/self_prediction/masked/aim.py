@@ -1,12 +1,10 @@
 """AIM (El-Nouby et al., 2024): patch by patch, what comes next? https://arxiv.org/abs/2401.08541"""
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
+from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
 from selftaught.methods.parts.pictures import filled_patches
@@ -38,7 +36,6 @@ class AIM(Method):
     ) -> None:
         """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3.3)."""
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
         blocks = [ResidualMLP(head_width) for _ in range(head_depth)]
         predict = nn.Linear(head_width, self.tokens.patch_dim)

@@ -53,7 +53,6 @@ class Data2Vec(Method):
         """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear; the teacher's
         `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it."""
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.target_norm = target_norm
         self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
         self.layers = tuple(range(self.tokens.depth))[-top_k:]

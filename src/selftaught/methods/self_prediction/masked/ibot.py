@@ -56,7 +56,6 @@ class IBOT(Method):
         temperature rises during the first `teacher_warmup` of training, and the head's last layer rests during the
         first `freeze` of it (sections 3.2 and 4)."""
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
         self.temperature = temperature

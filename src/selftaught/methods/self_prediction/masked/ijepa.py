@@ -46,7 +46,6 @@ class IJEPA(Method):
         predictor_heads: int = 4,
     ) -> None:
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.blocks = (targets, target_scale, target_aspect, context_scale)
         self.momentum = momentum
         self.predictor = TokenPredictor(encoder.dim, predictor_width, predictor_depth, predictor_heads)

@@ -1,10 +1,8 @@
 """MAE (He et al., 2022): rebuild what was hidden from what was kept. https://arxiv.org/abs/2111.06377"""
 
-from typing import cast
-
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
 from selftaught.methods.parts.masks import random_mask
@@ -35,7 +33,6 @@ class MAE(Method):
         decoder_heads: int = 4,
     ) -> None:
         super().__init__(encoder, data)
-        self.tokens = cast(TokenEncoder, encoder)
         self.mask_ratio = mask_ratio
         # A patch's own mean and deviation say something of pixels, but nothing where numbers are of several kinds.
         self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
