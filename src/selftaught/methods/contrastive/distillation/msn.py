@@ -73,7 +73,7 @@ class MSN(Method):
             # Student and teacher share the prototypes; they have no slow copy.
             scores = self.prototypes(slow_projector(slow(target)))
             logits = F.log_softmax(precise(scores) / self.target_temperature, dim=1)
-            # Logarithms of probabilities: Sinkhorn's steps begin at their exponential, and no step leaves it as it is.
+            # Logarithms of probabilities, with whose exponential Sinkhorn's steps begin: with none it is the softmax.
             answer = sinkhorn(logits, 1.0, self.sinkhorn_iterations)
         losses = torch.stack([distilled(answer, scores, self.temperature).mean() for scores in said])
         evenness = mean_entropy(said.flatten(0, 1), self.temperature)
