@@ -201,16 +201,16 @@ def test_training_goes_on_while_a_disk_is_full_and_resumes_from_what_was_kept(
     room, log = {"free": 1 << 40}, []
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room["free"]))
-    from selftaught.training.recorder import Recorder
+    from selftaught.training.following import Follower
 
-    follow = Recorder.__call__
+    follow = Follower.__call__
 
-    def filling(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
+    def filling(self: Follower, step: int, terms: dict[str, torch.Tensor]) -> None:
         follow(self, step, terms)
         log.append(step)
         room["free"] = free_after(step)
 
-    monkeypatch.setattr(Recorder, "__call__", filling)
+    monkeypatch.setattr(Follower, "__call__", filling)
     free_after = lambda step: 0  # noqa: E731
     with pytest.raises(SelftaughtError, match=r"step 4 could not be saved.*step_0000001 is kept") as caught:
         pretrain(command(tmp_path / "run"))

@@ -13,7 +13,7 @@ from selftaught.data import storage
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
 from selftaught.system.interruption import poll, stopping
-from selftaught.training.recorder import Recorder
+from selftaught.training.keeping import Keeping
 from tests.clocks import held, when_begun
 from tests.reliability.faults import at_point, points
 
@@ -115,13 +115,13 @@ def test_what_follows_training_stops_and_is_made_up_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")]
-    draw = Recorder.draw
+    draw = Keeping.draw
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "draw", lambda self: send(signal.SIGTERM))
+        patch.setattr(Keeping, "draw", lambda self: send(signal.SIGTERM))
         assert run_command(command) == 75
     stopped = Run(tmp_path / "run")
     assert stopped.status["state"] == "preempted" and not (stopped.folder / "pictures.png").exists()
-    assert Recorder.draw is draw and run_command([*command, "--resume"]) == 0
+    assert Keeping.draw is draw and run_command([*command, "--resume"]) == 0
     status = stopped.status
     assert status["state"] == "done" and status["final_terms"] and status["health"]
     assert (stopped.folder / "pictures.png").exists()

@@ -16,10 +16,10 @@ from selftaught.methods.objectives.distillation import negative_cosine
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DivergedError, Interrupted
 from selftaught.system.interruption import Stop
+from selftaught.training.following import Follower
 from selftaught.training.job import prepare
 from selftaught.training.looking.features import estimate_norms
 from selftaught.training.looking.health import Health, verdict, watched
-from selftaught.training.recorder import Recorder
 from selftaught.training.resolve import open_data, resolve
 
 HOW: dict[str, Any] = {
@@ -157,15 +157,15 @@ def test_a_look_changes_nothing(method: str, tmp_path: Path) -> None:
 def test_a_resumed_run_remembers_how_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     how = {**HOW, "method": "rotation", "epochs": 3, "checkpoint_every": "7", "log_every": 1}
     whole = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "whole"), **how)
-    follow = Recorder.__call__
+    follow = Follower.__call__
 
-    def cut(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
+    def cut(self: Follower, step: int, terms: dict[str, torch.Tensor]) -> None:
         follow(self, step, terms)
         if step == 9:
             self.stop._signal = "SIGTERM"
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Recorder, "__call__", cut)
+        patch.setattr(Follower, "__call__", cut)
         selftaught.pretrain("sklearn:digits", out=str(tmp_path / "cut"), **how)
     resumed = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "cut"), resume=True, **how)
     assert resumed.status["health_at_start"] == whole.status["health_at_start"]
@@ -180,15 +180,15 @@ def test_a_resumed_run_remembers_how_it_began(tmp_path: Path, monkeypatch: pytes
 def test_an_encoder_that_saw_parts_alone_is_exported_with_the_statistics_of_whole_samples(
     method: str, wholes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follow = Recorder.__call__
+    follow = Follower.__call__
 
-    def cut(self: Recorder, step: int, terms: dict[str, torch.Tensor]) -> None:
+    def cut(self: Follower, step: int, terms: dict[str, torch.Tensor]) -> None:
         self.stop._signal = "SIGTERM" if step == 3 else None  # nor does a stop keep it from that
         follow(self, step, terms)
 
     out, data = tmp_path / "run", "sklearn:digits"
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Recorder, "__call__", cut)
+        patch.setattr(Follower, "__call__", cut)
         selftaught.pretrain(data, out=str(out), method=method, size=32, map=0, **HOW)
     encoder = selftaught.load_encoder(out)
     given = {name: value.clone() for name, value in encoder.state_dict().items() if "running" in name}

@@ -1,7 +1,5 @@
 """From a run to a classifier: fine-tuned on all labels, calibrated, and put to use on new data."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from selftaught.run.export import load_encoder
 from selftaught.run.folder import LOG, Run
 from selftaught.run.recipes import Finetune
 from selftaught.system.allocator import keep_freed_memory
-from selftaught.system.errors import DivergedError, Interrupted, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.progress import Progress
@@ -53,7 +51,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
         data = open_labelled(
             recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop, recipe.tolerance
         )
-        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), _status(out):
+        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), out.working(TASK) as result:
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()
             out.write_quarantine(data.train.quarantined)
@@ -62,30 +60,13 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
             write_json(out.folder / "metrics.json", metrics)
             save_classifier(classifier, out.folder / "classifier", about)
             kept = ("accuracy", "low", "high", "temperature", "calibration_error")
-            out.set_status("done", "", 0, task=TASK, **{name: metrics[name] for name in kept})
+            result |= {name: metrics[name] for name in kept}
     return metrics
 
 
 def _is_unfinished(out: Run) -> bool:
     """Whether a fine-tuning ended here before it had anything to keep."""
     return out.status.get("task") == TASK and not (out.folder / "classifier").exists()
-
-
-@contextmanager
-def _status(out: Run) -> Iterator[None]:
-    """Record how the work ends, if it does not end well."""
-    out.set_status("running", task=TASK)
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt) as error:
-        out.set_status("preempted", str(error) or "stopped at once", Interrupted.exit_code, task=TASK)
-        raise
-    except DivergedError as error:
-        out.set_status("diverged", str(error), error.exit_code, task=TASK)
-        raise
-    except Exception as error:
-        out.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1), task=TASK)
-        raise
 
 
 def _trained(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from selftaught.run.recipes import Pretrain
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DivergedError, Interrupted, UsageError
 from selftaught.system.files import (
     append_line,
     folder_of,
@@ -107,15 +107,39 @@ class Run:
         file = self.folder / "status.json"
         return json.loads(file.read_text()) if file.exists() else {}
 
-    def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **facts: Any) -> None:
-        """Record where the run stands: running, preempted, diverged, failed or done; facts of its start stay."""
+    def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **more: Any) -> None:
+        """Record where the run stands: running, preempted, diverged, failed or done; what its start was like stays."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        known = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
-        told = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
+        at_start = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
+        status = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
         with spared("status.json"):
-            write_json(self.folder / "status.json", {**told, **known, **facts})
+            write_json(self.folder / "status.json", {**status, **at_start, **more})
 
-    def write_environment(self, **facts: Any) -> None:
+    @contextmanager
+    def working(self, task: str | None = None) -> Iterator[dict[str, Any]]:
+        """Record how the work inside ends: done, with what it puts into the dict it gets, or why not.
+
+        A `task` is running from here on. Pre-training, which is none, says so itself as soon as it has the scores of
+        its start, which belong to that status: what is killed earlier has no status, as nothing was trained.
+        """
+        about: dict[str, Any] = {"task": task} if task else {}
+        result: dict[str, Any] = {}
+        if task:
+            self.set_status("running", **about)
+        try:
+            yield result
+        except (Interrupted, KeyboardInterrupt) as error:  # a second Ctrl-C brings no words of its own
+            self.set_status("preempted", str(error) or "stopped at once", Interrupted.exit_code, **about)
+            raise
+        except DivergedError as error:
+            self.set_status("diverged", str(error), error.exit_code, **about)
+            raise
+        except Exception as error:
+            self.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1), **about)
+            raise
+        self.set_status("done", "", 0, **about, **result)
+
+    def write_environment(self, **more: Any) -> None:
         """Record what the run was made with."""
         packages = ("selftaught", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
         write_json(
@@ -126,15 +150,15 @@ class Run:
                 "packages": {name: version(name) for name in packages},
                 "cpus": os.cpu_count(),
                 "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-                **facts,
+                **more,
             },
         )
 
     def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
         """Record how many samples there are, and in which folders most of them lie."""
         folders = Counter(folder_of(printable(key)) for key in keys).most_common(MOST_FOLDERS)
-        facts = {"samples": f"{len(keys):,} {things}", "as seen": as_seen}
-        write_json(self.folder / "data.json", {**facts, "folders": dict(folders)})
+        samples = f"{len(keys):,} {things}"
+        write_json(self.folder / "data.json", {"samples": samples, "as seen": as_seen, "folders": dict(folders)})
 
     def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
         """List images that were not used, with the reason."""
@@ -151,10 +175,15 @@ class Run:
                 kept = [line for line in json_lines(file) if line["step"] <= step]
                 write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def note_bad_step(self, facts: dict[str, Any]) -> None:
+    def note_step(self, line: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl: what a step came to."""
+        with spared(f"the metrics of step {line['step']:,}"):
+            append_line(self.folder / "metrics.jsonl", json.dumps(line))
+
+    def note_bad_step(self, line: dict[str, Any]) -> None:
         """Add a line to bad_batches.jsonl: a step that was left out, and its samples."""
         with spared("a line of bad_batches.jsonl"):
-            append_line(self.folder / "bad_batches.jsonl", json.dumps(facts))
+            append_line(self.folder / "bad_batches.jsonl", json.dumps(line))
 
     def bad_steps(self) -> list[int]:
         """Numbers of the steps in bad_batches.jsonl."""

@@ -15,15 +15,18 @@ from selftaught.run.recipes import Pretrain
 from selftaught.run.resuming import continued
 from selftaught.system import clock
 from selftaught.system.allocator import keep_freed_memory
-from selftaught.system.errors import DivergedError, Interrupted, OutOfMemory, UsageError
+from selftaught.system.errors import OutOfMemory, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.saying import say, writing_to
 from selftaught.training.fit import fit
+from selftaught.training.following import Follower
 from selftaught.training.job import Job, predicted_bytes, prepare
+from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
+from selftaught.training.looking.looks import Looks
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected, steps_within
 from selftaught.training.measuring.trial import Trial
 from selftaught.training.optimizers import scaled_lr
@@ -57,22 +60,8 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
-        with owned, writing_to(run.folder / LOG), loggers.told_the_end(run):
-            try:
-                facts = _train(job, run, stop, clock_began, loggers)
-            except Interrupted as error:
-                run.set_status("preempted", str(error), error.exit_code)
-                raise
-            except DivergedError as error:
-                run.set_status("diverged", str(error), error.exit_code)
-                raise
-            except KeyboardInterrupt:
-                run.set_status("preempted", "stopped at once", Interrupted.exit_code)
-                raise
-            except Exception as error:
-                run.set_status("failed", f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1))
-                raise
-            run.set_status("done", "", 0, **facts)
+        with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result:
+            result |= _train(job, run, stop, clock_began, loggers)
     return run
 
 
@@ -104,69 +93,74 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
 
 
 def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
-    """Train from step 0 or from the last checkpoint, and save; the facts of the finished run.
+    """Train from step 0 or from the last checkpoint, and save; the status of the finished run.
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
     start = _restore(job, run) if job.recipe.resume else 0
     if not start and job.method.starts:
         job.method.start(_everything(job))
-    recipe = job.recipe
-    recipe.save(run.folder / "recipe.yaml")
-    samples = job.samples
-    run.write_data(modality.named(samples.preparation.modality).THINGS, samples.preparation.told(), samples.keys)
-    run.write_quarantine(samples.quarantined)
-    run.write_environment(
-        device=str(job.fabric.device),
-        threads=torch.get_num_threads(),
-        preparation=job.samples.preparation.model_dump(mode="json"),
-    )
+    _describe(job, run)
     _announce(job, run, start)
-    loggers.start(run.folder, recipe.model_dump(mode="json"), start)
-    recorder, at = Recorder(job, run, stop, start, loggers), start
-    facts: dict[str, Any] = {"chance": recorder.chance, "health_at_start": recorder.before}
-    run.set_status("running", **facts)
+    loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
+    looks = Looks(job, run)
+    looks.begin(start)
+    keeping = Keeping(job, run, looks, start)
+    recorder = Recorder(job, run, loggers, start)
+    follower = Follower(job, run, stop, recorder, looks, keeping)
+    at_start: dict[str, Any] = {"chance": looks.chance, "health_at_start": looks.before}
+    run.set_status("running", **at_start)
     with recorder.bar:
-        for share in (*CORRECTED_AT, 1.0) if began else (1.0,):
+        _fit(job, run, began, follower)
+    keeping.finish(follower.step)
+    keeping.draw()
+    looks.end(keeping.chosen or follower.step)
+    return {**follower.totals(), **at_start}
+
+
+def _fit(job: Job, run: Run, began: float | None, follower: Follower) -> None:
+    """Train up to the last step, or to where the choice is settled.
+
+    Where a time budget runs since `began`, stops on the way correct the number of steps.
+    """
+    start = at = follower.step
+    batch = job.batches.batch_size
+    try:
+        for share in (1.0,) if began is None else (*CORRECTED_AT, 1.0):
             since, until = clock.now(), round(share * job.recipe.steps)
-            if until <= at or recorder.choice.settled:
+            if until <= at or follower.looks.choice.settled:
                 continue
-            try:
-                fit(
-                    job.fabric,
-                    job.method,
-                    job.optimizer,
-                    job.batches,
-                    steps=job.recipe.steps,
-                    start=at,
-                    until=until,
-                    training=job.training,
-                    seed=recipe.seed,
-                    watch=recorder,
-                    bad=recorder.spoilt,
-                    forward=job.forward,
-                )
-            except SettledError:
-                say(f"settled  at step {recorder.step:,}: {recipe.choose} has not risen for {recipe.patience} looks")
-                break
-            except OutOfMemory as error:
-                if recorder.step > start:
-                    recorder.save(recorder.step)
-                raise OutOfMemory(
-                    f"{error}; step {recorder.step:,} is kept: free some memory and add --resume, or start anew with "
-                    f"--batch-size {recipe.batch_size // 2} or --encode-chunk {recipe.batch_size // 4}"
-                ) from error
+            fit(
+                job.fabric,
+                job.method,
+                job.optimizer,
+                job.batches,
+                steps=job.recipe.steps,
+                start=at,
+                until=until,
+                training=job.training,
+                seed=job.recipe.seed,
+                watch=follower,
+                bad=follower.leave_out,
+                forward=job.forward,
+            )
             rate, at = (until - at) / (clock.now() - since), until
-            if began and share < 1:
-                recorder.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
+            if began is not None and share < 1:
+                follower.keeping.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
                 steps = corrected(job.recipe.budget or 0, job.recipe.steps, at, rate, began)
                 job.recipe = job.recipe.model_copy(update={"steps": steps})
                 with spared("recipe.yaml"):
                     job.recipe.save(run.folder / "recipe.yaml")
-    recorder.finish()
-    recorder.draw()
-    recorder.draw_map()
-    return {**recorder.facts(), **facts}
+    except SettledError:
+        choose, patience = job.recipe.choose, job.recipe.patience
+        say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
+    except OutOfMemory as error:
+        if follower.step > start:
+            follower.keeping.save(follower.step)
+        raise OutOfMemory(
+            f"{error}; step {follower.step:,} is kept: free some memory and add --resume, or start anew with "
+            f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+        ) from error
 
 
 def _restore(job: Job, run: Run) -> int:
@@ -196,6 +190,19 @@ def _everything(job: Job) -> torch.Tensor:
     rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
     plain = job.samples.views(("plain",))
     return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])
+
+
+def _describe(job: Job, run: Run) -> None:
+    """Write what the run is made of and with; only once its recipe is there can it be resumed."""
+    samples, preparation = job.samples, job.samples.preparation
+    job.recipe.save(run.folder / "recipe.yaml")
+    run.write_data(modality.named(preparation.modality).THINGS, preparation.told(), samples.keys)
+    run.write_quarantine(samples.quarantined)
+    run.write_environment(
+        device=str(job.fabric.device),
+        threads=torch.get_num_threads(),
+        preparation=preparation.model_dump(mode="json"),
+    )
 
 
 def _announce(job: Job, run: Run, start: int) -> None:

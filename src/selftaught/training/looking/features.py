@@ -31,11 +31,11 @@ def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]
 def features(encoder: Encoder, samples: Samples, progress: Progress = lambda done, total: None) -> Array:
     """What the encoder makes of plain views, in eval mode: (N, dim) float32."""
     encoder.eval()
-    found = []
+    parts = []
     for x in plain_batches(samples):
-        found.append(encoder(as_inputs(encoder, x)).float().cpu())
-        progress(min(len(found) * BATCH, samples.count), samples.count)
-    return torch.cat(found).numpy()
+        parts.append(encoder(as_inputs(encoder, x)).float().cpu())
+        progress(min(len(parts) * BATCH, samples.count), samples.count)
+    return torch.cat(parts).numpy()
 
 
 @torch.no_grad()
@@ -43,14 +43,14 @@ def view_features(encoder: Encoder, samples: Samples, view: str, position: int) 
     """What the encoder makes of one drawn view of each sample, in eval mode: (N, dim) float32."""
     encoder.eval()
     patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
-    views, found = samples.views((view,), patch=patch, channels_last=True), []
+    views, parts = samples.views((view,), patch=patch, channels_last=True), []
     for start in range(0, samples.count, BATCH):
         poll()
         rows = np.arange(start, min(start + BATCH, samples.count))
         with randomness.at(position, start, slice(0, len(rows))):
             (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
-        found.append(encoder(as_inputs(encoder, x)).float().cpu())
-    return torch.cat(found).numpy()
+        parts.append(encoder(as_inputs(encoder, x)).float().cpu())
+    return torch.cat(parts).numpy()
 
 
 def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
                 if len(x) > 1:
                     seen += len(x)
                     for norm in norms:
-                        norm.momentum = len(x) / seen  # a plain average over all samples
+                        norm.momentum = len(x) / seen  # so that all samples count alike
                     encoder(as_inputs(encoder, x))
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum

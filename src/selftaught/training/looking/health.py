@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +15,9 @@ from selftaught.contracts.method import Method
 from selftaught.contracts.modality import Samples
 from selftaught.methods.parts.teacher import Teacher
 from selftaught.system import randomness
+from selftaught.training.job import Job
 from selftaught.training.looking.features import estimate_norms, features, view_features
 from selftaught.training.looking.scores import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
-
-if TYPE_CHECKING:
-    from selftaught.training.job import Job
-
 
 LOOKS = 100  # at most, over a run
 PROBED, COMPARED = 1024, 256  # samples that scores are taken of, and those that are seen in several views as well
@@ -41,12 +38,12 @@ class Health:
     Nothing it does changes the run: statistics and state are as before afterwards, and no random number is used up.
     """
 
-    def __init__(self, job: "Job") -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
         samples = job.samples
         rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
-        epochs = max(1, (job.recipe.steps or 1) // job.batches.steps_per_epoch)
+        epochs = max(1, job.recipe.steps // job.batches.steps_per_epoch)
         self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
 
     def due(self, step: int) -> bool:
@@ -58,21 +55,21 @@ class Health:
         with undisturbed(self.job.method):
             answers = self._answers()
             encoder = self.encoder()
-            found = features(encoder, self.probed)
-            if not np.isfinite(found).all():
+            z = features(encoder, self.probed)
+            if not np.isfinite(z).all():
                 return {}
             pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
             scores = {
-                "feature_spread": feature_spread(found),
-                "rankme": rankme(found),
-                "alpha_req": alpha_req(found),
+                "feature_spread": feature_spread(z),
+                "rankme": rankme(z),
+                "alpha_req": alpha_req(z),
                 "alignment": alignment(*pair),
-                "uniformity": uniformity(found),
+                "uniformity": uniformity(z),
                 **answers,
             }
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
-                    scores["teacher_distance"] = alignment(found, features(teacher.layers[0], self.probed))
+                    scores["teacher_distance"] = alignment(z, features(teacher.layers[0], self.probed))
         return _rounded(scores)
 
     def closer_look(self) -> Scores:
@@ -93,17 +90,17 @@ class Health:
         """How far apart the answers to different samples are, and over how many directions, of the best head.
 
         A network can give every sample the same answer while its features still differ: its heads collapse first.
-        Maps are no such answers: what stands at a place of a picture is told by the picture, and mostly alike.
+        Maps are no such answers: what belongs at a place of a picture can be read off the picture, and is mostly alike.
         """
         job, spreads, ranks = self.job, [0.0], [0.0]
 
         def keep(head: nn.Module, given: Any, answer: Any) -> None:
             if isinstance(answer, Tensor) and answer.is_floating_point() and answer.ndim in (2, 3):
-                found = answer.detach().flatten(1).float().cpu().numpy()
-                if not np.isfinite(found).all():
+                z = answer.detach().flatten(1).float().cpu().numpy()
+                if not np.isfinite(z).all():
                     return
-                spreads.append(feature_spread(found))
-                ranks.append(rankme(found) if found.shape[1] <= WIDEST else 0.0)
+                spreads.append(feature_spread(z))
+                ranks.append(rankme(z) if z.shape[1] <= WIDEST else 0.0)
 
         hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
         try:
@@ -124,11 +121,11 @@ def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def closer_scores(encoder: Encoder, probed: Samples, compared: Samples) -> Scores:
     """LiDAR, of eight views each, and the intrinsic dimension; none where features are not finite."""
-    found = features(encoder, probed)
-    if not np.isfinite(found).all():
+    z = features(encoder, probed)
+    if not np.isfinite(z).all():
         return {}
     seen = [view_features(encoder, compared, "strong", position) for position in range(VIEWS)]
-    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(found)})
+    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(z)})
 
 
 def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:

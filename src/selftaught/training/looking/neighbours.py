@@ -34,38 +34,38 @@ def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
 
 def keep_start(folder: Path, encoder: Encoder, samples: Samples, fresh: bool) -> None:
     """Keep who is near whom before step 0, by a network whose statistics are measured first where it is `fresh`."""
-    found = features(estimate_norms(encoder, samples) if fresh else encoder, samples)
+    z = features(estimate_norms(encoder, samples) if fresh else encoder, samples)
     with spared("the neighbours at the start"):
         (folder / FOLDER).mkdir(exist_ok=True)
-        write_atomically(folder / FOLDER / "start.json", _facts(0, samples, found).model_dump_json())
+        write_atomically(folder / FOLDER / "start.json", _neighbours(0, samples, z).model_dump_json())
 
 
 def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> None:
     """Keep where the network of `step` puts the samples, who is near whom, and a thumbnail of each."""
-    found = features(encoder, samples)
-    if not np.isfinite(found).all():
+    z = features(encoder, samples)
+    if not np.isfinite(z).all():
         return
-    facts = _facts(step, samples, found)
+    end = _neighbours(step, samples, z)
     contents: dict[str, str | bytes] = {}
     kind = modality.named(samples.preparation.modality)
     if hasattr(kind, "visible"):
-        sheet, facts.columns, facts.cell = _sheet(samples)
+        sheet, end.columns, end.cell = _sheet(samples)
         contents["sheet.webp"] = kind.encoded(sheet, "WEBP")
-    components = min(KEPT, *found.shape)
-    points = PCA(components, random_state=0).fit_transform(found).astype(np.float32)
+    components = min(KEPT, *z.shape)
+    points = PCA(components, random_state=0).fit_transform(z).astype(np.float32)
     buffer = io.BytesIO()
     np.save(buffer, points, allow_pickle=False)
     with spared("the map"):
         (folder / FOLDER).mkdir(exist_ok=True)
-        contents |= {"points.npy": buffer.getvalue(), "end.json": facts.model_dump_json()}
+        contents |= {"points.npy": buffer.getvalue(), "end.json": end.model_dump_json()}
         write_together(folder / FOLDER, contents)
 
 
-def _facts(step: int, samples: Samples, found: Array) -> Facts:
+def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
     asked = np.unique(np.linspace(0, samples.count - 1, ASKED + 2).astype(np.int64)[1:-1])
     nearest = []
-    if np.isfinite(found).all():
-        unit = found / np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-12)
+    if np.isfinite(z).all():
+        unit = z / np.linalg.norm(z, axis=1, keepdims=True).clip(min=1e-12)
         for row in asked:
             cosine = unit @ unit[row]
             cosine[row] = -np.inf

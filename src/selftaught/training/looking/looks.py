@@ -1,0 +1,89 @@
+"""The looks of a run at its own network: when they are due, what they find and say, and which step is best by them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from selftaught.contracts.modality import Samples
+from selftaught.run.folder import Run
+from selftaught.system.saying import say
+from selftaught.training.job import Job
+from selftaught.training.looking.choice import Choice
+from selftaught.training.looking.health import Health, Scores, undisturbed, verdict
+from selftaught.training.looking.neighbours import keep_end, keep_start, mapped
+from selftaught.training.looking.scores import COSTLY
+
+
+class Looks:
+    """Looks at a run's network before its first step, when it is time to, and at its end.
+
+    What earlier looks of a resumed run have found is read from its folder. No look changes the network.
+    """
+
+    def __init__(self, job: Job, run: Run) -> None:
+        self.job, self.run, self.health = job, run, Health(job)
+        self.chance = job.method.chance(job.batches.batch_size)
+        lines = run.metrics()
+        self.choice = Choice(job.recipe, lines)
+        self.before: Scores = {}  # of the network as the run began with it
+        self.taken = [{**line["health"], "loss": line["mean_loss"] or math.nan} for line in lines if "health" in line]
+        since = next((back for back, line in enumerate(reversed(lines)) if "health" in line), len(lines))
+        self.losses = [line["loss"] for line in lines[len(lines) - since :] if line["loss"] is not None]
+        self.state = "learning"  # what the last look of this process said
+
+    def begin(self, start: int) -> None:
+        """Before the first step: scores to compare later ones with, as the run began, and who is near whom."""
+        self.before = (self.run.status.get("health_at_start") if start else None) or self.health.look()
+        if self.job.recipe.map and not start:
+            with undisturbed(self.job.method):
+                fresh = self.job.recipe.init is None
+                keep_start(self.run.folder, self.job.method.encoder, self._mapped(), fresh=fresh)
+
+    def note(self, loss: float | None) -> None:
+        """Take a logged loss into the mean that goes with the next look; None where it is not finite."""
+        if loss is not None:
+            self.losses.append(loss)
+
+    def take(self, step: int) -> dict[str, Any]:
+        """{mean_loss, health, verdict} of the network as it is now, for the line of this step.
+
+        A verdict is said aloud when it turns for the worse. Nothing where features are not finite.
+        """
+        scores = self.health.look()
+        if not scores:
+            return {}
+        if self.choice.needs_closer_look:
+            scores |= self.health.closer_look()
+        self.choice.note(step, scores)
+        mean = float(np.mean(self.losses)) if self.losses else math.nan
+        self.taken.append({**scores, "loss": mean})
+        self.losses = []
+        state, words = verdict(self.taken, self.before, self.chance)
+        if words and state != self.state:
+            say(f"warning: step {step:,}: {words}")
+        self.state = state
+        return {"mean_loss": mean if math.isfinite(mean) else None, "health": scores, "verdict": words or state}
+
+    def recorded(self, step: int) -> Scores:
+        """What the look at a step has found, or the last look before it, as the log has it."""
+        scores = [line["health"] for line in self.run.metrics() if "health" in line and line["step"] <= step]
+        return scores[-1] if scores else {}
+
+    def end(self, step: int) -> None:
+        """Keep where the network as it is now, that of `step`, puts samples, and who is near whom, for the page."""
+        if self.job.recipe.map:
+            with undisturbed(self.job.method):
+                keep_end(self.run.folder, step, self.health.encoder(), self._mapped())
+
+    def totals(self, step: int) -> dict[str, Any]:
+        """{health, verdict} of the network as it is now, that of `step`."""
+        health = self.recorded(step)
+        if not set(COSTLY) <= set(health):
+            health = {**health, **self.health.closer_look()}
+        words = verdict(self.taken, self.before, self.chance)[1] if self.taken else ""
+        return {"health": health, "verdict": words or self.state}
+
+    def _mapped(self) -> Samples:
+        seen = self.job.recipe.steps * self.job.batches.batch_size
+        return mapped(self.run.folder, self.job.samples, self.job.recipe.map, seen)
