@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import selftaught
 from selftaught.contracts.encoder import Encoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.onnx import to_onnx
 from selftaught.system.components import Part
@@ -88,6 +90,24 @@ with torch.no_grad():
     subprocess.run([sys.executable, "-c", check], check=True, cwd=folder)
     with torch.no_grad():
         assert torch.allclose(load_file(tmp_path / "y.safetensors")["y"], encoder(x), atol=1e-5)
+
+
+def test_a_classifier_of_rows_is_loaded_by_the_lines_of_its_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {"steps": 1, "batch_size": 16, "precision": "32-true", "layout": "contiguous", "map": 0}
+    run = selftaught.pretrain("sklearn:wine", method="vicreg", encoder="mlp", out=str(tmp_path / "run"), **quick)
+    encoder = run.encoder()
+    classifier = Calibrated(encoder, nn.Linear(encoder.dim, 3), 1.7, ["a", "b", "c"]).eval()
+    save_classifier(classifier, tmp_path / "classifier", {})
+    block = re.search(r"```python\n(.*?)```", (tmp_path / "classifier" / "README.md").read_text(), re.DOTALL)
+    assert block
+    monkeypatch.chdir(tmp_path / "classifier")
+    names: dict = {}
+    exec(block[1], names)
+    x = torch.randn(4, *encoder.preparation.shape)
+    with torch.no_grad():
+        assert torch.equal(names["probabilities"](x), classifier(x))
 
 
 def test_an_encoder_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""How to load an encoder without this package, as plain Python and as a page."""
+"""The README.md of what is exported: how to load it without this package, and what it was made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -9,13 +10,102 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.modality import Preparation
 
+LOADING = 'net.load_state_dict(load_file("model.safetensors"))'
 
-def rebuilding_lines(encoder: Encoder) -> list[str]:
-    """Plain Python that rebuilds the network from model.safetensors, without this package."""
+
+def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, Any]) -> str:
+    """The page of an encoder; `about` is what else is known of how it was made."""
     origin = encoder.origin
-    load = 'net.load_state_dict(load_file("model.safetensors"))'
+    code = [*_imports(origin), "", *_network(encoder)]
+    if origin.library != "selftaught":  # whose own function loads the weights as well
+        code.append(LOADING)
+    if origin.features and origin.library != "own":
+        code.append(f"features = lambda x: {origin.features}")
+    page = _page(
+        "A self-taught encoder",
+        f"selftaught from unlabelled {modality.named(preparation.modality).THINGS}",
+        f"Gives {encoder.dim} features. {preparation.recipe()}",
+        [*code, "net.eval()"],
+        library="timm" if origin.timm_alone else "pytorch",
+        tags=["self-supervised-learning", _task(preparation, "feature-extraction"), str(about.get("method", ""))],
+        about=about,
+    )
+    if not origin.timm_alone:
+        return page
+    return (
+        f"{page}\nOr in one line, from the folder that holds this one:\n\n```python\n"
+        'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
+    )
+
+
+def classifier_card(encoder: Encoder, classes: int, temperature: float, in_timm: bool, about: dict[str, Any]) -> str:
+    """The page of an encoder with a head for so many classes; `in_timm` says that timm makes the two in one."""
+    preparation = encoder.preparation
+    certain = f".div({temperature!r}).softmax(dim=1)"
+    if in_timm:
+        code = [
+            "import timm",
+            "",
+            "# from the folder that holds this one",
+            'net = timm.create_model("local-dir:classifier", pretrained=True).eval()',
+            f"probabilities = lambda x: net(x){certain}",
+        ]
+    elif encoder.origin.library == "selftaught":
+        code = ["from selftaught.run.classifier import load_classifier", "", 'probabilities = load_classifier(".")']
+    else:
+        code = [
+            *_imports(encoder.origin),
+            "",
+            *_network(encoder),
+            f"head = torch.nn.Linear({encoder.dim}, {classes})",
+            'for prefix, part in {"net.": net, "head.": head}.items():',
+            '    weights = load_file("model.safetensors").items()',
+            "    part.load_state_dict({k.removeprefix(prefix): w for k, w in weights if k.startswith(prefix)})",
+            "    part.eval()",
+            f"features = lambda x: {encoder.origin.features or 'net(x)'}",
+            f"probabilities = lambda x: head(features(x)){certain}",
+        ]
+    return _page(
+        f"A classifier of {modality.named(preparation.modality).THINGS}",
+        "selftaught",
+        f"Tells {classes} classes apart; `label_names` in config.json says in which order. {preparation.recipe()}\n\n"
+        "Scores are divided by a temperature, so that a probability says how often the answer is right.",
+        code,
+        library="timm" if in_timm else "pytorch",
+        tags=[_task(preparation, "classification")],
+        about=about,
+    )
+
+
+def _page(
+    title: str, maker: str, text: str, code: Sequence[str], *, library: str, tags: list[str], about: dict[str, Any]
+) -> str:
+    """Markdown behind the block of YAML by which the Hub files a model."""
+    head = yaml.safe_dump({"library_name": library, "tags": tags}, sort_keys=False)
+    known = ", ".join(f"{key}: {value}" for key, value in about.items())
+    block = "\n".join(code)
+    return (
+        f"---\n{head}---\n# {title}\n\nMade by {maker} ({known}).\n\n{text}\n\n## Load it\n\n```python\n{block}\n```\n"
+    )
+
+
+def _task(preparation: Preparation, task: str) -> str:
+    """A task by the Hub's name."""
+    return f"{'image' if preparation.modality == 'images' else 'tabular'}-{task}"
+
+
+def _imports(origin: Origin) -> list[str]:
+    if origin.library == "selftaught":
+        return ["import selftaught"]
+    own = [f"import {origin.library}"] if origin.library in ("timm", "torchvision") else []
+    return [*own, "import torch", "from safetensors.torch import load_file"]
+
+
+def _network(encoder: Encoder) -> list[str]:
+    """Plain Python that builds the network, without its weights where this package is not needed."""
+    origin = encoder.origin
     if origin.library == "own":
-        return ["net = ...  # your own network", load]
+        return ["net = ...  # your own network"]
     if origin.library == "selftaught":
         return ['net = selftaught.load_encoder(".")']
     if origin.library == "torchvision":
@@ -26,42 +116,16 @@ def rebuilding_lines(encoder: Encoder) -> list[str]:
     else:
         arguments = "".join(f", {key}={value!r}" for key, value in origin.arguments.items())
         lines = [f'net = timm.create_model("{origin.name}", num_classes=0{arguments})']
-    if origin.small_stem:
-        first = encoder.net.get_submodule("conv1")
-        if isinstance(first, nn.Conv2d):
-            shape = f"{first.in_channels}, {first.out_channels}, 3, {first.stride[0]}, 1, bias=False"
-            stem = f"net.conv1 = torch.nn.Conv2d({shape})"
-        else:
-            assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
-            stem = f"net.conv1[0].stride = {first[0].stride}"
-        lines += [stem, "net.maxpool = torch.nn.Identity()"]
-    return [*lines, load, *([f"features = lambda x: {origin.features}"] if origin.features else [])]
+    return [*lines, *_small_stem(encoder)] if origin.small_stem else lines
 
 
-def encoder_card(encoder: Encoder, preparation: Preparation, origin: Origin, about: dict[str, Any]) -> str:
-    task = "image-feature-extraction" if preparation.modality == "images" else "tabular-feature-extraction"
-    head = yaml.safe_dump(
-        {
-            "library_name": "timm" if origin.timm_alone else "pytorch",
-            "tags": ["self-supervised-learning", task, str(about.get("method", ""))],
-        },
-        sort_keys=False,
-    )
-    imports = {"timm": ["import timm"], "torchvision": ["import torchvision"]}.get(origin.library, [])
-    imports = [*imports, "import torch", "from safetensors.torch import load_file"]
-    if origin.library == "selftaught":
-        imports = ["import selftaught"]
-    block = "\n".join([*imports, "", *rebuilding_lines(encoder)])
-    direct = ""
-    if origin.timm_alone:
-        direct = (
-            "\nOr in one line, from the folder that holds this one:\n\n```python\n"
-            'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
-        )
-    things = modality.named(preparation.modality).THINGS
-    made = ", ".join(f"{key}: {value}" for key, value in about.items())
-    return (
-        f"---\n{head}---\n# A self-taught encoder\n\nMade by selftaught from unlabelled {things} ({made}).\n\n"
-        f"Gives {encoder.dim} features. {preparation.recipe()}\n\n"
-        f"## Load it\n\n```python\n{block}\nnet.eval()\n```\n{direct}"
-    )
+def _small_stem(encoder: Encoder) -> list[str]:
+    """What was done to the stem of a ResNet, which no argument of its library expresses."""
+    first = encoder.net.get_submodule("conv1")
+    if isinstance(first, nn.Conv2d):
+        shape = f"{first.in_channels}, {first.out_channels}, 3, {first.stride[0]}, 1, bias=False"
+        stem = f"net.conv1 = torch.nn.Conv2d({shape})"
+    else:  # the deep stems of timm's variants keep their layers
+        assert isinstance(first, nn.Sequential) and isinstance(first[0], nn.Conv2d)
+        stem = f"net.conv1[0].stride = {first[0].stride}"
+    return [stem, "net.maxpool = torch.nn.Identity()"]

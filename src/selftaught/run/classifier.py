@@ -11,11 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.run.card import rebuilding_lines
-from selftaught.run.export import each_its_own, encoder_about, encoder_config
-from selftaught.system.components import Part
+from selftaught.run.card import classifier_card
+from selftaught.run.export import described_encoder, each_its_own, encoder_config
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
 from selftaught.system.text import printable
@@ -61,13 +59,13 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
         {
             "model.safetensors": save(each_its_own(weights), {"format": "pt"}),
             "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-            "README.md": _card(classifier, prefixes is not None, about),
+            "README.md": classifier_card(encoder, count, classifier.temperature, prefixes is not None, about),
         },
     )
 
 
 def _timm_prefixes(classifier: Calibrated) -> tuple[str, str] | None:
-    """What timm calls the weights of encoder and head, where it makes the very same classifier, told the arguments."""
+    """What timm calls the weights of encoder and head, where it makes the very same classifier of its arguments."""
     encoder, head = classifier.encoder, classifier.head
     if not encoder.origin.timm_alone:
         return None
@@ -99,23 +97,15 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         raise UsageError(
             f"{printable(str(folder))} holds no classifier (no config.json); `selftaught finetune` makes one"
         )
-    told = encoder_about(folder)
-    shown = printable(str(folder / "config.json"))
+    encoder, about = described_encoder(folder, module)
     try:
-        kind = modality.named(told["modality"])
-        part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
         classes = [str(name) for name in json.loads((folder / "config.json").read_text())["label_names"]]
-        (to_net, to_head), temperature = map(str, told["prefixes"]), float(told["temperature"])
+        (to_net, to_head), temperature = map(str, about["prefixes"]), float(about["temperature"])
         if not temperature > 0:
             raise ValueError
     except (KeyError, TypeError, ValueError):
+        shown = printable(str(folder / "config.json"))
         raise UsageError(f"{shown} does not describe a classifier of selftaught's") from None
-    if part.name == "own" and module is None:
-        raise UsageError(
-            f"{printable(str(folder))} holds the weights of your own network: pass it again, as module=..."
-        )
-    encoder: Encoder = kind.build_encoder(part, preparation, module)
-    encoder.preparation, encoder.part = preparation, part
     head = nn.Linear(encoder.dim, len(classes))
     try:
         held = load_file(folder / "model.safetensors")
@@ -126,50 +116,3 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         reason = printable(str(error).splitlines()[0])
         raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this classifier's: {reason}") from None
     return Calibrated(encoder, head, temperature, classes).eval()
-
-
-def _card(classifier: Calibrated, in_timm: bool, about: dict[str, Any]) -> str:
-    """How to load it without this package, and what to do to a sample."""
-    encoder = classifier.encoder
-    library = encoder.origin.library
-    things = modality.named(encoder.preparation.modality).THINGS
-    count = len(classifier.classes)
-    certain = f".div({classifier.temperature!r}).softmax(dim=1)"
-    if in_timm:
-        lines = [
-            "import timm",
-            "",
-            "# from the folder that holds this one",
-            'net = timm.create_model("local-dir:classifier", pretrained=True).eval()',
-            f"probabilities = lambda x: net(x){certain}",
-        ]
-    elif library == "selftaught":
-        lines = ["from selftaught.classifier import load_classifier", "", 'probabilities = load_classifier(".")']
-    else:
-        *rebuild, _ = [line for line in rebuilding_lines(encoder) if not line.startswith("features = ")]
-        imports = {"timm": ["import timm"], "torchvision": ["import torchvision"]}.get(library, [])
-        lines = [
-            *imports,
-            "import torch",
-            "from safetensors.torch import load_file",
-            "",
-            *rebuild,
-            f"head = torch.nn.Linear({encoder.dim}, {count})",
-            'for prefix, part in {"net.": net, "head.": head}.items():',
-            '    weights = load_file("model.safetensors").items()',
-            "    part.load_state_dict({k.removeprefix(prefix): w for k, w in weights if k.startswith(prefix)})",
-            "    part.eval()",
-            f"features = lambda x: {encoder.origin.features or 'net(x)'}",
-            f"probabilities = lambda x: head(features(x)){certain}",
-        ]
-    made = ", ".join(f"{key}: {value}" for key, value in about.items())
-    block = "\n".join(lines)
-    tag = "image-classification" if encoder.preparation.modality == "images" else "tabular-classification"
-    return (
-        f"---\nlibrary_name: {'timm' if in_timm else 'pytorch'}\ntags:\n- {tag}\n---\n"
-        f"# A classifier of {things}\n\nMade by selftaught ({made}).\n\n"
-        f"Tells {count} classes apart; `label_names` in config.json says in which order. "
-        f"{encoder.preparation.recipe()}\n\n"
-        "Scores are divided by a temperature, so that a probability says how often the answer is right.\n\n"
-        f"## Load it\n\n```python\n{block}\n```\n"
-    )

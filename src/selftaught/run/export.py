@@ -22,15 +22,14 @@ from selftaught.system.text import printable
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
     """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    net, origin = encoder.net, encoder.origin
-    weights = each_its_own(net.state_dict())
+    weights = each_its_own(encoder.net.state_dict())
     config = json.dumps(encoder_config(encoder, part, preparation, about), indent=2, ensure_ascii=False)
     write_together(
         folder,
         {
             "model.safetensors": save(weights, metadata={"format": "pt"}),
             "config.json": config + "\n",
-            "README.md": encoder_card(encoder, preparation, origin, about),
+            "README.md": encoder_card(encoder, preparation, about),
         },
     )
 
@@ -38,14 +37,14 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
 def each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights as safetensors takes them: where a layer has several names, all of them are written, so that anybody
     can load them."""
-    found: dict[str, Tensor] = {}
+    own: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, weight in weights.items():
         kept = weight.detach().cpu().contiguous()
         place = kept.untyped_storage().data_ptr()
-        found[name] = kept.clone() if place in seen else kept
+        own[name] = kept.clone() if place in seen else kept
         seen.add(place)
-    return found
+    return own
 
 
 def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> dict[str, Any]:
@@ -87,10 +86,21 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     folder = Path(folder)
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
-    told = encoder_about(folder)
+    encoder, _ = described_encoder(folder, module)
     try:
-        kind = modality.named(told["modality"])
-        part, preparation = Part(**told["encoder"]), kind.Preparation(**told["preparation"])
+        encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = printable(str(error).splitlines()[0])
+        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
+    return encoder.eval()
+
+
+def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, dict[str, Any]]:
+    """The encoder that config.json describes, without the weights beside it, and what is said of how it was made."""
+    about = encoder_about(folder)
+    try:
+        kind = modality.named(about["modality"])
+        part, preparation = Part(**about["encoder"]), kind.Preparation(**about["preparation"])
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"{printable(str(folder / 'config.json'))} was not written by selftaught") from None
     if part.name == "own" and module is None:
@@ -98,13 +108,8 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
             f"{printable(str(folder))} holds the weights of your own network: pass it again, as module=..."
         )
     encoder: Encoder = kind.build_encoder(part, preparation, module)
-    try:
-        encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = printable(str(error).splitlines()[0])
-        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
     encoder.preparation, encoder.part = preparation, part
-    return encoder.eval()
+    return encoder, about
 
 
 def encoder_about(folder: Path) -> dict[str, Any]:
