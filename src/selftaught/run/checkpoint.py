@@ -70,7 +70,8 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
         for name, tensors in groups.items():
             _write_tensors(_stored(tensors), temporary / f"{name}.safetensors")
         write_json(temporary / "state.json", {**state, "step": step})
-        write_json(temporary / "manifest.json", {file.name: _facts(file) for file in sorted(temporary.iterdir())})
+        manifest = {file.name: _size_and_hash(file) for file in sorted(temporary.iterdir())}
+        write_json(temporary / "manifest.json", manifest)
         temporary.replace(final)
     except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
         shutil.rmtree(temporary, ignore_errors=True)
@@ -92,10 +93,10 @@ def steps(folder: Path) -> list[Path]:
 def named(folder: Path, name: str) -> Path | None:
     """The checkpoint that the file `name` (last, best) points at, if there is one."""
     try:
-        told = (folder / name).read_text().strip()
+        target = (folder / name).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return folder / told if NAME.fullmatch(told) and (folder / told).is_dir() else None
+    return folder / target if NAME.fullmatch(target) and (folder / target).is_dir() else None
 
 
 def _order(path: Path) -> tuple[int, int]:
@@ -153,7 +154,7 @@ def _refuse_without_room(folder: Path, needed: int) -> None:
 
 
 def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP) -> None:
-    """A usage error where the disk cannot hold what a run will write, told before it begins.
+    """A usage error where the disk cannot hold what a run will write, before it begins.
 
     needed: bytes of one checkpoint; exported: bytes of the encoder. A new checkpoint is written beside those kept.
     """
@@ -172,10 +173,10 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
-        for name, facts in manifest.items():
+        for name, expected in manifest.items():
             if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
                 raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
-            if _facts(path / name) != facts:
+            if _size_and_hash(path / name) != expected:
                 raise CheckpointError(f"{path / name} does not match its manifest")
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
             raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
@@ -282,7 +283,7 @@ def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _facts(file: Path) -> dict[str, Any]:
+def _size_and_hash(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
@@ -291,9 +292,9 @@ def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write and flush one safetensors file."""
     try:
         save_file(dict(tensors), file)
-    except SafetensorError as error:  # which tells of the system's errors in words only
-        if told := re.search(r"os error (\d+)", str(error)):
-            raise OSError(int(told[1]), os.strerror(int(told[1])), str(file)) from None
+    except SafetensorError as error:  # which has the system's errors in words only
+        if code := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(file)) from None
         raise
     with file.open("rb+") as stream:
         os.fsync(stream.fileno())

@@ -53,10 +53,10 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
             drawn = torch.randn(batch, *preparation.shape, generator=draws)
             with torch.no_grad():
                 expected = encoder(drawn)
-            (found,) = session.run(None, {things: drawn.numpy()})
+            (outputs,) = session.run(None, {things: drawn.numpy()})
             spread = expected.abs().max().clamp(min=1e-6)
-            found_here = float((torch.from_numpy(found) - expected).abs().max() / spread)
-            deviation = max(deviation, found_here if math.isfinite(found_here) else math.inf)
+            apart = float((torch.from_numpy(outputs) - expected).abs().max() / spread)
+            deviation = max(deviation, apart if math.isfinite(apart) else math.inf)  # max() would pass over a NaN
         if deviation > TOLERANCE:
             raise UsageError(f"the ONNX file's outputs differ by {deviation:.2g} of the features' range; not written")
         temporary.replace(file)

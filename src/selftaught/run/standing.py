@@ -93,16 +93,16 @@ def _result(status: dict[str, Any]) -> str:
 
 def _seen(folder: Path) -> str:
     """When something was last written."""
-    found = []
+    times = []
     for name in WRITTEN:
         try:
-            found.append((folder / name).stat().st_mtime)
+            times.append((folder / name).stat().st_mtime)
         except OSError:
             continue
-    return f"last seen {duration(max(0.0, clock.wall() - max(found)))} ago" if found else "nothing written yet"
+    return f"last seen {duration(max(0.0, clock.wall() - max(times)))} ago" if times else "nothing written yet"
 
 
 def _number(value: Any) -> float | None:
-    """The number, or None where it is something else, or beyond what can be told."""
+    """The number, or None where it is something else, or beyond what can be said."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and abs(value) < 1e15 else None

@@ -85,7 +85,9 @@ def is_alone() -> bool:
 def share_batch_norms(module: nn.Module) -> None:
     """Make every batch norm inside see the global batch, whatever its subclass adds (timm's have an activation).
 
-    torch's own SyncBatchNorm runs on GPUs only; names and state stay as they are.
+    torch's own SyncBatchNorm runs on GPUs only; names and state stay as they are. No run calls this so far, as one
+    trains on one device; whatever puts a method on several has to, or they learn something else than one would. The
+    tests hold all methods to that with two processes.
     """
     for layer in module.modules():
         if isinstance(layer, _BatchNorm) and not isinstance(layer, _Shared):

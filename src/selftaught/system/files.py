@@ -57,8 +57,8 @@ def temporary_for(file: Path) -> Path:
 
 def left_behind(folder: Path) -> list[Path]:
     """What processes that have ended were still writing in `folder` under temporary names."""
-    found = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
-    return [path for path, match in found if match and is_gone(match["writer"])]
+    named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
+    return [path for path, match in named if match and is_gone(match["writer"])]
 
 
 def folder_of(key: str) -> str:
@@ -100,11 +100,11 @@ def json_lines(file: Path, last: int | None = None) -> list[dict[str, Any]]:
             lines = stream.read().splitlines(keepends=True)[1 if skipped else 0 :]
     except OSError:
         return []
-    found = []
+    values = []
     for line in lines:
         with suppress(ValueError, RecursionError):
-            found.append(json.loads(line) if line.endswith(b"\n") else None)
-    return [value for value in found if isinstance(value, dict)]
+            values.append(json.loads(line) if line.endswith(b"\n") else None)
+    return [value for value in values if isinstance(value, dict)]
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def spared(what: str) -> Iterator[None]:
 
 
 def read_yaml(file: Path) -> Any:
-    """The plain values in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
+    """The values in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
     if file.stat().st_size > LARGEST_SETTINGS:
         raise ValueError(f"it holds more than {LARGEST_SETTINGS:,} bytes")
     text = file.read_text(encoding="utf-8")
@@ -144,7 +144,7 @@ def _nodes(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> in
 
 
 def cache_folder() -> Path:
-    """Where decoded images and measured choices are kept: $SELFTAUGHT_CACHE, or the user's cache folder."""
+    """Where decoded images and timed choices are kept: $SELFTAUGHT_CACHE, or the user's cache folder."""
     return Path(os.environ.get("SELFTAUGHT_CACHE", Path.home() / ".cache" / "selftaught"))
 
 

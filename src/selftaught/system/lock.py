@@ -73,18 +73,18 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Be the only process that writes in `folder`, which exists; a usage error where another one does.
 
     The kernel's lock ends with its process, so what a killed one leaves is taken over. Of a process on another host
-    only the facts in the file are known, so its lock stays until somebody removes it.
+    only what the file says is known, so its lock stays until somebody removes it.
     """
     file = folder / LOCK
     handle = _opened(file)
     try:
-        facts = _facts(handle)
-        if facts and facts.get("host") != host():
-            raise UsageError(_refusal(folder, facts))
+        holder = _holder(handle)
+        if holder and holder.get("host") != host():
+            raise UsageError(_refusal(folder, holder))
         os.ftruncate(handle, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid()), "started": now}
-        os.pwrite(handle, (json.dumps(told) + "\n").encode(), 0)
+        own = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid()), "started": now}
+        os.pwrite(handle, (json.dumps(own) + "\n").encode(), 0)
         try:
             yield
         finally:
@@ -97,8 +97,8 @@ def only_writer(folder: Path) -> Iterator[None]:
 def may_be_written(folder: Path) -> bool:
     """Whether a process may be writing in `folder`, as far as is known here; asking is in no writer's way."""
     try:
-        facts = json.loads((folder / LOCK).read_bytes()[:4096])
-        return not is_gone(f"{facts['host']}-{facts['pid']}-{facts['birth']}")
+        holder = json.loads((folder / LOCK).read_bytes()[:4096])
+        return not is_gone(f"{holder['host']}-{holder['pid']}-{holder['birth']}")
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
@@ -123,26 +123,26 @@ def _opened(file: Path) -> int:
                 return handle
             os.close(handle)  # the one who held it removed it in this moment: lock its successor
         except BlockingIOError:
-            facts = _facts(handle)
+            holder = _holder(handle)
             os.close(handle)
-            raise UsageError(_refusal(file.parent, facts)) from None
+            raise UsageError(_refusal(file.parent, holder)) from None
         except BaseException:
             os.close(handle)
             raise
 
 
-def _facts(handle: int) -> dict[str, Any]:
+def _holder(handle: int) -> dict[str, Any]:
+    """What the file says of the process that holds the lock, or held it last; nothing where it cannot be read."""
     try:
-        found = json.loads(os.pread(handle, 4096, 0) or b"{}")
-    except ValueError:
+        holder = json.loads(os.pread(handle, 4096, 0) or b"{}")
+    except ValueError:  # its writer was cut short
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
-def _refusal(folder: Path, facts: dict[str, Any]) -> str:
-    shown = printable(str(folder))
-    told = {name: printable(str(facts.get(name, "?"))) for name in ("pid", "host", "started")}
-    line = f"{shown} is being written by process {told['pid']} on {told['host']} since {told['started']}"
-    if facts.get("host") in (None, host()):
+def _refusal(folder: Path, holder: dict[str, Any]) -> str:
+    pid, where, started = (printable(str(holder.get(name, "?"))) for name in ("pid", "host", "started"))
+    line = f"{printable(str(folder))} is being written by process {pid} on {where} since {started}"
+    if holder.get("host") in (None, host()):
         return f"{line}; wait for it, or choose another --out"
     return f"{line}, which cannot be seen from {host()}; if it has ended, remove {printable(str(folder / LOCK))}"

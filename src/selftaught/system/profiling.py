@@ -1,7 +1,5 @@
 """Where the time of a step goes: named parts of the code, and a table of what each took (`--profile`)."""
 
-import json
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +8,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from selftaught.system import clock
+from selftaught.system.files import spared, write_json
+
 PREFIX = "selftaught/"
-WARM_UP, PROFILED = 3, 10  # steps
+WARM_UP, PROFILED = 3, 10  # steps: the first ones allocate, compile and fill caches
 
 
 def part(name: str) -> record_function:
@@ -35,14 +36,15 @@ class Profile:
             activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
             self._profiler = profile(activities=activities, acc_events=True)
             self._profiler.start()
-            self._began = time.perf_counter()
+            self._began = clock.now()
         elif self._profiler and self._steps == WARM_UP + PROFILED:
-            seconds = time.perf_counter() - self._began
+            seconds = clock.now() - self._began
             self._profiler.stop()
             self.table = _table(self._profiler, seconds)
-            self._profiler.export_chrome_trace(str(self.folder / "profile_trace.json"))
+            with spared("the profile"):
+                self._profiler.export_chrome_trace(str(self.folder / "profile_trace.json"))
+                write_json(self.folder / "profile.json", self.table)
             self._profiler = None
-            (self.folder / "profile.json").write_text(json.dumps(self.table, indent=2) + "\n")
             return True
         return False
 

@@ -43,7 +43,7 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
             rows = slice(first, first + size)
             here = [_part(value, rows, len(x)) for value in (x, *args)]
             aside = {key: _part(value, rows, len(x)) for key, value in named.items()}
-            if learns:
+            if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients
                 made.append(checkpoint(function, *here, use_reentrant=False, context_fn=contexts, **aside))
             else:
                 made.append(function(*here, **aside))
@@ -53,6 +53,7 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
 
 
 def _part(value: Any, rows: slice, count: int) -> Any:
+    # A vector, such as what fills holes (dim,), is no row a sample, even where it is as long as the batch by chance.
     return value[rows] if isinstance(value, Tensor) and value.ndim > 1 and len(value) == count else value
 
 

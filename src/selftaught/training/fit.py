@@ -42,7 +42,7 @@ def fit(
 
     `steps` is what schedules reckon with; training starts at `start` and ends there, or earlier at `until`.
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
-    end the run by raising; `bad(step, loss, norm)` is told of a step that was left out because its loss or gradient
+    end the run by raising; `bad(step, loss, norm)` hears of a step that was left out because its loss or gradient
     is not finite, and may end the run likewise; `forward` is the model as it should be called, where that is not the
     model itself (wrapped for a device, precision or several processes). Raises OutOfMemory with the model as it was
     before the step that did not fit.

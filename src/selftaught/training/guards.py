@@ -68,8 +68,8 @@ def refuse_many(bad: Sequence[int], step: int) -> None:
     while in_a_row < len(bad) and bad[-1 - in_a_row] == step - in_a_row:
         in_a_row += 1
     if in_a_row > IN_A_ROW or len(bad) > max(FEW, SHARE * step):
-        told = f"{in_a_row} steps in a row" if in_a_row > IN_A_ROW else f"{len(bad)} of {step} steps"
+        which = f"{in_a_row} steps in a row" if in_a_row > IN_A_ROW else f"{len(bad)} of {step} steps"
         raise DivergedError(
-            f"diverged at step {step}: {told} had a loss or gradient that is not finite; the last good state is kept, "
+            f"diverged at step {step}: {which} had a loss or gradient that is not finite; the last good state is kept, "
             "and bad_batches.jsonl names the samples; try a lower --lr"
         )

@@ -112,16 +112,16 @@ def scalars(line: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, flo
 
 def as_code(values: dict[str, Any]) -> str:
     """Plain values as YAML in a block of Markdown, as TensorBoard shows text."""
-    told = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return "".join(f"    {line}\n" for line in told.splitlines())
+    lines = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).splitlines()
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def _made(name: str) -> Logger:
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in OWN and name not in found:
-        raise UsageError(f"no logger named {name!r}; {hint(name, {*OWN, *found})}")
+    plugins = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in OWN and name not in plugins:
+        raise UsageError(f"no logger named {name!r}; {hint(name, {*OWN, *plugins})}")
     try:
-        return OWN[name]() if name in OWN else found[name].load()()
+        return OWN[name]() if name in OWN else plugins[name].load()()
     except UsageError:
         raise
     except Exception as error:  # anything can be wrong with somebody else's package

@@ -84,28 +84,25 @@ def build_optimizer(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        decays = training.decay_norms or not spared(name, parameter)
+        decays = training.decay_norms or not _undecayed(name, parameter)
         fixed = name.startswith(training.fixed_lr) if training.fixed_lr else False
-        decay = training.weight_decay if decays else 0.0
         scale = (scales or {}).get(parameter, 1.0)
-        lr = peak * scale
-        fresh = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
-        group = groups.setdefault(
-            (decays, fixed, scale), {**fresh, "peak_lr": lr, "peak_weight_decay": decay, "fixed": fixed}
-        )
+        lr, decay = peak * scale, training.weight_decay if decays else 0.0
+        peaks = {"lr": lr, "weight_decay": decay, "peak_lr": lr, "peak_weight_decay": decay}
+        group = groups.setdefault((decays, fixed, scale), {"params": [], "names": [], **peaks, "fixed": fixed})
         group["params"].append(parameter)
         group["names"].append(name)
     chosen = list(groups.values())
     if training.optimizer == "adamw":
-        return AdamW(chosen, lr=peak, betas=training.betas, fused=True)
+        return AdamW(chosen, lr=peak, betas=training.betas, fused=True)  # one kernel for all weights
     if training.optimizer == "lars":
         return LARS(chosen, lr=peak, momentum=training.momentum)
     return SGD(chosen, lr=peak, momentum=training.momentum, fused=True)
 
 
-def spared(name: str, parameter: Tensor) -> bool:
+def _undecayed(name: str, parameter: Tensor) -> bool:
     """Whether weight decay should leave a parameter alone: biases, norms, and learnt tokens and positions."""
-    last = name.rsplit(".", 1)[-1]
+    last = name.rsplit(".", 1)[-1]  # timm's names of tokens and positions, and the value that holes are filled with
     return parameter.ndim <= 1 or last in ("cls_token", "reg_token", "pos_embed", "hole")
 
 
