@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
-from selftaught.system.components import Part, hint
+from selftaught.system.components import Part, hint, problem
 from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml, write_atomically
 from selftaught.system.text import printable
@@ -34,8 +34,7 @@ class Recipe(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(step) for step in first["loc"])
             flag = "--" + name.replace("_", "-")
-            problem = first["msg"].removeprefix("Value error, ")
-            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem[0].lower()}{problem[1:]}") from None
+            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem(error)}") from None
 
     def save(self, file: Path) -> None:
         """Write as YAML."""

@@ -1,12 +1,19 @@
-"""Components by name: `methods/.../simclr.py` is "simclr", its options the keyword-only parameters of its class."""
+"""Components by name: `methods/.../simclr.py` is "simclr", its options the keyword-only parameters of its class.
+
+What a value may be is said once, in the option's annotation: `Annotated[float, Field(ge=0, lt=1, description="a share
+below 1")]`. The description, if there is one, ends the sentence "... cannot be 2: it is ..." about any value that does
+not fit. What bounds cannot say is a function: `Annotated[tuple[float, float], AfterValidator(rising), Field(...)]`.
+"""
 
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from selftaught.system.errors import UsageError
 
@@ -25,34 +32,53 @@ class Option:
     """One option of a component."""
 
     name: str
-    type: Any
+    type: Any  # without its bounds, as it is listed for people
     default: Any
+    annotation: Any  # with them, as values are held to it
 
 
 def options(built: Any) -> dict[str, Option]:
     """The options of a class or function: its keyword-only parameters."""
     function = built.__init__ if inspect.isclass(built) else built
-    hints = get_type_hints(function)
+    types, annotations = get_type_hints(function), get_type_hints(function, include_extras=True)
     return {
-        p.name: Option(p.name, hints.get(p.name, Any), p.default)
+        p.name: Option(p.name, types.get(p.name, Any), p.default, annotations.get(p.name, Any))
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY
     }
 
 
 def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The chosen options with their types enforced; an unknown name or a bad value is a usage error."""
+    """The chosen options, held to their annotations; an unknown name or a bad value is a usage error."""
     known = options(built)
     values = {}
     for name, value in chosen.items():
         if name not in known:
             raise UsageError(f"{what} has no option {name!r}; {hint(name, known)}")
         try:
-            values[name] = TypeAdapter(known[name].type).validate_python(value)
+            values[name] = TypeAdapter(known[name].annotation).validate_python(value)
         except ValidationError as error:
-            problem = error.errors()[0]["msg"].lower()
-            raise UsageError(f"{what} option {name!r} cannot be {value!r}: {problem}") from None
+            wanted = _described(known[name].annotation)
+            reason = f"it is {wanted}" if wanted else problem(error)
+            raise UsageError(f"{what} option {name!r} cannot be {value!r}: {reason}") from None
     return values
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong, to stand after a colon."""
+    line = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return line[0].lower() + line[1:]
+
+
+def _described(annotation: Any) -> str | None:
+    """What a value must be, as the annotation or a member of its union describes it; the outermost description counts.
+
+    That of an item of a tuple says nothing about the tuple.
+    """
+    if isinstance(annotation, FieldInfo):
+        return annotation.description
+    inside = get_args(annotation) if get_origin(annotation) in (Annotated, Union, UnionType) else ()
+    return next((words for part in reversed(inside) if (words := _described(part))), None)
 
 
 def hint(name: str, known: Iterable[str]) -> str:
