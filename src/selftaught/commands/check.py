@@ -14,16 +14,13 @@ from selftaught.system.text import filesize, printable
 from selftaught.training.measuring.forecast import forecast
 from selftaught.training.resolve import preflight
 
-PASSED_ON = ("data", "method", "encoder", "size", "batch_size", "epochs", "tolerance", "workers")
-
 
 def check(recipe: Check) -> Findings:
     """Inspect all of the data, predict a run, and write the page and the list that were asked for."""
     for flag, file, ending in (("out", recipe.out, ".html"), ("files", recipe.files, ".csv")):
         if file and not file.lower().endswith(ending):
             raise UsageError(f"--{flag} {printable(file)} must end in {ending}")
-    named = {name: getattr(recipe, name) for name in PASSED_ON if name in recipe.model_fields_set}
-    command = Pretrain.parse(named)
+    command = Pretrain.parse(recipe.handed_on())
     preflight(command, None)
     kind = modality.of(recipe.data)
     began = clock.now()

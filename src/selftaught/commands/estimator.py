@@ -30,10 +30,6 @@ from selftaught.training.looking.features import features
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data, preflight
 
-# Options of pre-training that are parameters under another name, or make no sense where `fit` always starts anew.
-NOT_OPTIONS = ("data", "seed", "resume", "time_limit", "fingerprint")
-NOT_IN_RECIPE = ("options", "verbose", "random_state")
-
 
 class ParameterError(UsageError, ValueError):
     """A parameter that cannot be, as scikit-learn expects it to be refused."""
@@ -151,14 +147,24 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _recipe(self, data: str) -> Pretrain:
         """What the parameters decide. Raises UsageError."""
-        given = {name: value for name, value in self.get_params(deep=False).items() if name not in NOT_IN_RECIPE}
+        parameters = {
+            name: value for name, value in self.get_params(deep=False).items() if name in Pretrain.model_fields
+        }
+        if isinstance(self.encoder, nn.Module):
+            parameters["encoder"] = "own"
+        # A fit always starts anew and goes on to its end, so what belongs to resuming is no option of anybody's.
+        fixed = {
+            "data": data,
+            "seed": _seed(self.random_state),
+            "resume": False,
+            "time_limit": None,
+            "fingerprint": None,
+        }
         options = dict(self.options or {})
         for name in options:
-            if name in given or name in NOT_OPTIONS:
+            if name in parameters or name in fixed:
                 raise UsageError(f"options cannot hold {name!r}; give it as a parameter, where there is one")
-        if isinstance(self.encoder, nn.Module):
-            given["encoder"] = "own"
-        values = {"data": data, "seed": _seed(self.random_state), **given, **options}
+        values = {**fixed, **parameters, **options}
         if self.out is None:
             values.setdefault("map", 0)  # of a report that nobody could open
         return Pretrain.parse({name: _python(value) for name, value in values.items() if value is not None})

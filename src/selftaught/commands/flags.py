@@ -9,15 +9,13 @@ import yaml
 
 from selftaught.contracts import modality
 from selftaught.methods import registry
-from selftaught.run.recipes import Pretrain, Recipe
+from selftaught.run.fields import Mark, Recipe
+from selftaught.run.recipes import Pretrain
 from selftaught.system import components
 from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml
 from selftaught.system.text import printable
 
-OF_ONE_RUN = ("data", "run", "out", "fingerprint", "resume", "overwrite")  # not taken over from a recipe file
-PARTS = ("method", "encoder")  # fields that name a component
-LENGTHS = {"epochs", "steps", "budget"}  # of which a run has one
 DOT = "___"  # stands for a dot where a parameter needs a Python name
 
 
@@ -34,7 +32,7 @@ class RecipeCommand(click.Command):
         places = (positional,) if isinstance(positional, str) else positional
         params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
         for field, info in recipe.model_fields.items():
-            if field not in (*places, "fingerprint") and get_origin(info.annotation) is not dict:
+            if field not in places and Mark.FILLED_IN not in info.metadata and get_origin(info.annotation) is not dict:
                 params.append(_flag(field, info))
         params.append(
             click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
@@ -46,8 +44,11 @@ class RecipeCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]
         given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
-        named = settings(given.get("recipe"))
-        chosen = {name: value["name"] for name, value in named.items() if isinstance(value, dict) and "name" in value}
+        chosen = {
+            field: name
+            for field, value in settings(given.get("recipe")).items()
+            if isinstance(name := value.get("name") if isinstance(value, dict) else value, str)
+        }
         for flag, help_text in self.dotted(chosen | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
         return super().parse_args(ctx, args)
@@ -60,8 +61,9 @@ class RecipeCommand(click.Command):
         }
         as_json = given.pop("as_json", False)
         values = settings(given.pop("recipe", None))
-        if LENGTHS & set(given):  # said one way by the file, perhaps, and another way now
-            values = {name: value for name, value in values.items() if name not in LENGTHS}
+        lengths = Recipe.marked(Mark.LENGTH)
+        if not given.keys().isdisjoint(lengths):  # said one way by the file, perhaps, and another way now
+            values = {name: value for name, value in values.items() if name not in lengths}
         values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
             _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
@@ -73,16 +75,13 @@ def settings(file: str | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        found = read_yaml(Path(file))
+        values = read_yaml(Path(file))
     except (OSError, ValueError) as error:
         raise UsageError(f"--recipe {printable(file)} cannot be read: {printable(str(error))}") from None
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise UsageError(f"--recipe {printable(file)} must hold settings, such as method: simclr, one a line")
-    return {
-        str(name): {"name": value, "options": {}} if name in PARTS and isinstance(value, str) else value
-        for name, value in found.items()
-        if name not in OF_ONE_RUN
-    }
+    left_behind = Recipe.marked(Mark.ONE_RUN)
+    return {str(name): value for name, value in values.items() if name not in left_behind}
 
 
 def _argument(place: str, info: Any) -> click.Argument:

@@ -54,7 +54,6 @@ from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
-SHARED = ("data", "size", "limit", "tolerance", "precision", "layout", "workers", "memory", "cache")
 
 
 def compare(command: Compare, written: Callable[[Comparison, Path], None] = lambda found, page: None) -> Comparison:
@@ -151,11 +150,8 @@ class _Bench:
         return self._opened(seed if self.recipe.limit else 0)
 
     def _open(self, seed: int) -> Samples:
-        told = self._shared() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
+        told = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
         return open_data(Pretrain.parse(told), self.stop)
-
-    def _shared(self) -> dict[str, Any]:
-        return {name: getattr(self.recipe, name) for name in SHARED}
 
     def _has_tokens(self, part: Part) -> bool:
         with torch.device("meta"):
@@ -244,7 +240,7 @@ class _Bench:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
         told = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out}
         told |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self._shared(), **told, **length, "resume": Run(out).exists()})
+        command = Pretrain.parse({**self.recipe.handed_on(), **told, **length, "resume": Run(out).exists()})
         return pretrain(command, opened=self.samples(seed))
 
     def _judge(self, run: Run, seed: int, last: bool) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
 
 def _job(recipe: Preview) -> Job:
     """What a run of these choices would work with; the weights of a run, where one is named."""
-    chosen = {name: getattr(recipe, name) for name in ("data", "method", "encoder", "views", "size", "limit", "seed")}
+    chosen = recipe.handed_on()
     run = Run.open(recipe.run) if recipe.run else None
     if run:
         own = run.recipe

@@ -1,82 +1,75 @@
-"""What the user decides about a run: plain data, parsed, saved beside the result and read back."""
+"""What the user decides about a run: a class a command, whose fields are its flags."""
 
-from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from selftaught.run.fields import Free, Mark, Own, Recipe
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
-from selftaught.system.components import Part, hint, problem
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.files import read_yaml, write_atomically
-from selftaught.system.text import printable
-
-
-class Recipe(BaseModel):
-    """Fields are flags of the command; dotted flags go into parts and tables of options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def parse(cls, values: dict[str, Any]) -> Self:
-        """Validate plain values; the first problem is a usage error in one line."""
-        for name, value in values.items():
-            if name not in cls.model_fields:
-                raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
-            if getattr(value, "ndim", 0):
-                told = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
-                raise UsageError(f"{name!r} cannot be an array: {told}")
-        try:
-            return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(step) for step in first["loc"])
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem(error)}") from None
-
-    def save(self, file: Path) -> None:
-        """Write as YAML."""
-        write_atomically(file, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-
-    @classmethod
-    def load(cls, file: Path) -> Self:
-        """Read what `save` wrote."""
-        try:
-            found = read_yaml(file)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{printable(str(file))} cannot be read: {printable(str(error))}") from None
-        if not isinstance(found, dict):
-            raise UsageError(f"{printable(str(file))} holds no settings")
-        return cls.parse(found)
-
-
-Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
 
 # What several commands take alike:
-Side = Annotated[Size | None, Field(description="side of a view in pixels, 32 or 48x64; default: by the images")]
-Broken = Annotated[Share, Field(description="share of images that may be broken, such as 5%; these are left out")]
-Views = Annotated[dict[str, dict[str, Any]], Field(description="augmentation, such as --views.strong.jitter 0.4")]
-Question = Annotated[Named, Field(description="what to ask of the data; see `selftaught methods`")]
-Epochs = Annotated[float | None, Field(gt=0, description="passes over the data; default: by its size")]
-Most = Annotated[int | None, Field(gt=0, description="use a random subset of at most this many of each source")]
-TimeLimit = Annotated[Duration | None, Field(description="save and stop with exit code 75 after this long")]
+Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
+
+Unlabelled = Annotated[Own[str], Field(description="unlabelled images"), Mark.SHARED]
+Question = Annotated[
+    Named, Field(description="what to ask of the data; see `selftaught methods`"), Mark.SHARED, Mark.SPEED
+]
+Backbone = Annotated[Named | None, Field(description="as of pretrain"), Mark.SHARED, Mark.SPEED]
+Side = Annotated[
+    Size | None,
+    Field(description="side of a view in pixels, 32 or 48x64; default: by the images"),
+    Mark.SHARED,
+    Mark.SPEED,
+]
+Broken = Annotated[
+    Share, Field(description="share of images that may be broken, such as 5%; these are left out"), Mark.SHARED
+]
+Views = Annotated[
+    dict[str, dict[str, Any]],
+    Field(description="augmentation, such as --views.strong.jitter 0.4"),
+    Mark.SHARED,
+    Mark.SPEED,
+]
+Epochs = Annotated[
+    float | None, Field(gt=0, description="passes over the data; default: by its size"), Mark.SHARED, Mark.LENGTH
+]
+Most = Annotated[
+    int | None, Field(gt=0, description="use a random subset of at most this many of each source"), Mark.SHARED
+]
+Seed = Annotated[int, Field(ge=0, description="of everything random"), Mark.SHARED]
+TimeLimit = Annotated[
+    Duration | None, Field(description="save and stop with exit code 75 after this long"), Mark.COMMAND
+]
 Precision = Annotated[
-    Literal["auto", "32-true", "bf16-mixed", "64-true"], Field(description="auto: the fastest, by measuring")
+    Literal["auto", "32-true", "bf16-mixed", "64-true"],
+    Field(description="auto: the fastest, by measuring"),
+    Mark.SHARED,
 ]
 Layout = Annotated[
     Literal["auto", "contiguous", "channels_last"],
     Field(description="of tensors in memory; auto: the fastest, by measuring"),
+    Mark.SHARED,
 ]
-Workers = Annotated[int | None, Field(gt=0, description="threads that decode; default: one a core")]
-Memory = Annotated[Bytes, Field(description="decoded images to hold in memory, such as 8GB; more go to the cache")]
+Workers = Annotated[Free[int | None], Field(gt=0, description="threads that decode; default: one a core"), Mark.SHARED]
+Memory = Annotated[
+    Free[Bytes], Field(description="decoded images to hold in memory, such as 8GB; more go to the cache"), Mark.SHARED
+]
 Cache = Annotated[
-    Bytes | None,
+    Free[Bytes | None],
     Field(description="size of the cache of decoded images; more are streamed; default: by the disk"),
+    Mark.SHARED,
 ]
 TrainLabels = Annotated[Path | None, Field(description="CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, Field(description="CSV of path,label for --test")]
+Fingerprint = Annotated[
+    str | None,
+    Field(description="of the data; filled in, and checked on resume"),
+    Mark.FILLED_IN,
+    Mark.ONE_RUN,
+]
 
 
 class Pretrain(Recipe):
@@ -86,49 +79,51 @@ class Pretrain(Recipe):
     sklearn:digits or torchvision:NAME; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
-    data: str = Field(description="unlabelled images")
+    data: Unlabelled
     method: Question = Part(name="simclr")
-    also: Also | None = Field(
+    also: Annotated[Also | None, Mark.SPEED] = Field(
         None, description="another method on the same encoder and the weight of its loss, such as rotation:0.4"
     )
-    encoder: Named | None = Field(
+    encoder: Backbone = Field(
         None,
         description="any timm model, torchvision/NAME; default: resnet18, "
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
-    views: Views = {}
+    views: Views = Field({})
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: Epochs = None
-    steps: int | None = Field(None, gt=0, description="optimiser steps, instead of --epochs")
-    budget: Duration | None = Field(None, description="time to train, such as 10m, instead of --epochs")
-    batch_size: BatchSize | None = Field(
+    steps: Annotated[int | None, Mark.LENGTH] = Field(None, gt=0, description="optimiser steps, instead of --epochs")
+    budget: Annotated[Duration | None, Mark.LENGTH] = Field(
+        None, description="time to train, such as 10m, instead of --epochs"
+    )
+    batch_size: Annotated[BatchSize | None, Mark.SPEED] = Field(
         None,
         description="samples a step over all devices, or auto: what fits memory; default: the method's",
     )
-    encode_chunk: int | None = Field(
+    encode_chunk: Annotated[int | None, Mark.SPEED] = Field(
         None,
         gt=1,
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
     lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: Seed = 0
     limit: Most = None
     tolerance: Broken = 0.01
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
-    devices: str = Field("auto", description="how many; one so far, a GPU where there is one")
+    devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Precision = "auto"
     layout: Layout = "auto"
     attention: Literal["auto", "fused", "plain"] = Field(
         "auto", description="one kernel, or products of matrices; auto: the faster, measured along with the others"
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
-    profile: bool = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
+    profile: Free[bool] = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
     time_limit: TimeLimit = None
-    on_collapse: Literal["warn", "stop"] = Field(
+    on_collapse: Free[Literal["warn", "stop"]] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
     )
     choose: Literal["last", Score] = Field(
@@ -137,16 +132,16 @@ class Pretrain(Recipe):
     patience: int | None = Field(
         None, gt=0, description="end the run when the score of --choose has not risen for so many looks"
     )
-    map: int = Field(2000, ge=0, description="samples at most in the map of the report; 0 for none")
-    log_every: int = Field(10, gt=0, description="steps between lines of metrics.jsonl")
-    logger: Names | None = Field(
+    map: Free[int] = Field(2000, ge=0, description="samples at most in the map of the report; 0 for none")
+    log_every: Free[int] = Field(10, gt=0, description="steps between lines of metrics.jsonl")
+    logger: Annotated[Names | None, Mark.COMMAND] = Field(
         None, description="where the lines of metrics.jsonl go as well: tensorboard, or names of plug-ins, by commas"
     )
-    checkpoint_every: Cadence = Field("600s", description="steps (500) or time (10m) between checkpoints")
-    out: str | None = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
-    resume: bool = Field(False, description="go on from the last checkpoint in --out")
-    overwrite: bool = Field(False, description="replace an existing run folder")
-    fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+    checkpoint_every: Free[Cadence] = Field("600s", description="steps (500) or time (10m) between checkpoints")
+    out: Own[str | None] = Field(None, description="run folder; default: runs/<data>-<method>-<n>")
+    resume: Own[bool] = Field(False, description="go on from the last checkpoint in --out")
+    overwrite: Own[bool] = Field(False, description="replace an existing run folder")
+    fingerprint: Fingerprint = None
 
     def refuse_idle_patience(self) -> None:
         """Patience waits for a score, so one must be named."""
@@ -160,18 +155,20 @@ class Check(Recipe):
     Exit code 3 where a run would not start.
     """
 
-    data: str = Field(description="unlabelled images, or rows")
-    method: Named = Field(Part(name="simclr"), description="whose settings and time to predict")
-    encoder: Named | None = Field(None, description="as of pretrain")
+    data: Unlabelled = Field(description="unlabelled images, or rows")
+    method: Question = Field(Part(name="simclr"), description="whose settings and time to predict")
+    encoder: Backbone = None
     size: Side = None
-    batch_size: int | None = Field(None, gt=1, description="samples a step; default: the method's")
+    batch_size: Annotated[int | None, Mark.SHARED] = Field(
+        None, gt=1, description="samples a step; default: the method's"
+    )
     epochs: Epochs = None
     tolerance: Broken = 0.01
     limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, description="of the subset")
     workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
-    out: str | None = Field(None, description="FILE.html, a page of what was found")
+    out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
     files: str | None = Field(None, description="FILE.csv, a list of what is broken, a duplicate or passed over")
 
 
@@ -181,22 +178,22 @@ class Preview(Recipe):
     With --run the network is that of a run, so its answers are seen, too.
     """
 
-    data: str = Field(description="unlabelled images")
+    data: Unlabelled
     method: Question = Part(name="simclr")
-    encoder: Named | None = Field(None, description="as of pretrain")
-    views: Views = {}
+    encoder: Backbone = None
+    views: Views = Field({})
     size: Side = None
-    run: str | None = Field(None, description="a run folder, whose method, encoder and weights are used")
+    run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, description="how many images to show")
-    limit: int | None = Field(None, gt=0, description="choose them among a random subset of this many")
-    seed: int = Field(0, ge=0, description="of everything random")
-    out: str = Field("preview.png", description="FILE.png, or FILE.html with the parameters beside the pictures")
+    limit: Most = Field(None, description="choose them among a random subset of this many")
+    seed: Seed = 0
+    out: Own[str] = Field("preview.png", description="FILE.png, or FILE.html with the parameters beside the pictures")
 
 
 class Evaluate(Recipe):
     """Judge a run by what a simple classifier makes of its features, beside honest baselines."""
 
-    run: str = Field(description="a run folder")
+    run: Own[str] = Field(description="a run folder")
     train: str = Field(description="labelled images to learn the classifier from")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
@@ -220,13 +217,17 @@ class Compare(Recipe):
     label-free score ranks, which is a weaker guide.
     """
 
-    data: str = Field(description="unlabelled images, or rows")
+    data: Unlabelled = Field(description="unlabelled images, or rows")
     methods: Names = Field(
         "simclr,byol,vicreg,swav,mae,rotation,inpainting,denoising",
         description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
     )
-    budget: Duration | None = Field(None, description="time to train each, in the last rung; default: 20m")
-    epochs: float | None = Field(None, gt=0, description="passes over the data each, instead of --budget")
+    budget: Annotated[Duration | None, Mark.LENGTH] = Field(
+        None, description="time to train each, in the last rung; default: 20m"
+    )
+    epochs: Annotated[float | None, Mark.LENGTH] = Field(
+        None, gt=0, description="passes over the data each, instead of --budget"
+    )
     train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
@@ -247,9 +248,9 @@ class Compare(Recipe):
     memory: Memory = 2 << 30
     cache: Cache = None
     time_limit: TimeLimit = None
-    out: str | None = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
-    resume: bool = Field(False, description="go on with the comparison in --out")
-    fingerprint: str | None = Field(None, description="of the data; filled in, and checked on resume")
+    out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
+    resume: Own[bool] = Field(False, description="go on with the comparison in --out")
+    fingerprint: Fingerprint = None
 
 
 class Finetune(Recipe):
@@ -258,18 +259,18 @@ class Finetune(Recipe):
     A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
     """
 
-    run: str = Field(description="a run folder")
+    run: Own[str] = Field(description="a run folder")
     labelled: str = Field(description="labelled images to learn the classifier from")
     labels: Path | None = Field(None, description="CSV of path,label for them")
     test: str | None = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
-    out: str = Field(description="folder for the classifier")
+    out: Own[str] = Field(description="folder for the classifier")
     limit: Most = None
     tolerance: Broken = 0.01
-    seed: int = Field(0, ge=0, description="of everything random")
+    seed: Seed = 0
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
-    overwrite: bool = Field(False, description="replace an existing classifier")
+    overwrite: Own[bool] = Field(False, description="replace an existing classifier")
 
 
 class Watch(Recipe):

@@ -12,6 +12,7 @@ from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Method, Training
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
+from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
@@ -118,7 +119,7 @@ def resolve(
 
 def _length(recipe: Pretrain, count: int, per_epoch: int) -> tuple[float | None, int]:
     """Passes over the data, where they decide, and steps."""
-    chosen = [name for name in ("epochs", "steps", "budget") if getattr(recipe, name) is not None]
+    chosen = [name for name in Pretrain.marked(Mark.LENGTH) if getattr(recipe, name) is not None]
     if len(chosen) > 1 and not recipe.resume:
         raise UsageError(f"give one of --{' and --'.join(chosen)}, not both")
     epochs = recipe.epochs if chosen else float(max(10, min(200, SAMPLES_BY_DEFAULT // count)))

@@ -12,8 +12,9 @@ from selftaught.contracts import modality
 from selftaught.contracts.findings import Forecast, Suggested
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
+from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
-from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes import Check, Pretrain
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.text import printable
@@ -24,7 +25,6 @@ from selftaught.training.resolve import resolve
 
 FEWEST = 2  # samples of a step
 SAMPLE = 128  # samples that are opened to measure steps on
-SAID = ("method", "encoder", "size", "batch_size", "epochs", "tolerance")  # in the suggested command
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ def _checkpoint_bytes(job: Job) -> int:
 def _said_again(command: Pretrain, plan: Plan) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
     words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
-    for name in SAID:
-        if name in command.model_fields_set and (value := getattr(plan, name)) is not None:
+    given = command.model_fields_set - {*Pretrain.marked(Mark.FREE, Mark.COMMAND)}  # of what changes the result
+    for name in Check.marked(Mark.SHARED):
+        if name in given and (value := getattr(plan, name)) is not None:
             word = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
             words += [f"--{name.replace('_', '-')}", word]
     return " ".join(words)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
@@ -20,7 +21,6 @@ from selftaught.training.measuring.trial import MEASURED, ROWS, SHARE, WARM_UP, 
 
 MARGIN = 1.15  # how much faster anything else must be than the default
 ROUNDS = 2  # over all candidates, the better of which counts: other work on the machine comes and goes
-MATTERS = ("method", "also", "encoder", "views", "size", "batch_size", "encode_chunk")  # what the choice depends on
 
 
 def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
@@ -110,7 +110,7 @@ def _key(recipe: Pretrain, plan: Plan, shape: tuple[int, ...], length: Any = Non
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "asked": [recipe.precision, recipe.layout, recipe.attention],
-        "recipe": plan.model_dump(mode="json", include=set(MATTERS)),
+        "recipe": plan.model_dump(mode="json", include=set(Pretrain.marked(Mark.SPEED))),
         "sample": shape,  # 4 columns and 400 are computed unlike, though the recipe is the same
         "length": length,
     }

@@ -1,0 +1,84 @@
+"""What a recipe is: plain data, parsed, saved beside the result and read back.
+
+A field says by marks in its annotation what it means for resuming, for a --recipe file, for other commands; whoever
+needs to know asks `Recipe.marked`. So a new field is one line, and no list of names has to follow it.
+"""
+
+from enum import Enum
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from selftaught.system.components import hint, problem
+from selftaught.system.errors import UsageError
+from selftaught.system.files import read_yaml, write_atomically
+from selftaught.system.text import printable
+
+
+class Mark(Enum):
+    """What a field can be besides a setting that makes the result."""
+
+    FREE = "may differ when work is resumed; where it is not given, it stays as it was"
+    COMMAND = "is free as well, and of the command alone: never taken from the recipe of the work that is resumed"
+    ONE_RUN = "is of one run: a --recipe file does not hand it over to another"
+    FILLED_IN = "is filled in by the system, and no flag"
+    SHARED = "means what it means to pretrain, and is handed on by commands that pre-train"
+    LENGTH = "says how long to train, of which a run has one"
+    SPEED = "changes which precision, layout and attention are fastest"
+
+
+T = TypeVar("T")  # Free[int] is an int that carries the mark
+Free = Annotated[T, Mark.FREE]
+Own = Annotated[T, Mark.COMMAND, Mark.ONE_RUN]
+
+
+class Recipe(BaseModel):
+    """Fields are flags of the command; dotted flags go into parts and tables of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate plain values; the first problem is a usage error in one line."""
+        for name, value in values.items():
+            if name not in cls.model_fields:
+                raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
+            if getattr(value, "ndim", 0):
+                way = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
+                raise UsageError(f"{name!r} cannot be an array: {way}")
+        try:
+            return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
+        except ValidationError as error:
+            first = error.errors()[0]
+            flag = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
+            if first["type"] == "missing":  # whose input would be all the other settings
+                raise UsageError(f"{flag} is missing") from None
+            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem(error)}") from None
+
+    @classmethod
+    def marked(cls, *marks: Mark) -> tuple[str, ...]:
+        """The fields with any of these marks, in their order; of `Recipe` itself, those of all recipes."""
+        fields = [field for recipe in (cls, *cls.__subclasses__()) for field in recipe.model_fields.items()]
+        return tuple(dict.fromkeys(name for name, info in fields if not set(marks).isdisjoint(info.metadata)))
+
+    def handed_on(self) -> dict[str, Any]:
+        """What a command says of the pre-training that it does or foresees: its shared fields that were given."""
+        return {name: getattr(self, name) for name in self.marked(Mark.SHARED) if name in self.model_fields_set}
+
+    def save(self, file: Path) -> None:
+        """Write as YAML."""
+        write_atomically(file, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote."""
+        try:
+            values = read_yaml(file)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{printable(str(file))} cannot be read: {printable(str(error))}") from None
+        if not isinstance(values, dict):
+            raise UsageError(f"{printable(str(file))} holds no settings")
+        return cls.parse(values)

@@ -1,0 +1,65 @@
+"""What the fields of recipes are marked as: what resuming, recipe files, other commands and measuring make of them."""
+
+import pytest
+
+from selftaught.run.fields import Mark, Recipe
+from selftaught.run.recipes import Check, Compare, Pretrain, Preview
+
+RECIPES = Recipe.__subclasses__()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "marks", "names"),
+    [
+        (Pretrain, (Mark.COMMAND,), {"data", "out", "resume", "overwrite", "time_limit", "logger"}),
+        (
+            Pretrain,
+            (Mark.FREE,),
+            {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
+            | {"workers", "memory", "cache", "devices"},
+        ),
+        (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
+        (Compare, (Mark.FREE,), {"workers", "memory", "cache"}),
+        (Pretrain, (Mark.SPEED,), {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk"}),
+        (Pretrain, (Mark.FILLED_IN,), {"fingerprint"}),
+        (Recipe, (Mark.FILLED_IN,), {"fingerprint"}),
+        (Recipe, (Mark.ONE_RUN,), {"data", "run", "out", "fingerprint", "resume", "overwrite"}),
+    ],
+)
+def test_marks_say_what_lists_of_names_said(recipe: type[Recipe], marks: tuple[Mark, ...], names: set[str]) -> None:
+    assert set(recipe.marked(*marks)) == names
+
+
+def test_marks_whose_order_shows_are_in_it() -> None:
+    assert Pretrain.marked(Mark.LENGTH) == ("epochs", "steps", "budget")  # as an error line names them
+    handed = Check.marked(Mark.SHARED)  # as the suggested command says them
+    assert handed == ("data", "method", "encoder", "size", "batch_size", "epochs", "tolerance", "workers")
+    shared = {"data", "size", "limit", "tolerance", "precision", "layout", "workers", "memory", "cache"}
+    assert set(Compare.marked(Mark.SHARED)) == shared
+    assert set(Preview.marked(Mark.SHARED)) == {"data", "method", "encoder", "views", "size", "limit", "seed"}
+
+
+@pytest.mark.parametrize("recipe", [Check, Compare, Preview])
+def test_what_is_handed_on_means_the_same_to_pretrain(recipe: type[Recipe]) -> None:
+    for name in recipe.marked(Mark.SHARED):
+        ours, theirs = recipe.model_fields[name], Pretrain.model_fields[name]
+        assert (ours.is_required(), ours.default) == (theirs.is_required(), theirs.default), name
+    given = recipe.parse({"data": "x", "size": 8})
+    assert given.handed_on() == {"data": "x", "size": (8, 8)}
+    assert Pretrain.parse(given.handed_on()) == Pretrain.parse({"data": "x", "size": "8"})
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.__name__)
+def test_no_field_is_two_things_that_exclude_each_other(recipe: type[Recipe]) -> None:
+    free = {*recipe.marked(Mark.FREE, Mark.COMMAND)}
+    assert not free & {*recipe.marked(Mark.SPEED, Mark.LENGTH, Mark.FILLED_IN)}  # or a resumed run would differ
+    assert not {*recipe.marked(Mark.FREE)} & {*recipe.marked(Mark.COMMAND)}
+    assert {*recipe.marked(Mark.FILLED_IN)} <= {*recipe.marked(Mark.ONE_RUN)}
+    assert recipe.marked() == ()
+
+
+def test_a_field_of_one_name_is_marked_alike_in_all_commands_that_are_resumed() -> None:
+    resumed = [Mark.FREE, Mark.COMMAND, Mark.ONE_RUN, Mark.FILLED_IN, Mark.LENGTH]
+    for name in Compare.model_fields.keys() & Pretrain.model_fields.keys():
+        both = [recipe.model_fields[name].metadata for recipe in (Compare, Pretrain)]
+        assert [mark in both[0] for mark in resumed] == [mark in both[1] for mark in resumed], name
