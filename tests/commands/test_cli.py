@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.commands.cli import VERBS, run_command
+from selftaught.commands.cli import COMMANDS, run_command
 from selftaught.commands.python import Run
 
 QUICK = [
@@ -161,7 +161,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     code = "import sys; from selftaught.commands.cli import run_command; assert run_command(['--help']) == 0; "
     code += "print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+    assert all(f"  {verb} " in done.stdout for verb in COMMANDS)
     heavy = {
         "torch",
         "numpy",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from selftaught.commands import demo
+from selftaught.run.recipes import Demo
 
 
 def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,7 +15,7 @@ def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypa
     monkeypatch.setattr(demo, "ARMS", arms)
     monkeypatch.setattr(demo, "LABELS", "1")
     for _ in range(2):
-        told = demo.demo(tmp_path)
+        told = demo.demo(Demo(out=str(tmp_path)))
     assert Path(told["page"]).stat().st_size > 10_000 and len(told["runs"]) == 2
     assert {row["features"] for row in told["runs"][0]["rows"]} == {"trained", "untrained", "pixels"}
     train, test = (np.load(tmp_path / f"digits-{part}.npz") for part in ("train", "test"))

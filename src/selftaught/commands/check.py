@@ -64,10 +64,9 @@ def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) 
         findings.notes.append(f"a run folder of {needed} does not fit the {free} that are free here")
 
 
-def refuse(findings: Findings) -> None:
-    """Raise DataError where the data cannot be used as it is."""
-    if not findings.usable:
-        raise DataError(f"{findings.data} cannot be used: {'; '.join(findings.problems)}")
+def refusal(findings: Findings) -> DataError | None:
+    """What to end with where the data cannot be used as it is."""
+    return None if findings.usable else DataError(f"{findings.data} cannot be used: {'; '.join(findings.problems)}")
 
 
 def _ready(file: str) -> Path:

@@ -1,12 +1,13 @@
-"""The command line: one verb a command, documented exit codes, one line for a mistake."""
+"""The command line: one word a command, documented exit codes, one line for a mistake."""
 
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
-from selftaught.commands.verbs import BUILDERS, VERBS
+from selftaught.commands.table import COMMANDS
 from selftaught.system.errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
 from selftaught.system.interruption import stopping
 from selftaught.system.text import printable
@@ -15,28 +16,33 @@ EPILOG = """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 
 resumable. With --json, standard output holds JSON alone; everything for people goes to standard error."""
 
 
-class Verbs(click.Group):
-    """The verbs, each built when it is called."""
+class Commands(click.Group):
+    """The commands of the table, each built when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
+        if name not in COMMANDS:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, VERBS, n=1)
+            close = get_close_matches(name, COMMANDS, n=1)
             raise click.UsageError(
                 f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
             )
-        return BUILDERS[name]()
+        from selftaught.commands.answers import carry_out  # these need pydantic and rich, which --help can do without
+        from selftaught.commands.flags import RecipeCommand
+
+        row = COMMANDS[name]
+        carried = partial(carry_out, row)
+        return RecipeCommand(row.recipe, row.positional, carried, row.options, from_file=row.from_file, help=row.line)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(row.name, row.line) for row in COMMANDS.values()])
 
 
-@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="selftaught")
 def main_group() -> None:
     """Teach a network from your own unlabelled data, then hand it your few labels.

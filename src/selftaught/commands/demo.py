@@ -12,6 +12,7 @@ from selftaught.commands.python import pretrain
 from selftaught.contracts import modality
 from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report
+from selftaught.run.recipes import Demo
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
 
@@ -31,8 +32,9 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def demo(out: Path) -> dict[str, Any]:
+def demo(recipe: Demo) -> dict[str, Any]:
     """Run the main job on scikit-learn's 1,797 digits; {page, runs: [{run, verdict, rows}]}."""
+    out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)
     train, test = split_digits(out)
     judged = []

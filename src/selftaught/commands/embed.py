@@ -10,6 +10,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.run.export import load_encoder
+from selftaught.run.recipes import Embed
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import temporary_for
@@ -20,38 +21,40 @@ from selftaught.system.text import printable
 from selftaught.training.looking.features import features
 
 
-def embed(folder: Path, data: str, out: Path, *, limit: int | None = None, module: nn.Module | None = None) -> Path:
+def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row a sample."""
+    out = Path(recipe.out)
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
         raise UsageError(f"--out {printable(str(out))} must end in {' or '.join(writers)}")
-    encoder = load_encoder(folder, module=module)
+    encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
-    samples = kind.open_samples(data, like=encoder.preparation, limit=limit, progress=lambda done, total: poll())
+    how = {"like": encoder.preparation, "limit": recipe.limit}
+    samples = kind.open_samples(recipe.data, progress=lambda done, total: poll(), **how)
     with Progress("embedding", samples.count, kind.THINGS) as bar:
-        found = features(encoder, samples, progress=lambda done, total: bar.update(done))
-    warn_of(samples.quarantined, data)
+        rows = features(encoder, samples, progress=lambda done, total: bar.update(done))
+    warn_of(samples.quarantined, recipe.data)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_for(out)
     try:
-        writers[out.suffix](temporary, samples.keys, found)
+        writers[out.suffix](temporary, samples.keys, rows)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
     return out
 
 
-def _write_npz(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
-    np.savez(file, keys=np.array([printable(key) for key in keys], dtype=np.str_), features=found)
+def _write_npz(file: Path, keys: Sequence[str], rows: NDArray[Any]) -> None:
+    np.savez(file, keys=np.array([printable(key) for key in keys], dtype=np.str_), features=rows)
 
 
-def _write_parquet(file: Path, keys: Sequence[str], found: NDArray[Any]) -> None:
+def _write_parquet(file: Path, keys: Sequence[str], rows: NDArray[Any]) -> None:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
-    flat = pa.array(found.reshape(-1))
-    column = pa.FixedSizeListArray.from_arrays(flat, found.shape[1])
+    flat = pa.array(rows.reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
     parquet.write_table(pa.table({"key": [printable(key) for key in keys], "features": column}), file)

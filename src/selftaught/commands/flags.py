@@ -9,7 +9,7 @@ import yaml
 
 from selftaught.contracts import modality
 from selftaught.methods import registry
-from selftaught.run.fields import Mark, Recipe
+from selftaught.run.fields import Flag, Mark, Recipe
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
 from selftaught.system.errors import UsageError
@@ -28,17 +28,21 @@ class RecipeCommand(click.Command):
         positional: str | tuple[str, ...],
         carry_out: Callable[[Any, bool], Any],
         dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
+        *,
+        from_file: bool = True,
+        help: str | None = None,
     ) -> None:
         places = (positional,) if isinstance(positional, str) else positional
         params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
         for field, info in recipe.model_fields.items():
             if field not in places and Mark.FILLED_IN not in info.metadata and get_origin(info.annotation) is not dict:
-                params.append(_flag(field, info))
-        params.append(
-            click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
-        )
+                params.append(_flag(field, info, from_file))
+        if from_file:
+            params.append(
+                click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
+            )
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
-        super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__)
+        super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__ or help)
         self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -87,22 +91,24 @@ def settings(file: str | None) -> dict[str, Any]:
 def _argument(place: str, info: Any) -> click.Argument:
     if get_origin(info.annotation) is tuple:
         return click.Argument([place], nargs=-1, required=True, metavar=f"{place.removesuffix('s').upper()}...")
-    return click.Argument([place])
+    return click.Argument([place], required=info.is_required())
 
 
-def _flag(field: str, info: Any) -> click.Option:
-    flag = f"--{field.replace('_', '-')}"
-    inner = [kind for kind in get_args(info.annotation) if kind is not type(None)]
-    text = info.description or ""
+def _flag(field: str, info: Any, from_file: bool) -> click.Option:
+    written = next((item for item in info.metadata if isinstance(item, Flag)), Flag())
+    names = [f"--{(written.name or field).replace('_', '-')}", field]
+    text, default = info.description or "", None if info.is_required() else info.default
     if info.annotation is bool:
-        return click.Option([flag, field], is_flag=True, help=text)
+        return click.Option(names, is_flag=True, help=text)
+    # Click may only say what is required, and what is taken otherwise, where no file can say it.
+    known = {} if from_file else {"required": info.is_required(), "default": default, "show_default": True}
     if get_origin(info.annotation) is Literal:
-        return click.Option([flag, field], type=click.Choice(get_args(info.annotation)), help=text)
-    default = info.default
-    if default is not None and not info.is_required():
+        return click.Option(names, type=click.Choice(get_args(info.annotation)), help=text, **known)
+    if from_file and default is not None:
         text += f" [default: {getattr(default, 'name', default)}]"
-    kind = next((k for k in (*inner, info.annotation) if k in (int, float)), str)
-    return click.Option([flag, field], help=text, metavar={int: "N", float: "NUMBER"}.get(kind, "VALUE"))
+    kind = next((k for k in (*get_args(info.annotation), info.annotation) if k in (int, float)), str)
+    metavar = written.metavar or {int: "N", float: "NUMBER"}.get(kind, "VALUE")
+    return click.Option(names, help=text, metavar=metavar, **known)
 
 
 def _peek(args: Sequence[str], switches: Collection[str]) -> dict[str, str]:
@@ -151,19 +157,30 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
     table[path[-1]] = value
 
 
+def no_dots(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of a command without parts."""
+    return {}
+
+
+def of_encoders(chosen: dict[str, str]) -> dict[str, str]:
+    """The dotted flags of the encoders of the chosen data, with their help."""
+    kind = modality.of(chosen.get("data", ""))
+    return {f"encoder.{name}": shown(option.default) for name, option in components.options(kind.create).items()}
+
+
 def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the chosen data, method and encoder, with their help."""
     kind = modality.of(chosen.get("data", ""))
     method = registry.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
-    found = {f"method.{name}": told(option.default) for name, option in components.options(method).items()}
-    found |= {f"encoder.{name}": told(option.default) for name, option in components.options(kind.create).items()}
-    found |= {f"training.{name}": told(default) for name, default in vars(method.preset).items()}
+    flags = {f"method.{name}": shown(option.default) for name, option in components.options(method).items()}
+    flags |= of_encoders(chosen)
+    flags |= {f"training.{name}": shown(default) for name, default in vars(method.preset).items()}
     wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
     known = kind.view_options()
     for view in [*wanted, *(view for view in known if view not in wanted)]:
-        shown = f" (not used by {method.__name__})" if view not in wanted else ""
-        found |= {f"views.{view}.{name}": told(default) + shown for name, default in known[view].items()}
-    return found
+        unused = f" (not used by {method.__name__})" if view not in wanted else ""
+        flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known[view].items()}
+    return flags
 
 
 def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
@@ -171,16 +188,16 @@ def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
     from selftaught.judging.finetune import Tuning
 
     chosen_for_you = "default: by the number of labels, or the encoder"
-    found = {
-        f"finetune.{name}": chosen_for_you if option.default is None else told(option.default)
+    flags = {
+        f"finetune.{name}": chosen_for_you if option.default is None else shown(option.default)
         for name, option in components.options(Tuning).items()
         if name != "light"
     }
     light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
-    return found | {f"finetune.light.{name}": told(default) for name, default in light.items()}
+    return flags | {f"finetune.light.{name}": shown(default) for name, default in light.items()}
 
 
-def told(default: Any) -> str:
+def shown(default: Any) -> str:
     """A default, for people."""
-    shown = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
-    return f"default: {shown}" if shown not in (None, "") else "default: none"
+    text = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"default: {text}" if text not in (None, "") else "default: none"

@@ -6,11 +6,12 @@ from rich.table import Table
 
 from selftaught.contracts import modality
 from selftaught.methods import registry
+from selftaught.run.recipes import Encoders, Methods
 from selftaught.system import components
 from selftaught.system.errors import UsageError
 
 
-def described_methods() -> list[dict[str, Any]]:
+def methods(recipe: Methods) -> list[dict[str, Any]]:
     """Every method as {name, family, kind, question, paper, needs_tokens, needs_color, experimental, options}."""
     return [_described(place) for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))]
 
@@ -38,11 +39,11 @@ def _type_name(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 
-def methods_table() -> Table:
+def methods_table(described: list[dict[str, Any]]) -> Table:
     """The methods as a table for a terminal."""
     table = Table("family", "kind", "method", "the question it asks a sample", "encoder", box=None, pad_edge=False)
     before = ("", "")
-    for method in described_methods():
+    for method in described:
         where = (method["family"].replace("_", "-"), method["kind"])
         name = method["name"] + (" (experimental)" if method["experimental"] else "")
         shown = tuple(new if new != old or where != before else "" for new, old in zip(where, before))
@@ -51,8 +52,9 @@ def methods_table() -> Table:
     return table
 
 
-def encoder_names(pattern: str) -> list[str]:
-    """Names of encoders that contain `pattern`; a few good first choices where it is empty."""
+def encoders(recipe: Encoders) -> list[str]:
+    """Names of encoders that contain the pattern; a few good first choices where it is empty."""
+    pattern = recipe.pattern
     if not pattern:
         return [name for kind in modality.NAMES for name in modality.named(kind).FIRST_CHOICES]
     import timm

@@ -4,6 +4,7 @@ A field says by marks in its annotation what it means for resuming, for a --reci
 needs to know asks `Recipe.marked`. So a new field is one line, and no list of names has to follow it.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
 from pathlib import Path
@@ -28,6 +29,14 @@ class Mark(Enum):
     SHARED = "means what it means to pretrain, and is handed on by commands that pre-train"
     LENGTH = "says how long to train, of which a run has one"
     SPEED = "changes which precision, layout and attention are fastest"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a field is written on the command line, where its name and type do not say it."""
+
+    name: str = ""
+    metavar: str = ""
 
 
 T = TypeVar("T")  # Free[int] is an int that carries the mark

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from selftaught.run.fields import Free, Mark, Own, Recipe
+from selftaught.run.fields import Flag, Free, Mark, Own, Recipe
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -286,3 +286,52 @@ class Watch(Recipe):
     every: Duration = Field(5.0, ge=0.1, description="time between looks for what is new, such as 5s")
     open: bool = Field(False, description="open the page in the browser")
     until_done: bool = Field(False, description="end once every run is done or has failed")
+
+
+# The rest have few settings and no more to say of themselves than the line in the table of commands.
+Subset = Annotated[
+    int | None, Field(ge=1, description="a random subset of this many samples  [x>=1]"), Flag(metavar="INTEGER RANGE")
+]
+
+
+class Predict(Recipe):
+    classifier: str
+    data: str
+    out: Annotated[str, Flag(metavar="FILE")] = Field(description="predictions.csv, of path,predicted,probability")
+    every: Annotated[bool, Flag("all")] = Field(False, description="the probability of every class, in a column each")
+    limit: Subset = None
+
+
+class Embed(Recipe):
+    run: str
+    data: str
+    out: Annotated[str, Flag(metavar="FILE")] = Field(description="features.npz or features.parquet")
+    limit: Subset = None
+
+
+class Export(Recipe):
+    run: str
+    to: Literal["onnx"] = Field("onnx", description="format")
+    out: Annotated[str | None, Flag(metavar="FILE")] = Field(None, description="default: RUN/encoder/model.onnx")
+
+
+class Report(Recipe):
+    runs: tuple[str, ...]
+    out: Annotated[str | None, Flag(metavar="FILE")] = Field(
+        None, description="default: report.html in the first run's folder"
+    )
+    labels: Annotated[str | None, Flag(metavar="DATA")] = Field(
+        None, description="labelled data, or a CSV of path,label, to colour the map with"
+    )
+
+
+class Methods(Recipe):
+    pass
+
+
+class Encoders(Recipe):
+    pattern: str = ""
+
+
+class Demo(Recipe):
+    out: Annotated[str, Flag(metavar="TEXT")] = Field("runs/demo", description="folder for the two runs and the page")

@@ -1,0 +1,56 @@
+"""Commands that only put together what lower rooms do; each imports what it needs when it is carried out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selftaught.run.folder import Run
+from selftaught.run.recipes import Compare, Export, Predict, Report
+from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
+
+if TYPE_CHECKING:
+    from selftaught.judging.predict import Predictions
+    from selftaught.judging.ranking import Comparison
+
+
+def compare(recipe: Compare) -> "Comparison":
+    """Rank methods, with a page that is written anew after every run."""
+    from selftaught.judging.compare import compare as carry_out
+    from selftaught.reporting.compare_page import write_page
+
+    return carry_out(recipe, write_page)
+
+
+def predict(recipe: Predict) -> "Predictions":
+    """What a classifier says of new samples."""
+    from selftaught.judging.predict import predict as carry_out
+
+    return carry_out(recipe.classifier, recipe.data, recipe.out, every=recipe.every, limit=recipe.limit)
+
+
+def export(recipe: Export) -> tuple[Path, float]:
+    """The ONNX file of an encoder or a classifier, and how far its outputs are from the network's."""
+    from selftaught.run.classifier import load_classifier
+    from selftaught.run.export import load_encoder
+    from selftaught.run.onnx import to_onnx
+
+    folder = Path(recipe.run)
+    if (folder / "classifier").is_dir():
+        file = Path(recipe.out) if recipe.out else folder / "classifier" / "model.onnx"
+        return file, to_onnx(load_classifier(folder), file, "probabilities")
+    file = Path(recipe.out) if recipe.out else folder / "encoder" / "model.onnx"
+    return file, to_onnx(load_encoder(folder), file)
+
+
+def report(recipe: Report) -> Path:
+    """The page about some runs."""
+    from selftaught.contracts import modality
+    from selftaught.reporting.run_page import write_report
+
+    if recipe.out and Path(recipe.out).is_dir():
+        shown = printable(recipe.out)
+        raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
+    runs = [Run.open(run) for run in recipe.runs]
+    labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}
+    out = Path(recipe.out) if recipe.out else runs[0].folder / "report.html"
+    return write_report([run.folder for run in runs], out, labels=labels)

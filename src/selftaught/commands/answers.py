@@ -1,0 +1,137 @@
+"""What a command answers: JSON, or what people read in its place, and lines on what was written."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from selftaught.commands.table import Command
+from selftaught.run import recipes
+from selftaught.run.fields import Recipe
+from selftaught.run.folder import Run
+from selftaught.system.errors import DataError
+from selftaught.system.saying import say
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is printed of a result."""
+
+    json: Any
+    shown: Sequence[Any] = ()  # on standard output where no JSON is wanted: text, what rich prints, or what prints
+    lines: Sequence[str] = ()  # on standard error, always
+    error: DataError | None = None  # which ends the command, once it has answered
+
+
+def carry_out(row: Command, recipe: Recipe, as_json: bool) -> None:
+    """Carry out a command and answer."""
+    if "run" in row.positional:  # said at once, before any data is opened
+        Run.open(recipe.run)  # type: ignore[attr-defined]
+
+    def give(result: Any) -> None:
+        answer = row.answer(recipe, result)
+        if as_json:
+            sys.stdout.write(json.dumps(answer.json, indent=2, allow_nan=False) + "\n")
+        for item in () if as_json else answer.shown:
+            _show(item)
+        sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
+        for line in answer.lines:
+            say(line)
+        if answer.error:
+            raise answer.error
+
+    if row.goes_on:
+        row.carry_out(recipe, give)
+    else:
+        give(row.carry_out(recipe))
+
+
+def _show(item: Any) -> None:
+    if isinstance(item, str):  # names may hold what rich would take for markup
+        click.echo(item)
+    elif callable(item):
+        item()
+    else:
+        Console().print(item)
+
+
+# How each result is answered, by the names in the table. Answers are data: what they say is said in one place, above.
+
+
+def as_it_is(recipe: Recipe, result: Any) -> Answer:
+    return Answer(result)
+
+
+def written(recipe: Recipe, file: Path) -> Answer:
+    return Answer({"out": str(file)}, lines=[f"wrote {file}"])
+
+
+def findings(recipe: recipes.Check, result: Any) -> Answer:
+    from selftaught.commands.check import refusal
+    from selftaught.reporting.check_page import show
+
+    files = [f"wrote {file}" for file in (recipe.out, recipe.files) if file]
+    return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
+
+
+def trained(recipe: recipes.Pretrain, run: Run) -> Answer:
+    status = run.status
+    keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
+    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}})
+
+
+def evaluation(recipe: recipes.Evaluate, result: Any) -> Answer:
+    from selftaught.judging.result import table
+
+    return Answer(result.model_dump(mode="json"), [table(result), result.verdict])
+
+
+def comparison(recipe: recipes.Compare, result: Any) -> Answer:
+    from selftaught.judging.ranking import notes, table
+
+    page = f"the page: {Path(result.out) / 'comparison.html'}"
+    # By way of text, since the scores of a failed run may be no numbers, which JSON has as null.
+    return Answer(json.loads(result.model_dump_json()), [table(result), *notes(result), result.verdict, page])
+
+
+def classifier(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
+    accuracy = "too few labels to measure its accuracy; name a --test set for that"
+    if metrics["accuracy"] is not None:
+        right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
+        accuracy = f"accuracy {right:.1f} ± {half:.1f} on {metrics['measured_on']:,} samples that chose nothing"
+    return Answer({"classifier": recipe.out, **metrics}, lines=[accuracy, f"wrote {recipe.out}"])
+
+
+def predictions(recipe: recipes.Predict, result: Any) -> Answer:
+    sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
+    return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=[f"wrote {recipe.out}"])
+
+
+def embedded(recipe: recipes.Embed, file: Path) -> Answer:
+    return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {file}"])
+
+
+def exported(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
+    file, deviation = result
+    line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"
+    return Answer({"run": recipe.run, "out": str(file), "deviation": deviation}, lines=[line])
+
+
+def listening(recipe: recipes.Watch, address: str) -> Answer:
+    return Answer({"url": address}, lines=[f"watching at {address} (Ctrl-C ends it)"])
+
+
+def methods(recipe: recipes.Methods, described: list[dict[str, Any]]) -> Answer:
+    from selftaught.commands.listing import methods_table
+
+    return Answer(described, [methods_table(described)])
+
+
+def encoders(recipe: recipes.Encoders, names: list[str]) -> Answer:
+    return Answer(names, ["\n".join(names)])

@@ -1,0 +1,56 @@
+"""The table of commands: every row names what there is, and nothing there is stands outside the table."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import selftaught
+from selftaught.commands import answers, flags
+from selftaught.commands.flags import RecipeCommand
+from selftaught.commands.table import COMMANDS, Command, carried_out, resolve_name
+from selftaught.run.fields import Mark, Recipe
+from selftaught.system.errors import UsageError
+
+ROWS = pytest.mark.parametrize("row", COMMANDS.values(), ids=list(COMMANDS))
+
+
+@ROWS
+def test_a_row_names_what_there_is(row: Command) -> None:
+    assert resolve_name(row.function) and row.line.endswith(".")
+    (given, *more) = inspect.signature(resolve_name(row.function)).parameters.values()
+    assert row.recipe.__name__ in str(given.annotation)
+    needed = [parameter for parameter in more if parameter.default is inspect.Parameter.empty]
+    assert len(needed) == row.goes_on  # what answers, of a command that goes on after that
+    assert next(iter(inspect.signature(getattr(answers, row.result)).parameters)) == "recipe"
+    assert isinstance(getattr(flags, row.dotted)({}), dict)
+
+
+@ROWS
+def test_every_field_is_a_word_a_flag_or_a_table_of_dotted_flags(row: Command) -> None:
+    command = RecipeCommand(row.recipe, row.positional, print, row.options, from_file=row.from_file, help=row.line)
+    own = {"recipe", "as_json"} if row.from_file else {"as_json"}
+    fields = {parameter.name for parameter in command.params} - own
+    tables = {flag.partition(".")[0] for flag in row.options({})} & row.recipe.model_fields.keys()
+    assert fields | tables | {*row.recipe.marked(Mark.FILLED_IN)} == row.recipe.model_fields.keys()
+    assert len({name for parameter in command.params for name in parameter.opts}) == len(command.params)
+    assert command.help
+
+
+def test_every_recipe_has_a_row() -> None:
+    assert {row.recipe for row in COMMANDS.values()} == {*Recipe.__subclasses__()}
+
+
+def test_the_first_page_names_every_command() -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name in COMMANDS if f"selftaught {name}" not in page and f"make {name}" not in page] == []
+
+
+def test_the_functions_in_python_are_commands() -> None:
+    python = COMMANDS.keys() & set(selftaught.__all__)
+    assert python == {"check", "compare", "evaluate", "predict", "pretrain"}
+    assert {name for name in COMMANDS if hasattr(selftaught.Run, name)} == {"embed", "evaluate", "finetune"}
+    with pytest.raises(UsageError, match="check has no option 'mehtod'; did you mean 'method'"):
+        carried_out("check", {"data": "x", "mehtod": "simclr"})
+    for function in (selftaught.check, selftaught.Run.evaluate):
+        assert "options as of `selftaught" in (inspect.getdoc(function) or "")
