@@ -11,7 +11,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from selftaught.commands.table import Command
 from selftaught.run import recipes
 from selftaught.run.fields import Recipe
 from selftaught.run.folder import Run
@@ -28,51 +27,33 @@ class Answer:
     lines: Sequence[str] = ()  # on standard error, always
     error: DataError | None = None  # which ends the command, once it has answered
 
-
-def carry_out(row: Command, recipe: Recipe, as_json: bool) -> None:
-    """Carry out a command and answer."""
-    if "run" in row.positional:  # said at once, before any data is opened
-        Run.open(recipe.run)  # type: ignore[attr-defined]
-
-    def give(result: Any) -> None:
-        answer = row.answer(recipe, result)
+    def give(self, as_json: bool) -> None:
+        """Print it. Raises its error."""
         if as_json:
-            sys.stdout.write(json.dumps(answer.json, indent=2, allow_nan=False) + "\n")
-        for item in () if as_json else answer.shown:
-            _show(item)
+            sys.stdout.write(json.dumps(self.json, indent=2, allow_nan=False) + "\n")
+        for item in () if as_json else self.shown:
+            if isinstance(item, str):  # names may hold what rich would take for markup
+                click.echo(item)
+            else:
+                item() if callable(item) else Console().print(item)
         sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
-        for line in answer.lines:
+        for line in self.lines:
             say(line)
-        if answer.error:
-            raise answer.error
-
-    if row.goes_on:
-        row.carry_out(recipe, give)
-    else:
-        give(row.carry_out(recipe))
+        if self.error:
+            raise self.error
 
 
-def _show(item: Any) -> None:
-    if isinstance(item, str):  # names may hold what rich would take for markup
-        click.echo(item)
-    elif callable(item):
-        item()
-    else:
-        Console().print(item)
+# From here on each function has the name of the command whose result it answers.
 
 
-# How each result is answered, by the names in the table. Answers are data: what they say is said in one place, above.
-
-
-def as_it_is(recipe: Recipe, result: Any) -> Answer:
-    return Answer(result)
-
-
-def written(recipe: Recipe, file: Path) -> Answer:
+def preview(recipe: Recipe, file: Path) -> Answer:
     return Answer({"out": str(file)}, lines=[f"wrote {file}"])
 
 
-def findings(recipe: recipes.Check, result: Any) -> Answer:
+report = preview
+
+
+def check(recipe: recipes.Check, result: Any) -> Answer:
     from selftaught.commands.check import refusal
     from selftaught.reporting.check_page import show
 
@@ -80,19 +61,19 @@ def findings(recipe: recipes.Check, result: Any) -> Answer:
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
-def trained(recipe: recipes.Pretrain, run: Run) -> Answer:
+def pretrain(recipe: recipes.Pretrain, run: Run) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
     return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}})
 
 
-def evaluation(recipe: recipes.Evaluate, result: Any) -> Answer:
+def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
     from selftaught.judging.result import table
 
     return Answer(result.model_dump(mode="json"), [table(result), result.verdict])
 
 
-def comparison(recipe: recipes.Compare, result: Any) -> Answer:
+def compare(recipe: recipes.Compare, result: Any) -> Answer:
     from selftaught.judging.ranking import notes, table
 
     page = f"the page: {Path(result.out) / 'comparison.html'}"
@@ -100,7 +81,7 @@ def comparison(recipe: recipes.Compare, result: Any) -> Answer:
     return Answer(json.loads(result.model_dump_json()), [table(result), *notes(result), result.verdict, page])
 
 
-def classifier(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
+def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
     accuracy = "too few labels to measure its accuracy; name a --test set for that"
     if metrics["accuracy"] is not None:
         right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
@@ -108,22 +89,22 @@ def classifier(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
     return Answer({"classifier": recipe.out, **metrics}, lines=[accuracy, f"wrote {recipe.out}"])
 
 
-def predictions(recipe: recipes.Predict, result: Any) -> Answer:
+def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
     return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=[f"wrote {recipe.out}"])
 
 
-def embedded(recipe: recipes.Embed, file: Path) -> Answer:
+def embed(recipe: recipes.Embed, file: Path) -> Answer:
     return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {file}"])
 
 
-def exported(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
+def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
     file, deviation = result
     line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"
     return Answer({"run": recipe.run, "out": str(file), "deviation": deviation}, lines=[line])
 
 
-def listening(recipe: recipes.Watch, address: str) -> Answer:
+def watch(recipe: recipes.Watch, address: str) -> Answer:
     return Answer({"url": address}, lines=[f"watching at {address} (Ctrl-C ends it)"])
 
 

@@ -4,10 +4,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import click
 
-from selftaught.commands.table import COMMANDS
+from selftaught.commands.table import COMMANDS, Command
 from selftaught.system.errors import SelftaughtError, is_of_the_disk, is_of_the_path, is_out_of_memory
 from selftaught.system.interruption import stopping
 from selftaught.system.text import printable
@@ -30,16 +31,32 @@ class Commands(click.Group):
             raise click.UsageError(
                 f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
             )
-        from selftaught.commands.answers import carry_out  # these need pydantic and rich, which --help can do without
-        from selftaught.commands.flags import RecipeCommand
+        from selftaught.commands.flags import RecipeCommand  # which needs pydantic, and --help does not
 
         row = COMMANDS[name]
-        carried = partial(carry_out, row)
+        carried = partial(_carry_out, row)
         return RecipeCommand(row.recipe, row.positional, carried, row.options, from_file=row.from_file, help=row.line)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(row.name, row.line) for row in COMMANDS.values()])
+
+
+def _carry_out(row: Command, recipe: Any, as_json: bool) -> None:
+    """Carry out a command and answer; without a function of its name in answers.py its result is the JSON."""
+    from selftaught.commands import answers
+    from selftaught.run.folder import Run
+
+    if "run" in row.positional:  # what is wrong with it is said before any data is opened
+        Run.open(recipe.run)
+
+    def give(result: Any) -> None:
+        getattr(answers, row.name, lambda _, result: answers.Answer(result))(recipe, result).give(as_json)
+
+    if row.goes_on:
+        row.carry_out(recipe, give)
+    else:
+        give(row.carry_out(recipe))
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

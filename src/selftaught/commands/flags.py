@@ -157,7 +157,7 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
     table[path[-1]] = value
 
 
-def no_dots(chosen: dict[str, str]) -> dict[str, str]:
+def of_nothing(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of a command without parts."""
     return {}
 

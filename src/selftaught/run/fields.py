@@ -41,6 +41,9 @@ class Flag:
 
 T = TypeVar("T")  # Free[int] is an int that carries the mark
 Free = Annotated[T, Mark.FREE]
+Length = Annotated[T, Mark.LENGTH]
+Shared = Annotated[T, Mark.SHARED]
+Speed = Annotated[T, Mark.SPEED]
 Own = Annotated[T, Mark.COMMAND, Mark.ONE_RUN]
 
 

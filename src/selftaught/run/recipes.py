@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from selftaught.run.fields import Flag, Free, Mark, Own, Recipe
+from selftaught.run.fields import Flag, Free, Length, Mark, Own, Recipe, Shared, Speed
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -13,62 +13,43 @@ from selftaught.system.errors import UsageError
 # What several commands take alike:
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
 
-Unlabelled = Annotated[Own[str], Field(description="unlabelled images"), Mark.SHARED]
-Question = Annotated[
-    Named, Field(description="what to ask of the data; see `selftaught methods`"), Mark.SHARED, Mark.SPEED
+Unlabelled = Shared[Annotated[Own[str], Field(description="unlabelled images")]]
+Question = Shared[Speed[Annotated[Named, Field(description="what to ask of the data; see `selftaught methods`")]]]
+Backbone = Shared[Speed[Annotated[Named | None, Field(description="as of pretrain")]]]
+Side = Shared[
+    Speed[Annotated[Size | None, Field(description="side of a view in pixels, 32 or 48x64; default: by the images")]]
 ]
-Backbone = Annotated[Named | None, Field(description="as of pretrain"), Mark.SHARED, Mark.SPEED]
-Side = Annotated[
-    Size | None,
-    Field(description="side of a view in pixels, 32 or 48x64; default: by the images"),
-    Mark.SHARED,
-    Mark.SPEED,
+Broken = Shared[
+    Annotated[Share, Field(description="share of images that may be broken, such as 5%; these are left out")]
 ]
-Broken = Annotated[
-    Share, Field(description="share of images that may be broken, such as 5%; these are left out"), Mark.SHARED
+Views = Shared[
+    Speed[Annotated[dict[str, dict[str, Any]], Field(description="augmentation, such as --views.strong.jitter 0.4")]]
 ]
-Views = Annotated[
-    dict[str, dict[str, Any]],
-    Field(description="augmentation, such as --views.strong.jitter 0.4"),
-    Mark.SHARED,
-    Mark.SPEED,
-]
-Epochs = Annotated[
-    float | None, Field(gt=0, description="passes over the data; default: by its size"), Mark.SHARED, Mark.LENGTH
-]
-Most = Annotated[
-    int | None, Field(gt=0, description="use a random subset of at most this many of each source"), Mark.SHARED
-]
-Seed = Annotated[int, Field(ge=0, description="of everything random"), Mark.SHARED]
+Epochs = Shared[Length[Annotated[float | None, Field(gt=0, description="passes over the data; default: by its size")]]]
+Most = Shared[Annotated[int | None, Field(gt=0, description="use a random subset of at most this many of each source")]]
+Seed = Shared[Annotated[int, Field(ge=0, description="of everything random")]]
 TimeLimit = Annotated[
-    Duration | None, Field(description="save and stop with exit code 75 after this long"), Mark.COMMAND
+    Duration | None, Mark.COMMAND, Field(description="save and stop with exit code 75 after this long")
 ]
 Precision = Annotated[
-    Literal["auto", "32-true", "bf16-mixed", "64-true"],
-    Field(description="auto: the fastest, by measuring"),
-    Mark.SHARED,
+    Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], Field(description="auto: the fastest, by measuring")
 ]
 Layout = Annotated[
-    Literal["auto", "contiguous", "channels_last"],
+    Shared[Literal["auto", "contiguous", "channels_last"]],
     Field(description="of tensors in memory; auto: the fastest, by measuring"),
-    Mark.SHARED,
 ]
-Workers = Annotated[Free[int | None], Field(gt=0, description="threads that decode; default: one a core"), Mark.SHARED]
+Workers = Shared[Free[Annotated[int | None, Field(gt=0, description="threads that decode; default: one a core")]]]
 Memory = Annotated[
-    Free[Bytes], Field(description="decoded images to hold in memory, such as 8GB; more go to the cache"), Mark.SHARED
+    Shared[Free[Bytes]], Field(description="decoded images to hold in memory, such as 8GB; more go to the cache")
 ]
 Cache = Annotated[
-    Free[Bytes | None],
+    Shared[Free[Bytes | None]],
     Field(description="size of the cache of decoded images; more are streamed; default: by the disk"),
-    Mark.SHARED,
 ]
 TrainLabels = Annotated[Path | None, Field(description="CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, Field(description="CSV of path,label for --test")]
 Fingerprint = Annotated[
-    str | None,
-    Field(description="of the data; filled in, and checked on resume"),
-    Mark.FILLED_IN,
-    Mark.ONE_RUN,
+    str | None, Mark.FILLED_IN, Mark.ONE_RUN, Field(description="of the data; filled in, and checked on resume")
 ]
 
 
@@ -81,7 +62,7 @@ class Pretrain(Recipe):
 
     data: Unlabelled
     method: Question = Part(name="simclr")
-    also: Annotated[Also | None, Mark.SPEED] = Field(
+    also: Speed[Also | None] = Field(
         None, description="another method on the same encoder and the weight of its loss, such as rotation:0.4"
     )
     encoder: Backbone = Field(
@@ -92,15 +73,13 @@ class Pretrain(Recipe):
     views: Views = Field({})
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: Epochs = None
-    steps: Annotated[int | None, Mark.LENGTH] = Field(None, gt=0, description="optimiser steps, instead of --epochs")
-    budget: Annotated[Duration | None, Mark.LENGTH] = Field(
-        None, description="time to train, such as 10m, instead of --epochs"
-    )
-    batch_size: Annotated[BatchSize | None, Mark.SPEED] = Field(
+    steps: Length[int | None] = Field(None, gt=0, description="optimiser steps, instead of --epochs")
+    budget: Length[Duration | None] = Field(None, description="time to train, such as 10m, instead of --epochs")
+    batch_size: Speed[BatchSize | None] = Field(
         None,
         description="samples a step over all devices, or auto: what fits memory; default: the method's",
     )
-    encode_chunk: Annotated[int | None, Mark.SPEED] = Field(
+    encode_chunk: Speed[int | None] = Field(
         None,
         gt=1,
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
@@ -159,9 +138,7 @@ class Check(Recipe):
     method: Question = Field(Part(name="simclr"), description="whose settings and time to predict")
     encoder: Backbone = None
     size: Side = None
-    batch_size: Annotated[int | None, Mark.SHARED] = Field(
-        None, gt=1, description="samples a step; default: the method's"
-    )
+    batch_size: Shared[int | None] = Field(None, gt=1, description="samples a step; default: the method's")
     epochs: Epochs = None
     tolerance: Broken = 0.01
     limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
@@ -222,12 +199,8 @@ class Compare(Recipe):
         "simclr,byol,vicreg,swav,mae,rotation,inpainting,denoising",
         description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
     )
-    budget: Annotated[Duration | None, Mark.LENGTH] = Field(
-        None, description="time to train each, in the last rung; default: 20m"
-    )
-    epochs: Annotated[float | None, Mark.LENGTH] = Field(
-        None, gt=0, description="passes over the data each, instead of --budget"
-    )
+    budget: Length[Duration | None] = Field(None, description="time to train each, in the last rung; default: 20m")
+    epochs: Length[float | None] = Field(None, gt=0, description="passes over the data each, instead of --budget")
     train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
