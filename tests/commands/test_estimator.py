@@ -1,5 +1,6 @@
 """The encoder in scikit-learn's hands: its own checks, pipelines, searches, copies, and labels that change nothing."""
 
+import inspect
 import io
 import os
 import signal
@@ -23,6 +24,7 @@ from torch import nn
 
 import selftaught
 from selftaught import SelfTaughtEncoder
+from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, UsageError
 
 MLP = {"name": "mlp", "options": {"depth": 1, "width": 8}}
@@ -80,6 +82,13 @@ def test_scikit_learns_own_checks_pass(estimator: SelfTaughtEncoder, check: Any)
     if check.func.__name__ in NOT_APPLICABLE:
         pytest.skip(NOT_APPLICABLE[check.func.__name__])
     check(estimator)
+
+
+def test_a_parameter_is_a_setting_of_pretrain_or_one_of_three_of_its_own() -> None:
+    for name, parameter in inspect.signature(SelfTaughtEncoder).parameters.items():
+        if name not in ("options", "verbose", "random_state"):
+            default = Pretrain.model_fields[name].default
+            assert parameter.default in (None, getattr(default, "name", default)), name
 
 
 @pytest.mark.parametrize("name", MORE)
@@ -185,6 +194,8 @@ def test_missing_values_are_taken_and_infinite_ones_refused() -> None:
         ({"epochs": 3}, "give one of --epochs and --steps, not both"),
         ({"batch_size": 1}, "--batch-size cannot be 1"),
         ({"options": {"seed": 3}}, "options cannot hold 'seed'"),
+        ({"options": {"resume": True}}, "options cannot hold 'resume'"),
+        ({"options": {"time_limit": 3}}, "options cannot hold 'time_limit'"),
         ({"options": {"steps": 3}}, "options cannot hold 'steps'"),
         ({"options": {"epocs": 3}}, "did you mean 'epochs'"),
         ({"method": "rotation"}, r"rotation asks about images, and an array of shape \(178, 13\) holds rows"),

@@ -104,7 +104,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         with _refusing_as_scikit_learn(), nullcontext() if self.verbose else quietly():
             data = self._checked(X, learn=True)
             array = None if isinstance(data, str) else data
-            recipe = self._recipe(_told(data))
+            recipe = self._recipe(_described(data))
             module = deepcopy(self.encoder) if isinstance(self.encoder, nn.Module) else None
             preflight(recipe, module, modality.of(data))
             if recipe.out:
@@ -129,7 +129,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             data = self._checked(X, learn=False)
             kind, given = modality.named(self.encoder_.preparation.modality), modality.of(data)
             if given is not kind:
-                raise DataError(f"the encoder was fitted to {kind.THINGS}, and {_told(data)} holds {given.THINGS}")
+                raise DataError(f"the encoder was fitted to {kind.THINGS}, and {_described(data)} holds {given.THINGS}")
             # None may be left out, or features would stand beside the labels of other samples.
             samples = kind.open_samples(data, like=self.encoder_.preparation, tolerance=0.0)
             return features(self.encoder_, samples)
@@ -196,7 +196,7 @@ def _refusing_as_scikit_learn() -> Iterator[None]:
         raise KeyboardInterrupt(str(error)) from None
 
 
-def _told(data: str | NDArray[Any]) -> str:
+def _described(data: str | NDArray[Any]) -> str:
     return printable(data) if isinstance(data, str) else f"an array of shape {data.shape}"
 
 

@@ -16,7 +16,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml
 from selftaught.system.text import printable
 
-DOT = "___"  # stands for a dot where a parameter needs a Python name
+DOT = "___"  # stands for a dot where a parameter needs a Python name; no option has three underscores in a row
 
 
 class RecipeCommand(click.Command):
@@ -46,7 +46,7 @@ class RecipeCommand(click.Command):
         self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        self.params = [p for p in self.params if "." not in p.opts[0]]
+        self.params = [p for p in self.params if "." not in p.opts[0]]  # a command that is called again starts anew
         given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
         chosen = {
             field: name
@@ -64,7 +64,7 @@ class RecipeCommand(click.Command):
             if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         }
         as_json = given.pop("as_json", False)
-        values = settings(given.pop("recipe", None))
+        values = settings(given.pop("recipe", None))  # flags come on top, so only those that were given count
         lengths = Recipe.marked(Mark.LENGTH)
         if not given.keys().isdisjoint(lengths):  # said one way by the file, perhaps, and another way now
             values = {name: value for name, value in values.items() if name not in lengths}
@@ -145,7 +145,7 @@ def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Rec
     if get_origin(recipe.model_fields[field].annotation) is dict:
         table = values[field] = values.get(field) or {}
     else:
-        default = getattr(recipe.model_fields[field].default, "name", None)
+        default = getattr(recipe.model_fields[field].default, "name", None)  # --method.width alone means the default's
         current = values.get(field, default)
         if not isinstance(current, dict):
             if current is None:
@@ -193,6 +193,7 @@ def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
         for name, option in components.options(Tuning).items()
         if name != "light"
     }
+    # Which kind of data it will be is known only to the run; where both have an option, the help is that of images.
     light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
     return flags | {f"finetune.light.{name}": shown(default) for name, default in light.items()}
 

@@ -25,6 +25,7 @@ def bytes_of(value: Any) -> Any:
     if isinstance(value, str):
         if not (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE)):
             raise ValueError("a size looks like 500MB or 2GB")
+        # Decimal, as disks are sold: 2GB is 2e9.
         return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
     return value
 
@@ -42,7 +43,7 @@ def batch(value: Any) -> Any:
 def cadence(value: Any) -> Any:
     """How often: a number of steps (500) or a duration (10m)."""
     if isinstance(value, str) and not value.strip().isdigit():
-        return f"{seconds(value):f}".rstrip("0").rstrip(".") + "s"
+        return f"{seconds(value):f}".rstrip("0").rstrip(".") + "s"  # 10m and 600s are one setting on resume
     return str(value)
 
 
@@ -59,7 +60,7 @@ def height_width(value: Any) -> Any:
 
 
 def part(value: Any) -> Any:
-    """A component given by its bare name."""
+    """A component given by its bare name; YAML and Python may say its options as well."""
     return {"name": value} if isinstance(value, str) else value
 
 
