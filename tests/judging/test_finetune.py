@@ -15,11 +15,11 @@ from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
 from selftaught.judging.calibration import calibration_error, fitted_temperature, probabilities_of
 from selftaught.judging.finetune import Tuning, finetune, scores_of
+from selftaught.judging.labelled import Labelled
 from selftaught.judging.layers import depths, layer_scales
 from selftaught.judging.splits import held_out
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from selftaught.system.interruption import Stop
 from selftaught.training.optimizers import build_optimizer
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))
@@ -75,10 +75,14 @@ def test_the_optimiser_learns_slower_near_the_input() -> None:
     ("chosen", "said"),
     [
         ({"layer_decy": 0.5}, "did you mean 'layer_decay'"),
-        ({"layer_decay": 0}, "'layer_decay' cannot be 0.0: it is a share"),
-        ({"frozen": 1}, "'frozen' cannot be 1.0"),
-        ({"epochs": "some"}, "'epochs' cannot be 'some'"),
+        ({"layer_decay": 0}, "'layer_decay' cannot be 0: it is a share, above 0"),
+        ({"frozen": 1}, "'frozen' cannot be 1: it is a share below 1"),
+        ({"epochs": "some"}, "'epochs' cannot be 'some': it is a positive number"),
         ({"batch_size": 1}, "'batch_size' cannot be 1: it is two or more"),
+        ({"lr": float("nan")}, "'lr' cannot be nan: it is a positive number"),
+        ({"held_out": 0.6}, "'held_out' cannot be 0.6: it is a share up to 0.5"),
+        ({"precision": "16"}, "'precision' cannot be '16': it is 32-true or bf16-mixed"),
+        ({"patience": 0}, "'patience' cannot be 0: it is 1 or more"),
     ],
 )
 def test_options_that_cannot_be_are_told(chosen: dict, said: str) -> None:
@@ -94,10 +98,10 @@ def test_the_number_of_labels_decides_where_the_user_does_not() -> None:
 
 
 def test_few_passes_over_many_labels_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    Tuning().tell_few(1_000)
-    Tuning(epochs=1).tell_few(50_000)
+    Tuning().warn_of_few_passes(1_000)
+    Tuning(epochs=1).warn_of_few_passes(50_000)
     assert capsys.readouterr().err == ""
-    Tuning().tell_few(50_000)
+    Tuning().warn_of_few_passes(50_000)
     assert "2,000 steps are 2.6 passes over 50,000 labels" in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -122,8 +126,9 @@ def squares():  # type: ignore[no-untyped-def]
 def tuned(squares, held: list[int], **how):  # type: ignore[no-untyped-def]
     samples, y, encoder = squares
     rows = np.array([row for row in range(40) if row not in held])
+    data = Labelled(samples, None, y, ["dark", "bright"], np.arange(40))
     options = Tuning(epochs=8, batch_size=16, **how)
-    return finetune(encoder, samples, rows, np.array(held, dtype=int), y, 2, 0, Stop(), options)
+    return finetune(encoder, data, rows, held=np.array(held, dtype=int), tuning=options, seed=0)
 
 
 def test_the_head_learns_alone_at_first(squares) -> None:  # type: ignore[no-untyped-def]

@@ -13,9 +13,9 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.labelled import open_labelled, spare
 from selftaught.run.export import save_encoder
+from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError
-from selftaught.system.interruption import Stop
 
 PART = Part(name="test_resnet", options={"stem": "half"})
 BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}
@@ -67,16 +67,8 @@ def test_copies_are_found_where_other_images_have_other_sizes(run: Run, tmp_path
             Image.fromarray(x[number] if side == 16 else np.resize(x[number] // 2, (side, 16))).save(
                 folder / f"{number}.png"
             )
-    data = open_labelled(
-        "run",
-        open_samples(x).preparation,
-        (str(tmp_path / "train"), None),
-        (str(tmp_path / "test"), None),
-        None,
-        0,
-        Stop(),
-        0.01,
-    )
+    recipe = Evaluate.parse({"run": "run", "train": tmp_path / "train", "test": tmp_path / "test"})
+    data = open_labelled(recipe, open_samples(x).preparation)
     assert data.copies == 20
 
 
@@ -111,7 +103,7 @@ def test_nor_does_the_early_stop(tmp_path: Path) -> None:
     x, y = noise(50, 0)
     file = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
     like = open_samples(x).preparation
-    data = open_labelled("run", like, (str(file), None), (None, None), None, 0, Stop(), 0.01)
+    data = open_labelled(Finetune.parse({"run": "run", "labelled": file, "out": "out"}), like)
     learnt, held = spare(data, np.arange(100), 0.2, 0)
     assert len(held) == 20 and not set(learnt % 50) & set(held % 50) and len(learnt) <= 80
 

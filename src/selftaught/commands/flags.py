@@ -8,6 +8,7 @@ import click
 import yaml
 
 from selftaught.contracts import modality
+from selftaught.judging import probe
 from selftaught.methods import registry
 from selftaught.run.fields import Flag, Mark, Recipe
 from selftaught.run.recipes import Pretrain
@@ -97,7 +98,8 @@ def _argument(place: str, info: Any) -> click.Argument:
 def _flag(field: str, info: Any, from_file: bool) -> click.Option:
     written = next((item for item in info.metadata if isinstance(item, Flag)), Flag())
     names = [f"--{(written.name or field).replace('_', '-')}", field]
-    text, default = info.description or "", None if info.is_required() else info.default
+    text = (info.description or "").replace("PROBES", ",".join(probe.names()))
+    default = None if info.is_required() else info.default
     if info.annotation is bool:
         return click.Option(names, is_flag=True, help=text)
     # Click may only say what is required, and what is taken otherwise, where no file can say it.

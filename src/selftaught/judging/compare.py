@@ -159,18 +159,13 @@ class _Bench:
 
     def judging(self, run: str, seed: int, test: bool) -> Evaluate:
         """How a run is judged: on the test data, or on folds of the training data."""
-        recipe = self.recipe
-        told: dict[str, Any] = {"run": run, "train": recipe.train, "train_labels": recipe.train_labels}
-        told |= {"test": recipe.test, "test_labels": recipe.test_labels} if test else {}
-        told |= {"probe": recipe.probe, "labels": recipe.labels, "limit": recipe.limit, "repeats": 1, "seed": seed}
-        told |= {"tolerance": recipe.tolerance}
-        return Evaluate.parse(told)
+        both = Evaluate.model_fields.keys() & Compare.model_fields.keys()
+        values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
+        return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
 
     def open_labelled(self, samples: Samples) -> None:
         """Read the labelled data as it will be judged with. Raises what is wrong with it."""
-        told = self.judging("", seed=0, test=True)
-        train, test = (told.train, told.train_labels), (told.test, told.test_labels)
-        open_labelled(told.run, samples.preparation, train, test, told.limit, told.seed, self.stop, told.tolerance)
+        open_labelled(self.judging("", seed=0, test=True), samples.preparation)
 
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""

@@ -1,48 +1,35 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.accuracy import Answers, Right, Row, detail, gain_over, row
+from selftaught.judging import probe as probes
+from selftaught.judging.accuracy import Answers, Detail, Gain, Row, detail, gain_over, row
 from selftaught.judging.baselines import Pixels, standardised, untrained
-from selftaught.judging.finetune import Tuning, finetune, scores_of
-from selftaught.judging.labelled import Labelled, open_labelled, spare, without_losing
+from selftaught.judging.finetune import Tuning
+from selftaught.judging.labelled import Labelled, open_labelled, without_losing
 from selftaught.judging.pretrained import load_pretrained
-from selftaught.judging.probes.knn import knn_predict
-from selftaught.judging.probes.linear import linear_predict
+from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Evaluation, primary, verdicts
-from selftaught.judging.splits import LabelCount, Rows, folds, label_subset, parse_labels
+from selftaught.judging.splits import LabelCount, Rows, Split, folds, label_subset, parse_labels
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
-from selftaught.system.components import Part, hint
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
-from selftaught.system.interruption import Stop, stopping
+from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
-from selftaught.training.looking.features import features
+from selftaught.training.looking.features import Array, features
 
-PROBES = ("knn", "linear", "finetune")
-
-Known = dict[str, NDArray[Any]]  # features of all samples, as each probe takes them
-
-
-@dataclass
-class Split:
-    """Which samples a probe may learn from and which it is judged on."""
-
-    repeat: int
-    train: Rows
-    test: Rows
+Sources = dict[str, Any]  # by kind (trained, untrained ...) what a probe takes: an encoder, or features (N, D)
 
 
 def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = ()) -> Evaluation:
@@ -51,42 +38,119 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     `baselines` are rows of an earlier evaluation by the same recipe, of a run whose encoder was built alike from the
     same seed: all but those of this run's own features are taken from there.
     """
-    folder = Path(recipe.run)
-    probes = [_known_probe(name.strip()) for name in recipe.probe.split(",")]
+    asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
-    encoder = load_encoder(folder, module=module)
+    encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
-    preparation, part = encoder.preparation, encoder.part
-    assert isinstance(part, Part)
-    with stopping() as stop:
-        train, test = (recipe.train, recipe.train_labels), (recipe.test, recipe.test_labels)
-        data = open_labelled(recipe.run, preparation, train, test, recipe.limit, recipe.seed, stop, recipe.tolerance)
-        known = {"trained": encoder}
-        if not baselines:
-            known["untrained"] = untrained(part, preparation, recipe.seed, data.train, module)
-            if recipe.pretrained:
-                known["pretrained"] = _pretrained(recipe.pretrained, encoder)
-        found = _features(known, data, recipe.seed, stop) if {"knn", "linear"} & set(probes) else {}
-        rows, details, gains = [], [], []
+    with stopping():
+        data = open_labelled(recipe, encoder.preparation)
+        encoders = {"trained": encoder} | ({} if baselines else _beside(recipe, encoder, data, module))
+        sources = _sources(encoders, data, recipe.seed, {probe.takes for probe in asked.values()})
+        judged = _Judged(data)
         for count in counts:
-            for probe in probes:
-                splits = list(_splits(recipe, data, count, probe))
-                if probe == "finetune":
-                    judged = _judge_finetune(known, data, splits, recipe.seed, stop, tuning)
-                else:
-                    judged = _judge_features(probe, found, data, splits, stop)
-                folded, rights = data.test is None, {kind: _right(answers) for kind, answers in judged.items()}
-                for kind, answers in judged.items():
-                    right = rights[kind]
-                    rows.append(row(kind, probe, str(count), right, data.tested, folded))
-                    if kind != "trained":
-                        gains.append(gain_over(rights["trained"], right, probe, str(count), kind, folded))
-                    details.append(detail(kind, probe, str(count), answers, len(data.names)))
-                rows += [r for r in baselines if (r.probe, r.labels) == (probe, str(count)) and r.features != "trained"]
-    things = modality.named(preparation.modality).THINGS
-    lines = verdicts(rows, things, gains)
-    evaluation = Evaluation(
-        run=str(folder),
+            splits = list(_splits(recipe, data, count))
+            for name, probe in asked.items():
+                # With all labels there is nothing left to draw: most probes would say the same again.
+                once = data.test is not None and count.everything and not probe.by_chance
+                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in splits]
+                judged.add(name, str(count), _answers(probe, sources[probe.takes], exams[:1] if once else exams))
+                beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
+                judged.rows += [r for r in beside if r.features != "trained"]
+    evaluation = _evaluation(recipe, data, judged, modality.named(encoder.preparation.modality).THINGS)
+    write_json(Path(recipe.run) / "evaluation.json", evaluation.model_dump(mode="json"))
+    return evaluation
+
+
+def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None) -> dict[str, Encoder]:
+    """The encoders that a run's stands beside."""
+    fresh = untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)
+    named = {"pretrained": _pretrained(recipe.pretrained, encoder)} if recipe.pretrained else {}
+    return {"untrained": fresh, **named}
+
+
+def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
+    """What probes that take these things are shown; whatever is fitted is fitted on the training samples alone."""
+    sources: dict[str, Sources] = {"encoder": encoders}
+    if wanted == {"encoder"}:
+        return sources
+    raw = {kind: _features(kind, encoder, data) for kind, encoder in encoders.items()}
+    scaled = {kind: standardised(own, data.train.count) for kind, own in raw.items() if "standardised" in wanted}
+    if "untrained" in encoders:
+        pixels = Pixels(data.train, seed)
+        raw["pixels"] = scaled["pixels"] = np.concatenate([pixels(samples) for samples in data.sources])
+    return sources | {"features": raw, "standardised": scaled}
+
+
+def _features(kind: str, encoder: Encoder, data: Labelled) -> Array:
+    """What an encoder makes of all samples (N, D)."""
+    made: list[Array] = []
+    with Progress(f"{kind} features", len(data.classes), "samples") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.update(sum(map(len, made)) + done)
+
+        for samples in data.sources:
+            made.append(features(encoder, samples, advance))
+    return np.concatenate(made)
+
+
+def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
+    """Every split that a number of labels is judged on; all probes and all kinds of features see the same."""
+
+    def drawn(known: Rows, seed: int) -> Rows:
+        return known[label_subset(data.classes[known], data.names, count, recipe.seed + seed)]
+
+    if data.test:
+        known, tested = data.not_tested, np.arange(data.train.count, len(data.classes))
+        for repeat in range(recipe.repeats):
+            yield Split(repeat, drawn(known, repeat), tested)
+        return
+    everyone = np.arange(data.train.count)
+    rounds = folds(data.classes, data.content, data.names, recipe.repeats, recipe.seed)
+    for number, (repeat, train, test) in enumerate(rounds):
+        yield Split(repeat, drawn(without_losing(data, everyone, data.apart(train, test)), number), test)
+
+
+def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str, Answers]:
+    """What a probe says of the tested samples and what is so, for each kind of what it takes."""
+    probe.announce([exam.split for exam in exams], exams[0].tuning)
+    answers: dict[str, dict[int, list[tuple[Array, Array]]]] = {}
+    unit = "networks" if probe.takes == "encoder" else "fits"
+    with Progress(probe.work, len(sources) * len(exams), unit) as bar:
+        for kind, source in sources.items():
+            rounds = answers[probe.untrained if kind == "untrained" else kind] = {}
+            for exam in exams:
+                poll()
+                said = probe.predict(source, replace(exam, kind=kind))
+                rounds.setdefault(exam.split.repeat, []).append((said, exam.data.classes[exam.split.test]))
+                bar.update(bar.done + 1)
+    return {kind: list(rounds.values()) for kind, rounds in answers.items()}
+
+
+@dataclass
+class _Judged:
+    """What an evaluation has come to so far."""
+
+    data: Labelled
+    rows: list[Row] = field(default_factory=list)
+    gains: list[Gain] = field(default_factory=list)
+    details: list[Detail] = field(default_factory=list)
+
+    def add(self, probe: str, labels: str, answers: dict[str, Answers]) -> None:
+        """Count how many of the answers for each kind are right, and how many more of the trained one's."""
+        data, folded = self.data, self.data.test is None
+        right = {kind: [[said == truth for said, truth in one] for one in own] for kind, own in answers.items()}
+        for kind, own in answers.items():
+            self.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
+            if kind != "trained":
+                self.gains.append(gain_over(right["trained"], right[kind], probe, labels, kind, folded))
+            self.details.append(detail(kind, probe, labels, own, len(data.names)))
+
+
+def _evaluation(recipe: Evaluate, data: Labelled, judged: _Judged, things: str) -> Evaluation:
+    lines = verdicts(judged.rows, things, judged.gains)
+    return Evaluation(
+        run=str(Path(recipe.run)),
         train=recipe.train,
         test=recipe.test,
         things=things,
@@ -97,126 +161,14 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         copies=data.copies,
         pretrained=recipe.pretrained,
         finetune=recipe.finetune,
-        rows=rows,
-        gains=gains,
-        details=details,
-        verdict=next(line for line in lines if line.startswith(primary(rows))),  # the first number of labels named
+        rows=judged.rows,
+        gains=judged.gains,
+        details=judged.details,
+        verdict=next(
+            line for line in lines if line.startswith(primary(judged.rows))
+        ),  # the first number of labels named
         verdicts=lines,
     )
-    write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
-    return evaluation
-
-
-def _known_probe(name: str) -> str:
-    if name not in PROBES:
-        raise UsageError(f"no probe named {name!r}; {hint(name, PROBES)}")
-    return name
-
-
-def _features(encoders: dict[str, Encoder], data: Labelled, seed: int, stop: Stop) -> dict[str, Known]:
-    """Features of all samples, by kind; whatever is fitted is fitted on the training images."""
-    found: dict[str, Known] = {}
-    total = sum(samples.count for samples in data.sources)
-    for kind, encoder in encoders.items():
-        with Progress(f"{kind} features", total, "samples") as bar:
-            made = []
-            for samples in data.sources:
-                before = bar.done
-
-                def seen(done: int, count: int, before: int = before, bar: Progress = bar) -> None:
-                    stop.poll()
-                    bar.update(before + done)
-
-                made.append(features(encoder, samples, seen))
-            joined = np.concatenate(made)
-            found[kind] = {"knn": joined, "linear": standardised(joined, data.train.count)}
-    if "untrained" not in encoders:
-        return found
-    pixels = Pixels(data.train, seed)
-    joined = np.concatenate([pixels(samples) for samples in data.sources])
-    return {**found, "pixels": {"knn": joined, "linear": joined}}
-
-
-def _splits(recipe: Evaluate, data: Labelled, count: LabelCount, probe: str) -> Iterator[Split]:
-    """Every split that a number of labels is judged on; all kinds of features see the same."""
-
-    def drawn(known: Rows, seed: int) -> Rows:
-        return known[label_subset(data.classes[known], data.names, count, recipe.seed + seed)]
-
-    if data.test:
-        known, tested = data.told_apart, np.arange(data.train.count, len(data.classes))
-        # With all labels there is nothing left to draw: a probe would say the same again, a network would not.
-        for repeat in range(1 if count.everything and probe != "finetune" else recipe.repeats):
-            yield Split(repeat, drawn(known, repeat), tested)
-        return
-    everyone = np.arange(data.train.count)
-    rounds = folds(data.classes, data.content, data.names, recipe.repeats, recipe.seed)
-    for number, (repeat, train, test) in enumerate(rounds):
-        yield Split(repeat, drawn(without_losing(data, everyone, data.apart(train, test)), number), test)
-
-
-def _judge_features(
-    probe: str, found: dict[str, Known], data: Labelled, splits: list[Split], stop: Stop
-) -> dict[str, Answers]:
-    """What a probe says on each kind of features."""
-    judged = {}
-    with Progress(f"{probe} probe", len(found) * len(splits), "fits") as bar:
-        for kind, known in found.items():
-
-            def said(split: Split, known: NDArray[Any] = known[probe]) -> NDArray[Any]:
-                stop.poll()
-                bar.update(bar.done + 1)
-                train, labels = known[split.train], data.classes[split.train]
-                if probe == "knn":
-                    return knn_predict(train, labels, known[split.test], len(data.names))
-                return linear_predict(train, labels, known[split.test], split.repeat, data.content[split.train])[0]
-
-            judged[kind] = _answers(said, data, splits)
-    return judged
-
-
-def _judge_finetune(
-    encoders: dict[str, Encoder], data: Labelled, splits: list[Split], seed: int, stop: Stop, tuning: Tuning
-) -> dict[str, Answers]:
-    """What fine-tuned networks say: the trained encoder's and, as the same labels teach it, one from scratch."""
-    judged = {}
-    tuning.tell_few(max(len(split.train) for split in splits))
-    with Progress("fine-tuning", len(encoders) * len(splits), "networks") as bar:
-        for start, encoder in encoders.items():
-            # What has learnt nothing yet has no layers to spare, and a head on it nothing to begin with.
-            how = replace(tuning, layer_decay=1.0, frozen=0.0) if start == "untrained" else tuning
-
-            def said(split: Split, encoder: Encoder = encoder, how: Tuning = how) -> NDArray[Any]:
-                rows, held = spare(data, split.train, how.spared(len(split.train)), seed + split.repeat)
-                model = finetune(
-                    encoder,
-                    data.train,
-                    rows,
-                    held,
-                    data.classes,
-                    len(data.names),
-                    seed + split.repeat,
-                    stop,
-                    how,
-                )
-                bar.update(bar.done + 1)
-                return scores_of(model, data.subset(split.test)).argmax(dim=1).numpy()
-
-            judged["scratch" if start == "untrained" else start] = _answers(said, data, splits)
-    return judged
-
-
-def _answers(said: Callable[[Split], NDArray[Any]], data: Labelled, splits: list[Split]) -> Answers:
-    """What was said and what is so, in each fold of each repeat."""
-    found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
-    for split in splits:
-        found.setdefault(split.repeat, []).append((said(split), data.classes[split.test]))
-    return list(found.values())
-
-
-def _right(answers: Answers) -> Right:
-    """Which answers are right."""
-    return [[said == truth for said, truth in folds] for folds in answers]
 
 
 def _pretrained(source: str, encoder: Encoder) -> Encoder:

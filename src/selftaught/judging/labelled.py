@@ -1,8 +1,10 @@
 """Labelled samples, opened as an encoder takes them, and which of them are copies of each other."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
 from selftaught.judging.splits import Rows, held_out
+from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.interruption import Stop
+from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import say
@@ -51,7 +54,7 @@ class Labelled:
         return train[~np.isin(self.content[train], self.content[test])]
 
     @property
-    def told_apart(self) -> Rows:
+    def not_tested(self) -> Rows:
         """The training rows that may be learnt from where there is a test set."""
         return self.apart(np.arange(self.train.count), np.arange(self.train.count, len(self.classes)))
 
@@ -59,62 +62,52 @@ class Labelled:
     def copies(self) -> int:
         """How many training samples have a copy among what is judged: in the test set or, in folds, anywhere."""
         if self.test:
-            return self.train.count - len(self.told_apart)
+            return self.train.count - len(self.not_tested)
         return int((np.bincount(self.content)[self.content] > 1).sum())
 
 
-def open_labelled(
-    run: str,
-    preparation: Preparation,
-    train: tuple[str, Path | None],
-    test: tuple[str | None, Path | None],
-    limit: int | None,
-    seed: int,
-    stop: Stop,
-    tolerance: float,
-) -> Labelled:
-    """The labelled samples of two sources, each the data and perhaps a CSV of its labels, as `preparation` says.
+def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labelled:
+    """The labelled samples that a recipe names, to learn from and perhaps to test on, as `preparation` says.
 
-    Copies on both sides are told aloud. Raises DataError where they cannot be judged on.
+    Copies on both sides are told aloud. Raises UsageError where the encoder takes other data, and DataError where they
+    cannot be judged on.
     """
-    kind = modality.named(preparation.modality)
-
-    def opened(data: str, labels: Path | None, **how: bool) -> Samples:
-        if modality.of(data) is not kind:
-            held = modality.of(data).THINGS
-            raise UsageError(f"the encoder of {printable(run)} takes {kind.THINGS}, and {printable(data)} holds {held}")
-        with Progress("reading", 0, kind.THINGS) as bar:
-            samples = kind.open_samples(
-                data,
-                like=preparation,
-                labels=labels,
-                labelled=True,
-                limit=limit,
-                seed=seed,
-                tolerance=tolerance,
-                progress=bar.polled(stop.poll),
-                **how,
-            )
-        warn_of(samples.quarantined, data)
-        return samples
-
-    wanted = [train, (test[0], test[1])] if test[0] else [train]
-    sources = [opened(*source) for source in wanted]
+    learnt = (recipe.train, recipe.train_labels) if isinstance(recipe, Evaluate) else (recipe.labelled, recipe.labels)
+    named = [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
+    sources = [_opened(recipe, preparation, *source) for source in named]
     if len({_stored_shape(samples) for samples in sources}) > 1:  # copies would look unlike each other
-        sources = [opened(*source, native=False) for source in wanted]
-    learnt, judged = sources[0], sources[1] if test[0] else None
-    called = [[printable(label) for label in samples.labels or []] for samples in sources]
-    names = sorted(set(called[0]))
+        sources = [_opened(recipe, preparation, *source, native=False) for source in named]
+    classes, names = _classes(sources)
+    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, _contents(sources))
+    _warn_of_copies(data, modality.named(preparation.modality).THINGS)
+    return data
+
+
+def _opened(
+    recipe: Evaluate | Finetune, preparation: Preparation, data: str, labels: Path | None, **how: Any
+) -> Samples:
+    kind, given = modality.named(preparation.modality), modality.of(data)
+    if given is not kind:
+        takes = f"the encoder of {printable(recipe.run)} takes {kind.THINGS}"
+        raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
+    how |= {"labelled": True, "limit": recipe.limit, "seed": recipe.seed, "tolerance": recipe.tolerance}
+    with Progress("reading", 0, kind.THINGS) as bar:
+        samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)
+    warn_of(samples.quarantined, data)
+    return samples
+
+
+def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
+    """The class of every sample by number, over all sources, and the names of the classes, safe to print."""
+    labels = [[printable(label) for label in samples.labels or []] for samples in sources]
+    names = sorted(set(labels[0]))
     if len(names) < 2:
-        told = f"only one class, {names[0]!r}" if names else "no labels"
-        raise DataError(f"{learnt.name} has {told}: there is nothing to tell apart")
-    if unseen := sorted(set(called[-1]) - set(names)):
+        held = f"only one class, {names[0]!r}" if names else "no labels"
+        raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart")
+    if unseen := sorted(set(labels[-1]) - set(names)):
         raise DataError(f"--test has classes that --train has not: {', '.join(unseen[:5])}")
     number = {name: i for i, name in enumerate(names)}
-    classes = np.array([number[name] for of_one in called for name in of_one])
-    data = Labelled(learnt, judged, classes, names, _contents(sources, stop))
-    _tell_copies(data, kind.THINGS)
-    return data
+    return np.array([number[label] for own in labels for label in own]), names
 
 
 def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
@@ -126,42 +119,45 @@ def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Ro
 def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
     if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
-        told = ", ".join(data.names[number] for number in lost[:5])
-        raise DataError(f"all samples of {told} have copies among what is judged: nothing is left to learn from")
+        names = ", ".join(data.names[number] for number in lost[:5])
+        raise DataError(f"all samples of {names} have copies among what is judged: nothing is left to learn from")
     return left
 
 
-def _tell_copies(data: Labelled, things: str) -> None:
+def _warn_of_copies(data: Labelled, things: str) -> None:
     if not data.copies:
         return
     if data.test is None:
         say(f"warning: {data.copies:,} {things} have a copy among the others; no fold learns what it is judged on")
         return
     say(f"warning: {data.copies:,} {things} of --train are in --test as well; they are not learnt from")
-    without_losing(data, np.arange(data.train.count), data.told_apart)
+    without_losing(data, np.arange(data.train.count), data.not_tested)
 
 
 def _stored_shape(samples: Samples) -> tuple[int, ...]:
     return tuple(samples.batch(np.arange(1))[0].shape[1:])
 
 
-def _contents(sources: list[Samples], stop: Stop) -> NDArray[np.int64]:
+def _contents(sources: Sequence[Samples]) -> NDArray[np.int64]:
     """A number for each sample, the same for the same decoded values, over all sources."""
     numbers: dict[bytes, int] = {}
-    found = []
+    contents = []
     for samples in sources:
         for start in range(0, samples.count, HASHED):
-            stop.poll()
+            poll()
             stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
-            for part in stored:
-                if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
-                    key = printable(samples.keys[start + int(fine.argmin())])
-                    raise DataError(
-                        f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)"
-                    )
+            _refuse_infinite(samples, start, stored)
             for row in range(len(stored[0])):
                 digest = hashlib.blake2b(digest_size=16)
                 for part in stored:
                     digest.update(f"{part.shape[1:]}{part.dtype}".encode() + part[row].tobytes())
-                found.append(numbers.setdefault(digest.digest(), len(numbers)))
-    return np.array(found, dtype=np.int64)
+                contents.append(numbers.setdefault(digest.digest(), len(numbers)))
+    return np.array(contents, dtype=np.int64)
+
+
+def _refuse_infinite(samples: Samples, start: int, stored: Sequence[NDArray[Any]]) -> None:
+    """Raise DataError for a sample, of those from row `start` on, that holds what no network could learn from."""
+    for part in stored:
+        if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
+            key = printable(samples.keys[start + int(fine.argmin())])
+            raise DataError(f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")

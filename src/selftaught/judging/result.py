@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.table import Table
 
+from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Detail, Gain, Row
 
 KINDS = {
@@ -16,7 +17,6 @@ KINDS = {
     "scratch": "from scratch",
     "pretrained": "pre-trained",  # what the user named, to stand beside
 }
-PRIMARY = ("linear", "finetune", "knn")  # whose verdict is the verdict
 
 
 def kinds(things: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ class Evaluation(BaseModel):
 
 def primary(rows: Sequence[Row]) -> str:
     """The probe, of those that were asked, whose verdict is the verdict."""
-    return next((probe for probe in PRIMARY if any(row.probe == probe for row in rows)), "")
+    return next((probe for probe in probes.by_priority() if any(row.probe == probe for row in rows)), "")
 
 
 def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = ()) -> list[str]:

@@ -16,6 +16,15 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
+class Split:
+    """Which samples a probe may learn from and which it is judged on."""
+
+    repeat: int
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
 class LabelCount:
     """How many labels: a fraction of all, or a number per class."""
 

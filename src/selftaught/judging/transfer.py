@@ -21,7 +21,7 @@ from selftaught.run.recipes import Finetune
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
-from selftaught.system.interruption import Stop, stopping
+from selftaught.system.interruption import stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
 from selftaught.system.text import printable
@@ -46,16 +46,13 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
         raise UsageError(f"{printable(recipe.out)} already exists; use --overwrite to replace it, or another --out")
     out.refuse_existing(resume=False, overwrite=replaces)
     keep_freed_memory()
-    with stopping(recipe.time_limit) as stop:
-        learnt, judged = (recipe.labelled, recipe.labels), (recipe.test, recipe.test_labels)
-        data = open_labelled(
-            recipe.run, encoder.preparation, learnt, judged, recipe.limit, recipe.seed, stop, recipe.tolerance
-        )
+    with stopping(recipe.time_limit):
+        data = open_labelled(recipe, encoder.preparation)
         with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), out.working(TASK) as result:
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()
             out.write_quarantine(data.train.quarantined)
-            classifier, metrics = _trained(encoder, data, recipe.seed, tuning, stop)
+            classifier, metrics = _trained(encoder, data, tuning, recipe.seed)
             about = {"samples": metrics["learnt_from"], "run": Path(recipe.run).name}
             write_json(out.folder / "metrics.json", metrics)
             save_classifier(classifier, out.folder / "classifier", about)
@@ -69,25 +66,18 @@ def _is_unfinished(out: Run) -> bool:
     return out.status.get("task") == TASK and not (out.folder / "classifier").exists()
 
 
-def _trained(
-    encoder: Encoder, data: Labelled, seed: int, tuning: Tuning, stop: Stop
-) -> tuple[Calibrated, dict[str, Any]]:
-    """The classifier, and what is known of it."""
-    share = HELD_OUT if tuning.held_out is None else tuning.held_out
-    usable = data.told_apart if data.test else np.arange(data.train.count)
-    learnt, held = spare(data, usable, share, seed)
-    halves = held_out(data.classes[held], data.content[held], 0.5, seed)
-    measuring = held[halves[1]]
-    choosing = data.apart(held[halves[0]], measuring)
-    tuning.tell_few(len(learnt))
+def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tuple[Calibrated, dict[str, Any]]:
+    """The classifier, and its metrics."""
+    learnt, choosing, measuring = _shares(data, tuning, seed)
+    tuning.warn_of_few_passes(len(learnt))
     with Progress("fine-tuning", 1, "network") as bar:
         watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
-        told = (data.train, learnt, watched, data.classes, len(data.names), seed, stop, tuning)
-        model = tuned(encoder, *told)
+        model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed)
         bar.update(1)
     temperature = 1.0
     if len(choosing):
-        temperature = fitted_temperature(scores_of(model, data.subset(choosing)), _classes(data, choosing))
+        truth = torch.from_numpy(data.classes[choosing])
+        temperature = fitted_temperature(scores_of(model, data.subset(choosing)), truth)
     else:
         say("too few labels to hold some out: its probabilities are not calibrated")
     head = model.head.cpu()
@@ -101,19 +91,24 @@ def _trained(
         "copies": data.copies,
         "steps": model.steps,
         "temperature": temperature,
-        **_measured(model, data, measuring, temperature),
+        **_accuracy_on(measuring, model, data, temperature),
     }
     if data.test:
         tested = np.arange(data.train.count, len(data.classes))
-        metrics["test"] = _measured(model, data, tested, temperature)
+        metrics["test"] = _accuracy_on(tested, model, data, temperature)
     return Calibrated(tuned_encoder, head, temperature, data.names).eval(), metrics
 
 
-def _classes(data: Labelled, rows: Rows) -> torch.Tensor:
-    return torch.from_numpy(data.classes[rows])
+def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Rows to learn from, rows that choose, and rows that only measure; no copy is in two of them."""
+    share = HELD_OUT if tuning.held_out is None else tuning.held_out
+    usable = data.not_tested if data.test else np.arange(data.train.count)
+    learnt, held = spare(data, usable, share, seed)
+    choosing, measuring = held_out(data.classes[held], data.content[held], 0.5, seed)
+    return learnt, data.apart(held[choosing], held[measuring]), held[measuring]
 
 
-def _measured(model: Any, data: Labelled, rows: Rows, temperature: float) -> dict[str, Any]:
+def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> dict[str, Any]:
     """What the model makes of samples that chose nothing; nothing is known where there are none."""
     names = ("accuracy", "low", "high", "calibration_error", "calibration_error_before", "recall", "confusion")
     if not len(rows):

@@ -175,7 +175,7 @@ class Evaluate(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
-    probe: str = Field("knn,linear", description="any of knn,linear,finetune")
+    probe: str = Field("knn,linear", description="any of PROBES")
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
     pretrained: str | None = Field(
         None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"

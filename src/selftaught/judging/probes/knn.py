@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selftaught.judging.probe import Exam, Probe
 from selftaught.system.interruption import poll
 
 NEIGHBOURS = 200  # Wu et al. (1805.01978, section 3.4), fewer where there are few samples
@@ -106,3 +107,13 @@ def _at(queries: Tensor, keys: Tensor, rows: Tensor) -> Tensor:
         zeros = torch.zeros(rows.numel())
         where = torch.sparse_csr_tensor(starts, rows.flatten(), zeros, (len(rows), len(keys)), check_invariants=False)
     return torch.sparse.sampled_addmm(where, queries, keys.T, beta=0.0).values().view(rows.shape)
+
+
+def _predict(features: NDArray[Any], exam: Exam) -> NDArray[Any]:
+    rows, data = exam.split.train, exam.data
+    return knn_predict(features[rows], data.classes[rows], features[exam.split.test], len(data.names))
+
+
+# Cosines are taken of the features as they are, as in Wu et al. It needs no training and no choice, but its accuracy
+# is the lowest of all, so its verdict counts only where no other is asked for.
+PROBE = Probe(predict=_predict, takes="features", priority=1, work="knn probe")

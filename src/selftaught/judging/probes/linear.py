@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
+from selftaught.judging.probe import Exam, Probe
 from selftaught.system.interruption import poll
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation
@@ -23,7 +24,7 @@ def linear_predict(
 ) -> tuple[Array, float]:
     """The class of each test feature (M,), and the C that was chosen; train: (N, D), labels: (N,), test: (M, D).
 
-    Features should have about unit variance (`features.standardised`), since C acts on all of them alike. Of training
+    Features should have about unit variance (`baselines.standardised`), since C acts on all of them alike. Of training
     samples with the same `content` (N,) the first alone helps to choose C: a copy on both sides would mislead.
     """
     once = slice(None) if content is None else np.sort(np.unique(content, return_index=True)[1])
@@ -60,3 +61,12 @@ def _fit(model: LogisticRegression, train: Array, labels: Array) -> LogisticRegr
         # The largest C may still be moving after 200 iterations; its accuracy has long settled.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(train, labels)
+
+
+def _predict(features: Array, exam: Exam) -> Array:
+    rows, data, split = exam.split.train, exam.data, exam.split
+    return linear_predict(features[rows], data.classes[rows], features[split.test], split.repeat, data.content[rows])[0]
+
+
+# The verdict that counts most: what a linear layer can read is what others who use the features can count on.
+PROBE = Probe(predict=_predict, takes="standardised", priority=3, work="linear probe")

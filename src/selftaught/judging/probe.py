@@ -1,0 +1,64 @@
+"""What a probe promises, and the probes by name: a file in `probes/` is one, called as the file is."""
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from selftaught.system.components import hint
+from selftaught.system.errors import UsageError
+
+if TYPE_CHECKING:  # whoever asks for the names alone waits for no torch
+    from numpy.typing import NDArray
+
+    from selftaught.judging.finetune import Tuning
+    from selftaught.judging.labelled import Labelled
+    from selftaught.judging.splits import Split
+
+FOLDER = "selftaught.judging.probes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exam:
+    """What a probe may learn from and what it is asked, the same for every kind of features."""
+
+    data: "Labelled"
+    split: "Split"
+    seed: int
+    tuning: "Tuning"  # how a network is trained, where the probe trains one
+    kind: str = "trained"  # whose features or network it is: that, or untrained, pixels, pretrained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A way to judge features: it learns the classes of some samples, then says which class others are of."""
+
+    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder.
+    predict: "Callable[[Any, Exam], NDArray[Any]]"
+    takes: Literal["features", "standardised", "encoder"]  # standardised: mean 0 and deviation 1 in training
+    priority: int  # of the probes that were asked the verdict of the highest is the verdict
+    work: str  # what a progress bar calls it
+    by_chance: bool = False  # whether it says something else with another seed though it learns the same labels
+    untrained: str = "untrained"  # what the untrained network is called once the probe has trained it
+    announce: "Callable[[Sequence[Split], Tuning], None]" = lambda splits, tuning: None  # said before it learns
+
+
+def names() -> list[str]:
+    """The names of all probes, of which none is imported."""
+    return [module.name for module in pkgutil.iter_modules(import_module(FOLDER).__path__)]
+
+
+def named(name: str) -> Probe:
+    """The probe called `name`."""
+    if name not in names():
+        raise UsageError(f"no probe named {name!r}; {hint(name, names())}")
+    probe: Probe = import_module(f"{FOLDER}.{name}").PROBE
+    return probe
+
+
+@cache
+def by_priority() -> list[str]:
+    """Names of all probes, first whose verdict counts before that of the others."""
+    return sorted(names(), key=lambda name: -named(name).priority)

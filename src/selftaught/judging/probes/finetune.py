@@ -1,0 +1,39 @@
+"""The probe that trains all of the network on the labels, beside one that learns them from scratch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from selftaught.contracts.encoder import Encoder
+from selftaught.judging.finetune import Tuning, finetune, scores_of
+from selftaught.judging.labelled import spare
+from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.splits import Split
+
+
+def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
+    data, split, tuning = exam.data, exam.split, exam.tuning
+    if exam.kind == "untrained":
+        # What has learnt nothing yet has no layers to spare, and a head on it nothing to begin with.
+        tuning = replace(tuning, layer_decay=1.0, frozen=0.0)
+    seed = exam.seed + split.repeat
+    learnt, held = spare(data, split.train, tuning.spared(len(split.train)), seed)
+    model = finetune(encoder, data, learnt, held=held, tuning=tuning, seed=seed)
+    return scores_of(model, data.subset(split.test)).argmax(dim=1).numpy()
+
+
+def _announce(splits: Sequence[Split], tuning: Tuning) -> None:
+    tuning.warn_of_few_passes(max(len(split.train) for split in splits))
+
+
+PROBE = Probe(
+    predict=_predict,
+    announce=_announce,
+    takes="encoder",
+    priority=2,
+    work="fine-tuning",
+    by_chance=True,
+    untrained="scratch",
+)
