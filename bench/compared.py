@@ -14,7 +14,8 @@ from pathlib import Path
 
 import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
-from selftaught.judging.ranking import Comparison, Measure, notes, told_values
+from selftaught.judging.comparison import Comparison
+from selftaught.judging.ranking import Measure, notes, values_of
 
 TABLE = ROOT / "docs/results/compared.md"
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind
@@ -64,7 +65,7 @@ def markdown(found: Comparison) -> str:
     ]
     for place in found.ranking:
         cells = [str(place.rank), place.span, f"`{place.method}`", place.family.replace("_", "-")]
-        cells += [*told_values(place, measure), f"{place.samples:,}"]
+        cells += [*values_of(place, measure), f"{place.samples:,}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *notes(found), f"{found.verdict[0].upper()}{found.verdict[1:]}.", ""])
 

@@ -16,8 +16,8 @@ from selftaught.contracts.findings import Findings as Findings
 from selftaught.contracts.method import Data as Data
 from selftaught.contracts.method import Method as Method
 from selftaught.contracts.method import Training as Training
+from selftaught.judging.comparison import Comparison as Comparison
 from selftaught.judging.predict import predict as predict
-from selftaught.judging.ranking import Comparison as Comparison
 from selftaught.run.export import load_encoder as load_encoder
 from selftaught.system import distributed as distributed
 from selftaught.system import randomness as randomness

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from selftaught.judging.accuracy import Row
-from selftaught.judging.ranking import Comparison, Measure, Ran, Rung, notes, ranked, standings, verdict
+from selftaught.judging.comparison import Comparison, Ran, Rung
+from selftaught.judging.ranking import Measure, notes, ranked, standings, verdict
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
 from tests.reporting.test_run_page import Page

@@ -9,7 +9,7 @@ from selftaught.run.folder import Run as Folder
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
     from selftaught.contracts.findings import Findings
-    from selftaught.judging.ranking import Comparison
+    from selftaught.judging.comparison import Comparison
     from selftaught.judging.result import Evaluation
 
 

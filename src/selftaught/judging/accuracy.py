@@ -15,8 +15,6 @@ SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
 
 # Of each repeat, of each of its folds: what was said (N,), and what is so.
 Answers = Sequence[Sequence[tuple[NDArray[Any], NDArray[Any]]]]
-
-
 Right = Sequence[Sequence[NDArray[Any]]]  # which of the answers are right, likewise
 
 
@@ -36,7 +34,7 @@ class Row(BaseModel):
         """Half the width of the interval."""
         return (self.high - self.low) / 2
 
-    def told(self) -> str:
+    def shown(self) -> str:
         """In points, with the interval: 71.2 ± 1.1."""
         return f"{100 * self.accuracy:.1f} ± {100 * self.half:.1f}"
 
@@ -62,14 +60,7 @@ class Gain(BaseModel):
     high: float
 
 
-def row(
-    features: str,
-    probe: str,
-    labels: str,
-    right: Right,
-    samples: int,
-    folded: bool = False,
-) -> Row:
+def row(features: str, probe: str, labels: str, right: Right, samples: int, folded: bool = False) -> Row:
     """The mean accuracy over repeats on `samples` test samples; `right` says of each fold's answers which are.
 
     The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,

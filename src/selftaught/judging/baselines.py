@@ -16,7 +16,7 @@ from selftaught.system.interruption import poll
 from selftaught.system.saying import say
 from selftaught.training.looking.features import Array, estimate_norms, plain_batches
 
-PIXEL_COMPONENTS = 256  # raw pixels are reduced to at most so many
+PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
 
 
 def untrained(
@@ -44,16 +44,16 @@ def reset(module: nn.Module) -> None:
         else:
             kept += [f"{name}.{own}".lstrip(".") for own, _ in layer.named_parameters(recurse=False)]
     if kept:
-        told = ", ".join(kept[:3]) + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+        names = ", ".join(kept[:3]) + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
         say(
-            f"warning: the untrained network beside yours keeps the trained {told}: a layer with parameters of its "
+            f"warning: the untrained network beside yours keeps the trained {names}: a layer with parameters of its "
             "own needs a method reset_parameters() to draw them anew"
         )
 
 
-def standardised(found: Array, train: int) -> Array:
-    """Every feature of found (N, D) with the mean and deviation it has on the first `train` rows taken out."""
-    return np.asarray(StandardScaler().fit(found[:train]).transform(found), dtype=np.float32)
+def standardised(features: Array, train: int) -> Array:
+    """Features (N, D) less the mean and by the deviation that each has on the first `train` rows."""
+    return np.asarray(StandardScaler().fit(features[:train]).transform(features), dtype=np.float32)
 
 
 class Pixels:

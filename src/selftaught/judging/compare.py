@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import TokenEncoder
 from selftaught.contracts.modality import Samples
 from selftaught.judging.accuracy import Row
+from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.labelled import open_labelled
-from selftaught.judging.ranking import Comparison, Measure, Ran, Rung, budget_told, ranked, standings, verdict
+from selftaught.judging.ranking import Measure, budget_of, ranked, standings, verdict
 from selftaught.judging.splits import parse_labels
 from selftaught.methods import registry
 from selftaught.run.folder import Run, fresh_folder
@@ -43,7 +43,7 @@ from selftaught.system.errors import (
     is_of_the_disk,
     is_out_of_memory,
 )
-from selftaught.system.files import append_line, json_lines, write_json
+from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
 from selftaught.system.saying import say
@@ -56,8 +56,8 @@ BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 
 
-def compare(command: Compare, written: Callable[[Comparison, Path], None] = lambda found, page: None) -> Comparison:
-    """Carry out a recipe; what was found is in the folder, too, as comparison.json and comparison.html.
+def compare(command: Compare, written: Callable[[Comparison, Path], None] = lambda result, page: None) -> Comparison:
+    """Carry out a recipe; the result is in the folder, too, as comparison.json and comparison.html.
 
     A run that fails is a line that says why, and the others go on. Raises only if every method fails, or on a stop.
     """
@@ -109,17 +109,20 @@ def methods_named(wanted: str) -> list[str]:
     for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
         groups.setdefault(place.family, []).append(place.name)
         groups.setdefault(place.kind, []).append(place.name)
-    found: list[str] = []
+    named: list[str] = []
     for name in wanted.replace("-", "_").split(","):
         if name.strip() not in groups | places:
             known = {*groups, *places}
             raise UsageError(f"no method, family or kind named {name.strip()!r}; {hint(name.strip(), known)}")
-        found += groups.get(name.strip(), [name.strip()])
-    return list(dict.fromkeys(found))
+        named += groups.get(name.strip(), [name.strip()])
+    return list(dict.fromkeys(named))
 
 
 def plan(methods: int, rungs: int) -> list[tuple[int, float]]:
-    """How many methods each rung has, and its share of the budget; two at least come to the last one."""
+    """How many methods each rung has, and its share of the budget; two at least come to the last one.
+
+    A single one in the last rung would have nobody to be compared with by whole runs.
+    """
     counts = [methods]
     while len(counts) < rungs and counts[-1] > 2:
         counts.append(max(2, math.ceil(counts[-1] / 2)))
@@ -150,8 +153,8 @@ class _Bench:
         return self._opened(seed if self.recipe.limit else 0)
 
     def _open(self, seed: int) -> Samples:
-        told = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
-        return open_data(Pretrain.parse(told), self.stop)
+        values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
+        return open_data(Pretrain.parse(values), self.stop)
 
     def _has_tokens(self, part: Part) -> bool:
         with torch.device("meta"):
@@ -170,7 +173,7 @@ class _Bench:
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""
         self.folder, methods = folder, self.methods
-        self.runs = list(_read(folder / ROWS))
+        self.runs = read_runs(folder / ROWS)
         rounds = plan(len(methods), self.recipe.rungs)
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds)} of training and the judging on top" if seconds else ""
@@ -187,7 +190,7 @@ class _Bench:
                 kept=[],
             )
             self.rungs.append(rung)
-            say(f"\nrung {number} of {len(rounds)}: {budget_told(rung)} each for {', '.join(rung.methods)}")
+            say(f"\nrung {number} of {len(rounds)}: {budget_of(rung)} each for {', '.join(rung.methods)}")
             for seed in range(self.recipe.seeds):
                 for method in rung.methods:
                     self._once(method, seed, rung, last=number == len(rounds))
@@ -211,12 +214,12 @@ class _Bench:
         name = f"runs/{method}-seed{seed}-rung{rung.rung}"
         needs_tokens = registry.method_class(method).needs_tokens
         encoder = self.token_encoder if needs_tokens else self.encoder
-        told: dict[str, Any] = {"method": method, "seed": seed, "rung": rung.rung, "run": name}
-        told |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
+        row: dict[str, Any] = {"method": method, "seed": seed, "rung": rung.rung, "run": name}
+        row |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
         try:
             run = self._train(method, encoder, seed, rung, self.folder / name)
-            told |= _facts(run) | self._judge(run, seed, last)
-            ran = Ran(state="done", **told)
+            row |= training_of(run) | self._judge(run, seed, last)
+            ran = Ran(state="done", **row)
         except Interrupted:
             raise
         except Exception as error:
@@ -225,7 +228,7 @@ class _Bench:
             code = 5 if is_out_of_memory(error) else getattr(error, "exit_code", 1)
             reason = str(error) if isinstance(error, SelftaughtError) else f"{type(error).__name__}: {error}"
             say(f"failed   {method}: {reason}")
-            ran = Ran(state="failed", reason=" ".join(reason.split()), exit_code=code, **told)
+            ran = Ran(state="failed", reason=" ".join(reason.split()), exit_code=code, **row)
         self.runs.append(ran)
         append_line(self.folder / ROWS, ran.model_dump_json())
         if ran.state == "done":  # the encoder stays; nothing goes on from here
@@ -233,9 +236,9 @@ class _Bench:
 
     def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> Run:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
-        told = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out}
-        told |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self.recipe.handed_on(), **told, **length, "resume": Run(out).exists()})
+        own = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out}
+        own |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
+        command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": Run(out).exists()})
         return pretrain(command, opened=self.samples(seed))
 
     def _judge(self, run: Run, seed: int, last: bool) -> dict[str, Any]:
@@ -244,17 +247,17 @@ class _Bench:
             if worth(run.status["health"], self.measure.name) == -math.inf:
                 raise DataError(f"no {self.measure.name} can be taken of its features; they may have collapsed")
             return {}
-        told: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         for name, test in [("held_out", False)] * bool(self.recipe.test and not last) + [("judged", True)]:
             recipe = self.judging(str(run.folder), seed, test)
             result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
-            told |= {name: result.rows, "tested": result.test_samples or result.train_samples}
-        return told
+            results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
+        return results
 
     def _baselines(self, name: str, encoder: Part | None, seed: int) -> Sequence[Row]:
         """What is known of the same encoder untrained, and of raw pixels, from an earlier run."""
         rows = (getattr(ran, name) for ran in self.runs if (ran.encoder, ran.seed) == (encoder, seed))
-        return next((found for found in rows if found), [])
+        return next((known for known in rows if known), [])
 
     def _write(self, state: Any) -> Comparison:
         """comparison.json and comparison.html, of what is known by now."""
@@ -280,27 +283,3 @@ class _Bench:
         write_json(self.folder / RESULT, json.loads(comparison.model_dump_json()))
         self.written(comparison, self.folder / PAGE)
         return comparison
-
-
-def _read(file: Path) -> list[Ran]:
-    """Every run that is done; a line that a crash has cut is not."""
-    found = []
-    for line in json_lines(file):
-        try:
-            found.append(Ran.model_validate(line))
-        except ValidationError:
-            say(f"warning: a line of {printable(str(file))} is none of a comparison and was passed over")
-    return found
-
-
-def _facts(run: Run) -> dict[str, Any]:
-    """{steps, samples, seconds, health, verdict} of a finished run, whether or not it was cut on the way."""
-    status, batch = run.status, run.recipe.batch_size
-    assert batch
-    seconds, before = 0.0, 0
-    for line in run.metrics():
-        if line["samples_per_second"]:
-            seconds += (line["step"] - before) * batch / line["samples_per_second"]
-        before = line["step"]
-    told = {name: status[name] for name in ("steps", "health", "verdict")}
-    return {**told, "samples": status["steps"] * batch, "seconds": round(seconds, 2)}

@@ -71,12 +71,13 @@ def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Modul
 def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
     """What probes that take these things are shown; whatever is fitted is fitted on the training samples alone."""
     sources: dict[str, Sources] = {"encoder": encoders}
-    if wanted == {"encoder"}:
+    if wanted == {"encoder"}:  # nobody asks for features, which take long of many samples
         return sources
     raw = {kind: _features(kind, encoder, data) for kind, encoder in encoders.items()}
     scaled = {kind: standardised(own, data.train.count) for kind, own in raw.items() if "standardised" in wanted}
     if "untrained" in encoders:
         pixels = Pixels(data.train, seed)
+        # Scaled alike for every probe: their components keep variances of their own, see `Pixels`.
         raw["pixels"] = scaled["pixels"] = np.concatenate([pixels(samples) for samples in data.sources])
     return sources | {"features": raw, "standardised": scaled}
 
@@ -176,6 +177,6 @@ def _pretrained(source: str, encoder: Encoder) -> Encoder:
     kind = modality.named(encoder.preparation.modality)
     if kind.THINGS != "images":
         raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
-    found, told = load_pretrained(source, encoder.part, encoder.preparation)
-    say(f"pre-trained: {told}")
-    return found
+    other, line = load_pretrained(source, encoder.part, encoder.preparation)
+    say(f"pre-trained: {line}")
+    return other

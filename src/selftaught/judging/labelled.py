@@ -20,7 +20,7 @@ from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
-HASHED = 250  # samples at a time
+HASHED = 250  # samples at a time: the decoded values of a whole source would not fit memory
 
 
 @dataclass

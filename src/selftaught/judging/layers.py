@@ -20,17 +20,17 @@ def layer_scales(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
     As of BEiT (Bao et al., 2021, appendix H), with the new head, which is not in `net`, as the last layer.
     https://arxiv.org/abs/2106.08254
     """
-    found = depths(net)
-    return {weight: decay ** (max(found.values()) + 1 - depth) for weight, depth in found.items()}
+    layers = depths(net)
+    return {weight: decay ** (max(layers.values()) + 1 - depth) for weight, depth in layers.items()}
 
 
 def _parts(net: nn.Module) -> list[list[nn.Parameter]]:
     """The weights of a network, a list for each of its parts."""
     own = [[weight] for weight in net.parameters(recurse=False)]
     whole = sum(weight.numel() for weight in net.parameters())
-    found = own
+    parts = own
     for child in net.children():
         weights = list(child.parameters())
         inside = sum(weight.numel() for weight in weights) > MOST * whole and any(child.children())
-        found = found + (_parts(child) if inside else [weights])
-    return [part for part in found if part]
+        parts = parts + (_parts(child) if inside else [weights])
+    return [part for part in parts if part]

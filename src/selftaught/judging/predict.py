@@ -39,8 +39,8 @@ class Predictions:
 
     def counts(self) -> dict[str, int]:
         """How many samples of each class there seem to be."""
-        found = Counter(self.predicted)
-        return {name: found[name] for name in self.classes}
+        counts = Counter(self.predicted)
+        return {name: counts[name] for name in self.classes}
 
     def write(self, out: Path, every: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
@@ -91,8 +91,8 @@ def predict(
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)
-    found = probabilities_of(scores, classifier.temperature)
-    said = Predictions(list(samples.keys), classifier.classes, found, samples.quarantined)
+    probabilities = probabilities_of(scores, classifier.temperature)
+    said = Predictions(list(samples.keys), classifier.classes, probabilities, samples.quarantined)
     if out is not None:
         said.write(Path(out), every)
         if said.quarantined:

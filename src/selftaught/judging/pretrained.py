@@ -85,14 +85,13 @@ def _of_timm(source: str, path: Path, preparation: Preparation) -> tuple[Encoder
         except TypeError:
             net = timm.create_model(f"local-dir:{path}", **options)
     except Exception as error:  # timm's own kinds are many
-        told = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"--pretrained {printable(source)} cannot be loaded by timm: {printable(told)}") from None
-    known: Any = net.pretrained_cfg
+        raise UsageError(f"--pretrained {printable(source)} cannot be loaded by timm: {_first_line(error)}") from None
+    cfg: Any = net.pretrained_cfg  # what timm knows of the images that it was trained on
     inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
-    inner.origin = Origin("timm", str(known.get("architecture")))
-    channels = int(known.get("input_size", (COLOURS,))[0])
-    found = _fitted(source, inner, preparation, channels, known["mean"], known["std"])
-    return found, f"{known.get('architecture')} of {printable(source)}"
+    inner.origin = Origin("timm", str(cfg.get("architecture")))
+    channels = int(cfg.get("input_size", (COLOURS,))[0])
+    fitted = _fitted(source, inner, preparation, channels, cfg["mean"], cfg["std"])
+    return fitted, f"{cfg.get('architecture')} of {printable(source)}"
 
 
 def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
@@ -102,10 +101,9 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
     problem: UsageError | None = None
     for channels in dict.fromkeys((COLOURS, preparation.channels)):
         for stem in stems:
-            facts = {"channels": channels, "mean": (0.5,) * channels, "std": (0.5,) * channels}
-            inner = build_encoder(
-                Part(name=part.name, options={**part.options, **stem}), preparation.model_copy(update=facts)
-            )
+            grey = {"channels": channels, "mean": (0.5,) * channels, "std": (0.5,) * channels}
+            sized = Part(name=part.name, options={**part.options, **stem})
+            inner = build_encoder(sized, preparation.model_copy(update=grey))
             try:
                 left = fit_weights(inner, source)
             except UsageError as error:
@@ -117,12 +115,10 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
         assert problem
         raise UsageError(str(problem).replace("--init", "--pretrained", 1))
     left, inner, channels = best
-    known: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
-    mean, std = (known.mean, known.std) if known and channels == COLOURS else (preparation.mean, preparation.std)
-    told = f"{part.name} with the weights of {printable(source)}" + (
-        f", but fresh {', '.join(left[:4])}" if left else ""
-    )
-    return _fitted(source, inner, preparation, channels, mean, std), told
+    cfg: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
+    mean, std = (cfg.mean, cfg.std) if cfg and channels == COLOURS else (preparation.mean, preparation.std)
+    line = f"{part.name} with the weights of {printable(source)}" + (f", but fresh {', '.join(left[:4])}" * bool(left))
+    return _fitted(source, inner, preparation, channels, mean, std), line
 
 
 def _fitted(source: str, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> Encoder:
@@ -136,7 +132,11 @@ def _fitted(source: str, inner: Encoder, given: Preparation, channels: int, mean
         with torch.no_grad():
             fitted(torch.zeros(1, *given.shape))
     except Exception as error:
-        told = printable((str(error) or type(error).__name__).splitlines()[0])
         size = f"{given.size[0]} x {given.size[1]} px"
-        raise UsageError(f"--pretrained {printable(source)} does not take images of {size}: {told}") from None
+        refused = f"--pretrained {printable(source)} does not take images of {size}"
+        raise UsageError(f"{refused}: {_first_line(error)}") from None
     return fitted
+
+
+def _first_line(error: Exception) -> str:
+    return printable((str(error) or type(error).__name__).splitlines()[0])

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from rich.table import Table
 
-from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Detail, Gain, Row
+from selftaught.judging.probe import by_priority
 
 KINDS = {
     "trained": "this run",
@@ -47,7 +47,7 @@ class Evaluation(BaseModel):
 
 def primary(rows: Sequence[Row]) -> str:
     """The probe, of those that were asked, whose verdict is the verdict."""
-    return next((probe for probe in probes.by_priority() if any(row.probe == probe for row in rows)), "")
+    return next((probe for probe in by_priority() if any(row.probe == probe for row in rows)), "")
 
 
 def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = ()) -> list[str]:
@@ -57,7 +57,7 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
     Where the gain over that best is known, its interval decides, else those of the two accuracies.
     """
     lines, called = [], kinds(things)
-    for probe, labels in dict.fromkeys((r.probe, r.labels) for r in rows):
+    for probe, labels in _groups(rows):
         group = {r.features: r for r in rows if (r.probe, r.labels) == (probe, labels)}
         trained, named = group["trained"], group.get("pretrained")
         others = [r for kind, r in group.items() if kind not in ("trained", "pretrained")]
@@ -67,10 +67,10 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
             if (known.probe, known.labels, known.against) == (probe, labels, best.features):
                 doubt = (known.high - known.low) / 2
         said = "it helped" if gain > doubt else "it did not help" if gain < -doubt else "too close to call"
-        beside = " and ".join(f"{r.told()} {called[r.features]}" for r in others)
+        beside = " and ".join(f"{r.shown()} {called[r.features]}" for r in others)
         if named:
-            beside += f" ({named.told()} {called['pretrained']})"
-        lines.append(f"{probe}, {labels}: {trained.told()} against {beside}: {said}")
+            beside += f" ({named.shown()} {called['pretrained']})"
+        lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}: {said}")
     return lines
 
 
@@ -78,10 +78,14 @@ def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
     shown = Table("probe", "labels", *called.values(), title="accuracy, 95 % intervals")
-    for probe, labels in dict.fromkeys((r.probe, r.labels) for r in evaluation.rows):
+    for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)
-        told = {kind: f"[bold]{r.told()}[/]" if r is best else r.told() for kind, r in group.items()}
-        cells = [told.get(kind, "") for kind in called]
-        shown.add_row(probe, labels, *cells)
+        cells = {kind: f"[bold]{r.shown()}[/]" if r is best else r.shown() for kind, r in group.items()}
+        shown.add_row(probe, labels, *(cells.get(kind, "") for kind in called))
     return shown
+
+
+def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Each probe with each number of labels, in the order in which they were judged."""
+    return list(dict.fromkeys((row.probe, row.labels) for row in rows))

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from selftaught.judging.ranking import Comparison, Measure, budget_told, told_value
+from selftaught.judging.comparison import Comparison
+from selftaught.judging.ranking import Measure, budget_of, with_interval
 from selftaught.judging.result import kinds
 from selftaught.reporting.charts import interval_curves
 from selftaught.reporting.page import rendered
@@ -31,8 +32,8 @@ def write_page(comparison: Comparison, out: Path) -> None:
         chart=interval_curves(
             series, title=f"{called}, {'by' if alike else 'against'} {along}", x_label=along, y_label=called
         ),
-        budgets={rung.rung: budget_told(rung) for rung in comparison.rungs},
-        value=lambda point: told_value(point, measure),
+        budgets={rung.rung: budget_of(rung) for rung in comparison.rungs},
+        value=lambda point: with_interval(point, measure),
         raw=kinds(comparison.things)["pixels"],
         printable=printable,
     )

@@ -89,9 +89,9 @@ def _largest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns = (chosen[:, None] + torch.arange(GROUP)[:, None] * groups).flatten(1)
     rest = torch.arange(whole, similarity.shape[1]).expand(len(similarity), -1)
     columns = torch.cat([columns, rest], dim=1)
-    found = similarity.gather(1, columns)
-    best = _where_largest(found, k)
-    return found.gather(1, best), columns.gather(1, best)
+    candidates = similarity.gather(1, columns)
+    best = _where_largest(candidates, k)
+    return candidates.gather(1, best), columns.gather(1, best)
 
 
 def _where_largest(x: Tensor, k: int) -> Tensor:

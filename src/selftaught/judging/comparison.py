@@ -1,0 +1,134 @@
+"""What a comparison keeps: a line for each run as it ends (comparison.jsonl), and the result (comparison.json)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from selftaught.judging.accuracy import Row
+from selftaught.run.folder import Run
+from selftaught.system.components import Part
+from selftaught.system.files import json_lines
+from selftaught.system.saying import say
+from selftaught.system.text import printable
+
+
+class Ran(BaseModel):
+    """One run of a comparison, a line of comparison.jsonl; of a run that failed, why."""
+
+    method: str
+    seed: int
+    rung: int  # from 1
+    encoder: Part
+    tokens: bool  # whether that encoder works on tokens
+    run: str  # its folder, inside the comparison's
+    state: Literal["done", "failed"]
+    reason: str = ""
+    exit_code: int = 0
+    steps: int = 0
+    samples: int = 0  # seen in training, each as often as it was seen
+    seconds: float = 0.0  # of training
+    health: dict[str, float] = {}
+    verdict: str = ""  # of the health
+    held_out: list[Row] = []  # judged on folds of --train, where the better half was chosen by that
+    judged: list[Row] = []
+    tested: int = 0  # samples that `judged` is about
+
+
+class Rung(BaseModel):
+    """A round in which every method that is left gets the same budget."""
+
+    rung: int
+    budget: float | None  # seconds of training each
+    epochs: float | None  # instead
+    methods: list[str]
+    kept: list[str]  # which go on, best first
+
+
+class Point(BaseModel):
+    """What a method came to in one rung, with a 95 % interval."""
+
+    rung: int
+    minutes: float  # of training, a mean over seeds
+    value: float
+    low: float
+    high: float
+    seeds: int
+
+
+class Place(BaseModel):
+    """A method's place in the ranking. Its last point is what it is ranked by."""
+
+    rank: int
+    first: int  # the best rank it may deserve, for all the noise tells, among the methods of its last rung
+    last: int  # the worst
+    method: str
+    family: str
+    kind: str
+    encoder: str
+    tokens: bool
+    points: list[Point]
+    untrained: float | None  # accuracy of the same encoder with random weights
+    pixels: float | None  # accuracy of raw pixels, or columns
+    samples: int  # seen in training, in the last rung
+    note: str = ""
+
+    @property
+    def point(self) -> Point:
+        """That of the last rung it was in."""
+        return self.points[-1]
+
+    @property
+    def span(self) -> str:
+        """The ranks it may deserve, for people: 2-4."""
+        return f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
+
+
+class Comparison(BaseModel):
+    """What comparison.json holds. Accuracies are in [0, 1]."""
+
+    out: str  # its folder
+    data: str
+    things: str
+    measure: str  # linear, knn, or the label-free score
+    labelled: bool  # whether `measure` is an accuracy
+    train: str | None
+    test: str | None
+    labels: str
+    seeds: int
+    rungs: list[Rung]
+    machine: dict[str, Any]
+    state: Literal["running", "done"]
+    ranking: list[Place]
+    verdict: str
+    runs: list[Ran]
+
+    @property
+    def failed(self) -> list[Ran]:
+        """Runs that came to nothing."""
+        return [ran for ran in self.runs if ran.state == "failed"]
+
+
+def read_runs(file: Path) -> list[Ran]:
+    """Every run that is done; a line that a crash has cut is not."""
+    runs = []
+    for line in json_lines(file):
+        try:
+            runs.append(Ran.model_validate(line))
+        except ValidationError:
+            say(f"warning: a line of {printable(str(file))} is none of a comparison and was passed over")
+    return runs
+
+
+def training_of(run: Run) -> dict[str, Any]:
+    """{steps, samples, seconds, health, verdict} of a finished run, whether or not it was cut on the way."""
+    status, batch = run.status, run.recipe.batch_size
+    assert batch
+    # Each start of a run begins its clock anew, so the seconds are added up from the pace that each line tells.
+    seconds, before = 0.0, 0
+    for line in run.metrics():
+        if line["samples_per_second"]:
+            seconds += (line["step"] - before) * batch / line["samples_per_second"]
+        before = line["step"]
+    kept = {name: status[name] for name in ("steps", "health", "verdict")}
+    return {**kept, "samples": status["steps"] * batch, "seconds": round(seconds, 2)}
