@@ -44,51 +44,36 @@ def line_chart(
     thinned = {name: _thinned(points) for name, points in series.items()}
     finite = [(x, y) for points in thinned.values() for x, y in points if math.isfinite(y)]
     if not finite:
-        told = "no finite value" if any(thinned.values()) else "nothing logged yet"
-        return Markup(f"<figure><figcaption>{escape(title)}</figcaption><p class='quiet'>{told}</p></figure>")
+        reason = "no finite value" if any(thinned.values()) else "nothing logged yet"
+        return Markup(f"<figure><figcaption>{escape(title)}</figcaption><p class='quiet'>{reason}</p></figure>")
     heights = [y for _, y in finite] + ([reference[1]] if reference else [])
-    x_scale = Scale(*_range([x for x, _ in finite], pad=0), LEFT, WIDTH - RIGHT)
-    y_scale = Scale(*_range(heights), HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x_scale, y_scale, x_label, y_label)]
+    plot = _Plot(_range([x for x, _ in finite], pad=0), _range(heights), x_label, y_label)
     if reference:
-        y = y_scale(reference[1])
-        parts.append(f"<line class='reference' x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
-        parts.append(
-            f"<text class='note' x='{WIDTH - RIGHT}' y='{y - 4:.1f}' text-anchor='end'>{escape(reference[0])}</text>"
-        )
+        plot.level(*reference)
     for shade, points in enumerate(thinned.values()):
         for run in _runs(points):
-            if len(run) == 1:  # a line of one point has no length
-                place = f"cx='{x_scale(run[0][0]):.1f}' cy='{y_scale(run[0][1]):.1f}'"
-                parts.append(f"<circle style='fill:var(--series-{shade % SHADES})' {place} r='3'/>")
-                continue
-            path = " ".join(f"{x_scale(x):.1f},{y_scale(y):.1f}" for x, y in run)
-            parts.append(f"<polyline class='curve' style='stroke:var(--series-{shade % SHADES})' points='{path}'/>")
-    return _figure(parts, title, list(series))
+            if len(run) > 1:
+                plot.curve(run, _colour(shade))
+            else:  # a line of one point has no length
+                plot.dot(*run[0], _colour(shade))
+    return plot.figure(title, list(series))
 
 
 def interval_chart(series: Mapping[str, Sequence[tuple[str, float, float, float]]], *, title: str) -> Markup:
     """Accuracies with 95 % intervals: for each name, (label, accuracy, low, high) in [0, 1] in a common order."""
     labels = list(dict.fromkeys(label for points in series.values() for label, *_ in points))
-    values = [v for points in series.values() for _, _, low, high in points for v in (low, high)]
-    low, high = _range(values)
-    y_scale = Scale(max(0.0, low) * 100, min(1.0, high) * 100, HEIGHT - BOTTOM, TOP)
-    slot = (WIDTH - LEFT - RIGHT) / len(labels)
-    parts = [_axes(None, y_scale, "", "accuracy, %")]
-    for i, label in enumerate(labels):
-        place = LEFT + (i + 0.5) * slot
-        parts.append(
-            f"<text class='tick' x='{place:.1f}' y='{HEIGHT - BOTTOM + 18}' text-anchor='middle'>{escape(label)}</text>"
-        )
+    low, high = _range([v for points in series.values() for _, *ends in points for v in ends[1:]])
+    plot = _Plot(len(labels), (max(0.0, low) * 100, min(1.0, high) * 100), "", "accuracy, %")
+    for place, label in enumerate(labels):
+        plot.label(place, label)
     for shade, (name, points) in enumerate(series.items()):
-        shift = (shade - (len(series) - 1) / 2) * min(24, slot / (len(series) + 1))
-        for label, accuracy, bottom, top in points:
-            x = LEFT + (labels.index(label) + 0.5) * slot + shift
-            colour = f"var(--series-{shade % SHADES})"
-            told = f"{name}, {label}: {100 * accuracy:.1f} (95 %: {100 * bottom:.1f} to {100 * top:.1f})"
-            ends = f"y1='{y_scale(100 * bottom):.1f}' y2='{y_scale(100 * top):.1f}'"
-            parts.append(_whisker(told, colour, x, y_scale(100 * accuracy), ends))
-    return _figure(parts, title, list(series))
+        # Side by side about the middle of their place, as far apart as there is room, but never far.
+        shift = (shade - (len(series) - 1) / 2) * min(24 / plot.slot, 1 / (len(series) + 1))
+        for label, *values in points:
+            value, low, high = (100 * v for v in values)
+            words = f"{name}, {label}: {value:.1f} (95 %: {low:.1f} to {high:.1f})"
+            plot.interval(words, labels.index(label) + 0.5 + shift, value, (low, high), _colour(shade))
+    return plot.figure(title, list(series))
 
 
 def interval_curves(
@@ -98,46 +83,109 @@ def interval_curves(
     points = [point for of_one in series.values() for point in of_one]
     if not points:
         return Markup("<p class='quiet'>nothing finished yet</p>")
-    xs, heights = [x for x, *_ in points], [v for _, _, low, high in points for v in (low, high)]
-    x_scale = Scale(*_range([0.0, *xs]), LEFT, WIDTH - RIGHT)
-    x_scale = Scale(0.0, x_scale.high, LEFT, WIDTH - RIGHT)
-    y_scale = Scale(*_range(heights), HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x_scale, y_scale, x_label, y_label)]
+    widest = _range([0.0, *(x for x, *_ in points)])[1]
+    plot = _Plot((0.0, widest), _range([v for _, _, *ends in points for v in ends]), x_label, y_label)
     for shade, (name, of_one) in enumerate(series.items()):
-        colour = f"var(--series-{shade})" if shade < SHADES else "var(--quiet)"
-        path = " ".join(f"{x_scale(x):.1f},{y_scale(value):.1f}" for x, value, *_ in of_one)
-        parts.append(f"<polyline class='curve' style='stroke:{colour}' points='{path}'/>")
+        colour = _colour(shade) if shade < SHADES else "var(--quiet)"
+        plot.curve([(x, value) for x, value, *_ in of_one], colour)
         for x, value, low, high in of_one:
-            told = f"{name}: {value:.4g} (95 %: {low:.4g} to {high:.4g}) at {x:.3g}"
-            place, ends = x_scale(x), f"y1='{y_scale(low):.1f}' y2='{y_scale(high):.1f}'"
-            parts.append(_whisker(told, colour, place, y_scale(value), ends))
-    return _figure(parts, title, list(series)[:SHADES])
+            words = f"{name}: {value:.4g} (95 %: {low:.4g} to {high:.4g}) at {x:.3g}"
+            plot.interval(words, x, value, (low, high), colour)
+    return plot.figure(title, list(series)[:SHADES])
 
 
 def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
     """Bars with a label and a count each, in the order given."""
-    _, high = _range([0, *(count for _, count in counts)])
-    y_scale = Scale(0, high, HEIGHT - BOTTOM, TOP)
-    slot = (WIDTH - LEFT - RIGHT) / len(counts)
-    parts = [_axes(None, y_scale, "", "")]
+    plot = _Plot(len(counts), (0, _range([0, *(count for _, count in counts)])[1]), "", "")
     for place, (label, count) in enumerate(counts):
-        x, y = LEFT + (place + 0.1) * slot, y_scale(count)
-        parts.append(
-            f"<g><title>{escape(label)}: {count:,}</title><rect style='fill:var(--series-0)' x='{x:.1f}' y='{y:.1f}' "
-            f"width='{0.8 * slot:.1f}' height='{HEIGHT - BOTTOM - y:.1f}'/></g>"
-            f"<text class='tick' x='{x + 0.4 * slot:.1f}' y='{HEIGHT - BOTTOM + 18}' text-anchor='middle'>"
-            f"{escape(_shortened(label, slot))}</text>"
+        plot.bar(f"{label}: {count:,}", place, count)
+        plot.label(place, _shortened(label, plot.slot))
+    return plot.figure(title, [])
+
+
+class _Plot:
+    """Shapes in a frame with axes, placed by what the axes measure."""
+
+    def __init__(self, x: tuple[float, float] | int, y: tuple[float, float], x_label: str, y_label: str) -> None:
+        """Axes over these ranges; along x there may be so many slots for things with a label instead of a range."""
+        first, last = x if isinstance(x, tuple) else (0, x)
+        self.x = Scale(first, last, LEFT, WIDTH - RIGHT)
+        self.y = Scale(*y, HEIGHT - BOTTOM, TOP)
+        self.slot = self.x(1) - self.x(0)  # pixels
+        self.parts: list[str] = []
+        for value in ticks(*y):
+            height = self.y(value)
+            self._level("grid", height)
+            self._text("tick", LEFT - 8, height + 4, "end", _number(value))
+        for value in ticks(*x) if isinstance(x, tuple) else ():
+            self._text("tick", self.x(value), HEIGHT - BOTTOM + 18, "middle", f"{value:g}")
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        self.parts.append(
+            f"<text class='tick' x='{middle:.0f}' y='{HEIGHT - 4}' text-anchor='middle'>{escape(x_label)}</text>"
+            f"<text class='tick' transform='translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)' "
+            f"text-anchor='middle'>{escape(y_label)}</text>"
         )
-    return _figure(parts, title, [])
+
+    def level(self, name: str, value: float) -> None:
+        """A named level across the whole."""
+        self._level("reference", self.y(value))
+        self._text("note", WIDTH - RIGHT, self.y(value) - 4, "end", name)
+
+    def curve(self, points: Points, colour: str) -> None:
+        path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
+        self.parts.append(f"<polyline class='curve' style='stroke:{colour}' points='{path}'/>")
+
+    def dot(self, x: float, y: float, colour: str, radius: int = 3) -> None:
+        place = f"cx='{self.x(x):.1f}' cy='{self.y(y):.1f}'"
+        self.parts.append(f"<circle style='fill:{colour}' {place} r='{radius}'/>")
+
+    def interval(self, words: str, x: float, value: float, ends: tuple[float, float], colour: str) -> None:
+        """A value with its interval, that says what it is when pointed at."""
+        place, (low, high) = self.x(x), map(self.y, ends)
+        self.parts.append(
+            f"<g><title>{escape(words)}</title><line class='whisker' style='stroke:{colour}' "
+            f"x1='{place:.1f}' x2='{place:.1f}' y1='{low:.1f}' y2='{high:.1f}'/>"
+        )
+        self.dot(x, value, colour, radius=5)
+        self.parts.append("</g>")
+
+    def bar(self, words: str, slot: int, value: float) -> None:
+        """A bar in a slot, that says what it is when pointed at."""
+        left, top = self.x(slot + 0.1), self.y(value)
+        self.parts.append(
+            f"<g><title>{escape(words)}</title><rect style='fill:{_colour(0)}' x='{left:.1f}' y='{top:.1f}' "
+            f"width='{0.8 * self.slot:.1f}' height='{HEIGHT - BOTTOM - top:.1f}'/></g>"
+        )
+
+    def label(self, slot: int, text: str) -> None:
+        """What stands under a slot."""
+        self._text("tick", self.x(slot + 0.5), HEIGHT - BOTTOM + 18, "middle", text)
+
+    def figure(self, title: str, names: Sequence[str]) -> Markup:
+        """All of it, with a legend of the names in the order of their colours."""
+        legend = "".join(
+            f"<li><span class='swatch' style='background:{_colour(shade)}'></span>{escape(name)}</li>"
+            for shade, name in enumerate(names)
+        )
+        return Markup(
+            f"<figure><figcaption>{escape(title)}</figcaption>"
+            f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(title)}'>{''.join(self.parts)}</svg>"
+            f"<ul class='legend'>{legend}</ul></figure>"
+        )
+
+    def _level(self, kind: str, height: float) -> None:
+        self.parts.append(
+            f"<line class='{kind}' x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{height:.1f}' y2='{height:.1f}'/>"
+        )
+
+    def _text(self, kind: str, x: float, y: float, anchor: str, text: str) -> None:
+        left, top = (v if isinstance(v, int) else f"{v:.1f}" for v in (x, y))
+        place = f"x='{left}' y='{top}' text-anchor='{anchor}'"
+        self.parts.append(f"<text class='{kind}' {place}>{escape(text)}</text>")
 
 
-def _whisker(told: str, colour: str, x: float, y: float, ends: str) -> str:
-    """A value with its interval, that says what it is when pointed at."""
-    return (
-        f"<g><title>{escape(told)}</title>"
-        f"<line class='whisker' style='stroke:{colour}' x1='{x:.1f}' x2='{x:.1f}' {ends}/>"
-        f"<circle style='fill:{colour}' cx='{x:.1f}' cy='{y:.1f}' r='5'/></g>"
-    )
+def _colour(shade: int) -> str:
+    return f"var(--series-{shade % SHADES})"
 
 
 def _shortened(label: str, room: float) -> str:
@@ -152,6 +200,7 @@ def _number(value: float) -> str:
 
 
 def _thinned(points: Points) -> list[tuple[float, float]]:
+    """No more points than can be told apart, the last among them: a long run's page would grow by megabytes."""
     step = max(1, math.ceil(len(points) / POINTS))
     return [*points[::step], *([points[-1]] if points and (len(points) - 1) % step else [])]
 
@@ -172,34 +221,3 @@ def _range(values: Sequence[float], pad: float = 0.06) -> tuple[float, float]:
     if high == low:
         return low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
     return low - pad * (high - low), high + pad * (high - low)
-
-
-def _axes(x_scale: Scale | None, y_scale: Scale, x_label: str, y_label: str) -> str:
-    parts = []
-    for value in ticks(y_scale.low, y_scale.high):
-        y = y_scale(value)
-        parts.append(f"<line class='grid' x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
-        parts.append(f"<text class='tick' x='{LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{_number(value)}</text>")
-    if x_scale:
-        for value in ticks(x_scale.low, x_scale.high):
-            place = f"x='{x_scale(value):.1f}' y='{HEIGHT - BOTTOM + 18}'"
-            parts.append(f"<text class='tick' {place} text-anchor='middle'>{value:g}</text>")
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f"<text class='tick' x='{middle:.0f}' y='{HEIGHT - 4}' text-anchor='middle'>{escape(x_label)}</text>")
-    parts.append(
-        f"<text class='tick' transform='translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)' "
-        f"text-anchor='middle'>{escape(y_label)}</text>"
-    )
-    return "".join(parts)
-
-
-def _figure(parts: Sequence[str], title: str, names: Sequence[str]) -> Markup:
-    legend = "".join(
-        f"<li><span class='swatch' style='background:var(--series-{i % SHADES})'></span>{escape(name)}</li>"
-        for i, name in enumerate(names)
-    )
-    return Markup(
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(title)}'>{''.join(parts)}</svg>"
-        f"<ul class='legend'>{legend}</ul></figure>"
-    )
