@@ -14,7 +14,7 @@ from selftaught.contracts.modality import Samples
 from selftaught.data.images import open_samples
 from selftaught.data.images.pictures import encoded, visible
 from selftaught.reporting import map_section as embedding_map
-from selftaught.reporting.map_section import layouts, told_to_page
+from selftaught.reporting.map_section import layouts, map_json
 from selftaught.reporting.run_page import write_report
 from selftaught.run.export import load_encoder
 from selftaught.run.map import FOLDER, Facts, read_map
@@ -113,7 +113,7 @@ def test_no_name_can_end_the_script_element(run: Run) -> None:
     held = read_map(run.folder)
     assert held
     labels = dict.fromkeys(held.end.keys, EVIL)
-    told = told_to_page(run.folder, held, labels)
+    told = map_json(run.folder, held, labels)
     assert "<" not in told
     read = json.loads(told)
     assert read["groups"]["label"]["names"] == [EVIL] and sorted(read["groups"]["folder"]["names"]) == [
@@ -132,11 +132,11 @@ def test_labels_are_found_by_file_name_and_those_that_fit_nothing_are_told(
     assert held
     held.end.keys = [f"in/{number}.jpg" for number in range(40)]  # as from a camera; the labels have folders by class
     by_class = {f"{'even' if number % 2 == 0 else 'odd'}/{number}.jpg": str(number % 2) for number in range(30)}
-    read = json.loads(told_to_page(run.folder, held, by_class))
+    read = json.loads(map_json(run.folder, held, by_class))
     assert read["groups"]["label"]["names"] == ["0", "1", "no label"]
     assert read["groups"]["label"]["of"][:3] == [0, 1, 0] and read["groups"]["label"]["of"][30:] == [2] * 10
     assert "10 of the 40 samples in the map of run have no label" in capsys.readouterr().err
-    assert "label" not in json.loads(told_to_page(run.folder, held, {"other.png": "a"}))["groups"]
+    assert "label" not in json.loads(map_json(run.folder, held, {"other.png": "a"}))["groups"]
     assert "it has in/0.jpg, the labels have other.png" in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -199,7 +199,7 @@ def test_a_damaged_sheet_leaves_points(run: Run, tmp_path: Path, content: bytes)
         (tmp_path / FOLDER / name).write_bytes((run.folder / FOLDER / name).read_bytes())
     (tmp_path / FOLDER / "sheet.webp").write_bytes(content)
     held = read_map(tmp_path)
-    assert held and held.sheet is None and json.loads(told_to_page(tmp_path, held, {}))["columns"] == 0
+    assert held and held.sheet is None and json.loads(map_json(tmp_path, held, {}))["columns"] == 0
 
 
 def test_a_map_takes_little_beside_training() -> None:

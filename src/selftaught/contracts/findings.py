@@ -5,18 +5,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 
-class _Facts(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class File(_Facts):
+class File(_Part):
     """A file with a reason."""
 
     path: str
     reason: str
 
 
-class Spread(_Facts):
+class Spread(_Part):
     """Least, middle and greatest of many numbers."""
 
     min: float
@@ -24,7 +24,7 @@ class Spread(_Facts):
     max: float
 
 
-class Bin(_Facts):
+class Bin(_Part):
     """How many images have a longer side of `start` to `end` pixels, both included."""
 
     start: int
@@ -32,7 +32,7 @@ class Bin(_Facts):
     count: int
 
 
-class ImageFacts(_Facts):
+class ImageFacts(_Part):
     """What the images are like, by number of images; what is broken is not in it."""
 
     bytes: int  # of the files, encoded
@@ -48,7 +48,7 @@ class ImageFacts(_Facts):
     sizes: list[Bin]  # by the longer side
 
 
-class ColumnFacts(_Facts):
+class ColumnFacts(_Part):
     """A column of a table."""
 
     name: str
@@ -59,7 +59,7 @@ class ColumnFacts(_Facts):
     max: float | None = None
 
 
-class Suggested(_Facts):
+class Suggested(_Part):
     """What a run would choose by itself."""
 
     method: str
@@ -71,7 +71,7 @@ class Suggested(_Facts):
     command: str
 
 
-class Forecast(_Facts):
+class Forecast(_Part):
     """What such a run would take."""
 
     seconds: float
@@ -84,7 +84,7 @@ class Forecast(_Facts):
     free_bytes: int  # where run folders go
 
 
-class Findings(_Facts):
+class Findings(_Part):
     """All that `check` has to say."""
 
     data: str
@@ -113,8 +113,8 @@ class Findings(_Facts):
         """Every file that something is said of, with what it is."""
         same = [(key, f"the same as {group[0]}") for group in self.duplicates for key in group[1:]]
         alike = [(key, f"looks like {group[0]}") for group in self.near_duplicates for key in group[1:]]
-        told = [(file.path, file.reason) for file in self.broken]
-        return told + same + alike + [(file.path, f"passed over: {file.reason}") for file in self.ignored]
+        broken = [(file.path, file.reason) for file in self.broken]
+        return broken + same + alike + [(file.path, f"passed over: {file.reason}") for file in self.ignored]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,4 +1,4 @@
-"""What a check has found, for people: on a terminal, or on a page of its own."""
+"""The findings of a check, for people: on a terminal, or on a page of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selftaught.contracts.findings import File, Findings, Forecast, ImageFacts
+from selftaught.contracts.findings import ColumnFacts, File, Findings, Forecast, ImageFacts, Spread, Suggested
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
@@ -16,13 +16,17 @@ from selftaught.system.text import duration, filesize
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
 
+Line = tuple[str, str]  # a name and what is said of it
+
 
 def show(findings: Findings, console: Console | None = None) -> None:
-    """Print what was found to standard output."""
+    """Print the findings to standard output."""
     console = console or Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, told in lines(findings):
-        table.add_row(Text(name), Text(told))  # no markup: names of files may look like some
+    notes = [("note", note) for note in findings.notes]
+    problems = [("problem", problem) for problem in findings.problems]
+    for name, text in lines(findings) + notes + problems:
+        table.add_row(Text(name), Text(text))  # no markup: names of files may look like some
     console.print(table)
     for title, files in sections(findings):
         console.print(Text(f"\n{title}", style="bold"))
@@ -34,48 +38,53 @@ def show(findings: Findings, console: Console | None = None) -> None:
         console.print(Text(f"\n{findings.suggested.command}", style="bold"), soft_wrap=True)
 
 
-def lines(findings: Findings) -> list[tuple[str, str]]:
-    """Facts as name and value, in the order in which they matter."""
-    told = [("data", f"{findings.data}: {findings.count:,} {findings.things}")]
-    if findings.images:
-        told += _image_lines(findings.images)
-    if findings.columns is not None:
-        kinds = [column.kind for column in findings.columns]
-        told.append(("columns", f"{kinds.count('number')} of numbers, {kinds.count('category')} of categories"))
-        told.append(("missing", f"{sum(column.missing for column in findings.columns):,} cells"))
-    if findings.labels:
-        told.append(("labels", f"{len(findings.labels):,} classes, never used in pre-training"))
-    told.append(("broken", f"{len(findings.broken):,}"))
-    told.append(("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"))
-    if findings.images:
-        alike = sum(len(group) for group in findings.near_duplicates)
-        told.append(("look-alikes", f"{alike:,} in {len(findings.near_duplicates):,} groups"))
-        told.append(("passed over", f"{len(findings.ignored):,}"))
-    if findings.suggested:
-        s = findings.suggested
-        at = f" at {s.size[0]} x {s.size[1]} px" if s.size else ""
-        told.append(("a run", f"{s.method} on {s.encoder}{at}, {s.epochs:g} epochs in batches of {s.batch_size}"))
-    if findings.forecast:
-        told += _forecast_lines(findings.forecast)
-    told += [("note", note) for note in findings.notes]
-    return told + [("problem", problem) for problem in findings.problems]
-
-
-def _image_lines(facts: ImageFacts) -> list[tuple[str, str]]:
-    width, height = facts.width, facts.height
-    told = [
-        ("formats", _counts(facts.formats) + f", {filesize(facts.bytes)}"),
-        ("modes", _counts(facts.modes)),
-        ("width", f"{width.min:g} to {width.max:g} px, median {width.median:g}"),
-        ("height", f"{height.min:g} to {height.max:g} px, median {height.median:g}"),
-        ("longer side", ", ".join(f"{b.start}-{b.end} px {b.count:,}" for b in facts.sizes if b.count)),
+def lines(findings: Findings) -> list[Line]:
+    """What the terminal and the page say of the data, in the order in which it matters."""
+    images, columns, labels = findings.images, findings.columns, findings.labels
+    near = findings.near_duplicates
+    return [
+        ("data", f"{findings.data}: {findings.count:,} {findings.things}"),
+        *(_image_lines(images) if images else []),
+        *(_column_lines(columns) if columns is not None else []),
+        *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
+        ("broken", f"{len(findings.broken):,}"),
+        ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
+        *([("look-alikes", f"{sum(map(len, near)):,} in {len(near):,} groups")] if images else []),
+        *([("passed over", f"{len(findings.ignored):,}")] if images else []),
+        *(_suggested_lines(findings.suggested) if findings.suggested else []),
+        *(_forecast_lines(findings.forecast) if findings.forecast else []),
     ]
-    if set(facts.orientations) != {"1"}:
-        told.append(("orientations", _counts(facts.orientations)))
-    return told
 
 
-def _forecast_lines(forecast: Forecast) -> list[tuple[str, str]]:
+def _image_lines(images: ImageFacts) -> list[Line]:
+    def sides(pixels: Spread) -> str:
+        return f"{pixels.min:g} to {pixels.max:g} px, median {pixels.median:g}"
+
+    turned = set(images.orientations) != {"1"}  # EXIF's for upright
+    return [
+        ("formats", f"{_counts(images.formats)}, {filesize(images.bytes)}"),
+        ("modes", _counts(images.modes)),
+        ("width", sides(images.width)),
+        ("height", sides(images.height)),
+        ("longer side", ", ".join(f"{b.start}-{b.end} px {b.count:,}" for b in images.sizes if b.count)),
+        *([("orientations", _counts(images.orientations))] if turned else []),
+    ]
+
+
+def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
+    kinds = [column.kind for column in columns]
+    return [
+        ("columns", f"{kinds.count('number')} of numbers, {kinds.count('category')} of categories"),
+        ("missing", f"{sum(column.missing for column in columns):,} cells"),
+    ]
+
+
+def _suggested_lines(run: Suggested) -> list[Line]:
+    at = f" at {run.size[0]} x {run.size[1]} px" if run.size else ""
+    return [("a run", f"{run.method} on {run.encoder}{at}, {run.epochs:g} epochs in batches of {run.batch_size}")]
+
+
+def _forecast_lines(forecast: Forecast) -> list[Line]:
     kept = f"{filesize(forecast.run_bytes)} for the run folder ({filesize(forecast.checkpoint_bytes)} a checkpoint)"
     cached = f", {filesize(forecast.cache_bytes)} for the cache of decoded images" if forecast.cache_bytes else ""
     return [
@@ -91,13 +100,13 @@ def _counts(counts: dict[str, int]) -> str:
 
 def sections(findings: Findings) -> list[tuple[str, list[File]]]:
     """Titles with the files they are about; those that would be empty are left out."""
-    found = [
+    titled = [
         ("Broken", findings.broken),
         ("The same content", _groups(findings.duplicates)),
         ("Look alike", _groups(findings.near_duplicates)),
         ("Passed over", findings.ignored),
     ]
-    return [(title, files) for title, files in found if files]
+    return [(title, files) for title, files in titled if files]
 
 
 def _groups(groups: Sequence[Sequence[str]]) -> list[File]:
@@ -114,15 +123,12 @@ def _short(name: str) -> str:
 
 def write_page(findings: Findings, out: Path) -> None:
     """Write one self-contained HTML page."""
-    facts = findings.images
-    chart = facts and bar_chart(
-        [(f"{b.start}+", b.count) for b in facts.sizes],
-        title="Images by longer side, in pixels",
-    )
+    sizes = [(f"{b.start}+", b.count) for b in findings.images.sizes] if findings.images else []
+    chart = bar_chart(sizes, title="Images by longer side, in pixels") if findings.images else None
     page = rendered(
         "findings.html",
         findings=findings,
-        lines=[line for line in lines(findings) if line[0] not in ("note", "problem")],
+        lines=lines(findings),
         chart=chart,
         sections=sections(findings),
         shown=SHOWN_ON_PAGE,

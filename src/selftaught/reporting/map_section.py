@@ -39,7 +39,7 @@ def layouts(folder: Path, points: Array) -> Layouts:
     file = folder / FOLDER / "layout.npz"
     try:
         with np.load(file, allow_pickle=False) as known:
-            if str(known["of"]) == digest:
+            if str(known["of"]) == digest:  # else the run went on since, and its points have moved
                 return Layouts(_framed(points[:, :2]), known["tsne"], rows, known["clusters"])
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
         pass
@@ -56,7 +56,7 @@ def _tsne(points: Array) -> Array:
 
     if len(points) < 10 or points.shape[1] < 2 or np.ptp(points) == 0:
         return np.zeros((0, 2))
-    perplexity = min(30.0, (len(points) - 1) / 3)
+    perplexity = min(30.0, (len(points) - 1) / 3)  # the usual one; it counts neighbours, of which few points have few
     return _framed(TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points))
 
 
@@ -76,23 +76,13 @@ def _framed(places: Array) -> Array:
     return (places - (low + high) / 2) / scale + 0.5
 
 
-def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) -> str:
+def map_json(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) -> str:
     """What the page's script draws, as JSON that cannot end its element; `labels` by key colour the map."""
-    found = layouts(folder, held.points)
+    drawn = layouts(folder, held.points)
     keys = held.end.keys
-    groups: dict[str, Any] = {}
-    if labels and (called := _labelled(folder, keys, labels)):
-        groups["label"] = _grouped(called)
-    folders = [folder_of(key) for key in keys]
-    if 1 < len(set(folders)) < len(keys):
-        groups["folder"] = _grouped(folders)
-    groups["cluster"] = {
-        "names": [str(number + 1) for number in range(int(found.clusters.max()) + 1)],
-        "of": found.clusters.tolist(),
-    }
     everyone: Sequence[int] = range(len(keys))
-    places = {"PCA": (everyone, found.pca), "t-SNE": (found.rows.tolist(), found.tsne)}
-    told = {
+    places = {"PCA": (everyone, drawn.pca), "t-SNE": (drawn.rows.tolist(), drawn.tsne)}
+    content = {
         "keys": keys,
         "cell": held.end.cell,
         "columns": held.end.columns if held.sheet else 0,
@@ -101,9 +91,21 @@ def told_to_page(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) ->
             for name, (rows, where) in places.items()
             if len(where)
         },
-        "groups": groups,
+        "groups": _groups(folder, keys, labels, drawn.clusters),
     }
-    return json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _groups(folder: Path, keys: Sequence[str], labels: Mapping[str, str], clusters: Rows) -> dict[str, Any]:
+    """By what the map can be coloured, the most telling first: the page shows that when it opens."""
+    groups: dict[str, Any] = {}
+    if labels and (called := _labelled(folder, keys, labels)):
+        groups["label"] = _grouped(called)
+    folders = [folder_of(key) for key in keys]
+    if 1 < len(set(folders)) < len(keys):
+        groups["folder"] = _grouped(folders)
+    names = [str(number + 1) for number in range(int(clusters.max()) + 1)]
+    return groups | {"cluster": {"names": names, "of": clusters.tolist()}}
 
 
 def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
@@ -111,12 +113,12 @@ def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> l
     known = {printable(key): printable(label) for key, label in labels.items()}
     names = Counter(key.rpartition("/")[2] for key in known)
     by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
-    found = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
-    if missing := found.count(None):
-        told = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
+    called = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
+    if missing := called.count(None):
+        line = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
         example = f"it has {keys[0]}, the labels have {next(iter(known))}"
-        say(f"warning: {told}" + (f": {example}" if missing == len(keys) else ""))
-    return [label or "no label" for label in found] if missing < len(keys) else []
+        say(f"warning: {line}" + (f": {example}" if missing == len(keys) else ""))
+    return [label or "no label" for label in called] if missing < len(keys) else []
 
 
 def _grouped(of: Sequence[str]) -> dict[str, Any]:

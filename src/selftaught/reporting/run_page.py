@@ -16,7 +16,7 @@ from selftaught.judging.accuracy import Detail
 from selftaught.judging.result import Evaluation, kinds, primary
 from selftaught.reporting.charts import interval_chart, line_chart
 from selftaught.reporting.data_section import Asked, DataSection, data_section, neighbours, shown
-from selftaught.reporting.map_section import told_to_page
+from selftaught.reporting.map_section import map_json
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
 from selftaught.run.standing import standing
@@ -76,10 +76,7 @@ def write_report(
 
 
 def page_of(
-    folders: Sequence[Path],
-    title: str | None = None,
-    live: Live | None = None,
-    labels: Mapping[str, str] | None = None,
+    folders: Sequence[Path], title: str | None = None, live: Live | None = None, labels: Mapping[str, str] | None = None
 ) -> str:
     """The page about the runs in `folders`; with `live` it follows them."""
     folders = [folder.absolute() for folder in folders]  # "." has no name
@@ -122,7 +119,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> Section:
         quarantined_count=len(quarantined),
         data=data_section(recipe, environment, _json(folder / "data.json"), quarantined, held),
         neighbours=neighbours(held) if held else [],
-        map=Markup(told_to_page(folder, held, labels)) if held else None,
+        map=Markup(map_json(folder, held, labels)) if held else None,
         sheet=data_uri(held.sheet, "WEBP") if held and held.sheet else None,
     )
 
@@ -131,34 +128,35 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
     metrics = [line for line in metrics if isinstance(line.get("step"), int)]
     if not metrics:
         return []
-
-    def curve(*path: str) -> list[tuple[float, float]]:
-        """By step, what stands under these keys; nothing, such as the loss of a step left out, is a gap."""
-        found = []
-        for line in metrics:
-            value: Any = line
-            for key in path:
-                value = value.get(key, {}) if isinstance(value, dict) else {}
-            if value != {}:
-                found.append((line["step"], value if isinstance(value, int | float) else math.nan))
-        return found
-
     held = [line["terms"] for line in metrics if isinstance(line.get("terms"), dict)]
     names = list(dict.fromkeys(name for terms in held for name in terms))
-    terms = {name: curve("terms", name) for name in names}
-    losses = terms if len(terms) == 1 else {"sum": curve("loss"), **terms}
+    terms = {name: _curve(metrics, "terms", name) for name in names}
+    losses = terms if len(terms) == 1 else {"sum": _curve(metrics, "loss"), **terms}
     chance = status.get("chance")
     reference = ("chance: nothing learnt", float(chance)) if chance else None
+    rate, pace = _curve(metrics, "lr"), _curve(metrics, "samples_per_second")
     drawn = [
         line_chart(losses, title="loss", x_label="step", y_label="", reference=reference),
-        line_chart({"learning rate": curve("lr")}, title="learning rate", x_label="step", y_label=""),
-        line_chart({"samples a second": curve("samples_per_second")}, title="throughput", x_label="step", y_label=""),
+        line_chart({"learning rate": rate}, title="learning rate", x_label="step", y_label=""),
+        line_chart({"samples a second": pace}, title="throughput", x_label="step", y_label=""),
     ]
     for title, scores in HEALTH.items():
-        series = {called: curve("health", score) for score, called in scores.items()}
+        series = {called: _curve(metrics, "health", score) for score, called in scores.items()}
         if known := {called: points for called, points in series.items() if points}:
             drawn.append(line_chart(known, title=title, x_label="step", y_label=""))
     return drawn
+
+
+def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float]]:
+    """By step, what stands under these keys; nothing, such as the loss of a step left out, is a gap."""
+    points = []
+    for line in metrics:
+        value: Any = line
+        for key in path:
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value != {}:
+            points.append((line["step"], value if isinstance(value, int | float) else math.nan))
+    return points
 
 
 def _label_curve(evaluation: Evaluation | None) -> Markup | None:
@@ -177,27 +175,26 @@ def _by_class(evaluation: Evaluation | None) -> ByClass | None:
     if evaluation is None:
         return None
     probe = primary(evaluation.rows)
-    told = [detail for detail in evaluation.details if detail.probe == probe]
-    told = [detail for detail in told if detail.labels == told[-1].labels]
-    own = next((detail for detail in told if detail.features == "trained"), None)
+    details = [detail for detail in evaluation.details if detail.probe == probe]
+    details = [detail for detail in details if detail.labels == details[-1].labels]
+    own = next((detail for detail in details if detail.features == "trained"), None)
     names = [printable(name) for name in evaluation.classes]
-    if own is None or any(len(detail.recall) != len(names) for detail in told):
+    if own is None or any(len(detail.recall) != len(names) for detail in details):
         return None
-
-    called = [kinds(evaluation.things).get(detail.features, detail.features) for detail in told]
-    return _tables(f"{probe}, {own.labels}", names, called, [detail.recall for detail in told], own.confusion)
+    called = [kinds(evaluation.things).get(detail.features, detail.features) for detail in details]
+    return _tables(f"{probe}, {own.labels}", names, called, [detail.recall for detail in details], own.confusion)
 
 
 def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
-        measured = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
+        detail = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
         names = [printable(name) for name in metrics["classes"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if len(measured.recall) != len(names):
+    if len(detail.recall) != len(names):
         return None
-    return _tables("labels held out", names, ["this classifier"], [measured.recall], measured.confusion)
+    return _tables("labels held out", names, ["this classifier"], [detail.recall], detail.confusion)
 
 
 def _tables(
@@ -221,11 +218,11 @@ def _tables(
 
 def _status(folder: Path) -> dict[str, Any]:
     """status.json, and where it says that a run goes on, whether that is so."""
-    status = _json(folder / "status.json")
-    if status.get("state") != "running":
-        return status
-    now = standing(folder)
-    return {**status, "state": now.state, "reason": now.told} if now.state == "abandoned" else status
+    try:
+        now = standing(folder)
+    except (OSError, ValueError):
+        return {}
+    return now.status | ({"state": now.state, "reason": now.told} if now.state == "abandoned" else {})
 
 
 def _yaml(file: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where a run stands, in words: its step, the time it has left, and whether a process still works on it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Standing:
     state: str
     told: str
     held: bool  # whether a process may be at work on it
+    status: dict[str, Any] = field(default_factory=dict)  # what status.json holds
 
     @property
     def ended(self) -> bool:
@@ -33,22 +34,28 @@ class Standing:
 def standing(folder: Path) -> Standing:
     """Where the run in `folder` stands now. Raises ValueError or OSError where its status cannot be read."""
     held = may_be_written(folder)  # asked first: a process records its end before it lets go of the folder
-    status, name = json_object(folder / "status.json"), printable(folder.name)
+    status = json_object(folder / "status.json")
+    state, line = _in_words(folder, status, held)
+    # A run that is done lets go in this moment, if it has not.
+    return Standing(printable(folder.name), state, line, held and state != "done", status)
+
+
+def _in_words(folder: Path, status: dict[str, Any], held: bool) -> tuple[str, str]:
+    """The state of a run, and what else there is to say of it."""
     state, reason = (printable(str(status.get(key) or "")) for key in ("state", "reason"))
     if not state:
-        told = "nothing to show yet" if held else "it has no status.json"
-        return Standing(name, "starting" if held else "unknown", told, held)
+        return ("starting", "nothing to show yet") if held else ("unknown", "it has no status.json")
     if state == "done":
-        return Standing(name, state, _result(status), held=False)  # it lets go in this moment, if it has not
+        return state, _result(status)
     if state == "running":
-        told = ", ".join([*_progress(folder), _seen(folder)])
+        progress = ", ".join([*_progress(folder), _seen(folder)])
         if held:
-            return Standing(name, state, told, held)
+            return state, progress
         way = "say the same again" if status.get("task") == "finetune" else "go on with --resume"
         lost = "no process writes this run any more: it may have been killed"
-        return Standing(name, "abandoned", f"{lost}; {way} ({told})", held)
+        return "abandoned", f"{lost}; {way} ({progress})"
     again = ["a process is at work on it again"] if held else []
-    return Standing(name, state, "; ".join([*([reason] if reason else []), *again, _seen(folder)]), held)
+    return state, "; ".join([*([reason] if reason else []), *again, _seen(folder)])
 
 
 def _progress(folder: Path) -> Iterator[str]:
