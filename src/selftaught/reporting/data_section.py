@@ -45,13 +45,13 @@ def data_section(
     held: EmbeddingMap | None,
 ) -> DataSection:
     """Facts from the run's files, what was left out and why, and a strip of thumbnails."""
-    told = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
-    told |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
+    values = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
+    values |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
     reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
-    told["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
+    values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
     folders = facts["folders"] if isinstance(facts.get("folders"), dict) else {}
     return DataSection(
-        [(name, shown(value)) for name, value in told.items() if value is not None],
+        [(name, shown(value)) for name, value in values.items() if value is not None],
         _strip(held) if held and held.sheet else [],
         bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
         if 1 < len(folders) <= MOST_FOLDERS

@@ -17,12 +17,12 @@ class Live:
     script: Markup  # that looks
 
 
-def rendered(template: str, **told: Any) -> str:
-    """The page that a template makes of these facts."""
+def rendered(template: str, **values: Any) -> str:
+    """The page that a template makes of these values."""
     environment = Environment(
         loader=PackageLoader("selftaught.reporting"),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**told)
+    return environment.get_template(template).render(**values)

@@ -66,11 +66,12 @@ def _job(recipe: Preview) -> Job:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
         checkpoint.restore_model(job.method, groups["model"])
     else:
-        job.method.start(_plain(samples, 512))
+        job.method.start(_spread(samples, 512))
     return job
 
 
-def _plain(samples: Samples, most: int) -> Tensor:
+def _spread(samples: Samples, most: int) -> Tensor:
+    """So many samples at most, evenly spread, as they are: what a method looks at before it starts."""
     rows = np.linspace(0, samples.count - 1, min(samples.count, most)).astype(np.int64)
     return samples.views(("plain",))(torch.from_numpy(rows), *samples.batch(rows))[0]
 

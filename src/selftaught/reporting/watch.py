@@ -36,7 +36,7 @@ HERE = Markup("<!-- standing -->")  # where the lines of the moment go; no name 
 
 @dataclass(frozen=True)
 class Look:
-    """What a glance at the folders has found: which version of the files it is, and where the runs stand."""
+    """A glance at the folders: which version of the files it is, and where the runs stand."""
 
     version: str
     standings: list[Standing]
@@ -64,7 +64,7 @@ class Watched:
                 broken = []
                 digest = sha256()
                 for folder in self.folders:
-                    with suppress(OSError, ValueError):  # told by `_broken`; where it stood before is the best guess
+                    with suppress(OSError, ValueError):  # said by `_broken`; where it stood before is the best guess
                         self._standings[folder] = standing(folder)
                     broken += _broken(folder)
                     digest.update(_stamp(folder).encode())
@@ -105,10 +105,10 @@ class Watched:
             self._page, self._made, self._failed, self._trouble = page, look.version, "", ""
             self._made_at = time.strftime("%H:%M:%S")
         except Exception as error:  # whatever the files hold, they are no reason to show nothing
-            told = printable(f"{type(error).__name__}: {error}")
-            if told != self._trouble:
-                say(f"warning: the page cannot be made: {told}")
-            self._failed, self._trouble = look.version, told
+            reason = printable(f"{type(error).__name__}: {error}")
+            if reason != self._trouble:
+                say(f"warning: the page cannot be made: {reason}")
+            self._failed, self._trouble = look.version, reason
             self._page = self._page or page_of([], "selftaught watch", live)
 
     def _note(self, look: Look) -> str:
@@ -164,19 +164,19 @@ def _stamp(folder: Path) -> str:
     try:
         with os.scandir(folder) as entries:
             shown = [entry for entry in entries if entry.name not in BESIDE and not entry.name.startswith(".")]
-        found = []
+        stamps = []
         for entry in shown:
             with suppress(FileNotFoundError):  # it vanished in this moment
-                facts = entry.stat()
-                found.append((entry.name, facts.st_mtime_ns, facts.st_size, facts.st_ino))
-        return repr(sorted(found))
+                stat = entry.stat()
+                stamps.append((entry.name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        return repr(sorted(stamps))
     except OSError as error:
         return type(error).__name__
 
 
 def _broken(folder: Path) -> list[str]:
     """Files of the run that are there but cannot be read, and have not been so for long."""
-    name, found = printable(folder.name), []
+    name, broken = printable(folder.name), []
     if not folder.is_dir():
         return [f"{name}, which is no folder any more"]
     for file in (*folder.glob("*.json"), folder / "recipe.yaml"):
@@ -186,8 +186,8 @@ def _broken(folder: Path) -> list[str]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError):
-            found += [f"{name}/{printable(file.name)}"] if young else []
-    return found
+            broken += [f"{name}/{printable(file.name)}"] if young else []
+    return broken
 
 
 def _lines(standings: Sequence[Standing], note: str) -> Markup:
