@@ -32,9 +32,9 @@ from lightly.models.utils import update_momentum
 from torch import Tensor, nn
 
 from selftaught.contracts.method import Data, Method
-from selftaught.data.images import open_samples
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.samples import open_samples
 from selftaught.judging.probes.knn import knn_predict
 from selftaught.methods import registry
 from selftaught.methods.parts.schedules import cosine

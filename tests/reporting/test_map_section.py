@@ -11,8 +11,8 @@ from PIL import Image
 
 from selftaught.commands.python import Run
 from selftaught.contracts.modality import Samples
-from selftaught.data.images import open_samples
 from selftaught.data.images.pictures import encoded, visible
+from selftaught.data.images.samples import open_samples
 from selftaught.reporting import map_section as embedding_map
 from selftaught.reporting.map_section import layouts, map_json
 from selftaught.reporting.run_page import write_report

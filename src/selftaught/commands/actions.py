@@ -9,8 +9,8 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 if TYPE_CHECKING:
+    from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
-    from selftaught.judging.ranking import Comparison
 
 
 def compare(recipe: Compare) -> "Comparison":

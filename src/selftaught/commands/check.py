@@ -55,7 +55,7 @@ def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) 
     try:
         findings.suggested, findings.forecast = forecast(command, whole, decoded, stop)
     except BrokenData as error:
-        findings.notes.append(f"nothing could be predicted: {error.told}")
+        findings.notes.append(f"nothing could be predicted: {error.summary}")
         return
     except DataError as error:
         findings.usable, findings.problems = False, [*findings.problems, str(error)]

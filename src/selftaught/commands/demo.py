@@ -54,7 +54,7 @@ def demo(recipe: Demo) -> dict[str, Any]:
         say(evaluation.verdict)
         judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
     folders = [out / method for method in ARMS]
-    labels = modality.named("images").labels_by_key(str(train))  # the page colours its maps by them
+    labels = modality.of(train).labels_by_key(str(train))  # the page colours its maps by them
     page = write_report(folders, out / "report.html", title="selftaught demo: digits", labels=labels)
     say(f"\nthe page: {page}")
     return {"page": str(page), "runs": judged}

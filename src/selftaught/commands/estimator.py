@@ -116,7 +116,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 self.encoder_ = load_encoder(run.folder, module)
                 self.recipe_ = run.recipe.model_copy(update={"out": recipe.out}).model_dump(mode="json")
                 self.metrics_, self.status_ = run.metrics(), run.status
-        if samples.preparation.modality == "tables":
+        if modality.named(samples.preparation.modality).COLUMNS:
             self.n_features_in_ = samples.preparation.size[0]
         if (verdict := self.status_.get("verdict", "learning")) != "learning":
             warnings.warn(verdict, ConvergenceWarning, stacklevel=2)

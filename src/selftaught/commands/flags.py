@@ -195,8 +195,10 @@ def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
         for name, option in components.options(Tuning).items()
         if name != "light"
     }
-    # Which kind of data it will be is known only to the run; where both have an option, the help is that of images.
-    light = {**modality.named("tables").view_options()["light"], **modality.named("images").view_options()["light"]}
+    # Which kind of data it will be is known only to the run; where several have an option, the first one's help counts.
+    light: dict[str, Any] = {}
+    for name in reversed(modality.NAMES):
+        light |= modality.named(name).view_options().get("light", {})
     return flags | {f"finetune.light.{name}": shown(default) for name, default in light.items()}
 
 

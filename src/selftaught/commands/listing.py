@@ -54,21 +54,7 @@ def methods_table(described: list[dict[str, Any]]) -> Table:
 
 def encoders(recipe: Encoders) -> list[str]:
     """Names of encoders that contain the pattern; a few good first choices where it is empty."""
-    pattern = recipe.pattern
-    if not pattern:
-        return [name for kind in modality.NAMES for name in modality.named(kind).FIRST_CHOICES]
-    import timm
-    import torchvision
-
-    names = timm.list_models(f"*{pattern.removeprefix('torchvision/')}*")
-    if pattern.startswith("torchvision/"):
-        names = []
-    names += [name for name in modality.named("tables").FIRST_CHOICES if pattern in name]
-    names += [
-        f"torchvision/{name}"
-        for name in torchvision.models.list_models(torchvision.models)
-        if pattern.removeprefix("torchvision/") in name
-    ]
+    names = [name for kind in modality.NAMES for name in modality.named(kind).encoders(recipe.pattern)]
     if not names:
-        raise UsageError(f"no encoder's name contains {pattern!r}; see `selftaught encoders`")
+        raise UsageError(f"no encoder's name contains {recipe.pattern!r}; see `selftaught encoders`")
     return names

@@ -1,25 +1,30 @@
 """What a kind of data brings along, so that everything else can do without knowing which kind it is.
 
-A modality is a package beside `images/` with a class of samples (its rows, opened and at hand), a preparation (how a
-sample becomes network input) and a way to build encoders by name. Methods never import one, and it imports no method.
+A modality is a folder below `data/` with a preparation.py (how a sample becomes network input), whose package holds a
+`Modality` by the name MODALITY. Nothing else lists it. Methods never import one, and it imports no method.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from PIL.Image import Image
+    from torch import Tensor
 
     from selftaught.contracts.encoder import Encoder
     from selftaught.contracts.findings import Findings
     from selftaught.system.components import Part
 
 
-NAMES = ("images", "tables")
+DATA = Path(__file__).parents[1] / "data"
+DEFAULT = "images"  # what is no other kind of data: folders of files have no mark by which to know them
+NAMES = (DEFAULT, *sorted({file.parent.name for file in DATA.glob("*/preparation.py")} - {DEFAULT}))
 
 
 class Preparation(Protocol):
@@ -40,8 +45,8 @@ class Preparation(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Of a plain view."""
 
-    def told(self) -> str:
-        """For people, after the number of samples: at 8 x 8 px, 1 channel(s)."""
+    def in_words(self) -> str:
+        """What follows the number of samples: at 8 x 8 px, 1 channel(s)."""
 
     def recipe(self) -> str:
         """What is done to a sample, for people."""
@@ -86,36 +91,77 @@ class Samples(Protocol):
         """What makes these views; `how`: patch, options, exact, dtype, channels_last."""
 
 
-class Modality(Protocol):
-    """The names a modality's package holds."""
+class Pictures(Protocol):
+    """How samples that people can look at are shown."""
 
-    THINGS: str  # what its samples are called
+    def visible(self, views: "Tensor", preparation: Any, /) -> NDArray[np.uint8]:
+        """Views (B, *shape) as 8-bit RGB (B, H, W, 3)."""
+
+    def contact_sheet(self, pictures: Mapping[str, "Tensor"], preparation: Any, columns: int = 8) -> "Image":
+        """One row a name, its views beside it."""
+
+    def encoded(self, image: "Image", format: str = "PNG") -> bytes:
+        """The bytes of a PNG or WEBP file."""
+
+
+def _no_cache(decoded: int, memory: int) -> int:
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality:
+    """A kind of data. What has a default here is right for a kind that says nothing of it."""
+
+    THINGS: str  # what its samples are called, in the plural
     ENCODER: str  # where the user names none
+    FIRST_CHOICES: Sequence[str]  # encoders to name where nobody has asked for any
     TOKEN_ENCODERS: Sequence[str]
     Preparation: Any
     create: Callable[..., Any]  # whose keyword-only parameters are the options of encoders
-    open_samples: Callable[..., Samples]
+    build_encoder: Callable[..., "Encoder"]  # of a Part, a preparation and, for "own", the user's network
+    guess: Callable[[tuple[int, int] | None, "Part"], Any]  # a preparation to try options on before data is opened
+    recognises: Callable[[Any], bool]  # whether a name or an array is of this kind
+    open_samples: Callable[..., Samples]  # of options of other kinds it takes no notice
     inspect: Callable[..., "Findings"]  # what is known of the data before training
     labels_by_key: Callable[[str], dict[str, str]]  # of labelled data, or a CSV
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
-    def recognises(self, data: str) -> bool: ...
+    RAW: str = "raw values"  # samples without any encoder, as a baseline
+    DOMAIN: str = ""  # what the Hub puts before the name of a task
+    TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
+    SIZED: bool = False  # whether samples are made as large as --size says
+    SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
+    COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
+    PRETRAINED: bool = False  # whether encoders that others have taught are known
+    PICTURES: Pictures | None = None  # where a sample is something to look at
+    named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
+    cache_bytes: Callable[[int, int], int] = _no_cache  # on the disk, of so many decoded, with so many for memory
 
-    def guess(self, size: tuple[int, int] | None, part: "Part") -> Any: ...
+    def task(self, name: str) -> str:
+        """The Hub's tag of a task: tabular-classification."""
+        return f"{self.DOMAIN}-{name}" if self.DOMAIN else name
 
-    def build_encoder(self, part: "Part", preparation: Any, module: "nn.Module | None" = None) -> "Encoder": ...
+    def encoders(self, pattern: str) -> list[str]:
+        """Names of encoders that contain `pattern`; the first choices where it is empty."""
+        if pattern and self.named_encoders:
+            return self.named_encoders(pattern)
+        return [name for name in self.FIRST_CHOICES if pattern in name]
 
 
-def named(name: str) -> Any:
+def named(name: str) -> Modality:
     """The modality of this name, which may come from a file: nothing else is imported. Raises ValueError."""
     if name not in NAMES:
         raise ValueError(f"there is no modality {name!r}")
-    return import_module(f"selftaught.data.{name}")
+    found: Modality = import_module(f"selftaught.data.{name}").MODALITY
+    return found
 
 
-def of(data: Any) -> Any:
-    """The modality of the data that the user names; whatever is nothing else is images."""
-    for name in NAMES[1:]:
-        if named(name).recognises(data if isinstance(data, np.ndarray) else str(data)):
-            return named(name)
-    return named(NAMES[0])
+def of(data: Any) -> Modality:
+    """The modality of the data that the user names."""
+    asked = data if isinstance(data, np.ndarray) else str(data)
+    return next((kind for kind in map(named, NAMES[1:]) if kind.recognises(asked)), named(DEFAULT))
+
+
+def raw_of(things: str) -> str:
+    """What the baseline without any encoder is called, of samples that are called so."""
+    return next((kind.RAW for kind in map(named, NAMES) if things == kind.THINGS), Modality.RAW)

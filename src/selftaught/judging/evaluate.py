@@ -175,7 +175,7 @@ def _evaluation(recipe: Evaluate, data: Labelled, judged: _Judged, things: str) 
 def _pretrained(source: str, encoder: Encoder) -> Encoder:
     """The encoder that the user names to stand beside."""
     kind = modality.named(encoder.preparation.modality)
-    if kind.THINGS != "images":
+    if not kind.PRETRAINED:
         raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
     other, line = load_pretrained(source, encoder.part, encoder.preparation)
     say(f"pre-trained: {line}")

@@ -63,8 +63,8 @@ def load_pretrained(source: str, part: Part, preparation: Preparation) -> tuple[
     if (path / "encoder").is_dir() or _is_ours(path):
         inner = load_encoder(path)
         other = inner.preparation
-        if other.modality != "images":
-            raise UsageError(f"--pretrained {printable(source)} takes no images")
+        if other.modality != preparation.modality:
+            raise UsageError(f"--pretrained {printable(source)} takes no {preparation.modality}")
         return _fitted(source, inner, preparation, other.channels, other.mean, other.std), printable(source)
     return _of_timm(source, path, preparation)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.table import Table
 
+from selftaught.contracts.modality import raw_of
 from selftaught.judging.accuracy import Detail, Gain, Row
 from selftaught.judging.probe import by_priority
 
@@ -20,8 +21,8 @@ KINDS = {
 
 
 def kinds(things: str) -> dict[str, str]:
-    """What each kind of features is called, of images or of rows."""
-    return KINDS if things == "images" else {**KINDS, "pixels": "raw columns"}
+    """What each kind of features is called, of samples that are called so."""
+    return {**KINDS, "pixels": raw_of(things)}
 
 
 class Evaluation(BaseModel):

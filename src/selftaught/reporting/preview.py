@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
-from selftaught.data.images.pictures import contact_sheet, data_uri, encoded
+from selftaught.data.images.pictures import data_uri, encoded
 from selftaught.methods import registry
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
@@ -33,7 +34,10 @@ def preview(recipe: Preview) -> Path:
     if out.suffix not in ENDINGS:
         raise UsageError(f"--out {printable(recipe.out)} must end in {' or '.join(ENDINGS)}")
     job = _job(recipe)
-    sheet = contact_sheet(drawn(job, recipe.samples, recipe.seed), job.samples.preparation, columns=recipe.samples)
+    preparation = job.samples.preparation
+    pictures = modality.named(preparation.modality).PICTURES
+    assert pictures, "refused above"
+    sheet = pictures.contact_sheet(drawn(job, recipe.samples, recipe.seed), preparation, columns=recipe.samples)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, encoded(sheet) if out.suffix == ".png" else _page(job, sheet, recipe.run))
     return out
@@ -59,8 +63,9 @@ def _job(recipe: Preview) -> Job:
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
-    if samples.preparation.modality != "images":
-        raise UsageError("there is nothing to see in rows: preview shows images")
+    kind = modality.named(samples.preparation.modality)
+    if not kind.PICTURES:
+        raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows images")
     job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)

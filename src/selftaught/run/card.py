@@ -91,7 +91,7 @@ def _page(
 
 def _task(preparation: Preparation, task: str) -> str:
     """A task by the Hub's name."""
-    return f"{'image' if preparation.modality == 'images' else 'tabular'}-{task}"
+    return modality.named(preparation.modality).task(task)
 
 
 def _imports(origin: Origin) -> list[str]:

@@ -67,7 +67,7 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
             "mean": list(preparation.mean),
             "std": list(preparation.std),
             "num_classes": 0,
-            **({"interpolation": "bilinear", "crop_pct": 1.0} if preparation.modality == "images" else {}),
+            **modality.named(preparation.modality).TIMM,
         },
         "selftaught": {
             "modality": preparation.modality,

@@ -26,11 +26,11 @@ class DataError(SelftaughtError):
 
 
 class BrokenData(DataError):  # noqa: N818 - what is broken is the data
-    """Too many samples cannot be used; `quarantined` lists them with the reasons, `told` counts and names a few."""
+    """Too many samples cannot be used; `quarantined` lists them with the reasons, `summary` counts and names a few."""
 
-    def __init__(self, told: str, name: str, quarantined: list[tuple[str, str]]) -> None:
-        super().__init__(f"{told}; `selftaught check` on this data lists all")
-        self.told, self.name, self.quarantined = told, name, quarantined
+    def __init__(self, summary: str, name: str, quarantined: list[tuple[str, str]]) -> None:
+        super().__init__(f"{summary}; `selftaught check` on this data lists all")
+        self.summary, self.name, self.quarantined = summary, name, quarantined
 
 
 class DivergedError(SelftaughtError):

@@ -119,8 +119,8 @@ class Keeping:
     def draw(self) -> None:
         """Write pictures.png: what the network was shown of a few samples, and what it answered."""
         job = self.job
-        kind = modality.named(job.samples.preparation.modality)
-        if not hasattr(kind, "contact_sheet"):
+        drawing = modality.named(job.samples.preparation.modality).PICTURES
+        if not drawing:
             return
         shown = min(PICTURED, job.batches.batch_size)
         views = tuple(as_inputs(job.method, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
@@ -131,5 +131,5 @@ class Keeping:
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
         with spared("pictures.png"):
             buffer = io.BytesIO()
-            kind.contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
+            drawing.contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
             write_atomically(self.run.folder / "pictures.png", buffer.getvalue())

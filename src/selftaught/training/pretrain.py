@@ -196,7 +196,7 @@ def _describe(job: Job, run: Run) -> None:
     """Write what the run is made of and with; only once its recipe is there can it be resumed."""
     samples, preparation = job.samples, job.samples.preparation
     job.recipe.save(run.folder / "recipe.yaml")
-    run.write_data(modality.named(preparation.modality).THINGS, preparation.told(), samples.keys)
+    run.write_data(modality.named(preparation.modality).THINGS, preparation.in_words(), samples.keys)
     run.write_quarantine(samples.quarantined)
     run.write_environment(
         device=str(job.fabric.device),
@@ -210,7 +210,7 @@ def _announce(job: Job, run: Run, start: int) -> None:
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
     lr = scaled_lr(preset, recipe.batch_size)
     things = modality.named(samples.preparation.modality).THINGS
-    say(f"data     {samples.count:,} {things} {samples.preparation.told()}")
+    say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     also = f" and {recipe.also}" if recipe.also else ""

@@ -60,7 +60,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 progress=bar.polled(stop.poll),
             )
         except BrokenData as error:
-            raise DataError(f"{error.told}; {_listed(error, recipe)}use --tolerance to train without them") from None
+            raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint != samples.fingerprint:
         raise UsageError(
             f"cannot resume: {recipe.data} is not the data this run was started with "
@@ -108,7 +108,7 @@ def resolve(
         "batch_size": batch,
         "epochs": epochs,
         "steps": steps or length,
-        "size": samples.preparation.size if kind.THINGS == "images" else None,
+        "size": samples.preparation.size if kind.SIZED else None,
         "precision": way.precision if recipe.precision == "auto" else recipe.precision,
         "layout": way.layout if recipe.layout == "auto" else recipe.layout,
         "attention": way.attention if recipe.attention == "auto" else recipe.attention,
@@ -153,7 +153,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         components.checked(f"method {part.name}", cls, part.options)
-        if cls.needs_images and kind.THINGS != "images":
+        if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:
         with torch.device("meta"):

@@ -37,7 +37,7 @@ def test_rows_are_standardised_numbers_and_ones_for_categories(tmp_path: Path) -
     heights = np.array([1.5, 2.5, 3.5])
     assert np.allclose(rows[[0, 2, 3], 0, 0], (heights - 2.5) / heights.std()) and rows[1, 0, 0] == 0
     assert rows[:, :, 1].tolist() == [[1, 0], [0, 1], [1, 0], [0, 0]]
-    assert "of 3 columns (2 of numbers, 1 of categories)" in preparation.told()
+    assert "of 3 columns (2 of numbers, 1 of categories)" in preparation.in_words()
 
 
 def test_labels_are_no_part_of_the_data_nor_of_its_fingerprint(tmp_path: Path) -> None:

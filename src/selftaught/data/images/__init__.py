@@ -1,32 +1,15 @@
 """The first modality: images."""
 
-from typing import Any
-
-from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create
+from selftaught.contracts.modality import Modality
+from selftaught.data.images import pictures
+from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
-from selftaught.data.images.pictures import contact_sheet, encoded, visible
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import view_options
 from selftaught.data.sources.open import labels_by_key
 from selftaught.data.storage import goes_to_cache
 from selftaught.system.components import Part
-
-THINGS = "images"
-ENCODER = "resnet18"
-FIRST_CHOICES = [
-    "resnet18",
-    "resnet50",
-    "resnet10t",
-    "convnext_atto",
-    *TOKEN_ENCODERS,
-    "torchvision/resnet18",
-]
-
-
-def recognises(data: Any) -> bool:
-    """Whatever is nothing else is images."""
-    return True
 
 
 def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
@@ -36,22 +19,34 @@ def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
     return Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-__all__ = [
-    "ENCODER",
-    "FIRST_CHOICES",
-    "THINGS",
-    "TOKEN_ENCODERS",
-    "Preparation",
-    "build_encoder",
-    "contact_sheet",
-    "create",
-    "encoded",
-    "goes_to_cache",
-    "guess",
-    "inspect",
-    "labels_by_key",
-    "open_samples",
-    "recognises",
-    "view_options",
-    "visible",
-]
+MODALITY = Modality(
+    THINGS="images",
+    ENCODER="resnet18",
+    FIRST_CHOICES=(
+        "resnet18",
+        "resnet50",
+        "resnet10t",
+        "convnext_atto",
+        *TOKEN_ENCODERS,
+        "torchvision/resnet18",
+    ),
+    TOKEN_ENCODERS=TOKEN_ENCODERS,
+    Preparation=Preparation,
+    create=create,
+    build_encoder=build_encoder,
+    guess=guess,
+    recognises=lambda data: True,
+    open_samples=open_samples,
+    inspect=inspect,
+    labels_by_key=labels_by_key,
+    view_options=view_options,
+    RAW="raw pixels",
+    DOMAIN="image",
+    TIMM={"interpolation": "bilinear", "crop_pct": 1.0},
+    SIZED=True,
+    SPATIAL=True,
+    PRETRAINED=True,
+    PICTURES=pictures,
+    named_encoders=named_encoders,
+    cache_bytes=lambda decoded, memory: decoded if goes_to_cache(decoded, memory) else 0,
+)

@@ -40,7 +40,7 @@ class Preparation(BaseModel):
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """For people."""
         return f"at {self.size[0]} x {self.size[1]} px, {self.channels} channel(s)"
 

@@ -1,16 +1,12 @@
 """The second modality: rows of numbers and categories."""
 
+from selftaught.contracts.modality import Modality
 from selftaught.data.tables.columns import labels_by_key, recognises
-from selftaught.data.tables.encoders import ENCODERS as FIRST_CHOICES
-from selftaught.data.tables.encoders import build_encoder, create
+from selftaught.data.tables.encoders import ENCODERS, build_encoder, create
 from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
 from selftaught.data.tables.views import view_options
-
-THINGS = "rows"
-ENCODER = "mlp"
-TOKEN_ENCODERS = ("ft_transformer",)
 
 
 def guess(size: object, part: object) -> Preparation:
@@ -18,18 +14,21 @@ def guess(size: object, part: object) -> Preparation:
     return Preparation(columns=tuple(Column(name=str(i), kind="number") for i in range(8)))
 
 
-__all__ = [
-    "ENCODER",
-    "FIRST_CHOICES",
-    "THINGS",
-    "TOKEN_ENCODERS",
-    "Preparation",
-    "build_encoder",
-    "create",
-    "guess",
-    "inspect",
-    "labels_by_key",
-    "open_samples",
-    "recognises",
-    "view_options",
-]
+MODALITY = Modality(
+    THINGS="rows",
+    ENCODER="mlp",
+    FIRST_CHOICES=ENCODERS,
+    TOKEN_ENCODERS=("ft_transformer",),
+    Preparation=Preparation,
+    create=create,
+    build_encoder=build_encoder,
+    guess=guess,
+    recognises=recognises,
+    open_samples=open_samples,
+    inspect=inspect,
+    labels_by_key=labels_by_key,
+    view_options=view_options,
+    RAW="raw columns",
+    DOMAIN="tabular",
+    COLUMNS=True,
+)

@@ -64,11 +64,11 @@ class Preparation(BaseModel):
     def recipe(self) -> str:
         """What to do to a row, for people."""
         return (
-            f"Takes rows {self.told()} as ({self.channels}, {len(self.columns)}): numbers less their mean and divided "
+            f"Takes rows {self.in_words()} as {self.shape}: numbers less their mean and divided "
             "by their deviation, categories as ones and zeros; `config.json` lists both under `selftaught`."
         )
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """For people."""
         numbers = sum(column.kind == "number" for column in self.columns)
         return f"of {len(self.columns)} columns ({numbers} of numbers, {len(self.columns) - numbers} of categories)"

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.modality import Pictures, Samples
 from selftaught.run.map import FOLDER, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
 from selftaught.system.text import printable
@@ -48,9 +48,9 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     end = _neighbours(step, samples, z)
     contents: dict[str, str | bytes] = {}
     kind = modality.named(samples.preparation.modality)
-    if hasattr(kind, "visible"):
-        sheet, end.columns, end.cell = _sheet(samples)
-        contents["sheet.webp"] = kind.encoded(sheet, "WEBP")
+    if kind.PICTURES:
+        sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
+        contents["sheet.webp"] = kind.PICTURES.encoded(sheet, "WEBP")
     components = min(KEPT, *z.shape)
     points = PCA(components, random_state=0).fit_transform(z).astype(np.float32)
     buffer = io.BytesIO()
@@ -74,7 +74,7 @@ def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
     return Facts(step=step, keys=keys, asked=asked.tolist() if nearest else [], nearest=nearest)
 
 
-def _sheet(samples: Samples) -> tuple[Image.Image, int, tuple[int, int]]:
+def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tuple[int, int]]:
     """All thumbnails row by row, how many a row holds, and the width and height of one."""
     height, width = samples.preparation.size
     scale = min(1.0, CELL / max(height, width))
@@ -84,7 +84,7 @@ def _sheet(samples: Samples) -> tuple[Image.Image, int, tuple[int, int]]:
     place = 0
     for x in plain_batches(samples):
         small = x.float() if scale == 1 else F.interpolate(x.float(), cell[::-1], mode="bilinear", antialias=True)
-        for pixels in modality.named(samples.preparation.modality).visible(small, samples.preparation):
+        for pixels in pictures.visible(small, samples.preparation):
             sheet.paste(Image.fromarray(pixels), (place % columns * cell[0], place // columns * cell[1]))
             place += 1
     return sheet, columns, cell

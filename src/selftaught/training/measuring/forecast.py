@@ -84,9 +84,7 @@ def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bo
         reading_seconds=0.0,
         checkpoint_bytes=saved,
         run_bytes=(checkpoint.KEEP + 1) * saved + encoder,  # a new checkpoint is whole before an old one goes
-        cache_bytes=cached
-        if cached and modality.named(samples.preparation.modality).goes_to_cache(cached, plan.memory)
-        else 0,
+        cache_bytes=modality.named(samples.preparation.modality).cache_bytes(cached, plan.memory),
         free_bytes=shutil.disk_usage(Path.cwd()).free,
     )
 

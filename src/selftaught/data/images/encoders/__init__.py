@@ -35,6 +35,12 @@ def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None
     return create(part.name, preparation, module, **chosen)
 
 
+def named_encoders(pattern: str) -> list[str]:
+    """Names of timm's and torchvision's networks that contain `pattern`."""
+    bare, of_torchvision = pattern.removeprefix("torchvision/"), torchvision.models.list_models(torchvision.models)
+    return [*timm.list_models(f"*{pattern}*"), *(f"torchvision/{name}" for name in of_torchvision if bare in name)]
+
+
 def create(
     name: str,
     preparation: Preparation,
