@@ -5,13 +5,16 @@ import os
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from selftaught.data.sources.arrays import Arrays
+import selftaught
+from selftaught.data.sources.arrays import Arrays, dimensions, read_arrays
 from selftaught.data.sources.files import Files
+from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError, UsageError
 
@@ -202,16 +205,16 @@ def test_arrays_with_and_without_labels(tmp_path: Path) -> None:
 def test_labels_from_a_csv(tree: Path, tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("path,label\ntrain/cat/b.png,tabby\ntest/dog/c.png,poodle\n")
-    assert open_source(tree, file).labels == ["poodle", "", "tabby", ""]
+    assert labels_for(file, open_source(tree).keys, "images") == ["poodle", "", "tabby", ""]
     for text, said in {
-        "nothing/like.png,x\n": "no path in",
-        "train/cat/b.png,x\nother.png,y\n": "1 paths",
-        "train/cat/b.png\n": "row 1",
+        "nothing/like.png,x\n": "1 of 1 lines .* name none of the images, such as 'nothing/like.png'; the first",
+        "train/cat/b.png,x\nother.png,y\n": "1 of 2 lines",
+        "train/cat/b.png\n": "line 1",
         "": "must have lines",
     }.items():
         file.write_text(text)
         with pytest.raises(DataError, match=said):
-            open_source(tree, file)
+            labels_for(file, open_source(tree).keys, "images")
 
 
 def test_named_sets() -> None:
@@ -225,3 +228,39 @@ def test_named_sets() -> None:
         open_source("torchvision:CIFAR11")
     with pytest.raises(UsageError, match="sklearn:digits"):
         open_source("sklearn:faces")
+
+
+def test_the_axes_of_an_array_are_known_without_reading_it(tmp_path: Path) -> None:
+    rows, images = np.zeros((4000, 5)), np.zeros((40, 8, 8), np.uint8)
+    np.save(tmp_path / "rows.npy", rows)
+    np.savez(tmp_path / "rows.npz", other=images, x=rows)
+    np.savez_compressed(tmp_path / "images.npz", x=images)
+    np.savez(tmp_path / "none.npz", rows=rows)
+    with (tmp_path / "long.npy").open("wb") as file:
+        np.lib.format.write_array(file, rows, version=(2, 0))
+    axes = {"rows.npy": 2, "rows.npz": 2, "images.npz": 3, "none.npz": 0, "long.npy": 2, "nothing.npy": 0}
+    assert {name: dimensions(tmp_path / name) for name in axes} == axes
+    damaged = bytearray((tmp_path / "rows.npz").read_bytes())
+    middle = len(damaged) // 2  # far inside the values of x, whose checksum is wrong now
+    damaged[middle : middle + 4] = b"\xff" * 4
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    with pytest.raises(DataError, match="Bad CRC"):
+        read_arrays(tmp_path / "damaged.npz")
+    assert dimensions(tmp_path / "damaged.npz") == 2
+    (tmp_path / "broken.npz").write_bytes(damaged[:100])
+    assert dimensions(tmp_path / "broken.npz") == 0
+
+
+@pytest.mark.parametrize("shape", [(64, 6), (64, 8, 8)])
+def test_a_run_reads_its_file_once(shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random(shape, np.float32))
+    loaded, load = [], np.load
+
+    def counting(file: Any, *given: Any, **how: Any) -> Any:
+        loaded.append(Path(str(file)).name)
+        return load(file, *given, **how)
+
+    monkeypatch.setattr(np, "load", counting)
+    chosen = {"encoder": "mlp" if len(shape) == 2 else "test_resnet", "precision": "32-true", "layout": "contiguous"}
+    selftaught.pretrain(tmp_path / "a.npz", method="simclr", steps=1, batch_size=16, out=tmp_path / "run", **chosen)
+    assert loaded.count("a.npz") == 1

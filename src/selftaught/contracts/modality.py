@@ -152,8 +152,8 @@ def named(name: str) -> Modality:
     """The modality of this name, which may come from a file: nothing else is imported. Raises ValueError."""
     if name not in NAMES:
         raise ValueError(f"there is no modality {name!r}")
-    found: Modality = import_module(f"selftaught.data.{name}").MODALITY
-    return found
+    kind: Modality = import_module(f"selftaught.data.{name}").MODALITY
+    return kind
 
 
 def of(data: Any) -> Modality:

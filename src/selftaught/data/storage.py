@@ -124,9 +124,9 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
     """
     needed = math.prod(_shape(work)) * work.dtype.itemsize
     file = cache_folder() / f"{work.name}.npy"
-    if found := _cached(file, work, needed <= memory):
+    if known := _cached(file, work, needed <= memory):
         work.refuse(work.quarantined)  # whoever filled the cache may have tolerated more
-        return found
+        return known
     if not goes_to_cache(needed, memory):
         return _resident(work, np.empty(_shape(work), work.dtype))
     problem = _make_room(file.parent, needed, cache)
@@ -173,7 +173,7 @@ def _checked(work: Work) -> tuple[Streamed, Rows]:
         kept = np.array([row for row, _ in _decoded(work)], np.int64)
         with contextlib.suppress(OSError):  # the next run checks again
             facts.parent.mkdir(parents=True, exist_ok=True)
-            write_json(facts, _facts(kept, None, work))
+            write_json(facts, _record(kept, None, work))
     return Streamed(work, kept), kept
 
 
@@ -191,9 +191,9 @@ def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
     work.refuse(work.quarantined)
 
 
-def _facts(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
-    told = [(printable(key), reason) for key, reason in work.quarantined]
-    return {"kept": kept.tolist(), "aspect": None if aspect is None else aspect.tolist(), "quarantined": told}
+def _record(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
+    listed = [(printable(key), reason) for key, reason in work.quarantined]
+    return {"kept": kept.tolist(), "aspect": None if aspect is None else aspect.tolist(), "quarantined": listed}
 
 
 def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
@@ -206,7 +206,7 @@ def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
                 os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
         made, kept = _resident(work, pixels)
         np.memmap.flush(pixels)
-        write_json(file.with_suffix(".json"), _facts(kept, made.aspect, work))
+        write_json(file.with_suffix(".json"), _record(kept, made.aspect, work))
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -231,23 +231,24 @@ def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | 
 
 def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
     """Bytes and time of last use of each file that is still there; other jobs evict and build here, too."""
-    found = {}
+    known = {}
     for file in files:
         with contextlib.suppress(FileNotFoundError):
             facts = file.stat()
-            found[file] = (facts.st_size, facts.st_mtime)
-    return found
+            known[file] = (facts.st_size, facts.st_mtime)
+    return known
 
 
 def _half_built(folder: Path) -> set[Path]:
     """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
-    found = [
+    temporaries = [
         path
         for path in folder.glob(".*~*~*")
         if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
     ]
-    untouched = {path for path, (_, when) in _sizes_and_times(found).items() if clock.wall() - when > ABANDONED}
-    return untouched | (set(found) & set(left_behind(folder)))
+    times = _sizes_and_times(temporaries)
+    untouched = {path for path, (_, when) in times.items() if clock.wall() - when > ABANDONED}
+    return untouched | (set(temporaries) & set(left_behind(folder)))
 
 
 def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
@@ -256,19 +257,19 @@ def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
         folder.mkdir(parents=True, exist_ok=True)
         for abandoned in _half_built(folder):
             abandoned.unlink(missing_ok=True)
-        found = _sizes_and_times(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
-        entries = sorted(found, key=lambda entry: found[entry][1])
+        entries = _sizes_and_times(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
+        oldest_first = sorted(entries, key=lambda entry: entries[entry][1])
         free = shutil.disk_usage(folder).free
-        held = sum(bytes_ for bytes_, _ in found.values())
+        held = sum(bytes_ for bytes_, _ in entries.values())
     except OSError as error:
         return f"cannot be cached in {folder}: {error}"
     allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
     if needed > allowed:
         return f"are more than the {filesize(allowed)} that the cache in {folder} may take (--cache)"
-    for entry in entries:
+    for entry in oldest_first:
         if held + needed <= allowed:
             break
-        held -= found[entry][0]
+        held -= entries[entry][0]
         entry.unlink(missing_ok=True)
         entry.with_suffix(".json").unlink(missing_ok=True)
     return None

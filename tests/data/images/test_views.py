@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from selftaught.data.images.preparation import Preparation
-from selftaught.data.images.views import Views, centred_box, random_boxes, view_options
+from selftaught.data.images.views import Views, centred_box, random_boxes
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
 
@@ -151,12 +151,19 @@ def test_small_images_are_not_blurred_unless_asked() -> None:
     [
         ({"stronk": {}}, "no view named 'stronk'; did you mean 'strong'"),
         ({"strong": {"jiter": 1}}, "did you mean 'jitter'"),
-        ({"strong": {"flip": 2}}, "it is a probability"),
-        ({"strong": {"crop": [0.5, 0.2]}}, "two shares"),
-        ({"strong": {"blur": "much"}}, "cannot be 'much'"),
-        ({"strong": {"jitter": -1}}, "it is a strength"),
+        ({"strong": {"flip": 2}}, "view strong option 'flip' cannot be 2: it is a probability"),
+        ({"strong": {"grey": -0.1}}, "it is a probability"),
+        ({"strong": {"jitter_probability": 1.1}}, "it is a probability"),
+        ({"strong": {"solarise": 2}}, "it is a probability"),
+        ({"strong": {"crop": [0.5, 0.2]}}, r"cannot be \[0.5, 0.2\]: it is two shares of the area, such as 0.2,1"),
+        ({"strong": {"crop": [0, 1]}}, "two shares"),
+        ({"strong": {"crop": [0.5, 1.5]}}, "two shares"),
+        ({"strong": {"crop": 0.5}}, "two shares"),
+        ({"strong": {"blur": "much"}}, "cannot be 'much': it is a probability"),
+        ({"strong": {"jitter": -1}}, "it is a strength, 0 or more"),
         ({"strong": {"scale": 0}}, "it is a share of --size"),
-        ({"strong": {"blur_sigma": [2, 0.1]}}, "two widths"),
+        ({"strong": {"blur_sigma": [2, 0.1]}}, "two widths in pixels, such as 0.1,2"),
+        ({"strong": {"blur_sigma": [0, 0.1]}}, "two widths"),
         ({"plain": {"flip": 1}}, "view plain has no options"),
     ],
 )
@@ -166,4 +173,4 @@ def test_bad_options_are_refused_by_name(options: dict, said: str) -> None:
 
 
 def test_options_are_listed_with_defaults() -> None:
-    assert view_options()["light"]["crop"] == (0.2, 1.0) and view_options()["strong"]["jitter"] == 0.5
+    assert Views.defaults()["light"]["crop"] == (0.2, 1.0) and Views.defaults()["strong"]["jitter"] == 0.5

@@ -30,7 +30,7 @@ def test_columns_are_told_apart(tmp_path: Path) -> None:
 
 def test_rows_are_standardised_numbers_and_ones_for_categories(tmp_path: Path) -> None:
     table = open_table(csv_file(tmp_path))
-    preparation = Preparation.measured(table)
+    preparation = Preparation.of(table)
     rows = preparation.encoded(table)
     assert preparation.shape == (2, 3) == rows.shape[1:]
     assert preparation.columns[1].values == ("red", "blue")
@@ -54,8 +54,8 @@ def test_a_list_of_labels_must_name_rows(tmp_path: Path) -> None:
     rows, labels = csv_file(tmp_path), csv_file(tmp_path, "key,label\na,one\nc,two\n", "labels.csv")
     assert open_samples(rows, labels=labels, labelled=True).labels == ["one", "two"]
     for text, told in (
-        ("a,one\nz,two\ny,two\n", "2 keys in .* name no row"),
-        ("key,label\nz,one\n", "such as 'z'; a row is"),
+        ("a,one\nz,two\ny,two\n", "2 of 3 lines in .* name none of the rows"),
+        ("key,label\nz,one\n", "such as 'z'; the first of the rows is 'a'"),
     ):
         with pytest.raises(DataError, match=told):
             open_samples(rows, labels=csv_file(tmp_path, text, "wrong.csv"), labelled=True)
@@ -136,12 +136,12 @@ def test_categories_of_digits_are_found_again(tmp_path: Path) -> None:
 
 def test_numbers_of_any_scale_are_standardised(tmp_path: Path) -> None:
     table = open_table(csv_file(tmp_path, "constant,small\n0.1,1e-9\n0.1,3e-9\n0.1,5e-9\n"))
-    rows = Preparation.measured(table).encoded(table)
+    rows = Preparation.of(table).encoded(table)
     assert np.abs(rows[:, 0, 0]).max() < 1e-9 and rows[2, 0, 1] == pytest.approx(1.2247, abs=1e-3)
     other = open_table(csv_file(tmp_path, "constant,small\n1.1,1e-9\n", "other.csv"))
-    assert Preparation.measured(table).encoded(other)[0, 0, 0] == pytest.approx(1)
+    assert Preparation.of(table).encoded(other)[0, 0, 0] == pytest.approx(1)
     with pytest.raises(DataError, match="'a' holds numbers too large"):
-        Preparation.measured(open_table(csv_file(tmp_path, "a\n1.7e308\n-1.7e308\n1.7e308\n", "huge.csv")))
+        Preparation.of(open_table(csv_file(tmp_path, "a\n1.7e308\n-1.7e308\n1.7e308\n", "huge.csv")))
 
 
 def test_labels_of_an_array_are_one_a_row(tmp_path: Path) -> None:

@@ -75,6 +75,19 @@ def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> No
     assert torch.equal(part[1], a[16:32])
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"corrupt": 1.1}, "view strong option 'corrupt' cannot be 1.1: it is a share of the cells"),
+        ({"noise": -1}, "view strong option 'noise' cannot be -1: it is a deviation, 0 or more"),
+        ({"crop": 1}, "view strong has no option 'crop'"),
+    ],
+)
+def test_bad_options_of_views_are_refused_by_name(options: dict[str, float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        open_samples("sklearn:iris").views(("strong",), options={"strong": options})
+
+
 def test_hidden_columns_do_not_reach_the_network_and_their_names_do() -> None:
     encoder = build_encoder(Part(name="ft_transformer", options={"width": 32}), PREPARATION).eval()
     x, other = torch.randn(2, 4, *PREPARATION.shape)

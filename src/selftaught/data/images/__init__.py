@@ -1,13 +1,16 @@
 """The first modality: images."""
 
+from functools import partial
+
 from selftaught.contracts.modality import Modality
 from selftaught.data.images import pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.data.images.views import view_options
-from selftaught.data.sources.open import labels_by_key
+from selftaught.data.images.views import Views
+from selftaught.data.opening import labels_by_key
+from selftaught.data.sources.open import open_source
 from selftaught.data.storage import goes_to_cache
 from selftaught.system.components import Part
 
@@ -38,8 +41,8 @@ MODALITY = Modality(
     recognises=lambda data: True,
     open_samples=open_samples,
     inspect=inspect,
-    labels_by_key=labels_by_key,
-    view_options=view_options,
+    labels_by_key=partial(labels_by_key, open_source),
+    view_options=Views.defaults,
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},

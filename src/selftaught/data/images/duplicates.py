@@ -63,8 +63,8 @@ def _near(
         close = together & (np.bitwise_count(hashes[first] ^ hashes[second]) <= far)
         firsts.append(first[close])
         seconds.append(second[close])
-    found = np.concatenate(firsts), np.concatenate(seconds)
-    return found if places is None else (places[found[0]], places[found[1]])
+    pairs = np.concatenate(firsts), np.concatenate(seconds)
+    return pairs if places is None else (places[pairs[0]], places[pairs[1]])
 
 
 def _alike(levels: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:

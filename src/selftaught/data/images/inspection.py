@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.data.images.decode import DecodeError, Header, decode, header
 from selftaught.data.images.duplicates import same_look, sketch
-from selftaught.data.opening import same_content
+from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import NO_IMAGE
@@ -82,8 +82,8 @@ def inspect(
         ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[keys[whole[place]] for place in group] for group in same],
         near_duplicates=[[keys[whole[single[place]]] for place in group] for group in alike],
-        labels=_classes(source),
-        images=_facts(list(looks.values())) if looks else None,
+        labels=classes(source),
+        images=_summary(list(looks.values())) if looks else None,
     )
     findings.problems = _problems(findings, tolerance, isinstance(source, Arrays))
     findings.notes = _notes(findings)
@@ -108,11 +108,11 @@ def _look_at_files(source: Source) -> Callable[[int], Look | str]:
         except Exception as error:  # unreadable, vanished, or a broken archive member
             return f"cannot be read: {type(error).__name__}: {error}"
         try:
-            pixels, told = decode(data, SCALED), header(data)
+            pixels, written = decode(data, SCALED), header(data)
         except DecodeError as error:
             return str(error)
         digest = hashlib.blake2b(data, digest_size=16).digest()
-        return Look(told, len(data), pixels.shape[2], 8 * pixels.dtype.itemsize, digest, sketch(pixels))
+        return Look(written, len(data), pixels.shape[2], 8 * pixels.dtype.itemsize, digest, sketch(pixels))
 
     return look
 
@@ -122,7 +122,7 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
     sample = images[:AHEAD]
     low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
     bits = 8 * images.dtype.itemsize
-    told = Header("array", str(images.dtype), images.shape[2], images.shape[1], 1, False)
+    shared = Header("array", str(images.dtype), images.shape[2], images.shape[1], 1, False)
 
     def look(row: int) -> Look | str:
         image = np.ascontiguousarray(images[row])
@@ -133,16 +133,12 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        return Look(told, image.nbytes, image.shape[2], bits, digest, sketch(seen))
+        return Look(shared, image.nbytes, image.shape[2], bits, digest, sketch(seen))
 
     return look
 
 
-def _classes(source: Source) -> dict[str, int]:
-    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items())}
-
-
-def _facts(looks: list[Look]) -> ImageFacts:
+def _summary(looks: list[Look]) -> ImageFacts:
     headers = [look.header for look in looks]
     sizes = [(h.height, h.width) if h.orientation >= 5 else (h.width, h.height) for h in headers]
     widths, heights = np.array(sizes).T
@@ -204,16 +200,15 @@ def _notes(findings: Findings) -> list[str]:
         notes.append(f"a random {findings.checked:,} of {findings.count:,} images were looked at")
     foreign = Counter(Path(file.path).suffix.lower() for file in findings.ignored if file.reason == NO_IMAGE)
     if photos := {suffix: foreign[suffix] for suffix in PHOTOS if foreign[suffix]}:
-        told = ", ".join(f"{count:,} {suffix}" for suffix, count in photos.items())
-        notes.append(f"photos in formats that are not read are passed over ({told}): convert them first")
-    if surplus := findings.surplus:
-        notes.append(f"{surplus:,} images are copies of others; in both parts of a split, a copy is a leak")
+        counted = ", ".join(f"{count:,} {suffix}" for suffix, count in photos.items())
+        notes.append(f"photos in formats that are not read are passed over ({counted}): convert them first")
+    notes += notes_of_copies(findings.things, findings.duplicates)
     if alike := sum(len(group) - 1 for group in findings.near_duplicates):
         notes.append(f"{alike:,} images look like others; contrastive methods are told that they differ")
     if facts and len(facts.channels) > 1:
         notes.append("grey and colour images are mixed: all are trained on as colour")
     if facts and facts.animated:
         notes.append(f"{facts.animated:,} images are animated: the first frame is used")
-    if facts and (turned := sum(count for told, count in facts.orientations.items() if told != "1")):
+    if facts and (turned := sum(count for way, count in facts.orientations.items() if way != "1")):
         notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
     return notes

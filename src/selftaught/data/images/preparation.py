@@ -45,7 +45,7 @@ class Preparation(BaseModel):
         return f"at {self.size[0]} x {self.size[1]} px, {self.channels} channel(s)"
 
 
-def measured(
+def preparation_of(
     take: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, size: tuple[int, int] | None
 ) -> Preparation:
     """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C)."""

@@ -4,16 +4,18 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from selftaught.data import views
 from selftaught.data.images import augment
 from selftaught.data.images.augment import Change
 from selftaught.data.images.preparation import Preparation
-from selftaught.system import components, randomness
-from selftaught.system.errors import UsageError
+from selftaught.data.views import FIXED
+from selftaught.system import randomness
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
 TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
@@ -22,20 +24,42 @@ FEWEST = 4  # images worked on at a time, however large
 RATIO = (3 / 4, 4 / 3)  # width to height of a crop, in true pixels
 
 
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the smaller one comes first")
+    return pair
+
+
+Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Widths = Annotated[
+    tuple[Positive, Positive],
+    AfterValidator(_rising),
+    Field(description="two widths in pixels, such as 0.1,2"),
+]
+Area = Annotated[
+    tuple[Share, Share],
+    AfterValidator(_rising),
+    Field(description="two shares of the area, such as 0.2,1"),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """How one kind of view is made; every field is an option, such as --views.strong.jitter 0.4."""
 
-    crop: tuple[float, float] = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
-    flip: float = 0.0  # probability of mirroring left and right
-    jitter: float = 0.0  # strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A)
+    crop: Area = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
+    flip: Probability = 0.0  # of mirroring left and right
+    # Strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A).
+    jitter: Annotated[float, Field(ge=0, description="a strength, 0 or more")] = 0.0
     saturation: float = 0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
-    jitter_probability: float = 0.8
-    grey: float = 0.0  # probability of dropping the colours
-    blur: float = 0.0  # probability of a Gaussian blur
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # in view pixels
-    solarise: float = 0.0  # probability of inverting what is brighter than one half
-    scale: float = 1.0  # side of the view as a share of --size
+    jitter_probability: Probability = 0.8
+    grey: Probability = 0.0  # of dropping the colours
+    blur: Probability = 0.0  # of a Gaussian blur
+    blur_sigma: Widths = (0.1, 2.0)  # in view pixels
+    solarise: Probability = 0.0  # of inverting what is brighter than one half
+    scale: Annotated[float, Field(gt=0, description="a share of --size, such as 0.5")] = 1.0  # side of the view
 
 
 # strong: SimCLR (Chen et al. 2020, appendix A) at the colour strength it used on CIFAR-10. strong_other: the second,
@@ -48,16 +72,12 @@ AUGMENTATIONS = {
     "global": replace(_STRONG, crop=(0.25, 1.0)),
     "local": replace(_STRONG, crop=(0.05, 0.25), scale=3 / 7),
 }
-FIXED = ("plain", "index")  # views without options
 
 
-def view_options() -> dict[str, dict[str, Any]]:
-    """The options of every kind of view with their defaults."""
-    return {name: asdict(augmentation) for name, augmentation in AUGMENTATIONS.items()}
+class Views(views.Views):
+    """Makes views of images, normalised and of the right size."""
 
-
-class Views:
-    """Makes the views a method asks for, normalised and of the right size."""
+    AUGMENTATIONS = AUGMENTATIONS
 
     def __init__(
         self,
@@ -70,26 +90,20 @@ class Views:
         dtype: torch.dtype = torch.float32,
         channels_last: bool = False,
     ) -> None:
-        known = [*FIXED, *AUGMENTATIONS]
-        for name in [*names, *(options or {})]:
-            if name not in known:
-                raise UsageError(f"no view named {name!r}; {components.hint(name, known)}")
-        for name in FIXED:
-            if (options or {}).get(name):
-                raise UsageError(f"view {name} has no options, it is always made the same way")
-        self.names, self.preparation, self.patch = tuple(names), preparation, patch
-        self.augmentations = {
-            name: _tuned(name, AUGMENTATIONS[name], (options or {}).get(name, {}), min(preparation.size))
-            for name in {*self.names, *(options or {})} - set(FIXED)
-        }
-        self._exact, self._dtype = exact, dtype
+        super().__init__(names, preparation, options)
+        self.patch, self._exact, self._dtype = patch, exact, dtype
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
-    def __call__(self, rows: Tensor, images: Tensor, aspect: Tensor) -> tuple[Tensor, ...]:
+    def preset(self, name: str) -> Augmentation:
+        preset = AUGMENTATIONS[name]
+        return replace(preset, blur=0.0) if min(self.preparation.size) <= SMALL else preset
+
+    def __call__(self, rows: Tensor, /, *raw: Tensor) -> tuple[Tensor, ...]:
         """One tensor a view: sample numbers (B,), stored images (B, C, h, w) and true aspects (B,) in.
 
         Runs inside `randomness.at(...)`, unless every view is plain or index.
         """
+        images, aspect = raw
         facts, device = self.preparation, images.device
         made: dict[str | int, Tensor] = {}
         changes: list[tuple[Tensor, str, Change]] = []
@@ -155,29 +169,6 @@ class Views:
     def describe(self) -> dict[str, dict[str, Any]]:
         """Every view in use with its options as they are, for people."""
         return {name: {**asdict(made), "size": self.size(name)} for name, made in self.augmentations.items()}
-
-
-def _tuned(name: str, preset: Augmentation, options: Mapping[str, Any], side: int) -> Augmentation:
-    if side <= SMALL:
-        preset = replace(preset, blur=0.0)
-    chosen = components.checked(f"view {name}", Augmentation, options)
-    made = replace(preset, **chosen)
-    if made.jitter < 0:
-        raise UsageError(f"view {name} option 'jitter' cannot be {made.jitter!r}: it is a strength, 0 or more")
-    if made.scale <= 0:
-        raise UsageError(f"view {name} option 'scale' cannot be {made.scale!r}: it is a share of --size, such as 0.5")
-    if not 0 < made.blur_sigma[0] <= made.blur_sigma[1]:
-        raise UsageError(
-            f"view {name} option 'blur_sigma' cannot be {made.blur_sigma!r}: it is two widths in pixels, such as 0.1,2"
-        )
-    for field in ("flip", "jitter_probability", "grey", "blur", "solarise"):
-        if not 0 <= getattr(made, field) <= 1:
-            raise UsageError(f"view {name} option {field!r} cannot be {getattr(made, field)!r}: it is a probability")
-    if not 0 < made.crop[0] <= made.crop[1] <= 1:
-        raise UsageError(
-            f"view {name} option 'crop' cannot be {made.crop!r}: it is two shares of the area, such as 0.2,1"
-        )
-    return made
 
 
 def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:

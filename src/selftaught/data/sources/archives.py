@@ -51,7 +51,7 @@ def tar_members(path: Path) -> Opened:
     """What is in a tar, what of it is no plain file, and how to read one."""
     infos: dict[str, tarfile.TarInfo] = {}
     unusable: Unusable = []
-    stream = _plain(path)
+    stream = _uncompressed(path)
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         for info in archive:
             if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
@@ -71,7 +71,7 @@ def tar_members(path: Path) -> Opened:
     return members, unusable, read
 
 
-def _plain(path: Path) -> IO[bytes]:
+def _uncompressed(path: Path) -> IO[bytes]:
     """The tar, open for as long as its source lives; where it is compressed, a decompressed copy of it without a name.
 
     In a compressed one every member out of order would be found by decompressing from the start.

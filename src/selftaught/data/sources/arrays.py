@@ -1,8 +1,10 @@
 """Arrays in `.npy` and `.npz` files, read without running anything that such a file can hold."""
 
 import hashlib
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
+
+SUFFIXES = (".npy", ".npz")
 
 
 def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
@@ -19,10 +23,24 @@ def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
     return [str(label) for label in values.reshape(-1).tolist()]
 
 
+def dimensions(path: Path) -> int:
+    """Axes of the array that `read_arrays` calls "x", by its header alone; 0 where it has none that can be read."""
+    try:
+        with path.open("rb") as file, ExitStack() as inside:
+            member: IO[bytes] = file
+            if path.suffix.lower() == ".npz":
+                member = inside.enter_context(inside.enter_context(ZipFile(file)).open("x.npy"))
+            old = np.lib.format.read_magic(member) == (1, 0)
+            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+            return len(read(member)[0])
+    except Exception:  # of as many kinds as below; said clearly by whoever opens it
+        return 0
+
+
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError."""
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
         with np.load(path, allow_pickle=False) as archive:
             held = {name: archive[name] for name in archive.files}
@@ -50,10 +68,10 @@ class Arrays(Source):
             self.labels = labels_of(labels, len(images), name)
 
     def fingerprint(self) -> str:
-        told = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
+        hashed = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
         rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
-        told.update(np.ascontiguousarray(self.images[rows]).tobytes())
-        return told.hexdigest()
+        hashed.update(np.ascontiguousarray(self.images[rows]).tobytes())
+        return hashed.hexdigest()
 
 
 def open_arrays(path: Path) -> Arrays:

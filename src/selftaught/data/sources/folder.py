@@ -37,7 +37,7 @@ def passed_over(key: str) -> str | None:
 def walk(root: str) -> Walked:
     """Everything below `root`; links are followed inside the root only, and each folder once."""
     inside = os.path.realpath(root)
-    found = Walked()
+    walked = Walked()
     seen: set[tuple[int, int]] = set()
     pending, linked = [("", root)], list[tuple[str, str]]()
     while pending or linked:
@@ -52,22 +52,22 @@ def walk(root: str) -> Walked:
         except OSError as error:
             if not prefix:
                 raise
-            found.ignored.append((prefix, f"cannot be read: {error.strerror}"))
+            walked.ignored.append((prefix, f"cannot be read: {error.strerror}"))
             continue
         for entry in entries:
             key = prefix + entry.name
             if (reason := passed_over(entry.name)) in (HIDDEN, SYSTEM):
-                found.ignored.append((key, reason))
+                walked.ignored.append((key, reason))
             elif entry.is_symlink() and (fault := _fault(entry.path, inside)):
-                found.ignored.append((key, fault))
+                walked.ignored.append((key, fault))
             elif entry.is_dir():
                 (linked if entry.is_symlink() else pending).append((key + "/", entry.path))
             elif reason or not entry.is_file():
-                found.ignored.append((key, reason or NO_FILE))
+                walked.ignored.append((key, reason or NO_FILE))
             else:
-                found.keys.append(key)
-    found.keys.sort()
-    return found
+                walked.keys.append(key)
+    walked.keys.sort()
+    return walked
 
 
 def _fault(link: str, inside: str) -> str | None:
@@ -91,7 +91,7 @@ def read_regular(file: Path) -> bytes:
 def size_and_time(file: str) -> tuple[int, int]:
     """Bytes and time of change; -1 and 0 of a file that is gone."""
     try:
-        found = os.stat(file)  # noqa: PTH116 - Path is ten times as slow
+        status = os.stat(file)  # noqa: PTH116 - Path is ten times as slow
     except OSError:
         return -1, 0
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns

@@ -40,6 +40,7 @@ def open_torchvision(name: str) -> Arrays:
     known = {
         n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)
     }
+    name = name.removeprefix("torchvision:")
     base, _, part = name.partition("/")
     if base not in known:
         raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")

@@ -6,7 +6,7 @@ from selftaught.data.tables.encoders import ENCODERS, build_encoder, create
 from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
-from selftaught.data.tables.views import view_options
+from selftaught.data.tables.views import Views
 
 
 def guess(size: object, part: object) -> Preparation:
@@ -27,7 +27,7 @@ MODALITY = Modality(
     open_samples=open_samples,
     inspect=inspect,
     labels_by_key=labels_by_key,
-    view_options=view_options,
+    view_options=Views.defaults,
     RAW="raw columns",
     DOMAIN="tabular",
     COLUMNS=True,

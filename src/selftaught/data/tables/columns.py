@@ -1,16 +1,20 @@
 """Where rows come from: a CSV or parquet file, an array, or a data set that ships with scikit-learn."""
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.sources.arrays import labels_of, read_arrays
+from selftaught.data import opening
+from selftaught.data.sources import parquet
+from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
+from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
+from selftaught.data.sources.labels import csv_lines
+from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -23,7 +27,7 @@ MISSING = ("", "na", "nan", "null", "none", "?")
 
 
 @dataclass
-class Table:
+class Table(Source):
     """Columns as they were read: numbers as float64 with NaN for what is missing, everything else as text."""
 
     name: str
@@ -31,21 +35,18 @@ class Table:
     keys: list[str]
     labels: list[str] | None
     written: dict[str, list[str]] = field(default_factory=dict)  # columns of numbers as they were written, if they were
+    between: ClassVar[bytes] = b""
 
     def text(self, column: str) -> NDArray[np.str_]:
         """A column as text: what is a category elsewhere may be made of digits alone here."""
         return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
     def fingerprint(self) -> str:
-        """A hash that tells this data from other data; labels have no part in it."""
-        told = hashlib.blake2b(digest_size=16)
+        hashed = hashlib.blake2b(digest_size=16)
         for name, column in self.columns.items():
-            told.update(name.encode() + b"\0")
-            told.update(column.tobytes() if column.dtype.kind == "f" else "\0".join(column.tolist()).encode())
-        return told.hexdigest()
+            hashed.update(name.encode() + b"\0")
+            hashed.update(column.tobytes() if column.dtype.kind == "f" else "\0".join(column.tolist()).encode())
+        return hashed.hexdigest()
 
 
 def recognises(data: str | NDArray[Any]) -> bool:
@@ -55,21 +56,14 @@ def recognises(data: str | NDArray[Any]) -> bool:
     if data.startswith("sklearn:"):
         return data.removeprefix("sklearn:") in SHIPPED
     path = Path(data)
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    return path.suffix in (".npy", ".npz") and path.is_file() and _dimensions(path) == 2
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return not parquet.holds_samples(path)
+    return suffix in SUFFIXES or (suffix in ARRAYS and dimensions(path) == 2)
 
 
-def _dimensions(path: Path) -> int:
-    try:
-        held = read_arrays(path)
-    except DataError:
-        return 0  # said clearly by whoever opens it
-    return held["x"].ndim if "x" in held else 0
-
-
-def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> Table:
-    """The table named by DATA; `labels` is a CSV of key,label in place of a column of labels."""
+def open_table(data: str | Path | NDArray[Any]) -> Table:
+    """The table named by DATA."""
     if isinstance(data, np.ndarray):
         table = _from_array("array", data, None)
     elif str(data).startswith("sklearn:"):
@@ -78,21 +72,15 @@ def open_table(data: str | Path | NDArray[Any], labels: Path | None = None) -> T
         table = _from_file(Path(data))
     if not len(table) or not table.columns:
         raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
-    if labels is not None:
-        table.labels = _labels_from(labels, table)
     return table
 
 
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
-    if labelled.lower().endswith(".csv"):
-        header, columns = _csv(Path(labelled))
-        if len(header) == 2:
-            return _pairs(header, columns)
-    table = open_table(labelled)
-    if table.labels is None:
-        raise DataError(f"{table.name} has no labels")
-    return dict(zip(table.keys, table.labels))
+    path = Path(labelled)
+    if path.suffix.lower() == ".csv" and (lines := csv_lines(path)) and len(lines[0]) > 2:  # a table, as it is said
+        return opening.labels_in(open_table(labelled))
+    return opening.labels_by_key(open_table, labelled)
 
 
 def _sklearn(name: str) -> Table:
@@ -112,12 +100,12 @@ def _from_file(path: Path) -> Table:
     shown = printable(str(path))
     if not path.is_file():
         raise DataError(f"{shown} does not exist")
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix.lower() in ARRAYS:
         held = read_arrays(path)
         if "x" not in held:
             raise DataError(f"{shown} must hold its rows as 'x'; it holds {printable(', '.join(held)) or 'nothing'}")
         return _from_array(path.stem, held["x"], held.get("y"))
-    header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    header, rows = parquet.columns(path) if path.suffix.lower() == ".parquet" else _csv(path)
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
@@ -127,18 +115,12 @@ def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) ->
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
     columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
-    told = None if labels is None else labels_of(labels, len(values), name)
-    return Table(name, columns, [str(i) for i in range(len(values))], told)
+    texts = None if labels is None else labels_of(labels, len(values), name)
+    return Table(name, columns, [str(i) for i in range(len(values))], texts)
 
 
 def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.reader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
-    except OSError as error:
-        raise DataError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{printable(str(path))} cannot be read as text: {error}") from None
+    lines = csv_lines(path)
     if not lines:
         raise DataError(f"{printable(str(path))} is empty")
     header = [name.strip() for name in lines[0]]
@@ -148,19 +130,6 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
                 f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}"
             )
     return header, [list(column) for column in zip(*lines[1:])] or [[] for _ in header]
-
-
-def _parquet(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
-    try:
-        held = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{printable(str(path))} cannot be read as parquet: {error}") from None
-    told = [["" if cell is None else str(cell) for cell in held.column(i).to_pylist()] for i in range(held.num_columns)]
-    return list(held.column_names), told
 
 
 def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
@@ -173,11 +142,11 @@ def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
             f"{left} is left out, to be no feature"
         )
     key = min((c for c in cells if c.lower() in IDS), key=lambda column: IDS.index(column.lower()), default=None)
-    told = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
-    columns = {column: _column(cleaned) for column, cleaned in told.items()}
+    texts = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
+    columns = {column: _column(cleaned) for column, cleaned in texts.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
-    written = {column: told[column] for column in columns if columns[column].dtype.kind == "f"}
+    written = {column: texts[column] for column in columns if columns[column].dtype.kind == "f"}
     return Table(name, columns, keys, cells[labels[0]] if labels else None, written)
 
 
@@ -191,25 +160,3 @@ def _column(cells: Sequence[str]) -> NDArray[Any]:
         return np.array(cells, dtype=np.float64)
     except ValueError:
         return np.array(cells, dtype=np.str_)
-
-
-def _labels_from(file: Path, table: Table) -> list[str]:
-    header, columns = _csv(file)
-    if len(header) < 2:
-        raise DataError(f"{printable(str(file))} must have two columns, key and label")
-    told, known = _pairs(header, columns), set(table.keys)
-    if missing := [key for key in columns[0] if key not in known]:
-        count = (
-            f"{len(missing)} keys in {printable(str(file))} name"
-            if len(missing) > 1
-            else f"{printable(str(file))} has a key that names"
-        )
-        raise DataError(
-            f"{count} no row of {table.name}, such as {printable(missing[0])!r}; a row is {printable(table.keys[0])!r}"
-        )
-    return [told.get(key, "") for key in table.keys]
-
-
-def _pairs(header: list[str], columns: list[list[str]]) -> dict[str, str]:
-    """Labels by key; the first line may be one of them."""
-    return dict(zip([header[0], *columns[0]], [header[1], *columns[1]]))

@@ -1,25 +1,19 @@
 """Encoders of rows, by name: an MLP, a transformer with a token a column, or the user's own module."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, Origin, TokenEncoder, Tokens
+from selftaught.data.encoders import Own, build, through_blocks
 from selftaught.data.tables.preparation import Preparation
 from selftaught.system import components
-from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
 ENCODERS = ("mlp", "ft_transformer")
-
-
-def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
-    """A fresh encoder for rows as prepared; `module` is the user's own network for the name "own"."""
-    chosen = components.checked(f"encoder {part.name}", create, part.options)
-    return create(part.name, preparation, module, **chosen)
 
 
 def create(
@@ -38,13 +32,14 @@ def create(
     elif name == "ft_transformer":
         encoder = FTTransformer(preparation, depth or 3, width or 64, heads)
     elif name == "own":
-        if module is None:
-            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
-        encoder = Own(module, preparation.shape)
+        return Own(module, preparation.shape, "rows")
     else:
         raise UsageError(f"no encoder of rows named {name!r}; {components.hint(name, ENCODERS)}")
-    encoder.origin = Origin("own" if name == "own" else "selftaught", name)
+    encoder.origin = Origin("selftaught", name)
     return encoder
+
+
+build_encoder = partial(build, create)
 
 
 class MLP(Encoder):
@@ -116,14 +111,7 @@ class FTTransformer(TokenEncoder):
         if keep is not None:
             cells = cells.gather(1, keep[..., None].expand(-1, -1, cells.shape[2]))
         stream = torch.cat([net.cls_token.expand(x.shape[0], -1, -1), cells], dim=1)
-        mask = None if attend is None else _mask(attend, stream.dtype)
-        outputs = {}
-        for number, block in enumerate(net.blocks):
-            stream = block(stream) if mask is None else block(stream, attn_mask=mask)
-            if number in layers:
-                outputs[number] = stream
-        stream = net.norm(stream)
-        return Tokens(stream[:, 1:], stream[:, :1], tuple(outputs[number] for number in layers))
+        return through_blocks(net, stream, 1, attend, layers)
 
 
 class Columns(nn.Module):
@@ -137,34 +125,3 @@ class Columns(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, width).uniform_(-1, 1) / width**0.5)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio=2, qkv_bias=True) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-
-
-def _mask(attend: Tensor, dtype: torch.dtype) -> Tensor:
-    whole = F.pad(F.pad(attend, (1, 0), value=True), (0, 0, 1, 0), value=False)
-    whole[..., :1, :1] = True
-    return torch.zeros(whole.shape, dtype=dtype, device=whole.device).masked_fill_(~whole, -torch.inf)
-
-
-class Own(Encoder):
-    """The user's own network, which gives features (B, D)."""
-
-    def __init__(self, net: nn.Module, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.net = net
-        training = net.training
-        try:
-            with torch.no_grad():
-                found = net.eval()(torch.zeros(2, *shape))
-        except Exception as error:
-            raise UsageError(f"your network does not take rows of {shape}: {error}") from None
-        net.train(training)
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 2:
-            told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise UsageError(f"your network gives {told}; of rows it must give (B, D)")
-        self.dim = found.shape[1]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
-    def map(self, x: Tensor) -> Tensor:
-        return self.net(x)[..., None]

@@ -1,15 +1,14 @@
 """Everything that can be known of a table before training."""
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts, Findings
-from selftaught.data.opening import same_content
+from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.tables.columns import Table, open_table
 from selftaught.system.text import printable
 
@@ -34,24 +33,23 @@ def inspect(
         checked=len(table),
         usable=not problems,
         problems=problems,
-        notes=_notes(columns, same, len(table)),
+        notes=notes_of_copies("rows", same) + _notes(columns, len(table)),
         duplicates=[[printable(table.keys[row]) for row in group] for group in same],
-        labels={printable(name): count for name, count in sorted(Counter(table.labels or []).items())},
+        labels=classes(table),
         columns=columns,
     )
 
 
 def _column(name: str, cells: NDArray[Any]) -> ColumnFacts:
+    kind: Literal["number", "category"]
+    ends: dict[str, float]
     if cells.dtype.kind != "f":
-        told = cells[cells != "nan"]
-        return ColumnFacts(
-            name=printable(name), kind="category", missing=len(cells) - len(told), distinct=len(np.unique(told))
-        )
-    told = cells[np.isfinite(cells)]
-    ends = {"min": float(told.min()), "max": float(told.max())} if len(told) else {}
-    return ColumnFacts(
-        name=printable(name), kind="number", missing=len(cells) - len(told), distinct=len(np.unique(told)), **ends
-    )
+        kind, given, ends = "category", cells[cells != "nan"], {}
+    else:
+        kind, given = "number", cells[np.isfinite(cells)]
+        ends = {"min": float(given.min()), "max": float(given.max())} if len(given) else {}
+    missing = len(cells) - len(given)
+    return ColumnFacts(name=printable(name), kind=kind, missing=missing, distinct=len(np.unique(given)), **ends)
 
 
 def _rows(table: Table) -> list[bytes]:
@@ -60,10 +58,8 @@ def _rows(table: Table) -> list[bytes]:
     return ["\0".join(row).encode() for row in zip(*columns)]
 
 
-def _notes(columns: list[ColumnFacts], same: list[list[int]], count: int) -> list[str]:
+def _notes(columns: list[ColumnFacts], count: int) -> list[str]:
     notes = []
-    if copies := sum(len(group) - 1 for group in same):
-        notes.append(f"{copies:,} rows are copies of others; in both parts of a split, a copy is a leak")
     if constant := [column.name for column in columns if column.distinct <= 1]:
         notes.append(f"{len(constant)} columns hold one value only, such as {constant[0]}")
     if keys := [c.name for c in columns if c.kind == "category" and c.distinct == count > FEWEST]:

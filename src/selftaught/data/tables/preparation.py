@@ -35,9 +35,9 @@ class Preparation(BaseModel):
     columns: tuple[Column, ...]
 
     @classmethod
-    def measured(cls, table: Table) -> Self:
+    def of(cls, table: Table) -> Self:
         """From all rows of a table."""
-        return cls(columns=tuple(_measured(name, cells) for name, cells in table.columns.items()))
+        return cls(columns=tuple(_column(name, cells) for name, cells in table.columns.items()))
 
     @property
     def channels(self) -> int:
@@ -85,13 +85,13 @@ class Preparation(BaseModel):
                     raise DataError(f"{table.name}: column {printable(column.name)!r} holds text where numbers were")
                 made[:, 0, place] = np.nan_to_num((cells - column.mean) / column.std, nan=0.0, posinf=0.0, neginf=0.0)
             else:
-                told = table.text(column.name)
+                text = table.text(column.name)
                 for number, value in enumerate(column.values):
-                    made[told == value, number, place] = 1.0
+                    made[text == value, number, place] = 1.0
         return made
 
 
-def _measured(name: str, cells: NDArray[Any]) -> Column:
+def _column(name: str, cells: NDArray[Any]) -> Column:
     if cells.dtype.kind == "f":
         whole = cells[np.isfinite(cells)]
         if not len(whole):

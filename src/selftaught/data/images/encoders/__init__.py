@@ -1,5 +1,6 @@
 """Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
 
+from functools import partial
 from typing import Any, Literal
 
 import timm
@@ -8,11 +9,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder, Origin
-from selftaught.data.images.encoders.pooled import Own, TimmGrid, TimmPooled, TorchvisionPooled
+from selftaught.data.encoders import Own, build
+from selftaught.data.images.encoders.pooled import TimmGrid, TimmPooled, TorchvisionPooled
 from selftaught.data.images.encoders.tokens import TimmTokens
 from selftaught.data.images.preparation import Preparation
 from selftaught.system import components
-from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
 SMALL = 64  # sides up to this get a small stem
@@ -24,15 +25,6 @@ HAVE = {  # who has which option
 POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
-
-
-def build_encoder(part: Part, preparation: Preparation, module: nn.Module | None = None) -> Encoder:
-    """A fresh encoder for images as prepared; `module` is the user's own network for the name "own".
-
-    It carries `origin`, how it was made.
-    """
-    chosen = components.checked(f"encoder {part.name}", create, part.options)
-    return create(part.name, preparation, module, **chosen)
 
 
 def named_encoders(pattern: str) -> list[str]:
@@ -68,17 +60,17 @@ def create(
     if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
-        if module is None:
-            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
-        encoder: Encoder = Own(module, preparation.shape)
-        origin = Origin("own", type(module).__name__)
-    elif name.startswith("torchvision/"):
+        return Own(module, preparation.shape, "images")
+    if name.startswith("torchvision/"):
         _refuse_options(name, given)
         encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, stride if small else None)
     else:
         encoder, origin = _timm(name, preparation, stride if small else None, given, pool, drop_path)
     encoder.origin = origin
     return encoder
+
+
+build_encoder = partial(build, create)
 
 
 def _refuse_options(name: str, given: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Encoders that pool a map of features: timm's and torchvision's convolutional networks, and the user's own."""
+"""Encoders that pool a map of features: timm's and torchvision's convolutional networks."""
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,12 @@ class TimmPooled(Encoder):
         return self.net(x)
 
     def map(self, x: Tensor) -> Tensor:
-        found = self.net.forward_features(x)
-        if found.ndim == 3:  # tokens of a network that is no plain vision transformer
-            return found.mean(dim=1)[:, :, None, None]
-        if found.ndim == 2:
-            return found[:, :, None, None]
-        return found.movedim(3, 1) if self._channels_last else found
+        features = self.net.forward_features(x)
+        if features.ndim == 3:  # tokens of a network that is no plain vision transformer
+            return features.mean(dim=1)[:, :, None, None]
+        if features.ndim == 2:
+            return features[:, :, None, None]
+        return features.movedim(3, 1) if self._channels_last else features
 
 
 class TimmGrid(TimmPooled):
@@ -85,32 +85,3 @@ def _without_head(net: nn.Module) -> int:
             head[-1] = nn.Identity()
             return width
     raise UsageError(f"torchvision's {type(net).__name__} ends in no linear layer; try resnet18 or convnext_tiny")
-
-
-class Own(Encoder):
-    """The user's own network, which gives (B, D), a map (B, D, h, w) or tokens (B, N, D)."""
-
-    def __init__(self, net: nn.Module, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.net = net
-        device = next((p.device for p in net.parameters()), torch.device("cpu"))
-        training = net.training
-        try:
-            with torch.no_grad():
-                found = net.eval()(torch.zeros(2, *shape, device=device))
-        except Exception as error:
-            raise UsageError(f"your network does not take images of {shape}: {error}") from None
-        net.train(training)
-        if not isinstance(found, Tensor) or found.ndim not in (2, 3, 4) or len(found) != 2:
-            told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise UsageError(f"your network gives {told}; it must give (B, D), (B, D, h, w) or (B, N, D)")
-        self.dim = found.shape[2] if found.ndim == 3 else found.shape[1]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.map(x).mean(dim=(2, 3))
-
-    def map(self, x: Tensor) -> Tensor:
-        found = self.net(x)
-        if found.ndim == 3:
-            return found.mT[..., None]
-        return found if found.ndim == 4 else found[:, :, None, None]

@@ -8,6 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from selftaught.contracts.encoder import TokenEncoder, Tokens
+from selftaught.data.encoders import through_blocks
 from selftaught.system.precision import precise
 
 
@@ -60,8 +61,6 @@ class TimmTokens(TokenEncoder):
         attend: Tensor | None = None,
         layers: Sequence[int] = (),
     ) -> Tokens:
-        """See TokenEncoder. With `attend`, prefix tokens are seen by all but see only each other, since they
-        would carry what a later patch holds to an earlier one."""
         net = self.net
         patches = self._embedded(x, keep)
         if hidden is not None and hole is not None:
@@ -73,22 +72,14 @@ class TimmTokens(TokenEncoder):
             of_patches = positions[:, own:].expand(len(x), -1, -1)
             patches = patches + (of_patches if keep is None else _picked(of_patches, keep))
         stream = net.norm_pre(net.pos_drop(torch.cat([prefix, patches], dim=1)))
-        mask = None if attend is None else self._mask(attend, stream.dtype)
-        outputs = {}
-        for number, block in enumerate(net.blocks):
-            stream = block(stream) if mask is None else block(stream, attn_mask=mask)
-            if number in layers:
-                outputs[number] = stream
-        stream = net.norm(stream)
-        count = net.num_prefix_tokens
-        return Tokens(stream[:, count:], stream[:, :count], tuple(outputs[number] for number in layers))
+        return through_blocks(net, stream, net.num_prefix_tokens, attend, layers)
 
     def _embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """Patch embeddings (B, N or K, dim); patches that are not kept are not even embedded."""
         embed = self.net.patch_embed
         if keep is None:
-            found = embed(x)
-            return found.flatten(1, 2) if found.ndim == 4 else found
+            embedded = embed(x)
+            return embedded.flatten(1, 2) if embedded.ndim == 4 else embedded
         weight = embed.proj.weight.flatten(1)
         return embed.norm(F.linear(_picked(self.patchify(x), keep), weight, embed.proj.bias))
 
@@ -110,13 +101,6 @@ class TimmTokens(TokenEncoder):
         known = patches.mT.unflatten(2, old)
         fitted = F.interpolate(known, size=tuple(grid), mode="bicubic", antialias=True).flatten(2).mT
         return torch.cat([prefix, fitted.to(prefix.dtype)], dim=1)
-
-    def _mask(self, attend: Tensor, dtype: torch.dtype) -> Tensor:
-        count = self.net.num_prefix_tokens
-        whole = F.pad(attend, (count, 0), value=True)
-        whole = F.pad(whole, (0, 0, count, 0), value=False)
-        whole[..., :count, :count] = True
-        return torch.zeros(whole.shape, dtype=dtype, device=whole.device).masked_fill_(~whole, -torch.inf)
 
 
 def _picked(x: Tensor, keep: Tensor) -> Tensor:

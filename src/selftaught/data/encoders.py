@@ -1,0 +1,81 @@
+"""What encoders of all kinds of data share: how one is built, the user's own network, and a transformer's blocks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder, Origin, Tokens
+from selftaught.system import components
+from selftaught.system.components import Part
+from selftaught.system.errors import UsageError
+
+MAPS = {1: ("(B, D)",), 2: ("(B, D)", "(B, N, D)", "(B, D, h, w)")}  # what an own network may give, by a sample's axes
+
+
+def build(create: Callable[..., Encoder], part: Part, preparation: Any, module: nn.Module | None = None) -> Encoder:
+    """A fresh encoder for samples as prepared; `module` is the user's own network for the name "own".
+
+    It carries `origin`, how it was made.
+    """
+    chosen = components.checked(f"encoder {part.name}", create, part.options)
+    return create(part.name, preparation, module, **chosen)
+
+
+class Own(Encoder):
+    """The user's own network, which gives features (B, D), or of images a map (B, D, h, w) or tokens (B, N, D)."""
+
+    def __init__(self, net: nn.Module | None, shape: tuple[int, ...], things: str) -> None:
+        super().__init__()
+        if net is None:
+            raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
+        self.net, self.axes = net, len(shape) - 1
+        self.origin = Origin("own", type(net).__name__)
+        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        training = net.training
+        try:
+            with torch.no_grad():
+                given = net.eval()(torch.zeros(2, *shape, device=device))
+        except Exception as error:
+            raise UsageError(f"your network does not take {things} of {shape}: {error}") from None
+        net.train(training)
+        # Of a sample with one axis, a map and tokens would be told apart by nothing.
+        allowed = MAPS.get(self.axes, MAPS[1])
+        if not isinstance(given, Tensor) or not 2 <= given.ndim < 2 + len(allowed) or len(given) != 2:
+            shown = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise UsageError(f"your network gives {shown}; of {things} it must give {' or '.join(allowed)}")
+        self.dim = given.shape[2] if given.ndim == 3 else given.shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.map(x).mean(dim=tuple(range(2, 2 + self.axes)))
+
+    def map(self, x: Tensor) -> Tensor:
+        given = self.net(x)
+        features = given.mT if given.ndim == 3 else given
+        return features[(..., *[None] * (2 + self.axes - features.ndim))]
+
+
+def through_blocks(net: Any, stream: Tensor, prefix: int, attend: Tensor | None, layers: Sequence[int]) -> Tokens:
+    """What a transformer's blocks and last norm make of a stream (B, P + K, D) that begins with `prefix` tokens.
+
+    With `attend` (see TokenEncoder), prefix tokens are seen by all but see only each other, since they would carry what
+    a later token holds to an earlier one.
+    """
+    how = {} if attend is None else {"attn_mask": _mask(attend, prefix, stream.dtype)}
+    outputs = {}
+    for number, block in enumerate(net.blocks):
+        stream = block(stream, **how)
+        if number in layers:
+            outputs[number] = stream
+    stream = net.norm(stream)
+    return Tokens(stream[:, prefix:], stream[:, :prefix], tuple(outputs[number] for number in layers))
+
+
+def _mask(attend: Tensor, prefix: int, dtype: torch.dtype) -> Tensor:
+    """Zero where a token may look, minus infinity elsewhere, as is added to the scores of attention."""
+    whole = F.pad(attend, (prefix, 0), value=True)
+    whole = F.pad(whole, (0, 0, prefix, 0), value=False)
+    whole[..., :prefix, :prefix] = True
+    return torch.zeros(whole.shape, dtype=dtype, device=whole.device).masked_fill_(~whole, -torch.inf)
