@@ -104,10 +104,6 @@ class Pictures(Protocol):
         """The bytes of a PNG or WEBP file."""
 
 
-def _no_cache(decoded: int, memory: int) -> int:
-    return 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Modality:
     """A kind of data. What has a default here is right for a kind that says nothing of it."""
@@ -135,7 +131,9 @@ class Modality:
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
-    cache_bytes: Callable[[int, int], int] = _no_cache  # on the disk, of so many decoded, with so many for memory
+    cache_bytes: Callable[[int, int], int] = lambda decoded, memory: (
+        0
+    )  # on the disk, of so many decoded, with so many for memory
 
     def task(self, name: str) -> str:
         """The Hub's tag of a task: tabular-classification."""

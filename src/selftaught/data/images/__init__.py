@@ -25,14 +25,7 @@ def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
 MODALITY = Modality(
     THINGS="images",
     ENCODER="resnet18",
-    FIRST_CHOICES=(
-        "resnet18",
-        "resnet50",
-        "resnet10t",
-        "convnext_atto",
-        *TOKEN_ENCODERS,
-        "torchvision/resnet18",
-    ),
+    FIRST_CHOICES=("resnet18", "resnet50", "resnet10t", "convnext_atto", *TOKEN_ENCODERS, "torchvision/resnet18"),
     TOKEN_ENCODERS=TOKEN_ENCODERS,
     Preparation=Preparation,
     create=create,

@@ -33,16 +33,9 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
 Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Widths = Annotated[
-    tuple[Positive, Positive],
-    AfterValidator(_rising),
-    Field(description="two widths in pixels, such as 0.1,2"),
-]
-Area = Annotated[
-    tuple[Share, Share],
-    AfterValidator(_rising),
-    Field(description="two shares of the area, such as 0.2,1"),
-]
+Rising = AfterValidator(_rising)
+Widths = Annotated[tuple[Positive, Positive], Rising, Field(description="two widths in pixels, such as 0.1,2")]
+Area = Annotated[tuple[Share, Share], Rising, Field(description="two shares of the area, such as 0.2,1")]
 
 
 @dataclass(frozen=True, kw_only=True)

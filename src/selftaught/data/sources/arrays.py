@@ -83,3 +83,6 @@ def open_arrays(path: Path) -> Arrays:
         raise DataError(f"{shown} must hold its images as 'x' or 'images'; it holds {', '.join(held) or 'nothing'}")
     labels = next((held[name] for name in ("y", "labels") if name in held), None)
     return Arrays(path.stem, held[images[0]], labels)
+
+
+OPENS = {".npy": open_arrays, ".npz": open_arrays}

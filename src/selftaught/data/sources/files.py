@@ -100,3 +100,6 @@ def open_archive(path: Path, place: str = "") -> Files:
     keys, facts = [key for key, _, _ in samples], [(size, stamp) for _, size, stamp in samples]
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
     return Files(name, keys, lambda: facts, lambda i: read_member(place + keys[i]), below)
+
+
+OPENS = dict.fromkeys(ARCHIVES, open_archive)

@@ -65,3 +65,6 @@ def open_torchvision(name: str) -> Arrays:
         images = images.transpose(0, 2, 3, 1)
     labels = getattr(held, "targets", getattr(held, "labels", None))
     return Arrays(f"{base.lower()}{'-' + part if part else ''}", images, None if labels is None else np.asarray(labels))
+
+
+OPENS = {"sklearn:": open_sklearn, "torchvision:": open_torchvision}

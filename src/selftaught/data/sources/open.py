@@ -1,37 +1,35 @@
 """The source that DATA names."""
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.sources.arrays import Arrays, open_arrays
+from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
-from selftaught.data.sources.named import open_sklearn, open_torchvision
-from selftaught.data.sources.parquet import open_parquet
 from selftaught.data.sources.source import Source
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
-PREFIXES: dict[str, Callable[[str], Source]] = {"sklearn:": open_sklearn, "torchvision:": open_torchvision}
-SUFFIXES: dict[str, Callable[[Path], Source]] = {
-    **dict.fromkeys(ARCHIVES, open_archive),
-    ".npy": open_arrays,
-    ".npz": open_arrays,
-    ".parquet": open_parquet,
-}
+
+@cache
+def openers() -> dict[str, Callable[[Any], Source]]:
+    """What every file beside this one says in OPENS: by the end of a file's name, or by "sklearn:" and its like."""
+    names = (f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
+    return {mark: opener for name in names for mark, opener in getattr(import_module(name), "OPENS", {}).items()}
 
 
 def open_source(data: str | Path | NDArray[Any]) -> Source:
     """The source named by DATA."""
     if isinstance(data, np.ndarray):
         return Arrays("array", data)
-    for prefix, open_named in PREFIXES.items():
-        if str(data).startswith(prefix):
-            return open_named(str(data))
-    return _from_path(Path(data))
+    named = str(data).partition(":")[0] + ":"
+    return openers()[named](str(data)) if named in openers() else _from_path(Path(data))
 
 
 def _from_path(path: Path) -> Source:
@@ -39,10 +37,11 @@ def _from_path(path: Path) -> Source:
     if path.is_dir():
         return open_folder(path)
     if path.is_file():
-        opener = next((opened for suffix, opened in SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
-        if opener is None:
-            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(SUFFIXES)}")
-        return opener(path)
+        endings = [mark for mark in openers() if not mark.endswith(":")]
+        ending = next((mark for mark in endings if path.name.lower().endswith(mark)), None)
+        if ending is None:
+            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
+        return openers()[ending](path)
     for parent in path.parents:
         if parent.is_file() and parent.name.lower().endswith(ARCHIVES):
             return open_archive(parent, path.relative_to(parent).as_posix() + "/")

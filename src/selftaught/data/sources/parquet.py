@@ -73,8 +73,7 @@ def _sample_columns(schema: Any) -> list[str]:
 def open_parquet(path: Path) -> Files:
     """The encoded samples of a file, read a row group at a time. Raises DataError."""
     file, shown = _opened(path), printable(str(path))
-    schema = file.schema_arrow
-    encoded = _sample_columns(schema)
+    encoded = _sample_columns(file.schema_arrow)
     if len(encoded) != 1:
         several = ", ".join(map(printable, encoded)) or "none"
         raise DataError(f"{shown} must hold its samples in one column of bytes; such columns are: {several}")
@@ -89,8 +88,11 @@ def open_parquet(path: Path) -> Files:
     written = path.stat().st_mtime_ns
     facts = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
     source = Files(path.stem, keys, lambda: facts, _Reader(file, column, [group.num_rows for group in groups]))
-    source.labels = labels if labels else source.labels
+    source.labels = labels or source.labels
     return source
+
+
+OPENS = {".parquet": open_parquet}
 
 
 def _nested(file: Any, column: str, field: str) -> bool:
@@ -121,8 +123,8 @@ def _labels(file: Any) -> list[str] | None:
         return None
     names = dict(enumerate(_class_names(schema)))
     cells = file.read(columns=[LABEL]).column(0).to_pylist()
-    unlabelled = (None, -1) if names else (None,)  # Hugging Face's -1 is of no class
-    return ["" if cell in unlabelled else names.get(cell, str(cell)) for cell in cells]
+    names = {-1: "", **names} if names else {}  # Hugging Face's -1 is of no class
+    return ["" if cell is None else names.get(cell, str(cell)) for cell in cells]
 
 
 def _class_names(schema: Any) -> list[str]:
@@ -155,9 +157,9 @@ class _Reader:
         cell = cells[row - self.starts[group]]
         if not cell.is_valid:
             raise OSError("no bytes, perhaps only a path")
-        if cell.as_buffer().size > MAX_BYTES:
-            raise OSError(f"{cell.as_buffer().size:,} bytes are more than any image takes")
         data: bytes = cell.as_py()
+        if len(data) > MAX_BYTES:
+            raise OSError(f"{len(data):,} bytes are more than any image takes")
         return data
 
     def _read(self, group: int) -> Any:
