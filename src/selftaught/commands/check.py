@@ -50,10 +50,8 @@ def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) 
     """Fill in what a run would choose and take, where one would start."""
     # Of a subset that was looked at, the share of broken samples stands for that of all.
     whole = round(findings.count * (1 - len(findings.broken) / findings.checked))
-    # An array needs no cache of decoded images; a run's forecast counts that of files.
-    decoded = findings.images is not None and "array" not in findings.images.formats
     try:
-        findings.suggested, findings.forecast = forecast(command, whole, decoded, stop)
+        findings.suggested, findings.forecast = forecast(command, whole, findings.decoded, stop)
     except BrokenData as error:
         findings.notes.append(f"nothing could be predicted: {error.summary}")
         return

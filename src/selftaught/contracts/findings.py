@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Part(BaseModel):
@@ -98,6 +98,7 @@ class Findings(_Part):
     ignored: list[File] = []
     duplicates: list[list[str]] = []  # groups of the same content
     near_duplicates: list[list[str]] = []  # groups of one look
+    decoded: bool = Field(default=False, exclude=True)  # whether samples are files, which a run decodes into the cache
     labels: dict[str, int] = {}  # classes, where folders or a column name them
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None

@@ -78,6 +78,7 @@ def inspect(
         count=len(source),
         checked=len(rows),
         usable=True,
+        decoded=isinstance(source, Files),
         broken=[File(path=keys[place], reason=reason) for place, reason in broken],
         ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[keys[whole[place]] for place in group] for group in same],

@@ -4,6 +4,8 @@ import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -17,34 +19,32 @@ HELD = 4  # row groups in memory at a time: samples are asked for nearly in orde
 LABEL = "label"
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong becomes a DataError."""
+    try:
+        yield
+    except Exception as error:  # broken files raise many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{printable(str(path))} cannot be read as parquet: {printable(reason)}") from None
+
+
 def _opened(path: Path) -> Any:
     """A pyarrow.parquet.ParquetFile. Raises UsageError without pyarrow, DataError where the file is none."""
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import parquet
     except ImportError:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
-    try:
+    with _reading(path):
         return parquet.ParquetFile(path, memory_map=True)
-    except (ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError(f"{printable(str(path))} cannot be read as parquet: {printable(reason)}")
 
 
 def columns(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of all columns, and their cells as text. Raises DataError."""
     file = _opened(path)
-    try:
-        held = file.read()
-    except Exception as error:  # broken pages raise many kinds
-        raise _unreadable(path, error) from None
-    cells = [
-        ["" if cell is None else str(cell) for cell in held.column(i).to_pylist()] for i in range(held.num_columns)
-    ]
-    return list(held.column_names), cells
+    with _reading(path):
+        cells = [column.to_pylist() for column in file.read().columns]
+    return file.schema_arrow.names, [["" if cell is None else str(cell) for cell in column] for column in cells]
 
 
 def holds_samples(path: Path) -> bool:
@@ -78,10 +78,8 @@ def open_parquet(path: Path) -> Files:
         several = ", ".join(map(printable, encoded)) or "none"
         raise DataError(f"{shown} must hold its samples in one column of bytes; such columns are: {several}")
     (column,) = encoded
-    try:
+    with _reading(path):
         keys, labels = _keys(file, column), _labels(file)
-    except Exception as error:  # broken pages raise many kinds
-        raise _unreadable(path, error) from None
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
