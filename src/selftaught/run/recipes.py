@@ -56,7 +56,7 @@ Fingerprint = Annotated[
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
 
-    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file, a .parquet of images,
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
     sklearn:digits or torchvision:NAME; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
