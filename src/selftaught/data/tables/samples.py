@@ -30,7 +30,9 @@ class TableRows(Opened):
 
     def views(self, names: Sequence[str], *, options: Any = None, **how: Any) -> Views:
         """What makes these views of rows; what of `how` concerns images is of no concern here."""
-        return Views(names, self.preparation, torch.from_numpy(self.values), options=options)
+        views = Views(names, self.preparation, options)
+        views.everything = torch.from_numpy(self.values)
+        return views
 
 
 def open_samples(

@@ -1,15 +1,13 @@
 """The shared vocabulary of views, as rows understand it: some cells take the values they have in other rows."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from selftaught.data import views
-from selftaught.data.tables.preparation import Preparation
 from selftaught.system import randomness
 
 
@@ -38,17 +36,7 @@ class Views(views.SingleViews):
 
     AUGMENTATIONS = AUGMENTATIONS
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        preparation: Preparation,
-        everything: Tensor,
-        *,
-        options: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        """`everything` (N, channels, columns) are the rows that values are taken from."""
-        super().__init__(names, preparation, options)
-        self.everything = everything
+    everything: Tensor  # (N, channels, columns): the rows that values are taken from
 
     def made(self, name: str, *raw: Tensor) -> Tensor:
         """Rows (B, channels, columns) of this view."""
