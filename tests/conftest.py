@@ -48,6 +48,12 @@ def _is_loopback(host: str) -> bool:
 sys.addaudithook(no_network)  # of the whole session: collecting and shared fixtures, too
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: no later collection need go through it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -30,7 +30,7 @@ def shortened(command: str) -> list[str]:
     words = [SMALLER.get(word, word) for word in words]
     if words[0] == "pretrain":
         words[words.index("--epochs") : words.index("--epochs") + 2] = ["--steps", "2"]
-        words += ["--batch-size", "16", "--precision", "32-true", "--layout", "contiguous"]
+        words += ["--limit", "48", "--batch-size", "16", "--precision", "32-true", "--layout", "contiguous"]
     if words[0] == "preview":
         words += ["--samples", "4", "--size", "32"]
     return words

@@ -15,7 +15,8 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images import inspection
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
-from tests.clocks import held, when_begun
+from selftaught.methods.contrastive.negatives.simclr import SimCLR
+from tests.clocks import held, steps_take, when_begun
 from tests.reporting.test_run_page import Page
 
 ENCODER = ["--encoder", "test_resnet", "--size", "16"]
@@ -44,16 +45,16 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_json_alone_on_standard_output_and_a_forecast_that_is_kept(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    steps_take(lambda: 0.25, SimCLR, held(monkeypatch), monkeypatch)
     assert run_command(["check", str(pictures), *ENCODER, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["usable"] and told["count"] == 40 and told["images"]["formats"] == {"PNG": 40}
     assert told["suggested"]["batch_size"] == 8 and told["suggested"]["size"] == [16, 16]
     assert told["suggested"]["command"] == f"selftaught pretrain {pictures} --encoder test_resnet --size 16x16"
-    assert told["forecast"]["seconds"] == pytest.approx(
-        told["suggested"]["steps"] * 8 / told["forecast"]["samples_per_second"], rel=0.01
-    )
+    assert told["forecast"]["samples_per_second"] == 8 / 0.25
+    assert told["forecast"]["seconds"] == told["suggested"]["steps"] * 0.25
     assert "32-true contiguous on cpu" in told["forecast"]["measured_on"]
 
     quick = {"precision": "32-true", "layout": "contiguous", "steps": 2}

@@ -34,6 +34,12 @@ SMALL = {
 OWN = {"wmse": {"dim": 4}, "moco": {"group": 4}}  # what a batch of eight asks of some
 
 
+def small(name: str) -> dict[str, Any]:
+    """Options that make a method small: its own defaults ask for heads of up to 65,536 outputs."""
+    possible = components.options(registry.method_class(name))
+    return {key: value for key, value in SMALL.items() if key in possible} | OWN.get(name, {})
+
+
 def made(
     name: str, channels: int = 3, encoder: str | None = None, size: tuple[int, int] = (32, 32), **chosen: Any
 ) -> Method:
@@ -43,9 +49,7 @@ def made(
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
     data = Data(COUNT, preparation.shape, preparation.mean, preparation.std)
-    options = {key: value for key, value in SMALL.items() if key in components.options(cls)}
-    options |= OWN.get(name, {}) | chosen
-    method = cls(build_encoder(Part(name=network), preparation), data, **options)
+    method = cls(build_encoder(Part(name=network), preparation), data, **(small(name) | chosen))
     method.start(torch.randn(COUNT, *preparation.shape))
     return method
 

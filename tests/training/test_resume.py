@@ -20,6 +20,7 @@ from selftaught.run.folder import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
+from tests.methods.test_contract import small
 
 STEPS = 7
 METHODS = sorted(registry.places())
@@ -48,7 +49,7 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
     return Pretrain.parse(
         {
             "data": str(data),
-            "method": {"name": method, "options": {"dim": 4} if method == "wmse" else {}},
+            "method": {"name": method, "options": small(method)},
             "encoder": encoder,
             "batch_size": 8,
             "steps": STEPS,

@@ -14,10 +14,10 @@ from selftaught.data.tables.encoders import build_encoder
 from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
 from selftaught.methods import registry
-from selftaught.system import components, randomness
+from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import SMALL
+from tests.methods.test_contract import small
 
 SOME = ("mae", "denoising", "simclr", "vicreg", "data2vec")
 GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
@@ -35,9 +35,8 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
     if cls.needs_tokens and encoder == "mlp":
         pytest.skip("needs tokens")
     torch.manual_seed(0)
-    options = {key: value for key, value in SMALL.items() if key in components.options(cls)}
     network = build_encoder(Part(name=encoder, options={"width": 32, "depth": 2}), PREPARATION)
-    method = cls(network, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **options)
+    method = cls(network, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **small(name))
     optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 3e-3)
     views = [torch.randn(16, *PREPARATION.shape) for _ in method.views]
     losses = []
@@ -54,8 +53,9 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
 
 @pytest.mark.parametrize("name", GENERAL)
 def test_every_method_that_is_not_for_images_alone_takes_rows(name: str, tmp_path: Path) -> None:
-    out = {"method": name, "encoder": "ft_transformer", "steps": 2, "batch_size": 128, "map": 0, "precision": "32-true"}
-    run = selftaught.pretrain("sklearn:wine", out=str(tmp_path / "run"), layout="contiguous", **out)
+    method = {"name": name, "options": small(name)}
+    how = {"encoder": "ft_transformer", "steps": 2, "batch_size": 128, "map": 0, "precision": "32-true"}
+    run = selftaught.pretrain("sklearn:wine", method=method, out=str(tmp_path / "run"), layout="contiguous", **how)
     assert run.status["state"] == "done"
     assert all(torch.isfinite(p).all() for p in selftaught.load_encoder(run.folder).parameters())
 
@@ -114,8 +114,8 @@ def test_from_a_table_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run_command([*command, "--layout", "contiguous", "--out", out, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert set(told["health"]) >= {"feature_spread", "rankme", "alignment", "uniformity"}
-    assert run_command(["evaluate", out, "--train", "sklearn:wine", "--probe", "knn,linear,finetune", "--labels", "5",
-                        "--repeats", "1", "--json"]) == 0  # fmt: skip
+    judge = ["evaluate", out, "--train", "sklearn:wine", "--probe", "knn,linear,finetune", "--labels", "5"]
+    assert run_command([*judge, "--finetune.epochs", "2", "--repeats", "1", "--json"]) == 0
     judged = json.loads(capsys.readouterr().out)
     assert {row["features"] for row in judged["rows"]} == {"trained", "untrained", "pixels", "scratch"}
     assert "raw columns" in judged["verdict"]
