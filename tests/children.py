@@ -6,6 +6,7 @@ Who waits here waits for as long as it takes; a test that hangs is pytest's to e
 import itertools
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 class Child:
     """A child at work, as its parent sees it; in the child, as the work sees it."""
 
-    def __init__(self, work: "Callable[[Child], Any]") -> None:
+    def __init__(self, work: "Callable[[Child], int | None]") -> None:
         self._here, arrived = os.pipe()
         go_on, self._go = os.pipe()
         self.pid = os.fork()
@@ -24,8 +25,10 @@ class Child:
             code = 1
             try:
                 code = work(self) or 0
+            except BaseException:
+                traceback.print_exc()
             finally:
-                os._exit(code if isinstance(code, int) else 0)
+                os._exit(code)
         os.close(arrived), os.close(go_on)
         self._code: int | None = None
 
@@ -56,7 +59,7 @@ class Child:
 
 
 @contextmanager
-def child(work: Callable[[Child], Any]) -> Iterator[Child]:
+def child(work: Callable[[Child], int | None]) -> Iterator[Child]:
     """A child that ends with the block, whatever happens there."""
     forked = Child(work)
     try:
