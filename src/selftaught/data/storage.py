@@ -241,7 +241,7 @@ def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
 
 def _half_built(folder: Path) -> set[Path]:
     """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
-    found = [
+    temporaries = [
         path
         for path in folder.glob(".*~*~*")
         if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
