@@ -18,6 +18,7 @@ from selftaught.contracts.method import Method as Method
 from selftaught.contracts.method import Training as Training
 from selftaught.judging.comparison import Comparison as Comparison
 from selftaught.judging.predict import predict as predict
+from selftaught.run.classifier import load_classifier as load_classifier
 from selftaught.run.export import load_encoder as load_encoder
 from selftaught.system import distributed as distributed
 from selftaught.system import randomness as randomness

@@ -16,7 +16,7 @@ from PIL import Image
 from selftaught.commands.cli import run_command
 from selftaught.data import storage
 from selftaught.data.images.samples import open_samples
-from selftaught.run.folder import Run, fresh_folder
+from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.system import lock as writer
 from selftaught.system.errors import UsageError
 from selftaught.system.lock import LOCK, only_writer
@@ -76,8 +76,8 @@ def test_two_runs_that_start_at_once_become_one(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(codes) == [0, 2]
-    assert Run(out).status["state"] == "done" and not (out / LOCK).exists()
-    assert [line["step"] for line in Run(out).metrics()] == [1, 2]
+    assert RunFolder(out).status["state"] == "done" and not (out / LOCK).exists()
+    assert [line["step"] for line in RunFolder(out).metrics()] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -207,5 +207,5 @@ def test_a_read_only_data_folder_is_enough_and_stays_as_it_was(photos: Path, tmp
             parent.chmod(mode)
         for folder in folders:
             folder.chmod(0o755)
-    assert Run(out / "run").status["state"] == "done"
+    assert RunFolder(out / "run").status["state"] == "done"
     assert {str(path): path.stat().st_mtime_ns for path in (photos, *photos.rglob("*"))} == before

@@ -16,7 +16,7 @@ from selftaught.commands.cli import run_command
 from selftaught.methods import registry
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run import checkpoint
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
@@ -63,8 +63,8 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
     )
 
 
-def weights(run: Run | Path) -> dict[str, torch.Tensor]:
-    folder = run.folder if isinstance(run, Run) else run
+def weights(run: RunFolder | Path) -> dict[str, torch.Tensor]:
+    folder = run.folder if isinstance(run, RunFolder) else run
     last = folder / "checkpoints" / (folder / "checkpoints" / "last").read_text().strip()
     assert last.name == f"step_{STEPS:07d}"
     return {f"{file.stem}/{k}": v for file in last.glob("*.safetensors") for k, v in load_file(file).items()}
@@ -76,7 +76,7 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert not differing, differing[:5]
 
 
-def resumed(run: Run, step: int, command: Pretrain) -> Run:
+def resumed(run: RunFolder, step: int, command: Pretrain) -> RunFolder:
     """What `command` makes of a run as a power cut would have left it that took all checkpoints after `step`."""
     assert command.out and command.resume
     folder = Path(command.out)
@@ -88,7 +88,7 @@ def resumed(run: Run, step: int, command: Pretrain) -> Run:
     return pretrain(command)
 
 
-def losses(run: Run) -> list[tuple[int, float]]:
+def losses(run: RunFolder) -> list[tuple[int, float]]:
     return [(line["step"], line["loss"]) for line in run.metrics()]
 
 
@@ -164,7 +164,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
         stopped.kill(signal.SIGTERM)
         stopped.release()
         assert stopped.ended() == 75
-    assert Run(out).status["state"] == "preempted"
+    assert RunFolder(out).status["state"] == "preempted"
     resumed = pretrain(command("rotation", array, out, resume=True))
     assert resumed.status["state"] == "done"
     assert_same(weights(whole), weights(resumed))

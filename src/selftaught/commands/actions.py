@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Compare, Export, Predict, Report
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -50,7 +50,7 @@ def report(recipe: Report) -> Path:
     if recipe.out and Path(recipe.out).is_dir():
         shown = printable(recipe.out)
         raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
-    runs = [Run.open(run) for run in recipe.runs]
+    runs = [RunFolder.open(run) for run in recipe.runs]
     labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}
     out = Path(recipe.out) if recipe.out else runs[0].folder / "report.html"
     return write_report([run.folder for run in runs], out, labels=labels)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from selftaught.run import recipes
 from selftaught.run.fields import Recipe
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system.errors import DataError
 from selftaught.system.saying import say
 
@@ -61,7 +61,7 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
-def pretrain(recipe: recipes.Pretrain, run: Run) -> Answer:
+def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
     return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}})

@@ -45,10 +45,10 @@ class Commands(click.Group):
 def _carry_out(row: Command, recipe: Any, as_json: bool) -> None:
     """Carry out a command and answer; without a function of its name in answers.py its result is the JSON."""
     from selftaught.commands import answers
-    from selftaught.run.folder import Run
+    from selftaught.run.folder import RunFolder
 
     if "run" in row.positional:  # what is wrong with it is said before any data is opened
-        Run.open(recipe.run)
+        RunFolder.open(recipe.run)
 
     def give(result: Any) -> None:
         getattr(answers, row.name, lambda _, result: answers.Answer(result))(recipe, result).give(as_json)

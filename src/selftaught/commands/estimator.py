@@ -20,7 +20,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.run.export import load_encoder
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, Interrupted, UsageError
 from selftaught.system.interruption import stopping
@@ -108,7 +108,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             module = deepcopy(self.encoder) if isinstance(self.encoder, nn.Module) else None
             preflight(recipe, module, modality.of(data))
             if recipe.out:
-                Run(recipe.out).refuse_existing(resume=False, overwrite=recipe.overwrite)
+                RunFolder(recipe.out).refuse_existing(resume=False, overwrite=recipe.overwrite)
             with TemporaryDirectory(prefix="selftaught-") as temporary, stopping() as stop:
                 samples = open_data(recipe, stop, array=array)
                 out = recipe.out or str(Path(temporary) / "run")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selftaught.commands.table import carried_out
-from selftaught.run.folder import Run as Folder
+from selftaught.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from selftaught.judging.result import Evaluation
 
 
-class Run(Folder):
+class Run(RunFolder):
     """A run folder; see the design for its layout. It can be moved and opened without this package."""
 
     def encoder(self) -> "Encoder":

@@ -31,7 +31,7 @@ from selftaught.judging.labelled import open_labelled
 from selftaught.judging.ranking import Measure, budget_of, ranked, standings, verdict
 from selftaught.judging.splits import parse_labels
 from selftaught.methods import registry
-from selftaught.run.folder import Run, fresh_folder
+from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.run.resuming import continued
 from selftaught.system.components import Part, hint
@@ -234,14 +234,14 @@ class _Bench:
         if ran.state == "done":  # the encoder stays; nothing goes on from here
             shutil.rmtree(self.folder / name / "checkpoints", ignore_errors=True)
 
-    def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> Run:
+    def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
         own = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out}
         own |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": Run(out).exists()})
+        command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": RunFolder(out).exists()})
         return pretrain(command, opened=self.samples(seed))
 
-    def _judge(self, run: Run, seed: int, last: bool) -> dict[str, Any]:
+    def _judge(self, run: RunFolder, seed: int, last: bool) -> dict[str, Any]:
         """Accuracies of a run on folds, where these choose who goes on, and as they are reported."""
         if not self.recipe.train:
             if worth(run.status["health"], self.measure.name) == -math.inf:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from selftaught.judging.accuracy import Row
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system.components import Part
 from selftaught.system.files import json_lines
 from selftaught.system.saying import say
@@ -120,7 +120,7 @@ def read_runs(file: Path) -> list[Ran]:
     return runs
 
 
-def training_of(run: Run) -> dict[str, Any]:
+def training_of(run: RunFolder) -> dict[str, Any]:
     """{steps, samples, seconds, health, verdict} of a finished run, whether or not it was cut on the way."""
     status, batch = run.status, run.recipe.batch_size
     assert batch

@@ -16,7 +16,7 @@ from selftaught.judging.labelled import Labelled, open_labelled, spare
 from selftaught.judging.splits import Rows, held_out
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
-from selftaught.run.folder import LOG, Run
+from selftaught.run.folder import LOG, RunFolder
 from selftaught.run.recipes import Finetune
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
@@ -38,7 +38,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     """
     tuning = Tuning.parse(recipe.finetune)
     encoder = load_encoder(recipe.run, module=module)
-    out = Run(recipe.out)
+    out = RunFolder(recipe.out)
     replaces = recipe.overwrite or _is_unfinished(out)
     if out.folder.resolve() == Path(recipe.run).resolve():
         raise UsageError(f"--out {printable(recipe.out)} is the run itself; choose another folder for its classifier")
@@ -61,7 +61,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     return metrics
 
 
-def _is_unfinished(out: Run) -> bool:
+def _is_unfinished(out: RunFolder) -> bool:
     """Whether a fine-tuning ended here before it had anything to keep."""
     return out.status.get("task") == TASK and not (out.folder / "classifier").exists()
 

@@ -15,7 +15,7 @@ from selftaught.methods import registry
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain, Preview
 from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
@@ -52,7 +52,7 @@ def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
 def _job(recipe: Preview) -> Job:
     """What a run of these choices would work with; the weights of a run, where one is named."""
     chosen = recipe.handed_on()
-    run = Run.open(recipe.run) if recipe.run else None
+    run = RunFolder.open(recipe.run) if recipe.run else None
     if run:
         own = run.recipe
         chosen |= {"method": own.method, "also": own.also, "encoder": own.encoder, "size": own.size}

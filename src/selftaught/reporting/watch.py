@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from selftaught.reporting.page import Live
 from selftaught.reporting.server import Answer, Server, page_policy
-from selftaught.run.folder import LOG, Run
+from selftaught.run.folder import LOG, RunFolder
 from selftaught.run.recipes import Watch
 from selftaught.run.standing import Standing, standing
 from selftaught.system import clock
@@ -145,7 +145,7 @@ def _folder(run: str) -> Path:
     with suppress(OSError):
         if {LOCK} <= {path.name for path in folder.iterdir()} <= {LOCK, LOG}:
             return folder
-    return Run.open(run).folder.absolute()
+    return RunFolder.open(run).folder.absolute()
 
 
 def _server(port: int, watched: Watched) -> Server:

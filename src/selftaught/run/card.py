@@ -51,7 +51,7 @@ def classifier_card(encoder: Encoder, classes: int, temperature: float, in_timm:
             f"probabilities = lambda x: net(x){certain}",
         ]
     elif encoder.origin.library == "selftaught":
-        code = ["from selftaught.run.classifier import load_classifier", "", 'probabilities = load_classifier(".")']
+        code = ["import selftaught", "", 'probabilities = selftaught.load_classifier(".")']
     else:
         code = [
             *_imports(encoder.origin),

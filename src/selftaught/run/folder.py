@@ -38,7 +38,7 @@ LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 
 
-class Run:
+class RunFolder:
     """A run folder; see the design for its layout. It can be moved and opened without this package."""
 
     def __init__(self, folder: str | Path, module: "nn.Module | None" = None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system.errors import DivergedError, Interrupted
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import say
@@ -19,7 +19,9 @@ from selftaught.training.recorder import Recorder
 class Follower:
     """What the loop calls after each step; it ends the run by raising, with the state of that step saved."""
 
-    def __init__(self, job: Job, run: Run, stop: Stop, recorder: Recorder, looks: Looks, keeping: Keeping) -> None:
+    def __init__(
+        self, job: Job, run: RunFolder, stop: Stop, recorder: Recorder, looks: Looks, keeping: Keeping
+    ) -> None:
         self.job, self.run, self.stop = job, run, stop
         self.recorder, self.looks, self.keeping = recorder, looks, keeping
         self.step = recorder.start  # the last that is done

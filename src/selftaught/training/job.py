@@ -15,7 +15,7 @@ from selftaught.contracts.modality import MakeViews, Samples
 from selftaught.methods import registry
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components
@@ -93,7 +93,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     kind = modality.named(preparation.modality)
     encoder: Encoder = kind.build_encoder(plan.encoder, preparation, module)
     refuse_unfit(plan, encoder, kind)
-    going_on = plan.resume and plan.out and checkpoint.steps(Run(plan.out).checkpoints)
+    going_on = plan.resume and plan.out and checkpoint.steps(RunFolder(plan.out).checkpoints)
     if going_on:
         weights = "as they were saved"
     else:

@@ -8,7 +8,7 @@ import torch
 from selftaught.contracts import modality
 from selftaught.run import checkpoint
 from selftaught.run.export import save_encoder
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system import clock, randomness
 from selftaught.system.errors import DivergedError, Unsaved
 from selftaught.system.files import spared, write_atomically
@@ -26,7 +26,7 @@ PICTURED = 8  # samples in the picture of what the network was shown
 class Keeping:
     """Saves a run's state when it is due, and leaves the network that is to be kept at its end."""
 
-    def __init__(self, job: Job, run: Run, looks: Looks, start: int) -> None:
+    def __init__(self, job: Job, run: RunFolder, looks: Looks, start: int) -> None:
         self.job, self.run, self.looks = job, run, looks
         self.saved = start  # the step that is on the disk; before the first there is nothing to save
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last

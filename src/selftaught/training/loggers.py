@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
@@ -84,7 +84,7 @@ class Loggers:
         self._tell(lambda logger: logger.log(line["step"], deepcopy(line)))
 
     @contextmanager
-    def told_the_end(self, run: Run) -> Iterator[None]:
+    def told_the_end(self, run: RunFolder) -> Iterator[None]:
         """Tell them afterwards how it ended, where the run has begun."""
         try:
             yield

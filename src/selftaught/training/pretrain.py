@@ -9,7 +9,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
-from selftaught.run.folder import LOG, Run, fresh_folder
+from selftaught.run.folder import LOG, RunFolder, fresh_folder
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.run.resuming import continued
@@ -37,14 +37,14 @@ from selftaught.training.resolve import open_data, preflight
 EVERYTHING = 4096  # plain views shown to Method.start
 
 
-def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> Run:
+def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> RunFolder:
     """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own".
 
     `opened` is its data where that is open already; a time budget then pays for training alone.
     """
     began = clock.now()
     if command.out:
-        Run(command.out).refuse_existing(command.resume, command.overwrite)
+        RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
     recipe = continued(command, saved) if saved else command
     preflight(recipe, module, modality.named(opened.preparation.modality) if opened else None)
@@ -56,7 +56,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         plan, clock_began = _planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
         job = prepare(plan, samples, module)
-        run = Run(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
+        run = RunFolder(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
@@ -85,14 +85,14 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
         raise UsageError("--resume needs --out, the run folder to go on with")
     file = Path(command.out) / "recipe.yaml"
     if not file.exists():
-        if checkpoint.steps(Run(command.out).checkpoints):
+        if checkpoint.steps(RunFolder(command.out).checkpoints):
             raise UsageError(f"{command.out} holds checkpoints, but no recipe.yaml that says what of: put it back")
         say(f"nothing to resume in {command.out}: starting at step 0")
         return None
     return Pretrain.load(file)
 
 
-def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
+def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
     """Train from step 0 or from the last checkpoint, and save; the status of the finished run.
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
@@ -118,7 +118,7 @@ def _train(job: Job, run: Run, stop: Stop, began: float | None, loggers: Loggers
     return {**follower.totals(), **at_start}
 
 
-def _fit(job: Job, run: Run, began: float | None, follower: Follower) -> None:
+def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower) -> None:
     """Train up to the last step, or to where the choice is settled.
 
     Where a time budget runs since `began`, stops on the way correct the number of steps.
@@ -163,7 +163,7 @@ def _fit(job: Job, run: Run, began: float | None, follower: Follower) -> None:
         ) from error
 
 
-def _restore(job: Job, run: Run) -> int:
+def _restore(job: Job, run: RunFolder) -> int:
     """Put the newest whole checkpoint back; the step it was made at."""
     if not checkpoint.steps(run.checkpoints):
         say(f"no checkpoint in {run.folder} yet: starting at step 0")
@@ -192,7 +192,7 @@ def _everything(job: Job) -> torch.Tensor:
     return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])
 
 
-def _describe(job: Job, run: Run) -> None:
+def _describe(job: Job, run: RunFolder) -> None:
     """Write what the run is made of and with; only once its recipe is there can it be resumed."""
     samples, preparation = job.samples, job.samples.preparation
     job.recipe.save(run.folder / "recipe.yaml")
@@ -205,7 +205,7 @@ def _describe(job: Job, run: Run) -> None:
     )
 
 
-def _announce(job: Job, run: Run, start: int) -> None:
+def _announce(job: Job, run: RunFolder, start: int) -> None:
     recipe, samples, preset = job.recipe, job.samples, job.training
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
     lr = scaled_lr(preset, recipe.batch_size)

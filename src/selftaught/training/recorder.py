@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system import clock
 from selftaught.system.profiling import Profile
 from selftaught.system.progress import Progress
@@ -19,7 +19,7 @@ from selftaught.training.loggers import Loggers
 class Recorder:
     """Writes down what a step came to. The clock of a run's speed starts when this is made."""
 
-    def __init__(self, job: Job, run: Run, loggers: Loggers, start: int) -> None:
+    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int) -> None:
         self.job, self.run, self.loggers, self.start = job, run, loggers, start
         self.terms: dict[str, float | None] = {}  # of the last line
         self.profile = Profile(run.folder) if job.recipe.profile else None

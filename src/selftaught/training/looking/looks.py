@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.contracts.modality import Samples
-from selftaught.run.folder import Run
+from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
 from selftaught.training.job import Job
 from selftaught.training.looking.choice import Choice
@@ -21,7 +21,7 @@ class Looks:
     What earlier looks of a resumed run have found is read from its folder. No look changes the network.
     """
 
-    def __init__(self, job: Job, run: Run) -> None:
+    def __init__(self, job: Job, run: RunFolder) -> None:
         self.job, self.run, self.health = job, run, Health(job)
         self.chance = job.method.chance(job.batches.batch_size)
         lines = run.metrics()
