@@ -249,7 +249,7 @@ def test_a_file_that_wants_to_run_something_gets_one_line(
     data = "sklearn:digits" if flag else str(tmp_path / file)
     more = [flag, str(tmp_path / file)] if flag else []
     command = pretrain(data, tmp_path / "run", *more)
-    if file.endswith((".csv", ".parquet")):
+    if file.endswith((".csv", ".parquet")) or "rows" in kind:
         command[command.index("test_resnet")], command[command.index("rotation")] = "mlp", "denoising"
     assert run_command(command) == code
     assert one_line(capsys) and not mark.exists()
