@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 torch.set_num_threads(1)
-# Workers live long and train hundreds of networks: with this said, pre-training leaves it to glibc to give back memory.
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "131072")
+# Workers live long and train hundreds of networks: where a variable of this kind is set, pre-training leaves it to
+# glibc to give memory back. This one changes nothing by itself; a threshold would keep glibc from finding its own.
+os.environ.setdefault("MALLOC_PERTURB_", "0")
 
 
 REACHING = ("socket.connect", "socket.sendto", "socket.sendmsg")  # what Python reports before it reaches out

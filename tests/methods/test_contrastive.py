@@ -209,4 +209,7 @@ def test_deepclusters_centres_start_from_samples_that_were_seen() -> None:
 def test_a_start_never_leaves_a_sample_alone(name: str) -> None:
     """Batch norm over one sample is refused by torch."""
     method = made(name).train()
+    shown: list[int] = []
+    method.encoder.register_forward_hook(lambda encoder, inputs, features: shown.append(len(inputs[0])))
     method.start(torch.randn(257, 3, 32, 32))
+    assert sum(shown) == 257 and min(shown) > 1

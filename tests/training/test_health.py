@@ -186,10 +186,10 @@ def test_an_encoder_that_saw_parts_alone_is_exported_with_the_statistics_of_whol
         self.stop._signal = "SIGTERM" if step == 3 else None  # nor does a stop keep it from that
         follow(self, step, terms)
 
-    out, data = tmp_path / "run", "sklearn:digits"
+    out, few = tmp_path / "run", {**HOW, "limit": 96, "batch_size": 32}
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(Follower, "__call__", cut)
-        selftaught.pretrain(data, out=str(out), method=method, size=32, map=0, **HOW)
+        selftaught.pretrain("sklearn:digits", out=str(out), method=method, size=32, map=0, **few)
     encoder = selftaught.load_encoder(out)
     given = {name: value.clone() for name, value in encoder.state_dict().items() if "running" in name}
     samples = open_data(Pretrain.load(out / "recipe.yaml"), Stop())
