@@ -146,6 +146,7 @@ def test_a_mistake_gets_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    held(monkeypatch)  # work that takes a second gets a line of its own
     monkeypatch.chdir(tmp_path)
     assert run_command(["check", *args]) == code
     told = capsys.readouterr()

@@ -57,7 +57,7 @@ class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere.
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
-    sklearn:digits or torchvision:NAME; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
+    sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
     data: Unlabelled
