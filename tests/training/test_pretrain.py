@@ -1,5 +1,6 @@
 """Pre-training end to end on a tiny folder: what it leaves behind, and what bad input gets."""
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -312,6 +313,18 @@ def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tm
         kept.append(trial.kept_bytes(prepare(resolve(recipe, images), images, None), rows))
     assert kept[1] == pytest.approx(2 * kept[0], rel=0.1)
     assert kept[0] > 8 * 3 * 16 * 16 * 4
+
+
+def test_measuring_memory_takes_none_for_good(photos: Path) -> None:
+    """A graph that held its own outputs would be out of reach of reference counts and of the garbage collector."""
+
+    def in_graphs() -> int:
+        gc.collect()
+        return sum(type(found) is torch.Tensor and found.grad_fn is not None for found in gc.get_objects())
+
+    images, before = open_samples(photos, size=(16, 16)), in_graphs()
+    trial.kept_bytes(prepare(resolve(Pretrain.parse({"data": str(photos), **QUICK}), images), images, None), 8)
+    assert in_graphs() == before
 
 
 def test_memory_is_measured_for_a_method_that_needs_many_samples(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def kept_bytes(job: Job, rows: int) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that its own graph held would never be freed
 
     views = job.batches(0)
     with (
