@@ -1,18 +1,39 @@
 """Teach a network from your own unlabelled data, then hand it your few labels."""
 
 import ast
-from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the public face: every name that people and plug-ins may import from here, and where it lives
+    from selftaught.commands.estimator import SelfTaughtEncoder as SelfTaughtEncoder
+    from selftaught.commands.python import Run as Run
+    from selftaught.commands.python import check as check
+    from selftaught.commands.python import compare as compare
+    from selftaught.commands.python import evaluate as evaluate
+    from selftaught.commands.python import pretrain as pretrain
+    from selftaught.contracts.encoder import Encoder as Encoder
+    from selftaught.contracts.encoder import TokenEncoder as TokenEncoder
+    from selftaught.contracts.findings import Findings as Findings
+    from selftaught.contracts.method import Data as Data
+    from selftaught.contracts.method import Method as Method
+    from selftaught.contracts.method import Training as Training
+    from selftaught.judging.comparison import Comparison as Comparison
+    from selftaught.judging.predict import predict as predict
+    from selftaught.run.classifier import load_classifier as load_classifier
+    from selftaught.run.export import load_encoder as load_encoder
+    from selftaught.system import distributed as distributed
+    from selftaught.system import randomness as randomness
+    from selftaught.system.errors import UsageError as UsageError
+    from selftaught.system.precision import precise as precise
 
 __version__ = "0.1.0"
 
 
 def _homes() -> dict[str, str]:
-    """Every public name with the place it lives at, as the list in __init__.pyi has them."""
-    listed = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
-    found = [node for node in listed.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: f"{node.module}.{alias.name}" for node in found for alias in node.names}
+    """Every public name with its place, as the list above has them; it is read, so that none is imported unasked."""
+    listed = ast.parse(__spec__.loader.get_source(__name__))  # type: ignore[union-attr]
+    imports = [node for node in ast.walk(listed) if isinstance(node, ast.ImportFrom) and node.col_offset]
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
 _HOMES = _homes()
@@ -23,7 +44,8 @@ def __getattr__(name: str) -> Any:
     # torch takes seconds to import, so nothing that needs it is imported before it is asked for.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = resolve_name(_HOMES[name])
+    home = import_module(_HOMES[name])
+    value = globals()[name] = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
     return value
 
 

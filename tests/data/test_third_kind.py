@@ -15,7 +15,7 @@ from selftaught.contracts.modality import DATA, NAMES
 from selftaught.data import opening
 from selftaught.judging.result import Evaluation, table
 from selftaught.reporting.preview import preview
-from selftaught.run.recipes import Preview
+from selftaught.run.recipes import Encoders, Preview
 from selftaught.system.errors import DataError, UsageError
 from tests.data import signals
 
@@ -79,7 +79,7 @@ def test_what_is_for_images_refuses_it_by_its_name(recording: str) -> None:
 
 
 def test_it_is_listed_and_checked(recording: str) -> None:
-    assert "spectrum" in listing.encoder_names("") and listing.encoder_names("spectr") == ["spectrum"]
+    assert "spectrum" in listing.encoders(Encoders()) and listing.encoders(Encoders(pattern="spectr")) == ["spectrum"]
     assert {"finetune.light.noise", "finetune.light.crop", "finetune.light.corrupt"} <= set(flags.of_finetuning({}))
     assert "views.strong.noise" in flags.of_parts({"data": recording})
     found = selftaught.check(recording)
