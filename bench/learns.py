@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from selftaught.judging.accuracy import Row
 from selftaught.judging.evaluate import evaluate
+from selftaught.judging.result import Row
 from selftaught.methods import registry
 from selftaught.run.recipes import Evaluate, Pretrain
 from selftaught.system.errors import SelftaughtError

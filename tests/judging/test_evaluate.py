@@ -14,10 +14,10 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.accuracy import Row, gain_over, row, wilson
+from selftaught.judging.accuracy import gain_over, row, wilson
 from selftaught.judging.baselines import Pixels, untrained
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.result import verdicts
+from selftaught.judging.result import Row, verdicts
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import selftaught
 import selftaught.judging.probes
 from selftaught.judging import probe
-from selftaught.judging.result import primary
-from selftaught.run.recipes import Evaluate
-from selftaught.system.errors import UsageError
-from tests.judging.test_evaluate import run, scored, stripes  # noqa: F401
+from selftaught.run.recipes import Compare, Evaluate
+from selftaught.system.errors import DataError, UsageError
+from tests.judging.test_evaluate import run, stripes  # noqa: F401
 
 MOST_COMMON = """
 import numpy as np
@@ -34,16 +34,14 @@ def most_common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (tmp_path / "probes" / "most_common.py").write_text(MOST_COMMON)
     folders = [*selftaught.judging.probes.__path__, str(tmp_path / "probes")]
     monkeypatch.setattr(selftaught.judging.probes, "__path__", folders)
-    probe.by_priority.cache_clear()
     yield
-    probe.by_priority.cache_clear()
     sys.modules.pop("selftaught.judging.probes.most_common", None)
 
 
 def test_probes_are_the_files_of_a_folder_in_the_order_of_their_verdicts() -> None:
-    assert set(probe.names()) == {"finetune", "knn", "linear"}
-    assert probe.by_priority() == ["linear", "finetune", "knn"]
-    assert primary(scored(0.5, 0.4, 0.3)) == "linear" and primary([]) == ""
+    assert set(probe.names()) == {"finetune", "knn", "linear"} and probe.of_features() == ["knn", "linear"]
+    by_priority = sorted(probe.names(), key=lambda name: -probe.named(name).priority)
+    assert by_priority == ["linear", "finetune", "knn"]
     with pytest.raises(UsageError, match="no probe named 'lineal'; did you mean 'linear'"):
         probe.named("lineal")
 
@@ -98,3 +96,16 @@ def test_the_help_names_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "PROBES" in str(Evaluate.model_fields["probe"].description)
     assert run_command(["evaluate", "--help"]) == 0
     assert "finetune,knn,linear" in " ".join(capsys.readouterr().out.split())
+    assert "PROBES" in str(Compare.model_fields["probe"].description)
+    assert run_command(["compare", "--help"]) == 0
+    assert "whose accuracy ranks: one of knn,linear [default: linear]" in " ".join(capsys.readouterr().out.split())
+
+
+def test_one_file_is_enough_to_rank_by(most_common: None, tmp_path: Path) -> None:
+    """Whatever judges features can; what trains networks cannot, nor what is no probe."""
+    wanted = {"data": str(tmp_path / "nowhere"), "methods": "rotation", "out": str(tmp_path / "out")}
+    with pytest.raises(DataError, match="nowhere"):  # which is asked for once the probe is known
+        selftaught.compare(**wanted, probe="most_common")
+    for name, said in {"lineal": "did you mean 'linear'", "finetune": "there are knn, linear, most_common"}.items():
+        with pytest.raises(UsageError, match=f"--probe cannot be '{name}': .*{said}"):
+            selftaught.compare(**wanted, probe=name)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from selftaught.judging.accuracy import Row
 from selftaught.judging.comparison import Comparison, Ran, Rung
-from selftaught.judging.ranking import Measure, notes, ranked, standings, verdict
+from selftaught.judging.ranking import Measure, estimates, notes, ranked, verdict
+from selftaught.judging.result import Row
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
 from tests.reporting.test_run_page import Page
@@ -34,15 +34,15 @@ def failure(method: str, reason: str) -> Ran:
 def test_the_interval_joins_test_samples_and_the_spread_of_all_seeds() -> None:
     runs = [ran("simclr", 0.60, 0, half=0.01), ran("simclr", 0.62, 1, half=0.01)]
     runs += [ran("byol", 0.50, 0, half=0.02), ran("byol", 0.54, 1, half=0.02)]
-    found = standings(runs, 1, LINEAR)
+    found = estimates(runs, 1, LINEAR)
     assert list(found) == ["simclr", "byol"] and found["simclr"].value == pytest.approx(0.61)
     pooled = math.sqrt((0.0002 + 0.0008) / 2)  # sums of squares over two degrees of freedom
     seeds = 4.303 * pooled / math.sqrt(2)  # Student's factor for two
     assert found["simclr"].half == pytest.approx(math.hypot(0.01, seeds), rel=1e-3)
     assert found["byol"].half == pytest.approx(math.hypot(0.02, seeds), rel=1e-3)
     more = [*runs, ran("dino", 0.4, 0, rung=2), ran("dino", 0.4, 1, rung=2)]  # another rung tells of the spread, too
-    assert standings(more, 1, LINEAR)["simclr"].half < found["simclr"].half
-    assert standings(runs[::2], 1, LINEAR)["simclr"].half == pytest.approx(0.01)  # a single seed tells nothing of it
+    assert estimates(more, 1, LINEAR)["simclr"].half < found["simclr"].half
+    assert estimates(runs[::2], 1, LINEAR)["simclr"].half == pytest.approx(0.01)  # a single seed tells nothing of it
 
 
 def test_who_came_further_is_before_who_was_dropped() -> None:

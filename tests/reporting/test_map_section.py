@@ -11,7 +11,7 @@ from PIL import Image
 
 from selftaught.commands.python import Run
 from selftaught.contracts.modality import Samples
-from selftaught.data.images.pictures import encoded, visible
+from selftaught.data.images.pictures import visible
 from selftaught.data.images.samples import open_samples
 from selftaught.reporting import map_section as embedding_map
 from selftaught.reporting.map_section import layouts, map_json
@@ -19,6 +19,7 @@ from selftaught.reporting.run_page import write_report
 from selftaught.run.export import load_encoder
 from selftaught.run.map import FOLDER, Facts, read_map
 from selftaught.run.recipes import Pretrain
+from selftaught.system.pictures import encoded
 from selftaught.training.looking.features import features
 from selftaught.training.looking.neighbours import mapped
 from selftaught.training.pretrain import pretrain

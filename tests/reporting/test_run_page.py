@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
+from selftaught.contracts.modality import raw_of
 from selftaught.data.images.pictures import contact_sheet, visible
 from selftaught.data.images.preparation import Preparation
+from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
 from selftaught.reporting.charts import interval_chart, line_chart, ticks
 from selftaught.reporting.run_page import write_report
@@ -67,7 +71,7 @@ def folder(root: Path, name: str = "run", full: bool = True) -> Path:
         for kind, a in (("trained", 0.8), ("untrained", 0.5), ("pixels", 0.6))
     ]
     facts = {"run": "r", "train": EVIL, "test": None, "classes": ["a", "b"], "train_samples": 9, "test_samples": 0}
-    told = {**facts, "seed": 0, "rows": rows, "verdict": f"it helped {EVIL}", "verdicts": []}
+    told = {**facts, "seed": 0, "rows": rows, "verdict": f"linear, 1 per class: it helped {EVIL}", "verdicts": []}
     (run / "evaluation.json").write_text(json.dumps(told))
     Image.new("RGB", (40, 30), (200, 10, 10)).save(run / "pictures.png")
     return run
@@ -107,6 +111,31 @@ def test_the_page_tells_classes_apart(tmp_path: Path) -> None:
     assert "Class by class (linear, all labels)" in page.text and "12.5" in page.text and "50.0" in page.text
     assert any("39%" in str(attributes.get("style")) for _, attributes in page.tags)  # 7 of 8, of 45 at most
     assert sum(tag == "img" for tag, _ in page.tags) == 1
+
+
+def test_the_curve_is_of_the_probe_whose_verdict_it_is(tmp_path: Path) -> None:
+    """Also where the probe has gone since, or where the verdict names none."""
+    run = folder(tmp_path)
+    held = json.loads((run / "evaluation.json").read_text())
+    held["rows"] = [{**row, "probe": name} for name in ("knn", "gone") for row in held["rows"]]
+    for verdict, probe in (("gone, 1 per class: it helped", "gone"), ("it helped", "knn")):
+        (run / "evaluation.json").write_text(json.dumps({**held, "verdict": verdict}))
+        text = Page(write_report([run], tmp_path / "report.html").read_text()).text
+        assert f"{probe} accuracy by number of labels" in text
+    (run / "evaluation.json").write_text(json.dumps({**held, "rows": []}))
+    assert "Not judged yet" in Page(write_report([run], tmp_path / "report.html").read_text()).text
+
+
+def test_a_page_is_made_of_files_alone_without_torch(tmp_path: Path) -> None:
+    folder(tmp_path)
+    code = "import sys; from selftaught.commands.cli import run_command; "
+    code += "assert run_command(['report', sys.argv[1]]) == 0; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "lightning_fabric", "sklearn", "timm"} & set(done.stdout.split())
+    assert "80.0" in (tmp_path / "run" / "report.html").read_text()
+    assert KINDS["pixels"] == raw_of("images")  # which the page knows without asking
 
 
 def test_several_runs_stand_together_and_missing_files_are_told(tmp_path: Path) -> None:
@@ -149,7 +178,8 @@ def test_every_run_has_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / parent).mkdir()
         folders.append(folder(tmp_path / parent))
     text = Page(write_report(folders, tmp_path / "report.html").read_text()).text
-    assert "first/run (simclr): it helped" in text and "second/run (simclr): it helped" in text
+    assert "first/run (simclr): linear, 1 per class: it helped" in text
+    assert "second/run (simclr): linear, 1 per class: it helped" in text
     monkeypatch.chdir(folders[0])
     assert "run (simclr, done)" in Page(write_report([Path()], Path("report.html")).read_text()).text
 

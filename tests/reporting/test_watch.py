@@ -184,18 +184,18 @@ def test_the_time_left_is_that_of_the_run_since_it_was_resumed(going_on: Path) -
     with (going_on / "metrics.jsonl").open("a") as stream:
         stream.writelines(f'{{"step": {step}, "seconds": {step / 2}}}\n' for step in range(1201, 4999))
     assert (going_on / "metrics.jsonl").stat().st_size > TAIL  # of which only the end is read
-    assert "step 4,998 of 5,000, 1s left" in standing(going_on).told
+    assert "step 4,998 of 5,000, 1s left" in standing(going_on).line
     Run(going_on).forget_metrics_after(1200)
     for step, seconds in ((1210, 1.0), (1300, 91.0)):
         log(going_on, step, seconds=seconds)
-    assert "step 1,300 of 5,000, 1h 01m left" in standing(going_on).told
+    assert "step 1,300 of 5,000, 1h 01m left" in standing(going_on).line
     log(going_on, 1301, seconds="x")
     log(going_on, 1302, seconds=10**400)
-    assert "step 1,302 of 5,000, 1h 01m left" in standing(going_on).told
+    assert "step 1,302 of 5,000, 1h 01m left" in standing(going_on).line
     (going_on / "recipe.yaml").write_text("steps: [1]")
-    assert standing(going_on).told.startswith("step 1,302, last seen")
+    assert standing(going_on).line.startswith("step 1,302, last seen")
     (going_on / "metrics.jsonl").unlink()
-    assert standing(going_on).told.startswith("no step logged yet, last seen")
+    assert standing(going_on).line.startswith("no step logged yet, last seen")
 
 
 def test_a_run_that_has_just_begun_shows_what_is_known(tmp_path: Path, serve: Callable[..., Site]) -> None:

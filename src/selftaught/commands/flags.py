@@ -98,7 +98,9 @@ def _argument(place: str, info: Any) -> click.Argument:
 def _flag(field: str, info: Any, from_file: bool) -> click.Option:
     written = next((item for item in info.metadata if isinstance(item, Flag)), Flag())
     names = [f"--{(written.name or field).replace('_', '-')}", field]
-    text = (info.description or "").replace("PROBES", ",".join(probe.names()))
+    text = info.description or ""
+    for word, names_of in (("FEATURE_PROBES", probe.of_features), ("PROBES", probe.names)):
+        text = text.replace(word, ",".join(names_of())) if word in text else text
     default = None if info.is_required() else info.default
     if info.annotation is bool:
         return click.Option(names, is_flag=True, help=text)

@@ -100,9 +100,6 @@ class Pictures(Protocol):
     def contact_sheet(self, pictures: Mapping[str, "Tensor"], preparation: Any, columns: int = 8) -> "Image":
         """One row a name, its views beside it."""
 
-    def encoded(self, image: "Image", format: str = "PNG") -> bytes:
-        """The bytes of a PNG or WEBP file."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:

@@ -1,4 +1,4 @@
-"""Accuracies with intervals, and how much more one has than another."""
+"""Accuracies with intervals, and how much more one has than another, from what was said and what is so."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from scipy.special import stdtrit
 from sklearn.metrics import confusion_matrix
+
+from selftaught.judging.result import Detail, Gain, Row
 
 Z = 1.96  # a 95 % interval
 SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
@@ -16,48 +17,6 @@ SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
 # Of each repeat, of each of its folds: what was said (N,), and what is so.
 Answers = Sequence[Sequence[tuple[NDArray[Any], NDArray[Any]]]]
 Right = Sequence[Sequence[NDArray[Any]]]  # which of the answers are right, likewise
-
-
-class Row(BaseModel):
-    """One accuracy in [0, 1] with its 95 % interval."""
-
-    features: str  # trained, untrained, pixels, scratch or pretrained
-    probe: str
-    labels: str
-    accuracy: float
-    low: float
-    high: float
-    repeats: int
-
-    @property
-    def half(self) -> float:
-        """Half the width of the interval."""
-        return (self.high - self.low) / 2
-
-    def shown(self) -> str:
-        """In points, with the interval: 71.2 ± 1.1."""
-        return f"{100 * self.accuracy:.1f} ± {100 * self.half:.1f}"
-
-
-class Detail(BaseModel):
-    """A row, class by class: sums over its repeats."""
-
-    features: str
-    probe: str
-    labels: str
-    recall: list[float | None]  # of each class the share that was found; None where none was judged
-    confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
-
-
-class Gain(BaseModel):
-    """How much more accurate this run is than something else, repeat by repeat on the same samples and labels."""
-
-    probe: str
-    labels: str
-    against: str  # untrained, pixels, scratch or pretrained
-    gain: float
-    low: float
-    high: float
 
 
 def row(features: str, probe: str, labels: str, right: Right, samples: int, folded: bool = False) -> Row:

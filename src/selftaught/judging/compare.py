@@ -24,12 +24,12 @@ import torch
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import TokenEncoder
 from selftaught.contracts.modality import Samples
-from selftaught.judging.accuracy import Row
+from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.labelled import open_labelled
-from selftaught.judging.ranking import Measure, budget_of, ranked, standings, verdict
-from selftaught.judging.splits import parse_labels
+from selftaught.judging.labelled import open_labelled, parse_labels
+from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
+from selftaught.judging.result import Row
 from selftaught.methods import registry
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
@@ -74,7 +74,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None] = lamb
         samples = bench.samples(0)
         recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
         if recipe.train:  # a mistake in it should not be found out after the first run
-            bench.open_labelled(samples)
+            open_labelled(bench.judging("", seed=0, test=True), samples.preparation)
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -97,6 +97,10 @@ def _refused(recipe: Compare) -> Compare:
         raise UsageError("give one of --budget and --epochs, not both")
     if recipe.test and not recipe.train:
         raise UsageError("--test needs --train, the labelled data to learn from")
+    if recipe.probe not in (known := probes.of_features()):
+        raise UsageError(
+            f"--probe cannot be {recipe.probe!r}: a ranking is by a probe of features; {hint(recipe.probe, known)}"
+        )
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
@@ -105,16 +109,15 @@ def _refused(recipe: Compare) -> Compare:
 def methods_named(wanted: str) -> list[str]:
     """Methods by names, families and kinds, each once, in the order in which they are first meant."""
     places = registry.places()
-    groups: dict[str, list[str]] = {"all": sorted(places)}
+    groups = {name: [name] for name in places} | {"all": sorted(places)}
     for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
-        groups.setdefault(place.family, []).append(place.name)
-        groups.setdefault(place.kind, []).append(place.name)
+        for group in (place.family, place.kind):
+            groups.setdefault(group, []).append(place.name)
     named: list[str] = []
-    for name in wanted.replace("-", "_").split(","):
-        if name.strip() not in groups | places:
-            known = {*groups, *places}
-            raise UsageError(f"no method, family or kind named {name.strip()!r}; {hint(name.strip(), known)}")
-        named += groups.get(name.strip(), [name.strip()])
+    for name in map(str.strip, wanted.replace("-", "_").split(",")):
+        if name not in groups:
+            raise UsageError(f"no method, family or kind named {name!r}; {hint(name, groups)}")
+        named += groups[name]
     return list(dict.fromkeys(named))
 
 
@@ -166,19 +169,14 @@ class _Bench:
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
         return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
 
-    def open_labelled(self, samples: Samples) -> None:
-        """Read the labelled data as it will be judged with. Raises what is wrong with it."""
-        open_labelled(self.judging("", seed=0, test=True), samples.preparation)
-
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""
-        self.folder, methods = folder, self.methods
-        self.runs = read_runs(folder / ROWS)
-        rounds = plan(len(methods), self.recipe.rungs)
+        self.folder, self.runs = folder, read_runs(folder / ROWS)
+        left = self.methods
+        rounds = plan(len(left), self.recipe.rungs)
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds)} of training and the judging on top" if seconds else ""
-        say(f"compare  {len(methods)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
-        left = methods
+        say(f"compare  {len(left)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
         for number, (count, share) in enumerate(rounds, 1):
             if not left:  # all have failed
                 break
@@ -195,7 +193,7 @@ class _Bench:
                 for method in rung.methods:
                     self._once(method, seed, rung, last=number == len(rounds))
                     self._write("running")
-            left = list(standings(self.runs, number, self.measure, held_out=True))
+            left = list(estimates(self.runs, number, self.measure, held_out=True))
             rung.kept += left[: rounds[number][0]] if number < len(rounds) else []
         comparison = self._write("done")
         if not comparison.ranking:
@@ -264,15 +262,12 @@ class _Bench:
         recipe = self.recipe
         ranking = ranked(self.runs, self.measure)
         comparison = Comparison(
+            **recipe.model_dump(include={"data", "train", "test", "seeds"}),
             out=str(self.folder),
-            data=recipe.data,
             things=self.kind.THINGS,
             measure=self.measure.name,
             labelled=self.measure.labelled,
-            train=recipe.train,
-            test=recipe.test,
             labels=str(parse_labels(recipe.labels)[0]),
-            seeds=recipe.seeds,
             rungs=self.rungs,
             machine={"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
             state=state,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from selftaught.judging.accuracy import Row
+from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
 from selftaught.system.components import Part
 from selftaught.system.files import json_lines

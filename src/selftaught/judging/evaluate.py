@@ -1,7 +1,7 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
-from selftaught.judging.accuracy import Answers, Detail, Gain, Row, detail, gain_over, row
+from selftaught.judging.accuracy import Answers, detail, gain_over, row
 from selftaught.judging.baselines import Pixels, standardised, untrained
 from selftaught.judging.finetune import Tuning
-from selftaught.judging.labelled import Labelled, open_labelled, without_losing
+from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
 from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
-from selftaught.judging.result import Evaluation, primary, verdicts
-from selftaught.judging.splits import LabelCount, Rows, Split, folds, label_subset, parse_labels
+from selftaught.judging.result import Evaluation, Row, verdicts
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
@@ -46,26 +45,35 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         data = open_labelled(recipe, encoder.preparation)
         encoders = {"trained": encoder} | ({} if baselines else _beside(recipe, encoder, data, module))
         sources = _sources(encoders, data, recipe.seed, {probe.takes for probe in asked.values()})
-        judged = _Judged(data)
+        result = _unjudged(recipe, data, modality.named(encoder.preparation.modality).THINGS)
         for count in counts:
-            splits = list(_splits(recipe, data, count))
+            drawn = list(splits(data, count, recipe.repeats, recipe.seed))
             for name, probe in asked.items():
                 # With all labels there is nothing left to draw: most probes would say the same again.
                 once = data.test is not None and count.everything and not probe.by_chance
-                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in splits]
-                judged.add(name, str(count), _answers(probe, sources[probe.takes], exams[:1] if once else exams))
+                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
+                answers = _answers(probe, sources[probe.takes], exams[:1] if once else exams)
+                _add(result, data, name, str(count), answers)
                 beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
-                judged.rows += [r for r in beside if r.features != "trained"]
-    evaluation = _evaluation(recipe, data, judged, modality.named(encoder.preparation.modality).THINGS)
-    write_json(Path(recipe.run) / "evaluation.json", evaluation.model_dump(mode="json"))
-    return evaluation
+                result.rows += [r for r in beside if r.features != "trained"]
+    result.verdicts = verdicts(result.rows, result.things, result.gains)
+    first = max(asked, key=lambda name: asked[name].priority)
+    # With several numbers of labels the first that was named has the word.
+    result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
+    write_json(Path(recipe.run) / "evaluation.json", result.model_dump(mode="json"))
+    return result
 
 
 def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None) -> dict[str, Encoder]:
-    """The encoders that a run's stands beside."""
-    fresh = untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)
-    named = {"pretrained": _pretrained(recipe.pretrained, encoder)} if recipe.pretrained else {}
-    return {"untrained": fresh, **named}
+    """The encoders that a run's stands beside: the same untrained, and what the user names."""
+    beside = {"untrained": untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)}
+    if recipe.pretrained:
+        kind = modality.named(encoder.preparation.modality)
+        if not kind.PRETRAINED:
+            raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
+        beside["pretrained"], line = load_pretrained(recipe.pretrained, encoder.part, encoder.preparation)
+        say(f"pre-trained: {line}")
+    return beside
 
 
 def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
@@ -95,23 +103,6 @@ def _features(kind: str, encoder: Encoder, data: Labelled) -> Array:
     return np.concatenate(made)
 
 
-def _splits(recipe: Evaluate, data: Labelled, count: LabelCount) -> Iterator[Split]:
-    """Every split that a number of labels is judged on; all probes and all kinds of features see the same."""
-
-    def drawn(known: Rows, seed: int) -> Rows:
-        return known[label_subset(data.classes[known], data.names, count, recipe.seed + seed)]
-
-    if data.test:
-        known, tested = data.not_tested, np.arange(data.train.count, len(data.classes))
-        for repeat in range(recipe.repeats):
-            yield Split(repeat, drawn(known, repeat), tested)
-        return
-    everyone = np.arange(data.train.count)
-    rounds = folds(data.classes, data.content, data.names, recipe.repeats, recipe.seed)
-    for number, (repeat, train, test) in enumerate(rounds):
-        yield Split(repeat, drawn(without_losing(data, everyone, data.apart(train, test)), number), test)
-
-
 def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str, Answers]:
     """What a probe says of the tested samples and what is so, for each kind of what it takes."""
     probe.announce([exam.split for exam in exams], exams[0].tuning)
@@ -128,55 +119,28 @@ def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str,
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}
 
 
-@dataclass
-class _Judged:
-    """What an evaluation has come to so far."""
-
-    data: Labelled
-    rows: list[Row] = field(default_factory=list)
-    gains: list[Gain] = field(default_factory=list)
-    details: list[Detail] = field(default_factory=list)
-
-    def add(self, probe: str, labels: str, answers: dict[str, Answers]) -> None:
-        """Count how many of the answers for each kind are right, and how many more of the trained one's."""
-        data, folded = self.data, self.data.test is None
-        right = {kind: [[said == truth for said, truth in one] for one in own] for kind, own in answers.items()}
-        for kind, own in answers.items():
-            self.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
-            if kind != "trained":
-                self.gains.append(gain_over(right["trained"], right[kind], probe, labels, kind, folded))
-            self.details.append(detail(kind, probe, labels, own, len(data.names)))
-
-
-def _evaluation(recipe: Evaluate, data: Labelled, judged: _Judged, things: str) -> Evaluation:
-    lines = verdicts(judged.rows, things, judged.gains)
+def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
+    """What is known of a judgement before it is made."""
     return Evaluation(
+        **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
         run=str(Path(recipe.run)),
-        train=recipe.train,
-        test=recipe.test,
         things=things,
         classes=data.names,
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
-        seed=recipe.seed,
         copies=data.copies,
-        pretrained=recipe.pretrained,
-        finetune=recipe.finetune,
-        rows=judged.rows,
-        gains=judged.gains,
-        details=judged.details,
-        verdict=next(
-            line for line in lines if line.startswith(primary(judged.rows))
-        ),  # the first number of labels named
-        verdicts=lines,
+        rows=[],
+        verdict="",
+        verdicts=[],
     )
 
 
-def _pretrained(source: str, encoder: Encoder) -> Encoder:
-    """The encoder that the user names to stand beside."""
-    kind = modality.named(encoder.preparation.modality)
-    if not kind.PRETRAINED:
-        raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
-    other, line = load_pretrained(source, encoder.part, encoder.preparation)
-    say(f"pre-trained: {line}")
-    return other
+def _add(result: Evaluation, data: Labelled, probe: str, labels: str, answers: dict[str, Answers]) -> None:
+    """Count how many of the answers for each kind are right, and how many more of the trained one's."""
+    folded = data.test is None
+    right = {kind: [[said == truth for said, truth in one] for one in own] for kind, own in answers.items()}
+    for kind, own in answers.items():
+        result.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
+        if kind != "trained":
+            result.gains.append(gain_over(right["trained"], right[kind], probe, labels, kind, folded))
+        result.details.append(detail(kind, probe, labels, own, len(data.names)))

@@ -1,18 +1,23 @@
-"""Labelled samples, opened as an encoder takes them, and which of them are copies of each other."""
+"""Labelled samples, opened as an encoder takes them, and which of them are learnt from and which judged on.
+
+No copy is on both sides. Subsets are stratified, and so are the folds where there is no test set.
+"""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
-from selftaught.judging.splits import Rows, held_out
 from selftaught.run.recipes import Evaluate, Finetune
+from selftaught.system import randomness
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
@@ -21,6 +26,37 @@ from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 HASHED = 250  # samples at a time: the decoded values of a whole source would not fit memory
+FOLDS = 5
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which samples a probe may learn from and which it is judged on."""
+
+    repeat: int
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """How many labels: a fraction of all, or a number per class."""
+
+    text: str
+    fraction: float | None = None
+    per_class: int | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether all labels are used."""
+        return self.fraction == 1.0
+
+    def __str__(self) -> str:
+        if self.everything:
+            return "all labels"
+        return f"{self.per_class} per class" if self.per_class else f"{self.text} of the labels"
 
 
 @dataclass
@@ -54,9 +90,14 @@ class Labelled:
         return train[~np.isin(self.content[train], self.content[test])]
 
     @property
+    def test_rows(self) -> Rows:
+        """Those of the test set; none where there is none."""
+        return np.arange(self.train.count, len(self.classes))
+
+    @property
     def not_tested(self) -> Rows:
-        """The training rows that may be learnt from where there is a test set."""
-        return self.apart(np.arange(self.train.count), np.arange(self.train.count, len(self.classes)))
+        """The training rows that may be learnt from: those without a copy in the test set."""
+        return self.apart(np.arange(self.train.count), self.test_rows)
 
     @property
     def copies(self) -> int:
@@ -75,7 +116,7 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     learnt = (recipe.train, recipe.train_labels) if isinstance(recipe, Evaluate) else (recipe.labelled, recipe.labels)
     named = [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
     sources = [_opened(recipe, preparation, *source) for source in named]
-    if len({_stored_shape(samples) for samples in sources}) > 1:  # copies would look unlike each other
+    if len({samples.batch(np.arange(1))[0].shape for samples in sources}) > 1:  # copies would look unlike each other
         sources = [_opened(recipe, preparation, *source, native=False) for source in named]
     classes, names = _classes(sources)
     data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, _contents(sources))
@@ -134,10 +175,6 @@ def _warn_of_copies(data: Labelled, things: str) -> None:
     without_losing(data, np.arange(data.train.count), data.not_tested)
 
 
-def _stored_shape(samples: Samples) -> tuple[int, ...]:
-    return tuple(samples.batch(np.arange(1))[0].shape[1:])
-
-
 def _contents(sources: Sequence[Samples]) -> NDArray[np.int64]:
     """A number for each sample, the same for the same decoded values, over all sources."""
     numbers: dict[bytes, int] = {}
@@ -161,3 +198,88 @@ def _refuse_infinite(samples: Samples, start: int, stored: Sequence[NDArray[Any]
         if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
             key = printable(samples.keys[start + int(fine.argmin())])
             raise DataError(f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
+
+
+def parse_labels(text: str) -> list[LabelCount]:
+    """Label counts such as `1%,10%,5`."""
+    return [_label_count(item.strip()) for item in text.split(",")]
+
+
+def _label_count(item: str) -> LabelCount:
+    if re.fullmatch(r"\d+", item) and int(item) > 0:
+        return LabelCount(item, per_class=int(item))
+    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", item)) and 0 < float(match[1]) <= 100:
+        return LabelCount(item, fraction=float(match[1]) / 100)
+    raise UsageError(f"--labels cannot be {item!r}: 10% is a fraction of the labels, 5 is per class")
+
+
+def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCount, seed: int) -> Rows:
+    """Rows of a stratified random subset, at least one a class, ascending; labels (N,) count in `names`."""
+    if count.everything:
+        return np.arange(len(labels))
+    chosen = []
+    for number, own in _by_class(labels, seed, "labels"):
+        wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
+        if wanted > len(own):
+            there = f"class {names[number]}, which has {len(own)}"
+            raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
+        chosen.append(own[:wanted])
+    return np.sort(np.concatenate(chosen))
+
+
+def held_out(labels: NDArray[np.int64], content: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+    """Rows to learn from and rows held out: of each class its share, but never all of it; both ascending.
+
+    Samples of a class that have the same `content` (N,) stay together, so a share of few contents may be exceeded.
+    """
+    held = np.zeros(len(labels), dtype=bool)
+    for _, own in _by_class(labels, seed, "held out"):
+        _, first, numbers = np.unique(content[own], return_index=True, return_inverse=True)
+        drawn = np.argsort(np.argsort(first))[numbers]  # of each sample the turn of its content
+        ends = np.cumsum(np.bincount(drawn))
+        wanted = round(share * len(own))
+        turns = np.searchsorted(ends, wanted) + 1 if wanted else 0
+        held[own[drawn < min(turns, len(ends) - 1)]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _by_class(labels: NDArray[np.int64], seed: int, purpose: str) -> Iterator[tuple[int, Rows]]:
+    """Each class and its rows in random order."""
+    order = randomness.generator(seed, purpose).permutation(len(labels))
+    for number in np.unique(labels):
+        yield int(number), order[labels[order] == number]
+
+
+def splits(data: Labelled, count: LabelCount, repeats: int, seed: int) -> Iterator[Split]:
+    """Every split that a number of labels is judged on; all probes and all kinds of features see the same."""
+
+    def drawn(known: Rows, number: int) -> Rows:
+        return known[label_subset(data.classes[known], data.names, count, seed + number)]
+
+    known = data.not_tested
+    if data.test:
+        for repeat in range(repeats):
+            yield Split(repeat, drawn(known, repeat), data.test_rows)
+        return
+    for number, (repeat, train, test) in enumerate(folds(data.classes, data.content, data.names, repeats, seed)):
+        yield Split(repeat, drawn(without_losing(data, known, data.apart(train, test)), number), test)
+
+
+def folds(
+    labels: NDArray[np.int64], content: Rows, names: Sequence[str], repeats: int, seed: int
+) -> Iterator[tuple[int, Rows, Rows]]:
+    """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
+    distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
+    if min(distinct) < 2:
+        lonely = names[int(np.argmin(distinct))]
+        raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
+    splits = min(FOLDS, *distinct)
+    if len(np.unique(content)) == len(content):
+        rounds = RepeatedStratifiedKFold(n_splits=splits, n_repeats=repeats, random_state=seed).split(labels, labels)
+        for number, (train, test) in enumerate(rounds):
+            yield number // splits, train, test
+        return
+    for repeat in range(repeats):
+        splitter = StratifiedGroupKFold(splits, shuffle=True, random_state=seed + repeat)
+        for train, test in splitter.split(labels, labels, content):
+            yield repeat, train, test

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.judging.calibration import probabilities_of
 from selftaught.judging.finetune import scores_of
+from selftaught.judging.transfer import probabilities_of
 from selftaught.run.classifier import load_classifier
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError

@@ -3,7 +3,6 @@
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:  # whoever asks for the names alone waits for no torch
     from numpy.typing import NDArray
 
     from selftaught.judging.finetune import Tuning
-    from selftaught.judging.labelled import Labelled
-    from selftaught.judging.splits import Split
+    from selftaught.judging.labelled import Labelled, Split
 
 FOLDER = "selftaught.judging.probes"
 
@@ -58,7 +56,6 @@ def named(name: str) -> Probe:
     return probe
 
 
-@cache
-def by_priority() -> list[str]:
-    """Names of all probes, first whose verdict counts before that of the others."""
-    return sorted(names(), key=lambda name: -named(name).priority)
+def of_features() -> list[str]:
+    """The names of the probes that judge features, not networks; to know them takes importing all."""
+    return [name for name in names() if named(name).takes != "encoder"]

@@ -8,9 +8,8 @@ import numpy as np
 from rich.table import Table
 from scipy.special import stdtrit
 
-from selftaught.judging.accuracy import Row
 from selftaught.judging.comparison import Comparison, Place, Point, Ran, Rung
-from selftaught.judging.result import kinds
+from selftaught.judging.result import Row, kinds
 from selftaught.methods import registry
 from selftaught.system.components import Part
 from selftaught.system.text import duration
@@ -38,7 +37,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Estimate:
     """What a method came to in a rung: the mean over seeds, and half the width of its 95 % interval."""
 
     value: float
@@ -51,7 +50,7 @@ def _trained(rows: Sequence[Row]) -> Row:
     return next(row for row in rows if row.features == "trained")
 
 
-def standings(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool = False) -> dict[str, Standing]:
+def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool = False) -> dict[str, Estimate]:
     """Every method of one rung of all `runs`, best first.
 
     The interval joins two independent errors: that of the test samples, and that of the mean over seeds. Two or three
@@ -68,31 +67,31 @@ def standings(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
     freedom = sum(len(seen) - 1 for seen in values.values())
     pooled = math.sqrt(sum(float(np.var(v)) * len(v) for v in values.values()) / freedom) if freedom else 0.0
     factor = float(stdtrit(freedom, 0.975)) if freedom else 0.0
-    standing = {}
+    estimated = {}
     for (at, method), seen in values.items():
         if at == rung:
             mean, doubt = float(np.mean(seen)), float(np.mean(doubts[at, method]))
             half = math.hypot(doubt, factor * pooled / math.sqrt(len(seen)))
             if not measure.labelled and not freedom:  # nothing is known of the noise, so nothing is clearly ahead
                 half = math.inf
-            standing[method] = Standing(mean, measure.worth(mean), half, len(seen))
-    return dict(sorted(standing.items(), key=lambda item: -item[1].worth))
+            estimated[method] = Estimate(mean, measure.worth(mean), half, len(seen))
+    return dict(sorted(estimated.items(), key=lambda item: -item[1].worth))
 
 
 def ranked(runs: Sequence[Ran], measure: Measure) -> list[Place]:
     """Places, best first: whoever came further is before whoever was dropped, and who is better in its last rung."""
-    rungs = sorted({ran.rung for ran in runs}, reverse=True)
-    by_rung = {rung: standings(runs, rung, measure) for rung in rungs}
-    last = {method: rung for rung in reversed(rungs) for method in by_rung[rung]}  # the last one each was in
-    order = [(rung, method) for rung in rungs for method in by_rung[rung] if last[method] == rung]
-    return [_place(rank, method, rung, runs, by_rung, measure) for rank, (rung, method) in enumerate(order, 1)]
+    by_rung = {rung: estimates(runs, rung, measure) for rung in sorted({ran.rung for ran in runs})}
+    order = dict.fromkeys(method for rung in reversed(by_rung) for method in by_rung[rung])
+    return [_place(rank, method, runs, by_rung, measure) for rank, method in enumerate(order, 1)]
 
 
 def _place(
-    rank: int, method: str, rung: int, runs: Sequence[Ran], by_rung: dict[int, dict[str, Standing]], measure: Measure
+    rank: int, method: str, runs: Sequence[Ran], by_rung: dict[int, dict[str, Estimate]], measure: Measure
 ) -> Place:
-    """That of a method whose last rung was `rung`."""
-    now, others = by_rung[rung][method], [s for other, s in by_rung[rung].items() if other != method]
+    """That of a method, which it has by the last rung that it was in."""
+    in_rungs = {rung: estimated[method] for rung, estimated in by_rung.items() if method in estimated}
+    rung = max(in_rungs)
+    now, others = in_rungs[rung], [other for name, other in by_rung[rung].items() if name != method]
     own = [ran for ran in runs if ran.method == method and ran.state == "done"]
     at_last = [ran for ran in own if ran.rung == rung]
     where = registry.places().get(method)  # none where a plug-in has gone since
@@ -105,7 +104,7 @@ def _place(
         kind=where.kind if where else "",
         encoder=_named(at_last[0].encoder),
         tokens=at_last[0].tokens,
-        points=[_point(own, at, by_rung[at][method], measure) for at in sorted(by_rung) if method in by_rung[at]],
+        points=[_point(own, at, estimate, measure) for at, estimate in in_rungs.items()],
         untrained=_baseline(at_last, "untrained"),
         pixels=_baseline(at_last, "pixels"),
         samples=round(float(np.mean([ran.samples for ran in at_last]))),
@@ -113,19 +112,19 @@ def _place(
     )
 
 
-def _apart(better: Standing, worse: Standing) -> bool:
+def _apart(better: Estimate, worse: Estimate) -> bool:
     """Whether the one is better by more than the noise of both."""
     return better.worth - worse.worth > math.hypot(better.half, worse.half)
 
 
-def _point(own: Sequence[Ran], rung: int, standing: Standing, measure: Measure) -> Point:
+def _point(own: Sequence[Ran], rung: int, estimate: Estimate, measure: Measure) -> Point:
     seconds = [ran.seconds for ran in own if ran.rung == rung]
-    half = standing.half if math.isfinite(standing.half) else 0.0  # nothing to show of it
-    low, high = standing.value - half, standing.value + half
+    half = estimate.half if math.isfinite(estimate.half) else 0.0  # nothing to show of it
+    low, high = estimate.value - half, estimate.value + half
     if measure.labelled:
         low, high = max(0.0, low), min(1.0, high)
     minutes = float(np.mean(seconds)) / 60
-    return Point(rung=rung, minutes=minutes, value=standing.value, low=low, high=high, seeds=standing.seeds)
+    return Point(rung=rung, minutes=minutes, value=estimate.value, low=low, high=high, seeds=estimate.seeds)
 
 
 def _named(part: Part) -> str:

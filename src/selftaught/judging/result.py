@@ -1,4 +1,7 @@
-"""The result of a judgement: accuracies with intervals, a verdict in plain words, and a table."""
+"""The result of a judgement: accuracies with intervals, a verdict in plain words, and a table.
+
+Whoever reads an evaluation.json needs no more than this, and so waits for no probe, nor for what one is made of.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,8 +11,6 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from selftaught.contracts.modality import raw_of
-from selftaught.judging.accuracy import Detail, Gain, Row
-from selftaught.judging.probe import by_priority
 
 KINDS = {
     "trained": "this run",
@@ -22,7 +23,50 @@ KINDS = {
 
 def kinds(things: str) -> dict[str, str]:
     """What each kind of features is called, of samples that are called so."""
-    return {**KINDS, "pixels": raw_of(things)}
+    # To ask a modality takes seconds, as torch comes with it; of images, which most pages are about, it is known here.
+    return KINDS if things == "images" else {**KINDS, "pixels": raw_of(things)}
+
+
+class Row(BaseModel):
+    """One accuracy in [0, 1] with its 95 % interval."""
+
+    features: str  # trained, untrained, pixels, scratch or pretrained
+    probe: str
+    labels: str
+    accuracy: float
+    low: float
+    high: float
+    repeats: int
+
+    @property
+    def half(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+    def shown(self) -> str:
+        """In points, with the interval: 71.2 ± 1.1."""
+        return f"{100 * self.accuracy:.1f} ± {100 * self.half:.1f}"
+
+
+class Detail(BaseModel):
+    """A row, class by class: sums over its repeats."""
+
+    features: str
+    probe: str
+    labels: str
+    recall: list[float | None]  # of each class the share that was found; None where none was judged
+    confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
+
+
+class Gain(BaseModel):
+    """How much more accurate this run is than something else, repeat by repeat on the same samples and labels."""
+
+    probe: str
+    labels: str
+    against: str  # untrained, pixels, scratch or pretrained
+    gain: float
+    low: float
+    high: float
 
 
 class Evaluation(BaseModel):
@@ -45,10 +89,10 @@ class Evaluation(BaseModel):
     verdict: str
     verdicts: list[str]
 
-
-def primary(rows: Sequence[Row]) -> str:
-    """The probe, of those that were asked, whose verdict is the verdict."""
-    return next((probe for probe in by_priority() if any(row.probe == probe for row in rows)), "")
+    @property
+    def probe(self) -> str:
+        """The probe whose verdict is the verdict, which begins with its name; of what others wrote, the first."""
+        return next((row.probe for row in self.rows if self.verdict.startswith(f"{row.probe}, ")), self.rows[0].probe)
 
 
 def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = ()) -> list[str]:

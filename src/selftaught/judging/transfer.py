@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.accuracy import detail, row
-from selftaught.judging.calibration import calibration_error, fitted_temperature, probabilities_of
 from selftaught.judging.finetune import Tuning, scores_of
 from selftaught.judging.finetune import finetune as tuned
-from selftaught.judging.labelled import Labelled, open_labelled, spare
-from selftaught.judging.splits import Rows, held_out
+from selftaught.judging.labelled import Labelled, Rows, held_out, open_labelled, spare
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import LOG, RunFolder
@@ -29,6 +30,8 @@ from selftaught.system.text import printable
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
+BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
+RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
 
 
 def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any]:
@@ -94,16 +97,14 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
         **_accuracy_on(measuring, model, data, temperature),
     }
     if data.test:
-        tested = np.arange(data.train.count, len(data.classes))
-        metrics["test"] = _accuracy_on(tested, model, data, temperature)
+        metrics["test"] = _accuracy_on(data.test_rows, model, data, temperature)
     return Calibrated(tuned_encoder, head, temperature, data.names).eval(), metrics
 
 
 def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows]:
     """Rows to learn from, rows that choose, and rows that only measure; no copy is in two of them."""
     share = HELD_OUT if tuning.held_out is None else tuning.held_out
-    usable = data.not_tested if data.test else np.arange(data.train.count)
-    learnt, held = spare(data, usable, share, seed)
+    learnt, held = spare(data, data.not_tested, share, seed)
     choosing, measuring = held_out(data.classes[held], data.content[held], 0.5, seed)
     return learnt, data.apart(held[choosing], held[measuring]), held[measuring]
 
@@ -120,3 +121,33 @@ def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> 
     after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))
     values = (accuracy.accuracy, accuracy.low, accuracy.high, after, before, classes.recall, classes.confusion)
     return {"measured_on": len(rows), **dict(zip(names, values, strict=True))}
+
+
+def fitted_temperature(scores: Tensor, labels: Tensor) -> float:
+    """What scores (N, classes) of samples that were not learnt from must be divided by to be as sure as they are right.
+
+    The least cross-entropy (Guo et al., 2017, section 4.2), with targets that leave room for the mistake that few
+    samples have not shown yet (Platt, 1999, section 2.2). https://arxiv.org/abs/1706.04599
+    """
+    scores, doubt = scores.double(), 1 / (len(scores) + 2)
+
+    def loss(log: float) -> float:
+        return float(F.cross_entropy(scores / float(np.exp(log)), labels, label_smoothing=doubt))
+
+    return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
+
+
+def calibration_error(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """By how much the probability of the likeliest class (N, classes) is off from how often it is right, on average.
+
+    The expected calibration error in 15 equal bins (Naeini et al., 2015), in [0, 1].
+    """
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.minimum((sure * BINS).astype(int), BINS - 1)
+    off = [abs(float((sure[place == i] - right[place == i]).sum())) for i in range(BINS)]
+    return sum(off) / len(labels)
+
+
+def probabilities_of(scores: Tensor, temperature: float) -> NDArray[Any]:
+    """Scores (N, classes) as probabilities."""
+    return torch.softmax(scores.double() / temperature, dim=1).numpy()

@@ -1,8 +1,8 @@
 """Line and interval charts as inline SVG, which follow the page's colours and need no script."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 from markupsafe import Markup, escape
 
@@ -15,17 +15,9 @@ SHADES = 6  # colours that the page defines as --series-0 ...
 Points = Sequence[tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Maps values of an axis to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+def scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """From values of an axis to pixels: `low` lies at `start`, `high` at `end`."""
+    return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -109,8 +101,8 @@ class _Plot:
     def __init__(self, x: tuple[float, float] | int, y: tuple[float, float], x_label: str, y_label: str) -> None:
         """Axes over these ranges; along x there may be so many slots for things with a label instead of a range."""
         first, last = x if isinstance(x, tuple) else (0, x)
-        self.x = Scale(first, last, LEFT, WIDTH - RIGHT)
-        self.y = Scale(*y, HEIGHT - BOTTOM, TOP)
+        self.x = scale(first, last, LEFT, WIDTH - RIGHT)
+        self.y = scale(*y, HEIGHT - BOTTOM, TOP)
         self.slot = self.x(1) - self.x(0)  # pixels
         self.parts: list[str] = []
         for value in ticks(*y):
@@ -207,13 +199,7 @@ def _thinned(points: Points) -> list[tuple[float, float]]:
 
 def _runs(points: Points) -> list[list[tuple[float, float]]]:
     """Stretches of finite points."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    for point in points:
-        if math.isfinite(point[1]):
-            runs[-1].append(point)
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if run]
+    return [list(run) for finite, run in groupby(points, lambda point: math.isfinite(point[1])) if finite]
 
 
 def _range(values: Sequence[float], pad: float = 0.06) -> tuple[float, float]:

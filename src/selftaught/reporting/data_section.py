@@ -8,24 +8,15 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from selftaught.data.images.pictures import data_uri
 from selftaught.reporting.charts import bar_chart
 from selftaught.run.map import EmbeddingMap
+from selftaught.system.pictures import data_uri
 from selftaught.system.text import printable
 
 THUMBNAILS = 18
 MOST_FOLDERS = 20  # whose numbers are drawn
 
 Thumbnail = tuple[str, str]  # the name of a sample, and its picture
-
-
-@dataclass
-class DataSection:
-    """What is said of the data."""
-
-    lines: list[tuple[str, str]]
-    thumbnails: list[Thumbnail]
-    folders: Markup | None
 
 
 @dataclass
@@ -37,26 +28,23 @@ class Asked:
     now: list[Thumbnail]
 
 
-def data_section(
-    recipe: dict[str, Any],
-    environment: dict[str, Any],
-    facts: dict[str, Any],
-    quarantined: list[list[str]],
-    held: EmbeddingMap | None,
-) -> DataSection:
-    """Facts from the run's files, what was left out and why, and a strip of thumbnails."""
+def data_lines(
+    recipe: dict[str, Any], environment: dict[str, Any], facts: dict[str, Any], quarantined: list[list[str]]
+) -> list[tuple[str, str]]:
+    """What the run's files say of its data, and what was left out and why."""
     values = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
     values |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
     reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
     values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
-    folders = facts["folders"] if isinstance(facts.get("folders"), dict) else {}
-    return DataSection(
-        [(name, shown(value)) for name, value in values.items() if value is not None],
-        _strip(held) if held and held.sheet else [],
-        bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
-        if 1 < len(folders) <= MOST_FOLDERS
-        else None,
-    )
+    return [(name, shown(value)) for name, value in values.items() if value is not None]
+
+
+def folders_chart(facts: dict[str, Any]) -> Markup | None:
+    """How many samples lie in each folder, where that is worth a look."""
+    folders = facts.get("folders")
+    if not isinstance(folders, dict) or not 1 < len(folders) <= MOST_FOLDERS:
+        return None
+    return bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
 
 
 def neighbours(held: EmbeddingMap) -> list[Asked]:
@@ -64,17 +52,18 @@ def neighbours(held: EmbeddingMap) -> list[Asked]:
     if held.sheet is None:
         return []
     before = held.start.nearest if held.start else [[] for _ in held.end.asked]
+
+    def thumbnails(places: list[int]) -> list[Thumbnail]:
+        return [_thumbnail(held, place) for place in places]
+
     return [
-        Asked(
-            _thumbnail(held, row),
-            [_thumbnail(held, place) for place in then],
-            [_thumbnail(held, place) for place in now],
-        )
+        Asked(_thumbnail(held, row), thumbnails(then), thumbnails(now))
         for row, then, now in zip(held.end.asked, before, held.end.nearest)
     ]
 
 
-def _strip(held: EmbeddingMap) -> list[Thumbnail]:
+def strip(held: EmbeddingMap) -> list[Thumbnail]:
+    """A few samples, which are images, evenly spread."""
     spread = np.linspace(0, len(held.end.keys) - 1, THUMBNAILS).astype(int)
     return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
 

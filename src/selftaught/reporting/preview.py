@@ -10,7 +10,6 @@ from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
-from selftaught.data.images.pictures import data_uri, encoded
 from selftaught.methods import registry
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
@@ -21,6 +20,7 @@ from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
+from selftaught.system.pictures import data_uri, encoded
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.resolve import open_data, preflight, resolve

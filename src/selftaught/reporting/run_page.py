@@ -3,56 +3,36 @@
 import csv
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 from PIL import Image
 
-from selftaught.data.images.pictures import data_uri
-from selftaught.judging.accuracy import Detail
-from selftaught.judging.result import Evaluation, kinds, primary
+from selftaught.judging.result import Detail, Evaluation, kinds
 from selftaught.reporting.charts import interval_chart, line_chart
-from selftaught.reporting.data_section import Asked, DataSection, data_section, neighbours, shown
+from selftaught.reporting.data_section import data_lines, folders_chart, neighbours, shown, strip
 from selftaught.reporting.map_section import map_json
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
 from selftaught.run.standing import standing
 from selftaught.system.files import json_lines, json_object, read_yaml, write_atomically
 from selftaught.system.interruption import poll
+from selftaught.system.pictures import data_uri
 from selftaught.system.text import printable
 
-QUARANTINE_SHOWN = 20
 HEALTH = {  # curves of what was seen without labels
     "how far features spread": {"feature_spread": "features", "answer_spread": "answers of the heads"},
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
+# What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
+UNREADABLE = (OSError, ValueError, csv.Error, SyntaxError, Image.DecompressionBombError)
 
-
-@dataclass
-class Section:
-    """What the page says of one run; what its folder does not hold is empty."""
-
-    name: str
-    method: str
-    status: dict[str, Any]
-    recipe: dict[str, str]
-    environment: dict[str, str]
-    evaluation: Evaluation | None
-    picture: str | None
-    curves: list[Markup]
-    label_curve: Markup | None
-    by_class: "ByClass | None"
-    quarantined: list[list[str]]
-    quarantined_count: int
-    data: DataSection
-    neighbours: list[Asked]
-    map: Markup | None
-    sheet: str | None
+T = TypeVar("T")
 
 
 @dataclass
@@ -87,41 +67,44 @@ def page_of(
     ]
     return rendered(
         "report.html",
-        title=title or f"selftaught: {', '.join(section.name for section in sections)}",
+        title=title or f"selftaught: {', '.join(section['name'] for section in sections)}",
         sections=sections,
         kinds_of=kinds,
         live=live,
     )
 
 
-def _section(folder: Path, name: str, labels: Mapping[str, str]) -> Section:
+def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """What the page says of one run; what its folder does not hold is empty."""
     poll()
     held = read_map(folder)
-    recipe = _yaml(folder / "recipe.yaml")
-    metrics = json_lines(folder / "metrics.jsonl")
-    status = _status(folder)
-    evaluation = _evaluation(folder / "evaluation.json")
-    quarantined = _csv(folder / "quarantine.csv")
-    environment = _json(folder / "environment.json")
+    recipe = _read(folder / "recipe.yaml", _settings) or {}
+    status = _read(folder, _status) or {}
+    evaluation = _read(folder / "evaluation.json", _evaluation)
+    quarantined = _read(folder / "quarantine.csv", _rows) or []
+    environment = _read(folder / "environment.json", json_object) or {}
+    facts = _read(folder / "data.json", json_object) or {}
+    metrics = _read(folder / "metrics.json", json_object) or {}  # of a classifier
     method = recipe.get("method", {}).get("name", "?")
-    return Section(
-        name=printable(name),
-        method="classifier" if status.get("task") == "finetune" else method,
-        status=status,
-        recipe={key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
-        environment={key: shown(value) for key, value in environment.items()},
-        evaluation=evaluation,
-        picture=_picture(folder / "pictures.png"),
-        curves=_curves(metrics, status),
-        label_curve=_label_curve(evaluation),
-        by_class=_by_class(evaluation) or _by_class_of(_json(folder / "metrics.json")),
-        quarantined=quarantined[:QUARANTINE_SHOWN],
-        quarantined_count=len(quarantined),
-        data=data_section(recipe, environment, _json(folder / "data.json"), quarantined, held),
-        neighbours=neighbours(held) if held else [],
-        map=Markup(map_json(folder, held, labels)) if held else None,
-        sheet=data_uri(held.sheet, "WEBP") if held and held.sheet else None,
-    )
+    return {
+        "name": printable(name),
+        "method": "classifier" if status.get("task") == "finetune" else method,
+        "status": status,
+        "recipe": {key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
+        "environment": {key: shown(value) for key, value in environment.items()},
+        "evaluation": evaluation,
+        "picture": _read(folder / "pictures.png", _picture),
+        "curves": _curves(json_lines(folder / "metrics.jsonl"), status),
+        "label_curve": _label_curve(evaluation) if evaluation else None,
+        "by_class": (evaluation and _by_class(evaluation)) or _by_class_of(metrics),
+        "quarantined": quarantined,
+        "data": data_lines(recipe, environment, facts, quarantined),
+        "folders": folders_chart(facts),
+        "thumbnails": strip(held) if held and held.sheet else [],
+        "neighbours": neighbours(held) if held else [],
+        "map": Markup(map_json(folder, held, labels)) if held else None,
+        "sheet": data_uri(held.sheet, "WEBP") if held and held.sheet else None,
+    }
 
 
 def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:
@@ -159,105 +142,82 @@ def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float
     return points
 
 
-def _label_curve(evaluation: Evaluation | None) -> Markup | None:
-    if evaluation is None:
-        return None
-    probe = primary(evaluation.rows)
+def _label_curve(evaluation: Evaluation) -> Markup:
     called = kinds(evaluation.things)
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
-        if row.probe == probe:
+        if row.probe == evaluation.probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
-    return interval_chart(series, title=f"{probe} accuracy by number of labels, with 95 % intervals")
+    return interval_chart(series, title=f"{evaluation.probe} accuracy by number of labels, with 95 % intervals")
 
 
-def _by_class(evaluation: Evaluation | None) -> ByClass | None:
-    if evaluation is None:
-        return None
-    probe = primary(evaluation.rows)
-    details = [detail for detail in evaluation.details if detail.probe == probe]
+def _by_class(evaluation: Evaluation) -> ByClass | None:
+    details = [detail for detail in evaluation.details if detail.probe == evaluation.probe]
     details = [detail for detail in details if detail.labels == details[-1].labels]
     own = next((detail for detail in details if detail.features == "trained"), None)
-    names = [printable(name) for name in evaluation.classes]
-    if own is None or any(len(detail.recall) != len(names) for detail in details):
-        return None
-    called = [kinds(evaluation.things).get(detail.features, detail.features) for detail in details]
-    return _tables(f"{probe}, {own.labels}", names, called, [detail.recall for detail in details], own.confusion)
+    called = kinds(evaluation.things)
+    recalls = {called.get(detail.features, detail.features): detail.recall for detail in details}
+    return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
 
 
 def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
         detail = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
-        names = [printable(name) for name in metrics["classes"]]
+        return _tables("labels held out", metrics["classes"], {"this classifier": detail.recall}, detail.confusion)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    if len(detail.recall) != len(names):
-        return None
-    return _tables("labels held out", names, ["this classifier"], [detail.recall], detail.confusion)
 
 
 def _tables(
-    title: str,
-    names: list[str],
-    called: list[str],
-    recalls: Sequence[list[float | None]],
-    confusion: list[list[int]] | None,
-) -> ByClass:
+    title: str, classes: list[str], recalls: dict[str, list[float | None]], confusion: list[list[int]] | None
+) -> ByClass | None:
+    """Tables by class; `recalls` by what the features are called. None where a file does not fit its classes."""
+    names = [printable(name) for name in classes]
+    if any(len(recall) != len(names) for recall in recalls.values()):
+        return None
+
     def cell(share: float | None) -> str:
         return "" if share is None else f"{100 * share:.1f}"
 
     lines = confusion if confusion and len(names) <= MOST_CONFUSED else []
     return ByClass(
         title,
-        called,
-        [(name, [cell(recall[i]) for recall in recalls]) for i, name in enumerate(names)],
+        list(recalls),
+        [(name, [cell(share) for share in shares]) for name, *shares in zip(names, *recalls.values())],
         [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
     )
 
 
+def _read(file: Path, by: Callable[[Path], T]) -> T | None:
+    """What a reader makes of a file; None where it is missing or damaged."""
+    try:
+        return by(file)
+    except UNREADABLE:
+        return None
+
+
 def _status(folder: Path) -> dict[str, Any]:
     """status.json, and where it says that a run goes on, whether that is so."""
-    try:
-        now = standing(folder)
-    except (OSError, ValueError):
-        return {}
-    return now.status | ({"state": now.state, "reason": now.told} if now.state == "abandoned" else {})
+    now = standing(folder)
+    return now.status | ({"state": now.state, "reason": now.line} if now.state == "abandoned" else {})
 
 
-def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        held = read_yaml(file)
-    except (OSError, ValueError):
-        return {}
+def _settings(file: Path) -> dict[str, Any]:
+    held = read_yaml(file)
     return held if isinstance(held, dict) else {}
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json_object(file)
-    except (OSError, ValueError):
-        return {}
-
-
 def _evaluation(file: Path) -> Evaluation | None:
-    try:
-        return Evaluation.model_validate_json(file.read_text())
-    except (OSError, ValueError):
-        return None
+    held = Evaluation.model_validate_json(file.read_text())
+    return held if held.rows else None
 
 
-def _csv(file: Path) -> list[list[str]]:
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            return list(csv.reader(stream))[1:]
-    except (OSError, csv.Error, UnicodeDecodeError):
-        return []
+def _rows(file: Path) -> list[list[str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))[1:]
 
 
 def _picture(file: Path) -> str | None:
-    try:
-        with Image.open(file, formats=["PNG"]) as image:
-            return data_uri(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow raises them all
-        return None
+    with Image.open(file, formats=["PNG"]) as image:
+        return data_uri(image)

@@ -87,7 +87,7 @@ class Watched:
         self.asked = clock.now()
         look = self.look()
         shown = self._made if self._made and (look.broken or look.version == self._failed) else look.version
-        runs = [{"state": one.state, "told": one.told} for one in look.standings]
+        runs = [{"state": one.state, "told": one.line} for one in look.standings]
         return {"version": shown, "runs": runs, "note": self._note(look)}
 
     def ended(self) -> bool:
@@ -134,7 +134,7 @@ def watch(recipe: Watch, listening: Callable[[str], None]) -> None:
                 now, pause = clock.now(), 2 * recipe.every  # whoever looks on gets the end of it, too
                 until = now + pause if now - watched.asked < pause else now
         for one in watched.look().standings if until else []:
-            say(f"{one.name}: {one.state}" + (f", {one.told}" if one.told else ""))
+            say(f"{one.name}: {one.state}" + (f", {one.line}" if one.line else ""))
         if recipe.until_done and until is None:
             raise Interrupted(f"stopped by {stop.reason} before every run was done or had failed")
 
@@ -194,5 +194,5 @@ def _lines(standings: Sequence[Standing], note: str) -> Markup:
     """Where each run stands, in a line; only its state is read aloud when it changes."""
     line = Markup('<p class="run">{}<strong role="status">{}</strong> <span>{}</span></p>')
     named = len(standings) > 1
-    lines = [line.format(f"{one.name}: " if named else "", one.state, one.told) for one in standings]
+    lines = [line.format(f"{one.name}: " if named else "", one.state, one.line) for one in standings]
     return Markup("").join([*lines, Markup('<p id="note" role="status">{}</p>').format(note)])

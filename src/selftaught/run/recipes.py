@@ -205,7 +205,7 @@ class Compare(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
-    probe: Literal["linear", "knn"] = Field("linear", description="whose accuracy ranks")
+    probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")

@@ -21,7 +21,7 @@ class Standing:
 
     name: str
     state: str
-    told: str
+    line: str
     held: bool  # whether a process may be at work on it
     status: dict[str, Any] = field(default_factory=dict)  # what status.json holds
 

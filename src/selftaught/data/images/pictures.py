@@ -1,7 +1,5 @@
 """Pictures for people: what a network was shown and what it answered, as one sheet."""
 
-import base64
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +10,6 @@ from torch import Tensor
 from selftaught.data.images.preparation import Preparation
 
 TILE, GAP, MARGIN = 72, 6, 12  # pixels
-LOSSLESS = 512  # pixels of a side
 INK, PAPER = (40, 44, 52), (255, 255, 255)
 
 
@@ -50,16 +47,3 @@ def visible(images: Tensor, preparation: Preparation) -> NDArray[np.uint8]:
     if values.shape[1] != 3:
         values = values.mean(axis=1, keepdims=True).repeat(3, axis=1)
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
-
-
-def encoded(image: Image.Image, format: str = "PNG") -> bytes:
-    """The image as the bytes of a PNG or WEBP file; the latter without loss where it is small."""
-    buffer = io.BytesIO()
-    lossless = {"lossless": max(image.size) <= LOSSLESS, "quality": 80} if format == "WEBP" else {"optimize": True}
-    image.save(buffer, format, **lossless)
-    return buffer.getvalue()
-
-
-def data_uri(image: Image.Image, format: str = "PNG") -> str:
-    """The image inside a URI, as a PNG or WEBP file."""
-    return f"data:image/{format.lower()};base64," + base64.b64encode(encoded(image, format)).decode()

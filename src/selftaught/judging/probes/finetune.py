@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.finetune import Tuning, finetune, scores_of
-from selftaught.judging.labelled import spare
+from selftaught.judging.labelled import Split, spare
 from selftaught.judging.probe import Exam, Probe
-from selftaught.judging.splits import Split
 
 
 def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:

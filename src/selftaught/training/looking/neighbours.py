@@ -14,6 +14,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Pictures, Samples
 from selftaught.run.map import FOLDER, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
+from selftaught.system.pictures import encoded
 from selftaught.system.text import printable
 from selftaught.training.looking.features import estimate_norms, features, plain_batches
 
@@ -50,7 +51,7 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     kind = modality.named(samples.preparation.modality)
     if kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
-        contents["sheet.webp"] = kind.PICTURES.encoded(sheet, "WEBP")
+        contents["sheet.webp"] = encoded(sheet, "WEBP")
     components = min(KEPT, *z.shape)
     points = PCA(components, random_state=0).fit_transform(z).astype(np.float32)
     buffer = io.BytesIO()
