@@ -26,24 +26,16 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
     which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has
     the same samples, so that their spread says less than it seems to; see `folds_half`.
     """
-    accuracies = [float(np.concatenate(list(folds)).mean()) for folds in right]
-    mean = sum(accuracies) / len(accuracies)
+    mean, spread = _over_repeats(right, folded)
     low, high = wilson(mean, samples)
-    below, above = mean - low, high - mean
-    if folded:
-        least = folds_half([float(fold.mean()) for folds in right for fold in folds], len(right[0]))
-        below, above = max(below, least), max(above, least)
-    else:
-        spread = _student(accuracies, 1 / len(accuracies))
-        below, above = math.hypot(below, spread), math.hypot(above, spread)
     return Row(
         features=features,
         probe=probe,
         labels=labels,
         accuracy=mean,
-        low=max(0.0, mean - below),
-        high=min(1.0, mean + above),
-        repeats=len(accuracies),
+        low=max(0.0, mean - _joined(mean - low, spread, folded)),
+        high=min(1.0, mean + _joined(high - mean, spread, folded)),
+        repeats=len(right),
     )
 
 
@@ -55,17 +47,26 @@ def gain_over(own: Right, other: Right, probe: str, labels: str, against: str, f
     2005). https://doi.org/10.1002/sim.1781
     """
     apart = [[a.astype(float) - b for a, b in zip(*folds)] for folds in zip(own, other)]
-    means = [float(np.concatenate(folds).mean()) for folds in apart]
-    gain = sum(means) / len(means)
-    if folded:
-        half = folds_half([float(fold.mean()) for folds in apart for fold in folds], len(apart[0]))
-        samples = np.concatenate(apart[0])  # of one round, in which each sample is judged once
-    else:
-        half = _student(means, 1 / len(means))
-        samples = np.mean([folds[0] for folds in apart], axis=0)
+    gain, spread = _over_repeats(apart, folded)
+    # In one round of folds each sample is judged once; otherwise every repeat judges the same ones.
+    samples = np.concatenate(apart[0]) if folded else np.mean([folds[0] for folds in apart], axis=0)
     noise = Z * float(np.append(samples, [1.0, -1.0]).std() / math.sqrt(len(samples) + 2))
-    half = max(half, noise) if folded else math.hypot(half, noise)
+    half = _joined(noise, spread, folded)
     return Gain(probe=probe, labels=labels, against=against, gain=gain, low=gain - half, high=gain + half)
+
+
+def _over_repeats(values: Right, folded: bool) -> tuple[float, float]:
+    """The mean of values over repeats, and half its 95 % interval by how much repeats, or folds, differ."""
+    means = [float(np.concatenate(list(folds)).mean()) for folds in values]
+    mean = sum(means) / len(means)
+    if folded:
+        return mean, folds_half([float(fold.mean()) for folds in values for fold in folds], len(values[0]))
+    return mean, _student(means, 1 / len(means))
+
+
+def _joined(noise: float, spread: float, folded: bool) -> float:
+    """Half an interval of two errors, that of few samples and that over repeats, which are independent but of folds."""
+    return max(noise, spread) if folded else math.hypot(noise, spread)
 
 
 def folds_half(accuracies: Sequence[float], folds: int) -> float:

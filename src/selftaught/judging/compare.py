@@ -56,8 +56,8 @@ BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 
 
-def compare(command: Compare, written: Callable[[Comparison, Path], None] = lambda result, page: None) -> Comparison:
-    """Carry out a recipe; the result is in the folder, too, as comparison.json and comparison.html.
+def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Comparison:
+    """Carry out a recipe; the result is in the folder, too, as comparison.json; `written` makes a page of it each time.
 
     A run that fails is a line that says why, and the others go on. Raises only if every method fails, or on a stop.
     """
@@ -98,9 +98,7 @@ def _refused(recipe: Compare) -> Compare:
     if recipe.test and not recipe.train:
         raise UsageError("--test needs --train, the labelled data to learn from")
     if recipe.probe not in (known := probes.of_features()):
-        raise UsageError(
-            f"--probe cannot be {recipe.probe!r}: a ranking is by a probe of features; {hint(recipe.probe, known)}"
-        )
+        raise UsageError(f"--probe cannot be {recipe.probe!r}: it must judge features; {hint(recipe.probe, known)}")
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})

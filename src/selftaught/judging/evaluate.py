@@ -94,12 +94,8 @@ def _features(kind: str, encoder: Encoder, data: Labelled) -> Array:
     """What an encoder makes of all samples (N, D)."""
     made: list[Array] = []
     with Progress(f"{kind} features", len(data.classes), "samples") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.update(sum(map(len, made)) + done)
-
         for samples in data.sources:
-            made.append(features(encoder, samples, advance))
+            made.append(features(encoder, samples, lambda done, total: bar.update(sum(map(len, made)) + done)))
     return np.concatenate(made)
 
 

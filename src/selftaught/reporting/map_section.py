@@ -1,4 +1,4 @@
-"""Where an encoder puts a run's samples, and whom it takes for alike: kept in the run folder, drawn on its page."""
+"""Where an encoder puts a run's samples, and whom it takes for alike: kept in the run folder, shown on its page."""
 
 import hashlib
 import io
@@ -15,11 +15,24 @@ import numpy as np
 
 from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
 from selftaught.system.files import folder_of, spared, write_atomically
+from selftaught.system.pictures import data_uri
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 EMBEDDED = 2000  # of the map's samples have a place by t-SNE, which takes seconds for so many
 CLUSTERS = 10
+THUMBNAILS = 18
+
+Thumbnail = tuple[str, str]  # the name of a sample, and its picture
+
+
+@dataclass
+class Asked:
+    """A sample, and whom the network takes for most like it."""
+
+    sample: Thumbnail
+    before: list[Thumbnail]
+    now: list[Thumbnail]
 
 
 @dataclass
@@ -80,14 +93,13 @@ def map_json(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) -> str
     """What the page's script draws, as JSON that cannot end its element; `labels` by key colour the map."""
     drawn = layouts(folder, held.points)
     keys = held.end.keys
-    everyone: Sequence[int] = range(len(keys))
-    places = {"PCA": (everyone, drawn.pca), "t-SNE": (drawn.rows.tolist(), drawn.tsne)}
+    places = {"PCA": (np.arange(len(keys)), drawn.pca), "t-SNE": (drawn.rows, drawn.tsne)}
     content = {
         "keys": keys,
         "cell": held.end.cell,
         "columns": held.end.columns if held.sheet else 0,
         "layouts": {
-            name: {"rows": list(rows), "places": [[round(float(v), 4) for v in place] for place in where]}
+            name: {"rows": rows.tolist(), "places": where.astype(float).round(4).tolist()}
             for name, (rows, where) in places.items()
             if len(where)
         },
@@ -126,3 +138,31 @@ def _grouped(of: Sequence[str]) -> dict[str, Any]:
     names = sorted(set(of), key=lambda name: (-of.count(name), name)) if len(set(of)) <= 100 else sorted(set(of))
     number = {name: place for place, name in enumerate(names)}
     return {"names": names, "of": [number[name] for name in of]}
+
+
+def neighbours(held: EmbeddingMap) -> list[Asked]:
+    """Every asked sample with its nearest, where samples are images."""
+    if held.sheet is None:
+        return []
+    before = held.start.nearest if held.start else [[] for _ in held.end.asked]
+
+    def thumbnails(places: list[int]) -> list[Thumbnail]:
+        return [_thumbnail(held, place) for place in places]
+
+    return [
+        Asked(_thumbnail(held, row), thumbnails(then), thumbnails(now))
+        for row, then, now in zip(held.end.asked, before, held.end.nearest)
+    ]
+
+
+def strip(held: EmbeddingMap) -> list[Thumbnail]:
+    """A few samples, which are images, evenly spread."""
+    spread = np.linspace(0, len(held.end.keys) - 1, THUMBNAILS).astype(int)
+    return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
+
+
+def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
+    assert held.sheet
+    width, height = held.end.cell
+    left, top = place % held.end.columns * width, place // held.end.columns * height
+    return held.end.keys[place], data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")

@@ -1,6 +1,7 @@
 """One self-contained HTML page about one or more runs, made from the plain files in their folders."""
 
 import csv
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from selftaught.judging.result import Detail, Evaluation, kinds
-from selftaught.reporting.charts import interval_chart, line_chart
-from selftaught.reporting.data_section import data_lines, folders_chart, neighbours, shown, strip
-from selftaught.reporting.map_section import map_json
+from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
+from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
 from selftaught.run.standing import standing
@@ -28,6 +28,7 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
+MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
 UNREADABLE = (OSError, ValueError, csv.Error, SyntaxError, Image.DecompressionBombError)
@@ -90,21 +91,40 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "name": printable(name),
         "method": "classifier" if status.get("task") == "finetune" else method,
         "status": status,
-        "recipe": {key: shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
-        "environment": {key: shown(value) for key, value in environment.items()},
+        "recipe": {key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
+        "environment": {key: _shown(value) for key, value in environment.items()},
         "evaluation": evaluation,
         "picture": _read(folder / "pictures.png", _picture),
         "curves": _curves(json_lines(folder / "metrics.jsonl"), status),
         "label_curve": _label_curve(evaluation) if evaluation else None,
         "by_class": (evaluation and _by_class(evaluation)) or _by_class_of(metrics),
         "quarantined": quarantined,
-        "data": data_lines(recipe, environment, facts, quarantined),
-        "folders": folders_chart(facts),
+        "data": _data_lines(recipe, environment, facts, quarantined),
+        "folders": _folders_chart(facts),
         "thumbnails": strip(held) if held and held.sheet else [],
         "neighbours": neighbours(held) if held else [],
         "map": Markup(map_json(folder, held, labels)) if held else None,
         "sheet": data_uri(held.sheet, "WEBP") if held and held.sheet else None,
     }
+
+
+def _data_lines(
+    recipe: dict[str, Any], environment: dict[str, Any], facts: dict[str, Any], quarantined: list[list[str]]
+) -> list[tuple[str, str]]:
+    """What the run's files say of its data, and what was left out and why."""
+    values = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
+    values |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
+    reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
+    values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
+    return [(name, _shown(value)) for name, value in values.items() if value is not None]
+
+
+def _folders_chart(facts: dict[str, Any]) -> Markup | None:
+    """How many samples lie in each folder, where that is worth a look."""
+    folders = facts.get("folders")
+    if not isinstance(folders, dict) or not 1 < len(folders) <= MOST_FOLDERS:
+        return None
+    return bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
 
 
 def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:
@@ -187,6 +207,11 @@ def _tables(
         [(name, [cell(share) for share in shares]) for name, *shares in zip(names, *recalls.values())],
         [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
     )
+
+
+def _shown(value: Any) -> str:
+    """A value of a recipe or another file, for people."""
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _read(file: Path, by: Callable[[Path], T]) -> T | None:
