@@ -24,7 +24,7 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
 
     The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,
     which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has
-    the same samples, so that their spread says less than it seems to; see `folds_half`.
+    the same samples, so that their spread says less than it seems to; see `_over_repeats`.
     """
     mean, spread = _over_repeats(right, folded)
     low, high = wilson(mean, samples)
@@ -56,27 +56,21 @@ def gain_over(own: Right, other: Right, probe: str, labels: str, against: str, f
 
 
 def _over_repeats(values: Right, folded: bool) -> tuple[float, float]:
-    """The mean of values over repeats, and half its 95 % interval by how much repeats, or folds, differ."""
+    """The mean of values over repeats, and half its 95 % interval by how much repeats or, `folded`, folds differ.
+
+    The variance of the mean over all folds of all repeats is that of a fold times 1/J + 1/(folds - 1), J being how many
+    there are in all: the second part, test over training samples, is what sharing samples costs. Nadeau and Bengio
+    (2003, section 3). https://doi.org/10.1023/A:1024068626366
+    """
     means = [float(np.concatenate(list(folds)).mean()) for folds in values]
-    mean = sum(means) / len(means)
-    if folded:
-        return mean, folds_half([float(fold.mean()) for folds in values for fold in folds], len(values[0]))
-    return mean, _student(means, 1 / len(means))
+    parts = [float(fold.mean()) for folds in values for fold in folds] if folded else means
+    sharing = 1 / (len(values[0]) - 1) if folded else 0.0
+    return sum(means) / len(means), _student(parts, 1 / len(parts) + sharing)
 
 
 def _joined(noise: float, spread: float, folded: bool) -> float:
     """Half an interval of two errors, that of few samples and that over repeats, which are independent but of folds."""
     return max(noise, spread) if folded else math.hypot(noise, spread)
-
-
-def folds_half(accuracies: Sequence[float], folds: int) -> float:
-    """Half the 95 % interval of the mean accuracy over all folds of all repeats, `folds` of them in each.
-
-    The variance of the mean is that of a fold times 1/J + 1/(folds - 1), J being how many there are in all: the
-    second part, test over training samples, is what sharing samples costs. Nadeau and Bengio (2003, section 3).
-    https://doi.org/10.1023/A:1024068626366
-    """
-    return _student(accuracies, 1 / len(accuracies) + 1 / (folds - 1))
 
 
 def _student(values: Sequence[float], share: float) -> float:
