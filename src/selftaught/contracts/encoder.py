@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
@@ -65,9 +66,9 @@ class TokenEncoder(Encoder):
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Tokens along each axis of a sample of `size` (H, W)."""
 
-    @abstractmethod
     def length(self, size: Sequence[int]) -> int:
         """Tokens in a sample of `size` (H, W)."""
+        return prod(self.grid(size))
 
     @abstractmethod
     def patchify(self, x: Tensor) -> Tensor:

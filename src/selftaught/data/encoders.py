@@ -1,5 +1,6 @@
 """What encoders of all kinds of data share: how one is built, the user's own network, and a transformer's blocks."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder, Origin, Tokens
+from selftaught.contracts.encoder import Encoder, Origin, TokenEncoder, Tokens
 from selftaught.system import components
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -57,20 +58,52 @@ class Own(Encoder):
         return features[(..., *[None] * (2 + self.axes - features.ndim))]
 
 
-def through_blocks(net: Any, stream: Tensor, prefix: int, attend: Tensor | None, layers: Sequence[int]) -> Tokens:
-    """What a transformer's blocks and last norm make of a stream (B, P + K, D) that begins with `prefix` tokens.
+class Transformer(TokenEncoder):
+    """A token encoder whose `net` has the blocks and the last norm of timm's vision transformers."""
 
-    With `attend` (see TokenEncoder), prefix tokens are seen by all but see only each other, since they would carry what
-    a later token holds to an earlier one.
-    """
-    how = {} if attend is None else {"attn_mask": _mask(attend, prefix, stream.dtype)}
-    outputs = {}
-    for number, block in enumerate(net.blocks):
-        stream = block(stream, **how)
-        if number in layers:
-            outputs[number] = stream
-    stream = net.norm(stream)
-    return Tokens(stream[:, prefix:], stream[:, :prefix], tuple(outputs[number] for number in layers))
+    @abstractmethod
+    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Embeddings (B, N or K, dim) of what is shown, which do not yet say where they are from."""
+
+    @abstractmethod
+    def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
+        """What the first block gets (B, P + N or K, dim): prefix tokens first, then embeddings with their places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.feature(self.tokens(x))
+
+    def map(self, x: Tensor) -> Tensor:
+        return self.tokens(x).patches.mT.unflatten(2, self.grid(x.shape[2:]))
+
+    def tokens(
+        self,
+        x: Tensor,
+        keep: Tensor | None = None,
+        hidden: Tensor | None = None,
+        hole: Tensor | None = None,
+        attend: Tensor | None = None,
+        layers: Sequence[int] = (),
+    ) -> Tokens:
+        embedded = self.embedded(x, keep)
+        if hidden is not None and hole is not None:
+            embedded = torch.where(hidden[..., None], hole.to(embedded.dtype), embedded)
+        stream = self.stream(x, embedded, keep)
+        prefix = stream.shape[1] - embedded.shape[1]
+        # Prefix tokens are seen by all but see only each other, since they would carry what a later token holds to an
+        # earlier one.
+        how = {} if attend is None else {"attn_mask": _mask(attend, prefix, stream.dtype)}
+        outputs = {}
+        for number, block in enumerate(self.net.blocks):
+            stream = block(stream, **how)
+            if number in layers:
+                outputs[number] = stream
+        stream = self.net.norm(stream)
+        return Tokens(stream[:, prefix:], stream[:, :prefix], tuple(outputs[number] for number in layers))
+
+
+def picked(x: Tensor, keep: Tensor | None) -> Tensor:
+    """Rows `keep` (B, K) of x (B, N, D), or all."""
+    return x if keep is None else x.gather(1, keep[..., None].expand(-1, -1, x.shape[2]))
 
 
 def _mask(attend: Tensor, prefix: int, dtype: torch.dtype) -> Tensor:

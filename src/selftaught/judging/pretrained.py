@@ -10,8 +10,7 @@ from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.images.encoders import build_encoder
-from selftaught.data.images.encoders.pooled import TimmPooled
-from selftaught.data.images.encoders.tokens import TimmTokens
+from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.weights import fit_weights

@@ -264,5 +264,7 @@ def test_positions_of_another_size_are_resampled_as_timm_does() -> None:
     nn.init.normal_(encoder.net.pos_embed)
     old = list(encoder.net.patch_embed.grid_size)
     expected = resample_abs_pos_embed(encoder.net.pos_embed, new_size=[5, 3], old_size=old, num_prefix_tokens=1)
-    torch.testing.assert_close(encoder._positions((5, 3)), expected)
-    assert encoder._positions(tuple(old)) is encoder.net.pos_embed
+    size = (5 * encoder.patch, 3 * encoder.patch)
+    torch.testing.assert_close(encoder._positions(encoder.net.pos_embed[:, 1:], size), expected[:, 1:])
+    known = encoder.net.pos_embed[:, 1:]
+    assert encoder._positions(known, [side * encoder.patch for side in old]) is known

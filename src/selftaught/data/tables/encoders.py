@@ -7,8 +7,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder, Origin, TokenEncoder, Tokens
-from selftaught.data.encoders import Own, build, through_blocks
+from selftaught.contracts.encoder import Encoder, Origin, Tokens
+from selftaught.data.encoders import Own, Transformer, build, picked
 from selftaught.data.tables.preparation import Preparation
 from selftaught.system import components
 from selftaught.system.errors import UsageError
@@ -60,7 +60,7 @@ class MLP(Encoder):
         return self(x)[..., None]
 
 
-class FTTransformer(TokenEncoder):
+class FTTransformer(Transformer):
     """A transformer with a token a column (Gorishniy et al., 2021). https://arxiv.org/abs/2106.11959"""
 
     def __init__(self, preparation: Preparation, depth: int, width: int, heads: int) -> None:
@@ -70,17 +70,8 @@ class FTTransformer(TokenEncoder):
         self.net = Columns(preparation, depth, width, heads)
         self.dim, self.depth, self.patch, self.patch_dim, self.uniform = width, depth, 1, preparation.channels, False
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.feature(self.tokens(x))
-
-    def map(self, x: Tensor) -> Tensor:
-        return self.tokens(x).patches.mT
-
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         return tuple(size)
-
-    def length(self, size: Sequence[int]) -> int:
-        return size[0]
 
     def patchify(self, x: Tensor) -> Tensor:
         return x.mT
@@ -94,24 +85,14 @@ class FTTransformer(TokenEncoder):
     def freeze_patches(self) -> None:
         self.net.weight.requires_grad_(False)
 
-    def tokens(
-        self,
-        x: Tensor,
-        keep: Tensor | None = None,
-        hidden: Tensor | None = None,
-        hole: Tensor | None = None,
-        attend: Tensor | None = None,
-        layers: Sequence[int] = (),
-    ) -> Tokens:
-        net = self.net
-        cells = torch.einsum("bkf,fkd->bfd", x, net.weight)
-        if hidden is not None and hole is not None:
-            cells = torch.where(hidden[..., None], hole.to(cells.dtype), cells)
-        cells = cells + net.column  # which column it is stays known when its value is hidden
-        if keep is not None:
-            cells = cells.gather(1, keep[..., None].expand(-1, -1, cells.shape[2]))
-        stream = torch.cat([net.cls_token.expand(x.shape[0], -1, -1), cells], dim=1)
-        return through_blocks(net, stream, 1, attend, layers)
+    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        return picked(torch.einsum("bkf,fkd->bfd", x, self.net.weight), keep)
+
+    def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
+        batch = x.shape[0]  # not len(x), which an export would take for a constant
+        # Which column it is stays known when its value is hidden.
+        cells = embedded + picked(self.net.column.expand(batch, -1, -1), keep)
+        return torch.cat([self.net.cls_token.expand(batch, -1, -1), cells], dim=1)
 
 
 class Columns(nn.Module):

@@ -10,8 +10,7 @@ from torch import nn
 
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.encoders import Own, build
-from selftaught.data.images.encoders.pooled import TimmGrid, TimmPooled, TorchvisionPooled
-from selftaught.data.images.encoders.tokens import TimmTokens
+from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmTokens, TorchvisionPooled
 from selftaught.data.images.preparation import Preparation
 from selftaught.system import components
 from selftaught.system.errors import UsageError
@@ -154,14 +153,10 @@ def _torchvision(name: str, preparation: Preparation, stride: int | None) -> tup
 
 
 def _replace_first_convolution(net: nn.Module, channels: int) -> None:
-    for path, layer in net.named_modules():
-        if isinstance(layer, nn.Conv2d):
-            shape: Any = (layer.kernel_size, layer.stride, layer.padding)
-            fresh = nn.Conv2d(channels, layer.out_channels, *shape, bias=layer.bias is not None)  # type: ignore[misc]
-            parent, _, name = path.rpartition(".")
-            owner = net.get_submodule(parent)
-            setattr(owner, name, fresh)
-            return
+    path, layer = next((path, layer) for path, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
+    shape: Any = (layer.kernel_size, layer.stride, layer.padding)
+    fresh = nn.Conv2d(channels, layer.out_channels, *shape, bias=layer.bias is not None)  # type: ignore[misc]
+    net.set_submodule(path, fresh)
 
 
 def _shrink_stem(net: nn.Module, stride: int) -> bool:

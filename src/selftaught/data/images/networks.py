@@ -1,0 +1,156 @@
+"""Networks of timm's and torchvision's as encoders: vision transformers shown all of an image or only some of its
+patches, and those that pool a map of features."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from selftaught.contracts.encoder import Encoder, Tokens
+from selftaught.data.encoders import Transformer, picked
+from selftaught.system.errors import UsageError
+from selftaught.system.precision import precise
+
+GRID, STAGES = 2, 2  # cells along each side, and how many of the last stages, that a feature keeps apart
+
+
+class TimmTokens(Transformer):
+    """A plain vision transformer (Dosovitskiy et al., 2021). https://arxiv.org/abs/2010.11929"""
+
+    def __init__(self, net: VisionTransformer) -> None:
+        super().__init__()
+        self.net, self.dim = net, net.num_features
+        self.patch = net.patch_embed.patch_size[0]
+        self.patch_dim = net.patch_embed.proj.in_channels * self.patch**2
+        self.depth, self.uniform = len(net.blocks), self.patch_dim > 1  # a single value has no deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[2:]) == tuple(self.net.patch_embed.img_size):
+            return self.net(x)
+        return self.feature(self.tokens(x))  # whose positions keep float64
+
+    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
+        for side in size:
+            if side % self.patch:
+                raise ValueError(f"{size[0]} x {size[1]} is not a multiple of the patch of {self.patch}")
+        return tuple(side // self.patch for side in size)
+
+    def patchify(self, x: Tensor) -> Tensor:
+        return F.unfold(x, self.patch, stride=self.patch).mT
+
+    def unpatchify(self, patches: Tensor, size: Sequence[int]) -> Tensor:
+        return F.fold(patches.mT, tuple(size), self.patch, stride=self.patch)
+
+    def feature(self, tokens: Tokens) -> Tensor:
+        return self.net.fc_norm(self.net.pool(torch.cat([tokens.prefix, tokens.patches], dim=1)))
+
+    def freeze_patches(self) -> None:
+        self.net.patch_embed.requires_grad_(False)
+
+    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        embed = self.net.patch_embed
+        if keep is None:
+            embedded = embed(x)
+            return embedded.flatten(1, 2) if embedded.ndim == 4 else embedded
+        weight = embed.proj.weight.flatten(1)  # patches that are not kept are not even embedded
+        return embed.norm(F.linear(picked(self.patchify(x), keep), weight, embed.proj.bias))
+
+    def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
+        net = self.net
+        prefix = self._prefix(x.shape[0])
+        if net.pos_embed is not None:
+            own = 0 if net.no_embed_class else net.num_prefix_tokens
+            of_prefix, of_patches = net.pos_embed[:, :own], self._positions(net.pos_embed[:, own:], x.shape[2:])
+            prefix = prefix + of_prefix if own else prefix
+            embedded = embedded + picked(of_patches.expand(x.shape[0], -1, -1), keep)
+        return net.norm_pre(net.pos_drop(torch.cat([prefix, embedded], dim=1)))
+
+    def _prefix(self, batch: int) -> Tensor:
+        net = self.net
+        tokens: list[Tensor] = [token for token in (net.cls_token, net.reg_token) if token is not None]
+        joined = torch.cat(tokens, dim=1) if tokens else net.patch_embed.proj.weight.new_zeros(1, 0, self.dim)
+        return joined.expand(batch, -1, -1)
+
+    def _positions(self, known: Tensor, size: Sequence[int]) -> Tensor:
+        """Position embeddings (1, N, dim) for images of `size` (H, W)."""
+        grid, old = self.grid(size), tuple(self.net.patch_embed.grid_size)
+        if grid == old:
+            return known
+        # As timm resamples them, but for its rounding to float32, which float64 training must not have.
+        maps = precise(known).mT.unflatten(2, old)
+        fitted = F.interpolate(maps, size=grid, mode="bicubic", antialias=True).flatten(2).mT
+        return fitted.to(known.dtype)
+
+
+class TimmPooled(Encoder):
+    """Any timm model that makes a map of features and pools it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        # What leaves a network may be wider than the last map in it.
+        self.dim = getattr(net, "head_hidden_size", None) or net.num_features  # type: ignore[assignment]
+        self._channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def map(self, x: Tensor) -> Tensor:
+        features = self.net.forward_features(x)
+        if features.ndim == 3:  # tokens of a network that is no plain vision transformer
+            return features.mean(dim=1)[:, :, None, None]
+        if features.ndim == 2:
+            return features[:, :, None, None]
+        return features.movedim(3, 1) if self._channels_last else features
+
+
+class TimmGrid(TimmPooled):
+    """A timm network whose feature is its last two stages, each averaged over the quarters of the image.
+
+    Places and finer details stay apart, which a linear layer on a small network's features makes use of.
+    """
+
+    FEATURES = (
+        f"torch.cat([torch.nn.functional.adaptive_avg_pool2d(stage, {GRID}).flatten(1) for stage in "
+        f"net.forward_intermediates(x, indices={STAGES}, intermediates_only=True)], dim=1)"
+    )
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self.dim = GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:])  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True)
+        return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in maps], dim=1)
+
+
+class TorchvisionPooled(Encoder):
+    """A torchvision classifier without its last linear layer."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.dim = net, _without_head(net)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def map(self, x: Tensor) -> Tensor:
+        if hasattr(self.net, "features"):
+            return self.net.features(x)
+        if hasattr(self.net, "layer4"):
+            for name, stage in self.net.named_children():
+                x = stage(x)
+                if name == "layer4":
+                    return x
+        return self.net(x)[:, :, None, None]
+
+
+def _without_head(net: nn.Module) -> int:
+    """Take the last linear layer off, in place; its input's width."""
+    path, head = list(net.named_modules())[-1]
+    if not isinstance(head, nn.Linear):
+        raise UsageError(f"torchvision's {type(net).__name__} ends in no linear layer; try resnet18 or convnext_tiny")
+    net.set_submodule(path, nn.Identity())
+    return head.in_features
