@@ -17,6 +17,8 @@ CHAINED = 4  # sketches of one hash that each is compared with, in the order of 
 AT_ONCE = 100_000  # pairs of sketches that are compared
 CONTRAST, LEVELS = 0.08, 2.0  # how far sketches of one look are apart: a share of their contrast, or so many levels
 
+Places = NDArray[np.int64]  # of sketches
+
 
 def sketch(image: Pixels) -> NDArray[np.uint8]:
     """A tiny grey copy (8, 9) of an image (H, W, C)."""
@@ -37,48 +39,40 @@ def same_look(sketches: NDArray[np.uint8]) -> list[list[int]]:
         return []
     bits = np.packbits((sketches[:, :, 1:] > sketches[:, :, :-1]).reshape(count, -1), axis=1)
     hashes, levels = bits.view(np.uint64)[:, 0], sketches.reshape(count, -1).astype(np.float32)
-    pairs = [_alike(levels, *_near(hashes, np.lexsort((levels.mean(axis=1), hashes)), hashes, CHAINED, 0))]
+    pairs = [_alike(levels, _near(hashes, np.lexsort((levels.mean(axis=1), hashes)), hashes, CHAINED, 0))]
     _, one_each = np.unique(hashes, return_index=True)
     for band in bits.view(np.uint16)[one_each].T:
         order = np.lexsort((hashes[one_each], band))
-        pairs.append(_alike(levels, *_near(hashes[one_each], order, band, NEIGHBOURS, FAR, one_each)))
+        pairs.append(_alike(levels, one_each[_near(hashes[one_each], order, band, NEIGHBOURS, FAR)]))
     return _connected(np.concatenate(pairs, axis=1), count)
 
 
-def _near(
-    hashes: NDArray[np.uint64],
-    order: NDArray[np.int64],
-    key: NDArray[Any],
-    steps: int,
-    far: int,
-    places: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of places of one key whose hashes differ in at most `far` bits, each compared with the next in order."""
-    firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+def _near(hashes: NDArray[np.uint64], order: Places, key: NDArray[Any], steps: int, far: int) -> Places:
+    """Pairs (2, M) of one key whose hashes differ in at most `far` bits, each compared with the next in order."""
+    pairs = [np.zeros((2, 0), np.int64)]
     for step in range(1, min(steps, len(order) - 1) + 1):
-        first, second = order[:-step], order[step:]
+        both = np.stack([order[:-step], order[step:]])
+        first, second = both
         together = key[first] == key[second]
         if not together.any():
             break
-        close = together & (np.bitwise_count(hashes[first] ^ hashes[second]) <= far)
-        firsts.append(first[close])
-        seconds.append(second[close])
-    pairs = np.concatenate(firsts), np.concatenate(seconds)
-    return pairs if places is None else (places[pairs[0]], places[pairs[1]])
+        pairs.append(both[:, together & (np.bitwise_count(hashes[first] ^ hashes[second]) <= far)])
+    return np.concatenate(pairs, axis=1)
 
 
-def _alike(levels: NDArray[np.float32], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+def _alike(levels: NDArray[np.float32], pairs: Places) -> Places:
     """Those of the pairs (2, M) whose sketches are hardly apart, for their contrast."""
     kept = [np.zeros((2, 0), np.int64)]
-    for start in range(0, len(first), AT_ONCE):
-        a, b = first[start : start + AT_ONCE], second[start : start + AT_ONCE]
+    for start in range(0, pairs.shape[1], AT_ONCE):
+        part = pairs[:, start : start + AT_ONCE]
+        a, b = part
         contrast = np.minimum(levels[a].std(axis=1), levels[b].std(axis=1))
         alike = np.abs(levels[a] - levels[b]).mean(axis=1) <= np.maximum(LEVELS, CONTRAST * contrast)
-        kept.append(np.stack([a[alike], b[alike]]))
+        kept.append(part[:, alike])
     return np.concatenate(kept, axis=1)
 
 
-def _connected(pairs: NDArray[np.int64], count: int) -> list[list[int]]:
+def _connected(pairs: Places, count: int) -> list[list[int]]:
     links = coo_array((np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])), shape=(count, count))
     groups, of = connected_components(links, directed=False)
     order = np.argsort(of, kind="stable")

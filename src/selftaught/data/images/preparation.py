@@ -69,11 +69,9 @@ def preparation_of(
     if high <= low:
         high = low + 1.0
     mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
-    chosen = size or default_size({(taken.shape[1], taken.shape[2])})
-    as_floats = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
-    return Preparation(
-        channels=taken.shape[3], size=chosen, low=low, high=high, **dict(zip(("mean", "std"), as_floats))
-    )
+    size = size or default_size({(taken.shape[1], taken.shape[2])})
+    means, stds = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
+    return Preparation(channels=taken.shape[3], size=size, low=low, high=high, mean=means, std=stds)
 
 
 def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:

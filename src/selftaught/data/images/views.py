@@ -97,7 +97,7 @@ class Views(views.Views):
         Runs inside `randomness.at(...)`, unless every view is plain or index.
         """
         images, aspect = raw
-        facts, device = self.preparation, images.device
+        preparation, device = self.preparation, images.device
         made: dict[str | int, Tensor] = {}
         changes: list[tuple[Tensor, str, Change]] = []
         for position, name in enumerate(self.names):
@@ -105,14 +105,16 @@ class Views(views.Views):
             if name == "index":
                 made[key] = rows
             elif key not in made:
-                shape = (len(rows), facts.channels, *self.size(name))
+                shape = (len(rows), preparation.channels, *self.size(name))
                 made[key] = torch.empty(shape, dtype=self._dtype, device=device, memory_format=self._format)
                 with randomness.view(position) if name not in FIXED else nullcontext():
                     changes.append((made[key], name, self._change(name, images, aspect)))
         for part in _parts(images, [view for view, _, _ in changes]):
-            unit = augment.unit(images[part], facts.low, facts.high)
+            unit = augment.unit(images[part], preparation.low, preparation.high)
             for view, name, change in changes:
-                view[part] = self._apply(name)(unit, change.of(part), self.size(name), facts.mean, facts.std)
+                view[part] = self._apply(name)(
+                    unit, change.of(part), self.size(name), preparation.mean, preparation.std
+                )
         return tuple(made[name if name in FIXED else position] for position, name in enumerate(self.names))
 
     def _apply(self, name: str) -> Callable[..., Tensor]:

@@ -9,6 +9,7 @@ import numpy as np
 from selftaught.data.sources.arrays import Arrays
 from selftaught.system.errors import DataError, UsageError
 
+SMALL = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10")  # of torchvision's sets
 SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
 
 
@@ -37,21 +38,16 @@ def open_torchvision(name: str) -> Arrays:
 
     from selftaught.system.components import hint
 
-    known = {
-        n for n in ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10") if hasattr(datasets, n)
-    }
     name = name.removeprefix("torchvision:")
     base, _, part = name.partition("/")
-    if base not in known:
-        raise UsageError(f"no torchvision data set {base!r}; {hint(base, known)}")
-    splits = {"SVHN": ("train", "test", "extra"), "STL10": ("train", "test", "unlabeled", "train+unlabeled")}
+    if base not in SMALL:
+        raise UsageError(f"no torchvision data set {base!r}; {hint(base, SMALL)}")
+    # The first is taken where none is named.
+    splits = {"SVHN": ("train", "test", "extra"), "STL10": ("unlabeled", "train", "test", "train+unlabeled")}
     if part and part not in (allowed := splits.get(base, ("train", "test"))):
         raise UsageError(f"torchvision:{base} has no part {part!r}; it has {', '.join(allowed)}")
     root = Path(os.environ.get("SELFTAUGHT_DATA", Path.home() / ".cache/selftaught/torchvision"))
-    if base in ("SVHN", "STL10"):
-        choice: dict[str, Any] = {"split": part or ("unlabeled" if base == "STL10" else "train")}
-    else:
-        choice = {"train": part != "test"}
+    choice: dict[str, Any] = {"split": part or splits[base][0]} if base in splits else {"train": part != "test"}
     make = getattr(datasets, base)
     try:
         held = make(root, download=False, **choice)
