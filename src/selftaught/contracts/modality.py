@@ -4,6 +4,7 @@ A modality is a folder below `data/` with a preparation.py (how a sample becomes
 `Modality` by the name MODALITY. Nothing else lists it. Methods never import one, and it imports no method.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -58,7 +59,12 @@ class Preparation(Protocol):
 class MakeViews(Protocol):
     """Makes the views a method asks for."""
 
-    def __call__(self, rows: "Tensor", /, *raw: Any) -> "tuple[Tensor, ...]": ...
+    @abstractmethod
+    def __call__(self, rows: "Tensor", /, *raw: Any) -> "tuple[Tensor, ...]":
+        """One tensor a view, of sample numbers (B,) and what a batch of the samples holds.
+
+        Runs inside `randomness.at(...)`, unless every view is plain or index.
+        """
 
     def size(self, name: str) -> tuple[int, ...]:
         """Of a view, without its channels."""
@@ -78,6 +84,7 @@ class Samples(Protocol):
     fingerprint: str
     quarantined: list[tuple[str, str]]
 
+    @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
         """What views are made of, for these rows."""
 
@@ -87,6 +94,7 @@ class Samples(Protocol):
     def subset(self, rows: NDArray[np.int64]) -> "Samples":
         """The same samples, only those of `rows`."""
 
+    @abstractmethod
     def views(self, names: Sequence[str], **how: Any) -> MakeViews:
         """What makes these views; `how`: patch, options, exact, dtype, channels_last."""
 
@@ -128,9 +136,8 @@ class Modality:
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
-    cache_bytes: Callable[[int, int], int] = lambda decoded, memory: (
-        0
-    )  # on the disk, of so many decoded, with so many for memory
+    # On the disk, of so many decoded, with so many for memory.
+    cache_bytes: Callable[[int, int], int] = lambda decoded, memory: 0
 
     def task(self, name: str) -> str:
         """The Hub's tag of a task: tabular-classification."""

@@ -3,10 +3,9 @@
 A kind of data opens a source, asks `chosen` for the rows, decodes them, and holds them in a class below `Opened`.
 """
 
-import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from selftaught.contracts.modality import MakeViews
+from selftaught.contracts.modality import Samples
 from selftaught.data.sources.labels import labels_for, read_labels
-from selftaught.data.sources.source import Source
+from selftaught.data.sources.source import Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -64,14 +62,8 @@ def chosen(
     return Chosen(source, randomness.subset(rows, wanted, limit, seed), wanted, digest(*parts, between=source.between))
 
 
-def digest(*parts: str | bytes, between: bytes = b"\n") -> str:
-    """A hash of all parts, in hexadecimal."""
-    joined = between.join(part.encode() if isinstance(part, str) else part for part in parts)
-    return hashlib.blake2b(joined, digest_size=16).hexdigest()
-
-
-class Opened(ABC):
-    """Samples by row number, with keys and labels: the Samples of the contract, but for what they are made of."""
+class Opened(Samples):
+    """Samples by row number, with keys and labels; a kind of data says what they are made of."""
 
     def __init__(
         self,
@@ -84,7 +76,7 @@ class Opened(ABC):
         rows, labels = wanted.rows[kept], wanted.labels
         self.name, self.fingerprint = wanted.source.name, wanted.fingerprint
         self.preparation, self.quarantined = preparation, list(quarantined)
-        self.keys: Sequence[str] = [wanted.source.keys[row] for row in rows]
+        self.keys = [wanted.source.keys[row] for row in rows]
         self.labels = [labels[row] for row in rows] if labels else None
         self.count = len(rows)
 
@@ -101,17 +93,8 @@ class Opened(ABC):
     def keep(self, rows: Rows) -> None:
         """Hold only those of `rows` from now on."""
 
-    @abstractmethod
-    def batch(self, rows: Rows) -> tuple[Tensor, ...]:
-        """What views are made of, for these rows."""
-
     def prefetch(self, rows: Rows) -> None:
-        """A hint that the batch of `rows` will be wanted soon."""
-        return  # where all are at hand
-
-    @abstractmethod
-    def views(self, names: Sequence[str], **how: Any) -> MakeViews:
-        """What makes these views of the samples."""
+        """Nothing to do where all are at hand."""
 
 
 def labels_by_key(open_source: Callable[[str], Source], labelled: str) -> dict[str, str]:
@@ -133,11 +116,11 @@ def classes(source: Source) -> dict[str, int]:
     return {printable(name): count for name, count in sorted(Counter(source.labels or []).items())}
 
 
-def same_content(digests: Sequence[bytes]) -> list[list[int]]:
-    """Groups of two or more places with the same digest."""
-    groups: dict[bytes, list[int]] = {}
-    for place, held in enumerate(digests):
-        groups.setdefault(held, []).append(place)
+def same_content(contents: Iterable[str]) -> list[list[int]]:
+    """Groups of two or more places with the same content, or digest of it."""
+    groups: dict[str, list[int]] = {}
+    for place, content in enumerate(contents):
+        groups.setdefault(content, []).append(place)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,9 @@ ENTRY = re.compile(r"[0-9a-f]{32}\.npy")  # no other file of the folder is ours
 Rows = NDArray[np.int64]
 Pixels = NDArray[Any]
 Decoded = tuple[Pixels, float] | str  # an image on the canvas and its true aspect, or why there is none
+Failures = list[tuple[str, str]]  # key and reason
+Refuse = Callable[[Failures], None]  # raises where too many images failed
+Progress = Callable[[int, int], None]  # takes how many are done, and of how many
 
 
 class Storage(Protocol):
@@ -42,8 +45,6 @@ class Storage(Protocol):
     shape: tuple[int, int, int]  # (H, W, C)
     dtype: np.dtype
 
-    def __len__(self) -> int: ...
-
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         """Pixels (N, H, W, C) and true aspects (N,), width to height."""
 
@@ -51,15 +52,12 @@ class Storage(Protocol):
         """A hint that these rows will be taken soon."""
 
 
-class Resident:
+class Resident(Storage):
     """Images in an array, which may be a memory-mapped file."""
 
     def __init__(self, pixels: Pixels, aspect: NDArray[np.float32]) -> None:
         self.pixels, self.aspect = pixels, aspect
         self.shape, self.dtype = pixels.shape[1:], pixels.dtype
-
-    def __len__(self) -> int:
-        return len(self.pixels)
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         return np.ascontiguousarray(self.pixels[rows]), self.aspect[rows]
@@ -68,18 +66,14 @@ class Resident:
         """They are here already."""
 
 
-class Streamed:
+class Streamed(Storage):
     """Images decoded whenever they are wanted, by threads that work ahead."""
 
     def __init__(self, work: "Work", kept: Rows) -> None:
         self.shape, self.dtype = work.shape, work.dtype
-        self._read, self._kept = work.read, kept
-        self._key = lambda row: printable(work.keys(int(kept[row])))
+        self._work, self._kept = work, kept
         self._pool = ThreadPoolExecutor(work.workers or os.cpu_count(), thread_name_prefix="decode")
         self._coming: dict[int, Future[Decoded]] = {}
-
-    def __len__(self) -> int:
-        return len(self._kept)
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         self.prefetch(rows)
@@ -88,7 +82,8 @@ class Streamed:
         for place, row in enumerate(rows.tolist()):
             made = self._coming[row].result()
             if isinstance(made, str):  # it was whole when the run began
-                raise DataError(f"an image that was whole when the run began is so no more: {self._key(row)}: {made}")
+                key = printable(self._work.keys[self._kept[row]])
+                raise DataError(f"an image that was whole when the run began is so no more: {key}: {made}")
             pixels[place], aspect[place] = made
         for row in rows.tolist():
             self._coming.pop(row, None)
@@ -97,23 +92,27 @@ class Streamed:
     def prefetch(self, rows: Rows) -> None:
         for row in rows.tolist():
             if row not in self._coming:
-                self._coming[row] = self._pool.submit(self._read, int(self._kept[row]))
+                self._coming[row] = self._pool.submit(self._work.read, int(self._kept[row]))
 
 
 @dataclass
 class Work:
     """A decoding to be done: what to read, in which shape, under which name it may be cached."""
 
-    count: int
     read: Callable[[int], Decoded]
     shape: tuple[int, int, int]  # of one, as it is stored
     dtype: np.dtype
     name: str  # of the cache file
-    keys: Callable[[int], str]
-    refuse: Callable[[list[tuple[str, str]]], None]  # raises where too many images failed
+    keys: Sequence[str]
+    refuse: Refuse
     workers: int | None
-    progress: Callable[[int, int], None]
-    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    progress: Progress
+    quarantined: Failures = field(default_factory=list)
+
+    @property
+    def full_shape(self) -> tuple[int, ...]:
+        """Of all of them together."""
+        return (len(self.keys), *self.shape)
 
 
 def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
@@ -122,24 +121,23 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
     memory: bytes to hold at most; cache: bytes the cache folder may take (default: CACHE, or half of what is left
     on the disk); what fits neither is streamed. Fills `work.quarantined`.
     """
-    needed = math.prod(_shape(work)) * work.dtype.itemsize
+    needed = math.prod(work.full_shape) * work.dtype.itemsize
     file = cache_folder() / f"{work.name}.npy"
     if known := _cached(file, work, needed <= memory):
         work.refuse(work.quarantined)  # whoever filled the cache may have tolerated more
         return known
-    if not goes_to_cache(needed, memory):
-        return _resident(work, np.empty(_shape(work), work.dtype))
-    problem = _make_room(file.parent, needed, cache)
-    if not problem:
+    if goes_to_cache(needed, memory):
         try:
-            built = _built(file, work)
-            return _cached(file, work, needed <= memory) or built
+            problem = _make_room(file.parent, needed, cache)
+            if not problem:
+                built = _built(file, work)
+                return _cached(file, work, needed <= memory) or built
         except OSError as error:
             problem, work.quarantined = f"cannot be cached in {file.parent}: {error}", []
-    if needed <= memory:
-        return _resident(work, np.empty(_shape(work), work.dtype))
-    say(f"streaming: {filesize(needed)} of decoded images {problem}; they are decoded again for every batch")
-    return _checked(work)
+        if needed > memory:
+            say(f"streaming: {filesize(needed)} of decoded images {problem}; they are decoded again for every batch")
+            return _checked(work)
+    return _resident(work, np.empty(work.full_shape, work.dtype))
 
 
 def goes_to_cache(needed: int, memory: int) -> bool:
@@ -147,14 +145,10 @@ def goes_to_cache(needed: int, memory: int) -> bool:
     return needed > WORTH_CACHING or needed > memory
 
 
-def _shape(work: Work) -> tuple[int, ...]:
-    return (work.count, *work.shape)
-
-
 def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
     """Decode into `pixels`, packed: what fails leaves no gap."""
     kept: list[int] = []
-    aspect = np.empty(work.count, np.float32)
+    aspect = np.empty(len(work.keys), np.float32)
     for row, (image, own_aspect) in _decoded(work):
         pixels[len(kept)], aspect[len(kept)] = image, own_aspect
         kept.append(row)
@@ -163,31 +157,32 @@ def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
 
 def _checked(work: Work) -> tuple[Streamed, Rows]:
     """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
-    facts = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
-    if facts.exists():
-        known = json.loads(facts.read_text())
+    notes = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
+    if notes.exists():
+        known = json.loads(notes.read_text())
         work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
         work.refuse(work.quarantined)
         kept = np.array(known["kept"], np.int64)
     else:
         kept = np.array([row for row, _ in _decoded(work)], np.int64)
         with contextlib.suppress(OSError):  # the next run checks again
-            facts.parent.mkdir(parents=True, exist_ok=True)
-            write_json(facts, _record(kept, None, work))
+            notes.parent.mkdir(parents=True, exist_ok=True)
+            write_json(notes, _record(kept, None, work))
     return Streamed(work, kept), kept
 
 
 def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
     """Every whole image with its row, in order; decoded by threads a bounded number ahead."""
+    count = len(work.keys)
     with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
-        for start in range(0, work.count, BATCHED):
-            rows = range(start, min(start + BATCHED, work.count))
+        for start in range(0, count, BATCHED):
+            rows = range(start, min(start + BATCHED, count))
             for row, image in zip(rows, pool.map(work.read, rows)):
                 if isinstance(image, str):
-                    work.quarantined.append((work.keys(row), image))
+                    work.quarantined.append((work.keys[row], image))
                 else:
                     yield row, image
-                work.progress(row + 1, work.count)
+                work.progress(row + 1, count)
     work.refuse(work.quarantined)
 
 
@@ -200,7 +195,7 @@ def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
     """Decode into a file of the cache, which appears under its name only when it is whole."""
     temporary = temporary_for(file)
     try:
-        pixels = np.lib.format.open_memmap(temporary, "w+", work.dtype, _shape(work))
+        pixels = np.lib.format.open_memmap(temporary, "w+", work.dtype, work.full_shape)
         if hasattr(os, "posix_fallocate"):  # claim the blocks: a full disk is an error now, not a crash later
             with temporary.open("r+b") as stream:
                 os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
@@ -216,12 +211,12 @@ def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
 def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | None:
     """What an earlier run has decoded, if it is there and whole."""
     try:
-        facts = json.loads(file.with_suffix(".json").read_text())
+        notes = json.loads(file.with_suffix(".json").read_text())
         pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
-        kept, aspect = np.array(facts["kept"], np.int64), np.array(facts["aspect"], np.float32)
-        if pixels.shape != _shape(work) or kept.shape != aspect.shape or kept.ndim != 1:
+        kept, aspect = np.array(notes["kept"], np.int64), np.array(notes["aspect"], np.float32)
+        if pixels.shape != work.full_shape or kept.shape != aspect.shape or kept.ndim != 1:
             return None
-        work.quarantined = [(key, reason) for key, reason in facts["quarantined"]]
+        work.quarantined = [(key, reason) for key, reason in notes["quarantined"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     with contextlib.suppress(OSError):  # a cache that others filled, for reading only
@@ -229,47 +224,38 @@ def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | 
     return Resident(pixels[: len(kept)], aspect), kept
 
 
-def _sizes_and_times(files: Iterable[Path]) -> dict[Path, tuple[int, float]]:
-    """Bytes and time of last use of each file that is still there; other jobs evict and build here, too."""
+def _stats(files: Iterable[Path]) -> dict[Path, os.stat_result]:
+    """Size and time of last use of each file that is still there; other jobs evict and build here, too."""
     known = {}
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            facts = file.stat()
-            known[file] = (facts.st_size, facts.st_mtime)
+            known[file] = file.stat()
     return known
 
 
 def _half_built(folder: Path) -> set[Path]:
     """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
-    temporaries = [
-        path
-        for path in folder.glob(".*~*~*")
-        if (match := TEMPORARY.fullmatch(path.name)) and ENTRY.fullmatch(match["of"])
-    ]
-    times = _sizes_and_times(temporaries)
-    untouched = {path for path, (_, when) in times.items() if clock.wall() - when > ABANDONED}
-    return untouched | (set(temporaries) & set(left_behind(folder)))
+    named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
+    temporaries = _stats(path for path, match in named if match and ENTRY.fullmatch(match["of"]))
+    ended = set(left_behind(folder))
+    return {path for path, s in temporaries.items() if path in ended or clock.wall() - s.st_mtime > ABANDONED}
 
 
 def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
     """Evict what was used longest ago until `needed` bytes fit; the problem where they cannot."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for abandoned in _half_built(folder):
-            abandoned.unlink(missing_ok=True)
-        entries = _sizes_and_times(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
-        oldest_first = sorted(entries, key=lambda entry: entries[entry][1])
-        free = shutil.disk_usage(folder).free
-        held = sum(bytes_ for bytes_, _ in entries.values())
-    except OSError as error:
-        return f"cannot be cached in {folder}: {error}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for abandoned in _half_built(folder):
+        abandoned.unlink(missing_ok=True)
+    entries = _stats(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
+    free = shutil.disk_usage(folder).free
+    held = sum(entry.st_size for entry in entries.values())
     allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
     if needed > allowed:
         return f"are more than the {filesize(allowed)} that the cache in {folder} may take (--cache)"
-    for entry in oldest_first:
+    for entry in sorted(entries, key=lambda entry: entries[entry].st_mtime):
         if held + needed <= allowed:
             break
-        held -= entries[entry][0]
+        held -= entries[entry].st_size
         entry.unlink(missing_ok=True)
         entry.with_suffix(".json").unlink(missing_ok=True)
     return None

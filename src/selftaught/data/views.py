@@ -1,6 +1,6 @@
 """The vocabulary of views that all kinds of data share; a kind brings a table of augmentations and makes the views."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from selftaught.contracts.modality import MakeViews
 from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 
 FIXED = ("plain", "index")  # views without options
 
 
-class Views(ABC):
+class Views(MakeViews):
     """Makes the views a method asks for."""
 
     AUGMENTATIONS: ClassVar[Mapping[str, Any]]  # of each kind of view, a dataclass whose fields are its options
@@ -47,13 +48,6 @@ class Views(ABC):
     def _tuned(self, name: str, options: Mapping[str, Any]) -> Any:
         preset = self.preset(name)
         return replace(preset, **components.checked(f"view {name}", type(preset), options))
-
-    @abstractmethod
-    def __call__(self, rows: Tensor, /, *raw: Tensor) -> tuple[Tensor, ...]:
-        """One tensor a view, of sample numbers (B,) and what a batch of the samples holds.
-
-        Runs inside `randomness.at(...)`, unless every view is plain or index.
-        """
 
     def size(self, name: str) -> tuple[int, ...]:
         """Of a view, without its channels."""

@@ -25,9 +25,9 @@ class Canvas:
     dtype: np.dtype
 
     @property
-    def bytes(self) -> int:
-        """What one image takes."""
-        return self.height * self.width * self.channels * self.dtype.itemsize
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one."""
+        return self.height, self.width, self.channels
 
 
 def canvas_for(

@@ -3,20 +3,21 @@
 import contextlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from selftaught.data.sources.folder import FORMATS
 
 try:
     import simplejpeg
 except ImportError:  # the [fast] extra; Pillow decodes JPEGs too
     simplejpeg = None
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 120_000_000  # a larger image is taken for a decompression bomb
 MAX_SCANS = 64  # times that a JPEG may go over its pixels; cameras and programs do it some ten times
 LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that threads never hold many at once
@@ -25,6 +26,8 @@ PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
 STRIP = 512  # rows
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
+
+Made = TypeVar("Made")
 
 
 class DecodeError(ValueError):
@@ -100,6 +103,16 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
 
 
+def attempt(make: Callable[[], Made]) -> Made | str:
+    """What is made of an image's bytes, or the reason why it cannot be."""
+    try:
+        return make()
+    except DecodeError as error:
+        return str(error)
+    except Exception as error:  # unreadable, vanished, or a broken archive member
+        return f"cannot be read: {type(error).__name__}: {error}"
+
+
 def jpeg_decoder() -> str:
     """Which library decodes JPEGs."""
     return "simplejpeg" if simplejpeg else "pillow"
@@ -142,15 +155,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
     mode = image.mode
-    if mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., None]
-    if mode == "I":
-        wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            return _by_own_range(wide)[..., None]
-        return wide.astype(np.uint16)[..., None]
-    if mode == "F":
-        return _by_own_range(np.asarray(image))[..., None]
+    if mode == "F" or mode.startswith("I"):  # floats, or integers of 16 or 32 bits
+        values = np.asarray(image)
+        fit = mode != "F" and values.min() >= 0 and values.max() <= 65535
+        return (values.astype(np.uint16) if fit else _by_own_range(values))[..., None]
     if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         return _on_backdrop(image)
     if mode in ("1", "L"):

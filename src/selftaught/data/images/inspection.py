@@ -1,6 +1,5 @@
 """Everything that can be known of images before training, by reading and decoding every one of them."""
 
-import hashlib
 import os
 import warnings
 from collections import Counter
@@ -8,20 +7,21 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
-from selftaught.data.images.decode import DecodeError, Header, decode, header
+from selftaught.data.images.decode import Header, attempt, decode, header
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import NO_IMAGE
 from selftaught.data.sources.open import open_source
-from selftaught.data.sources.source import Source
+from selftaught.data.sources.source import digest
 from selftaught.system import randomness
 from selftaught.system.text import printable
 
@@ -40,7 +40,7 @@ class Look:
     length: int  # of the file in bytes
     channels: int
     bits: int
-    digest: bytes
+    digest: str
     sketch: NDArray[np.uint8]
 
 
@@ -57,21 +57,17 @@ def inspect(
     source = open_source(data)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     keys = [printable(source.keys[row]) for row in rows]
-    looks: dict[int, Look] = {}
-    broken: list[tuple[int, str]] = []
+    looks: list[Look | str] = []
     with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        for place, look in enumerate(looked):
-            if isinstance(look, str):
-                broken.append((place, look))
-            else:
-                looks[place] = look
-            progress(place + 1, len(rows))
-    whole = list(looks)
-    same = same_content([look.digest for look in looks.values()])
+        for look in looked:
+            looks.append(look)
+            progress(len(looks), len(rows))
+    whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
+    same = same_content(look.digest for _, look in whole)
     copies = {place for group in same for place in group[1:]}
-    single = [place for place in range(len(whole)) if place not in copies]
-    alike = same_look(np.array([looks[whole[place]].sketch for place in single], np.uint8).reshape(-1, 8, 9))
+    single = [pair for place, pair in enumerate(whole) if place not in copies]
+    alike = same_look(np.array([look.sketch for _, look in single], np.uint8).reshape(-1, 8, 9))
     findings = Findings(
         data=printable(str(data)),
         things="images",
@@ -79,12 +75,12 @@ def inspect(
         checked=len(rows),
         usable=True,
         decoded=isinstance(source, Files),
-        broken=[File(path=keys[place], reason=reason) for place, reason in broken],
+        broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
         ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
-        duplicates=[[keys[whole[place]] for place in group] for group in same],
-        near_duplicates=[[keys[whole[single[place]]] for place in group] for group in alike],
+        duplicates=[[whole[place][0] for place in group] for group in same],
+        near_duplicates=[[single[place][0] for place in group] for group in alike],
         labels=classes(source),
-        images=_summary(list(looks.values())) if looks else None,
+        images=_summary([look for _, look in whole]) if whole else None,
     )
     findings.problems = _problems(findings, tolerance, isinstance(source, Arrays))
     findings.notes = _notes(findings)
@@ -92,30 +88,22 @@ def inspect(
     return findings
 
 
-def _looked(source: Source, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+def _looked(source: Files | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
     """Each image in turn, or why it is broken; threads work a bounded number ahead."""
-    look = _look_at_arrays(source) if isinstance(source, Arrays) else _look_at_files(source)
+    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source)
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
         for start in range(0, len(rows), AHEAD):
             yield from pool.map(look, rows[start : start + AHEAD].tolist())
 
 
-def _look_at_files(source: Source) -> Callable[[int], Look | str]:
-    assert isinstance(source, Files)
+def _look_at_file(source: Files, row: int) -> Look | str:
+    def look() -> Look:
+        data = source.read(row)
+        pixels = decode(data, SCALED)
+        bits = 8 * pixels.dtype.itemsize
+        return Look(header(data), len(data), pixels.shape[2], bits, digest(data), sketch(pixels))
 
-    def look(row: int) -> Look | str:
-        try:
-            data = source.read(row)
-        except Exception as error:  # unreadable, vanished, or a broken archive member
-            return f"cannot be read: {type(error).__name__}: {error}"
-        try:
-            pixels, written = decode(data, SCALED), header(data)
-        except DecodeError as error:
-            return str(error)
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        return Look(written, len(data), pixels.shape[2], 8 * pixels.dtype.itemsize, digest, sketch(pixels))
-
-    return look
+    return attempt(look)
 
 
 def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
@@ -129,12 +117,11 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
         image = np.ascontiguousarray(images[row])
         if image.dtype.kind == "f" and not np.isfinite(image).all():
             return "holds values that are not finite"
-        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
         seen = image
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        return Look(shared, image.nbytes, image.shape[2], bits, digest, sketch(seen))
+        return Look(shared, image.nbytes, image.shape[2], bits, digest(image.tobytes()), sketch(seen))
 
     return look
 

@@ -1,7 +1,8 @@
 """Images decoded once and kept, on a bounded canvas and in the source's own number type."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor
 
 from selftaught.data.images import decode as decoding
-from selftaught.data.images.canvas import Pixels, canvas_for, convert_channels, on_canvas
-from selftaught.data.images.decode import DecodeError, decode
+from selftaught.data.images.canvas import Canvas, Pixels, canvas_for, convert_channels, on_canvas
+from selftaught.data.images.decode import attempt, decode
 from selftaught.data.images.preparation import Preparation, preparation_of
 from selftaught.data.images.views import Views
-from selftaught.data.opening import Opened, Rows, chosen, digest
+from selftaught.data.opening import Opened, Rows, chosen
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import DANGLING, NO_FAULTS, OUTSIDE
 from selftaught.data.sources.open import open_source
-from selftaught.data.storage import MEMORY, Decoded, Resident, Storage, Work, stored
+from selftaught.data.sources.source import digest
+from selftaught.data.storage import MEMORY, Decoded, Failures, Progress, Refuse, Resident, Storage, Work, stored
 from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
@@ -70,7 +72,7 @@ def open_samples(
     workers: int | None = None,
     tolerance: float = TOLERANCE,
     native: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
 
@@ -80,16 +82,18 @@ def open_samples(
     """
     source = open_source(data)
     wanted = chosen(source, "images", REMEDY, labels=labels, labelled=labelled, limit=limit, seed=seed)
+    rows = wanted.rows
     storage: Storage
-    quarantined: list[tuple[str, str]] = []
+    quarantined: Failures = []
     if isinstance(source, Arrays):
-        storage, kept, places = _resident(source.images), np.arange(len(wanted.rows)), wanted.rows
+        storage, kept, places = _resident(source.images), np.arange(len(rows)), rows
     else:
-        assert isinstance(source, Files)
+        refuse = partial(_refuse, source.name, len(rows), tolerance)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            side = size or (like.size if like else None)
-            work = _work(source, wanted.rows, side, like, native, tolerance, workers, progress)
+            seen = _examples(source, rows, refuse, progress)
+            canvas = canvas_for(seen, size or (like.size if like else None), like, native)
+            work = _work(source, rows, canvas, refuse, workers, progress)
             storage, kept = stored(work, memory, cache)
         quarantined, places = [*work.quarantined, *_unread(source)], np.arange(len(kept))
     preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size)
@@ -107,7 +111,20 @@ def _resident(pixels: Pixels) -> Resident:
     return Resident(pixels, np.full(len(pixels), pixels.shape[2] / pixels.shape[1], np.float32))
 
 
-def _unread(source: Files) -> list[tuple[str, str]]:
+def _work(source: Files, rows: Rows, canvas: Canvas, refuse: Refuse, workers: int | None, progress: Progress) -> Work:
+    """What has to be decoded."""
+
+    def read(place: int) -> Decoded:
+        image = _read(source, int(rows[place]), canvas.shape[:2])
+        return image if isinstance(image, str) else (on_canvas(image, canvas), image.shape[1] / image.shape[0])
+
+    # Two decoders may round differently, so what one has made is not taken for the other's.
+    made_by = source.stamp(), digest(rows.tobytes()), str(canvas), decoding.jpeg_decoder()
+    name, keys = digest(*made_by, between=b"\n"), [source.keys[row] for row in rows]
+    return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress)
+
+
+def _unread(source: Files) -> Failures:
     """What was passed over for a fault of its own; links that are not followed are counted aloud."""
     if links := sum(reason in (OUTSIDE, DANGLING) for _, reason in source.ignored):
         say(f"warning: {links:,} links in {printable(source.name)} lead out of the folder or to nothing: not followed")
@@ -132,55 +149,25 @@ def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
         )
 
 
-def _work(
-    source: Files,
-    rows: Rows,
-    size: tuple[int, int] | None,
-    like: Preparation | None,
-    native: bool,
-    tolerance: float,
-    workers: int | None,
-    progress: Callable[[int, int], None],
-) -> Work:
-    """What has to be decoded; the canvas is chosen by a few evenly spread images."""
+def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
+    """Raise BrokenData where too many of `count` images cannot be decoded."""
+    if len(failed) > tolerance * count or len(failed) == count:
+        first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
+        allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
+        message = f"{len(failed)} of {count} images in {printable(name)} cannot be decoded{allowed}"
+        raise BrokenData(f"{message}; the first is {first}", name, failed)
 
-    def refuse(failed: list[tuple[str, str]]) -> None:
-        if len(failed) > tolerance * len(rows) or len(failed) == len(rows):
-            first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
-            allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
-            raise BrokenData(
-                f"{len(failed)} of {len(rows)} images in {printable(source.name)} cannot be decoded{allowed}; "
-                f"the first is {first}",
-                source.name,
-                failed,
-            )
 
+def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> list[Pixels]:
+    """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     tried = []
-    for row in probe:
+    for row in probe.tolist():
         poll()
-        tried.append(_read(source, int(row), None))
-    seen = [image for image in tried if not isinstance(image, str)] or _first_whole(source, rows, refuse, progress)
-    canvas = canvas_for(seen, size, like, native)
-
-    def read(place: int) -> Decoded:
-        image = _read(source, int(rows[place]), (canvas.height, canvas.width))
-        return image if isinstance(image, str) else (on_canvas(image, canvas), image.shape[1] / image.shape[0])
-
-    def key(place: int) -> str:
-        return source.keys[rows[place]]
-
-    # Two decoders may round differently, so what one has made is not taken for the other's.
-    name = digest(source.stamp(), digest(rows.tobytes()), str(canvas), decoding.jpeg_decoder())
-    shape = (canvas.height, canvas.width, canvas.channels)
-    return Work(len(rows), read, shape, canvas.dtype, name, key, refuse, workers, progress)
-
-
-def _first_whole(
-    source: Files, rows: Rows, refuse: Callable[[list[tuple[str, str]]], None], progress: Callable[[int, int], None]
-) -> list[Pixels]:
-    """The first image that can be decoded; where there is none, all are refused."""
-    failed: list[tuple[str, str]] = []
+        tried.append(_read(source, row, None))
+    if seen := [image for image in tried if not isinstance(image, str)]:
+        return seen
+    failed: Failures = []
     for done, row in enumerate(rows.tolist()):
         image = _read(source, row, None)
         if not isinstance(image, str):
@@ -193,9 +180,4 @@ def _first_whole(
 
 def _read(source: Files, row: int, at_least: tuple[int, int] | None) -> Pixels | str:
     """Decoded pixels, or the reason why there are none."""
-    try:
-        return decode(source.read(row), at_least)
-    except DecodeError as error:
-        return str(error)
-    except Exception as error:  # unreadable, vanished, or a broken archive member
-        return f"cannot be read: {type(error).__name__}: {error}"
+    return attempt(lambda: decode(source.read(row), at_least))

@@ -1,6 +1,5 @@
 """Arrays in `.npy` and `.npz` files, read without running anything that such a file can hold."""
 
-import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -9,7 +8,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.sources.source import Source
+from selftaught.data.sources.source import Source, digest, reading
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -39,15 +38,12 @@ def dimensions(path: Path) -> int:
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError."""
-    try:
+    with reading(path.name):
         if path.suffix.lower() == ".npy":
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
         with np.load(path, allow_pickle=False) as archive:
             held = {name: archive[name] for name in archive.files}
-        return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}  # no other members
-    except Exception as error:  # broken files raise many kinds, of numpy, zipfile and zlib
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{printable(path.name)} cannot be read: {printable(reason.splitlines()[0])}") from None
+    return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}  # no other members
 
 
 class Arrays(Source):
@@ -68,19 +64,17 @@ class Arrays(Source):
             self.labels = labels_of(labels, len(images), name)
 
     def fingerprint(self) -> str:
-        hashed = hashlib.blake2b(f"{self.images.shape}{self.images.dtype}".encode(), digest_size=16)
         rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
-        hashed.update(np.ascontiguousarray(self.images[rows]).tobytes())
-        return hashed.hexdigest()
+        return digest(f"{self.images.shape}{self.images.dtype}", self.images[rows].tobytes())
 
 
 def open_arrays(path: Path) -> Arrays:
-    shown = printable(path.name)
     held = read_arrays(path)
-    images: list[str] = [name for name in ("x", "images") if name in held]
-    images = images or [n for n, a in held.items() if a.ndim in (3, 4)]
+    images = [name for name in held if name in ("x", "images")]
+    images = images or [name for name, array in held.items() if array.ndim in (3, 4)]
     if len(images) != 1:
-        raise DataError(f"{shown} must hold its images as 'x' or 'images'; it holds {', '.join(held) or 'nothing'}")
+        listed = printable(", ".join(held)) or "nothing"
+        raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")
     labels = next((held[name] for name in ("y", "labels") if name in held), None)
     return Arrays(path.stem, held[images[0]], labels)
 

@@ -2,11 +2,11 @@
 
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from selftaught.data.sources.source import MAX_BYTES
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names of what is decoded
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -14,14 +14,6 @@ NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the ope
 OUTSIDE, DANGLING, NO_FILE = "a link out of the folder", "a link to nothing", "not a regular file"
 LINK = "a link"  # in an archive
 NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK)  # what is passed over is no broken image
-
-
-@dataclass
-class Walked:
-    """What is in a folder: the keys of its images in order, and what was passed over, each with the reason."""
-
-    keys: list[str] = field(default_factory=list)
-    ignored: list[tuple[str, str]] = field(default_factory=list)
 
 
 def passed_over(key: str) -> str | None:
@@ -34,40 +26,42 @@ def passed_over(key: str) -> str | None:
     return None if key.lower().endswith(SUFFIXES) else NO_IMAGE
 
 
-def walk(root: str) -> Walked:
-    """Everything below `root`; links are followed inside the root only, and each folder once."""
+def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """The keys of all images below `root` in order, and what was passed over, each with the reason.
+
+    Links are followed inside the root only, and each folder once.
+    """
     inside = os.path.realpath(root)
-    walked = Walked()
+    keys, ignored = list[str](), list[tuple[str, str]]()
     seen: set[tuple[int, int]] = set()
     pending, linked = [("", root)], list[tuple[str, str]]()
     while pending or linked:
         # Linked folders come last: one that is found by its own name as well keeps that name, on every machine.
         prefix, folder = pending.pop() if pending else linked.pop(0)
         try:
-            facts = os.stat(folder)  # noqa: PTH116
-            if (facts.st_dev, facts.st_ino) in seen:
+            status = os.stat(folder)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            seen.add((facts.st_dev, facts.st_ino))
+            seen.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if not prefix:
                 raise
-            walked.ignored.append((prefix, f"cannot be read: {error.strerror}"))
+            ignored.append((prefix, f"cannot be read: {error.strerror}"))
             continue
         for entry in entries:
             key = prefix + entry.name
             if (reason := passed_over(entry.name)) in (HIDDEN, SYSTEM):
-                walked.ignored.append((key, reason))
+                ignored.append((key, reason))
             elif entry.is_symlink() and (fault := _fault(entry.path, inside)):
-                walked.ignored.append((key, fault))
+                ignored.append((key, fault))
             elif entry.is_dir():
                 (linked if entry.is_symlink() else pending).append((key + "/", entry.path))
             elif reason or not entry.is_file():
-                walked.ignored.append((key, reason or NO_FILE))
+                ignored.append((key, reason or NO_FILE))
             else:
-                walked.keys.append(key)
-    walked.keys.sort()
-    return walked
+                keys.append(key)
+    return sorted(keys), ignored
 
 
 def _fault(link: str, inside: str) -> str | None:
@@ -80,11 +74,11 @@ def _fault(link: str, inside: str) -> str | None:
 
 def read_regular(file: Path) -> bytes:
     """The bytes of a regular file; a pipe or device is not opened, nor a file read that no image would fill."""
-    facts = file.stat()
-    if not stat.S_ISREG(facts.st_mode):
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(NO_FILE)
-    if facts.st_size > MAX_BYTES:
-        raise OSError(f"{facts.st_size:,} bytes are more than any image takes")
+    if status.st_size > MAX_BYTES:
+        raise OSError(f"{status.st_size:,} bytes are more than any image takes")
     return file.read_bytes()
 
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -12,13 +13,8 @@ HEADERS = (["path", "label"], ["key", "label"])
 
 def csv_lines(file: Path) -> list[list[str]]:
     """The cells of every line; tabs part those of a .tsv. Raises DataError."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            return list(csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ","))
-    except OSError as error:
-        raise DataError(f"{printable(str(file))} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{printable(str(file))} cannot be read as text: {error}") from None
+    with reading(str(file), " as text"), file.open(newline="", encoding="utf-8-sig") as stream:
+        return list(csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ","))
 
 
 def read_labels(file: Path) -> list[tuple[str, str]]:

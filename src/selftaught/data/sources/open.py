@@ -11,20 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import Arrays
-from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
-from selftaught.data.sources.source import Source
+from selftaught.data.sources.files import ARCHIVES, Files, open_archive, open_folder
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
 
 @cache
-def openers() -> dict[str, Callable[[Any], Source]]:
+def openers() -> dict[str, Callable[[Any], Files | Arrays]]:
     """What every file beside this one says in OPENS: by the end of a file's name, or by "sklearn:" and its like."""
     names = (f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
     return {mark: opener for name in names for mark, opener in getattr(import_module(name), "OPENS", {}).items()}
 
 
-def open_source(data: str | Path | NDArray[Any]) -> Source:
+def open_source(data: str | Path | NDArray[Any]) -> Files | Arrays:
     """The source named by DATA."""
     if isinstance(data, np.ndarray):
         return Arrays("array", data)
@@ -32,7 +31,7 @@ def open_source(data: str | Path | NDArray[Any]) -> Source:
     return openers()[named](str(data)) if named in openers() else _from_path(Path(data))
 
 
-def _from_path(path: Path) -> Source:
+def _from_path(path: Path) -> Files | Arrays:
     shown = printable(str(path))
     if path.is_dir():
         return open_folder(path)

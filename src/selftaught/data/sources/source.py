@@ -1,8 +1,13 @@
-"""What a source of samples promises."""
+"""What a source of samples promises, and what all sources share: how their content is hashed and errors are said."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
+
+from selftaught.system.errors import DataError
+from selftaught.system.text import printable
 
 MAX_BYTES = 1 << 30  # no image of so many pixels takes more
 
@@ -22,3 +27,23 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash that tells this data from other data; labels have no part in it."""
+
+
+def digest(*parts: str | bytes, between: bytes = b"") -> str:
+    """A hash of all parts, in hexadecimal."""
+    joined = between.join(part.encode() if isinstance(part, str) else part for part in parts)
+    return hashlib.blake2b(joined, digest_size=16).hexdigest()
+
+
+@contextmanager
+def reading(name: str, kind: str = "") -> Iterator[None]:
+    """What goes wrong with a file becomes a DataError; broken ones raise errors of many kinds, of many libraries.
+
+    kind: what it is read as, such as " as parquet", which an error of the file system has nothing to do with.
+    """
+    try:
+        yield
+    except Exception as error:
+        refused = getattr(error, "strerror", None)
+        reason = refused or (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{printable(name)} cannot be read{'' if refused else kind}: {printable(reason)}") from None

@@ -1,6 +1,5 @@
 """Where rows come from: a CSV or parquet file, an array, or a data set that ships with scikit-learn."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from selftaught.data.sources import parquet
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.labels import csv_lines
-from selftaught.data.sources.source import Source
+from selftaught.data.sources.source import Source, digest
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -42,11 +41,8 @@ class Table(Source):
         return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
 
     def fingerprint(self) -> str:
-        hashed = hashlib.blake2b(digest_size=16)
-        for name, column in self.columns.items():
-            hashed.update(name.encode() + b"\0")
-            hashed.update(column.tobytes() if column.dtype.kind == "f" else "\0".join(column.tolist()).encode())
-        return hashed.hexdigest()
+        cells = (c.tobytes() if c.dtype.kind == "f" else "\0".join(c).encode() for c in self.columns.values())
+        return digest(*(name.encode() + b"\0" + held for name, held in zip(self.columns, cells)))
 
 
 def recognises(data: str | NDArray[Any]) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts, Findings
 from selftaught.data.opening import classes, notes_of_copies, same_content
-from selftaught.data.tables.columns import Table, open_table
+from selftaught.data.tables.columns import open_table
 from selftaught.system.text import printable
 
 FEWEST = 2  # rows that can be told apart
@@ -22,7 +22,8 @@ def inspect(
     table = open_table(data)
     columns = [_column(name, cells) for name, cells in table.columns.items()]
     progress(len(table), len(table))
-    same = same_content(_rows(table))
+    rows = zip(*(cells.astype(str) for cells in table.columns.values()))
+    same = same_content(map("\0".join, rows))
     problems = [] if len(table) >= FEWEST else [f"{len(table)} row is too few to learn from"]
     if all(column.distinct <= 1 for column in columns):
         problems.append("every column holds one value only, so there is nothing to learn")
@@ -50,12 +51,6 @@ def _column(name: str, cells: NDArray[Any]) -> ColumnFacts:
         ends = {"min": float(given.min()), "max": float(given.max())} if len(given) else {}
     missing = len(cells) - len(given)
     return ColumnFacts(name=printable(name), kind=kind, missing=missing, distinct=len(np.unique(given)), **ends)
-
-
-def _rows(table: Table) -> list[bytes]:
-    """What each row holds."""
-    columns = [cells.astype(str) for cells in table.columns.values()]
-    return ["\0".join(row).encode() for row in zip(*columns)]
 
 
 def _notes(columns: list[ColumnFacts], count: int) -> list[str]:
