@@ -1,6 +1,7 @@
 """Pictures in parquet, as Hugging Face's datasets writes them, beside tables, which have none."""
 
 import builtins
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -18,6 +19,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import parquet as source_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
+from selftaught.data.tables.columns import open_table
 from selftaught.system.errors import DataError, UsageError
 
 COUNT = 24
@@ -113,18 +115,38 @@ def test_a_table_stays_a_table(tmp_path: Path) -> None:
         modality.of(str(tmp_path / "broken.parquet")).open_samples(str(tmp_path / "broken.parquet"))
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_a_column_of_bytes_that_are_no_images_is_one_of_a_table(kind: pa.DataType, tmp_path: Path) -> None:
+    digests = [hashlib.sha256(bytes([number])).digest() for number in range(COUNT)]
+    digests[2], digests[3] = b"BM" + digests[2], b"P6" + digests[3]  # they begin as some images do
+    x = list(np.arange(float(COUNT)))
+    hashed = {"x": x, "sha": pa.array([None, *digests[1:]], kind), "none": pa.array([None] * COUNT, kind)}
+    rows = written(tmp_path / "rows.parquet", hashed)
+    assert modality.of(str(rows)).THINGS == "rows" and open_table(rows).columns["x"].tolist() == x
+    photos = pa.array([None, b"broken", *jpegs()[2:]], kind)
+    images = written(tmp_path / "images.parquet", {**hashed, "photo": photos}, group=2)
+    assert modality.of(str(images)).THINGS == "images"
+    source = open_source(images)
+    assert isinstance(source, Files) and source.read(5) == jpegs()[5] and source.read(1) == b"broken"
+
+
 def test_row_groups_are_read_one_by_one_and_not_all_kept(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups, read = [], parquet.ParquetFile.read_row_group
+
+    def counting(file: Any, group: int, **how: Any) -> Any:
+        groups.append(group)
+        return read(file, group, **how)
+
+    monkeypatch.setattr(parquet.ParquetFile, "read_row_group", counting)
+    monkeypatch.setattr(source_of, "HELD", 2)
     source = open_source(pets)
     assert isinstance(source, Files)
-    reader: Any = source.read
-    groups, read = [], reader._read
-    monkeypatch.setattr(reader, "_read", lambda group: groups.append(group) or read(group))
-    monkeypatch.setattr(source_of, "HELD", 2)
     for row in range(COUNT):
         source.read(row)
-    assert groups == [0, 1, 2, 3, 4] and list(reader.held) == [3, 4]
-    source.read(0)
-    assert groups[-1] == 0 and list(reader.held) == [4, 0]
+    assert groups == [0, 1, 2, 3, 4]
+    for row in (23, 15, 0, 23, 15):  # of groups 4, 3, 0, 4, 3, of which two are held
+        source.read(row)
+    assert groups == [0, 1, 2, 3, 4, 0, 4, 3]
 
 
 def test_what_has_no_bytes_is_quarantined(tmp_path: Path) -> None:

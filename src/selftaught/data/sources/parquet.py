@@ -1,32 +1,29 @@
 """Encoded samples in a column of a parquet file, as Hugging Face's datasets writes them; and a file's plain columns."""
 
+import io
 import json
 import threading
+import warnings
 from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import accumulate
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from selftaught.data.sources.files import Files
-from selftaught.data.sources.source import MAX_BYTES
+from selftaught.data.sources.folder import FORMATS
+from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 HELD = 4  # row groups in memory at a time: samples are asked for nearly in order, by threads that work ahead
 LABEL = "label"
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """What goes wrong becomes a DataError."""
-    try:
-        yield
-    except Exception as error:  # broken files raise many kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{printable(str(path))} cannot be read as parquet: {printable(reason)}") from None
+KIND = " as parquet"  # in errors
+LOOKED_AT = 16  # cells of bytes of which one must be an image: the very first may be broken
 
 
 def _opened(path: Path) -> Any:
@@ -35,57 +32,69 @@ def _opened(path: Path) -> Any:
         from pyarrow import parquet
     except ImportError:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
-    with _reading(path):
+    with reading(str(path), KIND):
         return parquet.ParquetFile(path, memory_map=True)
 
 
 def columns(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of all columns, and their cells as text. Raises DataError."""
     file = _opened(path)
-    with _reading(path):
+    with reading(str(path), KIND):
         cells = [column.to_pylist() for column in file.read().columns]
     return file.schema_arrow.names, [["" if cell is None else str(cell) for cell in column] for column in cells]
 
 
 def holds_samples(path: Path) -> bool:
-    """Whether a column of the file holds encoded samples, by its schema."""
-    if not path.is_file():
-        return False
-    try:
-        return bool(_sample_columns(_opened(path).schema_arrow))
-    except (DataError, UsageError):  # said by whoever opens it
-        return False
+    """Whether a column of the file holds encoded samples."""
+    with suppress(DataError, UsageError):  # said by whoever opens it
+        return path.is_file() and bool(_sample_columns(path, _opened(path)))
+    return False
 
 
-def _sample_columns(schema: Any) -> list[str]:
-    """Columns of bytes, or of a struct with bytes in it, as Hugging Face's images are."""
+def _sample_columns(path: Path, file: Any) -> list[str]:
+    """Columns of a struct with bytes in it, as Hugging Face's images are, or of bytes where some are an image's."""
     from pyarrow import types
 
-    def encoded(kind: Any) -> bool:
-        if types.is_struct(kind):
-            place = kind.get_field_index("bytes")
-            return place >= 0 and encoded(kind.field(place).type)
-        return types.is_binary(kind) or types.is_large_binary(kind)
+    def holds_images(field: Any) -> bool:
+        nested = _nested(field.type, "bytes")
+        kind = field.type.field("bytes").type if nested else field.type
+        return (types.is_binary(kind) or types.is_large_binary(kind)) and (nested or _shows_images(file, field.name))
 
-    return [field.name for field in schema if encoded(field.type)]
+    with reading(str(path), KIND):
+        return [field.name for field in file.schema_arrow if holds_images(field)]
+
+
+def _shows_images(file: Any, column: str) -> bool:
+    """Whether one of the first cells that are not empty is an image: hashes and keys, too, are written as bytes."""
+    batches = file.iter_batches(LOOKED_AT, columns=[column], use_threads=False)
+    cells = (cell for batch in batches for cell in batch.column(0).drop_null().to_pylist())
+    return any(map(_is_image, islice(cells, LOOKED_AT)))
+
+
+def _is_image(data: bytes) -> bool:
+    with warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")  # Pillow's, about large images and odd metadata
+        with Image.open(io.BytesIO(data), formats=FORMATS):
+            return True
+    return False
 
 
 def open_parquet(path: Path) -> Files:
     """The encoded samples of a file, read a row group at a time. Raises DataError."""
     file, shown = _opened(path), printable(str(path))
-    encoded = _sample_columns(file.schema_arrow)
+    encoded = _sample_columns(path, file)
     if len(encoded) != 1:
         several = ", ".join(map(printable, encoded)) or "none"
-        raise DataError(f"{shown} must hold its samples in one column of bytes; such columns are: {several}")
+        raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}")
     (column,) = encoded
-    with _reading(path):
+    with reading(str(path), KIND):
         keys, labels = _keys(file, column), _labels(file)
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     written = path.stat().st_mtime_ns
-    facts = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
-    source = Files(path.stem, keys, lambda: facts, _Reader(file, column, [group.num_rows for group in groups]))
+    sizes = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
+    source = Files(path.stem, keys, lambda: sizes, _reader(file, column, [group.num_rows for group in groups]))
     source.labels = labels or source.labels
     return source
 
@@ -93,15 +102,17 @@ def open_parquet(path: Path) -> Files:
 OPENS = {".parquet": open_parquet}
 
 
-def _nested(file: Any, column: str, field: str) -> bool:
-    kind = file.schema_arrow.field(column).type
-    return kind.num_fields > 0 and kind.get_field_index(field) >= 0
+def _nested(kind: Any, field: str) -> bool:
+    """Whether a type is a struct with such a field."""
+    from pyarrow import types
+
+    return types.is_struct(kind) and kind.get_field_index(field) >= 0
 
 
 def _keys(file: Any, column: str) -> list[str]:
     """The path of each sample where all have one of their own, else the numbers of their rows."""
     numbers = [str(row) for row in range(file.metadata.num_rows)]
-    if not _nested(file, column, "path"):
+    if not _nested(file.schema_arrow.field(column).type, "path"):
         return numbers
     held = file.read(columns=[f"{column}.path"]).column(0).combine_chunks().field("path").to_pylist()
     return held if all(held) and len(set(held)) == len(held) else numbers
@@ -133,26 +144,23 @@ def _class_names(schema: Any) -> list[str]:
         return []
 
 
-class _Reader:
-    """The bytes of a sample by its row; the last row groups that were read are kept."""
+def _reader(file: Any, column: str, counts: list[int]) -> Callable[[int], bytes]:
+    """Reads the bytes of a sample by its row; the row groups that were read last are kept."""
+    struct = _nested(file.schema_arrow.field(column).type, "bytes")
+    starts = [0, *accumulate(counts)]
+    lock = threading.Lock()  # the file has one position
 
-    def __init__(self, file: Any, column: str, counts: list[int]) -> None:
-        self.file, self.struct = file, _nested(file, column, "bytes")
-        self.column = f"{column}.bytes" if self.struct else column
-        self.starts = [0, *accumulate(counts)]
-        self.held: OrderedDict[int, Any] = OrderedDict()
-        self.lock = threading.Lock()  # the file has one position
+    @lru_cache(HELD)
+    def cells_of(group: int) -> Any:
+        named = f"{column}.bytes" if struct else column
+        cells = file.read_row_group(group, columns=[named], use_threads=False).column(0)
+        # A struct that is null has no bytes; `field` of an array does not look at the struct's own nulls.
+        return cells.combine_chunks().flatten()[0] if struct else cells
 
-    def __call__(self, row: int) -> bytes:
-        group = bisect_right(self.starts, row) - 1
-        with self.lock:
-            if group not in self.held:
-                self.held[group] = self._read(group)
-            self.held.move_to_end(group)
-            while len(self.held) > HELD:
-                self.held.popitem(last=False)
-            cells = self.held[group]
-        cell = cells[row - self.starts[group]]
+    def read(row: int) -> bytes:
+        group = bisect_right(starts, row) - 1
+        with lock:
+            cell = cells_of(group)[row - starts[group]]
         if not cell.is_valid:
             raise OSError("no bytes, perhaps only a path")
         data: bytes = cell.as_py()
@@ -160,7 +168,4 @@ class _Reader:
             raise OSError(f"{len(data):,} bytes are more than any image takes")
         return data
 
-    def _read(self, group: int) -> Any:
-        cells = self.file.read_row_group(group, columns=[self.column], use_threads=False).column(0)
-        # A struct that is null has no bytes; `field` of an array does not look at the struct's own nulls.
-        return cells.combine_chunks().flatten()[0] if self.struct else cells
+    return read
