@@ -31,6 +31,7 @@ class Encoder(nn.Module, ABC):
     dim: int  # numbers in a feature
     net: Any  # the module that is exported
     origin: Origin  # how it was made
+    patch: int = 1  # side of a patch, of which a sample has a whole number; 1 where there are none
     preparation: Any = None  # how samples become its input, once it was loaded from an export
     part: Any = None  # its name and options, then
 

@@ -18,10 +18,7 @@ class Hole(nn.Module):
     def __init__(self, encoder: Encoder, data: Data) -> None:
         super().__init__()
         self.size = (data.shape[1], data.shape[2])
-        self.grid: tuple[int, int] | None = None
-        if isinstance(encoder, TokenEncoder):
-            rows, columns = encoder.grid(self.size)
-            self.grid = (rows, columns)
+        self.grid = encoder.grid(self.size) if isinstance(encoder, TokenEncoder) else None
         # A colour starts as the data's mean, which is zero; an embedding small, as timm's own do.
         self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if self.grid else torch.zeros(data.shape[0]))
 
@@ -29,7 +26,7 @@ class Hole(nn.Module):
         """The map (B, dim, h, w) of x (B, C, H, W) with the cells `hidden` (B, p, q) taken out."""
         if isinstance(encoder, TokenEncoder):
             grid = encoder.grid(x.shape[2:])
-            tokens = encoder.tokens(x, hidden=tube(hidden, (grid[0], grid[1])).flatten(1), hole=self.value)
+            tokens = encoder.tokens(x, hidden=tube(hidden, grid).flatten(1), hole=self.value)
             return tokens.patches.mT.unflatten(2, grid)
         return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, 1, 1), x))
 
@@ -46,8 +43,7 @@ def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tu
     A cell is a whole number of a token encoder's patches, so that it hides whole tokens.
     """
     height, width = data.shape[1], data.shape[2]
-    unit = encoder.patch if isinstance(encoder, TokenEncoder) else 1
     wanted = side or max(2, round(share * min(height, width)))
     # Rounded to whole patches: a patch that is half hidden would have to be shown or hidden whole.
-    pixels = max(unit, round(wanted / unit) * unit)
+    pixels = max(encoder.patch, round(wanted / encoder.patch) * encoder.patch)
     return max(1, round(height / pixels)), max(1, round(width / pixels))

@@ -30,7 +30,7 @@ def outside(places: Tensor, length: int) -> Tensor:
     return everywhere.scatter_(1, places, False)
 
 
-def tube(hidden: Tensor, grid: tuple[int, int]) -> Tensor:
+def tube(hidden: Tensor, grid: Sequence[int]) -> Tensor:
     """A mask of coarse cells (B, h, w) on a finer grid: (B, *grid), each cell as many of its units as fall into it."""
     for axis, side in enumerate(grid, start=1):
         place = (torch.arange(side, device=hidden.device) * hidden.shape[axis] / side).long()
@@ -38,7 +38,7 @@ def tube(hidden: Tensor, grid: tuple[int, int]) -> Tensor:
     return hidden
 
 
-def blockwise_mask(batch: int, grid: tuple[int, int], ratio: float | Tensor, device: torch.device) -> Tensor:
+def blockwise_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: torch.device) -> Tensor:
     """Cells hidden block by block until exactly `ratio` of them, a number or one a sample (B,), are: (B, *grid).
 
     BEiT (2106.08254, algorithm 1): blocks of 16 cells (fewer on small grids) up to all that is wanted, of aspects
@@ -82,7 +82,7 @@ class Blocks:
 
 def context_and_targets(
     batch: int,
-    grid: tuple[int, int],
+    grid: Sequence[int],
     targets: int,
     target_scale: tuple[float, float],
     target_aspect: tuple[float, float],

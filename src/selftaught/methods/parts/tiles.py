@@ -1,10 +1,12 @@
 """Tiles cut from images for tasks that ask where they were, with the shortcuts to the answer closed."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
@@ -33,9 +35,8 @@ class Tiles:
             least = SIDE * round(SMALLEST / (1 - gap) + 0.5)
             size = f"{data.shape[1]} x {data.shape[2]}"
             raise UsageError(f"images of {size} are too small to cut tiles from; use --size {least} or more")
-        unit = encoder.patch if isinstance(encoder, TokenEncoder) else 1
         # Enlarged, as networks halve their input several times; to whole patches, where there are any.
-        self.shown = -(-max(SHOWN, self.side) // unit) * unit
+        self.shown = -(-max(SHOWN, self.side) // encoder.patch) * encoder.patch
         self.drop_colors = drop_colors
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class Tiles:
         return flat.unflatten(0, (batch, -1))
 
 
-def joined(tiles: Tensor, size: tuple[int, int]) -> Tensor:
+def joined(tiles: Tensor, size: Sequence[int]) -> Tensor:
     """Tiles (B, 9, C, s, s) put together, row by row, as one picture (B, C, *size)."""
     batch, _, channels, side, _ = tiles.shape
     grid = tiles.view(batch, SIDE, SIDE, channels, side, side)

@@ -73,7 +73,7 @@ class Data2Vec(Method):
         """(B, N) booleans."""
         grid = self.tokens.grid(x.shape[2:])
         if len(grid) == 2:
-            return blockwise_mask(len(x), (grid[0], grid[1]), self.mask_ratio, x.device).flatten(1)
+            return blockwise_mask(len(x), grid, self.mask_ratio, x.device).flatten(1)
         return random_mask(len(x), grid[0], self.mask_ratio, x.device)[1]
 
     @torch.no_grad()

@@ -58,8 +58,7 @@ class IBOT(Method):
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
-        self.temperature = temperature
-        self.momentum, self.freeze = momentum, freeze
+        self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
         self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck)
         self.teacher = Teacher(encoder, self.head)
         warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
@@ -92,12 +91,11 @@ class IBOT(Method):
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
         """(B, N) booleans; the views are masked apart."""
-        rows, columns = self.tokens.grid(x.shape[2:])
         low, high = self.mask_ratio
         draws = randomness.uniform((len(x), 2), f"masked share {number}", x.device)
         ratio = torch.where(draws[:, 0] < self.mask_probability, low + draws[:, 1] * (high - low), 0.0)
         with randomness.view(number):
-            return blockwise_mask(len(x), (rows, columns), ratio, x.device).flatten(1)
+            return blockwise_mask(len(x), self.tokens.grid(x.shape[2:]), ratio, x.device).flatten(1)
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:

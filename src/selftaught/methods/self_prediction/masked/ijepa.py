@@ -54,18 +54,14 @@ class IJEPA(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         blocks = self._blocks(x)
-        seen = self.tokens.tokens(x, keep=blocks.context)
+        seen, grid = self.tokens.tokens(x, keep=blocks.context), self.tokens.grid(x.shape[2:])
         # A deviation: the class token goes to the predictor as well; the authors' network has none.
-        predicted = self.predictor(seen.patches, seen.prefix, blocks.context, blocks.targets, self._grid(x))
+        predicted = self.predictor(seen.patches, seen.prefix, blocks.context, blocks.targets, grid)
         target = self._targets(x, blocks)
         return {"smooth_l1": weighted_error(predicted, target, torch.ones_like(target[..., :1]), "smooth_l1")}
 
-    def _grid(self, x: Tensor) -> tuple[int, int]:
-        rows, columns = self.tokens.grid(x.shape[2:])
-        return rows, columns
-
     def _blocks(self, x: Tensor) -> Blocks:
-        return context_and_targets(len(x), self._grid(x), *self.blocks, x.device)
+        return context_and_targets(len(x), self.tokens.grid(x.shape[2:]), *self.blocks, x.device)
 
     @torch.no_grad()
     def _targets(self, x: Tensor, blocks: Blocks) -> Tensor:
