@@ -66,10 +66,6 @@ def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5
 class ColourSpace(nn.Module):
     """Normalised images of a data set in CIE Lab and back, and their values as soft bins at a reduced size."""
 
-    bins: Tensor
-    low: Tensor
-    range: Tensor
-
     def __init__(self, data: Data, reduction: int | None) -> None:
         """`reduction` is how many times coarser than the image the bins are (default: 4, 2 up to 64 px)."""
         super().__init__()
@@ -77,9 +73,9 @@ class ColourSpace(nn.Module):
         reduction = reduction or (2 if min(data.shape[1:]) <= 64 else 4)
         self.size = (max(1, data.shape[1] // reduction), max(1, data.shape[2] // reduction))
         low, high = extremes(data, torch.zeros(1))
-        self.register_buffer("low", low, persistent=False)
-        self.register_buffer("range", high - low, persistent=False)
-        self.register_buffer("bins", gamut(), persistent=False)
+        self.low = nn.Buffer(low, persistent=False)
+        self.range = nn.Buffer(high - low, persistent=False)
+        self.bins = nn.Buffer(gamut(), persistent=False)
 
     def lab(self, x: Tensor) -> Tensor:
         """Images x (B, 3, H, W) in normalised values as CIE Lab, in float32 or better."""

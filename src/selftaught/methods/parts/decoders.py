@@ -80,12 +80,7 @@ class MapDecoder(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        shape: Sequence[int],
-        channels: int,
-        width: int,
-        size: tuple[int, int] | None = None,
+        self, encoder: Encoder, shape: Sequence[int], channels: int, width: int, size: tuple[int, int] | None = None
     ) -> None:
         """`shape` is the encoder's input (C, H, W) or (C, columns); the prediction has `channels`, and its height
         and width unless another `size` is wanted."""

@@ -10,17 +10,13 @@ from selftaught.system import distributed, randomness
 class Queue(nn.Module):
     """The newest `size` features, first in, first out; how many there are yet is part of its state."""
 
-    features: Tensor
-    place: Tensor
-    count: Tensor
-
     def __init__(self, size: int, dim: int, *, filled: bool = False) -> None:
         """`filled`: start full of random unit vectors, as MoCo does (1911.05722)."""
         super().__init__()
         start = F.normalize(torch.randn(size, dim), dim=1) if filled else torch.zeros(size, dim)
-        self.register_buffer("features", start)
-        self.register_buffer("place", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("count", torch.tensor(size if filled else 0))
+        self.features = nn.Buffer(start)
+        self.place = nn.Buffer(torch.zeros((), dtype=torch.int64))
+        self.count = nn.Buffer(torch.tensor(size if filled else 0))
 
     @property
     def full(self) -> bool:
@@ -41,13 +37,11 @@ class Queue(nn.Module):
 class Bank(nn.Module):
     """One unit vector for every sample of the data: a moving average of its features."""
 
-    features: Tensor
-
     def __init__(self, count: int, dim: int, *, filled: bool = True) -> None:
         """`filled`: start with random vectors, else with zeros."""
         super().__init__()
         start = F.normalize(torch.randn(count, dim), dim=1) if filled else torch.zeros(count, dim)
-        self.register_buffer("features", start)
+        self.features = nn.Buffer(start)
 
     def drawn(self, count: int) -> Tensor:
         """The numbers of `count` slots drawn as noise (count,), the same for all of the batch."""

@@ -51,15 +51,12 @@ class Centring(nn.Module):
     The centre is a running mean of its scores; the temperature rises during a warm-up. DINO (2104.14294, section 3.1).
     """
 
-    centre: Tensor
-    temperature: Tensor
-
     def __init__(self, dim: int, momentum: float, start: float, end: float, warmup: float) -> None:
         """The temperature goes from `start` to `end` during the first `warmup` of training."""
         super().__init__()
         self.momentum, self.schedule = momentum, (start, end, warmup)
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("temperature", torch.tensor(start if warmup else end))
+        self.centre = nn.Buffer(torch.zeros(dim))
+        self.temperature = nn.Buffer(torch.tensor(start if warmup else end))
         self._newest: Tensor | None = None
 
     def forward(self, scores: Tensor, asked: Tensor | None = None) -> Tensor:

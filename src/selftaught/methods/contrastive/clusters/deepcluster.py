@@ -30,11 +30,6 @@ class DeepCluster(Method):
     # 40.1 %, below the untrained 41.7, and after 15 44.7 (docs/results/learns.md).
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
-    centres: Tensor
-    assigned: Tensor
-    seen: Tensor
-    rounds: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -57,10 +52,10 @@ class DeepCluster(Method):
         self.projector = mlp(encoder.dim, width, dim)
         # Without a random start: a row of zeros says that its sample was not seen yet.
         self.banks = nn.ModuleList(Bank(data.count, dim, filled=False) for _ in range(2))
-        self.register_buffer("centres", F.normalize(torch.randn(heads, clusters, dim), dim=2))
-        self.register_buffer("assigned", torch.full((heads, data.count), -1))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))  # samples since the last clustering
-        self.register_buffer("rounds", torch.zeros((), dtype=torch.int64))
+        self.centres = nn.Buffer(F.normalize(torch.randn(heads, clusters, dim), dim=2))
+        self.assigned = nn.Buffer(torch.full((heads, data.count), -1))
+        self.seen = nn.Buffer(torch.zeros((), dtype=torch.int64))  # samples since the last clustering
+        self.rounds = nn.Buffer(torch.zeros((), dtype=torch.int64))
         self._newest: tuple[Tensor, Tensor] | None = None
 
     def start(self, everything: Tensor) -> None:
@@ -90,13 +85,13 @@ class DeepCluster(Method):
         for bank, view in zip(self.banks, z):
             # Momentum 0: the newest feature alone, as clusters are to be of the network as it is.
             bank.push(index, view, 0.0)  # type: ignore[operator]
-        self.seen += len(index) * distributed.world_size()
+        self.seen.add_(len(index) * distributed.world_size())
         if int(self.seen) + len(index) * distributed.world_size() > self.count:  # no whole batch is left of this epoch
             self.seen.zero_()
             for head in range(len(self.centres)):
                 bank = self.banks[head % len(self.banks)]
                 self.assigned[head] = self._cluster(bank.features, head)  # type: ignore[arg-type]
-            self.rounds += 1
+            self.rounds.add_(1)
 
     def _cluster(self, x: Tensor, head: int) -> Tensor:
         """Move a head's centres to the clusters of x (N, dim); the cluster of each row (N,)."""

@@ -20,7 +20,6 @@ class SwAV(Method):
     training is far enough; local views only predict.
     """
 
-    seen: Tensor
     question = "Which prototype does my other view belong to?"
     paper = "https://arxiv.org/abs/2006.09882"
     views: tuple[str, ...] = ("global", "global", "local", "local")
@@ -58,7 +57,7 @@ class SwAV(Method):
         self.prototypes = Prototypes(dim, prototypes_for(data, prototypes))
         self.queues = nn.ModuleList(Queue(min(queue, max(1, data.count // 8)), dim) for _ in range(2 if queue else 0))
         self._newest: Tensor | None = None  # features of the last batch's global views, for the queues
-        self.register_buffer("seen", torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
+        self.seen = nn.Buffer(torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         embedded = through(lambda x: self.projector(self.encoder(x)), views)

@@ -41,5 +41,4 @@ class BYOL(Method):
 
     def after_step(self, progress: float) -> None:
         # Table 18 of the paper: the average slows down along a cosine until it stands still.
-        momentum = cosine(self.momentum, 1.0, progress)
-        self.teacher.follow(self.encoder, self.projector, momentum=momentum)
+        self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))

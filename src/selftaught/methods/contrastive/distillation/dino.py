@@ -50,8 +50,7 @@ class DINO(Method):
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
         self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck, norm)
         self.teacher = Teacher(encoder, self.head)
-        warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
-        self.centring = Centring(out_dim, centre_momentum, *warming)
+        self.centring = Centring(out_dim, centre_momentum, teacher_temperature, teacher_temperature_end, teacher_warmup)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         said = through(lambda x: self.head(self.encoder(x)), views)

@@ -4,7 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.contrastive import noise_contrastive
@@ -25,8 +25,6 @@ class InstanceDiscrimination(Method):
     paper = "https://arxiv.org/abs/1805.01978"
     views = ("strong", "index")
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
-
-    constant: Tensor
 
     def __init__(
         self,
@@ -51,7 +49,7 @@ class InstanceDiscrimination(Method):
         self.negatives = min(negatives, data.count)
         self.projector = mlp(encoder.dim, dim, last_norm=last_norm)
         self.bank = Bank(data.count, dim)
-        self.register_buffer("constant", torch.zeros(()))  # log Z: the sum over the bank, measured once
+        self.constant = nn.Buffer(torch.zeros(()))  # log Z: the sum over the bank, measured once
         self._newest: tuple[Tensor, Tensor] | None = None
 
     def start(self, everything: Tensor) -> None:

@@ -82,4 +82,4 @@ class PIRL(Method):
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x, y, _ = views
-        return {"whole": x, "tiles": joined(self._shuffled(y), (x.shape[2], x.shape[3]))}
+        return {"whole": x, "tiles": joined(self._shuffled(y), x.shape[2:])}

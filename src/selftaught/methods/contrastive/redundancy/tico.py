@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, precise
 from selftaught.methods.objectives.redundancy import second_moment, tico_terms
@@ -21,8 +21,6 @@ class TiCo(Method):
     # The paper: LARS, 0.2 per 256 in batches of 4,096; heads 4096 wide. Beta, rho and momentum are its own.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
-    moment: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -40,7 +38,7 @@ class TiCo(Method):
         self.beta, self.rho, self.momentum = beta, rho, momentum
         self.projector = mlp(encoder.dim, width, dim)
         self.teacher = Teacher(encoder, self.projector)
-        self.register_buffer("moment", torch.zeros(dim, dim))
+        self.moment = nn.Buffer(torch.zeros(dim, dim))
         self._newest: Tensor | None = None
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

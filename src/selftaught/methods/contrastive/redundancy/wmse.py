@@ -35,8 +35,7 @@ class WMSE(Method):
         super().__init__(encoder, data)
         if group < 2 * dim:
             raise UsageError(f"method wmse option 'group' cannot be {group}: at least twice the dim of {dim}")
-        self.group, self.iterations, self.epsilon = group, iterations, epsilon
-        self.dim = dim
+        self.group, self.iterations, self.epsilon, self.dim = group, iterations, epsilon, dim
         self.projector = mlp(encoder.dim, width, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

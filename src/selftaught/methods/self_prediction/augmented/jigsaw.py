@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, randomness
 from selftaught.methods.objectives.prediction import cross_entropy
@@ -25,8 +25,6 @@ class Jigsaw(Method):
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
     shows_parts = True
-
-    order: Tensor
 
     def __init__(
         self,
@@ -47,7 +45,7 @@ class Jigsaw(Method):
         super().__init__(encoder, data)
         self.tiles = Tiles(encoder, data, gap, drop_colors)
         # No part of the state: the set is drawn from a fixed seed, and is the same in every run.
-        self.register_buffer("order", torch.from_numpy(far_apart(permutations)), persistent=False)
+        self.order = nn.Buffer(torch.from_numpy(far_apart(permutations)), persistent=False)
         self.classifier = mlp(9 * encoder.dim, width, len(self.order))
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
@@ -70,8 +68,7 @@ class Jigsaw(Method):
         shown, _, scores = self._ask(x)
         back = self.order[scores.argmax(dim=1)].argsort(dim=1).view(len(x), -1, 1, 1, 1)
         answer = shown.gather(1, back.expand_as(shown))
-        size = (x.shape[2], x.shape[3])
-        return {"input": x, "shown": joined(shown, size), "answer, undone": joined(answer, size)}
+        return {"input": x, "shown": joined(shown, x.shape[2:]), "answer, undone": joined(answer, x.shape[2:])}
 
 
 @cache

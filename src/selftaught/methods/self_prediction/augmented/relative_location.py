@@ -59,14 +59,13 @@ class RelativeLocation(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         tiles, scores = self._ask(x)
-        size = (x.shape[2], x.shape[3])
         asked = torch.arange(len(x), device=x.device) % len(AROUND)
         other = torch.tensor(AROUND, device=x.device)[asked]
         one = torch.arange(len(x), device=x.device)
         said = torch.tensor(AROUND, device=x.device)[scores[one, asked].argmax(dim=1)]
         middle, neighbour = tiles[:, CENTRE], tiles[one, other]
-        shown = F.interpolate(torch.cat([middle, neighbour], dim=3), size=size)
+        shown = F.interpolate(torch.cat([middle, neighbour], dim=3), size=x.shape[2:])
         answer = torch.zeros_like(tiles)
         answer[:, CENTRE] = middle
         answer[one, said] = neighbour
-        return {"input": x, "middle and other": shown, "answer": joined(answer, size)}
+        return {"input": x, "middle and other": shown, "answer": joined(answer, x.shape[2:])}

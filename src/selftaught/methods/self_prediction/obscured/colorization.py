@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
@@ -25,9 +25,6 @@ class Colorization(Method):
     needs_images = True
     needs_color = True
 
-    rarity: Tensor
-    floor: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -46,8 +43,8 @@ class Colorization(Method):
         self.rebalance, self.temperature = rebalance, temperature
         self.space = ColourSpace(data, reduction)
         bins = len(self.space.bins)
-        self.register_buffer("rarity", torch.ones(bins))
-        self.register_buffer("floor", torch.tensor(math.log(bins)))
+        self.rarity = nn.Buffer(torch.ones(bins))
+        self.floor = nn.Buffer(torch.tensor(math.log(bins)))
         self.decoder = MapDecoder(encoder, data.shape, bins, decoder_width, self.space.size)
 
     def start(self, everything: Tensor) -> None:

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
@@ -28,9 +28,6 @@ class SplitBrain(Method):
     needs_images = True
     needs_color = True
 
-    steps: Tensor
-    floor: Tensor
-
     def __init__(
         self,
         encoder: Encoder,
@@ -45,8 +42,8 @@ class SplitBrain(Method):
         super().__init__(encoder, data)
         self.space = ColourSpace(data, reduction)
         bins, size = len(self.space.bins), self.space.size
-        self.register_buffer("steps", torch.linspace(0, 100, lightness_bins)[:, None], persistent=False)
-        self.register_buffer("floor", torch.tensor(math.log(bins) + math.log(lightness_bins)))
+        self.steps = nn.Buffer(torch.linspace(0, 100, lightness_bins)[:, None], persistent=False)
+        self.floor = nn.Buffer(torch.tensor(math.log(bins) + math.log(lightness_bins)))
         self.colours = MapDecoder(encoder, data.shape, bins, decoder_width, size)
         self.lightness = MapDecoder(encoder, data.shape, lightness_bins, decoder_width, size)
 
