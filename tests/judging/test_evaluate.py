@@ -141,9 +141,9 @@ def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> No
         seen: list[torch.Tensor] = []
         first.register_forward_hook(lambda m, inputs, out: seen.append(inputs[0]))
         expected = first.running_mean.clone()
-        from selftaught.training.looking.features import plain_batches
+        from selftaught.training.looking.features import view_batches
 
-        for x in plain_batches(images):
+        for x in view_batches(images):
             fresh(x)
     assert torch.allclose(expected, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4)
     assert torch.equal(untrained(PART, images.preparation, 0, images).net.layer1[0].conv1.weight,

@@ -14,7 +14,7 @@ from selftaught.contracts.modality import Preparation, Samples
 from selftaught.system.components import Part
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
-from selftaught.training.looking.features import Array, estimate_norms, plain_batches
+from selftaught.training.looking.features import Array, estimate_norms, view_batches
 
 PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
 
@@ -78,4 +78,4 @@ class Pixels:
 
     @staticmethod
     def _flat(samples: Samples) -> Array:
-        return torch.cat([x.flatten(1) for x in plain_batches(samples)]).numpy()
+        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy()

@@ -23,7 +23,7 @@ from selftaught.system.saying import say
 from selftaught.training.batches import Batches
 from selftaught.training.devices import fabric_of, fault_of
 from selftaught.training.fit import fit
-from selftaught.training.looking.features import as_inputs, plain_batches
+from selftaught.training.looking.features import as_inputs, view_batches
 from selftaught.training.optimizers import build_optimizer
 
 EPOCHS, FEWEST, MOST = 30, 100, 2000  # where the user says nothing, steps lie between the fewest and the most
@@ -196,8 +196,7 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
 
 def _batches(encoder: Encoder, data: Labelled, rows: Rows, tuning: Tuning, seed: int, device: torch.device) -> Batches:
     """The lightly augmented views and the classes of each step."""
-    patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
-    views = data.train.views(("light",), patch=patch, options={"light": tuning.light}, channels_last=True)
+    views = data.train.views(("light",), patch=encoder.patch, options={"light": tuning.light}, channels_last=True)
     size, classes = min(tuning.batch_size, len(rows)), torch.from_numpy(data.classes)
     return Batches(data.train, views, batch_size=size, seed=seed, device=device, rows=rows, targets=classes)
 
@@ -214,7 +213,7 @@ def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = la
     """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, classes)."""
     model.eval()
     scores: list[Tensor] = []
-    for x in plain_batches(samples):
+    for x in view_batches(samples):
         poll()
         scores.append(model.scores(as_inputs(model, x)).float().cpu())
         progress(sum(map(len, scores)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selftaught.run.recipes import Pretrain
-from selftaught.training.looking.scores import COSTLY, worth
+from selftaught.training.looking.scores import worth
 
 
 class SettledError(Exception):
@@ -23,11 +23,6 @@ class Choice:
         for line in known:
             if "health" in line:
                 self.note(line["step"], line["health"])
-
-    @property
-    def needs_closer_look(self) -> bool:
-        """Whether the score is one that is not taken at every look."""
-        return self.name in COSTLY
 
     @property
     def settled(self) -> bool:

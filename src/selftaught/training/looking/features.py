@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Samples
 from selftaught.system import distributed, randomness
 from selftaught.system.interruption import poll
@@ -18,38 +18,31 @@ Progress = Callable[[int, int], None]
 BATCH = 250
 
 
-def plain_batches(samples: Samples, batch_size: int = BATCH) -> Iterator[Tensor]:
-    """Plain views of all samples in order, a batch at a time."""
-    views = samples.views(("plain",), channels_last=True)  # as convolutions are fastest
-    for start in range(0, samples.count, batch_size):
-        poll()
-        rows = np.arange(start, min(start + batch_size, samples.count))
-        yield views(torch.from_numpy(rows), *samples.batch(rows))[0]
-
-
-@torch.no_grad()
-def features(encoder: Encoder, samples: Samples, progress: Progress = lambda done, total: None) -> Array:
-    """What the encoder makes of plain views, in eval mode: (N, dim) float32."""
-    encoder.eval()
-    parts = []
-    for x in plain_batches(samples):
-        parts.append(encoder(as_inputs(encoder, x)).float().cpu())
-        progress(min(len(parts) * BATCH, samples.count), samples.count)
-    return torch.cat(parts).numpy()
-
-
-@torch.no_grad()
-def view_features(encoder: Encoder, samples: Samples, view: str, position: int) -> Array:
-    """What the encoder makes of one drawn view of each sample, in eval mode: (N, dim) float32."""
-    encoder.eval()
-    patch = encoder.patch if isinstance(encoder, TokenEncoder) else 1
-    views, parts = samples.views((view,), patch=patch, channels_last=True), []
+def view_batches(samples: Samples, view: str = "plain", draw: int = 0, patch: int = 1) -> Iterator[Tensor]:
+    """One view of all samples in order, a batch at a time; two `draw`s of one that is drawn are two views."""
+    views = samples.views((view,), patch=patch, channels_last=True)  # as convolutions are fastest
     for start in range(0, samples.count, BATCH):
         poll()
         rows = np.arange(start, min(start + BATCH, samples.count))
-        with randomness.at(position, start, slice(0, len(rows))):
-            (x,) = views(torch.from_numpy(rows), *samples.batch(rows))
+        with randomness.at(draw, start, slice(0, len(rows))):
+            x = views(torch.from_numpy(rows), *samples.batch(rows))[0]
+        yield x
+
+
+@torch.no_grad()
+def features(
+    encoder: Encoder,
+    samples: Samples,
+    progress: Progress = lambda done, total: None,
+    view: str = "plain",
+    draw: int = 0,
+) -> Array:
+    """What the encoder makes of one view of each sample, in eval mode: (N, dim) float32."""
+    encoder.eval()
+    parts = []
+    for x in view_batches(samples, view, draw, encoder.patch):
         parts.append(encoder(as_inputs(encoder, x)).float().cpu())
+        progress(min(len(parts) * BATCH, samples.count), samples.count)
     return torch.cat(parts).numpy()
 
 
@@ -68,7 +61,7 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
             norm.reset_running_stats()
         encoder.train()
         with torch.no_grad(), distributed.alone():
-            for x in plain_batches(samples):
+            for x in view_batches(samples):
                 if len(x) > 1:
                     seen += len(x)
                     for norm in norms:

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Method
-from selftaught.contracts.modality import Samples
 from selftaught.methods.parts.teacher import Teacher
 from selftaught.system import randomness
 from selftaught.training.job import Job
-from selftaught.training.looking.features import estimate_norms, features, view_features
+from selftaught.training.looking.features import estimate_norms, features
 from selftaught.training.looking.scores import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 
 LOOKS = 100  # at most, over a run
@@ -58,7 +57,7 @@ class Health:
             z = features(encoder, self.probed)
             if not np.isfinite(z).all():
                 return {}
-            pair = [view_features(encoder, self.compared, "strong", position) for position in (0, 1)]
+            pair = [features(encoder, self.compared, view="strong", draw=draw) for draw in (0, 1)]
             scores = {
                 "feature_spread": feature_spread(z),
                 "rankme": rankme(z),
@@ -73,9 +72,17 @@ class Health:
         return _rounded(scores)
 
     def closer_look(self) -> Scores:
-        """The label-free scores that take as long as all the others together."""
+        """The scores that take as long as all others together: LiDAR, of eight views each, and the intrinsic dimension.
+
+        None where features are not finite.
+        """
         with undisturbed(self.job.method):
-            return closer_scores(self.encoder(), self.probed, self.compared)
+            encoder = self.encoder()
+            z = features(encoder, self.probed)
+            if not np.isfinite(z).all():
+                return {}
+            seen = [features(encoder, self.compared, view="strong", draw=draw) for draw in range(VIEWS)]
+        return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(z)})
 
     def encoder(self) -> Encoder:
         """The encoder as it is to be used, which is on whole samples: only to be called while it is undisturbed.
@@ -117,15 +124,6 @@ def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     probed = min(count, PROBED, max(COMPARED, count // 10))
     rows = np.linspace(0, count - 1, probed).astype(np.int64)
     return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
-
-
-def closer_scores(encoder: Encoder, probed: Samples, compared: Samples) -> Scores:
-    """LiDAR, of eight views each, and the intrinsic dimension; none where features are not finite."""
-    z = features(encoder, probed)
-    if not np.isfinite(z).all():
-        return {}
-    seen = [view_features(encoder, compared, "strong", position) for position in range(VIEWS)]
-    return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(z)})
 
 
 def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class Looks:
         scores = self.health.look()
         if not scores:
             return {}
-        if self.choice.needs_closer_look:
+        if self.choice.name in COSTLY:
             scores |= self.health.closer_look()
         self.choice.note(step, scores)
         mean = float(np.mean(self.losses)) if self.losses else math.nan

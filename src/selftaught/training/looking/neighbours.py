@@ -16,7 +16,7 @@ from selftaught.run.map import FOLDER, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
 from selftaught.system.pictures import encoded
 from selftaught.system.text import printable
-from selftaught.training.looking.features import estimate_norms, features, plain_batches
+from selftaught.training.looking.features import estimate_norms, features, view_batches
 
 SEEN_PER_SAMPLE, LEAST = 20, 256  # training sees so many times as many samples as the map holds, which costs little
 KEPT = 50  # principal components of the features
@@ -83,7 +83,7 @@ def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tupl
     columns = math.ceil(math.sqrt(samples.count))
     sheet = Image.new("RGB", (columns * cell[0], math.ceil(samples.count / columns) * cell[1]))
     place = 0
-    for x in plain_batches(samples):
+    for x in view_batches(samples):
         small = x.float() if scale == 1 else F.interpolate(x.float(), cell[::-1], mode="bilinear", antialias=True)
         for pixels in pictures.visible(small, samples.preparation):
             sheet.paste(Image.fromarray(pixels), (place % columns * cell[0], place // columns * cell[1]))

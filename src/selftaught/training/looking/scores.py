@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist, squareform
 
 from selftaught.system import randomness
@@ -110,15 +111,9 @@ def idest(z: NDArray[Any]) -> float:
 
 
 def tree_length(far: NDArray[np.float64]) -> float:
-    """The length of a minimum spanning tree of points at these distances (N, N), by Prim's algorithm."""
-    nearest, outside, length = far[0].copy(), np.ones(len(far), bool), 0.0
-    outside[0] = False
-    for _ in range(len(far) - 1):
-        point = int(np.where(outside, nearest, np.inf).argmin())
-        length += float(nearest[point])
-        outside[point] = False
-        np.minimum(nearest, far[point], out=nearest)
-    return length
+    """The length of a minimum spanning tree of points at these distances (N, N)."""
+    # Single linkage joins clusters by the very edges of that tree; scipy's own tree takes a distance of 0 for no edge.
+    return float(linkage(squareform(far, checks=False), "single")[:, 2].sum())
 
 
 def worth(scores: Mapping[str, float], name: str) -> float:
