@@ -59,7 +59,10 @@ def test_a_bad_batch_is_left_out_and_named(
     assert "step 3 was left out" in capsys.readouterr().err
 
 
-def test_a_step_left_out_changes_nothing(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+def test_a_step_left_out_changes_nothing(
+    optimizer: str, noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Weights, batch norm's statistics, the teacher and the optimiser are those of the step before."""
     forward, after, late = BYOL.forward, BYOL.after_step, [False]
 
@@ -72,7 +75,7 @@ def test_a_step_left_out_changes_nothing(noise: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(BYOL, "after_step", follow)
     monkeypatch.setattr(BYOL, "forward", spoilt)
-    how = {**QUICK, "steps": 6, "checkpoint_every": "3"}
+    how = {**QUICK, "steps": 6, "checkpoint_every": "3", "training": {"optimizer": optimizer}}
     run = selftaught.pretrain(noise, method="byol", out=str(tmp_path / "run"), **how)
     assert run.bad_steps() == [4, 5, 6]
     before, since = (

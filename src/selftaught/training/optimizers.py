@@ -19,20 +19,13 @@ class LARS(Optimizer):
     """
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        *,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        trust: float = 1e-3,
+        self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, weight_decay: float = 0.0, trust: float = 1e-3
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Take one step, unless `found_inf` says that the gradients are not finite (as torch's fused ones do)."""
-        skip = getattr(self, "found_inf", None)
+        """Take one step, with all weights of one kind in one operation each."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             for weight in weights:
@@ -41,12 +34,9 @@ class LARS(Optimizer):
             for scaled in (True, False):
                 chosen = [weight for weight in weights if (weight.ndim > 1) == scaled]
                 if chosen:
-                    self._move(chosen, [weight.grad for weight in chosen], group, scaled, skip)
+                    self._move(chosen, [weight.grad for weight in chosen], group, scaled)
 
-    def _move(
-        self, weights: list[Tensor], grads: list[Any], group: dict[str, Any], scaled: bool, skip: Tensor | None
-    ) -> None:
-        """Move weights of one kind, all in one operation each."""
+    def _move(self, weights: list[Tensor], grads: list[Any], group: dict[str, Any], scaled: bool) -> None:
         if scaled:
             grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
             norms = torch._foreach_norm(weights), torch._foreach_norm(grads)
@@ -56,13 +46,9 @@ class LARS(Optimizer):
             ]
             grads = list(torch._foreach_mul(grads, ratios))
         velocities = [self.state[weight]["momentum_buffer"] for weight in weights]
-        moved = torch._foreach_add(torch._foreach_mul(velocities, group["momentum"]), grads)
-        if skip is None:
-            torch._foreach_copy_(velocities, moved)
-            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
-        else:
-            torch._foreach_copy_(velocities, [torch.where(skip > 0, old, new) for old, new in zip(velocities, moved)])
-            torch._foreach_add_(weights, torch._foreach_mul(velocities, (1 - skip) * group["lr"]), alpha=-1)
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, grads)
+        torch._foreach_add_(weights, velocities, alpha=-group["lr"])
 
 
 def scaled_lr(training: Training, batch_size: int) -> float:
