@@ -124,7 +124,7 @@ def recipe(case: dict[str, Any], data: Path, compiled: bool, out: str) -> dict[s
         "out": out,
     }
     long, stop = Pretrain.parse(asked), Stop()
-    way = planned(long, Trial(open_data(long, stop), stop)).way
+    way = planned(long, Trial(open_data(long, stop), stop))[0].way
     return asked | way._asdict() | {"steps": WARM_UP + MEASURED}
 
 

@@ -1,5 +1,7 @@
 """Which samples a step sees, and their views: a pure function of the seed and the step."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,8 +35,9 @@ class Batches:
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device, self.targets = torch.device(device), targets
         self.seconds = 0.0  # spent fetching and making views, in all
-        self._learnt = np.arange(samples.count) if rows is None else rows
-        self._orders: dict[int, NDArray[np.int64]] = {}  # of this epoch, and of the next where steps look ahead
+        self._learnt = learnt = np.arange(samples.count) if rows is None else rows
+        # Two: of this epoch, and of the next where steps look ahead.
+        self._order = lru_cache(2)(lambda epoch: randomness.permutation(seed, epoch, len(learnt)))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -44,12 +47,9 @@ class Batches:
     def rows(self, step: int) -> NDArray[np.int64]:
         """Sample numbers of this process's share of a step's global batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch not in self._orders:
-            self._orders = {known: order for known, order in self._orders.items() if known == epoch - 1}
-            self._orders[epoch] = randomness.permutation(self.seed, epoch, len(self._learnt))
         share = self.batch_size // distributed.world_size()
         first = place * self.batch_size + distributed.rank() * share
-        return self._learnt[self._orders[epoch][first : first + share]]
+        return self._learnt[self._order(epoch)[first : first + share]]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """The views of a step, drawn at the step's own address, whichever step the caller is at."""

@@ -1,30 +1,38 @@
 """What follows every step of a run, in this order: its line, a look, an end where one is called for, a checkpoint."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
+from selftaught.system import clock
 from selftaught.system.errors import DivergedError, Interrupted
 from selftaught.system.interruption import Stop
+from selftaught.system.profiling import Profile
+from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.guards import refuse_many
 from selftaught.training.job import Job
 from selftaught.training.keeping import Keeping
+from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
-from selftaught.training.recorder import Recorder
 
 
 class Follower:
     """What the loop calls after each step; it ends the run by raising, with the state of that step saved."""
 
-    def __init__(
-        self, job: Job, run: RunFolder, stop: Stop, recorder: Recorder, looks: Looks, keeping: Keeping
-    ) -> None:
+    def __init__(self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, start: int) -> None:
+        """Looks at the network as it begins; only then the clock of the run's speed starts."""
         self.job, self.run, self.stop = job, run, stop
-        self.recorder, self.looks, self.keeping = recorder, looks, keeping
-        self.step = recorder.start  # the last that is done
+        self.looks = Looks(job, run)
+        self.looks.begin(start)
+        self.keeping = Keeping(job, run, self.looks, start)
+        self.recorder = Recorder(job, run, loggers, start)
+        self.step = start  # the last that is done
         self.left_out = run.bad_steps()
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
@@ -69,12 +77,85 @@ class Follower:
             self.keeping.save(step)
             raise
 
-    def totals(self) -> dict[str, Any]:
-        """{steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict} of the finished run.
+    def finish(self) -> dict[str, Any]:
+        """Save what is to stay, and say what the run came to.
 
-        Health and verdict are those of the network the run ends with.
+        {steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict}; health and verdict are those of
+        the network the run ends with.
         """
-        self.stop.poll()  # scores take long; the files of the run are all there by now
+        self.keeping.finish(self.step)
+        self.keeping.draw()
         kept = self.keeping.chosen or self.step
+        self.looks.end(kept)
+        self.stop.poll()  # scores take long; the files of the run are all there by now
         steps = {"steps": self.step, "chosen_step": kept}
         return {**steps, **self.recorder.totals(self.step), **self.looks.totals(kept)}
+
+
+class Recorder:
+    """Writes down what a step came to. The clock of a run's speed starts when this is made."""
+
+    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int) -> None:
+        self.job, self.run, self.loggers, self.start = job, run, loggers, start
+        self.terms: dict[str, float | None] = {}  # of the last line
+        self.profile = Profile(run.folder) if job.recipe.profile else None
+        self.bar = Progress("training", job.recipe.steps, "steps", start)
+        self.began = clock.now()
+        self._last = (self.began, start, job.batches.seconds)  # when, at which step and input time a line was written
+
+    def is_due(self, step: int) -> bool:
+        """Whether this step gets a line of its own: the first always does, so that a run shows that it lives."""
+        return step % self.job.recipe.log_every == 0 or step == self.start + 1
+
+    def time(self) -> None:
+        """Let the profile, where there is one, count a step; its table is said once it is there."""
+        if self.profile and self.profile.step():
+            for line in self.profile.lines():
+                say(line)
+
+    @contextmanager
+    def line(self, step: int, terms: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
+        """The line of a step, to be added to inside; reading the terms waits for the device.
+
+        It is written at the end, even that of an interruption: the step is done all the same.
+        """
+        values = {name: term.item() for name, term in terms.items()}
+        loss, now = sum(values.values()), clock.now()
+        self.terms = {name: finite(value) for name, value in values.items()}
+        before, logged, waited = self._last
+        elapsed = max(now - before, 1e-9)
+        rate = (step - logged) * self.job.batches.batch_size / elapsed
+        share = (self.job.batches.seconds - waited) / elapsed
+        line: dict[str, Any] = {
+            "step": step,
+            "epoch": round(step / self.job.batches.steps_per_epoch, 4),
+            "loss": finite(loss),
+            "terms": self.terms,
+            "lr": self.job.optimizer.param_groups[0]["lr"],
+            "samples_per_second": round(rate, 2),
+            "input_share": round(share, 4),
+            "seconds": round(now - self.began, 3),
+        }
+        try:
+            yield line
+        finally:
+            self.run.note_step(line)
+            self.loggers.log(line)
+        self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.job.recipe.steps)
+        # From before a look, which so counts as part of the steps up to the next line: the speed is what a user gets.
+        self._last = (now, step, self.job.batches.seconds)
+
+    def totals(self, step: int) -> dict[str, Any]:
+        """{samples_per_second, seconds, final_terms} of the run up to this step."""
+        seconds = clock.now() - self.began
+        rate = (step - self.start) * self.job.batches.batch_size / seconds
+        return {
+            "samples_per_second": round(rate, 2),
+            "seconds": round(seconds, 2),
+            "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
+        }
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where there is none: JSON knows no NaN."""
+    return value if math.isfinite(value) else None

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data, Method, Training
 from selftaught.contracts.modality import MakeViews, Samples
 from selftaught.methods import registry
@@ -23,6 +23,7 @@ from selftaught.system.errors import UsageError
 from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import fabric_of, set_attention
+from selftaught.training.fit import fit
 from selftaught.training.optimizers import build_optimizer
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 
@@ -42,6 +43,11 @@ class Job:
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
 
+    def fit(self, **how: Any) -> None:
+        """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
+        own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
+        fit(self.fabric, self.method, self.optimizer, self.batches, **own, **how)
+
 
 def prepare(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
     """Build all that a plan names, seeded, before any step; for `count` samples, if these are only some."""
@@ -54,11 +60,10 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     What makes a new network of it, compiling and chunks, is not done anew: see `build`.
     """
     training = training_preset(method, plan)
-    patch = method.encoder.patch if isinstance(method.encoder, TokenEncoder) else 1
     set_attention(method, plan.attention)
     channels_last = plan.layout == "channels_last"
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    views = samples.views(method.views, patch=patch, options=plan.views, channels_last=channels_last)
+    views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
     fabric = fabric_of(plan.precision)
     forward: Any = fabric.setup_module(method)
     optimizer = build_optimizer(method, training, plan.batch_size)

@@ -10,7 +10,6 @@ from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.folder import LOG, RunFolder, fresh_folder
-from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.run.resuming import continued
 from selftaught.system import clock
@@ -19,19 +18,15 @@ from selftaught.system.errors import OutOfMemory, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.saying import say, writing_to
-from selftaught.training.fit import fit
 from selftaught.training.following import Follower
 from selftaught.training.job import Job, predicted_bytes, prepare
-from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
-from selftaught.training.looking.looks import Looks
-from selftaught.training.measuring.budget import CORRECTED_AT, corrected, steps_within
+from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.measuring.trial import Trial
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
-from selftaught.training.recorder import Recorder
 from selftaught.training.resolve import open_data, preflight
 
 EVERYTHING = 4096  # plain views shown to Method.start
@@ -53,7 +48,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
-        plan, clock_began = _planned(recipe, trial, None if opened else began)
+        plan, clock_began = planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
         job = prepare(plan, samples, module)
         run = RunFolder(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
@@ -63,18 +58,6 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result:
             result |= _train(job, run, stop, clock_began, loggers)
     return run
-
-
-def _planned(recipe: Pretrain, trial: Trial, began: float | None) -> tuple[Plan, float | None]:
-    """The plan, and when the clock of a time budget started, where one decides the steps.
-
-    It runs since `began`, so that a budget pays for reading the data, too, or, without that, from now on.
-    """
-    plan = planned(recipe, trial)
-    if recipe.budget is None or recipe.steps is not None:  # a resumed run has the steps that it began with
-        return plan, None
-    began = clock.now() if began is None else began
-    return plan.model_copy(update={"steps": steps_within(plan, recipe.budget, trial, began)}), began
 
 
 def _saved_recipe(command: Pretrain) -> Pretrain | None:
@@ -103,19 +86,12 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     _describe(job, run)
     _announce(job, run, start)
     loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
-    looks = Looks(job, run)
-    looks.begin(start)
-    keeping = Keeping(job, run, looks, start)
-    recorder = Recorder(job, run, loggers, start)
-    follower = Follower(job, run, stop, recorder, looks, keeping)
-    at_start: dict[str, Any] = {"chance": looks.chance, "health_at_start": looks.before}
+    follower = Follower(job, run, stop, loggers, start)
+    at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
     run.set_status("running", **at_start)
-    with recorder.bar:
+    with follower.recorder.bar:
         _fit(job, run, began, follower)
-    keeping.finish(follower.step)
-    keeping.draw()
-    looks.end(keeping.chosen or follower.step)
-    return {**follower.totals(), **at_start}
+    return {**follower.finish(), **at_start}
 
 
 def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower) -> None:
@@ -130,20 +106,7 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower) -> N
             since, until = clock.now(), round(share * job.recipe.steps)
             if until <= at or follower.looks.choice.settled:
                 continue
-            fit(
-                job.fabric,
-                job.method,
-                job.optimizer,
-                job.batches,
-                steps=job.recipe.steps,
-                start=at,
-                until=until,
-                training=job.training,
-                seed=job.recipe.seed,
-                watch=follower,
-                bad=follower.leave_out,
-                forward=job.forward,
-            )
+            job.fit(steps=job.recipe.steps, start=at, until=until, watch=follower, bad=follower.leave_out)
             rate, at = (until - at) / (clock.now() - since), until
             if began is not None and share < 1:
                 follower.keeping.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
@@ -199,9 +162,7 @@ def _describe(job: Job, run: RunFolder) -> None:
     run.write_data(modality.named(preparation.modality).THINGS, preparation.in_words(), samples.keys)
     run.write_quarantine(samples.quarantined)
     run.write_environment(
-        device=str(job.fabric.device),
-        threads=torch.get_num_threads(),
-        preparation=preparation.model_dump(mode="json"),
+        device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
     )
 
 

@@ -1,7 +1,8 @@
 """From a recipe with open choices to the data, the method and a recipe that says everything."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -25,17 +26,13 @@ from selftaught.system.quarantine import write_quarantine
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 
 
-class Counted(Protocol):
-    """What decisions depend on of samples, which need not be at hand for them."""
+@dataclass(frozen=True)
+class Counted:
+    """What decisions depend on of samples, where not all are at hand."""
 
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def preparation(self) -> Any: ...
-
-    @property
-    def fingerprint(self) -> str: ...
+    count: int
+    preparation: Any
+    fingerprint: str = ""
 
 
 def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any] | None = None) -> Samples:
@@ -80,41 +77,31 @@ def _listed(error: BrokenData, recipe: Pretrain) -> str:
     return f"all are listed in {file}; "
 
 
-def resolve(
-    recipe: Pretrain,
-    samples: Counted,
-    *,
-    batch_size: int | None = None,
-    way: Way | None = None,
-    steps: int | None = None,
-) -> Plan:
+def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     """Decide everything that was left open, by the data and the method.
 
-    What can be measured (the batch that fits, the fastest way, the steps that fit a budget) is given by whoever has
-    measured it; else the usual stands in for it, and a pass over the data for a budget.
+    For what can be measured (the batch that fits, the fastest way, the steps that fit a budget) the usual stands in,
+    and a pass over the data for a budget.
     """
     kind = modality.named(samples.preparation.modality)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     preset = training_preset(registry.method_class(recipe.method.name), recipe)
     asked = recipe.batch_size if recipe.batch_size != "auto" else None
-    batch = batch_size or asked or min(preset.batch_size, power_of_two(samples.count // 4))
+    batch = asked or min(preset.batch_size, power_of_two(samples.count // 4))
     if samples.count < batch:
         fits = power_of_two(samples.count)
         raise DataError(f"{samples.count} {kind.THINGS} are fewer than a batch of {batch}; use --batch-size {fits}")
-    epochs, length = _length(recipe, samples.count, samples.count // batch)
-    way = way or Way()
+    epochs, steps = _length(recipe, samples.count, samples.count // batch)
+    usual = {name: value for name, value in Way()._asdict().items() if getattr(recipe, name) == "auto"}
     decided = {
         "encoder": recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER),
         "batch_size": batch,
         "epochs": epochs,
-        "steps": steps or length,
+        "steps": steps,
         "size": samples.preparation.size if kind.SIZED else None,
-        "precision": way.precision if recipe.precision == "auto" else recipe.precision,
-        "layout": way.layout if recipe.layout == "auto" else recipe.layout,
-        "attention": way.attention if recipe.attention == "auto" else recipe.attention,
         "fingerprint": samples.fingerprint,
     }
-    return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | decided)
+    return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
 
 
 def _length(recipe: Pretrain, count: int, per_epoch: int) -> tuple[float | None, int]:

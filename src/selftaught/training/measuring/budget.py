@@ -39,10 +39,7 @@ def _seconds_a_step(plan: Plan, trial: Trial) -> float:
         return supposed
     until = clock.now() + trial.left
     steps = times(
-        trial.job(plan, plan.batch_size),
-        trial.stop,
-        WARM_UP + MOST,
-        lambda took: clock.now() + took[-1] > until,
+        trial.job(plan, plan.batch_size), trial.stop, WARM_UP + MOST, lambda took: clock.now() + took[-1] > until
     )
     return fmean(steps[WARM_UP:] or steps)
 

@@ -2,9 +2,7 @@
 
 import shlex
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,19 +19,10 @@ from selftaught.system.text import printable
 from selftaught.training.job import Job
 from selftaught.training.measuring.speed import remembered
 from selftaught.training.measuring.trial import ROWS, Trial, seconds_a_step
-from selftaught.training.resolve import resolve
+from selftaught.training.resolve import Counted, resolve
 
 FEWEST = 2  # samples of a step
 SAMPLE = 128  # samples that are opened to measure steps on
-
-
-@dataclass(frozen=True)
-class Whole:
-    """What the choices of a run depend on: all samples counted, a few looked at."""
-
-    count: int
-    preparation: Any
-    fingerprint: str = ""
 
 
 def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[Suggested, Forecast]:
@@ -54,7 +43,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
     )
     if samples.count < FEWEST:
         raise DataError(f"{samples.count} of {min(SAMPLE, count)} {kind.THINGS} taken at random can be used")
-    plan = resolve(command, Whole(count, samples.preparation))
+    plan = resolve(command, Counted(count, samples.preparation))
     suggested = Suggested(
         method=plan.method.name,
         encoder=plan.encoder.name,

@@ -1,6 +1,5 @@
 """A few steps of a network that is thrown away, only to know: seconds, bytes, faults."""
 
-import itertools
 import math
 import os
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from selftaught.run.plan import Plan, Way
 from selftaught.system import clock, randomness
 from selftaught.system.interruption import Stop
 from selftaught.training.devices import fault_of
-from selftaught.training.fit import fit
 from selftaught.training.job import Job, arranged, build
 
 ROWS = 64  # samples a measured step has at most
@@ -87,32 +85,18 @@ def times(job: Job, stop: Stop, most: int, done: Callable[[list[float]], bool]) 
 
     One that is not finite takes as long as any other.
     """
-    marks = [clock.now()]
+    marks, took = [clock.now()], []
 
     def mark(step: int, terms: dict[str, Tensor]) -> None:
         stop.poll()
         marks.append(clock.now())
-        if done(_between(marks)):
+        took.append(marks[-1] - marks[-2])
+        if done(took):
             raise StopIteration
 
     with suppress(StopIteration):
-        fit(
-            job.fabric,
-            job.method,
-            job.optimizer,
-            job.batches,
-            steps=most,
-            training=job.training,
-            seed=job.recipe.seed,
-            watch=mark,
-            bad=lambda step, loss, norm: None,
-            forward=job.forward,
-        )
-    return _between(marks)
-
-
-def _between(marks: list[float]) -> list[float]:
-    return [b - a for a, b in itertools.pairwise(marks)]
+        job.fit(steps=most, watch=mark, bad=lambda step, loss, norm: None)
+    return took
 
 
 def half_precision_fault(job: Job) -> str | None:
