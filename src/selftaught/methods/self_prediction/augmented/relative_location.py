@@ -59,10 +59,9 @@ class RelativeLocation(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         tiles, scores = self._ask(x)
-        asked = torch.arange(len(x), device=x.device) % len(AROUND)
-        other = torch.tensor(AROUND, device=x.device)[asked]
-        one = torch.arange(len(x), device=x.device)
-        said = torch.tensor(AROUND, device=x.device)[scores[one, asked].argmax(dim=1)]
+        one, around = torch.arange(len(x), device=x.device), torch.tensor(AROUND, device=x.device)
+        asked = one % len(AROUND)
+        other, said = around[asked], around[scores[one, asked].argmax(dim=1)]
         middle, neighbour = tiles[:, CENTRE], tiles[one, other]
         shown = F.interpolate(torch.cat([middle, neighbour], dim=3), size=x.shape[2:])
         answer = torch.zeros_like(tiles)

@@ -64,10 +64,8 @@ class Data2Vec(Method):
         x = views[0]
         hidden = self._hidden(x)
         predicted = self.predict(self.tokens.tokens(x, hidden=hidden, hole=self.hole).patches)
-        error = weighted_error(
-            predicted, self._targets(x), hidden[..., None].to(predicted.dtype), "smooth_l1", self.beta
-        )
-        return {"smooth_l1": error}
+        weight = hidden[..., None].to(predicted.dtype)
+        return {"smooth_l1": weighted_error(predicted, self._targets(x), weight, "smooth_l1", self.beta)}
 
     def _hidden(self, x: Tensor) -> Tensor:
         """(B, N) booleans."""
