@@ -8,7 +8,7 @@ import pytest
 import selftaught
 from selftaught.commands import answers, flags
 from selftaught.commands.flags import RecipeCommand
-from selftaught.commands.table import COMMANDS, Command, carried_out, resolve_name
+from selftaught.commands.table import COMMANDS, Command, carried_out
 from selftaught.run.fields import Mark, Recipe
 from selftaught.system.errors import UsageError
 
@@ -18,7 +18,7 @@ ROWS = pytest.mark.parametrize("row", COMMANDS.values(), ids=list(COMMANDS))
 @ROWS
 def test_a_row_names_what_there_is(row: Command) -> None:
     assert row.line.endswith(".")
-    (given, *more) = inspect.signature(resolve_name(f"selftaught.{row.function}")).parameters.values()
+    (given, *more) = inspect.signature(row.function).parameters.values()
     assert row.recipe.__name__ in str(given.annotation)
     needed = [parameter for parameter in more if parameter.default is inspect.Parameter.empty]
     assert len(needed) == row.goes_on  # what answers, of a command that goes on after that
@@ -29,7 +29,7 @@ def test_a_row_names_what_there_is(row: Command) -> None:
 
 @ROWS
 def test_every_field_is_a_word_a_flag_or_a_table_of_dotted_flags(row: Command) -> None:
-    command = RecipeCommand(row.recipe, row.positional, print, row.options, from_file=row.from_file, help=row.line)
+    command = RecipeCommand(row.recipe, row.words, print, row.options, from_file=row.from_file, help=row.line)
     own = {"recipe", "as_json"} if row.from_file else {"as_json"}
     fields = {parameter.name for parameter in command.params} - own
     tables = {flag.partition(".")[0] for flag in row.options({})} & row.recipe.model_fields.keys()

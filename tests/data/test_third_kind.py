@@ -80,7 +80,7 @@ def test_what_is_for_images_refuses_it_by_its_name(recording: str) -> None:
 
 def test_it_is_listed_and_checked(recording: str) -> None:
     assert "spectrum" in listing.encoders(Encoders()) and listing.encoders(Encoders(pattern="spectr")) == ["spectrum"]
-    assert {"finetune.light.noise", "finetune.light.crop", "finetune.light.corrupt"} <= set(flags.of_finetuning({}))
+    assert {"finetune.light.noise", "finetune.light.crop", "finetune.light.corrupt"} <= set(flags.of_tuning({}))
     assert "views.strong.noise" in flags.of_parts({"data": recording})
     found = selftaught.check(recording)
     assert found.things == "signals" and found.labels == {"even": 24, "odd": 24}

@@ -35,7 +35,7 @@ class Commands(click.Group):
 
         row = COMMANDS[name]
         carried = partial(_carry_out, row)
-        return RecipeCommand(row.recipe, row.positional, carried, row.options, from_file=row.from_file, help=row.line)
+        return RecipeCommand(row.recipe, row.words, carried, row.options, from_file=row.from_file, help=row.line)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -47,16 +47,16 @@ def _carry_out(row: Command, recipe: Any, as_json: bool) -> None:
     from selftaught.commands import answers
     from selftaught.run.folder import RunFolder
 
-    if "run" in row.positional:  # what is wrong with it is said before any data is opened
+    if "run" in row.words.split():  # what is wrong with it is said before any data is opened
         RunFolder.open(recipe.run)
 
     def give(result: Any) -> None:
         getattr(answers, row.name, lambda _, result: answers.Answer(result))(recipe, result).give(as_json)
 
     if row.goes_on:
-        row.carry_out(recipe, give)
+        row.function(recipe, give)
     else:
-        give(row.carry_out(recipe))
+        give(row.function(recipe))
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

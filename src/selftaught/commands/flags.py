@@ -10,11 +10,9 @@ import yaml
 from selftaught.contracts import modality
 from selftaught.judging import probe
 from selftaught.methods import registry
-from selftaught.run.fields import Flag, Mark, Recipe
+from selftaught.run.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
-from selftaught.system.errors import UsageError
-from selftaught.system.files import read_yaml
 from selftaught.system.text import printable
 
 DOT = "___"  # stands for a dot where a parameter needs a Python name; no option has three underscores in a row
@@ -26,14 +24,14 @@ class RecipeCommand(click.Command):
     def __init__(
         self,
         recipe: type[Recipe],
-        positional: str | tuple[str, ...],
+        words: str,
         carry_out: Callable[[Any, bool], Any],
         dotted: Callable[[dict[str, str]], dict[str, str]] = lambda chosen: {},
         *,
         from_file: bool = True,
         help: str | None = None,
     ) -> None:
-        places = (positional,) if isinstance(positional, str) else positional
+        places = words.split()
         params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
         for field, info in recipe.model_fields.items():
             if field not in places and Mark.FILLED_IN not in info.metadata and get_origin(info.annotation) is not dict:
@@ -79,20 +77,14 @@ def settings(file: str | None) -> dict[str, Any]:
     """What a YAML file decides, as plain values of a recipe's fields; a run's own recipe.yaml will do."""
     if file is None:
         return {}
-    try:
-        values = read_yaml(Path(file))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--recipe {printable(file)} cannot be read: {printable(str(error))}") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"--recipe {printable(file)} must hold settings, such as method: simclr, one a line")
     left_behind = Recipe.marked(Mark.ONE_RUN)
-    return {str(name): value for name, value in values.items() if name not in left_behind}
+    values = read_settings(Path(file), f"--recipe {printable(file)}")
+    return {name: value for name, value in values.items() if name not in left_behind}
 
 
 def _argument(place: str, info: Any) -> click.Argument:
-    if get_origin(info.annotation) is tuple:
-        return click.Argument([place], nargs=-1, required=True, metavar=f"{place.removesuffix('s').upper()}...")
-    return click.Argument([place], required=info.is_required())
+    many: dict[str, Any] = {"nargs": -1, "metavar": f"{place.removesuffix('s').upper()}..."}
+    return click.Argument([place], required=info.is_required(), **many if get_origin(info.annotation) is tuple else {})
 
 
 def _flag(field: str, info: Any, from_file: bool) -> click.Option:
@@ -187,7 +179,7 @@ def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     return flags
 
 
-def of_finetuning(chosen: dict[str, str]) -> dict[str, str]:
+def of_tuning(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of fine-tuning, with their help."""
     from selftaught.judging.finetune import Tuning
 

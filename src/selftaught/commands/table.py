@@ -1,8 +1,8 @@
 """Every command in one row, which the command line, its help and the functions in Python read.
 
 A row names what it needs and imports it when it is used, as torch takes seconds and `--help` should not wait for it. A
-new command is a row, a recipe of its name in run/recipes.py, and a function from that recipe to a result; where the
-result is not the JSON itself, a function of the command's name in answers.py says what of it is printed.
+new command is a row, and what has its name: a recipe in run/recipes.py and a function from that recipe to a result;
+where the result is not the JSON itself, also a function in answers.py that says what of it is printed.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,11 @@ class Command:
 
     name: str
     line: str  # of help
-    function: str  # what carries it out: module:function, from the recipe to the result
-    words: str = ""  # fields of the recipe that are words on the command line, not flags
+    words: str = ""  # fields of the recipe that are words on the command line, not flags, in their order
+    module: str = ""  # where the function of that name is; default: the file of that name in this folder
     dotted: str = "nothing"  # of what it has dotted flags: a function of_... in flags.py lists them
-    from_file: bool = False  # whether it takes --recipe
+    from_file: bool = True  # whether it takes --recipe
     goes_on: bool = False  # whether its function is given what answers, as it goes on after that
-
-    @property
-    def positional(self) -> tuple[str, ...]:
-        """The fields that are words, in their order."""
-        return tuple(self.words.split())
 
     @property
     def recipe(self) -> "type[Recipe]":
@@ -41,78 +36,42 @@ class Command:
         """From what is chosen to the dotted flags with their help."""
         return resolve_name(f"selftaught.commands.flags:of_{self.dotted}")
 
-    def carry_out(self, recipe: "Recipe", *more: Any) -> Any:
-        """The result of a recipe; `more` is what only Python can give, such as the user's own network."""
-        return resolve_name(f"selftaught.{self.function}")(recipe, *more)
+    @property
+    def function(self) -> Callable[..., Any]:
+        """From a recipe, and what only Python can give, such as the user's own network, to the result."""
+        return resolve_name(f"selftaught.{self.module or f'commands.{self.name}'}:{self.name}")
 
 
 def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
     """The result of a command from values of its recipe. Raises UsageError for values that cannot be."""
     row = COMMANDS[name]
-    return row.carry_out(row.recipe.parse(values), *more)
+    return row.function(row.recipe.parse(values), *more)
 
 
 _ROWS = (
     Command(
-        "demo",
-        "Teach two encoders from handwritten digits and judge them, in under three minutes.",
-        "commands.demo:demo",
+        "demo", "Teach two encoders from handwritten digits and judge them, in under three minutes.", from_file=False
     ),
+    Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
+    Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
+    Command("pretrain", "Teach an encoder from unlabelled data.", "data", "training.pretrain", "parts"),
+    Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),
     Command(
-        "check",
-        "Look at data before training: what is broken, double or odd, and what a run takes.",
-        "commands.check:check",
-        "data",
-        from_file=True,
-    ),
-    Command(
-        "preview", "Draw what a method shows and asks.", "reporting.preview:preview", "data", "parts", from_file=True
-    ),
-    Command(
-        "pretrain",
-        "Teach an encoder from unlabelled data.",
-        "training.pretrain:pretrain",
-        "data",
-        "parts",
-        from_file=True,
-    ),
-    Command(
-        "evaluate",
-        "Judge a run beside honest baselines.",
-        "judging.evaluate:evaluate",
-        "run",
-        "finetuning",
-        from_file=True,
-    ),
-    Command(
-        "compare",
-        "Train several methods with the same budget, and rank them.",
-        "commands.actions:compare",
-        "data",
-        "encoders",
-        from_file=True,
+        "compare", "Train several methods with the same budget, and rank them.", "data", "commands.actions", "encoders"
     ),
     Command(
         "finetune",
         "Make a classifier of a run's encoder and your labels.",
-        "judging.transfer:finetune",
         "run labelled",
-        "finetuning",
-        from_file=True,
+        "judging.transfer",
+        "tuning",
     ),
-    Command("predict", "Let a classifier sort new samples.", "commands.actions:predict", "classifier data"),
-    Command("embed", "Write the features of samples to a file.", "commands.embed:embed", "run data"),
-    Command("export", "Write a run's encoder, or a classifier, as ONNX.", "commands.actions:export", "run"),
-    Command("report", "Write one HTML page about one or more runs.", "commands.actions:report", "runs"),
-    Command(
-        "watch",
-        "Show that page in a browser while the runs go on.",
-        "reporting.watch:watch",
-        "runs",
-        from_file=True,
-        goes_on=True,
-    ),
-    Command("methods", "List the methods, by family and kind.", "commands.listing:methods"),
-    Command("encoders", "List encoders that can be named.", "commands.listing:encoders", "pattern"),
+    Command("predict", "Let a classifier sort new samples.", "classifier data", "commands.actions", from_file=False),
+    Command("embed", "Write the features of samples to a file.", "run data", from_file=False),
+    Command("export", "Write a run's encoder, or a classifier, as ONNX.", "run", "commands.actions", from_file=False),
+    Command("report", "Write one HTML page about one or more runs.", "runs", "commands.actions", from_file=False),
+    Command("watch", "Show that page in a browser while the runs go on.", "runs", "reporting.watch", goes_on=True),
+    Command("methods", "List the methods, by family and kind.", "", "commands.listing", from_file=False),
+    Command("encoders", "List encoders that can be named.", "pattern", "commands.listing", from_file=False),
 )
 COMMANDS = {row.name: row for row in _ROWS}

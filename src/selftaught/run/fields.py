@@ -87,10 +87,12 @@ class Recipe(BaseModel):
     @classmethod
     def load(cls, file: Path) -> Self:
         """Read what `save` wrote."""
-        try:
-            values = read_yaml(file)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{printable(str(file))} cannot be read: {printable(str(error))}") from None
-        if not isinstance(values, dict):
-            raise UsageError(f"{printable(str(file))} holds no settings")
-        return cls.parse(values)
+        return cls.parse(read_settings(file, printable(str(file))))
+
+
+def read_settings(file: Path, shown: str) -> dict[str, Any]:
+    """What a YAML file decides; one that cannot be read is a usage error that calls it what is `shown`."""
+    try:
+        return read_yaml(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{shown} cannot be read: {printable(str(error))}") from None

@@ -75,10 +75,9 @@ def _progress(folder: Path) -> Iterator[str]:
 
 def _steps(folder: Path) -> float | None:
     try:
-        recipe = read_yaml(folder / "recipe.yaml")
+        return _number(read_yaml(folder / "recipe.yaml").get("steps"))
     except (OSError, ValueError):
         return None
-    return _number(recipe.get("steps")) if isinstance(recipe, dict) else None
 
 
 def _pace(points: Sequence[tuple[float, float]]) -> float | None:

@@ -116,8 +116,8 @@ def spared(what: str) -> Iterator[None]:
         say(f"warning: {what} could not be written: {printable(str(error))}")
 
 
-def read_yaml(file: Path) -> Any:
-    """The values in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The settings in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
     if file.stat().st_size > LARGEST_SETTINGS:
         raise ValueError(f"it holds more than {LARGEST_SETTINGS:,} bytes")
     text = file.read_text(encoding="utf-8")
@@ -125,11 +125,14 @@ def read_yaml(file: Path) -> Any:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _nodes(node, {}, ()) > MOST_NODES:
             raise ValueError("it grows beyond measure where its aliases are written out")
-        return yaml.safe_load(text)
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise ValueError("it must hold settings, such as method: simclr, one a line")
+    return {str(name): value for name, value in values.items()}
 
 
 def _nodes(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
