@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +40,7 @@ class InputError(DataError, ValueError):
     """An X that cannot be used, as scikit-learn expects it to be refused."""
 
 
+@dataclass(eq=False, repr=False)  # which writes __init__ alone: the rest is scikit-learn's
 class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Teaches an encoder from X without labels; `transform` gives its features (N, dim) in float32.
 
@@ -56,46 +58,25 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     check_array_api_input, since arrays are numpy's.
     """
 
-    def __init__(
-        self,
-        method: Any = "simclr",
-        *,
-        encoder: Any = None,
-        views: Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
-        epochs: float | None = None,
-        steps: int | None = None,
-        budget: str | float | None = None,
-        batch_size: int | str | None = None,
-        size: Any = None,
-        lr: float | None = None,
-        init: str | None = None,
-        precision: str = "auto",
-        layout: str = "auto",
-        options: Mapping[str, Any] | None = None,
-        out: str | Path | None = None,
-        overwrite: bool = False,
-        verbose: bool = False,
-        random_state: Any = 0,
-    ) -> None:
-        self.method = method
-        self.encoder = encoder
-        self.views = views
-        self.training = training
-        self.epochs = epochs
-        self.steps = steps
-        self.budget = budget
-        self.batch_size = batch_size
-        self.size = size
-        self.lr = lr
-        self.init = init
-        self.precision = precision
-        self.layout = layout
-        self.options = options
-        self.out = out
-        self.overwrite = overwrite
-        self.verbose = verbose
-        self.random_state = random_state
+    method: Any = "simclr"
+    _: KW_ONLY
+    encoder: Any = None
+    views: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    budget: str | float | None = None
+    batch_size: int | str | None = None
+    size: Any = None
+    lr: float | None = None
+    init: str | None = None
+    precision: str = "auto"
+    layout: str = "auto"
+    options: Mapping[str, Any] | None = None
+    out: str | Path | None = None
+    overwrite: bool = False
+    verbose: bool = False
+    random_state: Any = 0
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803 - scikit-learn's own name
         """Teach an encoder from X; labels may be given, as a pipeline does, and are not looked at."""
@@ -147,19 +128,12 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _recipe(self, data: str) -> Pretrain:
         """What the parameters decide. Raises UsageError."""
-        parameters = {
-            name: value for name, value in self.get_params(deep=False).items() if name in Pretrain.model_fields
-        }
+        parameters = {key: value for key, value in self.get_params(deep=False).items() if key in Pretrain.model_fields}
         if isinstance(self.encoder, nn.Module):
             parameters["encoder"] = "own"
         # A fit always starts anew and goes on to its end, so what belongs to resuming is no option of anybody's.
-        fixed = {
-            "data": data,
-            "seed": _seed(self.random_state),
-            "resume": False,
-            "time_limit": None,
-            "fingerprint": None,
-        }
+        fixed = {"data": data, "seed": _seed(self.random_state), "resume": False}
+        fixed |= {"time_limit": None, "fingerprint": None}
         options = dict(self.options or {})
         for name in options:
             if name in parameters or name in fixed:
