@@ -17,18 +17,11 @@ from selftaught.system.interruption import poll
 from selftaught.system.saying import say
 
 LABELS = "1,5,20"  # per class
+SMALL = {"encoder": "resnet10t", "epochs": 25}
+# Digits have a right way round and fill their frame: no mirroring, and no crops that lose most of one.
 ARMS: dict[str, dict[str, Any]] = {
-    # Digits have a right way round and fill their frame: no mirroring, and no crops that lose most of one.
-    "simclr": {
-        "encoder": {"name": "resnet10t"},
-        "views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}},
-        "epochs": 25,
-    },
-    "inpainting": {
-        "encoder": {"name": "resnet10t"},
-        "views": {"light": {"crop": [0.6, 1.0], "flip": 0.0}},
-        "epochs": 25,
-    },
+    "simclr": {"views": {"strong": {"crop": [0.5, 1.0], "flip": 0.0}}, **SMALL},
+    "inpainting": {"views": {"light": {"crop": [0.6, 1.0], "flip": 0.0}}, **SMALL},
 }
 
 
@@ -41,14 +34,8 @@ def demo(recipe: Demo) -> dict[str, Any]:
     for method, choices in ARMS.items():
         poll()
         say(f"\n{method}: pre-training on {train} without its labels")
-        command = {
-            "data": str(train),
-            "method": method,
-            "batch_size": 128,
-            "checkpoint_every": "10m",
-            **choices,
-        }
-        run = pretrain(command.pop("data"), **command, out=str(out / method), overwrite=True)
+        where: dict[str, Any] = {"out": str(out / method), "overwrite": True}
+        run = pretrain(str(train), method=method, batch_size=128, checkpoint_every="10m", **where, **choices)
         evaluation = run.evaluate(train, test, probe="linear", labels=LABELS, repeats=5)
         Console(stderr=True).print(table(evaluation))
         say(evaluation.verdict)

@@ -10,28 +10,22 @@ from selftaught.run.recipes import Encoders, Methods
 from selftaught.system import components
 from selftaught.system.errors import UsageError
 
+# What a method says of itself, as attributes of its class.
+CLAIMS = ("question", "paper", "needs_tokens", "needs_color", "needs_images", "experimental")
+
 
 def methods(recipe: Methods) -> list[dict[str, Any]]:
-    """Every method as {name, family, kind, question, paper, needs_tokens, needs_color, experimental, options}."""
+    """Every method as {name, family, kind, its claims, options: [{name, type, default}]}."""
     return [_described(place) for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))]
 
 
 def _described(place: registry.Place) -> dict[str, Any]:
     cls = registry.method_class(place.name)
+    options = components.options(cls).values()
     return {
-        "name": place.name,
-        "family": place.family,
-        "kind": place.kind,
-        "question": cls.question,
-        "paper": cls.paper,
-        "needs_tokens": cls.needs_tokens,
-        "needs_color": cls.needs_color,
-        "needs_images": cls.needs_images,
-        "experimental": cls.experimental,
-        "options": [
-            {"name": option.name, "type": _type_name(option.type), "default": option.default}
-            for option in components.options(cls).values()
-        ],
+        **{key: getattr(place, key) for key in ("name", "family", "kind")},
+        **{key: getattr(cls, key) for key in CLAIMS},
+        "options": [{"name": one.name, "type": _type_name(one.type), "default": one.default} for one in options],
     }
 
 

@@ -17,13 +17,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 GREY, COLOURS = 1, 3  # channels
-WRAPPERS = (
-    "state_dict",
-    "model",
-    "student",
-    "teacher",
-    "encoder",
-)  # keys that checkpoints hide weights under
+WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
 PREFIXES = ("module.", "model.", "net.", "encoder.", "backbone.", "student.")
 
 
