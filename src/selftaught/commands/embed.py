@@ -13,7 +13,7 @@ from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Embed
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
-from selftaught.system.files import temporary_for
+from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
@@ -35,13 +35,8 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     with Progress("embedding", samples.count, kind.THINGS) as bar:
         rows = features(encoder, samples, progress=lambda done, total: bar.update(done))
     warn_of(samples.quarantined, recipe.data)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_for(out)
-    try:
+    with replacing(out) as temporary:
         writers[out.suffix](temporary, samples.keys, rows)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return out
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from selftaught.system import clock
 from selftaught.system.errors import DataError
-from selftaught.system.files import TEMPORARY, cache_folder, left_behind, temporary_for, write_json
+from selftaught.system.files import TEMPORARY, cache_folder, left_behind, replacing, write_json
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
@@ -193,8 +193,7 @@ def _record(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[
 
 def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
     """Decode into a file of the cache, which appears under its name only when it is whole."""
-    temporary = temporary_for(file)
-    try:
+    with replacing(file) as temporary:
         pixels = np.lib.format.open_memmap(temporary, "w+", work.dtype, work.full_shape)
         if hasattr(os, "posix_fallocate"):  # claim the blocks: a full disk is an error now, not a crash later
             with temporary.open("r+b") as stream:
@@ -202,9 +201,6 @@ def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
         made, kept = _resident(work, pixels)
         np.memmap.flush(pixels)
         write_json(file.with_suffix(".json"), _record(kept, made.aspect, work))
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return made, kept
 
 

@@ -15,7 +15,7 @@ from selftaught.judging.transfer import probabilities_of
 from selftaught.run.classifier import load_classifier
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
-from selftaught.system.files import temporary_for
+from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import harmless, write_quarantine
@@ -47,20 +47,14 @@ class Predictions:
 
         What could not be read is listed beside it, in <name>-quarantine.csv.
         """
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_for(out)
-        try:
-            with temporary.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                columns = [harmless(printable(name)) for name in self.classes]
-                writer.writerow(["path", "predicted", "probability", *(columns if every else [])])
-                for key, name, likely in zip(self.keys, self.predicted, self.probabilities, strict=True):
-                    poll()
-                    cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
-                    writer.writerow([harmless(printable(key)), harmless(printable(name)), *cells])
-            temporary.replace(out)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            columns = [harmless(printable(name)) for name in self.classes]
+            writer.writerow(["path", "predicted", "probability", *(columns if every else [])])
+            for key, name, likely in zip(self.keys, self.predicted, self.probabilities, strict=True):
+                poll()
+                cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
+                writer.writerow([harmless(printable(key)), harmless(printable(name)), *cells])
         if self.quarantined:
             write_quarantine(unread(out), self.quarantined)
 

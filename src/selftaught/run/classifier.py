@@ -7,15 +7,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.card import classifier_card
-from selftaught.run.export import described_encoder, each_its_own, encoder_config
+from selftaught.run.export import described_encoder, encoder_config, weights_in, write_model
 from selftaught.system.errors import UsageError
-from selftaught.system.files import write_together
 from selftaught.system.text import printable
 
 AGREES = 1e-4  # largest difference of scores at which timm's network counts as the same
@@ -39,8 +36,7 @@ class Calibrated(nn.Module):
 
 
 def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any]) -> None:
-    """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a classifier into `folder`; `about` is what else is known of how it was made."""
     classifier = classifier.cpu().eval()
     encoder, head = classifier.encoder, classifier.head
     prefixes = _timm_prefixes(classifier)
@@ -54,14 +50,8 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
     config["selftaught"] |= {"prefixes": [to_net, to_head], "temperature": classifier.temperature}
     if not prefixes and encoder.origin.timm_alone:  # timm knows the encoder, but has another head
         config["architecture"] = f"selftaught_classifier_{encoder.origin.name}"
-    write_together(
-        folder,
-        {
-            "model.safetensors": save(each_its_own(weights), {"format": "pt"}),
-            "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-            "README.md": classifier_card(encoder, count, classifier.temperature, prefixes is not None, about),
-        },
-    )
+    card = classifier_card(encoder, count, classifier.temperature, prefixes is not None, about)
+    write_model(folder, weights, config, card)
 
 
 def _timm_prefixes(classifier: Calibrated) -> tuple[str, str] | None:
@@ -107,12 +97,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         shown = printable(str(folder / "config.json"))
         raise UsageError(f"{shown} does not describe a classifier of selftaught's") from None
     head = nn.Linear(encoder.dim, len(classes))
-    try:
-        held = load_file(folder / "model.safetensors")
-        ends = {name: held.pop(to_head + name) for name in ("weight", "bias")}
-        head.load_state_dict(ends)
-        encoder.net.load_state_dict({name.removeprefix(to_net): value for name, value in held.items()})
-    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = printable(str(error).splitlines()[0])
-        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this classifier's: {reason}") from None
+    with weights_in(folder, "classifier") as weights:
+        head.load_state_dict({name: weights.pop(to_head + name) for name in ("weight", "bias")})
+        encoder.net.load_state_dict({name.removeprefix(to_net): value for name, value in weights.items()})
     return Calibrated(encoder, head, temperature, classes).eval()

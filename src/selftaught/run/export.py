@@ -1,7 +1,8 @@
 """An encoder on disk, in timm's and the Hub's layout: loadable without this package."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,34 @@ from selftaught.system.text import printable
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
+    """Write an encoder into `folder`; `about` is what else is known of how it was made."""
+    config = encoder_config(encoder, part, preparation, about)
+    write_model(folder, encoder.net.state_dict(), config, encoder_card(encoder, preparation, about))
+
+
+def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> None:
     """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = each_its_own(encoder.net.state_dict())
-    config = json.dumps(encoder_config(encoder, part, preparation, about), indent=2, ensure_ascii=False)
-    write_together(
-        folder,
-        {
-            "model.safetensors": save(weights, metadata={"format": "pt"}),
-            "config.json": config + "\n",
-            "README.md": encoder_card(encoder, preparation, about),
-        },
-    )
+    contents: dict[str, str | bytes] = {
+        "model.safetensors": save(_each_its_own(weights), metadata={"format": "pt"}),
+        "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        "README.md": card,
+    }
+    write_together(folder, contents)
 
 
-def each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+@contextmanager
+def weights_in(folder: Path, owner: str) -> Iterator[dict[str, Tensor]]:
+    """The weights in `folder`, for what is done with them: a usage error where they are not those of the owner."""
+    file = folder / "model.safetensors"
+    try:
+        yield load_file(file)
+    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = printable(str(error).splitlines()[0])
+        raise UsageError(f"{printable(str(file))} is not this {owner}'s: {reason}") from None
+
+
+def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights as safetensors takes them: where a layer has several names, all of them are written, so that anybody
     can load them."""
     own: dict[str, Tensor] = {}
@@ -87,11 +101,8 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     if (folder / "encoder").is_dir():
         folder = folder / "encoder"
     encoder, _ = described_encoder(folder, module)
-    try:
-        encoder.net.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = printable(str(error).splitlines()[0])
-        raise UsageError(f"{printable(str(folder / 'model.safetensors'))} is not this encoder's: {reason}") from None
+    with weights_in(folder, "encoder") as weights:
+        encoder.net.load_state_dict(weights)
     return encoder.eval()
 
 

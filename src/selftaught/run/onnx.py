@@ -9,7 +9,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.system.errors import UsageError
-from selftaught.system.files import temporary_for
+from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 
 TOLERANCE = 1e-4  # largest deviation of an ONNX file's outputs, relative to the features' own spread
@@ -31,9 +31,7 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
     things = modality.named(preparation.modality).THINGS
     encoder = encoder.cpu().eval()
     draws = torch.Generator().manual_seed(0)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_for(file)
-    try:
+    with replacing(file) as temporary:
         with torch.no_grad():
             torch.onnx.export(
                 encoder,
@@ -59,7 +57,4 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
             deviation = max(deviation, apart if math.isfinite(apart) else math.inf)  # max() would pass over a NaN
         if deviation > TOLERANCE:
             raise UsageError(f"the ONNX file's outputs differ by {deviation:.2g} of the features' range; not written")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return deviation

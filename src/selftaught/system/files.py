@@ -55,6 +55,18 @@ def temporary_for(file: Path) -> Path:
     return file.with_name(f".{file.name}~{signature()}~{next(_numbers)}{file.suffix.lower()}")
 
 
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A temporary neighbour to write, in a folder that is made; after work that ends well it replaces `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_for(file)
+    try:
+        yield temporary
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def left_behind(folder: Path) -> list[Path]:
     """What processes that have ended were still writing in `folder` under temporary names."""
     named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
