@@ -76,8 +76,7 @@ class Pretrain(Recipe):
     steps: Length[int | None] = Field(None, gt=0, description="optimiser steps, instead of --epochs")
     budget: Length[Duration | None] = Field(None, description="time to train, such as 10m, instead of --epochs")
     batch_size: Speed[BatchSize | None] = Field(
-        None,
-        description="samples a step over all devices, or auto: what fits memory; default: the method's",
+        None, description="samples a step over all devices, or auto: what fits memory; default: the method's"
     )
     encode_chunk: Speed[int | None] = Field(
         None,

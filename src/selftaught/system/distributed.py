@@ -45,23 +45,21 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         # Every process computes the loss from the same gathered rows, so each row's gradient is the sum of all.
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad.chunk(world_size())[rank()]
+        return _summed(grad).chunk(world_size())[rank()]
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
+        return _summed(x)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad
+    backward = forward  # every process's loss depends on every x
+
+
+def _summed(x: Tensor) -> Tensor:
+    x = x.contiguous().clone()
+    dist.all_reduce(x)
+    return x
 
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -30,7 +30,13 @@ def is_gone(signed: str) -> bool:
     """Whether the process that signed so is known to have ended; of another host's nothing is known."""
     try:
         where, number, born = signed.rsplit("-", 2)
-        return where == host() and not _lives(int(number), born)
+        if where != host() or not fcntl:
+            return False
+        with suppress(PermissionError):  # it is somebody else's
+            os.kill(int(number), 0)
+        return born != birth(int(number))
+    except ProcessLookupError:
+        return True
     except (ValueError, OverflowError):
         return False
 
@@ -54,18 +60,6 @@ def birth(number: int) -> str:
 @cache
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-
-
-def _lives(number: int, born: str) -> bool:
-    if not fcntl:
-        return True
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        pass
-    return born == birth(number)
 
 
 @contextmanager
@@ -116,19 +110,16 @@ def _opened(file: Path) -> int:
     """The lock file, open and locked by this process."""
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if fcntl:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_nlink:
+        with ExitStack() as unless_locked:
+            unless_locked.callback(os.close, handle)
+            try:
+                if fcntl:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(_refusal(file.parent, _holder(handle))) from None
+            if os.fstat(handle).st_nlink:  # or the one who held it removed it in this moment: lock its successor
+                unless_locked.pop_all()
                 return handle
-            os.close(handle)  # the one who held it removed it in this moment: lock its successor
-        except BlockingIOError:
-            holder = _holder(handle)
-            os.close(handle)
-            raise UsageError(_refusal(file.parent, holder)) from None
-        except BaseException:
-            os.close(handle)
-            raise
 
 
 def _holder(handle: int) -> dict[str, Any]:

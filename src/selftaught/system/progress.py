@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from selftaught.system import clock
@@ -22,16 +22,9 @@ class Progress:
         self._first, self._began, self._said = start, clock.now(), clock.now()
         self._bar: Bar | None = None
         if is_watched():
-            columns = [
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(elapsed_when_finished=False),
-            ]
-            self._bar = Bar(*columns, console=console, transient=False)
+            amount = ("{task.description}", BarColumn(bar_width=24), MofNCompleteColumn(), "{task.fields[note]}")
+            time = (TimeElapsedColumn(), "left", TimeRemainingColumn(elapsed_when_finished=False))
+            self._bar = Bar(*amount, *time, console=console)
             self._task = self._bar.add_task(what, total=total, completed=start, note="")
 
     def __enter__(self) -> Self:
