@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selftaught.system.components import hint, problem
 from selftaught.system.errors import UsageError
@@ -45,6 +45,12 @@ Length = Annotated[T, Mark.LENGTH]
 Shared = Annotated[T, Mark.SHARED]
 Speed = Annotated[T, Mark.SPEED]
 Own = Annotated[T, Mark.COMMAND, Mark.ONE_RUN]
+File = Annotated[T, Flag(metavar="FILE")]
+
+
+def about(line: str, **bounds: Any) -> Any:
+    """What an annotated type says of its fields: a line of help, and bounds."""
+    return Field(description=line, **bounds)
 
 
 class Recipe(BaseModel):

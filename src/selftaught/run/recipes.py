@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from selftaught.run.fields import Flag, Free, Length, Mark, Own, Recipe, Shared, Speed
+from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
 from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration, Named, Names, Share, Size
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -13,43 +13,33 @@ from selftaught.system.errors import UsageError
 # What several commands take alike:
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
 
-Unlabelled = Shared[Annotated[Own[str], Field(description="unlabelled images")]]
-Question = Shared[Speed[Annotated[Named, Field(description="what to ask of the data; see `selftaught methods`")]]]
-Backbone = Shared[Speed[Annotated[Named | None, Field(description="as of pretrain")]]]
-Side = Shared[
-    Speed[Annotated[Size | None, Field(description="side of a view in pixels, 32 or 48x64; default: by the images")]]
-]
-Broken = Shared[
-    Annotated[Share, Field(description="share of images that may be broken, such as 5%; these are left out")]
-]
-Views = Shared[
-    Speed[Annotated[dict[str, dict[str, Any]], Field(description="augmentation, such as --views.strong.jitter 0.4")]]
-]
-Epochs = Shared[Length[Annotated[float | None, Field(gt=0, description="passes over the data; default: by its size")]]]
-Most = Shared[Annotated[int | None, Field(gt=0, description="use a random subset of at most this many of each source")]]
-Seed = Shared[Annotated[int, Field(ge=0, description="of everything random")]]
-TimeLimit = Annotated[
-    Duration | None, Mark.COMMAND, Field(description="save and stop with exit code 75 after this long")
-]
+Unlabelled = Shared[Annotated[Own[str], about("unlabelled images")]]
+Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
+Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
+Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
+Broken = Shared[Annotated[Share, about("share of images that may be broken, such as 5%; these are left out")]]
+Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
+Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0)]]]
+Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0)]]
+Seed = Shared[Annotated[int, about("of everything random", ge=0)]]
+TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
-    Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], Field(description="auto: the fastest, by measuring")
+    Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")
 ]
 Layout = Annotated[
     Shared[Literal["auto", "contiguous", "channels_last"]],
-    Field(description="of tensors in memory; auto: the fastest, by measuring"),
+    about("of tensors in memory; auto: the fastest, by measuring"),
 ]
-Workers = Shared[Free[Annotated[int | None, Field(gt=0, description="threads that decode; default: one a core")]]]
-Memory = Annotated[
-    Shared[Free[Bytes]], Field(description="decoded images to hold in memory, such as 8GB; more go to the cache")
-]
+Workers = Shared[Free[Annotated[int | None, about("threads that decode; default: one a core", gt=0)]]]
+Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory, such as 8GB; more go to the cache")]
 Cache = Annotated[
     Shared[Free[Bytes | None]],
-    Field(description="size of the cache of decoded images; more are streamed; default: by the disk"),
+    about("size of the cache of decoded images; more are streamed; default: by the disk"),
 ]
-TrainLabels = Annotated[Path | None, Field(description="CSV of path,label for --train")]
-TestLabels = Annotated[Path | None, Field(description="CSV of path,label for --test")]
+TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
+TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
 Fingerprint = Annotated[
-    str | None, Mark.FILLED_IN, Mark.ONE_RUN, Field(description="of the data; filled in, and checked on resume")
+    str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; filled in, and checked on resume")
 ]
 
 
@@ -262,14 +252,14 @@ class Watch(Recipe):
 
 # The rest have few settings and no more to say of themselves than the line in the table of commands.
 Subset = Annotated[
-    int | None, Field(ge=1, description="a random subset of this many samples  [x>=1]"), Flag(metavar="INTEGER RANGE")
+    int | None, about("a random subset of this many samples  [x>=1]", ge=1), Flag(metavar="INTEGER RANGE")
 ]
 
 
 class Predict(Recipe):
     classifier: str
     data: str
-    out: Annotated[str, Flag(metavar="FILE")] = Field(description="predictions.csv, of path,predicted,probability")
+    out: File[str] = Field(description="predictions.csv, of path,predicted,probability")
     every: Annotated[bool, Flag("all")] = Field(False, description="the probability of every class, in a column each")
     limit: Subset = None
 
@@ -277,21 +267,19 @@ class Predict(Recipe):
 class Embed(Recipe):
     run: str
     data: str
-    out: Annotated[str, Flag(metavar="FILE")] = Field(description="features.npz or features.parquet")
+    out: File[str] = Field(description="features.npz or features.parquet")
     limit: Subset = None
 
 
 class Export(Recipe):
     run: str
     to: Literal["onnx"] = Field("onnx", description="format")
-    out: Annotated[str | None, Flag(metavar="FILE")] = Field(None, description="default: RUN/encoder/model.onnx")
+    out: File[str | None] = Field(None, description="default: RUN/encoder/model.onnx")
 
 
 class Report(Recipe):
     runs: tuple[str, ...]
-    out: Annotated[str | None, Flag(metavar="FILE")] = Field(
-        None, description="default: report.html in the first run's folder"
-    )
+    out: File[str | None] = Field(None, description="default: report.html in the first run's folder")
     labels: Annotated[str | None, Flag(metavar="DATA")] = Field(
         None, description="labelled data, or a CSV of path,label, to colour the map with"
     )
