@@ -146,15 +146,14 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _checked(self, X: Any, *, learn: bool) -> str | NDArray[Any]:  # noqa: N803
         """X as it can be opened: a name, images or rows of numbers. Raises ValueError, TypeError and DataError."""
         if isinstance(X, str | os.PathLike):
-            data: str | NDArray[Any] = os.fspath(X)
-        elif _dimensions(X) in (3, 4):
-            data = np.asarray(X)
-            if data.dtype.kind == "f" and not np.isfinite(data).all():
-                raise DataError("the images hold values that are not finite (NaN or infinite)")
-        else:
+            return os.fspath(X)
+        if _dimensions(X) not in (3, 4):
             least = 2 if learn else 1
-            data = validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)
-        return data
+            return validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)
+        images = np.asarray(X)
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise DataError("the images hold values that are not finite (NaN or infinite)")
+        return images
 
 
 @contextmanager

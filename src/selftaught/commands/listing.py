@@ -21,11 +21,11 @@ def methods(recipe: Methods) -> list[dict[str, Any]]:
 
 def _described(place: registry.Place) -> dict[str, Any]:
     cls = registry.method_class(place.name)
-    options = components.options(cls).values()
+    options = components.options(cls).items()
     return {
         **{key: getattr(place, key) for key in ("name", "family", "kind")},
         **{key: getattr(cls, key) for key in CLAIMS},
-        "options": [{"name": one.name, "type": _type_name(one.type), "default": one.default} for one in options],
+        "options": [{"name": name, "type": _type_name(one.type), "default": one.default} for name, one in options],
     }
 
 

@@ -15,7 +15,7 @@ LOADING = 'net.load_state_dict(load_file("model.safetensors"))'
 
 def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, Any]) -> str:
     """The page of an encoder; `about` is what else is known of how it was made."""
-    origin = encoder.origin
+    origin, kind = encoder.origin, modality.named(preparation.modality)
     code = [*_imports(origin), "", *_network(encoder)]
     if origin.library != "selftaught":  # whose own function loads the weights as well
         code.append(LOADING)
@@ -23,11 +23,11 @@ def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, An
         code.append(f"features = lambda x: {origin.features}")
     page = _page(
         "A self-taught encoder",
-        f"selftaught from unlabelled {modality.named(preparation.modality).THINGS}",
+        f"selftaught from unlabelled {kind.THINGS}",
         f"Gives {encoder.dim} features. {preparation.recipe()}",
         [*code, "net.eval()"],
         library="timm" if origin.timm_alone else "pytorch",
-        tags=["self-supervised-learning", _task(preparation, "feature-extraction"), str(about.get("method", ""))],
+        tags=["self-supervised-learning", kind.task("feature-extraction"), str(about.get("method", ""))],
         about=about,
     )
     if not origin.timm_alone:
@@ -40,7 +40,7 @@ def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, An
 
 def classifier_card(encoder: Encoder, classes: int, temperature: float, in_timm: bool, about: dict[str, Any]) -> str:
     """The page of an encoder with a head for so many classes; `in_timm` says that timm makes the two in one."""
-    preparation = encoder.preparation
+    preparation, kind = encoder.preparation, modality.named(encoder.preparation.modality)
     certain = f".div({temperature!r}).softmax(dim=1)"
     if in_timm:
         code = [
@@ -66,13 +66,13 @@ def classifier_card(encoder: Encoder, classes: int, temperature: float, in_timm:
             f"probabilities = lambda x: head(features(x)){certain}",
         ]
     return _page(
-        f"A classifier of {modality.named(preparation.modality).THINGS}",
+        f"A classifier of {kind.THINGS}",
         "selftaught",
         f"Tells {classes} classes apart; `label_names` in config.json says in which order. {preparation.recipe()}\n\n"
         "Scores are divided by a temperature, so that a probability says how often the answer is right.",
         code,
         library="timm" if in_timm else "pytorch",
-        tags=[_task(preparation, "classification")],
+        tags=[kind.task("classification")],
         about=about,
     )
 
@@ -87,11 +87,6 @@ def _page(
     return (
         f"---\n{head}---\n# {title}\n\nMade by {maker} ({known}).\n\n{text}\n\n## Load it\n\n```python\n{block}\n```\n"
     )
-
-
-def _task(preparation: Preparation, task: str) -> str:
-    """A task by the Hub's name."""
-    return modality.named(preparation.modality).task(task)
 
 
 def _imports(origin: Origin) -> list[str]:

@@ -68,7 +68,7 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
     temporary.mkdir()
     try:
         for name, tensors in groups.items():
-            _write_tensors(_stored(tensors), temporary / f"{name}.safetensors")
+            _write_tensors(tensors, temporary / f"{name}.safetensors")
         write_json(temporary / "state.json", {**state, "step": step})
         manifest = {file.name: _size_and_hash(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / "manifest.json", manifest)
@@ -279,10 +279,6 @@ def _named(optimizer: Optimizer) -> Iterable[tuple[str, nn.Parameter]]:
         yield from zip(group["names"], group["params"], strict=True)
 
 
-def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
 def _size_and_hash(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
@@ -291,7 +287,7 @@ def _size_and_hash(file: Path) -> dict[str, Any]:
 def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write and flush one safetensors file."""
     try:
-        save_file(dict(tensors), file)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
     except SafetensorError as error:  # which has the system's errors in words only
         if code := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(file)) from None

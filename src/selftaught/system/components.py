@@ -31,7 +31,6 @@ class Part(BaseModel):
 class Option:
     """One option of a component."""
 
-    name: str
     type: Any  # without its bounds, as it is listed for people
     default: Any
     annotation: Any  # with them, as values are held to it
@@ -42,7 +41,7 @@ def options(built: Any) -> dict[str, Option]:
     function = built.__init__ if inspect.isclass(built) else built
     types, annotations = get_type_hints(function), get_type_hints(function, include_extras=True)
     return {
-        p.name: Option(p.name, types.get(p.name, Any), p.default, annotations.get(p.name, Any))
+        p.name: Option(types.get(p.name, Any), p.default, annotations.get(p.name, Any))
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY
     }

@@ -20,8 +20,8 @@ def warn_of(quarantined: Sequence[tuple[str, str]], data: str) -> None:
     """Say how many samples of `data` are left out and why the first is, if any are."""
     if quarantined:
         key, reason = quarantined[0]
-        told = f"{len(quarantined):,} of {printable(data)} cannot be used and are left out"
-        say(f"warning: {told}; the first is {printable(key)}: {printable(reason)}")
+        line = f"{len(quarantined):,} of {printable(data)} cannot be used and are left out"
+        say(f"warning: {line}; the first is {printable(key)}: {printable(reason)}")
 
 
 def harmless(cell: str) -> str:

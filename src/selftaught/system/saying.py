@@ -37,9 +37,9 @@ def writing_to(file: Path) -> Iterator[None]:
         yield
     except BaseException as error:
         known = isinstance(error, SelftaughtError | KeyboardInterrupt)
-        told = f"error: {error or type(error).__name__}\n" if known else "".join(traceback.format_exception(error))
+        line = f"error: {error or type(error).__name__}\n" if known else "".join(traceback.format_exception(error))
         with suppress(OSError):
-            stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + told)
+            stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line)
         raise
     finally:
         _log.remove(stream)
