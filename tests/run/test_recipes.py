@@ -6,7 +6,6 @@ import pytest
 
 from selftaught.commands.flags import RecipeCommand
 from selftaught.run.recipes import Pretrain
-from selftaught.run.resuming import continued
 from selftaught.system.errors import UsageError
 
 OPTIONS = {"method.width": "", "encoder.patch": ""}
@@ -57,15 +56,15 @@ def test_a_yaml_file_cannot_name_code(tmp_path: Path) -> None:
 
 def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes() -> None:
     saved = Pretrain.parse({"data": "x", "method": "simclr", "epochs": 4, "batch_size": 64, "fingerprint": "f"})
-    again = continued(Pretrain.parse({"data": "moved/x", "resume": True, "out": "r", "log_every": 3}), saved)
+    again = Pretrain.parse({"data": "moved/x", "resume": True, "out": "r", "log_every": 3}).continued(saved)
     assert (again.epochs, again.batch_size, again.data, again.log_every) == (4, 64, "moved/x", 3)
     assert again.fingerprint == "f" and again.resume
-    continued(Pretrain.parse({"data": "x", "epochs": 4}), saved)
+    Pretrain.parse({"data": "x", "epochs": 4}).continued(saved)
     with pytest.raises(UsageError, match=r"--epochs is 5.*started with 4"):
-        continued(Pretrain.parse({"data": "x", "epochs": 5}), saved)
-    continued(Pretrain.parse({"data": "x", "batch_size": None, "layout": "auto"}), saved)  # which leave it open
+        Pretrain.parse({"data": "x", "epochs": 5}).continued(saved)
+    Pretrain.parse({"data": "x", "batch_size": None, "layout": "auto"}).continued(saved)  # which leave it open
     with pytest.raises(UsageError, match="--method is byol"):
-        continued(Pretrain.parse({"data": "x", "method": "byol"}), saved)
+        Pretrain.parse({"data": "x", "method": "byol"}).continued(saved)
 
 
 def test_a_recipe_file_is_where_flags_start_from(tmp_path: Path) -> None:

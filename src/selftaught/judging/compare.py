@@ -33,7 +33,6 @@ from selftaught.judging.result import Row
 from selftaught.methods import registry
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
-from selftaught.run.resuming import continued
 from selftaught.system.components import Part, hint
 from selftaught.system.errors import (
     DataError,
@@ -66,7 +65,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     elif command.resume:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
     saved = Path(command.out or "") / RECIPE
-    recipe = continued(command, Compare.load(saved)) if command.resume and saved.exists() else command
+    recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
     chosen = methods_named(recipe.methods)
     with stopping(recipe.time_limit) as stop:

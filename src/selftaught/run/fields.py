@@ -1,4 +1,4 @@
-"""What a recipe is: plain data, parsed, saved beside the result and read back.
+"""What a recipe is: plain data, parsed, saved beside the result, read back and gone on with.
 
 A field says by marks in its annotation what it means for resuming, for a --recipe file, for other commands; whoever
 needs to know asks `Recipe.marked`. So a new field is one line, and no list of names has to follow it.
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selftaught.system.components import hint, problem
+from selftaught.system.components import Part, hint, problem
 from selftaught.system.errors import UsageError
 from selftaught.system.files import read_yaml, write_atomically
 from selftaught.system.text import printable
@@ -86,6 +86,24 @@ class Recipe(BaseModel):
         """What a command says of the pre-training that it does or foresees: its shared fields that were given."""
         return {name: getattr(self, name) for name in self.marked(Mark.SHARED) if name in self.model_fields_set}
 
+    def continued(self, saved: Self) -> Self:
+        """The recipe to resume with: what this one leaves open is taken from the saved one; a change is refused.
+
+        Open is what is not given, and what is given as None or "auto": the saved recipe has what was chosen then. What
+        is free to change, such as how often to log, stays as it was where it is not given. The data is the command's
+        own, as it may have moved; its fingerprint is compared instead.
+        """
+        own, free = {*self.marked(Mark.COMMAND)}, {*self.marked(Mark.FREE, Mark.COMMAND)}
+        for name in sorted(self.model_fields_set - free):  # sorted, so that of two changes the same one is named
+            now, before = getattr(self, name), getattr(saved, name)
+            if now not in (None, "auto") and not _agrees(now, before):
+                raise UsageError(
+                    f"cannot resume: --{name.replace('_', '-')} is {_shown(now)}, but the run was started with "
+                    f"{_shown(before)}; leave it out, or start anew in another --out"
+                )
+        anew = own | (free & self.model_fields_set)
+        return saved.model_copy(update={name: getattr(self, name) for name in anew})
+
     def save(self, file: Path) -> None:
         """Write as YAML."""
         write_atomically(file, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
@@ -102,3 +120,19 @@ def read_settings(file: Path, shown: str) -> dict[str, Any]:
         return read_yaml(file)
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown} cannot be read: {printable(str(error))}") from None
+
+
+def _agrees(now: Any, before: Any) -> bool:
+    """Whether a setting is as it was; one that names some options of a part leaves the others open."""
+    if isinstance(now, Part) and isinstance(before, Part):
+        return now.name == before.name and _agrees(now.options, before.options)
+    if isinstance(now, dict) and isinstance(before, dict):
+        return all(_agrees(value, before.get(key)) for key, value in now.items())
+    # A tuple comes back from YAML as a list inside options, and a path as text.
+    return now == before or str(now) == str(before)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Part):
+        return value.name + (f" with {value.options}" if value.options else "")
+    return repr(value)

@@ -11,7 +11,6 @@ from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.folder import LOG, RunFolder, fresh_folder
 from selftaught.run.recipes import Pretrain
-from selftaught.run.resuming import continued
 from selftaught.system import clock
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import OutOfMemory, UsageError
@@ -41,7 +40,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     if command.out:
         RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
-    recipe = continued(command, saved) if saved else command
+    recipe = command.continued(saved) if saved else command
     preflight(recipe, module, modality.named(opened.preparation.modality) if opened else None)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
