@@ -99,7 +99,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
             _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
             return 75
         if is_of_the_path(error):
-            _complain(f"{printable(str(error))}; choose another path, or change what may be written there")
+            _complain(f"{printable(error)}; choose another path, or change what may be written there")
             return 2
         if is_out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")

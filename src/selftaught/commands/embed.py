@@ -26,7 +26,7 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     out = Path(recipe.out)
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
-        raise UsageError(f"--out {printable(str(out))} must end in {' or '.join(writers)}")
+        raise UsageError(f"--out {printable(out)} must end in {' or '.join(writers)}")
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)

@@ -164,7 +164,7 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
     free = shutil.disk_usage(place).free
     if total - held > free:
         raise UsageError(
-            f"{printable(str(folder))}: a run writes {filesize(total)} ({keep + 1} checkpoints of "
+            f"{printable(folder)}: a run writes {filesize(total)} ({keep + 1} checkpoints of "
             f"{filesize(needed)}, and the encoder), and {filesize(free)} are free; free some, or choose another --out"
         )
 
@@ -186,7 +186,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         files = [path / name for name in manifest if name.endswith(".safetensors")]
         return {file.stem: load_file(file) for file in files}, state
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"{type(error).__name__}: {printable(str(error))}") from error
+        raise CheckpointError(f"{type(error).__name__}: {printable(error)}") from error
 
 
 def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
@@ -219,7 +219,7 @@ def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str,
             complaints.append(f"checkpoint {path.name} is damaged and was passed over: {error}")
             continue
         return path, groups, state, complaints
-    raise CheckpointError("; ".join(complaints) or f"no checkpoint in {printable(str(folder))}")
+    raise CheckpointError("; ".join(complaints) or f"no checkpoint in {printable(folder)}")
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

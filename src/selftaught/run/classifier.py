@@ -83,19 +83,17 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     folder = Path(folder)
     if (folder / "classifier").is_dir():
         folder = folder / "classifier"
-    if not (folder / "config.json").exists():
-        raise UsageError(
-            f"{printable(str(folder))} holds no classifier (no config.json); `selftaught finetune` makes one"
-        )
+    config = folder / "config.json"
+    if not config.exists():
+        raise UsageError(f"{printable(folder)} holds no classifier (no config.json); `selftaught finetune` makes one")
     encoder, about = described_encoder(folder, module)
     try:
-        classes = [str(name) for name in json.loads((folder / "config.json").read_text())["label_names"]]
+        classes = [str(name) for name in json.loads(config.read_text())["label_names"]]
         (to_net, to_head), temperature = map(str, about["prefixes"]), float(about["temperature"])
         if not temperature > 0:
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        shown = printable(str(folder / "config.json"))
-        raise UsageError(f"{shown} does not describe a classifier of selftaught's") from None
+        raise UsageError(f"{printable(config)} does not describe a classifier of selftaught's") from None
     head = nn.Linear(encoder.dim, len(classes))
     with weights_in(folder, "classifier") as weights:
         head.load_state_dict({name: weights.pop(to_head + name) for name in ("weight", "bias")})

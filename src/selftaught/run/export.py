@@ -45,7 +45,7 @@ def weights_in(folder: Path, owner: str) -> Iterator[dict[str, Tensor]]:
         yield load_file(file)
     except (OSError, RuntimeError, KeyError, SafetensorError) as error:
         reason = printable(str(error).splitlines()[0])
-        raise UsageError(f"{printable(str(file))} is not this {owner}'s: {reason}") from None
+        raise UsageError(f"{printable(file)} is not this {owner}'s: {reason}") from None
 
 
 def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -113,11 +113,9 @@ def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, 
         kind = modality.named(about["modality"])
         part, preparation = Part(**about["encoder"]), kind.Preparation(**about["preparation"])
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{printable(str(folder / 'config.json'))} was not written by selftaught") from None
+        raise UsageError(f"{printable(folder / 'config.json')} was not written by selftaught") from None
     if part.name == "own" and module is None:
-        raise UsageError(
-            f"{printable(str(folder))} holds the weights of your own network: pass it again, as module=..."
-        )
+        raise UsageError(f"{printable(folder)} holds the weights of your own network: pass it again, as module=...")
     encoder: Encoder = kind.build_encoder(part, preparation, module)
     encoder.preparation, encoder.part = preparation, part
     return encoder, about
@@ -127,8 +125,8 @@ def encoder_about(folder: Path) -> dict[str, Any]:
     """What config.json says of how an encoder was made."""
     file = folder / "config.json"
     if not file.exists():
-        raise UsageError(f"{printable(str(folder))} holds no encoder yet (no config.json)")
+        raise UsageError(f"{printable(folder)} holds no encoder yet (no config.json)")
     try:
         return dict(json.loads(file.read_text())["selftaught"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{printable(str(file))} was not written by selftaught") from None
+        raise UsageError(f"{printable(file)} was not written by selftaught") from None

@@ -111,7 +111,7 @@ class Recipe(BaseModel):
     @classmethod
     def load(cls, file: Path) -> Self:
         """Read what `save` wrote."""
-        return cls.parse(read_settings(file, printable(str(file))))
+        return cls.parse(read_settings(file, printable(file)))
 
 
 def read_settings(file: Path, shown: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def read_settings(file: Path, shown: str) -> dict[str, Any]:
     try:
         return read_yaml(file)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{shown} cannot be read: {printable(str(error))}") from None
+        raise UsageError(f"{shown} cannot be read: {printable(error)}") from None
 
 
 def _agrees(now: Any, before: Any) -> bool:

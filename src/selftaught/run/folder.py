@@ -50,7 +50,7 @@ class RunFolder:
         """An existing run; a folder that is none is a usage error."""
         run = cls(folder)
         if not run.exists():
-            raise UsageError(f"{printable(str(folder))} is not a run folder (it holds no recipe.yaml)")
+            raise UsageError(f"{printable(folder)} is not a run folder (it holds no recipe.yaml)")
         return run
 
     def exists(self) -> bool:
@@ -65,7 +65,7 @@ class RunFolder:
     def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
         if not self.folder.exists() or all(path.name in (LOCK, LOG) for path in self.folder.iterdir()):
             return
-        shown = printable(str(self.folder))
+        shown = printable(self.folder)
         if (resume or overwrite) and not self.exists() and not self.checkpoints.exists():
             raise UsageError(f"{shown} holds other files, not a run; choose another --out")
         if not resume and not overwrite:

@@ -42,7 +42,7 @@ def standing(folder: Path) -> Standing:
 
 def _in_words(folder: Path, status: dict[str, Any], held: bool) -> tuple[str, str]:
     """The state of a run, and what else there is to say of it."""
-    state, reason = (printable(str(status.get(key) or "")) for key in ("state", "reason"))
+    state, reason = (printable(status.get(key) or "") for key in ("state", "reason"))
     if not state:
         return ("starting", "nothing to show yet") if held else ("unknown", "it has no status.json")
     if state == "done":

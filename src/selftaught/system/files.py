@@ -125,7 +125,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        say(f"warning: {what} could not be written: {printable(str(error))}")
+        say(f"warning: {what} could not be written: {printable(error)}")
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def _holder(handle: int) -> dict[str, Any]:
 
 
 def _refusal(folder: Path, holder: dict[str, Any]) -> str:
-    pid, where, started = (printable(str(holder.get(name, "?"))) for name in ("pid", "host", "started"))
-    line = f"{printable(str(folder))} is being written by process {pid} on {where} since {started}"
+    pid, where, started = (printable(holder.get(name, "?")) for name in ("pid", "host", "started"))
+    line = f"{printable(folder)} is being written by process {pid} on {where} since {started}"
     if holder.get("host") in (None, host()):
         return f"{line}; wait for it, or choose another --out"
-    return f"{line}, which cannot be seen from {host()}; if it has ended, remove {printable(str(folder / LOCK))}"
+    return f"{line}, which cannot be seen from {host()}; if it has ended, remove {printable(folder / LOCK)}"

@@ -11,10 +11,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
-def printable(name: str) -> str:
-    """A name that may hold undecodable bytes or control characters, safe to print on one line."""
-    printable = name.encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in printable)
+def printable(named: object) -> str:
+    """A name, a path or an error, which may hold undecodable bytes or control characters, safe to print on one line."""
+    name = str(named).encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
 
 
 def filesize(count: float) -> str:
