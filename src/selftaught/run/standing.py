@@ -1,6 +1,7 @@
 """Where a run stands, in words: its step, the time it has left, and whether a process still works on it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,8 @@ def _seen(folder: Path) -> str:
     """When something was last written."""
     times = []
     for name in WRITTEN:
-        try:
+        with suppress(OSError):
             times.append((folder / name).stat().st_mtime)
-        except OSError:
-            continue
     return f"last seen {duration(max(0.0, clock.wall() - max(times)))} ago" if times else "nothing written yet"
 
 

@@ -4,7 +4,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from selftaught.system import clock
 from selftaught.system.errors import Interrupted
@@ -34,7 +33,7 @@ class Stop:
         if self.reason:
             raise Interrupted(f"stopped by {self.reason}")
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         if self._signal and number == signal.SIGINT:
             raise KeyboardInterrupt  # a second Ctrl-C means now
         self._signal = signal.Signals(number).name

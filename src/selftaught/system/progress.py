@@ -1,7 +1,6 @@
 """One progress bar at a time on standard error; plain lines where nobody watches a terminal."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -32,9 +31,7 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar:
             self._bar.stop()
         elif kind is None and (taken := clock.now() - self._began) >= 1:  # shorter work is not worth a line
