@@ -28,9 +28,8 @@ class Commands(click.Group):
             from difflib import get_close_matches
 
             close = get_close_matches(name, COMMANDS, n=1)
-            raise click.UsageError(
-                f"no command {name!r}; " + (f"did you mean {close[0]!r}?" if close else "see selftaught --help")
-            )
+            way = f"did you mean {close[0]!r}?" if close else "see selftaught --help"
+            raise click.UsageError(f"no command {name!r}; {way}")
         from selftaught.commands.flags import RecipeCommand  # which needs pydantic, and --help does not
 
         row = COMMANDS[name]
@@ -79,9 +78,7 @@ def run_command(args: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
     try:
         with stopping():
-            main_group.main(
-                args=list(args) if args is not None else None, prog_name="selftaught", standalone_mode=False
-            )
+            main_group.main(args=args, prog_name="selftaught", standalone_mode=False)
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code

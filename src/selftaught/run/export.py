@@ -67,9 +67,8 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
     name = origin.name
     if not origin.timm_alone:
         # timm must refuse what it would otherwise load into another network and compute other features with.
-        name = (
-            f"selftaught_{origin.library}_{name}" + "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
-        )
+        changes = "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
+        name = f"selftaught_{origin.library}_{name}{changes}"
     return {
         "architecture": name,
         "num_classes": 0,
