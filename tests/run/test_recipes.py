@@ -111,3 +111,11 @@ def test_a_recipe_file_that_is_none_gets_one_line(tmp_path: Path, text: str | No
         file.write_text(text)
     with pytest.raises(UsageError, match=r"--recipe .*start\.yaml (cannot be read|must hold)"):
         RecipeCommand(Pretrain, "data", print).main(["photos", "--recipe", str(file)], standalone_mode=False)
+
+
+def test_a_saved_recipe_that_holds_no_settings_or_odd_ones_gets_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    for text, line in (("- a\n", "recipe.yaml cannot be read: it must hold settings"), ("1: 2\n", "has no option '1'")):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=line):
+            Pretrain.load(file)
