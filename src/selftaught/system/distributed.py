@@ -1,7 +1,6 @@
 """The few collective operations that objectives need; each is the identity in a single process."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
@@ -9,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from selftaught.system.context import holding
 
 
 def _running() -> bool:
@@ -65,14 +66,9 @@ def _summed(x: Tensor) -> Tensor:
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
-@contextmanager
-def alone() -> Iterator[None]:
+def alone() -> AbstractContextManager[None]:
     """Let batch norm see only what this process holds, as in one that has no others."""
-    token = _alone.set(True)
-    try:
-        yield
-    finally:
-        _alone.reset(token)
+    return holding(_alone, True)
 
 
 def is_alone() -> bool:

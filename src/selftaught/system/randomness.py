@@ -6,8 +6,8 @@ an uninterrupted one bit for bit. The generator is numpy's counter-based Philox 
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from selftaught.system.context import holding
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,14 @@ class Address:
 _address: ContextVar[Address] = ContextVar("address")
 
 
-@contextmanager
-def at(seed: int, step: int, rows: slice, total: int | None = None) -> Iterator[None]:
+def at(seed: int, step: int, rows: slice, total: int | None = None) -> AbstractContextManager[None]:
     """Draw for rows `rows.start:rows.stop` of the global batch of `total` (default: `rows.stop`) samples."""
-    token = _address.set(Address(seed, step, rows.start or 0, rows.stop, total or rows.stop))
-    try:
-        yield
-    finally:
-        _address.reset(token)
+    return holding(_address, Address(seed, step, rows.start or 0, rows.stop, total or rows.stop))
 
 
-@contextmanager
-def view(position: int) -> Iterator[None]:
+def view(position: int) -> AbstractContextManager[None]:
     """Draw for the view at `position`; two views of one sample draw different numbers."""
-    token = _address.set(replace(here(), position=position))
-    try:
-        yield
-    finally:
-        _address.reset(token)
+    return holding(_address, replace(here(), position=position))
 
 
 def here() -> Address:

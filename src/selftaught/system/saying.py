@@ -4,13 +4,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 
+from selftaught.system.context import holding
 from selftaught.system.errors import SelftaughtError
 
 console = Console(stderr=True, highlight=False)
@@ -18,14 +19,9 @@ _log: list[TextIO] = []
 _quiet = ContextVar("_quiet", default=False)
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
+def quietly() -> AbstractContextManager[None]:
     """Show a person nothing of the work inside; the log of a run gets every line all the same."""
-    before = _quiet.set(True)
-    try:
-        yield
-    finally:
-        _quiet.reset(before)
+    return holding(_quiet, True)
 
 
 @contextmanager
