@@ -137,6 +137,7 @@ class Modality:
     PICTURES: Pictures | None = None  # where a sample is something to look at
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
     # On the disk, of so many decoded, with so many for memory.
+    # Bytes on the disk, of so many that samples take when they are decoded, where so many may be held in memory.
     cache_bytes: Callable[[int, int], int] = lambda decoded, memory: 0
 
     def task(self, name: str) -> str:

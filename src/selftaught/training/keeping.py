@@ -54,9 +54,8 @@ class Keeping:
         Raises DivergedError where a weight is not finite, and Unsaved where the disk does not take them.
         """
         job, best = self.job, self.looks.choice.best
-        self._saved_at = (
-            clock.now()
-        )  # at the start as well: what fails is tried again when it is due, not at every step
+        # At the start as well: what fails is tried again when it is due, not at every step.
+        self._saved_at = clock.now()
         self._refuse_unsound(step)
         groups = {
             "model": checkpoint.model_tensors(job.method),
