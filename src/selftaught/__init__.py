@@ -1,6 +1,6 @@
 """Teach a network from your own unlabelled data, then hand it your few labels."""
 
-import ast
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,25 +29,28 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
 __version__ = "0.1.0"
 
 
+@cache
 def _homes() -> dict[str, str]:
     """Every public name with its place, as the list above has them; it is read, so that none is imported unasked."""
+    import ast
+
     listed = ast.parse(__spec__.loader.get_source(__name__))  # type: ignore[union-attr]
     imports = [node for node in ast.walk(listed) if isinstance(node, ast.ImportFrom) and node.col_offset]
     return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
-_HOMES = _homes()
-__all__ = sorted(_HOMES)
-
-
 def __getattr__(name: str) -> Any:
-    # torch takes seconds to import, so nothing that needs it is imported before it is asked for.
-    if name not in _HOMES:
+    # torch takes seconds to import, so nothing that needs it is imported before it is asked for, nor is the list read.
+    if name == "__all__":
+        value: Any = sorted(_homes())
+    elif name in _homes():
+        home = import_module(_homes()[name])
+        value = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    value = globals()[name] = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+    globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *_homes()]

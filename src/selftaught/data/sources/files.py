@@ -36,8 +36,8 @@ class Files(Source):
         return self._hash(self._sizes())
 
     def _hash(self, sizes: Iterable[tuple[int, ...]]) -> str:
-        rows = zip(self.keys, sizes)
-        return digest(*(os.fsencode(key) + f"\0{' '.join(map(str, numbers))}\n".encode() for key, numbers in rows))
+        rows = zip(self.keys, sizes)  # encoded all at once: there may be millions
+        return digest(os.fsencode("".join(f"{key}\0{' '.join(map(str, numbers))}\n" for key, numbers in rows)))
 
 
 def open_folder(root: Path) -> Files:
