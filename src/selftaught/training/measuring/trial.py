@@ -24,6 +24,10 @@ SHARE, MOST = 0.05, 60.0  # of a run, and seconds, that all measuring before it 
 SLOWER = 1.5  # times the fastest so far: not worth another step of this turn
 
 
+class _EnoughError(Exception):
+    """The measurement is over; a StopIteration of a method's own is a fault, and must not pass for that."""
+
+
 class Trial:
     """A network that is thrown away: arranged one way after another, it is asked what each takes.
 
@@ -76,7 +80,9 @@ class Trial:
 
 def seconds_a_step(job: Job, stop: Stop, until: float = math.inf, enough: float = math.inf) -> float:
     """The fastest of a few steps, or of as many as were done by the time `until`; one over `enough` is the last."""
-    steps = times(job, stop, WARM_UP + MEASURED, lambda took: clock.now() > until or min(took[1:], default=0) > enough)
+    steps = times(
+        job, stop, WARM_UP + MEASURED, lambda took: clock.now() > until or min(took[WARM_UP:], default=0) > enough
+    )
     return min(steps[WARM_UP:] or steps)
 
 
@@ -92,9 +98,9 @@ def times(job: Job, stop: Stop, most: int, done: Callable[[list[float]], bool]) 
         marks.append(clock.now())
         took.append(marks[-1] - marks[-2])
         if done(took):
-            raise StopIteration
+            raise _EnoughError
 
-    with suppress(StopIteration):
+    with suppress(_EnoughError):
         job.fit(steps=most, watch=mark, bad=lambda step, loss, norm: None)
     return took
 
