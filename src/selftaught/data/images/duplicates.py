@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
 
@@ -73,6 +71,9 @@ def _alike(levels: NDArray[np.float32], pairs: Places) -> Places:
 
 
 def _connected(pairs: Places, count: int) -> list[list[int]]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components  # a tenth of a second that no run needs, only `check`
+
     links = coo_array((np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])), shape=(count, count))
     groups, of = connected_components(links, directed=False)
     order = np.argsort(of, kind="stable")

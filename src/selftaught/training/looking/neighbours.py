@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch.nn.functional as F
 from PIL import Image
-from sklearn.decomposition import PCA
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
@@ -52,6 +51,8 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     if kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
         contents["sheet.webp"] = encoded(sheet, "WEBP")
+    from sklearn.decomposition import PCA  # half a second, spared before the first step
+
     components = min(KEPT, *z.shape)
     points = PCA(components, random_state=0).fit_transform(z).astype(np.float32)
     buffer = io.BytesIO()
