@@ -40,7 +40,7 @@ def swapped_prediction(assignment: Tensor, scores: Tensor, temperature: float) -
 def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
     """Entropy of the mean assignment of a batch (scores: B x K, all processes): log K where it is even.
 
-    MSN (2204.07141, equation 2).
+    MSN (2204.07141, equation 1).
     """
     # The mean first, then its entropy: that of each sample may stay low, or no prototype would ever be sure.
     share = distributed.total(F.softmax(scores / temperature, dim=1).sum(dim=0))
@@ -55,7 +55,7 @@ def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
     """Unit centres (K x D) of unit rows x (N x D).
 
     `starts` (K x D) are the first centres; a centre that no row is near to stays where it is. DeepCluster-v2
-    (2006.09882, section 4.2).
+    (2006.09882, appendix D.2).
     """
     centres = F.normalize(starts, dim=1)
     for _ in range(iterations):

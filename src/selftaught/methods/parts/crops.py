@@ -1,4 +1,4 @@
-"""Views of several sizes through one network (multi-crop; SwAV, 2006.09882, section 3.3)."""
+"""Views of several sizes through one network (multi-crop; SwAV, 2006.09882, section 3.2)."""
 
 import itertools
 from collections.abc import Callable, Sequence

@@ -72,7 +72,7 @@ class DeepCluster(Method):
         losses = []
         for centres, assigned in zip(self.centres, self.assigned):
             known = assigned[index]
-            # A deviation: the paper fills its banks once before training, here they fill in the first epoch.
+            # A deviation: the authors' code fills its banks by a pass before training, here they fill in the first epoch.
             target = torch.where(known < 0, nearest_centre(z[0].detach(), centres), known)
             scores = cosines(z, centres) / self.temperature
             losses.append(cross_entropy(scores.flatten(0, 1), target.repeat(len(crops))))
@@ -83,7 +83,7 @@ class DeepCluster(Method):
             return
         index, z = self._newest
         for bank, view in zip(self.banks, z):
-            # Momentum 0: the newest feature alone, as clusters are to be of the network as it is.
+            # Momentum 0: the newest feature alone, as clusters are to be of the network as it is (appendix D.2).
             bank.push(index, view, 0.0)  # type: ignore[operator]
         self.seen.add_(len(index) * distributed.world_size())
         if int(self.seen) + len(index) * distributed.world_size() > self.count:  # no whole batch is left of this epoch

@@ -40,5 +40,5 @@ class BYOL(Method):
         return {"cosine": cosine_distance(predicted_a, target_b) + cosine_distance(predicted_b, target_a)}
 
     def after_step(self, progress: float) -> None:
-        # Table 18 of the paper: the average slows down along a cosine until it stands still.
+        # Section 3.3 of the paper: the average slows down along a cosine until it stands still.
         self.teacher.follow(self.encoder, self.projector, momentum=cosine(self.momentum, 1.0, progress))

@@ -48,7 +48,7 @@ class MSN(Method):
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 2; `sinkhorn_iterations`
+        """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 1; `sinkhorn_iterations`
         even out the teacher's answers over the batch, as the paper's experiments do, and 0 leaves them as they are;
         prototypes are bounded by a thirtieth of the data."""
         super().__init__(encoder, data)

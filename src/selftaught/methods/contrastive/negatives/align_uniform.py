@@ -30,7 +30,7 @@ class AlignUniform(Method):
         width: int = 512,
         dim: int = 128,
     ) -> None:
-        """Weights and powers as the paper found best on STL-10 (table 3)."""
+        """Weights and powers as the paper found best on STL-10 without a contrastive term (table 1)."""
         super().__init__(encoder, data)
         self.align, self.uniform = (align_weight, align_alpha), (uniform_weight, uniform_t)
         # A deviation: the paper's encoder ends in one linear layer; the hidden one is SimCLR's.

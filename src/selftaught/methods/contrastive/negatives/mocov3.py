@@ -15,7 +15,7 @@ from selftaught.methods.parts.teacher import Teacher
 class MoCoV3(Method):
     """Each view's prediction finds the key that a slow encoder gives the other view, among those of the batch.
 
-    The patch projection of a vision transformer stays as it was drawn, which keeps training steady (section 4.1).
+    The patch projection of a vision transformer stays as it was drawn, which keeps training steady (section 4.2).
     """
 
     question = "Which of the batch's keys did my slow self give my other view?"
