@@ -132,8 +132,9 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 def semi_hard_triplet(a: Tensor, b: Tensor, margin: float) -> Tensor:
     """How far each view is not nearer to its other view than to a semi-hard negative by `margin` (a, b: B x D).
 
-    FaceNet (1503.03832, equation 2 and section 3.2), squared distances of unit vectors: the negative is the nearest
-    of those farther than the positive, among all views on all processes, or the farthest where there is none.
+    FaceNet (1503.03832, sections 3.1 and 3.2), squared distances of unit vectors: the negative is the nearest of
+    those farther than the positive, among all views on all processes, or, as in TensorFlow Addons, the farthest where
+    there is none.
     """
     views, everyone, own = _everyone(a, b)
     with torch.no_grad():

@@ -8,8 +8,8 @@ from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
 
 EPSILON = 1e-4  # inside the root of the standard deviation (VICReg, section 4.1)
-# The paper's algorithm 1. The authors' code has since looked from 0 to 3, which differs by 0.4 % in value.
-REACH, NODES = 5.0, 17  # where a characteristic function is looked at: from -5 to 5 (LeJEPA, section 4.3)
+# LeJEPA's algorithm 1. The authors' code has since looked from 0 to 3, which differs by 0.4 % in value.
+REACH, NODES = 5.0, 17  # where a characteristic function is looked at: from -5 to 5
 
 
 @objective
@@ -81,7 +81,7 @@ def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     """How far x (B x D, all processes) is from a standard normal, along each of some directions (D x S), on average.
 
     Sketched isotropic Gaussian regularisation: the Epps-Pulley test of every one-dimensional projection, by the
-    trapezoid rule, with the normal density's shape as its weight. LeJEPA (2511.08544, section 4 and definition 2).
+    trapezoid rule, with the normal density's shape as its weight. LeJEPA (2511.08544, section 4 and algorithm 1).
     """
     count = len(x) * distributed.world_size()
     nodes = torch.linspace(-REACH, REACH, NODES, dtype=x.dtype, device=x.device)

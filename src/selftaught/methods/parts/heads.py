@@ -65,7 +65,7 @@ class DistillationHead(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, bottleneck))
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
-                # The authors' start for heads of vision transformers.
+                # The authors' start, whatever the encoder.
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
         # A deviation: the authors draw them shorter (0.036 at a bottleneck of 256, not 1); long ones turn slowly.

@@ -72,7 +72,7 @@ class DeepCluster(Method):
         losses = []
         for centres, assigned in zip(self.centres, self.assigned):
             known = assigned[index]
-            # A deviation: the authors' code fills its banks by a pass before training, here they fill in the first epoch.
+            # A deviation: the authors' code fills its banks by a pass before training, here the first epoch does.
             target = torch.where(known < 0, nearest_centre(z[0].detach(), centres), known)
             scores = cosines(z, centres) / self.temperature
             losses.append(cross_entropy(scores.flatten(0, 1), target.repeat(len(crops))))

@@ -41,7 +41,7 @@ class DINO(Method):
         teacher_warmup: float = 0.3,  # 30 of the paper's 800 epochs are 0.0375: a short run has few steps to warm up in
         momentum: float = 0.99,  # 0.996 in the paper, for far longer runs
         centre_momentum: float = 0.9,
-        freeze: float = 0.02,  # 1 of the paper's 800 epochs is 0.00125
+        freeze: float = 0.02,  # an epoch in the authors' code, of 800 that is 0.00125
     ) -> None:
         """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
         training, and the head's last layer rests during the first `freeze` of it."""

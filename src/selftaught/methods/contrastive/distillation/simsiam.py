@@ -17,8 +17,9 @@ class SimSiam(Method):
     question = "What would I say of my other view?"
     paper = "https://arxiv.org/abs/2011.10566"
     views = ("strong", "strong")
-    # The paper's own settings, which are for batches of 256: SGD, and no LARS. Needs more samples than others: 42.1 %
-    # linear after 50,000 of CIFAR-10, 43.5 after 150,000 (untrained 41.7; docs/results/learns.md).
+    # The paper's own settings: SGD without LARS, 0.05 per 256 (in batches of 512), and norms decay with the rest. Needs
+    # more samples than others: 42.1 % linear after 50,000 of CIFAR-10, 43.5 after 150,000 (untrained 41.7;
+    # docs/results/learns.md).
     preset = Training(optimizer="sgd", lr=0.05, weight_decay=1e-4, fixed_lr=("predictor",), decay_norms=True)
 
     # Half the paper's widths; the predictor keeps its bottleneck of a quarter.

@@ -22,7 +22,7 @@ class SimCLR(Method):
     # The paper: LARS, 0.3 per 256 samples in batches of 4,096, and a projector of 2048 after 2048 features.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
-    # 0.1 in the paper on ImageNet; 0.2 is what its authors named for CIFAR-10.
+    # 0.1 in the paper on ImageNet, 0.5 on CIFAR-10, for which an author later named 0.2.
     def __init__(
         self, encoder: Encoder, data: Data, /, *, temperature: float = 0.2, width: int = 512, dim: int = 128
     ) -> None:

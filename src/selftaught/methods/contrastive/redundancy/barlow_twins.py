@@ -17,11 +17,12 @@ class BarlowTwins(Method):
     # The paper: LARS, 0.2 per 256 in batches of 2,048; a projector 8192 wide.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
-    # 0.0051 in the paper; 0.1 is solo-learn's scale on CIFAR, 0.024 the authors' on ImageNet.
+    # The paper's lambda (0.0051 in its code); 0.1 is solo-learn's scale on CIFAR, 0.024 the authors' on ImageNet, which
+    # is for norms and biases: LARS makes the steps of other weights as long at any scale.
     def __init__(
         self, encoder: Encoder, data: Data, /, *, lambd: float = 0.005, scale_loss: float = 0.1, width: int = 1024
     ) -> None:
-        """`lambd` weighs what lies beside the diagonal; `scale_loss` the whole, as the authors' code does."""
+        """`lambd` weighs what lies beside the diagonal; `scale_loss` the whole, as the authors' first code did."""
         super().__init__(encoder, data)
         self.lambd, self.scale_loss = lambd, scale_loss
         self.projector = mlp(encoder.dim, width, width, width)

@@ -18,7 +18,7 @@ class TiCo(Method):
     question = "What tells both my views from what all samples have in common?"
     paper = "https://arxiv.org/abs/2206.10698"
     views = ("strong", "strong_other")
-    # The paper: LARS, 0.2 per 256 in batches of 4,096; heads 4096 wide. Beta, rho and momentum are its own.
+    # The paper: LARS, 0.2 per 256 in batches of 4,096; heads 4096 wide. For rho ports differ: lightly has 20.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
 
     def __init__(

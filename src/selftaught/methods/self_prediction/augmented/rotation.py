@@ -15,8 +15,8 @@ class Rotation(Method):
     question = "By how many quarter turns was the image turned?"
     paper = "https://arxiv.org/abs/1803.07728"
     views = ("light",)
-    # A sample is four inputs: half the usual batch. The paper: SGD, with a rate that drops twice; here it follows a
-    # cosine.
+    # A sample is four inputs: half the usual batch. The paper: SGD, with a rate that drops in steps; here it follows
+    # a cosine.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
 

@@ -42,7 +42,7 @@ class Data2Vec(Method):
         *,
         mask_ratio: float = 0.6,
         top_k: int = 6,  # the paper's; all blocks of a network with fewer
-        # Linear after 100,000 samples: 46.6 % (47.9 of the top two blocks), where the paper's layer norm gives 39.6.
+        # Linear after 100,000 samples: 46.6 %. Of the top two blocks 47.9, where the paper's layer norm gives 39.6.
         target_norm: Literal["layer", "instance"] = "instance",
         beta: float = 2.0,  # the paper's
         # 0.9998 in the paper. From 0.99 to 0.999 the teacher comes too late for a short run: 39.9 % in both seeds after

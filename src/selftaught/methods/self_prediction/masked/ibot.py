@@ -52,9 +52,9 @@ class IBOT(Method):
         centre_momentum: float = 0.9,
         freeze: float = 0.02,
     ) -> None:
-        """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio`. The teacher's
-        temperature rises during the first `teacher_warmup` of training, and the head's last layer rests during the
-        first `freeze` of it (sections 3.2 and 4)."""
+        """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio` (section 3.2). As in
+        DINO, the teacher's temperature rises during the first `teacher_warmup` of training, and the head's last layer
+        rests during the first `freeze` of it."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.mask_probability = mask_ratio, mask_probability

@@ -17,7 +17,8 @@ MASKS = {"center": centre_mask, "block": block_mask, "region": region_mask}
 class Inpainting(Method):
     """Part of the image is filled with the mean; a decoder predicts it from the feature map.
 
-    The reconstruction term only: the paper's adversarial term sharpens pictures and does not help features.
+    The reconstruction term only, as the paper's own features were learnt: with its AlexNet the adversarial one, which
+    sharpens pictures, did not converge (section 5.2).
     """
 
     question = "What is under the blot?"

@@ -15,7 +15,7 @@ from selftaught.methods.parts.decoders import MapDecoder
 class SuperResolution(Method):
     """The image is blurred and made small, and shown at its old size without its details; a decoder adds them.
 
-    The reconstruction term only: the paper's adversarial term sharpens pictures and does not help features.
+    The reconstruction term only: the paper's adversarial one is there for pictures that please the eye.
     """
 
     question = "What did the image hold before it was made small?"

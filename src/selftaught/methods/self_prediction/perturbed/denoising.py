@@ -28,13 +28,13 @@ class Denoising(Method):
         /,
         *,
         noise: Literal["masking", "gaussian", "salt_and_pepper"] = "masking",
-        level: float = 0.75,  # 0.25 in the paper, of digits
+        level: float = 0.75,  # the papers' digits lose less, a quarter for instance
         alpha: float = 1.0,
         beta: float = 1.0,
         decoder_width: int = 128,
     ) -> None:
         """`level` is the share of destroyed values, or the Gaussian's deviation; `alpha` and `beta` weigh the
-        errors at destroyed and at untouched values (2010, section 3.3, "emphasised" where they differ)."""
+        errors at destroyed and at untouched values (2010, section 3.4, "emphasised" where they differ)."""
         super().__init__(encoder, data)
         self.noise, self.level, self.alpha, self.beta, self.data = NOISES[noise], level, alpha, beta, data
         self.decoder = MapDecoder(encoder, data.shape, data.shape[0], decoder_width)
