@@ -56,7 +56,6 @@ class TokenPredictor(nn.Module):
         """Predictions (B, M, L, dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep` (B, K)."""
         count, length = asked.shape[1:]
         positions = sine_positions(grid, self.embed.out_features).to(patches)
-        # The class token goes along, which the paper's network has none of.
         seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)
         questions = (self.asked.to(seen.dtype) + positions[asked]).flatten(0, 1)
         # Every block is asked about by itself: answers to one may not look at the questions of another.
@@ -100,7 +99,7 @@ class MapDecoder(nn.Module):
         for _ in range(doublings - first):
             # Half the channels at four times the places: each doubling costs about as much as the one before.
             narrow = max(width // 2, 16)
-            # Upsampled and then convolved: transposed convolutions leave a chequered pattern.
+            # Upsampled and then convolved: transposed convolutions easily leave a chequered pattern.
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, narrow, 3, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(narrow), nn.GELU()]
             width = narrow

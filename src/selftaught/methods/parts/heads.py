@@ -77,7 +77,7 @@ class DistillationHead(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """A residual block of a transformer without its attention. AIM (2401.08541, section 3.3)."""
+    """A residual block of a transformer without its attention. AIM (2401.08541, section 3)."""
 
     def __init__(self, width: int, ratio: int = 4) -> None:
         super().__init__()

@@ -44,6 +44,5 @@ def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tu
     """
     height, width = data.shape[1], data.shape[2]
     wanted = side or max(2, round(share * min(height, width)))
-    # Rounded to whole patches: a patch that is half hidden would have to be shown or hidden whole.
     pixels = max(encoder.patch, round(wanted / encoder.patch) * encoder.patch)
     return max(1, round(height / pixels)), max(1, round(width / pixels))

@@ -49,8 +49,8 @@ class MSN(Method):
         dim: int = 128,
     ) -> None:
         """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 1; `sinkhorn_iterations`
-        even out the teacher's answers over the batch, as the paper's experiments do, and 0 leaves them as they are;
-        prototypes are bounded by a thirtieth of the data."""
+        even out the teacher's answers over the batch, which spares the paper a search for lambda (appendix C.1), and 0
+        leaves them as they are; prototypes are bounded by a thirtieth of the data."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.mask_ratio, self.momentum = mask_ratio, momentum

@@ -24,6 +24,7 @@ class InstanceDiscrimination(Method):
     question = "Which of all the samples ever seen am I?"
     paper = "https://arxiv.org/abs/1805.01978"
     views = ("strong", "index")
+    # The paper: SGD, 0.03 in batches of 256 for 200 epochs, dropping in steps.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(

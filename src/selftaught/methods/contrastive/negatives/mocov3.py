@@ -30,7 +30,7 @@ class MoCoV3(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.2,
+        temperature: float = 0.2,  # the authors' for vision transformers; their ResNets have 1
         momentum: float = 0.99,
         freeze_patches: bool = True,
         width: int = 1024,

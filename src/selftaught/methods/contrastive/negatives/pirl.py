@@ -44,7 +44,6 @@ class PIRL(Method):
         self.temperature, self.tile_weight, self.momentum = temperature, tile_weight, momentum
         self.negatives = max(1, min(negatives, data.count // 4))
         self.tiles = Tiles(encoder, data, gap, drop_colors)
-        # Two heads, of wholes and of tiles, meet in the same space; nine tiles are joined by one more layer.
         self.projector = nn.Linear(encoder.dim, dim)
         self.tile_projector = nn.Linear(encoder.dim, dim)
         self.join = nn.Linear(9 * dim, dim)

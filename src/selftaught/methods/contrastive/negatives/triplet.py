@@ -17,7 +17,7 @@ class Triplet(Method):
     question = "Which is nearer: my other view, or the sample that looks most like me?"
     paper = "https://arxiv.org/abs/1503.03832"
     views = ("strong", "strong")
-    # The paper: Adagrad and batches of 1,800 faces with labels; views and optimiser are SimCLR's.
+    # The paper: Adagrad and batches of 1,800 faces with labels, and this margin; views and optimiser are SimCLR's.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(

@@ -36,6 +36,7 @@ class VICReg(Method):
         a, b = self.expander(self.encoder(torch.cat(views))).chunk(2)
         return {
             "invariance": self.sim_coeff * invariance(a, b),
+            # Half the sum, as in the authors' code; equation 6 has the whole. Covariances are summed in both.
             "variance": self.std_coeff * (variance(a) + variance(b)) / 2,
             "covariance": self.cov_coeff * (covariance(a) + covariance(b)),
         }

@@ -20,6 +20,7 @@ class AIM(Method):
     question = "Which patch comes next?"
     paper = "https://arxiv.org/abs/2401.08541"
     views = ("light",)
+    # The paper's own, which are for batches of 4,096.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
     needs_tokens = True
     needs_images = True  # columns of a table have no reading order
@@ -34,7 +35,7 @@ class AIM(Method):
         head_depth: int = 4,  # 12 in the paper, 2048 wide
         head_width: int = 384,
     ) -> None:
-        """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3.3)."""
+        """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3)."""
         super().__init__(encoder, data)
         self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
         blocks = [ResidualMLP(head_width) for _ in range(head_depth)]

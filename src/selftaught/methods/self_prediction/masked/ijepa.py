@@ -58,6 +58,7 @@ class IJEPA(Method):
         # A deviation: the class token goes to the predictor as well; the authors' network has none.
         predicted = self.predictor(seen.patches, seen.prefix, blocks.context, blocks.targets, grid)
         target = self._targets(x, blocks)
+        # The paper writes a squared distance; its authors' code takes this one, which a few far tokens sway less.
         return {"smooth_l1": weighted_error(predicted, target, torch.ones_like(target[..., :1]), "smooth_l1")}
 
     def _blocks(self, x: Tensor) -> Blocks:
