@@ -2,7 +2,7 @@
 
 A row names what it needs and imports it when it is used, as torch takes seconds and `--help` should not wait for it. A
 new command is a row, and what has its name: a recipe in run/recipes.py and a function from that recipe to a result;
-where the result is not the JSON itself, also a function in answers.py that says what of it is printed.
+where the result is not the JSON itself, or where people are to read something, also a function in answers.py.
 """
 
 from collections.abc import Callable
