@@ -30,9 +30,12 @@ def shortened(command: str) -> list[str]:
     words = [SMALLER.get(word, word) for word in words]
     if words[0] == "pretrain":
         words[words.index("--epochs") : words.index("--epochs") + 2] = ["--steps", "2"]
-        words += ["--limit", "48", "--batch-size", "16", "--precision", "32-true", "--layout", "contiguous"]
+        words += ["--limit", "16", "--batch-size", "8", "--precision", "32-true", "--layout", "contiguous"]
+        words += ["--size", "32"] if words[1] == "sklearn:photos" else []
     if words[0] == "preview":
         words += ["--samples", "4", "--size", "32"]
+    if words[0] == "evaluate":
+        words += ["--repeats", "1"]
     return words
 
 
