@@ -14,11 +14,20 @@ from tests.methods.test_contract import BATCH, made, views
 
 LATE = 0.9  # progress: queues are in use, schedules have moved
 STEPS = 3
+TILED = ("jigsaw", "pirl", "relative_location")
+
+
+def side(name: str) -> int:
+    """The fewest pixels that a method can do with: convolutions in float64 are nearly all that these steps cost."""
+    if registry.method_class(name).needs_tokens:
+        return 32
+    return 24 if name in TILED else 16
 
 
 def steps(name: str) -> dict[str, Tensor]:
     """Loss of each step, gradients of the last, and the state after it, as all processes together have them."""
-    method = made(name).double()
+    size = (side(name), side(name))
+    method = made(name, size=size).double()
     torch.set_default_dtype(torch.float64)  # as Fabric does inside a step
     distributed.share_batch_norms(method)
     share = BATCH // distributed.world_size()
@@ -26,7 +35,8 @@ def steps(name: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for step in range(STEPS):
         method.zero_grad()
-        batch = [view[rows] if view.dtype == torch.int64 else view[rows].double() for view in views(method, step)]
+        mine = [view[rows] for view in views(method, step, size=size)]
+        batch = [view if view.dtype == torch.int64 else view.double() for view in mine]
         with randomness.at(0, step, rows, BATCH):
             loss = torch.stack(list(method(*batch).values())).sum()
         loss.backward()
