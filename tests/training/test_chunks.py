@@ -31,6 +31,16 @@ def test_chunks_change_neither_loss_nor_gradient(name: str, dtype: torch.dtype, 
         assert (found[key] - grad).norm() <= error * size, key
 
 
+def test_who_may_look_at_whom_is_shared_by_a_batch_as_large_as_its_tokens() -> None:
+    method = made("aim", encoder="test_vit")
+    encoder, x = method.encoder, views(method)[0]
+    count = encoder.tokens(x).patches.shape[1]
+    batch, attend = x[:1].repeat(count, 1, 1, 1), torch.ones(count, count, dtype=torch.bool).tril()
+    whole = encoder.tokens(batch, attend=attend).patches
+    encode_in_chunks(method, count // 2)
+    torch.testing.assert_close(encoder.tokens(batch, attend=attend).patches, whole)
+
+
 def test_running_statistics_move_once_a_chunk() -> None:
     method = made("simclr")
     encode_in_chunks(method, 4)

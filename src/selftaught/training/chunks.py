@@ -42,7 +42,7 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
         for first in range(0, len(x), size):
             rows = slice(first, first + size)
             here = [_part(value, rows, len(x)) for value in (x, *args)]
-            aside = {key: _part(value, rows, len(x)) for key, value in named.items()}
+            aside = {key: _part(value, rows, len(x), key) for key, value in named.items()}
             if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients
                 made.append(checkpoint(function, *here, use_reentrant=False, context_fn=contexts, **aside))
             else:
@@ -52,9 +52,11 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
     return run
 
 
-def _part(value: Any, rows: slice, count: int) -> Any:
-    # A vector, such as what fills holes (dim,), is no row a sample, even where it is as long as the batch by chance.
-    return value[rows] if isinstance(value, Tensor) and value.ndim > 1 and len(value) == count else value
+def _part(value: Any, rows: slice, count: int, name: str = "") -> Any:
+    # What all samples share may be as long as the batch by chance: a vector that fills holes (dim,), who may look at
+    # whom (N, N).
+    shared = not isinstance(value, Tensor) or value.ndim < 2 or (name == "attend" and value.ndim == 2)
+    return value if shared or len(value) != count else value[rows]
 
 
 def _joined(made: Sequence[Any]) -> Any:
