@@ -315,7 +315,7 @@ def test_colorization_weighs_rare_colours_more_and_its_picture_keeps_the_lightne
     from selftaught.methods.parts.colour import lab
 
     method = made("colorization").eval()
-    grey = torch.zeros(64, 3, 32, 32) + 0.1 * torch.randn(64, 1, 32, 32)
+    grey = torch.zeros(65, 3, 32, 32) + 0.1 * torch.randn(65, 1, 32, 32)  # one more than are looked at together
     grey[0, 0] += 2.0  # one red image among grey ones
     method.start(grey)
     usual, rare = (method._weights(method._colours(grey[i : i + 1])).mean() for i in (1, 0))

@@ -50,8 +50,10 @@ def test_the_annealed_mean_lies_between_the_mean_and_the_likeliest() -> None:
 def test_the_best_constant_answer_costs_the_entropy_of_the_mean() -> None:
     shares = torch.tensor([0.5, 0.25, 0.25])
     expected = -(shares * shares.log()).sum()
-    assert torch.allclose(best_constant([shares, shares]), expected)
-    assert torch.allclose(best_constant([3 * shares]), expected)  # weights do not change what is best
+    assert torch.allclose(best_constant([shares[None], shares[None]]), expected)
+    assert torch.allclose(best_constant([3 * shares[None]]), expected)  # weights do not change what is best
+    many, few = shares.repeat(9, 1), torch.tensor([[0.0, 0.0, 1.0]])
+    assert torch.equal(best_constant([many, few]), best_constant([torch.cat([many, few])]))
 
 
 def test_colours_and_warps_keep_their_precision_inside_autocast() -> None:

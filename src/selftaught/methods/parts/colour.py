@@ -102,7 +102,7 @@ def annealed_mean(scores: Tensor, centres: Tensor, temperature: float = 0.38) ->
 
 
 def best_constant(shares: Sequence[Tensor]) -> Tensor:
-    """The cross entropy of the best single answer to targets whose mean shares (Q,) these are, part by part."""
-    mean = torch.stack(list(shares)).mean(dim=0)
+    """The cross entropy of the best single answer to targets whose shares (B, Q), one a sample, come in parts."""
+    mean = torch.cat(list(shares)).mean(dim=0)
     total = mean.sum()
     return -(mean * (mean / total).clamp(min=1e-12).log()).sum() / total

@@ -49,7 +49,7 @@ class Colorization(Method):
 
     def start(self, everything: Tensor) -> None:
         """Measure how rare each colour is, and what always giving the best single answer costs."""
-        share = torch.stack([self._colours(part).mean(dim=(0, 2, 3)) for part in everything.split(64)]).mean(dim=0)
+        share = torch.cat([self._colours(part).mean(dim=(2, 3)) for part in everything.split(64)]).mean(dim=0)
         # Smoothed by a Gaussian of 5, the paper's, so that a colour that is missing by chance is not the rarest.
         near = torch.exp(-torch.cdist(self.space.bins, self.space.bins).square() / (2 * 5.0**2))
         smooth = (near / near.sum(dim=0)) @ share
@@ -60,7 +60,7 @@ class Colorization(Method):
 
     def _weighed(self, x: Tensor) -> Tensor:
         target = self._colours(x)
-        return (target * self._weights(target)[:, None]).mean(dim=(0, 2, 3))
+        return (target * self._weights(target)[:, None]).mean(dim=(2, 3))
 
     def _weights(self, target: Tensor) -> Tensor:
         """The rarity of each place's likeliest bin (B, h, w). Equation 3."""

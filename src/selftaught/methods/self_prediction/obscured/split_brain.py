@@ -50,9 +50,7 @@ class SplitBrain(Method):
     def start(self, everything: Tensor) -> None:
         """Measure what always giving the best single answer costs."""
         both = [self._targets(self.space.lab(part)) for part in everything.split(64)]
-        self.floor.copy_(
-            torch.stack([best_constant([t.mean(dim=(0, 2, 3)) for t in kind]) for kind in zip(*both)]).sum()
-        )
+        self.floor.copy_(torch.stack([best_constant([t.mean(dim=(2, 3)) for t in kind]) for kind in zip(*both)]).sum())
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         values = self.space.lab(views[0])
