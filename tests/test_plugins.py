@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import selftaught
 from selftaught.methods.registry import places
 
@@ -42,13 +40,18 @@ class Negative(Method):
 '''
 
 
-def package(root: Path, name: str, family: str, kind: str, method: str) -> Path:
-    """A site folder with a package of one method in it, installed as pip would."""
-    folder = root / "site" / "their_methods" / family / kind
-    folder.mkdir(parents=True)
-    for parent in (folder, folder.parent, folder.parent.parent):
-        (parent / "__init__.py").write_text("")
-    (folder / f"{name}.py").write_text(method)
+OURS = ("simclr", "mae", "vicreg")
+
+
+def package(root: Path, methods: dict[str, str]) -> Path:
+    """A site folder with a package of these methods in it, by family/kind/name, installed as pip would."""
+    theirs = root / "site" / "their_methods"
+    for place, method in methods.items():
+        file = (theirs / place).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(method)
+        for folder in (file.parent, file.parent.parent, theirs):
+            (folder / "__init__.py").write_text("")
     facts = root / "site" / "their_methods-1.0.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: their-methods\nVersion: 1.0\n")
@@ -56,33 +59,41 @@ def package(root: Path, name: str, family: str, kind: str, method: str) -> Path:
     return root / "site"
 
 
-def call(site: Path, *words: str) -> Any:
-    """What a command of a process that has the package prints."""
-    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from selftaught.commands.cli import main; main()"
-    command = [sys.executable, "-c", script, str(site), *words, "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def printed(site: Path, commands: list[list[str]]) -> list[Any]:
+    """What commands print in a process that has the package: one for all, as to start it takes longer than they do."""
+    script = (
+        "import json, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from selftaught.commands.cli import run_command\n"
+        "for words in json.loads(sys.argv[2]):\n"
+        "    assert run_command(words) == 0, words\n"
+        "    print('END', flush=True)\n"
+    )
+    lines = json.dumps([[*words, "--json"] for words in commands])
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(site), lines], stdout=subprocess.PIPE, check=True, text=True
+    )
+    return [json.loads(one) for one in ran.stdout.split("END\n")[:-1]]
 
 
-def pretrained(site: Path, name: str, photos: Path, out: Path, *more: str) -> Any:
+def training(name: str, photos: Path, out: Path, *more: str) -> list[str]:
     encoder = "test_vit" if name.endswith("mae") else "test_resnet"
-    quick = ["--encoder", encoder, "--size", "32", "--steps", "2", "--batch-size", "8", "--precision", "32-true"]
-    words = ["--method", name, *quick, "--layout", "contiguous", *more, "--out", str(out / "run")]
-    return call(site, "pretrain", str(photos), *words)
+    quick = ["--encoder", encoder, "--size", "16", "--steps", "2", "--batch-size", "8", "--precision", "32-true"]
+    words = ["--method", name, *quick, "--layout", "contiguous", *more, "--out", str(out / name)]
+    return ["pretrain", str(photos), *words]
 
 
-def test_a_file_in_a_plugin_package_is_a_method(photos: Path, tmp_path: Path) -> None:
-    site = package(tmp_path, "negative", "self_prediction", "augmented", METHOD)
-    listed = next(m for m in call(site, "methods") if m["name"] == "negative")
+def test_a_file_in_a_plugin_package_is_a_method_and_so_is_one_of_ours_unchanged(photos: Path, tmp_path: Path) -> None:
+    files = {"self_prediction/augmented/negative": METHOD}
+    for name in OURS:
+        place = places()[name]
+        ours = Path(selftaught.__file__).parent.joinpath(*place.module.split(".")[1:]).with_suffix(".py")
+        files[f"{place.family}/{place.kind}/copied_{name}"] = ours.read_text()
+    copies = [training(f"copied_{name}", photos, tmp_path) for name in OURS]
+    wanted = [["methods"], training("negative", photos, tmp_path, "--method.share", "0.25"), *copies]
+    methods, *runs = printed(package(tmp_path, files), wanted)
+    listed = next(m for m in methods if m["name"] == "negative")
     assert listed["kind"] == "augmented" and listed["options"] == [{"name": "share", "type": "float", "default": 0.5}]
-    assert pretrained(site, "negative", photos, tmp_path, "--method.share", "0.25")["steps"] == 2
-
-
-@pytest.mark.parametrize("name", ["simclr", "mae", "vicreg"])
-def test_a_file_of_ours_is_a_plugin_unchanged(name: str, photos: Path, tmp_path: Path) -> None:
-    place = places()[name]
-    ours = Path(selftaught.__file__).parent.joinpath(*place.module.split(".")[1:]).with_suffix(".py")
-    site = package(tmp_path, f"copied_{name}", place.family, place.kind, ours.read_text())
-    assert pretrained(site, f"copied_{name}", photos, tmp_path)["steps"] == 2
+    assert [run["steps"] for run in runs] == [2] * (1 + len(OURS))
 
 
 def test_only_methods_import_by_the_public_names() -> None:
