@@ -58,6 +58,48 @@ def test_timm_loads_what_it_can_express(tmp_path: Path, name: str, size: int, ch
 
 
 @pytest.mark.parametrize(
+    ("name", "channels", "options"),
+    [
+        ("test_vit", 3, {"depth": 3, "width": 48}),
+        ("test_vit", 1, {"patch": 8, "pool": "token"}),
+        ("test_convnext", 3, {}),
+        ("test_convnext", 1, {}),
+        ("test_resnet", 3, {"stem": "timm"}),
+        ("test_efficientnet", 3, {}),
+        ("test_byobnet", 3, {}),
+        ("test_mambaout", 3, {}),
+    ],
+)
+def test_timm_gives_what_it_loads_a_new_head_and_other_channels(
+    tmp_path: Path, name: str, channels: int, options: dict
+) -> None:
+    encoder = exported(tmp_path / "encoder", name, channels=channels, **options)
+    x = torch.randn(4, 1, 32, 32)
+
+    def loaded(**how: int) -> torch.Tensor:
+        net = timm.create_model(f"local-dir:{tmp_path / 'encoder'}", pretrained=True, num_classes=7, **how).eval()
+        given = x.expand(-1, how.get("in_chans", channels), -1, -1)
+        assert net(given).shape == (4, 7)
+        return net.forward_head(net.forward_features(given), pre_logits=True)
+
+    with torch.no_grad():
+        wanted = encoder(x.expand(-1, channels, -1, -1))
+        assert torch.allclose(loaded(), wanted, atol=1e-5)
+        # A first layer for grey sums over the colours, so a grey image is seen as it was; so it is by one for colours.
+        for other in {1, 3} - {channels}:
+            assert torch.allclose(loaded(in_chans=other), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"stem": "half"}, {"pool": "grid"}])
+@pytest.mark.parametrize("name", ["resnet18", "test_resnet"])
+def test_what_timm_cannot_build_has_its_ends_named_too(tmp_path: Path, name: str, options: dict) -> None:
+    encoder = exported(tmp_path / "encoder", name, **options)
+    known = json.loads((tmp_path / "encoder" / "config.json").read_text())["pretrained_cfg"]
+    assert encoder.net.get_submodule(known["first_conv"]).in_channels == 3
+    assert known["classifier"] == "fc" and not list(encoder.net.get_submodule("fc").parameters())
+
+
+@pytest.mark.parametrize(
     ("name", "options"),
     [
         ("resnet18", {}),

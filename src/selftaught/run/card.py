@@ -35,6 +35,7 @@ def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, An
     return (
         f"{page}\nOr in one line, from the folder that holds this one:\n\n```python\n"
         'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
+        "\nWith `num_classes=7` it gets a new head for seven classes, to be trained; `in_chans` takes other channels.\n"
     )
 
 

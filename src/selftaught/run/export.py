@@ -80,6 +80,7 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
             "mean": list(preparation.mean),
             "std": list(preparation.std),
             "num_classes": 0,
+            **_ends(encoder),
             **modality.named(preparation.modality).TIMM,
         },
         "selftaught": {
@@ -89,6 +90,12 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
             **about,
         },
     }
+
+
+def _ends(encoder: Encoder) -> dict[str, Any]:
+    """What timm calls the first and the last layer of its network: by that it gives it other channels or a new head."""
+    known = encoder.net.pretrained_cfg if encoder.origin.library == "timm" else {}
+    return {end: known[end] for end in ("first_conv", "classifier") if known.get(end)}
 
 
 def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder:
