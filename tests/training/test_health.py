@@ -75,6 +75,31 @@ def test_what_scores_say() -> None:
     assert state == "at chance" and "for 5 looks" in told
 
 
+def test_weights_that_stay_are_not_called_learning() -> None:
+    still = [{**look, "weights_moved": 2e-5} for look in looks(*[0.3] * 4)]
+    state, told = verdict(still, START, None, 1e-9)
+    assert state == "hardly moving" and "raise --lr (now 1e-09)" in told and "by 2e-05 of their size" in told
+    assert verdict(still[:2], START, None, 1e-9)[0] == "learning"  # too early to say
+    assert verdict(still, START, None, None)[0] == "learning"  # the learning rate has not been reached
+    assert verdict([*still, {**still[0], "weights_moved": 0.01}], START, None, 1e-3)[0] == "learning"
+    falling = [{**look, "loss": loss} for look, loss in zip(still, (1.0, 0.8, 0.7, 0.6))]
+    assert verdict(falling, START, None, 1e-9)[0] == "learning"
+
+
+def test_a_learning_rate_near_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = selftaught.pretrain("sklearn:digits", method="simclr", lr=1e-9, out=str(tmp_path / "run"), **HOW)
+    assert "the weights hardly move" in run.status["verdict"] and "(now 1e-09)" in run.status["verdict"]
+    assert capsys.readouterr().err.count("raise --lr") == 1
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+def test_another_optimiser_has_a_rate_that_moves_the_weights(optimizer: str, tmp_path: Path) -> None:
+    how = {**HOW, "method": "simsiam" if optimizer == "adamw" else "simclr", "training": {"optimizer": optimizer}}
+    run = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **how)
+    moved = [line["health"]["weights_moved"] for line in run.metrics() if "health" in line]
+    assert moved[-1] > 2e-3 and run.status["verdict"] == "learning"
+
+
 def test_a_collapse_is_said_aloud_and_ends_the_run_where_that_is_wished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -121,6 +146,7 @@ def test_a_network_that_learns_is_left_alone(method: str, tmp_path: Path, capsys
     scored = [line for line in run.metrics() if "health" in line]
     assert [line["step"] for line in scored] == [6 * epoch for epoch in range(1, 9)]
     wanted = {"feature_spread", "rankme", "alpha_req", "alignment", "uniformity", "answer_spread", "answer_rank"}
+    wanted.add("weights_moved")
     assert set(scored[0]["health"]) == wanted | ({"teacher_distance"} if method == "byol" else set())
     told = json.loads((run.folder / "status.json").read_text())["health"]
     assert told.keys() - scored[-1]["health"].keys() == {"lidar", "idest"}  # which are only taken at the end

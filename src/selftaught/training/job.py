@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from selftaught.contracts import modality
@@ -42,6 +42,7 @@ class Job:
     batches: Batches
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
+    begun: Tensor | None = None  # some of the encoder's weights as a run began that goes on now
 
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""

@@ -136,6 +136,7 @@ def _restore(job: Job, run: RunFolder) -> int:
         say(f"warning: {line}")
     checkpoint.restore_model(job.method, groups["model"])
     checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
+    job.begun = groups.get("begun", {}).get("weights")
     if state["threads"] != torch.get_num_threads():
         say(
             f"warning: the run used {state['threads']} threads, this process uses {torch.get_num_threads()}; "
@@ -180,4 +181,9 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
         f"lr {lr:.3g}, {recipe.way} on {job.fabric.device}"
     )
+    if preset.optimizer != (own := job.method.preset).optimizer:
+        say(
+            f"         {preset.optimizer}: lr {preset.lr:g} per 256 samples, weight decay {preset.weight_decay:g} "
+            f"(the method's own {own.optimizer}: {own.lr:g} and {own.weight_decay:g})"
+        )
     say(f"run      {run.folder}")

@@ -24,6 +24,13 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
 
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
+# What an optimiser is used with where it is not the method's own: of each the steps have another size. SGD as SimSiam
+# takes it (Chen, He, 2021, section 4), LARS as SimCLR does (Chen et al., 2020, section 2.1).
+SUITED = {
+    "adamw": {"lr": 1e-3, "weight_decay": 0.05},
+    "sgd": {"lr": 0.05, "weight_decay": 1e-4},
+    "lars": {"lr": 0.3, "weight_decay": 1e-6},
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,10 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     """
     kind = modality.named(samples.preparation.modality)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
-    preset = training_preset(registry.method_class(recipe.method.name), recipe)
+    method = registry.method_class(recipe.method.name)
+    # What a run was begun with stays, even if nothing was said of it then.
+    training = recipe.training if recipe.fingerprint else {**suited(method, recipe), **recipe.training}
+    preset = training_preset(method, recipe)
     asked = recipe.batch_size if recipe.batch_size != "auto" else None
     batch = asked or min(preset.batch_size, power_of_two(samples.count // 4))
     if samples.count < batch:
@@ -95,6 +105,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     usual = {name: value for name, value in Way()._asdict().items() if getattr(recipe, name) == "auto"}
     decided = {
         "encoder": recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER),
+        "training": training,
         "batch_size": batch,
         "epochs": epochs,
         "steps": steps,
@@ -120,6 +131,12 @@ def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training
     changes = {**recipe.training, **({"lr": recipe.lr} if recipe.lr else {})}
     given = {**vars(method.preset), **components.checked("training", Training, changes)}
     return Training(**given)
+
+
+def suited(method: type[Method], recipe: Pretrain) -> dict[str, Any]:
+    """Learning rate and weight decay for an optimiser that is not the method's own."""
+    wanted = training_preset(method, recipe).optimizer
+    return {} if wanted == method.preset.optimizer else {**SUITED[wanted], "weight_decay_end": None}
 
 
 def power_of_two(number: int) -> int:

@@ -26,6 +26,9 @@ PATIENCE = 5  # looks in a row at chance level before that is said aloud
 NEAR = 0.995  # of the chance level: nothing has been learnt
 SHRUNK = 0.1  # of its start: features crowd together
 FEW = 0.1  # of the most there were: features use few directions; those of mae come down to a fifth and are good
+STILL = 1e-3  # of the weights' size: what has moved them less has not taught them; a first epoch moves them by more
+FALLEN = 0.05  # of the loss at the first look, which something must have learnt to get below
+SKETCHED = 64  # numbers of each weight that are remembered, to tell how far it has moved
 ALIKE, ROW = 0.23, 3  # of the features' spread, and for so many looks in a row: answers no longer tell samples apart
 
 Scores = dict[str, float]
@@ -39,6 +42,9 @@ class Health:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        # As the run began: of one that goes on, its checkpoint has it, unless that is older than this measure.
+        now, begun = sketched(job.method.encoder), job.begun
+        self.begun = now if begun is None or begun.shape != now.shape else begun
         samples = job.samples
         rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
@@ -69,7 +75,14 @@ class Health:
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
                     scores["teacher_distance"] = alignment(z, features(teacher.layers[0], self.probed))
-        return _rounded(scores)
+        return _rounded(scores) | self._moved()
+
+    def _moved(self) -> Scores:
+        """How far the encoder's weights are from where the run began, as a share of their size then."""
+        if not len(self.begun):
+            return {}
+        moved = (sketched(self.job.method.encoder) - self.begun).norm() / self.begun.norm().clamp(min=1e-12)
+        return {"weights_moved": float(f"{float(moved):.4g}")}
 
     def closer_look(self) -> Scores:
         """The scores that take as long as all others together: LiDAR, of eight views each, and the intrinsic dimension.
@@ -126,10 +139,18 @@ def watched(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows, rows[:: max(1, probed // COMPARED)][:COMPARED]
 
 
-def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tuple[str, str]:
-    """What the looks so far say: ("learning" | "at chance" | "collapsing", a line for people).
+def sketched(encoder: nn.Module) -> Tensor:
+    """Some of the numbers in each weight that an encoder learns, on the CPU (N,); not of biases and norms."""
+    learnt = [weight.detach().flatten() for weight in encoder.parameters() if weight.ndim > 1 and weight.requires_grad]
+    picked = [weight[:: 1 + len(weight) // SKETCHED].float().cpu() for weight in learnt]
+    return torch.cat([torch.zeros(0), *picked])
 
-    Each look holds the scores and, as "loss", the mean loss since the look before.
+
+def verdict(looks: Sequence[Scores], start: Scores, chance: float | None, lr: float | None = None) -> tuple[str, str]:
+    """What the looks so far say: ("learning" | "hardly moving" | "at chance" | "collapsing", a line for people).
+
+    Each look holds the scores and, as "loss", the mean loss since the look before. lr is the learning rate that has
+    been reached, None before that.
     """
     now, last = looks[-1], looks[-ROW:]
     if len(last) == ROW and all(_alike(look) < ALIKE for look in last):
@@ -150,6 +171,11 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
             f"collapsing: features use {ranks[-1]:.1f} directions of {max(ranks):.1f} there were (effective rank, for "
             f"{ROW} looks); likely causes: a learning rate too high, a temperature too low, stale targets"
         )
+    if lr is not None and len(last) == ROW and now.get("weights_moved", 1.0) < STILL and not _fallen(looks):
+        return "hardly moving", (
+            f"the weights hardly move: by {now['weights_moved']:.1g} of their size since the start, and the loss does "
+            f"not fall ({now['loss']:.4g}, {looks[0]['loss']:.4g} at first): raise --lr (now {lr:g})"
+        )
     last = looks[-PATIENCE:]
     if chance and len(last) == PATIENCE and all(look["loss"] > NEAR * chance for look in last):
         return "at chance", (
@@ -163,6 +189,12 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None) -> tup
 def _alike(look: Scores) -> float:
     """How far answers spread as a share of how far features do; heads that tell samples apart spread them further."""
     return look.get("answer_spread", math.inf) / max(look["feature_spread"], 1e-12)
+
+
+def _fallen(looks: Sequence[Scores]) -> bool:
+    """Whether the loss of the last looks is below that of the first."""
+    first = looks[0]["loss"]
+    return first - float(np.mean([look["loss"] for look in looks[-ROW:]])) > FALLEN * abs(first)
 
 
 def _heads(method: Method) -> Iterator[nn.Module]:

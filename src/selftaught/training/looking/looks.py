@@ -59,11 +59,17 @@ class Looks:
         mean = float(np.mean(self.losses)) if self.losses else math.nan
         self.taken.append({**scores, "loss": mean})
         self.losses = []
-        state, words = verdict(self.taken, self.before, self.chance)
+        state, words = self._said(step)
         if words and state != self.state:
             say(f"warning: step {step:,}: {words}")
         self.state = state
         return {"mean_loss": mean if math.isfinite(mean) else None, "health": scores, "verdict": words or state}
+
+    def _said(self, step: int) -> tuple[str, str]:
+        """What the looks up to this step say, as a state and in words."""
+        training = self.job.training
+        warm = step >= training.warmup * self.job.recipe.steps
+        return verdict(self.taken, self.before, self.chance, training.lr if warm else None)
 
     def recorded(self, step: int) -> Scores:
         """What the look at a step has found, or the last look before it, as the log has it."""
@@ -81,7 +87,7 @@ class Looks:
         health = self.recorded(step)
         if not set(COSTLY) <= set(health):
             health = {**health, **self.health.closer_look()}
-        words = verdict(self.taken, self.before, self.chance)[1] if self.taken else ""
+        words = self._said(step)[1] if self.taken else ""
         return {"health": health, "verdict": words or self.state}
 
     def _mapped(self) -> Samples:
