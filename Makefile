@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test soak lint clean
+.PHONY: demo test soak lint lock bill clean
 
 demo: .venv/ready
 	$(BIN)/selftaught demo
@@ -19,13 +19,26 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/supply.py check
 
-# torch goes first and alone: with it in place, nothing else pulls in another build.
+# constraints.txt anew, from pyproject.toml: the versions stay where they fit; `make lock UPGRADE=--upgrade` takes the
+# newest. It has the hashes of all files of a version and markers, so it serves every system and Python that we do.
+lock: .venv/ready
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt --quiet \
+	    --custom-compile-command 'make lock'
+
+# What is installed, as a bill of materials (CycloneDX).
+bill: .venv/ready
+	$(BIN)/python tools/supply.py bill sbom.json
+
+# What is not named in constraints.txt, or has another hash, is not installed. The package itself then needs nothing
+# more, and is built by what is there.
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch torchvision
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist
+	rm -rf .venv runs build dist sbom.json
