@@ -18,7 +18,7 @@ from selftaught.system.text import printable
 
 GREY, COLOURS = 1, 3  # channels
 WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
-PREFIXES = ("module.", "model.", "net.", "encoder.", "backbone.", "student.")
+PREFIXES = ("module.", "model.", "net.", "encoder.", "encoder_q.", "backbone.", "student.")
 
 
 def load_initial_weights(encoder: Encoder, source: str) -> str:
@@ -89,13 +89,24 @@ def _from_file(source: str) -> dict[str, Tensor]:
         else:
             held = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, SafetensorError, ValueError, EOFError, ImportError) as error:
-        raise UsageError(f"--init {shown} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"--init {shown} cannot be read as weights: {_plainly(error)}") from None
     except Exception as error:  # torch refuses pickled code with errors of its own
         raise UsageError(f"--init {shown} was refused: {type(error).__name__}; only plain tensors are read") from None
     for wrapper in WRAPPERS:
         if isinstance(held, dict) and isinstance(held.get(wrapper), dict):
             held = held[wrapper]
+    if not isinstance(held, dict):
+        raise UsageError(f"--init {shown} holds a {type(held).__name__}, not weights by name")
     return {name: value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def _plainly(error: Exception) -> str:
+    """The first line of an error of torch's, but never its advice to let a file run code."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    if "weights_only" in line:
+        kind = "a TorchScript archive" if "TorchScript" in line else "a file"
+        return f"it is {kind} that holds code; save its state_dict() instead, as .safetensors best"
+    return printable(line)
 
 
 def _bare(name: str, known: Container[str]) -> str:

@@ -268,3 +268,13 @@ def test_positions_of_another_size_are_resampled_as_timm_does() -> None:
     torch.testing.assert_close(encoder._positions(encoder.net.pos_embed[:, 1:], size), expected[:, 1:])
     known = encoder.net.pos_embed[:, 1:]
     assert encoder._positions(known, [side * encoder.patch for side in old]) is known
+
+
+def test_a_file_that_holds_code_is_refused_without_advice_to_run_it(tmp_path: Path) -> None:
+    torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(str(tmp_path / "script.pt"))
+    torch.save(torch.zeros(3), tmp_path / "bare.pt")
+    with pytest.raises(UsageError, match=r"is a TorchScript archive that holds code; save its state_dict\(\)") as told:
+        load_initial_weights(build("test_resnet"), str(tmp_path / "script.pt"))
+    assert "weights_only" not in str(told.value)
+    with pytest.raises(UsageError, match="holds a Tensor, not weights by name"):
+        load_initial_weights(build("test_resnet"), str(tmp_path / "bare.pt"))
