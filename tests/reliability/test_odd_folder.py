@@ -22,7 +22,19 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError
-from tests.reliability.corpus import BROKEN, DUPLICATE, FILES, GOOD, IGNORED, NAMES, NOISE, Odd, encoded, populate
+from tests.reliability.corpus import (
+    BROKEN,
+    DUPLICATE,
+    FILES,
+    GOOD,
+    IGNORED,
+    MEASURED,
+    NAMES,
+    NOISE,
+    Odd,
+    encoded,
+    populate,
+)
 from tests.reliability.faults import in_child
 
 QUICK = {"method": "simclr", "encoder": "test_resnet", "size": 16, "precision": "32-true", "layout": "contiguous"}
@@ -99,8 +111,8 @@ def test_a_pipe_that_takes_a_files_place_is_not_opened(tmp_path: Path) -> None:
 
 def test_the_whole_folder_is_decoded_and_what_is_broken_is_listed(odd: Path) -> None:
     images = open_samples(odd, size=(16, 16), tolerance=1.0)
-    assert {key for key, _ in images.quarantined} == set(BROKEN)
-    assert set(images.keys) == {*GOOD, *NAMES, *DUPLICATE}
+    assert {key for key, _ in images.quarantined} == {*BROKEN, *MEASURED}
+    assert set(images.keys) == {*GOOD, *NAMES, *DUPLICATE} - {*MEASURED}
     shapes = {tuple(images.batch(np.array([row]))[0].shape) for row in range(images.count)}
     assert len(shapes) == 1 and all(reason.strip() for _, reason in images.quarantined)
 
@@ -113,7 +125,7 @@ def test_a_run_over_the_whole_odd_folder(odd: Path, tmp_path: Path, monkeypatch:
     assert again.status["state"] == "done"
     with (run.folder / "quarantine.csv").open(newline="") as stream:
         listed = list(csv.reader(stream))[1:]
-    assert {path for path, _ in listed} == set(BROKEN)
+    assert {path for path, _ in listed} == {*BROKEN, *MEASURED}
 
 
 def test_too_many_broken_images_are_counted_named_and_listed(
@@ -124,9 +136,10 @@ def test_too_many_broken_images_are_counted_named_and_listed(
         assert run_command(["pretrain", str(odd), "--size", "16", *flags]) == 3
         told = capsys.readouterr().err.splitlines()[-1]
         count = len(FILES) + len(NAMES) + len(DUPLICATE)
-        assert f"{len(BROKEN)} of {count} images in folder cannot be decoded, more than 1%; the first is " in told
+        refused = len(BROKEN) + len(MEASURED)
+        assert f"{refused} of {count} images in folder cannot be decoded, more than 1%; the first is " in told
         assert told.count("; then ") == 2 and f"all are listed in {file}" in told
-        assert len((tmp_path / file).read_text().splitlines()) == len(BROKEN) + 1
+        assert len((tmp_path / file).read_text().splitlines()) == refused + 1
     assert not (tmp_path / "mine" / "run").exists()  # nothing in the way of the next try
 
 
@@ -134,10 +147,10 @@ def test_a_check_of_the_whole_odd_folder(odd: Path, tmp_path: Path, capsys: pyte
     page, files = tmp_path / "check.html", tmp_path / "check.csv"
     assert run_command(["check", str(odd), "--json", "--out", str(page), "--files", str(files)]) == 3
     told = json.loads(capsys.readouterr().out)
-    assert {file["path"] for file in told["broken"]} == set(BROKEN) and len(told["ignored"]) == len(IGNORED)
+    assert {file["path"] for file in told["broken"]} == {*BROKEN, *MEASURED} and len(told["ignored"]) == len(IGNORED)
     assert list(DUPLICATE) in told["duplicates"] and told["images"]["orientations"]["8"] == 1
     assert ["bilevel.png", "bilevel.tif"] in told["near_duplicates"]
-    assert sum(told["images"]["formats"].values()) == told["count"] - len(BROKEN)
+    assert sum(told["images"]["formats"].values()) == told["count"] - len(BROKEN) - len(MEASURED)
     assert "<img src=x" not in page.read_text()
     assert len(files.read_text().splitlines()) > len(BROKEN) + len(IGNORED)
 

@@ -1,6 +1,7 @@
 """Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
 
 import itertools
+import json
 import shutil
 import signal
 import zlib
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from selftaught.commands.cli import run_command
@@ -168,3 +170,21 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     resumed = pretrain(command("rotation", array, out, resume=True))
     assert resumed.status["state"] == "done"
     assert_same(weights(whole), weights(resumed))
+
+
+def test_a_run_that_noted_no_number_types_goes_on_as_it_began(tmp_path: Path) -> None:
+    """It stretched each floating-point image by its own range; a run of today stores values as they are."""
+    (tmp_path / "data").mkdir()
+    for number in range(24):
+        values = np.random.default_rng(number).normal(number, 1, (32, 32)).astype(np.float32)
+        Image.fromarray(values).save(tmp_path / "data" / f"{number:02d}.tif")
+    of_today = command("rotation", tmp_path / "data", tmp_path / "run")
+    run = pretrain(of_today.model_copy(update={"steps": 4}))
+    config = json.loads((run.folder / "encoder" / "config.json").read_text())
+    assert config["selftaught"]["preparation"]["stored"] == "float32"
+    old = {"low": 0.0, "high": 65535.0, "mean": (0.5,), "std": (0.1,)}
+    config["selftaught"]["preparation"] = {"channels": 1, "size": (32, 32), **old}
+    (run.folder / "encoder" / "config.json").write_text(json.dumps(config))
+    again = pretrain(of_today.model_copy(update={"resume": True, "steps": None}))
+    kept = json.loads((again.folder / "encoder" / "config.json").read_text())["selftaught"]["preparation"]
+    assert (kept["low"], kept["high"], kept["mean"], kept["stored"]) == (0, 65535, [0.5], None)

@@ -108,6 +108,7 @@ class Work:
     workers: int | None
     progress: Progress
     quarantined: Failures = field(default_factory=list)
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # by key, what of a file is not used
 
     @property
     def full_shape(self) -> tuple[int, ...]:
@@ -161,6 +162,7 @@ def _checked(work: Work) -> tuple[Streamed, Rows]:
     if notes.exists():
         known = json.loads(notes.read_text())
         work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
+        work.remarks |= known.get("remarks", {})
         work.refuse(work.quarantined)
         kept = np.array(known["kept"], np.int64)
     else:
@@ -188,7 +190,8 @@ def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
 
 def _record(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
     listed = [(printable(key), reason) for key, reason in work.quarantined]
-    return {"kept": kept.tolist(), "aspect": None if aspect is None else aspect.tolist(), "quarantined": listed}
+    aspects = None if aspect is None else aspect.tolist()
+    return {"kept": kept.tolist(), "aspect": aspects, "quarantined": listed, "remarks": work.remarks}
 
 
 def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
@@ -213,6 +216,7 @@ def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | 
         if pixels.shape != work.full_shape or kept.shape != aspect.shape or kept.ndim != 1:
             return None
         work.quarantined = [(key, reason) for key, reason in notes["quarantined"]]
+        work.remarks |= notes.get("remarks", {})
     except (OSError, ValueError, KeyError, TypeError):
         return None
     with contextlib.suppress(OSError):  # a cache that others filled, for reading only

@@ -22,7 +22,7 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
-from selftaught.system.saying import say
+from selftaught.system.saying import quietly, say
 from selftaught.system.text import printable
 
 HASHED = 250  # samples at a time: the decoded values of a whole source would not fit memory
@@ -117,7 +117,8 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     named = [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
     sources = [_opened(recipe, preparation, *source) for source in named]
     if len({samples.batch(np.arange(1))[0].shape for samples in sources}) > 1:  # copies would look unlike each other
-        sources = [_opened(recipe, preparation, *source, native=False) for source in named]
+        with quietly():  # all that is to be told of them has been
+            sources = [_opened(recipe, preparation, *source, native=False) for source in named]
     classes, names = _classes(sources)
     data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, _contents(sources))
     _warn_of_copies(data, modality.named(preparation.modality).THINGS)

@@ -9,6 +9,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
+from selftaught.run.export import encoder_about
 from selftaught.run.folder import LOG, RunFolder, fresh_folder
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock
@@ -45,7 +46,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        samples = opened or open_data(recipe, stop)
+        samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
         plan, clock_began = planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
@@ -72,6 +73,16 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
         say(f"nothing to resume in {command.out}: starting at step 0")
         return None
     return Pretrain.load(file)
+
+
+def _begun_with(recipe: Pretrain) -> Any:
+    """How a run that goes on prepares its samples, where it was begun before all was noted by which that is told."""
+    try:
+        about = encoder_about(Path(str(recipe.out)) / "encoder")
+        preparation = modality.named(about["modality"]).Preparation(**about["preparation"])
+    except (UsageError, KeyError, TypeError, ValueError):  # nothing is exported yet, or it is damaged
+        return None
+    return preparation if getattr(preparation, "stored", "") is None else None
 
 
 def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
         41000,
     ]
     assert (images.preparation.low, images.preparation.high) == (1000, 41000)
-    folder(deep, 3, (4, 4))
-    assert open_samples(deep).storage.dtype == np.uint8
+    folder(deep / "eight", 4, (4, 4))
+    assert open_samples(deep).storage.dtype == np.uint8  # as most have
 
 
 def test_an_encoders_preparation_is_used_unchanged(tmp_path: Path) -> None:

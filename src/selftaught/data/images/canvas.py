@@ -8,9 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from selftaught.data.images.preparation import Preparation, default_size
+from selftaught.data.images.decode import DecodeError
+from selftaught.data.images.preparation import Preparation, brightest, default_size
 
+WHOLE = 65535  # of 16 bits the largest level, which runs that noted none took for white
 NATIVE_CANVAS = 256  # images of one size up to this are kept as they are
+# Why an image has no place beside the others.
+MEASURED = "holds measured values, signed or with fractions, where the others hold levels from black to white"
+LEVELS = "holds levels from black to white in 8 bits, where the others hold measured values, signed or with fractions"
 
 Pixels = NDArray[Any]
 
@@ -23,6 +28,8 @@ class Canvas:
     width: int
     channels: int
     dtype: np.dtype
+    top: int | None = None  # of 16 bits the level that is as bright as 255 of 8; None: by each image's own values
+    stretched: bool = False  # whether an image of a wider type is scaled by its own range, as it once was
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -41,20 +48,73 @@ def canvas_for(
     channels = 1 if all(image.shape[2] == 1 for image in seen) else 3
     if like and like.channels in (1, 3):
         channels = like.channels
-    dtype = np.dtype(np.uint16 if all(image.dtype == np.uint16 for image in seen) else np.uint8)
-    if like and like.high >= 255:  # the encoder's, whatever these images have
-        dtype = np.dtype(np.uint8 if like.high == 255 else np.uint16)
+    dtype = _number_type(seen, like)
+    values = dtype, level_of_white(seen, like, dtype), bool(like and like.stored is None)
     if native and len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
-        return Canvas(own[0], own[1], channels, dtype)
+        return Canvas(own[0], own[1], channels, *values)
     side = max(size or default_size(sizes))
     both = max(min(NATIVE_CANVAS, 2 * side), -(-8 * side // 7))
-    return Canvas(both, both, channels, dtype)
+    return Canvas(both, both, channels, *values)
+
+
+def _number_type(seen: list[Pixels], like: Preparation | None) -> np.dtype:
+    """Of stored images: the encoder's, whatever these images have, or what most of them have."""
+    if like and like.stored:
+        return np.dtype(np.float32 if like.stored == "float16" else like.stored)
+    if like and like.high >= 255:
+        return np.dtype(np.uint8 if like.high == 255 else np.uint16)
+    eight, sixteen = (sum(image.dtype == kind for image in seen) for kind in (np.uint8, np.uint16))
+    if 2 * (eight + sixteen) < len(seen):
+        return np.dtype(np.float32)
+    # Of as many of each the finer: 16 bits hold all that 8 bits do.
+    return np.dtype(np.uint16 if sixteen >= eight and sixteen else np.uint8)
+
+
+def level_of_white(seen: list[Pixels], like: Preparation | None, dtype: np.dtype) -> int | None:
+    """Of images of 16 bits the level that is as bright as 255 of 8, by the encoder's or by those `seen`, if any."""
+    if like and (like.top or dtype == np.uint16):
+        return like.top or brightest(like.high)
+    if like and like.stored is None:
+        return brightest(WHOLE)
+    deep = [int(image.max()) for image in seen if image.dtype == np.uint16]
+    return brightest(max(deep)) if deep else None
+
+
+def in_values(image: Pixels, dtype: np.dtype, top: int | None) -> Pixels:
+    """An image of 8 or 16 bits in the other, 255 of 8 being as bright as `top` of 16; any as fractions, as it is."""
+    if image.dtype == dtype:
+        return image
+    if dtype.kind == "f":
+        return image.astype(dtype)
+    top = top or brightest(float(image.max()))
+    scaled = image.astype(np.uint32) * 255 // top if dtype == np.uint8 else image.astype(np.uint32) * top // 255
+    return np.minimum(scaled, np.iinfo(dtype).max).astype(dtype)
+
+
+def _by_own_range(image: Pixels) -> Pixels:
+    """What is signed, wider or has fractions as 16 bits: as it is where it fits, or scaled by its own range."""
+    low, high = float(image.min()), float(image.max())
+    if image.dtype.kind == "i" and low >= 0 and high <= WHOLE:
+        return image.astype(np.uint16)
+    # In double precision: the range of floats may be wider than a float holds.
+    return np.round((image.astype(np.float64) - low) * (WHOLE / max(high - low, 1e-300))).astype(np.uint16)
 
 
 def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
-    """The image (H, W, C) with the canvas's number type, channels and size."""
-    if image.dtype != canvas.dtype:
-        image = (image // 257).astype(np.uint8) if canvas.dtype == np.uint8 else image.astype(np.uint16) * 257
+    """The image (H, W, C) with the canvas's number type, channels and size.
+
+    Raises DecodeError where its values have no meaning beside those of the others.
+    """
+    levels = image.dtype in (np.uint8, np.uint16)
+    if not levels and canvas.dtype.kind == "u":
+        if not canvas.stretched:
+            raise DecodeError(
+                f"holds measured values, signed or with fractions, and the others levels ({canvas.dtype})"
+            )
+        image = _by_own_range(image)
+    if image.dtype == np.uint8 and canvas.dtype.kind == "f":
+        raise DecodeError(LEVELS)
+    image = in_values(image, canvas.dtype, canvas.top)
     image = convert_channels(image, canvas.channels)
     if image.shape[:2] == (canvas.height, canvas.width):
         return image

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from selftaught.data.images import tiff
 from selftaught.data.sources.folder import FORMATS
 
 try:
@@ -26,6 +27,16 @@ PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
 STRIP = 512  # rows
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
+VEILED = ("LA", "La", "PA", "RGBA", "RGBa")  # modes whose last band is their opacity
+FRAMED = ("GIF", "WEBP", "PNG", "AVIF")  # formats of pictures that may move
+FOREIGN = {b"ftyphei": "HEIC", b"ftyphev": "HEIC", b"ftypmif1": "HEIC", b"ftypavi": "AVIF", b"jP  ": "JPEG 2000"}
+FOREIGN |= {b"JXL ": "JPEG XL"}  # all with a length in front
+
+# What of a file is not used, as said of several images.
+ANIMATED = "are animated: the first frame is used"
+PAGES = "have more pages than one: the first is used"
+DEEP = "have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small"
+BAND = "have a band tagged as alpha that is no transparency: it is left out"
 
 Made = TypeVar("Made")
 
@@ -46,6 +57,16 @@ class Header:
     animated: bool
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What is decoded of an image file."""
+
+    # (H, W, C), upright: uint8 with 1 or 3 channels, or with 1 uint16, or what is signed, wider or has fractions.
+    pixels: NDArray[Any]
+    remarks: tuple[str, ...] = ()  # what of the file is not used
+    band: bool | None = None  # whether what a TIFF's alpha is by its values is a band; None where it has none
+
+
 _one_large = threading.Lock()
 
 
@@ -56,28 +77,79 @@ def header(data: bytes) -> Header:
         with contextlib.suppress(Exception):  # broken EXIF is as good as none
             orientation = int(image.getexif().get(0x0112, 1))
         with contextlib.suppress(Exception):
-            animated = image.format in ("GIF", "WEBP", "PNG") and bool(getattr(image, "is_animated", False))
+            animated = _is_animated(image)
         kind = str(image.format)
         return Header(kind, image.mode, *image.size, orientation if 1 <= orientation <= 8 else 1, animated)
 
 
-def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Upright pixels (H, W, C): uint8 with 1 or 3 channels, or uint16 with 1 for 16-bit grey.
+def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[Any]:
+    """The pixels of `picture`."""
+    return picture(data, at_least).pixels
+
+
+def picture(data: bytes, at_least: tuple[int, int] | None = None, band: bool | None = None) -> Picture:
+    """Upright pixels of an image file, and what of it they do not show.
 
     Large JPEGs are decoded at a reduced scale that is still `at_least` (H, W). An animated image gives its first
-    frame. Raises DecodeError for anything that is not a whole image of an allowed format.
+    frame, a TIFF its first page. `band`: whether what a TIFF tags as alpha is a band of what was measured, or
+    transparency; None: by its values. Raises DecodeError for anything that is not a whole image of an allowed format.
     """
     with _opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
             if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
-                return _fast_jpeg(data, image, at_least)
+                return Picture(_fast_jpeg(data, image, at_least))
             if at_least and image.format in JPEGS:
                 image.draft(None, (at_least[1], at_least[0]))
+            if image.format == "TIFF":
+                return _of_tiff(data, image, band)
+            remarks = _remarks(data, image)
             image.load()
             if image.format in JPEGS:
                 _refuse_padding(data, image)
-            return _pixels(_upright(image))
+            return Picture(_pixels(_upright(image)), remarks)
+
+
+def _of_tiff(data: bytes, image: Any, band: bool | None) -> Picture:
+    remarks = [PAGES] if tiff.has_more_pages(image, data) else []
+    (held, used), (bits, numbers) = tiff.bands(image), tiff.bits(image)
+    premultiplied = any("RGBa" in str(tile.args) for tile in image.tile)
+    if premultiplied:
+        tiff.unmultiplied(image)
+    image.load()
+    own = None if image.mode not in VEILED else not tiff.is_mask(np.asarray(image.split()[-1]))
+    dropped = own if band is None or own is None else band
+    if dropped:
+        image = _without_last(image)
+        remarks.append(BAND)
+    elif premultiplied:
+        image = Image.merge("RGBa", image.split()).convert("RGBA")
+    if held > used + (own is not None):
+        told = f"first {used} are" if used > 1 else "first is"
+        remarks.append(f"have {held} bands: the {told} used")
+    if bits > 8 and used > 1:
+        remarks.append(DEEP)
+    pixels = _pixels(_upright(image))
+    if (bits, numbers) in ((8, 2), (32, 1)):  # which Pillow takes for unsigned and for signed ones
+        pixels = pixels.view(np.int8 if bits == 8 else np.uint32).astype(np.int64)
+    return Picture(pixels, tuple(remarks), own)
+
+
+def _without_last(image: Image.Image) -> Image.Image:
+    return Image.merge("RGB", image.split()[:3]) if image.mode.startswith("RGB") else image.split()[0]
+
+
+def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
+    """What of an image that is no TIFF is not used."""
+    animated = False
+    with contextlib.suppress(Exception):
+        animated = _is_animated(image)
+    deep = image.format == "PNG" and data[24:26] in (b"\x10\x02", b"\x10\x06")  # bits, and kind of colour
+    return (ANIMATED,) * animated + (DEEP,) * deep
+
+
+def _is_animated(image: Image.Image) -> bool:
+    return image.format in FRAMED and bool(getattr(image, "is_animated", False))
 
 
 @contextlib.contextmanager
@@ -96,11 +168,20 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     except DecodeError:
         raise
     except UnidentifiedImageError:
-        raise DecodeError(f"not an image of a known format ({', '.join(FORMATS)})") from None
+        raise DecodeError(_unknown(data)) from None
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from None
     except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
+
+
+def _unknown(data: bytes) -> str:
+    """Why Pillow finds no image in a file."""
+    if tiff.is_tiff(data):
+        return tiff.refusal(data)
+    kind = next((name for mark, name in FOREIGN.items() if data[4:].startswith(mark)), None)
+    told = f", but {kind}, which is not read here: convert it to JPEG or PNG" if kind else ""
+    return f"not an image of a known format ({', '.join(FORMATS)}){told}"
 
 
 def attempt(make: Callable[[], Made]) -> Made | str:
@@ -153,26 +234,18 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _pixels(image: Image.Image) -> NDArray[Any]:
     mode = image.mode
     if mode == "F" or mode.startswith("I"):  # floats, or integers of 16 or 32 bits
-        values = np.asarray(image)
-        fit = mode != "F" and values.min() >= 0 and values.max() <= 65535
-        return (values.astype(np.uint16) if fit else _by_own_range(values))[..., None]
-    if "transparency" in image.info or mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        values = np.asarray(image)[..., None]
+        if mode == "F" and not np.isfinite(values).all():
+            raise DecodeError("holds values that are not finite")
+        return values if image.format == "TIFF" and mode in ("F", "I") else values.astype(np.uint16)
+    if "transparency" in image.info or mode in VEILED:
         return _on_backdrop(image)
     if mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]
     return np.asarray(image.convert("RGB"))
-
-
-def _by_own_range(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Pixels of a wider type scaled by their own range."""
-    if not np.isfinite(values).all():
-        raise DecodeError("holds values that are not finite")
-    low, high = float(values.min()), float(values.max())
-    # In double precision: the range of floats may be wider than a float holds.
-    return np.round((values.astype(np.float64) - low) * (65535 / max(high - low, 1e-300))).astype(np.uint16)
 
 
 def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:

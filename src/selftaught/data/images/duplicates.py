@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
+from selftaught.data.images.canvas import Canvas, Pixels, in_values, on_canvas
 
 ROWS, COLUMNS = 8, 9  # of a sketch; each of its 64 pairs of neighbours gives one bit
 BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands share one of them
@@ -20,8 +20,11 @@ Places = NDArray[np.int64]  # of sketches
 
 def sketch(image: Pixels) -> NDArray[np.uint8]:
     """A tiny grey copy (8, 9) of an image (H, W, C)."""
-    if image.dtype == np.uint16:
-        image = (image // 257).astype(np.uint8)
+    if image.dtype == np.uint16:  # by its own depth, so that a copy of another is found
+        image = in_values(image, np.dtype(np.uint8), None)
+    elif image.dtype != np.uint8:
+        low, high = float(image.min()), float(image.max())
+        image = ((image.astype(np.float64) - low) * (255 / max(high - low, 1e-300))).astype(np.uint8)
     small = on_canvas(image, Canvas(ROWS, COLUMNS, image.shape[2], np.dtype(np.uint8)))
     return np.round(small.mean(axis=2)).astype(np.uint8)
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
-from selftaught.data.images.decode import Header, attempt, decode, header
+from selftaught.data.images.canvas import LEVELS, MEASURED
+from selftaught.data.images.decode import Header, attempt, header, picture
 from selftaught.data.images.duplicates import same_look, sketch
+from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
-from selftaught.data.sources.folder import NO_IMAGE
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import digest
 from selftaught.system import randomness
@@ -28,7 +29,7 @@ from selftaught.system.text import printable
 AHEAD = 256  # images handed to the threads at once
 SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
-PHOTOS = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf")
+MEASURED_BITS = 32  # of what is signed, wider or has fractions
 FEWEST = 2  # images that can be told apart
 
 
@@ -42,6 +43,7 @@ class Look:
     bits: int
     digest: str
     sketch: NDArray[np.uint8]
+    remarks: tuple[str, ...] = ()  # what of the file is not used
 
 
 def inspect(
@@ -63,6 +65,7 @@ def inspect(
         for look in looked:
             looks.append(look)
             progress(len(looks), len(rows))
+    looks = _beside_each_other(looks)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
     same = same_content(look.digest for _, look in whole)
     copies = {place for group in same for place in group[1:]}
@@ -83,7 +86,7 @@ def inspect(
         images=_summary([look for _, look in whole]) if whole else None,
     )
     findings.problems = _problems(findings, tolerance, isinstance(source, Arrays))
-    findings.notes = _notes(findings)
+    findings.notes = _notes(findings, [*overlooked(source), *remarked({key: look.remarks for key, look in whole})])
     findings.usable = not findings.problems
     return findings
 
@@ -99,11 +102,18 @@ def _looked(source: Files | Arrays, rows: NDArray[np.int64], workers: int | None
 def _look_at_file(source: Files, row: int) -> Look | str:
     def look() -> Look:
         data = source.read(row)
-        pixels = decode(data, SCALED)
-        bits = 8 * pixels.dtype.itemsize
-        return Look(header(data), len(data), pixels.shape[2], bits, digest(data), sketch(pixels))
+        made = picture(data, SCALED)
+        pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
+        return Look(header(data), len(data), pixels.shape[2], bits, digest(data), sketch(pixels), made.remarks)
 
     return attempt(look)
+
+
+def _beside_each_other(looks: list[Look | str]) -> list[Look | str]:
+    """The same, with the reason in place of each image whose values have no meaning beside those of most."""
+    bits = [look.bits for look in looks if isinstance(look, Look) and look.header.format != "array"]
+    odd = {8: LEVELS} if 2 * bits.count(MEASURED_BITS) > len(bits) else {MEASURED_BITS: MEASURED}
+    return [odd.get(look.bits, look) if isinstance(look, Look) and bits else look for look in looks]
 
 
 def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
@@ -181,22 +191,20 @@ def _problems(findings: Findings, tolerance: float, is_array: bool) -> list[str]
     return []
 
 
-def _notes(findings: Findings) -> list[str]:
+def _notes(findings: Findings, unused: list[str]) -> list[str]:
     """What is good to know, and stops nothing."""
     facts, notes = findings.images, []
     if findings.checked < findings.count:
         notes.append(f"a random {findings.checked:,} of {findings.count:,} images were looked at")
-    foreign = Counter(Path(file.path).suffix.lower() for file in findings.ignored if file.reason == NO_IMAGE)
-    if photos := {suffix: foreign[suffix] for suffix in PHOTOS if foreign[suffix]}:
-        counted = ", ".join(f"{count:,} {suffix}" for suffix, count in photos.items())
-        notes.append(f"photos in formats that are not read are passed over ({counted}): convert them first")
+    notes += unused
     notes += notes_of_copies(findings.things, findings.duplicates)
     if alike := sum(len(group) - 1 for group in findings.near_duplicates):
         notes.append(f"{alike:,} images look like others; contrastive methods are told that they differ")
     if facts and len(facts.channels) > 1:
         notes.append("grey and colour images are mixed: all are trained on as colour")
-    if facts and facts.animated:
-        notes.append(f"{facts.animated:,} images are animated: the first frame is used")
+    if facts and len(facts.bits) > 1:
+        mixed = ", ".join(f"{count:,} of {bits} bits" for bits, count in facts.bits.items())
+        notes.append(f"images of several depths are mixed ({mixed}): all are brought to that of most")
     if facts and (turned := sum(count for way, count in facts.orientations.items() if way != "1")):
         notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
     return notes

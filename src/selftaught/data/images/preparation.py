@@ -1,7 +1,7 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from selftaught.system.errors import DataError
 
 MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
+DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have in what is stored as 16
 NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
 
 
@@ -26,6 +27,10 @@ class Preparation(BaseModel):
     high: float  # stored value that becomes 1
     mean: tuple[float, ...]  # per channel, of values in [0, 1]
     std: tuple[float, ...]
+    # Runs that were made before these were noted have None, and keep their way.
+    stored: Literal["uint8", "uint16", "float16", "float32"] | None = None  # number type of stored values
+    top: int | None = None  # of 16 bits the level that is as bright as 255 of 8
+    band: bool | None = None  # whether what a TIFF tags as alpha is a band; None where there was none
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,9 +51,16 @@ class Preparation(BaseModel):
 
 
 def preparation_of(
-    take: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, size: tuple[int, int] | None
+    take: Callable[[NDArray[np.int64]], NDArray[Any]],
+    count: int,
+    size: tuple[int, int] | None,
+    top: int | None = None,
+    band: bool | None = None,
 ) -> Preparation:
-    """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C)."""
+    """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C).
+
+    top, band: see `Preparation`.
+    """
     rows = np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64)
     low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
     for start in range(0, len(rows), CHUNK):  # a copy in double precision of all would fill a machine
@@ -62,6 +74,8 @@ def preparation_of(
         moved = own - mean
         squares = squares + np.square(sample - own).sum(axis=0) + moved**2 * pixels * share
         mean, pixels = mean + share * moved, pixels + len(sample)
+    if taken.dtype == np.uint16:
+        top = top or brightest(high)
     if taken.dtype == np.uint8:
         low, high = 0.0, 255.0
     elif taken.dtype == np.uint16 and high == 255:
@@ -71,7 +85,16 @@ def preparation_of(
     mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
     size = size or default_size({(taken.shape[1], taken.shape[2])})
     means, stds = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
-    return Preparation(channels=taken.shape[3], size=size, low=low, high=high, mean=means, std=stds)
+    stored: Any = str(taken.dtype)
+    known = Preparation(channels=taken.shape[3], size=size, low=low, high=high, mean=means, std=stds, stored=stored)
+    return known.model_copy(update={"top": top, "band": band})
+
+
+def brightest(value: float) -> int:
+    """The brightest level of the least number of bits that holds a value: 4095 of 3000."""
+    if value == 256:  # written for 255 of 16 bits, see above
+        return 255
+    return next((top for bits in DEPTHS if value <= (top := 2**bits - 1)), 2 ** DEPTHS[-1] - 1)
 
 
 def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:

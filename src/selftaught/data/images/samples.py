@@ -11,14 +11,23 @@ import torch
 from torch import Tensor
 
 from selftaught.data.images import decode as decoding
-from selftaught.data.images.canvas import Canvas, Pixels, canvas_for, convert_channels, on_canvas
-from selftaught.data.images.decode import attempt, decode
-from selftaught.data.images.preparation import Preparation, preparation_of
+from selftaught.data.images.canvas import (
+    Canvas,
+    Pixels,
+    canvas_for,
+    convert_channels,
+    in_values,
+    level_of_white,
+    on_canvas,
+)
+from selftaught.data.images.decode import Picture, attempt, picture
+from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.preparation import Preparation, brightest, preparation_of
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
-from selftaught.data.sources.folder import DANGLING, NO_FAULTS, OUTSIDE
+from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import digest
 from selftaught.data.storage import MEMORY, Decoded, Failures, Progress, Refuse, Resident, Storage, Work, stored
@@ -29,6 +38,7 @@ from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 NAMED = 3  # of the broken images, in an error
+FAR = 4  # times: so much of the range of 16 bits may be unused by chance
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
@@ -39,6 +49,7 @@ class Images(Opened):
 
     storage: Storage
     rows: Rows
+    values: tuple[np.dtype, int | None]  # number type of what is given, and see `in_values`
 
     def keep(self, rows: Rows) -> None:
         self.rows = self.rows[rows]
@@ -46,7 +57,7 @@ class Images(Opened):
     def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) in the stored type and layout, and the true aspect (width / height) of each (B,)."""
         pixels, aspect = self.storage.take(self.rows[rows])
-        pixels = convert_channels(pixels, self.preparation.channels)
+        pixels = convert_channels(in_values(pixels, *self.values), self.preparation.channels)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(aspect)
 
     def prefetch(self, rows: Rows) -> None:
@@ -85,23 +96,45 @@ def open_samples(
     rows = wanted.rows
     storage: Storage
     quarantined: Failures = []
+    top, band = None, None
     if isinstance(source, Arrays):
         storage, kept, places = _resident(source.images), np.arange(len(rows)), rows
+        seen = [source.images[rows[:PROBED]]]
     else:
         refuse = partial(_refuse, source.name, len(rows), tolerance)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            seen = _examples(source, rows, refuse, progress)
+            examples = _examples(source, rows, refuse, progress)
+            seen = [example.pixels for example in examples]
             canvas = canvas_for(seen, size or (like.size if like else None), like, native)
-            work = _work(source, rows, canvas, refuse, workers, progress)
+            top, band = canvas.top, _band(examples, like)
+            work = _work(source, rows, canvas, band, refuse, workers, progress)
             storage, kept = stored(work, memory, cache)
+        _tell_remarks(source.name, work)
         quarantined, places = [*work.quarantined, *_unread(source)], np.arange(len(kept))
-    preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size)
-    if like:
-        _refuse_unlike(source.name, storage, places, like)
+    preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size, top, band)
     images = Images(wanted, preparation, kept, quarantined)
     images.storage, images.rows = storage, places
+    images.values = _values(storage, seen, preparation)
+    _tell_depths(source.name, seen, images.values, of_encoder=like is not None)
+    if like:
+        _refuse_unlike(source.name, images, like)
     return images
+
+
+def _values(storage: Storage, seen: list[Pixels], preparation: Preparation) -> tuple[np.dtype, int | None]:
+    """What `Images` gives: levels as the encoder takes them; what else is stored, as it is."""
+    levels = ("uint8", "uint16")
+    wanted = preparation.stored if storage.dtype in levels and preparation.stored in levels else storage.dtype
+    return np.dtype(wanted), level_of_white(seen, preparation, np.dtype(wanted))
+
+
+def _band(examples: list[Picture], like: Preparation | None) -> bool | None:
+    """Whether what TIFFs tag as alpha is a band: as the encoder has it, or as most of the examples look."""
+    if like and (like.band is not None or like.stored is None):
+        return bool(like.band)  # it was transparency before anybody asked
+    votes = [example.band for example in examples if example.band is not None]
+    return 2 * sum(votes) > len(votes) if votes else None
 
 
 def _resident(pixels: Pixels) -> Resident:
@@ -111,32 +144,70 @@ def _resident(pixels: Pixels) -> Resident:
     return Resident(pixels, np.full(len(pixels), pixels.shape[2] / pixels.shape[1], np.float32))
 
 
-def _work(source: Files, rows: Rows, canvas: Canvas, refuse: Refuse, workers: int | None, progress: Progress) -> Work:
+def _work(
+    source: Files,
+    rows: Rows,
+    canvas: Canvas,
+    band: bool | None,
+    refuse: Refuse,
+    workers: int | None,
+    progress: Progress,
+) -> Work:
     """What has to be decoded."""
+    remarks: dict[str, list[str]] = {}
+
+    def made(row: int) -> Decoded:
+        image = picture(source.read(row), canvas.shape[:2], band)
+        if image.remarks:
+            remarks[printable(source.keys[row])] = list(image.remarks)
+        return on_canvas(image.pixels, canvas), image.pixels.shape[1] / image.pixels.shape[0]
 
     def read(place: int) -> Decoded:
-        image = _read(source, int(rows[place]), canvas.shape[:2])
-        return image if isinstance(image, str) else (on_canvas(image, canvas), image.shape[1] / image.shape[0])
+        return attempt(lambda: made(int(rows[place])))
 
     # Two decoders may round differently, so what one has made is not taken for the other's.
-    made_by = source.stamp(), digest(rows.tobytes()), str(canvas), decoding.jpeg_decoder()
+    made_by = source.stamp(), digest(rows.tobytes()), f"{canvas} {band}", decoding.jpeg_decoder()
     name, keys = digest(*made_by, between=b"\n"), [source.keys[row] for row in rows]
-    return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress)
+    return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress, remarks=remarks)
+
+
+def _tell_remarks(name: str, work: Work) -> None:
+    """Say what of the files is not used, once for each kind."""
+    for line in remarked(work.remarks):
+        say(f"warning: {printable(name)}: {line}")
+
+
+def _tell_depths(name: str, seen: list[Pixels], values: tuple[np.dtype, int | None], of_encoder: bool) -> None:
+    """Say where levels of 8 and of 16 bits meet, or those of 16 bits have another range than the encoder's."""
+    (dtype, top), shown = values, printable(name)
+    those = "what the encoder learnt from" if of_encoder else "most"
+    eight, sixteen = ([image for image in seen if image.dtype == kind] for kind in (np.uint8, np.uint16))
+    largest = max((int(image.max()) for image in sixteen), default=0)
+    if dtype == np.uint16 and eight:
+        say(f"warning: {shown} holds images of 8 bits, {those} has 16: 255 is taken for {top}")
+    elif dtype == np.uint8 and sixteen:
+        say(f"warning: {shown} holds images of 16 bits (up to {largest}), {those} has 8: {top} is taken for 255")
+    elif of_encoder and sixteen and top and not top / FAR < brightest(largest) <= top:
+        say(
+            f"warning: {shown} holds values up to {largest}, and the encoder learnt from values up to {top}: scale "
+            "them alike, where they do not mean the same"
+        )
 
 
 def _unread(source: Files) -> Failures:
-    """What was passed over for a fault of its own; links that are not followed are counted aloud."""
-    if links := sum(reason in (OUTSIDE, DANGLING) for _, reason in source.ignored):
-        say(f"warning: {links:,} links in {printable(source.name)} lead out of the folder or to nothing: not followed")
+    """What was passed over for a fault of its own; what else a person may miss is told aloud."""
+    for line in overlooked(source):
+        say(f"warning: {printable(source.name)}: {line}")
     return [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
 
 
-def _refuse_unlike(name: str, storage: Storage, places: Rows, like: Preparation) -> None:
-    """Raise DataError where the stored images are not of the kind that an encoder takes."""
-    channels = storage.shape[2]
+def _refuse_unlike(name: str, images: Images, like: Preparation) -> None:
+    """Raise DataError where images are not of the kind that an encoder takes."""
+    channels = images.storage.shape[2]
     if channels != like.channels and {channels, like.channels} != {1, 3}:
         raise DataError(f"{name} has {channels} channels, the encoder takes {like.channels}")
-    _refuse_other_values(name, storage.take(places[:PROBED])[0], like)
+    pixels = images.storage.take(images.rows[:PROBED])[0]
+    _refuse_other_values(name, in_values(pixels, *images.values), like)
 
 
 def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
@@ -158,18 +229,18 @@ def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
         raise BrokenData(f"{message}; the first is {first}", name, failed)
 
 
-def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> list[Pixels]:
+def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:
     """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     tried = []
     for row in probe.tolist():
         poll()
-        tried.append(_read(source, row, None))
+        tried.append(_read(source, row))
     if seen := [image for image in tried if not isinstance(image, str)]:
         return seen
     failed: Failures = []
     for done, row in enumerate(rows.tolist()):
-        image = _read(source, row, None)
+        image = _read(source, row)
         if not isinstance(image, str):
             return [image]
         failed.append((source.keys[row], image))
@@ -178,6 +249,6 @@ def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> 
     raise AssertionError("not reached: all images failed")
 
 
-def _read(source: Files, row: int, at_least: tuple[int, int] | None) -> Pixels | str:
-    """Decoded pixels, or the reason why there are none."""
-    return attempt(lambda: decode(source.read(row), at_least))
+def _read(source: Files, row: int) -> Picture | str:
+    """What is decoded of an image, or the reason why nothing is."""
+    return attempt(lambda: picture(source.read(row)))

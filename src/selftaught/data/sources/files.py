@@ -7,7 +7,16 @@ from functools import cache
 from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
-from selftaught.data.sources.folder import NO_IMAGE, SUFFIXES, passed_over, read_regular, size_and_time, walk
+from selftaught.data.sources.folder import (
+    LINK,
+    NO_IMAGE,
+    OUTSIDE,
+    SUFFIXES,
+    passed_over,
+    read_regular,
+    size_and_time,
+    walk,
+)
 from selftaught.data.sources.source import Source, digest, reading
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -61,6 +70,8 @@ def _nothing_in(shown: str, ignored: Ignored) -> str:
         reasons = Counter(why for _, why in ignored)
         saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
     hint = "; HEIC photos must be converted first" if others[".heic"] else ""
+    if any(why in (OUTSIDE, LINK) for _, why in ignored):
+        hint += "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)"
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from selftaught.data.sources.source import MAX_BYTES
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names of what is decoded
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # Pillow's names of what is decoded
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif")
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the operating system"

@@ -15,6 +15,7 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
+from selftaught.system.saying import quietly
 from selftaught.system.text import printable
 from selftaught.training.job import Job
 from selftaught.training.measuring.speed import remembered
@@ -31,16 +32,17 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
     `decoded`: whether they are files, which are decoded into a cache. Raises DataError.
     """
     kind = modality.of(command.data)
-    samples: Samples = kind.open_samples(
-        command.data,
-        size=command.size,
-        limit=min(SAMPLE, count),
-        seed=command.seed,
-        tolerance=1.0,
-        cache=0,
-        workers=command.workers,
-        progress=lambda done, total: stop.poll(),
-    )
+    with quietly():  # what is to be told of the data stands among the findings
+        samples: Samples = kind.open_samples(
+            command.data,
+            size=command.size,
+            limit=min(SAMPLE, count),
+            seed=command.seed,
+            tolerance=1.0,
+            cache=0,
+            workers=command.workers,
+            progress=lambda done, total: stop.poll(),
+        )
     if samples.count < FEWEST:
         raise DataError(f"{samples.count} of {min(SAMPLE, count)} {kind.THINGS} taken at random can be used")
     plan = resolve(command, Counted(count, samples.preparation))
