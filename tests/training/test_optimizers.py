@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from selftaught.contracts.method import Training
+from selftaught.data.images.preparation import Preparation
+from selftaught.methods import registry
+from selftaught.run.recipes import Pretrain
 from selftaught.training.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
+from selftaught.training.resolve import Counted, resolve, training_preset
 
 
 def test_lars_takes_the_papers_step() -> None:
@@ -90,3 +94,31 @@ def test_each_optimiser_descends(name: str) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "wanted"),
+    [
+        ("simclr", {}, ("adamw", 2e-3, 1e-4)),
+        ("simclr", {"optimizer": "adamw"}, ("adamw", 2e-3, 1e-4)),
+        ("simclr", {"optimizer": "lars"}, ("lars", 0.3, 1e-6)),
+        ("simclr", {"optimizer": "sgd"}, ("sgd", 0.05, 1e-4)),
+        ("simsiam", {"optimizer": "adamw"}, ("adamw", 1e-3, 0.05)),
+        ("simclr", {"optimizer": "lars", "lr": 0.1}, ("lars", 0.1, 1e-6)),
+        ("dino", {"optimizer": "lars", "weight_decay": 0.01}, ("lars", 0.3, 0.01)),
+    ],
+)
+def test_an_optimiser_that_is_not_the_methods_own_has_a_rate_that_suits_it(
+    method: str, asked: dict, wanted: tuple
+) -> None:
+    facts = {"low": 0, "high": 255, "mean": (0.5,) * 3, "std": (0.2,) * 3}
+    counted = Counted(1000, Preparation(channels=3, size=(32, 32), **facts), "f")
+    recipe = Pretrain.parse({"data": "x", "method": method, "training": asked})
+    plan, cls = resolve(recipe, counted), registry.method_class(method)
+    made = training_preset(cls, plan)
+    assert (made.optimizer, made.lr, made.weight_decay) == wanted
+    assert made.optimizer == cls.preset.optimizer or made.weight_decay_end is None
+    assert resolve(Pretrain.parse({**recipe.model_dump(), "lr": 0.7}), counted).lr == 0.7
+    # A run that was begun before went on with the method's own, and does so now.
+    begun = Pretrain.parse({**recipe.model_dump(), "fingerprint": "f"})
+    assert resolve(begun, counted).training == asked
