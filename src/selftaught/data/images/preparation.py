@@ -1,12 +1,12 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.system.errors import DataError
 
@@ -29,7 +29,7 @@ class Preparation(BaseModel):
     std: tuple[float, ...]
     # Runs that were made before these were noted have None, and keep their way.
     stored: Literal["uint8", "uint16", "float16", "float32"] | None = None  # number type of stored values
-    top: int | None = None  # of 16 bits the level that is as bright as 255 of 8
+    top: Annotated[int, Field(ge=255, le=65535)] | None = None  # of 16 bits the level that is as bright as 255 of 8
     band: bool | None = None  # whether what a TIFF tags as alpha is a band; None where there was none
 
     @property
