@@ -222,7 +222,7 @@ def test_what_there_was_no_time_to_measure_is_the_same_the_next_time(
 ) -> None:
     machine = Slow(monkeypatch, 1.0)
     plans = planned_only(monkeypatch)
-    quick = {**QUICK, "epochs": 14}
+    quick = {**QUICK, "epochs": 30}
     del quick["steps"]
     selftaught.pretrain(photos, out=str(tmp_path / "a"), **quick)
     once = machine.steps

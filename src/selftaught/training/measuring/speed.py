@@ -47,9 +47,9 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
 
 
 def _too_short(plan: Plan) -> bool:
-    """Whether the steps that are timed of one candidate alone are more than may be spent on a run of this length."""
+    """Whether the timed steps of two candidates, as one tells nothing, are more than may be spent on such a run."""
     rows = min(plan.batch_size, ROWS)
-    return plan.budget is None and SHARE * plan.steps * plan.batch_size < (WARM_UP + MEASURED) * rows
+    return plan.budget is None and SHARE * plan.steps * plan.batch_size < 2 * (WARM_UP + MEASURED) * rows
 
 
 def _candidates(recipe: Pretrain, plan: Plan) -> list[Way]:
