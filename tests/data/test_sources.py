@@ -186,7 +186,7 @@ def test_arrays_with_and_without_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=x, y=y[:3])
     np.savez(tmp_path / "h.npz", x=x, y=np.eye(2)[y])
     np.save(tmp_path / "i.npy", np.zeros((2, 5, 4), ">f4"))
-    assert open_source(tmp_path / "i.npy").images.dtype == np.float32
+    assert open_source(tmp_path / "i.npy").dtype == np.float32
     np.save(tmp_path / "e.npy", np.zeros((2, 3), np.uint8))
     np.save(tmp_path / "f.npy", np.zeros((2, 3, 3), np.int64))
     np.save(tmp_path / "g.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

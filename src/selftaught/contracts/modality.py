@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 DATA = Path(__file__).parents[1] / "data"
+PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev")  # of a split, by folders
+UNLABELLED = ("unlabeled", "unlabelled", "extra")  # beside such parts
 DEFAULT = "images"  # what is no other kind of data: folders of files have no mark by which to know them
 NAMES = (DEFAULT, *sorted({file.parent.name for file in DATA.glob("*/preparation.py")} - {DEFAULT}))
 
@@ -83,6 +85,7 @@ class Samples(Protocol):
     preparation: Any
     fingerprint: str
     quarantined: list[tuple[str, str]]
+    notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
 
     @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
@@ -149,6 +152,14 @@ class Modality:
         if pattern and self.named_encoders:
             return self.named_encoders(pattern)
         return [name for name in self.FIRST_CHOICES if pattern in name]
+
+
+def parts_among(labels: Sequence[str], keys: Sequence[str]) -> list[str]:
+    """The labels of samples, where they are folders, and folders that data is split into rather than classes."""
+    names = sorted(set(labels) - {""})
+    of_folders = all(key.startswith(f"{label}/") for label, key in zip(labels, keys))
+    learnt = any(name.lower() in PARTS for name in names)
+    return names if learnt and of_folders and all(name.lower() in (*PARTS, *UNLABELLED) for name in names) else []
 
 
 def named(name: str) -> Modality:

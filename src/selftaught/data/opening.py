@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.modality import Samples
-from selftaught.data.sources.labels import labels_for, read_labels
+from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
 from selftaught.data.sources.source import Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import DataError
@@ -40,6 +40,7 @@ def chosen(
     remedy: str,
     *,
     labels: Path | None = None,
+    label_column: str | None = None,
     labelled: bool = False,
     limit: int | None = None,
     seed: int = 0,
@@ -47,11 +48,12 @@ def chosen(
     """The rows of `source` that are wanted.
 
     things: what samples are called; remedy: how to give labels to data without any; labels: a CSV of path,label in
-    place of the source's own; labelled: whether labels are wanted (then `limit` is stratified, and samples without one
-    are left out); limit: a random subset of this many. Raises DataError.
+    place of the source's own; label_column: which of its columns, where it has one of that name; labelled: whether
+    labels are wanted (then `limit` is stratified, and samples without one are left out); limit: a random subset of
+    this many. Raises DataError.
     """
     if labels is not None:
-        source.labels = labels_for(labels, source.keys, things)
+        source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")
     wanted = source.labels if labelled else None
@@ -75,6 +77,7 @@ class Opened(Samples):
         """kept: which of the wanted rows are whole; quarantined: keys of the others, with the reason."""
         rows, labels = wanted.rows[kept], wanted.labels
         self.name, self.fingerprint = wanted.source.name, wanted.fingerprint
+        self.notes = list(wanted.source.notes)
         self.preparation, self.quarantined = preparation, list(quarantined)
         self.keys = [wanted.source.keys[row] for row in rows]
         self.labels = [labels[row] for row in rows] if labels else None
@@ -100,7 +103,7 @@ class Opened(Samples):
 def labels_by_key(open_source: Callable[[str], Source], labelled: str) -> dict[str, str]:
     """Labels of samples by their keys, from labelled data or a CSV of path,label. Raises DataError."""
     if labelled.lower().endswith(".csv"):
-        return dict(read_labels(Path(labelled)))
+        return labels_in_file(Path(labelled))
     return labels_in(open_source(labelled))
 
 
@@ -108,12 +111,13 @@ def labels_in(source: Source) -> dict[str, str]:
     """The labels of a source by key. Raises DataError where it has none."""
     if source.labels is None:
         raise DataError(f"{source.name} has no labels")
-    return dict(zip(source.keys, source.labels))
+    lines = (Line(row, *said) for row, said in enumerate(zip(source.keys, source.labels), 1))
+    return agreeing(lines, printable(source.name))
 
 
 def classes(source: Source) -> dict[str, int]:
     """How many samples of each label a source has, for people."""
-    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items())}
+    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
 
 
 def same_content(contents: Iterable[str]) -> list[list[int]]:

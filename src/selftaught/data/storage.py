@@ -53,14 +53,15 @@ class Storage(Protocol):
 
 
 class Resident(Storage):
-    """Images in an array, which may be a memory-mapped file."""
+    """Images in an array, which may be a memory-mapped file; of another type than `dtype` until they are taken."""
 
-    def __init__(self, pixels: Pixels, aspect: NDArray[np.float32]) -> None:
+    def __init__(self, pixels: Pixels, aspect: NDArray[np.float32], dtype: np.dtype | None = None) -> None:
         self.pixels, self.aspect = pixels, aspect
-        self.shape, self.dtype = pixels.shape[1:], pixels.dtype
+        self.shape, self.dtype = pixels.shape[1:], dtype or pixels.dtype
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
-        return np.ascontiguousarray(self.pixels[rows]), self.aspect[rows]
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is looked for
+            return np.ascontiguousarray(self.pixels[rows], self.dtype), self.aspect[rows]
 
     def prefetch(self, rows: Rows) -> None:
         """They are here already."""

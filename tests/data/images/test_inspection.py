@@ -78,7 +78,9 @@ def test_arrays_are_inspected_as_well(tmp_path: Path) -> None:
     x[4, 0, 0, 0] = np.nan
     np.save(tmp_path / "x.npy", x)
     found = inspect(tmp_path / "x.npy")
-    assert not found.usable and "1 of 6 images hold values that are not finite" in found.problems[0]
+    assert not found.usable and "1 of 6 images (16.7%) are broken" in found.problems[0]
+    assert [(file.path, "not finite" in file.reason) for file in found.broken] == [("4", True)]
+    assert inspect(tmp_path / "x.npy", tolerance=0.2).usable
 
 
 def test_nothing_whole_and_nothing_there(tmp_path: Path) -> None:

@@ -78,8 +78,9 @@ def test_mean_and_deviation_are_those_of_the_data() -> None:
     assert facts.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-5)
     assert facts.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-5)
     x[3, 2, 1, 0] = np.inf
-    with pytest.raises(DataError, match="not finite"):
-        open_samples(x)
+    assert open_samples(x).quarantined == [("3", "holds values that are not finite (NaN or infinite)")]
+    with pytest.raises(DataError, match=r"1 of 200 images in array cannot be used, more .* is 3: .* not fini"):
+        open_samples(x, tolerance=0.0)
 
 
 def test_a_limit_is_a_fixed_random_subset_and_stratified_with_labels(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_columns_missing_cells_labels_and_notes(tmp_path: Path) -> None:
     assert told["size"] == ("number", 1, 4, 0, 3) and told["colour"] == ("category", 4, 1, None, None)
     assert told["constant"] == ("number", 0, 1, 7, 7) and "label" not in told and "id" not in told
     assert any("2 columns hold one value only" in note for note in found.notes)
-    assert any("column name differs in every row" in note for note in found.notes)
+    assert any("column 'name' differs in nearly every row" in note for note in found.notes)
 
 
 def test_copies_of_rows_and_tables_without_content(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
+from selftaught.contracts.modality import parts_among
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import Header, attempt, header, picture
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.opening import classes, notes_of_copies, same_content
-from selftaught.data.sources.arrays import Arrays
+from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import digest
@@ -53,10 +54,11 @@ def inspect(
     seed: int = 0,
     workers: int | None = None,
     tolerance: float = 0.01,
+    label_column: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
-    source = open_source(data)
+    source = open_source(data, label_column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     keys = [printable(source.keys[row]) for row in rows]
     looks: list[Look | str] = []
@@ -85,8 +87,9 @@ def inspect(
         labels=classes(source),
         images=_summary([look for _, look in whole]) if whole else None,
     )
-    findings.problems = _problems(findings, tolerance, isinstance(source, Arrays))
-    findings.notes = _notes(findings, [*overlooked(source), *remarked({key: look.remarks for key, look in whole})])
+    findings.problems = _problems(findings, tolerance)
+    unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
+    findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
 
@@ -120,13 +123,13 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
     images = source.images
     sample = images[:AHEAD]
     low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
-    bits = 8 * images.dtype.itemsize
+    bits = 8 * source.dtype.itemsize
     shared = Header("array", str(images.dtype), images.shape[2], images.shape[1], 1, False)
 
     def look(row: int) -> Look | str:
         image = np.ascontiguousarray(images[row])
         if image.dtype.kind == "f" and not np.isfinite(image).all():
-            return "holds values that are not finite"
+            return NOT_FINITE
         seen = image
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
@@ -175,13 +178,11 @@ def _bins(sides: NDArray[np.int64]) -> list[Bin]:
     return bins[filled[0] : filled[-1] + 1]
 
 
-def _problems(findings: Findings, tolerance: float, is_array: bool) -> list[str]:
+def _problems(findings: Findings, tolerance: float) -> list[str]:
     """Why a run would not start."""
     broken, whole = len(findings.broken), findings.checked - len(findings.broken)
     if whole < FEWEST:
         return [f"{whole} of {findings.checked} images can be used, and no method learns from fewer than {FEWEST}"]
-    if broken and is_array:
-        return [f"{broken} of {findings.checked} images hold values that are not finite (NaN or infinite)"]
     if broken > tolerance * findings.checked:
         share = 100 * broken / findings.checked
         return [
@@ -189,6 +190,11 @@ def _problems(findings: Findings, tolerance: float, is_array: bool) -> list[str]
             "remove them, or leave them out with --tolerance"
         ]
     return []
+
+
+def _notes_of_parts(source: Files | Arrays) -> list[str]:
+    parts = ", ".join(map(printable, parts_among(source.labels or [], source.keys)))
+    return [f"folders {parts} are parts of a split, not classes: name one of them where labels count"] * bool(parts)
 
 
 def _notes(findings: Findings, unused: list[str]) -> list[str]:

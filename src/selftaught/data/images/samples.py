@@ -22,10 +22,10 @@ from selftaught.data.images.canvas import (
 )
 from selftaught.data.images.decode import Picture, attempt, picture
 from selftaught.data.images.overlooked import overlooked, remarked
-from selftaught.data.images.preparation import Preparation, brightest, preparation_of
+from selftaught.data.images.preparation import CHUNK, Preparation, brightest, preparation_of
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen
-from selftaught.data.sources.arrays import Arrays
+from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.open import open_source
@@ -75,6 +75,7 @@ def open_samples(
     size: tuple[int, int] | None = None,
     like: Preparation | None = None,
     labels: Path | None = None,
+    label_column: str | None = None,
     labelled: bool = False,
     limit: int | None = None,
     seed: int = 0,
@@ -88,20 +89,23 @@ def open_samples(
     """Index, decode and keep the images of `data`.
 
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
-    decoded images to hold (see storage); tolerance: the share of images that may fail to decode; native: see
-    `canvas_for`; the rest: see `chosen`. Raises DataError.
+    decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
+    are not finite; native: see `canvas_for`; label_column: the column of labels, of data that has columns or, where
+    `labels` names one, of that file; the rest: see `chosen`. Raises DataError and UsageError.
     """
-    source = open_source(data)
-    wanted = chosen(source, "images", REMEDY, labels=labels, labelled=labelled, limit=limit, seed=seed)
-    rows = wanted.rows
+    source = open_source(data, label_column if labels is None else None)
+    how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
+    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, **how)
+    rows, refuse = wanted.rows, partial(_refuse, source.name, len(wanted.rows), tolerance)
     storage: Storage
     quarantined: Failures = []
     top, band = None, None
     if isinstance(source, Arrays):
-        storage, kept, places = _resident(source.images), np.arange(len(rows)), rows
-        seen = [source.images[rows[:PROBED]]]
+        storage = _resident(source)
+        kept, quarantined = _finite(source, storage, rows, refuse, progress)
+        places = rows[kept]
+        seen = [storage.take(places[:PROBED])[0]]
     else:
-        refuse = partial(_refuse, source.name, len(rows), tolerance)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
             examples = _examples(source, rows, refuse, progress)
@@ -137,11 +141,22 @@ def _band(examples: list[Picture], like: Preparation | None) -> bool | None:
     return 2 * sum(votes) > len(votes) if votes else None
 
 
-def _resident(pixels: Pixels) -> Resident:
+def _resident(source: Arrays) -> Resident:
     """Images (N, H, W, C) that are pixels already."""
-    if pixels.dtype == np.float64:
-        pixels = pixels.astype(np.float32)
-    return Resident(pixels, np.full(len(pixels), pixels.shape[2] / pixels.shape[1], np.float32))
+    aspect = source.images.shape[2] / source.images.shape[1]
+    return Resident(source.images, np.full(len(source.images), aspect, np.float32), source.dtype)
+
+
+def _finite(source: Arrays, storage: Storage, rows: Rows, refuse: Refuse, progress: Progress) -> tuple[Rows, Failures]:
+    """Which of the rows hold finite values alone, and the keys of the others; too many of these are refused."""
+    fine = np.ones(len(rows), bool)
+    for start in range(0, len(rows) if storage.dtype.kind == "f" else 0, CHUNK):
+        pixels, _ = storage.take(rows[start : start + CHUNK])
+        fine[start : start + CHUNK] = np.isfinite(pixels).all(axis=(1, 2, 3))
+        progress(min(start + CHUNK, len(rows)), len(rows))
+    failed = [(source.keys[row], NOT_FINITE) for row in rows[~fine]]
+    refuse(failed)
+    return np.flatnonzero(fine), failed
 
 
 def _work(
@@ -221,11 +236,12 @@ def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
 
 
 def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
-    """Raise BrokenData where too many of `count` images cannot be decoded."""
+    """Raise BrokenData where too many of `count` images cannot be decoded, or used."""
     if len(failed) > tolerance * count or len(failed) == count:
         first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
+        verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
         allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
-        message = f"{len(failed)} of {count} images in {printable(name)} cannot be decoded{allowed}"
+        message = f"{len(failed)} of {count} images in {printable(name)} cannot be {verb}{allowed}"
         raise BrokenData(f"{message}; the first is {first}", name, failed)
 
 

@@ -8,18 +8,21 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Source, digest, reading
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
 SUFFIXES = (".npy", ".npz")
+NOT_FINITE = "holds values that are not finite (NaN or infinite)"  # why an image cannot be used
+CHANNELS = 4  # of an image, at most, where they are thought to come first
 
 
 def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
     """The labels of so many samples as text. Raises DataError where they are not one each."""
     if values.shape not in ((count,), (count, 1)):
         raise DataError(f"{name} has labels of shape {values.shape}; {count} samples take ({count},), one each")
-    return [str(label) for label in values.reshape(-1).tolist()]
+    return [label_text(label) for label in values.reshape(-1).tolist()]
 
 
 def dimensions(path: Path) -> int:
@@ -47,25 +50,52 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 class Arrays(Source):
-    """Images that are already pixels: (N, H, W, C) of uint8, uint16 or float."""
+    """Images that are already pixels: (N, H, W, C) of uint8, uint16 or float, in whatever order of bytes they lie.
+
+    Also (N, C, H, W), where the shape tells so much; see `_channels_first`.
+    """
 
     def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None) -> None:
         if images.ndim == 3:
             images = images[..., None]
         if images.ndim != 4 or 0 in images.shape:
-            raise DataError(f"{name} has shape {images.shape}; images are (N, H, W) or (N, H, W, C)")
-        if images.dtype not in (np.uint8, np.uint16) and not np.issubdtype(images.dtype, np.floating):
+            raise DataError(f"{name} has shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)")
+        native = images.dtype.newbyteorder("=")
+        if native not in (np.uint8, np.uint16) and not np.issubdtype(native, np.floating):
             raise DataError(f"{name} holds {images.dtype}; images are uint8, uint16 or floating point")
-        if images.dtype.kind == "f" and images.dtype not in (np.float16, np.float32, np.float64):
-            images = images.astype(np.float32)  # of another byte order, or longer than torch knows
-        self.name, self.images = name, images
+        # The type of the pixels once they are read, which nobody does of all of them at a time: they may fill a disk.
+        self.dtype = native if native in (np.uint8, np.uint16, np.float16) else np.dtype(np.float32)
+        self.name = name
+        if told := _axes_told(images.shape):
+            self.note(told)
+        self.images = images.transpose(0, 2, 3, 1) if _channels_first(images.shape) else images
         self.keys = [str(i) for i in range(len(images))]
         if labels is not None:
-            self.labels = labels_of(labels, len(images), name)
+            self.labels = known_labels(labels_of(labels, len(images), name), name, self.note)
 
     def fingerprint(self) -> str:
         rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
-        return digest(f"{self.images.shape}{self.images.dtype}", self.images[rows].tobytes())
+        taken = self.images[rows]
+        if taken.dtype.kind == "f" and taken.dtype not in (np.float16, np.float32, np.float64):
+            taken = taken.astype(np.float32)
+        return digest(f"{self.images.shape}{taken.dtype}", taken.tobytes())
+
+
+def _channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether (N, a, b, c) is (N, C, H, W): few at first, more than that at the end, and no square before the end."""
+    _, a, b, c = shape
+    return a <= CHANNELS < c and a != b
+
+
+def _axes_told(shape: tuple[int, ...]) -> str:
+    """What to say of the axes of images (N, a, b, c), where they could be mistaken."""
+    _, a, b, c = shape
+    if _channels_first(shape):
+        return f"its shape {shape} is taken for (N, C, H, W): images of {b} x {c} px with {a} channel(s)"
+    if a <= CHANNELS < b or (b == c > CHANNELS and a != b):
+        way = "if channels come first, save it as x.transpose(0, 2, 3, 1)"
+        return f"its shape {shape} is taken for (N, H, W, C): images of {a} x {b} px with {c} channel(s); {way}"
+    return ""
 
 
 def open_arrays(path: Path) -> Arrays:

@@ -1,45 +1,183 @@
-"""Labels by key from a CSV of path,label, and how a CSV is read at all."""
+"""Labels: what is none, by what columns they are known, and which samples a CSV of path,label gives them to."""
 
-import csv
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
-from selftaught.data.sources.source import reading
-from selftaught.system.errors import DataError
+from selftaught.data.sources.cells import nothing_in, read_cells
+from selftaught.data.sources.folder import SUFFIXES
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
-HEADERS = (["path", "label"], ["key", "label"])
+LABELS = ("label", "target", "class", "y")  # columns of these names are never features; the first is the label
+# Names that labels have as well; in a table such a column may be a feature, and is one until somebody says otherwise.
+LIKE_LABELS = (
+    *("labels", "species", "diagnosis", "outcome", "category", "classes", "targets"),
+    *("class_name", "label_name", "class_id", "label_id", "classname", "fine_label"),
+)
+KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath", "image", "img", "image_id")
+NO_LABEL = "none"  # of --label-column: nothing is left out of learning
 
 
-def csv_lines(file: Path) -> list[list[str]]:
-    """The cells of every line; tabs part those of a .tsv. Raises DataError."""
-    with reading(str(file), " as text"), file.open(newline="", encoding="utf-8-sig") as stream:
-        return list(csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ","))
+class Line(NamedTuple):
+    """A line of a CSV of labels."""
+
+    number: int
+    key: str
+    label: str
 
 
-def read_labels(file: Path) -> list[tuple[str, str]]:
-    """Key and label of every line that is not empty nor a header of path,label. Raises DataError."""
-    lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(csv_lines(file), 1) if line]
-    if lines and [cell.lower() for cell in lines[0][1][:2]] in HEADERS:
-        lines = lines[1:]
-    short = next((number for number, line in lines if len(line) < 2), None)
+def named_like(header: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns that have one of these names, in whatever letters, in the order of the names."""
+    return sorted((c for c in header if c.strip().lower() in names), key=lambda c: names.index(c.strip().lower()))
+
+
+def label_among(header: Sequence[str], asked: str | None, shown: str) -> str | None:
+    """The column that was asked for, or else the first that is named like a label. Raises UsageError."""
+    if asked == NO_LABEL and asked not in header:
+        return None
+    if asked is not None and asked not in header:
+        known = ", ".join(printable(name) for name in header[:10])
+        raise UsageError(f"--label-column {printable(asked)} is no column of {shown}; it has {known or 'none'}")
+    return asked or next(iter(named_like(header, (*LABELS, *LIKE_LABELS))), None)
+
+
+def label_text(value: Any) -> str:
+    """A label, or a cell, as text: NaN is none, and a whole number is that, whatever else its column holds."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
+    return str(value)
+
+
+def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Labels as they are written, "" for what says that there is none, which is noted."""
+    nothing = nothing_in({cell.strip() for cell in cells})
+    marks = Counter(mark for cell in cells if (mark := cell.strip()) in nothing and mark)
+    for mark, count in marks.most_common(3):
+        note(f"{count:,} labels in {printable(name)} are {printable(mark)!r}, which is taken for no label")
+    return ["" if cell.strip() in nothing else cell for cell in cells]
+
+
+def read_labels(file: Path, asked: str | None = None) -> list[Line]:
+    """Key and label of every line that is not empty nor a header. Raises DataError."""
+    shown = printable(str(file))
+    lines = [
+        (number, [cell.strip() for cell in line])
+        for number, line in enumerate(read_cells(file, names=True).lines, 1)
+        if line
+    ]
+    key, label = 0, 1
+    if lines and (places := _places(lines[0][1], asked, shown)):
+        (key, label), lines = places, lines[1:]
+    short = next((number for number, line in lines if len(line) <= max(key, label)), None)
     if not lines or short:
         faulty = f"; line {short} has not" if short else ""
-        raise DataError(f"{printable(str(file))} must have lines of path,label, of rows key,label{faulty}")
-    return [(line[0], line[1]) for _, line in lines]
+        raise DataError(f"{shown} must have lines of path,label, of rows key,label{faulty}")
+    return [Line(number, line[key], line[label]) for number, line in lines]
 
 
-def labels_for(file: Path, keys: Sequence[str], things: str) -> list[str]:
-    """The label of each key, "" where the file does not name it. Raises DataError where it names anything else."""
-    lines, known = read_labels(file), {key.strip() for key in keys}
-    (first, label), others = lines[0], lines[1:]
+def _places(header: Sequence[str], asked: str | None, shown: str) -> tuple[int, int] | None:
+    """Which cells of a line are key and label, where the first line has the names of columns."""
+    if any(cell.lower().endswith(SUFFIXES) for cell in header):
+        return None
+    keys = named_like(header, KEYS)
+    label = asked if asked in header else label_among(header, None, shown)
+    if not keys and asked not in header and (label is None or len(header) < 3):
+        return None
+    key = keys[0] if keys else header[0]
+    others = [column for column in header if column != key]
+    if label is None and len(others) > 1:
+        listed = ", ".join(map(printable, others[:10]))
+        raise UsageError(f"{shown} has no label by name among its columns {listed}: say which with --label-column")
+    return (header.index(key), header.index(label or others[0])) if others else None
+
+
+def labels_in_file(file: Path) -> dict[str, str]:
+    """The label of each key that a CSV names, as it names it. Raises DataError."""
+    lines, shown = read_labels(file), printable(str(file))
+    labels = known_labels([line.label for line in lines], file.name)
+    return agreeing((line._replace(label=label) for line, label in zip(lines, labels)), shown)
+
+
+def agreeing(lines: Iterable[Line], shown: str) -> dict[str, str]:
+    """The label of each key. Raises DataError where two lines say differently of one."""
+    first: dict[str, Line] = {}
+    for line in lines:
+        known = first.setdefault(line.key, line)
+        if known.label != line.label:
+            said = " and ".join(f"line {one.number} {printable(one.label)!r}" for one in (known, line))
+            raise DataError(f"{shown} contradicts itself about {printable(line.key)!r}: {said}; leave one of them")
+    return {key: line.label for key, line in first.items()}
+
+
+def labels_for(
+    file: Path,
+    keys: Sequence[str],
+    things: str,
+    asked: str | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> list[str]:
+    """The label of each key, "" where the file does not name it, or names it as without one.
+
+    Names may have backslashes, or, of image files, lack folder or ending where one file alone is meant. `asked`: the
+    column that holds labels, where the file has one of that name. Raises DataError where a line names anything else,
+    or two lines contradict each other.
+    """
+    lines, shown = read_labels(file, asked), printable(str(file))
+    find = _finder(keys)
+    (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
-    if others and first not in known and label not in {label for _, label in others}:
+    if others and find(first) is None and label not in {line.label for line in others}:
         lines = others
-    if missing := [key for key, _ in lines if key not in known]:
+    found = [line._replace(key=key) for line in lines if (key := find(line.key)) is not None]
+    if missing := [line.key for line in lines if find(line.key) is None]:
         raise DataError(
-            f"{len(missing)} of {len(lines)} lines in {printable(str(file))} name none of the {things}, such as "
+            f"{len(missing)} of {len(lines)} lines in {shown} name none of the {things}, such as "
             f"{printable(missing[0])!r}; the first of the {things} is {printable(keys[0])!r}"
         )
-    by_key = dict(lines)
-    return [by_key.get(key.strip(), "") for key in keys]
+    if short := sum(plain(line.key) != plain(meant.key) for line, meant in zip(lines, found)):
+        note(f"{short:,} lines of {shown} name {things} without their folder or ending")
+    labels = known_labels([line.label for line in found], file.name, note)
+    by_key = agreeing((line._replace(label=label) for line, label in zip(found, labels)), shown)
+    return [by_key.get(key, "") for key in keys]
+
+
+def plain(key: str) -> str:
+    """A key as a file system of another kind may write it: with slashes, and not from where one stands."""
+    return key.strip().replace("\\", "/").removeprefix("./")
+
+
+def _finder(keys: Sequence[str]) -> Callable[[str], str | None]:
+    """From how a line names a sample to its key; None where that is none, or more than one."""
+    exact = {plain(key): key for key in keys} | {key.strip(): key for key in keys} | {key: key for key in keys}
+    loose: dict[str, str | None] = {}
+
+    def find(name: str) -> str | None:
+        for form in (name, name.strip(), plain(name)):
+            if form in exact:
+                return exact[form]
+        if not loose:
+            loose.update(_short_names(keys), **{"": None})
+        key = loose.get(PurePosixPath(plain(name)).name)
+        return key if key is not None and _same_place(plain(name), plain(key)) else None
+
+    return find
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str | None]:
+    """Image files by their names without folder, and without ending as well; None for what several have."""
+    short: dict[str, str | None] = {}
+    for key in keys:
+        if key.lower().endswith(SUFFIXES):
+            path = PurePosixPath(plain(key))
+            for form in (path.name, path.stem):
+                short[form] = None if form in short else key
+    return short
+
+
+def _same_place(name: str, key: str) -> bool:
+    """Whether one is the other seen from further up, with or without its ending."""
+    whole = key if name.lower().endswith(SUFFIXES) else str(PurePosixPath(key).with_suffix(""))
+    return f"/{whole}".endswith(f"/{name}") or f"/{name}".endswith(f"/{whole}")

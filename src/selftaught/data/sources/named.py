@@ -60,6 +60,8 @@ def open_torchvision(name: str) -> Arrays:
     if images.ndim == 4 and images.shape[1] == 3:
         images = images.transpose(0, 2, 3, 1)
     labels = getattr(held, "targets", getattr(held, "labels", None))
+    if base == "STL10" and labels is not None:  # whose unlabelled images are of class -1
+        labels = np.where(np.asarray(labels) < 0, np.nan, labels)
     return Arrays(f"{base.lower()}{'-' + part if part else ''}", images, None if labels is None else np.asarray(labels))
 
 

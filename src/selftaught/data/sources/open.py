@@ -12,19 +12,28 @@ from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import ARCHIVES, Files, open_archive, open_folder
-from selftaught.system.errors import DataError
+from selftaught.data.sources.labels import NO_LABEL
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
+
+COLUMNS = (".csv", ".tsv", ".parquet")  # files of columns, one of which may hold labels
 
 
 @cache
-def openers() -> dict[str, Callable[[Any], Files | Arrays]]:
+def openers() -> dict[str, Callable[..., Files | Arrays]]:
     """What every file beside this one says in OPENS: by the end of a file's name, or by "sklearn:" and its like."""
     names = (f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
     return {mark: opener for name in names for mark, opener in getattr(import_module(name), "OPENS", {}).items()}
 
 
-def open_source(data: str | Path | NDArray[Any]) -> Files | Arrays:
-    """The source named by DATA."""
+def open_source(data: str | Path | NDArray[Any], label_column: str | None = None) -> Files | Arrays:
+    """The source named by DATA; `label_column`: what holds labels in a file that has columns. Raises UsageError."""
+    path = Path("array" if isinstance(data, np.ndarray) else data)
+    if path.suffix.lower() in COLUMNS and path.is_file():
+        return openers()[path.suffix.lower()](path, label_column)
+    if label_column not in (None, NO_LABEL):
+        shown = printable(str(path))
+        raise UsageError(f"--label-column {printable(label_column)}: {shown} has no columns with names of their own")
     if isinstance(data, np.ndarray):
         return Arrays("array", data)
     named = str(data).partition(":")[0] + ":"

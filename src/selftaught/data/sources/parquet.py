@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import threading
 import warnings
 from bisect import bisect_right
@@ -16,12 +17,12 @@ from PIL import Image
 
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
+from selftaught.data.sources.labels import known_labels, label_among, label_text
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 HELD = 4  # row groups in memory at a time: samples are asked for nearly in order, by threads that work ahead
-LABEL = "label"
 KIND = " as parquet"  # in errors
 LOOKED_AT = 16  # cells of bytes of which one must be an image: the very first may be broken
 
@@ -37,11 +38,29 @@ def _opened(path: Path) -> Any:
 
 
 def columns(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The names of all columns, and their cells as text. Raises DataError."""
+    """The names of all columns, and their cells as text; of lists each place is a column. Raises DataError."""
     file = _opened(path)
     with reading(str(path), KIND):
-        cells = [column.to_pylist() for column in file.read().columns]
-    return file.schema_arrow.names, [["" if cell is None else str(cell) for cell in column] for column in cells]
+        held = [(name, column.to_pylist()) for name, column in zip(file.schema_arrow.names, file.read().columns)]
+    names, cells = list[str](), list[list[str]]()
+    for name, column in held:
+        for own, values in _apart(name, column, printable(str(path))):
+            names.append(own)
+            cells.append(["" if value is None else label_text(value) for value in values])
+    return names, cells
+
+
+def _apart(name: str, column: list[Any], shown: str) -> list[tuple[str, list[Any]]]:
+    """A column of lists as columns, one for each place in a list; any other as it is."""
+    lists = [cell for cell in column if isinstance(cell, list)]
+    if not lists:
+        return [(name, column)]
+    if len({len(cell) for cell in lists}) > 1 or any(isinstance(value, list | dict) for value in lists[0]):
+        raise DataError(
+            f"{shown}: column {printable(name)!r} holds lists of several lengths, or in lists: leave it out"
+        )
+    wide = range(len(lists[0]))
+    return [(f"{name} {i}", [cell[i] if cell is not None else None for cell in column]) for i in wide]
 
 
 def holds_samples(path: Path) -> bool:
@@ -79,8 +98,8 @@ def _is_image(data: bytes) -> bool:
     return False
 
 
-def open_parquet(path: Path) -> Files:
-    """The encoded samples of a file, read a row group at a time. Raises DataError."""
+def open_parquet(path: Path, label_column: str | None = None) -> Files:
+    """The encoded samples of a file, read a row group at a time, with the labels of a column. Raises DataError."""
     file, shown = _opened(path), printable(str(path))
     encoded = _sample_columns(path, file)
     if len(encoded) != 1:
@@ -88,14 +107,17 @@ def open_parquet(path: Path) -> Files:
         raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}")
     (column,) = encoded
     with reading(str(path), KIND):
-        keys, labels = _keys(file, column), _labels(file)
+        keys, label = _keys(file, column), _label(file, label_column, shown)
+        labels = _labels(file, label) if label else None
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     written = path.stat().st_mtime_ns
     sizes = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
     source = Files(path.stem, keys, lambda: sizes, _reader(file, column, [group.num_rows for group in groups]))
-    source.labels = labels or source.labels
+    if label and labels is not None:
+        source.labels = known_labels(labels, label, source.note)
+        source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")
     return source
 
 
@@ -118,28 +140,38 @@ def _keys(file: Any, column: str) -> list[str]:
     return held if all(held) and len(set(held)) == len(held) else numbers
 
 
-def _labels(file: Any) -> list[str] | None:
-    """The column `label` as text, by the names that Hugging Face's ClassLabel keeps for its numbers."""
+def _label(file: Any, asked: str | None, shown: str) -> str | None:
+    """The column of labels; of two with one name neither, and of guesses none that cannot be labels."""
+    names = file.schema_arrow.names
+    label = label_among([name for name in names if names.count(name) == 1], asked, shown)
+    return label if asked or label is None or _is_of_labels(file, label) else None
+
+
+def _is_of_labels(file: Any, name: str) -> bool:
+    """Whether a column has integers or text, or the whole numbers that pandas makes of integers beside NaN."""
     from pyarrow import types
 
-    schema = file.schema_arrow
-    if len(schema.get_all_field_indices(LABEL)) != 1:
-        return None
-    kind = schema.field(LABEL).type
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    if not (types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)):
-        return None
-    names = dict(enumerate(_class_names(schema)))
-    cells = file.read(columns=[LABEL]).column(0).to_pylist()
+    kind = file.schema_arrow.field(name).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    if types.is_floating(kind):
+        return all(
+            math.isnan(cell) or cell.is_integer() for cell in file.read(columns=[name])[name].drop_null().to_pylist()
+        )
+    return any(test(kind) for test in (types.is_integer, types.is_string, types.is_large_string))
+
+
+def _labels(file: Any, label: str) -> list[str]:
+    """A column as text, by the names that Hugging Face's ClassLabel keeps for its numbers."""
+    names = dict(enumerate(_class_names(file.schema_arrow, label)))
+    cells = file.read(columns=[label]).column(0).to_pylist()
     names = {-1: "", **names} if names else {}  # Hugging Face's -1 is of no class
-    return ["" if cell is None else names.get(cell, str(cell)) for cell in cells]
+    return ["" if cell is None else names.get(cell, label_text(cell)) for cell in cells]
 
 
-def _class_names(schema: Any) -> list[str]:
+def _class_names(schema: Any, label: str) -> list[str]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features[LABEL]["names"]]
+        return [str(name) for name in features[label]["names"]]
     except (KeyError, TypeError, ValueError):  # from another writer, or of another kind
         return []
 

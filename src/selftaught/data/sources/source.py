@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, SelftaughtError
 from selftaught.system.text import printable
 
 MAX_BYTES = 1 << 30  # no image of so many pixels takes more
@@ -18,11 +18,16 @@ class Source(ABC):
     name: str  # short, for run folders
     keys: Sequence[str]
     labels: list[str] | None = None
+    notes: Sequence[str] = ()  # how it was read, where that could be mistaken; for people
     # What stands between the parts of a run's fingerprint; runs that were made by another would not resume.
     between: ClassVar[bytes] = b"\n"
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def note(self, line: str) -> None:
+        """Add to the notes."""
+        self.notes = [*self.notes, line]
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -43,6 +48,8 @@ def reading(name: str, kind: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except SelftaughtError:  # which says already what is wrong
+        raise
     except Exception as error:
         refused = getattr(error, "strerror", None)
         reason = refused or (str(error) or type(error).__name__).splitlines()[0]

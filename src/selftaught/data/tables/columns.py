@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,17 +13,27 @@ from selftaught.data import opening
 from selftaught.data.sources import parquet
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
-from selftaught.data.sources.labels import csv_lines
+from selftaught.data.sources.cells import PARTING, read_cells
+from selftaught.data.sources.labels import LABELS, LIKE_LABELS, NO_LABEL, known_labels, label_among, named_like
+from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.source import Source, digest
+from selftaught.data.tables.numbers import Column, cleaned, column_of, number_in
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
-LABELS = ("label", "target", "class", "y")  # columns of these names are never features; the first is the label
 IDS = ("id", "index", "key", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
-MISSING = ("", "na", "nan", "null", "none", "?")
+COUNTED, RISING = 3, 8  # numbers in a first line, from which they are names if they count the columns, or only rise
+NOTED = 5  # columns that a note is written of
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What an encoder has taken from a table, where there is one already."""
+
+    columns: tuple[str, ...] = ()
+    label: str | None = None
 
 
 @dataclass
@@ -33,11 +44,13 @@ class Table(Source):
     columns: dict[str, NDArray[Any]]
     keys: list[str]
     labels: list[str] | None
-    written: dict[str, list[str]] = field(default_factory=dict)  # columns of numbers as they were written, if they were
+    written: dict[str, list[str]] = field(default_factory=dict)  # all columns as they were written, if they were
+    label: str | None = None  # the column that labels come from
+    notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
     def text(self, column: str) -> NDArray[np.str_]:
-        """A column as text: what is a category elsewhere may be made of digits alone here."""
+        """A column as text: what is a category elsewhere may here be made of digits, or of what says "nothing"."""
         return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
 
     def fingerprint(self) -> str:
@@ -55,26 +68,36 @@ def recognises(data: str | NDArray[Any]) -> bool:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return not parquet.holds_samples(path)
-    return suffix in SUFFIXES or (suffix in ARRAYS and dimensions(path) == 2)
+    if suffix in SUFFIXES:
+        return not lists_images(path)
+    return suffix in ARRAYS and dimensions(path) == 2
 
 
-def open_table(data: str | Path | NDArray[Any]) -> Table:
-    """The table named by DATA."""
+def open_table(data: str | Path | NDArray[Any], label_column: str | None = None, taken: Taken | None = None) -> Table:
+    """The table named by DATA.
+
+    label_column: the column that is the label and no feature, or "none"; default: by its name. taken: columns that are
+    features whatever they are called. Raises DataError and UsageError.
+    """
     if isinstance(data, np.ndarray):
         table = _from_array("array", data, None)
     elif str(data).startswith("sklearn:"):
         table = _sklearn(str(data).removeprefix("sklearn:"))
     else:
-        table = _from_file(Path(data))
+        table = _from_file(Path(data), label_column, taken)
     if not len(table) or not table.columns:
         raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
+    if label_column not in (None, NO_LABEL) and not table.written:
+        raise UsageError(
+            f"--label-column {printable(label_column)}: {table.name} has no columns with names of their own"
+        )
     return table
 
 
 def labels_by_key(labelled: str) -> dict[str, str]:
     """Labels of rows by their keys, from a table with labels or a CSV of key,label. Raises DataError."""
     path = Path(labelled)
-    if path.suffix.lower() == ".csv" and (lines := csv_lines(path)) and len(lines[0]) > 2:  # a table, as it is said
+    if path.suffix.lower() == ".csv" and (lines := read_cells(path).lines) and len(lines[0]) > 2:  # a table, it seems
         return opening.labels_in(open_table(labelled))
     return opening.labels_by_key(open_table, labelled)
 
@@ -92,7 +115,7 @@ def _sklearn(name: str) -> Table:
     return Table(name, columns, [str(i) for i in range(len(labels))], labels)
 
 
-def _from_file(path: Path) -> Table:
+def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Table:
     shown = printable(str(path))
     if not path.is_file():
         raise DataError(f"{shown} does not exist")
@@ -101,58 +124,122 @@ def _from_file(path: Path) -> Table:
         if "x" not in held:
             raise DataError(f"{shown} must hold its rows as 'x'; it holds {printable(', '.join(held)) or 'nothing'}")
         return _from_array(path.stem, held["x"], held.get("y"))
-    header, rows = parquet.columns(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    parting, notes = "", list[str]()
+    if path.suffix.lower() == ".parquet":
+        header, rows = parquet.columns(path)
+    else:
+        header, rows, parting, notes = _csv(path)
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
-    return _from_columns(path.stem, {name: rows[i] for i, name in enumerate(header)})
+    cells = {name: rows[i] for i, name in enumerate(header)}
+    labels = _label_columns(header, label_column, taken, shown)
+    table = _from_columns(path.stem, cells, labels, parting)
+    table.notes = [*notes, *table.notes, *_notes_of_labels(header, labels, label_column, taken)]
+    return table
 
 
 def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) -> Table:
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
     columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
-    texts = None if labels is None else labels_of(labels, len(values), name)
-    return Table(name, columns, [str(i) for i in range(len(values))], texts)
+    table = Table(name, columns, [str(i) for i in range(len(values))], None)
+    if labels is not None:
+        table.labels = known_labels(labels_of(labels, len(values), name), name, table.note)
+    return table
 
 
-def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    lines = csv_lines(path)
-    if not lines:
+def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
+    """The names of columns, their cells, the character between cells, and what to say of how they were read."""
+    lines, parting = read_cells(path)
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line]
+    if not numbered:
         raise DataError(f"{printable(str(path))} is empty")
-    header = [name.strip() for name in lines[0]]
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(header):
-            raise DataError(
-                f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {len(header)}"
-            )
-    return header, [list(column) for column in zip(*lines[1:])] or [[] for _ in header]
+    width, usual = len(numbered[0][1]), "\t" if path.suffix.lower() == ".tsv" else ","
+    notes = [f"its cells are parted by {PARTING[parting]}"] * (width > 1 and parting != usual)
+    if _has_names([line for _, line in numbered], parting):
+        header, numbered = [name.strip() for name in numbered[0][1]], numbered[1:]
+    else:
+        header = [f"column {number}" for number in range(width)]
+        notes.append("its first line is a row as well: columns have no names, and are called 'column 0' and so on")
+    for number, line in numbered:
+        if len(line) != width:
+            raise DataError(f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {width}")
+    columns = [list(column) for column in zip(*(line for _, line in numbered))] or [[] for _ in header]
+    return header, columns, parting, notes
 
 
-def _from_columns(name: str, cells: dict[str, list[str]]) -> Table:
-    """Columns of text told apart: labels, keys, numbers, categories."""
-    labels = sorted((c for c in cells if c.lower() in LABELS), key=lambda column: LABELS.index(column.lower()))
-    if len(labels) > 1:
+def _has_names(lines: Sequence[Sequence[str]], parting: str) -> bool:
+    """Whether the first line names columns: a row has numbers, and text that is found again in the rows below."""
+    first, below = lines[0], lines[1:]
+    numbers = [number_in(cell.strip(), parting == ";") for cell in first]
+    known = [number for number in numbers if number is not None]
+    if not below or 2 * len(known) < len(first) or _counts_columns(known):
+        return True
+    texts = [place for place, number in enumerate(numbers) if number is None and cleaned([first[place]]) != ["nan"]]
+    again = (any(len(line) > place and line[place] == first[place] for line in below) for place in texts)
+    return not all(again)
+
+
+def _counts_columns(numbers: Sequence[float]) -> bool:
+    """Whether numbers are names: how pandas counts columns, or many that rise, as wavelengths do."""
+    rise = all(a < b for a, b in pairwise(numbers))
+    counted = numbers[:1] in ([0.0], [1.0]) and numbers[-1:] == [numbers[0] + len(numbers) - 1]
+    return rise and len(numbers) >= (COUNTED if counted else RISING)
+
+
+def _label_columns(header: Sequence[str], asked: str | None, taken: Taken | None, shown: str) -> list[str]:
+    """The columns that are labels, and no features; the first holds those that are asked for.
+
+    Raises UsageError where an encoder has learnt from the column that was asked for.
+    """
+    features = taken.columns if taken else ()
+    if asked in features:
+        told = f"the encoder has learnt from column {printable(asked)!r} of {shown}, so it cannot be judged by it"
+        raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
+    if asked is None and taken and taken.label in header:
+        asked = taken.label
+    if asked is not None:
+        named = label_among(header, asked, shown)
+        return [named] if named is not None else []
+    return named_like([column for column in header if column not in features], LABELS)
+
+
+def _notes_of_labels(header: Sequence[str], labels: Sequence[str], asked: str | None, taken: Taken | None) -> list[str]:
+    if taken:
+        return [f"labels are those of column {printable(label)!r}" for label in labels[:1]]
+    notes = []
+    if labels:
+        why = "holds the labels" if asked else "is taken for the label"
+        way = "" if asked else f"; --label-column {NO_LABEL} learns from it as well"
+        notes.append(f"column {printable(labels[0])!r} {why} and is not learnt from{way}")
+    if labels[1:]:
         left = ", ".join(repr(printable(column)) for column in labels[1:])
-        say(
-            f"warning: {printable(name)} has labels in column {printable(labels[0])!r}; "
-            f"{left} is left out, to be no feature"
-        )
-    key = min((c for c in cells if c.lower() in IDS), key=lambda column: IDS.index(column.lower()), default=None)
-    texts = {column: _cleaned(cells[column]) for column in cells if column not in (*labels, key)}
-    columns = {column: _column(cleaned) for column, cleaned in texts.items()}
+        notes.append(f"{left} is left out as well, to be no feature; --label-column says which is the label")
+    others = [] if asked or labels else named_like(header, LIKE_LABELS)
+    return notes + [
+        f"column {printable(column)!r} is named like a label and is learnt from; "
+        f"--label-column {printable(column)} leaves it out"
+        for column in others
+    ]
+
+
+def _from_columns(name: str, cells: dict[str, list[str]], labels: Sequence[str], parting: str) -> Table:
+    """Columns of text told apart: keys, numbers, categories, and `labels`."""
+    key = next(iter(named_like([c for c in cells if c not in labels], IDS)), None)
+    read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, key)}
+    columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
-    written = {column: texts[column] for column in columns if columns[column].dtype.kind == "f"}
-    return Table(name, columns, keys, cells[labels[0]] if labels else None, written)
+    written = {column: [cell.strip() for cell in cells[column]] for column in columns}
+    table = Table(name, columns, keys, None, written, labels[0] if labels else None, _notes_of_cells(read))
+    if labels:
+        table.labels = known_labels(cells[labels[0]], labels[0], table.note)
+    return table
 
 
-def _cleaned(cells: Sequence[str]) -> list[str]:
-    return ["nan" if cell.strip().lower() in MISSING else cell.strip() for cell in cells]
-
-
-def _column(cells: Sequence[str]) -> NDArray[Any]:
-    """Numbers where every cell that is not missing is one, else text."""
-    try:
-        return np.array(cells, dtype=np.float64)
-    except ValueError:
-        return np.array(cells, dtype=np.str_)
+def _notes_of_cells(read: dict[str, Column]) -> list[str]:
+    """What to say of columns whose cells could be mistaken."""
+    said = [f"column {printable(name)!r}: {column.said}" for name, column in read.items() if column.said]
+    more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
+    commas = ["its decimals are written with commas"] * any(column.commas for column in read.values())
+    return commas + said[:NOTED] + more

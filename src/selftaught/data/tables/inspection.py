@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import ColumnFacts, Findings
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.tables.columns import open_table
+from selftaught.data.tables.telling import warnings_of
 from selftaught.system.text import printable
 
 FEWEST = 2  # rows that can be told apart
 
 
 def inspect(
-    data: str | Path, *, progress: Callable[[int, int], None] = lambda done, total: None, **how: Any
+    data: str | Path,
+    *,
+    label_column: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **how: Any,
 ) -> Findings:
     """Read the rows of `data`, all of them. Raises DataError."""
-    table = open_table(data)
+    table = open_table(data, label_column)
     columns = [_column(name, cells) for name, cells in table.columns.items()]
     progress(len(table), len(table))
     rows = zip(*(cells.astype(str) for cells in table.columns.values()))
@@ -34,7 +39,7 @@ def inspect(
         checked=len(table),
         usable=not problems,
         problems=problems,
-        notes=notes_of_copies("rows", same) + _notes(columns, len(table)),
+        notes=[*table.notes, *notes_of_copies("rows", same), *_notes(columns), *warnings_of(table, table.labels or [])],
         duplicates=[[printable(table.keys[row]) for row in group] for group in same],
         labels=classes(table),
         columns=columns,
@@ -53,10 +58,6 @@ def _column(name: str, cells: NDArray[Any]) -> ColumnFacts:
     return ColumnFacts(name=printable(name), kind=kind, missing=missing, distinct=len(np.unique(given)), **ends)
 
 
-def _notes(columns: list[ColumnFacts], count: int) -> list[str]:
-    notes = []
-    if constant := [column.name for column in columns if column.distinct <= 1]:
-        notes.append(f"{len(constant)} columns hold one value only, such as {constant[0]}")
-    if keys := [c.name for c in columns if c.kind == "category" and c.distinct == count > FEWEST]:
-        notes.append(f"column {keys[0]} differs in every row: a name, not a feature? Call it 'id' to leave it out")
-    return notes
+def _notes(columns: list[ColumnFacts]) -> list[str]:
+    constant = [column.name for column in columns if column.distinct <= 1]
+    return [f"{len(constant)} columns hold one value only, such as {name}" for name in constant[:1]]

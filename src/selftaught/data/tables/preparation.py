@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from selftaught.data.tables.columns import Table
+from selftaught.data.tables.columns import Table, Taken
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -33,11 +33,18 @@ class Preparation(BaseModel):
     modality: ClassVar[str] = "tables"
 
     columns: tuple[Column, ...]
+    label: str | None = None  # the column that was left out of learning as the label
 
     @classmethod
     def of(cls, table: Table) -> Self:
         """From all rows of a table."""
-        return cls(columns=tuple(_column(name, cells) for name, cells in table.columns.items()))
+        columns = tuple(_column(name, cells) for name, cells in table.columns.items())
+        return cls(columns=columns, label=table.label)
+
+    @property
+    def taken(self) -> Taken:
+        """What was taken from a table, and is to be found in others."""
+        return Taken(tuple(column.name for column in self.columns), self.label)
 
     @property
     def channels(self) -> int:

@@ -11,9 +11,10 @@ from torch import Tensor
 from selftaught.data.opening import Opened, Rows, chosen
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
+from selftaught.data.tables.telling import warnings_of
 from selftaught.data.tables.views import Views
 
-REMEDY = "name a column 'label', name a CSV of key,label, or add 'y' to the .npz"
+REMEDY = "say which column with --label-column, name a CSV of key,label, or add 'y' to the .npz"
 
 
 class TableRows(Opened):
@@ -40,18 +41,25 @@ def open_samples(
     *,
     like: Preparation | None = None,
     labels: Path | None = None,
+    label_column: str | None = None,
     labelled: bool = False,
     limit: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **how: Any,
+    **others: Any,
 ) -> TableRows:
     """Read the rows of `data`.
 
-    like: the preparation of an existing encoder, used unchanged; the rest: see `chosen`. Raises DataError.
+    like: the preparation of an existing encoder, used unchanged; label_column: the column of labels, of the table or,
+    where `labels` names one, of that file; the rest: see `chosen`. Where labels are wanted, it is said which columns
+    tell them, or who a row is. Raises DataError and UsageError.
     """
-    table = open_table(data)
-    wanted = chosen(table, "rows", REMEDY, labels=labels, labelled=labelled, limit=limit, seed=seed)
+    table = open_table(data, label_column if labels is None else None, like.taken if like else None)
+    how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
+    wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, **how)
+    if wanted.labels:
+        for line in warnings_of(table, wanted.labels, like.taken.columns if like else ()):
+            table.note(f"warning: {line}")
     samples = TableRows(wanted, like or Preparation.of(table))
     samples.values = samples.preparation.encoded(table)[wanted.rows]
     progress(samples.count, samples.count)

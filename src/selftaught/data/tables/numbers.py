@@ -1,0 +1,104 @@
+"""Numbers as people write them in tables: 1,234.5 or 1.234,5, $3, 3 %, <0.5, and what is no number."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.data.sources.cells import NO_VALUE, nothing_in
+from selftaught.system.text import printable
+
+NEARLY = 0.95  # share of cells that are numbers, from which a column is one of numbers
+HALF = 0.5  # share from which it is told that a column of text is not
+SHOWN = 3  # cells in a note
+
+# A bound is taken for the value, as of what lies below what an instrument can tell.
+_SIGN, _MONEY, _DIGITS = r"(?:[<>≤≥~]=?)?\s*([+-]?)\s*", r"\s*[%$€£¥]?", r"(\d[\d.,'’\s]*|[.,]\d+)(e[+-]?\d+)?"
+_WRITTEN = re.compile(f"{_SIGN}{_MONEY}\\s*{_DIGITS}{_MONEY}", re.IGNORECASE)
+_POINTED = re.compile(r"(\d{1,3}(?:[,'’\s]\d{3})+|\d+)?(?:\.(\d*))?")
+_COMMAED = re.compile(r"(\d{1,3}(?:[.'’\s]\d{3})+|\d+)?(?:,(\d*))?")
+_DECIMAL_COMMA = re.compile(r"[^,]*\d,\d+[^\d.,]*")
+_THOUSANDS = re.compile(r"[^,\d]*\d{1,3}(,\d{3})+[^\d.,]*")
+
+
+class Column(NamedTuple):
+    """Cells as numbers (N,), NaN where there is none, or as text, "nan" where there is none; and what to say of it."""
+
+    values: NDArray[Any]
+    commas: bool = False  # whether decimals were written with commas
+    said: str = ""
+
+
+def cleaned(cells: Sequence[str]) -> list[str]:
+    """Cells without space around them, "nan" where they hold nothing."""
+    stripped = [cell.strip() for cell in cells]
+    nothing = nothing_in(set(stripped), NO_VALUE)
+    return ["nan" if cell.lower() in nothing else cell for cell in stripped]
+
+
+def column_of(cells: Sequence[str], parting: str = "") -> Column:
+    """Numbers where nearly every cell that holds anything is one, else text.
+
+    parting: the character between cells where they come from a text file; where it is a semicolon, commas are decimal.
+    """
+    given = cleaned(cells)
+    try:
+        return Column(np.array(given, dtype=np.float64))
+    except ValueError:
+        return _by_hand(given, parting)
+
+
+def _by_hand(given: Sequence[str], parting: str) -> Column:
+    counts = Counter(given)
+    total = len(given) - counts.pop("nan", 0)
+    commas = any(_has_decimal_comma(cell, parting) for cell in counts)
+    read = {cell: number_in(cell, commas) for cell in counts}
+    odd = {cell: counts[cell] for cell, number in read.items() if number is None}
+    share = 1 - sum(odd.values()) / total
+    if share < NEARLY:
+        said = f"text, as only {share:.0%} of its cells are numbers: not {_some(odd)}" if share >= HALF else ""
+        return Column(np.array(given, dtype=np.str_), said=said)
+    values = np.array([read.get(cell) for cell in given], dtype=np.float64)  # None is NaN
+    signed = {cell: counts[cell] for cell in read if cell not in odd and not _is_bare(cell, commas)}
+    notes = [f"read by their numbers alone: {_some(signed)}"] * bool(signed)
+    notes += [f"no numbers, and so taken for missing: {_some(odd)}"] * bool(odd)
+    return Column(values, commas, "; ".join(notes))
+
+
+def number_in(cell: str, commas: bool = False) -> float | None:
+    """The number that a cell holds, with its signs; None where it holds none. `commas`: decimals follow commas."""
+    if not (found := _WRITTEN.fullmatch(cell.replace("−", "-"))):
+        return _plain(cell)
+    sign, digits, power = found.groups(default="")
+    parts = (_COMMAED if commas else _POINTED).fullmatch(digits.strip())
+    if not parts or not digits.strip():
+        return None if commas else _plain(cell)
+    whole = re.sub(r"\D", "", parts[1] or "0")  # \d is of any script, and so is float
+    return float(f"{sign}{whole}.{parts[2] or 0}{power}")
+
+
+def _plain(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _has_decimal_comma(cell: str, parting: str) -> bool:
+    if not _DECIMAL_COMMA.fullmatch(cell) or number_in(cell, True) is None:
+        return False
+    return parting == ";" or not _THOUSANDS.fullmatch(cell)
+
+
+def _is_bare(cell: str, commas: bool) -> bool:
+    return _plain(cell.replace(",", ".") if commas else cell) is not None
+
+
+def _some(counts: dict[str, int]) -> str:
+    """How many cells, and the first few of them."""
+    total = sum(counts.values())
+    named = ", ".join(repr(printable(cell)) for cell in list(counts)[:SHOWN])
+    return f"{total:,} cell{'s' * (total > 1)} such as {named}"
