@@ -32,6 +32,7 @@ def check(recipe: Check) -> Findings:
                 seed=recipe.seed,
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
+                label_column=recipe.label_column,
                 progress=bar.polled(stop.poll),
             )
         seconds = clock.now() - began

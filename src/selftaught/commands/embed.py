@@ -17,6 +17,7 @@ from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.training.looking.features import features
 
@@ -32,6 +33,8 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     kind = modality.named(encoder.preparation.modality)
     how = {"like": encoder.preparation, "limit": recipe.limit}
     samples = kind.open_samples(recipe.data, progress=lambda done, total: poll(), **how)
+    for note in samples.notes:
+        say(note)
     with Progress("embedding", samples.count, kind.THINGS) as bar:
         rows = features(encoder, samples, progress=lambda done, total: bar.update(done))
     warn_of(samples.quarantined, recipe.data)

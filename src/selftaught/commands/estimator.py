@@ -44,7 +44,7 @@ class InputError(DataError, ValueError):
 class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Teaches an encoder from X without labels; `transform` gives its features (N, dim) in float32.
 
-    X is an array of images (N, H, W) or (N, H, W, C) of uint8, uint16 or floating point, rows of numbers
+    X is an array of images (N, H, W), (N, H, W, C) or (N, C, H, W) of uint8, uint16 or floating point, rows of numbers
     (N, columns) in which NaN is a missing value, or the path or name of any data that `selftaught pretrain` takes, of
     which `transform` then gives a feature for every sample in the order of their keys.
 

@@ -83,6 +83,8 @@ def predict(
     keep_freed_memory()
     how = {"like": classifier.preparation, "limit": limit, "tolerance": 1.0}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
+    for note in samples.notes:
+        say(note)
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)
     probabilities = probabilities_of(scores, classifier.temperature)

@@ -12,7 +12,6 @@ from selftaught.system.errors import UsageError
 
 # What several commands take alike:
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
-
 Unlabelled = Shared[Annotated[Own[str], about("unlabelled images")]]
 Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
 Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
@@ -38,9 +37,8 @@ Cache = Annotated[
 ]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
-Fingerprint = Annotated[
-    str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; filled in, and checked on resume")
-]
+LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
+Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
 
 
 class Pretrain(Recipe):
@@ -78,6 +76,7 @@ class Pretrain(Recipe):
     seed: Seed = 0
     limit: Most = None
     tolerance: Broken = 0.01
+    label_column: LabelColumn = None
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
     devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Precision = "auto"
@@ -130,6 +129,7 @@ class Check(Recipe):
     batch_size: Shared[int | None] = Field(None, gt=1, description="samples a step; default: the method's")
     epochs: Epochs = None
     tolerance: Broken = 0.01
+    label_column: LabelColumn = None
     limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, description="of the subset")
     workers: Workers = None
@@ -164,6 +164,7 @@ class Evaluate(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    label_column: LabelColumn = None
     probe: str = Field("knn,linear", description="any of PROBES")
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
     pretrained: str | None = Field(
@@ -194,6 +195,7 @@ class Compare(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    label_column: LabelColumn = None
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
@@ -226,6 +228,7 @@ class Finetune(Recipe):
     labels: Path | None = Field(None, description="CSV of path,label for them")
     test: str | None = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
+    label_column: LabelColumn = None
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: Own[str] = Field(description="folder for the classifier")
     limit: Most = None

@@ -183,6 +183,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     lr = scaled_lr(preset, recipe.batch_size)
     things = modality.named(samples.preparation.modality).THINGS
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
+    for note in samples.notes:
+        say(f"         {note}")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     also = f" and {recipe.also}" if recipe.also else ""

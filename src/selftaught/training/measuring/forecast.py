@@ -39,6 +39,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
             limit=min(SAMPLE, count),
             seed=command.seed,
             tolerance=1.0,
+            label_column=command.label_column,
             cache=0,
             workers=command.workers,
             progress=lambda done, total: stop.poll(),
