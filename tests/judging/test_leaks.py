@@ -86,7 +86,7 @@ def test_what_cannot_be_judged_is_one_line(run: Run, tmp_path: Path) -> None:
     x, y = noise(80, 0)
     train, bad = stored(tmp_path / "a.npz", x, y), x.astype(np.float32)
     bad[70, 3, 3] = np.nan
-    with pytest.raises(DataError, match="70 holds a value that is not finite"):
+    with pytest.raises(DataError, match="the first is 70: holds values that are not finite"):
         run.evaluate(train, stored(tmp_path / "b.npz", bad, y))
     with pytest.raises(DataError, match="has labels for none of its images"):
         run.evaluate(train, stored(tmp_path / "c.npz", x, np.array([""] * 80)))

@@ -16,6 +16,7 @@ from selftaught.run.fields import Recipe
 from selftaught.run.folder import RunFolder
 from selftaught.system.errors import DataError
 from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,14 @@ def compare(recipe: recipes.Compare, result: Any) -> Answer:
 
 
 def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
+    from selftaught.judging.transfer import not_measured
+
     accuracy = "too few labels to measure its accuracy; name a --test set for that"
     if metrics["accuracy"] is not None:
         right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
         accuracy = f"accuracy {right:.1f} ± {half:.1f} on {metrics['measured_on']:,} samples that chose nothing"
+        if missing := not_measured(metrics):
+            accuracy += f", none of them of class {', '.join(map(printable, missing[:5]))}: it says nothing of these"
     return Answer({"classifier": recipe.out, **metrics}, lines=[accuracy, f"wrote {recipe.out}"])
 
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFol
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
+from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system import randomness
 from selftaught.system.errors import DataError, UsageError
@@ -132,10 +133,14 @@ def _opened(
     if given is not kind:
         takes = f"the encoder of {printable(recipe.run)} takes {kind.THINGS}"
         raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
-    how |= {"labelled": True, "limit": recipe.limit, "seed": recipe.seed, "tolerance": recipe.tolerance}
+    how |= {"labelled": True, **recipe.model_dump(include={"label_column", "limit", "seed", "tolerance"})}
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)
     warn_of(samples.quarantined, data)
+    for note in samples.notes:
+        say(note)
+    if labels is None:
+        refuse_parts(recipe, samples, data)
     return samples
 
 
@@ -145,9 +150,13 @@ def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
     names = sorted(set(labels[0]))
     if len(names) < 2:
         held = f"only one class, {names[0]!r}" if names else "no labels"
-        raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart")
+        deeper = f"; or is each folder in {names[0]!r} a class?" if names and is_deeper(sources[0]) else ""
+        raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart{deeper}")
     if unseen := sorted(set(labels[-1]) - set(names)):
         raise DataError(f"--test has classes that --train has not: {', '.join(unseen[:5])}")
+    if untested := sorted(set(names) - set(labels[-1])):
+        absent = ", ".join(map(printable, untested[:5]))
+        say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
     number = {name: i for i, name in enumerate(names)}
     return np.array([number[label] for own in labels for label in own]), names
 

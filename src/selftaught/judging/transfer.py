@@ -1,5 +1,7 @@
 """From a run to a classifier: fine-tuned on all labels, calibrated, and put to use on new data."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to b
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
 BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
+AT_THE_END = 0.01  # of the range: the search stops so far from it
 RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
 
 
@@ -81,6 +84,7 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     if len(choosing):
         truth = torch.from_numpy(data.classes[choosing])
         temperature = fitted_temperature(scores_of(model, data.subset(choosing)), truth)
+        _warn_of_doubtful(temperature, len(choosing))
     else:
         say("too few labels to hold some out: its probabilities are not calibrated")
     head = model.head.cpu()
@@ -94,11 +98,26 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
         "copies": data.copies,
         "steps": model.steps,
         "temperature": temperature,
+        "temperature_chosen_by": len(choosing),
         **_accuracy_on(measuring, model, data, temperature),
     }
     if data.test:
         metrics["test"] = _accuracy_on(data.test_rows, model, data, temperature)
     return Calibrated(tuned_encoder, head, temperature, data.names).eval(), metrics
+
+
+def _warn_of_doubtful(temperature: float, samples: int) -> None:
+    """Say where the temperature could as well be another one."""
+    doubts = [f"was chosen by {samples} samples alone"] * (samples < ENOUGH_TO_STOP)
+    at_the_end = min(abs(math.log(temperature) - end) for end in RANGE) < AT_THE_END
+    doubts += ["stands at the end of its range"] * at_the_end
+    if doubts:
+        say(f"warning: the temperature, {temperature:.3g}, {' and '.join(doubts)}: trust no probability of its")
+
+
+def not_measured(metrics: Mapping[str, Any]) -> list[str]:
+    """The classes of which none was among what an accuracy was measured on."""
+    return [name for name, count in zip(metrics["classes"], metrics["measured_per_class"]) if not count]
 
 
 def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows]:
@@ -112,15 +131,16 @@ def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows
 def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> dict[str, Any]:
     """What the model makes of samples that chose nothing; nothing is known where there are none."""
     names = ("accuracy", "low", "high", "calibration_error", "calibration_error_before", "recall", "confusion")
+    counts = np.bincount(data.classes[rows], minlength=len(data.names)).tolist()
     if not len(rows):
-        return {"measured_on": 0, **dict.fromkeys(names)}
+        return {"measured_on": 0, "measured_per_class": counts, **dict.fromkeys(names)}
     scores, truth = scores_of(model, data.subset(rows)), data.classes[rows]
     said = scores.argmax(dim=1).numpy()
     accuracy = row("trained", "finetune", "", [[said == truth]], len(rows))
     classes = detail("trained", "finetune", "", [[(said, truth)]], len(data.names))
     after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))
     values = (accuracy.accuracy, accuracy.low, accuracy.high, after, before, classes.recall, classes.confusion)
-    return {"measured_on": len(rows), **dict(zip(names, values, strict=True))}
+    return {"measured_on": len(rows), "measured_per_class": counts, **dict(zip(names, values, strict=True))}
 
 
 def fitted_temperature(scores: Tensor, labels: Tensor) -> float:

@@ -1,0 +1,134 @@
+"""What is judged: folders that are no classes, classes that nothing is said of, and columns that were learnt from."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import selftaught
+from selftaught.commands.answers import finetune as answered
+from selftaught.commands.cli import run_command
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.samples import open_samples
+from selftaught.judging.transfer import RANGE, not_measured
+from selftaught.run.export import save_encoder
+from selftaught.run.recipes import Finetune
+from selftaught.system.components import Part
+from selftaught.system.errors import DataError, UsageError
+
+PART = Part(name="test_resnet", options={"stem": "half"})
+ROWS: dict[str, Any] = {"method": "denoising", "encoder": "mlp", "batch_size": 8, "steps": 2, "map": 0}
+ROWS |= {"precision": "32-true", "layout": "contiguous"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> selftaught.Run:
+    folder = tmp_path_factory.mktemp("run")
+    images = open_samples(np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8))
+    torch.manual_seed(3)
+    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, folder / "encoder", {})
+    (folder / "recipe.yaml").write_text("data: some\n")
+    return selftaught.Run(folder)
+
+
+def pictures(root: Path, counts: dict[str, int]) -> Path:
+    rng = np.random.default_rng(1)
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            low = 120 * ("b" in folder)
+            pixels = rng.integers(low, low + 100, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "test"), ("Train", "val"), ("train", "validation", "unlabeled"), ("test",)]
+)
+def test_parts_of_a_split_are_no_classes(run: selftaught.Run, parts: tuple[str, ...], tmp_path: Path) -> None:
+    root = pictures(tmp_path / "set", {f"{part}/{name}": 3 for part in parts for name in "ab"})
+    first, judged = parts[0], f" --test {root}/{parts[1]}" if parts[1:] else ""
+    with pytest.raises(UsageError, match="are parts of a split, not classes: ") as evaluated:
+        run.evaluate(root, probe="knn")
+    assert str(evaluated.value).endswith(f"Say: evaluate {run.folder} --train {root}/{first}{judged}")
+    with pytest.raises(UsageError) as tuned:
+        run.finetune(root, tmp_path / "clf")
+    assert str(tuned.value).endswith(f"Say: finetune {run.folder} {root}/{first}{judged}")
+    assert not (tmp_path / "clf").exists()
+    assert run.evaluate(root / first, probe="knn").classes == ["a", "b"]
+    assert any("are parts of a split" in note for note in selftaught.check(root, encoder="test_resnet", size=16).notes)
+
+
+def test_folders_that_are_named_like_parts_among_others_are_classes(run: selftaught.Run, tmp_path: Path) -> None:
+    root = pictures(tmp_path / "set", {"train": 4, "bus": 4})
+    assert run.evaluate(root, probe="knn").classes == ["bus", "train"]
+    one = pictures(tmp_path / "one", {"images/a": 3, "images/b": 3})
+    with pytest.raises(DataError, match=r"only one class, 'images'.*; or is each folder in 'images' a class\?"):
+        run.evaluate(one, probe="knn")
+
+
+def test_a_class_that_is_not_tested_is_named(
+    run: selftaught.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = pictures(tmp_path / "a", {"x": 4, "by": 4, "c": 4}), pictures(tmp_path / "b", {"x": 2, "by": 2})
+    run.evaluate(train, test, probe="knn")
+    assert "--test has no samples of c: no accuracy says anything of them" in capsys.readouterr().err
+
+
+def test_what_fine_tuning_did_not_measure_is_said(
+    run: selftaught.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pictures(tmp_path / "set", {"common": 90, "b_rare": 4})
+    out = str(tmp_path / "clf")
+    command = ["finetune", str(run.folder), str(root), "--out", out, "--finetune.epochs", "1", "--json"]
+    assert run_command(command) == 0
+    printed, err = capsys.readouterr()
+    told = json.loads(printed)
+    assert told["classes"] == ["b_rare", "common"] and told["measured_per_class"] == [0, told["measured_on"]]
+    assert "none of them of class b_rare: it says nothing of these" in err and told["recall"][0] is None
+    assert told["temperature_chosen_by"] < 20 and f"was chosen by {told['temperature_chosen_by']} samples alone" in err
+
+
+def test_a_temperature_at_the_end_of_its_range_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    from selftaught.judging import transfer
+
+    for temperature, said in ((math.exp(RANGE[0]) * 1.0001, True), (math.exp(RANGE[1]) / 1.0001, True), (1.3, False)):
+        transfer._warn_of_doubtful(temperature, 500)
+        assert ("stands at the end of its range" in capsys.readouterr().err) == said
+
+
+def test_all_classes_measured_need_no_word() -> None:
+    metrics = {"classes": ["a", "b"], "measured_per_class": [3, 2], "measured_on": 5}
+    metrics |= {"accuracy": 0.8, "low": 0.5, "high": 0.9}
+    assert not not_measured(metrics)
+    recipe = Finetune.parse({"run": "r", "labelled": "d", "out": "o"})
+    assert answered(recipe, metrics).lines[0] == "accuracy 80.0 ± 20.0 on 5 samples that chose nothing"
+
+
+def test_from_a_label_column_that_is_chosen_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.normal():.3f};{rng.normal():.3f};{rng.normal():.3f};{i % 2}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("x;y;z;survived\n" + "\n".join(lines) + "\n")
+    run = selftaught.pretrain(tmp_path / "t.csv", out=tmp_path / "a", label_column="survived", **ROWS)
+    said = capsys.readouterr().err
+    assert "of 3 columns" in said and "column 'survived' holds the labels and is not learnt from" in said
+    assert "its cells are parted by semicolons" in said
+    assert run.evaluate(tmp_path / "t.csv", probe="knn").classes == ["0", "1"]
+    resumed = {**ROWS, "steps": 2, "resume": True}
+    assert selftaught.pretrain(tmp_path / "t.csv", out=tmp_path / "a", **resumed).recipe.label_column == "survived"
+    with pytest.raises(UsageError, match="--label-column is 'x', but the run was started with 'survived'"):
+        selftaught.pretrain(tmp_path / "t.csv", out=tmp_path / "a", label_column="x", **resumed)
+    guessed = selftaught.pretrain(tmp_path / "t.csv", out=tmp_path / "b", **ROWS)
+    assert "column 'y' is taken for the label and is not learnt from" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="the encoder has learnt from column 'survived'"):
+        guessed.evaluate(tmp_path / "t.csv", label_column="survived")
+    kept = selftaught.pretrain(tmp_path / "t.csv", out=tmp_path / "c", label_column="none", **ROWS)
+    assert kept.encoder().preparation.size == (4,)
+    assert run_command(["embed", str(kept.folder), str(tmp_path / "t.csv"), "--out", str(tmp_path / "f.npz")]) == 0
+    found = selftaught.check(tmp_path / "t.csv", label_column="survived")
+    assert found.suggested and found.suggested.command.endswith("--label-column survived")
