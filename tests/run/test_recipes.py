@@ -62,6 +62,8 @@ def test_resuming_takes_what_is_open_from_the_saved_recipe_and_refuses_changes()
     Pretrain.parse({"data": "x", "epochs": 4}).continued(saved)
     with pytest.raises(UsageError, match=r"--epochs is 5.*started with 4"):
         Pretrain.parse({"data": "x", "epochs": 5}).continued(saved)
+    with pytest.raises(UsageError, match=r"--lr is 0.1, but the run was started without it; leave it out"):
+        Pretrain.parse({"data": "x", "lr": 0.1}).continued(saved)
     Pretrain.parse({"data": "x", "batch_size": None, "layout": "auto"}).continued(saved)  # which leave it open
     with pytest.raises(UsageError, match="--method is byol"):
         Pretrain.parse({"data": "x", "method": "byol"}).continued(saved)

@@ -11,11 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 import selftaught
+from selftaught.data.images.samples import open_samples
 from selftaught.methods.contrastive.distillation.byol import BYOL
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
+from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DivergedError, OutOfMemory
 from selftaught.training.guards import refuse_many
 from selftaught.training.measuring import batch_size
+from selftaught.training.pretrain import pretrain
 
 QUICK: dict[str, Any] = {
     "encoder": "test_resnet",
@@ -100,6 +103,20 @@ def test_too_many_bad_steps_end_the_run_with_the_last_good_state(
     run = selftaught.Run.open(tmp_path / "run")
     assert ended.value.exit_code == 4 and run.status["state"] == "diverged" and run.status["exit_code"] == 4
     assert run.bad_steps() == [1, 2, 3, 4] and good(run)
+
+
+def test_values_that_are_not_finite_are_named_before_a_learning_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).random((64, 16, 16, 3), dtype=np.float32)
+    opened = open_samples(x)
+    x[::2] = np.nan  # after it was looked through, as of a file that somebody writes to
+    command = Pretrain.parse({"data": "x", "method": "rotation", "out": str(tmp_path / "run"), **QUICK})
+    with pytest.raises(
+        DivergedError, match=r"samples of this step, such as \d+, hold values that are not fin"
+    ) as ended:
+        pretrain(command, opened=opened)
+    assert "lower --lr" not in str(ended.value)
 
 
 def test_the_budget_of_bad_steps() -> None:

@@ -120,6 +120,12 @@ def test_too_few_images_for_a_batch_says_what_fits(photos: Path, tmp_path: Path)
         selftaught.pretrain(photos, out=str(tmp_path / "run"), **{**QUICK, "batch_size": 64})
 
 
+def test_one_image_is_too_few_for_any_batch(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 16, 16, 3), np.uint8))
+    with pytest.raises(DataError, match=r"of the images 1 can be used, and no method learns from fewer than 2$"):
+        selftaught.pretrain(tmp_path / "x.npy", out=str(tmp_path / "run"), **QUICK)
+
+
 def test_an_image_that_cannot_be_decoded_is_listed_and_skipped(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()

@@ -97,9 +97,10 @@ class Recipe(BaseModel):
         for name in sorted(self.model_fields_set - free):  # sorted, so that of two changes the same one is named
             now, before = getattr(self, name), getattr(saved, name)
             if now not in (None, "auto") and not _agrees(now, before):
+                started = "without it" if before is None else f"with {_shown(before)}"
                 raise UsageError(
-                    f"cannot resume: --{name.replace('_', '-')} is {_shown(now)}, but the run was started with "
-                    f"{_shown(before)}; leave it out, or start anew in another --out"
+                    f"cannot resume: --{name.replace('_', '-')} is {_shown(now)}, but the run was started {started}; "
+                    "leave it out, or start anew in another --out"
                 )
         anew = own | (free & self.model_fields_set)
         return saved.model_copy(update={name: getattr(self, name) for name in anew})

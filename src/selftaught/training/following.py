@@ -72,10 +72,17 @@ class Follower:
         self.run.note_bad_step({"step": step, "loss": str(loss), "gradient_norm": str(norm), "samples": keys})
         say(f"warning: step {step:,} was left out: loss {loss:g}, gradient norm {norm:g}; see bad_batches.jsonl")
         try:
-            refuse_many(self.left_out, step)
+            refuse_many(self.left_out, step, lambda: self._not_finite(step))
         except DivergedError:
             self.keeping.save(step)
             raise
+
+    def _not_finite(self, step: int) -> list[str]:
+        """The samples of a step that hold what no network could learn from."""
+        rows = self.job.batches.rows(step - 1)
+        held = [part.flatten(1) for part in self.job.samples.batch(rows) if part.is_floating_point() and part.dim() > 1]
+        fine = [part.isfinite().all(dim=1) for part in held]
+        return [self.job.samples.keys[row] for place, row in enumerate(rows) if not all(one[place] for one in fine)]
 
     def finish(self) -> dict[str, Any]:
         """Save what is to stay, and say what the run came to.

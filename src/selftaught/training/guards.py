@@ -1,6 +1,6 @@
 """What stands between a step and the weights: a loss or gradient that is not finite never reaches them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from selftaught.system.errors import DivergedError, OutOfMemory, is_out_of_memory
+from selftaught.system.text import printable
 
 IN_A_ROW = 3  # bad steps that are left out before a run is given up
 SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
@@ -62,14 +63,21 @@ class Guard:
             torch._foreach_copy_(self.statistics, self._before)
 
 
-def refuse_many(bad: Sequence[int], step: int) -> None:
-    """Raise DivergedError where too many of the first `step` steps were bad; `bad` are their numbers, in order."""
+def refuse_many(bad: Sequence[int], step: int, faulty: Callable[[], Sequence[str]] = tuple) -> None:
+    """Raise DivergedError where too many of the first `step` steps were bad; `bad` are their numbers, in order.
+
+    faulty: gives the samples of the last of them that hold values that are not finite, which no learning rate mends.
+    """
     in_a_row = 0
     while in_a_row < len(bad) and bad[-1 - in_a_row] == step - in_a_row:
         in_a_row += 1
     if in_a_row > IN_A_ROW or len(bad) > max(FEW, SHARE * step):
         which = f"{in_a_row} steps in a row" if in_a_row > IN_A_ROW else f"{len(bad)} of {step} steps"
+        remedy = "try a lower --lr"
+        if named := faulty():
+            some = f"{len(named)} samples of this step, such as {printable(named[0])},"
+            remedy = f"{some} hold values that are not finite (NaN or infinite): mend or remove such samples"
         raise DivergedError(
             f"diverged at step {step}: {which} had a loss or gradient that is not finite; the last good state is kept, "
-            "and bad_batches.jsonl names the samples; try a lower --lr"
+            f"and bad_batches.jsonl names the samples; {remedy}"
         )

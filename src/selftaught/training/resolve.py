@@ -23,6 +23,7 @@ from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
 
+FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
 # What an optimiser is used with where it is not the method's own: of each the steps have another size. SGD as SimSiam
 # takes it (Chen, He, 2021, section 4), LARS as SimCLR does (Chen et al., 2020, section 2.1).
@@ -60,6 +61,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 cache=recipe.cache,
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
+                label_column=recipe.label_column,
                 like=like,
                 progress=bar.polled(stop.poll),
             )
@@ -96,6 +98,9 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     # What a run was begun with stays, even if nothing was said of it then.
     training = recipe.training if recipe.fingerprint else {**suited(method, recipe), **recipe.training}
     preset = training_preset(method, recipe)
+    if samples.count < FEWEST:
+        usable = f"of the {kind.THINGS} {samples.count} can be used"
+        raise DataError(f"{usable}, and no method learns from fewer than {FEWEST}")
     asked = recipe.batch_size if recipe.batch_size != "auto" else None
     batch = asked or min(preset.batch_size, power_of_two(samples.count // 4))
     if samples.count < batch:
