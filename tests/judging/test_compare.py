@@ -18,7 +18,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.system.errors import SelftaughtError, UsageError
-from selftaught.system.files import json_lines
+from selftaught.system.reading import json_lines
 from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
 
@@ -147,11 +147,11 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
         stopped.kill(signal.SIGTERM)
         stopped.release()
         assert stopped.ended() == 75
-    assert len(json_lines(lines)) == 2 and told(out)["state"] == "running"
+    assert len(json_lines(lines)[0]) == 2 and told(out)["state"] == "running"
 
     with child(goes_on) as killed:
         killed.wait_for()
-    assert len(json_lines(lines)) == 3 and told(out)["state"] == "running"
+    assert len(json_lines(lines)[0]) == 3 and told(out)["state"] == "running"
     with lines.open("a") as stream:
         stream.write('{"method": "rota')  # as a power cut may leave it
 

@@ -41,7 +41,12 @@ def small(name: str) -> dict[str, Any]:
 
 
 def made(
-    name: str, channels: int = 3, encoder: str | None = None, size: tuple[int, int] = (32, 32), **chosen: Any
+    name: str,
+    channels: int = 3,
+    encoder: str | None = None,
+    size: tuple[int, int] = (32, 32),
+    starts: bool = True,
+    **chosen: Any,
 ) -> Method:
     torch.manual_seed(0)
     cls = registry.method_class(name)
@@ -50,7 +55,8 @@ def made(
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
     data = Data(COUNT, preparation.shape, preparation.mean, preparation.std)
     method = cls(build_encoder(Part(name=network), preparation), data, **(small(name) | chosen))
-    method.start(torch.randn(COUNT, *preparation.shape))
+    if starts:
+        method.start(torch.randn(COUNT, *preparation.shape))
     return method
 
 

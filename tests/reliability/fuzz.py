@@ -4,10 +4,13 @@ import gzip
 import io
 import json
 import random
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,29 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from selftaught.data.sources.labels import read_labels
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import SelftaughtError
+from selftaught.training.measuring.speed import way_in
+from tests.reliability import written
 
+SHOWN = (
+    *(
+        "status.json",
+        "metrics.jsonl",
+        "evaluation.json",
+        "data.json",
+        "metrics.json",
+        "environment.json",
+        "recipe.yaml",
+    ),
+    *("quarantine.csv", "map/start.json", "map/end.json", "map/points.npy", "map/layout.npz"),
+)
+GONE_ON_WITH = ("status.json", "metrics.jsonl", "bad_batches.jsonl")
+LOADED = ("config.json", "model.safetensors")
 WORDS = (
     b"../",
     b"\0",
@@ -36,13 +56,18 @@ WORDS = (
 )
 
 
+ODD = (None, True, -1, 0, 3, 1.5, 1e308, float("nan"), float("inf"), 2**70, "", "x", "hf-hub:a/b", [], {}, [[]] * 3)
+DEEP = b"[" * 100_000
+
+
 @dataclass
 class Kind:
-    """A kind of file: its name, a whole specimen, and what reads it."""
+    """A kind of file: its name, a whole specimen, and what reads it; `among` the files of a whole run, where it is."""
 
     name: str
     specimen: bytes
     read: Callable[[Path], Any]
+    among: bool = False
 
 
 def damaged(whole: bytes, rng: random.Random) -> bytes:
@@ -73,6 +98,36 @@ def damaged(whole: bytes, rng: random.Random) -> bytes:
     return bytes(content)
 
 
+def retold(whole: bytes, rng: random.Random) -> bytes:
+    """A line of JSON, or several, with one to three values, of whatever depth, that are something else or not there."""
+    told = [json.loads(line) for line in whole.splitlines()]
+    for _ in range(rng.randint(1, 3)):
+        inside: Any = told
+        while isinstance(inside, dict | list) and inside:
+            place = rng.choice(list(inside) if isinstance(inside, dict) else range(len(inside)))
+            if not (isinstance(inside[place], dict | list) and inside[place]) or rng.random() < 0.3:
+                inside[place] = deepcopy(rng.choice(ODD))
+                if rng.random() < 0.2 and isinstance(inside, dict):
+                    del inside[place]
+                break
+            inside = inside[place]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in told)
+
+
+def made_odd(kind: Kind, whole: bytes, rng: random.Random) -> bytes:
+    """A file that is damaged, or says something else, or is none at all."""
+    way = rng.random()
+    if way < 0.1:
+        return rng.choice((b"", b"{", b"[]\n", b"null\n", bytes(200), DEEP, rng.randbytes(rng.randrange(200))))
+    if way < 0.5 and kind.name.endswith((".json", ".jsonl")):
+        return retold(_on_one_line(whole) if kind.name.endswith(".json") else whole, rng)
+    return damaged(whole, rng)
+
+
+def _on_one_line(whole: bytes) -> bytes:
+    return json.dumps(json.loads(whole)).encode()
+
+
 def kinds() -> list[Kind]:
     """All kinds, small."""
     draws = np.random.default_rng(0)
@@ -88,7 +143,18 @@ def kinds() -> list[Kind]:
         Kind("manifest.json", b"", _checkpoint),
         Kind("model.safetensors", save({"w": torch.zeros(5), "b": torch.ones(2, 2)}), _checkpoint),
         Kind("state.json", json.dumps({"step": 3, "steps": 9, "threads": 1}).encode(), _checkpoint),
+        *([Kind("x.parquet", _parquet(), open_rows)] if find_spec("pyarrow") else []),
+        Kind("labels.csv", b"path,label\na/1.png,cat\na/2.png,dog\n", read_labels),
+        *(Kind(name, b"", lambda file: written.shown(_run_of(file)), among=True) for name in SHOWN),
+        *(Kind(name, b"", lambda file: written.gone_on_with(_run_of(file)), among=True) for name in GONE_ON_WITH),
+        *(Kind(f"encoder/{name}", b"", lambda file: written.loaded(_run_of(file)), among=True) for name in LOADED),
+        Kind("choice.json", b"", way_in, among=True),
+        Kind("record.json", b"", written.recalled, among=True),
     ]
+
+
+def _run_of(file: Path) -> Path:
+    return next(parent for parent in file.parents if parent.name == "run")
 
 
 def tried(seed: int, folder: Path, known: list[Kind]) -> str:
@@ -96,10 +162,13 @@ def tried(seed: int, folder: Path, known: list[Kind]) -> str:
     rng = random.Random(seed)
     kind = known[seed % len(known)]
     whole = kind.specimen
+    if kind.among:
+        folder = _whole_run(folder)
+        whole = (folder / kind.name).read_bytes()
     if kind.read is _checkpoint:
         folder = _whole_checkpoint(folder)
         whole = (folder / kind.name).read_bytes()
-    content = damaged(whole, rng) if rng.random() < 0.95 else rng.randbytes(rng.randrange(200))
+    content = made_odd(kind, whole, rng)
     file = folder / kind.name
     file.write_bytes(content)
     try:
@@ -132,6 +201,15 @@ def _archive(file: Path) -> None:
 
 def _checkpoint(file: Path) -> None:
     checkpoint.load(file.parent)
+
+
+def _whole_run(folder: Path) -> Path:
+    whole, pristine = folder / "run", folder / "pristine run"
+    if not pristine.exists():
+        written.write_run(pristine)
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.copytree(pristine, whole)
+    return whole
 
 
 def _whole_checkpoint(folder: Path) -> Path:
@@ -172,6 +250,16 @@ def _tar(members: dict[str, bytes]) -> bytes:
 def _saved(write: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
     buffer = io.BytesIO()
     write(buffer, *arrays, **named)
+    return buffer.getvalue()
+
+
+def _parquet() -> bytes:
+    from pyarrow import parquet, table
+
+    buffer = io.BytesIO()
+    parquet.write_table(
+        table({"height": [1.5, None, 2.5], "colour": ["red", "blue", "red"], "label": [0, 1, 0]}), buffer
+    )
     return buffer.getvalue()
 
 

@@ -16,7 +16,8 @@ from selftaught.commands.python import Run
 from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import SelftaughtError
-from selftaught.system.files import read_yaml, write_together
+from selftaught.system.files import write_together
+from selftaught.system.reading import yaml_in
 from selftaught.training.pretrain import pretrain
 from tests.reliability.faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points
 
@@ -239,5 +240,5 @@ def test_a_recipe_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for number in range(len(calls)):
         with suppress(OSError), at_point(number, failing(errno.ENOSPC)):
             command(tmp_path, seed=2).save(file)
-        assert read_yaml(file)["seed"] in (1, 2)
+        assert yaml_in(file)["seed"] in (1, 2)
         assert list(tmp_path.iterdir()) == [file]

@@ -78,7 +78,7 @@ def settings(file: str | None) -> dict[str, Any]:
     if file is None:
         return {}
     left_behind = Recipe.marked(Mark.ONE_RUN)
-    values = read_settings(Path(file), f"--recipe {printable(file)}")
+    values = read_settings(Path(file), f"--recipe {printable(file)}", named=True)
     return {name: value for name, value in values.items() if name not in left_behind}
 
 
@@ -131,7 +131,7 @@ def _value(text: str) -> Any:
         return [_value(item) for item in text.split(",")]
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # a number of thousands of digits, for one
         return text
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, cast
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.system import bounds
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,18 @@ class Training:
 
     # Most presets take AdamW, where many papers take LARS for batches of thousands: recipes/ has the papers' settings.
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
-    lr: float = 1e-3  # per 256 samples
+    lr: bounds.Rate = 1e-3  # per 256 samples
     scaling: Literal["linear", "sqrt", "none"] = "linear"  # how lr grows with the batch
-    batch_size: int = 256
-    weight_decay: float = 0.05
-    weight_decay_end: float | None = None  # cosine from weight_decay to this
+    batch_size: bounds.Batch = 256
+    weight_decay: bounds.Decay = 0.05
+    weight_decay_end: bounds.Decay | None = None  # cosine from weight_decay to this
     decay_norms: bool = False  # whether weight decay also acts on biases and norms
-    momentum: float = 0.9  # SGD and LARS
-    betas: tuple[float, float] = (0.9, 0.999)  # AdamW
-    warmup: float = 0.1  # fraction of training
-    final_lr: float = 0.0  # as a fraction of the peak
+    momentum: bounds.Momentum = 0.9  # SGD and LARS
+    betas: bounds.SharesBelowOne = (0.9, 0.999)  # AdamW
+    warmup: bounds.Share = 0.1  # fraction of training
+    final_lr: bounds.Share = 0.0  # as a fraction of the peak
     fixed_lr: tuple[str, ...] = ()  # parts (parameter name prefixes) whose lr has no schedule
-    clip: float | None = None  # gradient norm
+    clip: bounds.Positive | None = None  # gradient norm
 
 
 class Method(nn.Module, ABC):

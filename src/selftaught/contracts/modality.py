@@ -130,6 +130,7 @@ class Modality:
     labels_by_key: Callable[[str], dict[str, str]]  # of labelled data, or a CSV
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
+    refuse_views: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda options: None  # those that cannot be made
     RAW: str = "raw values"  # samples without any encoder, as a baseline
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared

@@ -4,7 +4,6 @@ All three give the same pixels for the same row, so which one is used changes no
 """
 
 import contextlib
-import json
 import math
 import os
 import re
@@ -13,20 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.system import clock
 from selftaught.system.errors import DataError
 from selftaught.system.files import TEMPORARY, cache_folder, left_behind, replacing, write_json
+from selftaught.system.reading import json_in
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
 MEMORY = 2 << 30  # bytes of decoded images that are held in memory
 CACHE = 100 << 30  # bytes of the cache folder, where the disk has twice as much left
 WORTH_CACHING = 32 << 20  # bytes; less is decoded again in a moment
+RECORD, RECORD_EACH = 1 << 20, 1 << 11  # bytes of what is noted of images, beside those of each: a key and a reason
 BATCHED = 256  # images handed to the decoding threads at once
 ABANDONED = 24 * 3600  # seconds after which a half-built cache file has no builder any more
 ENTRY = re.compile(r"[0-9a-f]{32}\.npy")  # no other file of the folder is ours
@@ -160,12 +162,11 @@ def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
 def _checked(work: Work) -> tuple[Streamed, Rows]:
     """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
     notes = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
-    if notes.exists():
-        known = json.loads(notes.read_text())
-        work.quarantined = [(key, reason) for key, reason in known["quarantined"]]
-        work.remarks |= known.get("remarks", {})
+    if known := recorded(notes, work):
+        work.quarantined = known.quarantined
+        work.remarks |= known.remarks
         work.refuse(work.quarantined)
-        kept = np.array(known["kept"], np.int64)
+        kept = np.array(known.kept, np.int64)
     else:
         kept = np.array([row for row, _ in _decoded(work)], np.int64)
         with contextlib.suppress(OSError):  # the next run checks again
@@ -187,6 +188,37 @@ def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
                     yield row, image
                 work.progress(row + 1, count)
     work.refuse(work.quarantined)
+
+
+class Record(BaseModel):
+    """What was found when images were decoded: which are whole, their aspects, and what is wrong with the others."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    kept: list[int]
+    aspect: list[Annotated[float, Field(gt=0)]] | None
+    quarantined: list[tuple[str, str]]
+    remarks: dict[str, list[str]] = {}  # by key, what of a file is not used
+
+    def is_of(self, count: int) -> bool:
+        """Whether it accounts for so many images, each of them once."""
+        rising = all(before < after for before, after in zip([-1, *self.kept], [*self.kept, count]))
+        aspects = self.aspect is None or len(self.aspect) == len(self.kept)
+        return rising and aspects and len(self.kept) + len(self.quarantined) == count
+
+
+def recorded(file: Path, work: Work) -> Record | None:
+    """What an earlier run has found; None where there is none that fits, so that it is found anew."""
+    try:
+        known = Record.model_validate(json_in(file, limit=RECORD + RECORD_EACH * len(work.keys)))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        known = None
+    if known is None or not known.is_of(len(work.keys)):
+        say(f"warning: {file} is damaged, and is made anew")
+        return None
+    return known
 
 
 def _record(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
@@ -211,15 +243,17 @@ def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
 def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | None:
     """What an earlier run has decoded, if it is there and whole."""
     try:
-        notes = json.loads(file.with_suffix(".json").read_text())
-        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
-        kept, aspect = np.array(notes["kept"], np.int64), np.array(notes["aspect"], np.float32)
-        if pixels.shape != work.full_shape or kept.shape != aspect.shape or kept.ndim != 1:
+        known = recorded(file.with_suffix(".json"), work)
+        if known is None or known.aspect is None:
             return None
-        work.quarantined = [(key, reason) for key, reason in notes["quarantined"]]
-        work.remarks |= notes.get("remarks", {})
-    except (OSError, ValueError, KeyError, TypeError):
+        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
+        if pixels.shape != work.full_shape or pixels.dtype != work.dtype:
+            return None
+        work.quarantined = known.quarantined
+        work.remarks |= known.remarks
+    except (OSError, ValueError):
         return None
+    kept, aspect = np.array(known.kept, np.int64), np.array(known.aspect, np.float32)
     with contextlib.suppress(OSError):  # a cache that others filled, for reading only
         os.utime(file)  # used now: the last to be evicted
     return Resident(pixels[: len(kept)], aspect), kept

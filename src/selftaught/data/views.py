@@ -24,17 +24,23 @@ class Views(MakeViews):
         self, names: Sequence[str], preparation: Any, options: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         options = options or {}
-        known = [*FIXED, *self.AUGMENTATIONS]
-        for name in [*names, *options]:
-            if name not in known:
-                raise UsageError(f"no view named {name!r}; {components.hint(name, known)}")
-        for name in FIXED:
-            if options.get(name):
-                raise UsageError(f"view {name} has no options, it is always made the same way")
+        self.refuse_unknown({name: {} for name in names} | dict(options))
         self.names, self.preparation = tuple(names), preparation
         self.augmentations = {
             name: self._tuned(name, options.get(name, {})) for name in {*self.names, *options} - set(FIXED)
         }
+
+    @classmethod
+    def refuse_unknown(cls, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise UsageError where there is no such view, or none with such an option."""
+        known = [*FIXED, *cls.AUGMENTATIONS]
+        for name, chosen in options.items():
+            if name not in known:
+                raise UsageError(f"no view named {name!r}; {components.hint(name, known)}")
+            if name not in FIXED:
+                components.checked(f"view {name}", type(cls.AUGMENTATIONS[name]), chosen)
+            elif chosen:
+                raise UsageError(f"view {name} has no options, it is always made the same way")
 
     @classmethod
     def defaults(cls) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
 from selftaught.system.components import Part
-from selftaught.system.files import json_lines
+from selftaught.system.reading import json_lines
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -112,7 +112,7 @@ class Comparison(BaseModel):
 def read_runs(file: Path) -> list[Ran]:
     """Every run that is done; a line that a crash has cut is not."""
     runs = []
-    for line in json_lines(file):
+    for line in json_lines(file)[0]:
         try:
             runs.append(Ran.model_validate(line))
         except ValidationError:
@@ -127,7 +127,7 @@ def training_of(run: RunFolder) -> dict[str, Any]:
     # Each start of a run begins its clock anew, so the seconds are added up from the pace that each line tells.
     seconds, before = 0.0, 0
     for line in run.metrics():
-        if line["samples_per_second"]:
+        if line.get("samples_per_second"):
             seconds += (line["step"] - before) * batch / line["samples_per_second"]
         before = line["step"]
     kept = {name: status[name] for name in ("steps", "health", "verdict")}

@@ -32,7 +32,7 @@ ENOUGH = 500  # labels from which some are spared to choose when to stop
 SPARED = 0.1  # share of them
 NEARLY_ALL = 0.9  # of the weights; a part that holds more is no layer, it holds the layers
 
-Positive = Annotated[float, Field(gt=0, description="a positive number")]
+Positive = Annotated[float, Field(gt=0, le=1e6, description="a positive number")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,9 @@ class Tuning:
     """How to fine-tune; every field is an option, such as --finetune.layer_decay 0.75."""
 
     epochs: Positive | None = None  # passes over the labels; default: 30, in 100 to 2,000 steps
-    batch_size: Annotated[int, Field(gt=1, description="two or more")] = 64
+    batch_size: Annotated[int, Field(gt=1, le=1 << 24, description="two or more")] = 64
     lr: Positive = 1e-3  # of the head, at its peak
-    weight_decay: Annotated[float, Field(ge=0, description="0 or more")] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=1e4, description="0 or more")] = 0.05
     # A layer's learning rate as a share of the next one's; see `decay`.
     layer_decay: Annotated[float, Field(gt=0, le=1, description="a share, above 0")] | None = None
     # Share of the training in which only the head learns.
@@ -52,7 +52,7 @@ class Tuning:
     # The second is faster where the machine has instructions for it.
     precision: Annotated[Literal["32-true", "bf16-mixed"], Field(description="32-true or bf16-mixed")] = "32-true"
     # Looks at what is held out, of 20 in a training, without a better one before it ends.
-    patience: Annotated[int, Field(gt=0, description="1 or more")] = 5
+    patience: Annotated[int, Field(gt=0, le=1000, description="1 or more")] = 5
     light: dict[str, Any] = field(default_factory=dict)  # augmentation, such as --finetune.light.flip 0
 
     @classmethod

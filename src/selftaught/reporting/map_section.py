@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
+from selftaught.system.arrays import Npz
 from selftaught.system.files import folder_of, spared, write_atomically
 from selftaught.system.pictures import data_uri
 from selftaught.system.saying import say
@@ -45,17 +44,25 @@ class Layouts:
     clusters: Rows  # (N,)
 
 
+def _known(file: Path, digest: str, embedded: int, points: int) -> tuple[Array, Rows] | None:
+    """Places and clusters of an earlier page; None where the run went on since, or they are none of these points'."""
+    try:
+        known = Npz(file)
+        if known.shapes != {"of": (), "tsne": (embedded, 2), "clusters": (points,)} or str(known["of"]) != digest:
+            return None
+        tsne, clusters = known["tsne"].astype(np.float64), known["clusters"].astype(np.int64)
+    except (OSError, ValueError, TypeError, EOFError):
+        return None
+    return (tsne, clusters) if np.isfinite(tsne).all() and ((clusters >= 0) & (clusters < points)).all() else None
+
+
 def layouts(folder: Path, points: Array) -> Layouts:
     """Places by PCA for all points and by t-SNE for a sample, and k-means clusters; made once for a run folder."""
     digest = hashlib.blake2b(np.ascontiguousarray(points).tobytes(), digest_size=16).hexdigest()
     rows = np.linspace(0, len(points) - 1, min(len(points), EMBEDDED)).astype(np.int64)
     file = folder / FOLDER / "layout.npz"
-    try:
-        with np.load(file, allow_pickle=False) as known:
-            if str(known["of"]) == digest:  # else the run went on since, and its points have moved
-                return Layouts(_framed(points[:, :2]), known["tsne"], rows, known["clusters"])
-    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
-        pass
+    if known := _known(file, digest, len(rows), len(points)):
+        return Layouts(_framed(points[:, :2]), known[0], rows, known[1])
     tsne, clusters = _tsne(points[rows]), _clusters(points)
     buffer = io.BytesIO()
     np.savez(buffer, of=np.str_(digest), tsne=tsne, clusters=clusters)

@@ -1,11 +1,11 @@
 """One self-contained HTML page about one or more runs, made from the plain files in their folders."""
 
-import csv
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +17,12 @@ from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
 from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
+from selftaught.run.records import Environment, Facts
 from selftaught.run.standing import standing
-from selftaught.system.files import json_lines, json_object, read_yaml, write_atomically
+from selftaught.system.files import write_atomically
 from selftaught.system.interruption import poll
 from selftaught.system.pictures import data_uri
+from selftaught.system.reading import csv_in, json_in, json_lines, json_object, yaml_in
 from selftaught.system.text import printable
 
 HEALTH = {  # curves of what was seen without labels
@@ -31,7 +33,7 @@ HEALTH = {  # curves of what was seen without labels
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
-UNREADABLE = (OSError, ValueError, csv.Error, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 T = TypeVar("T")
 
@@ -79,14 +81,14 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
     """What the page says of one run; what its folder does not hold is empty."""
     poll()
     held = read_map(folder)
-    recipe = _read(folder / "recipe.yaml", _settings) or {}
+    recipe = _read(folder / "recipe.yaml", yaml_in) or {}
     status = _read(folder, _status) or {}
     evaluation = _read(folder / "evaluation.json", _evaluation)
     quarantined = _read(folder / "quarantine.csv", _rows) or []
-    environment = _read(folder / "environment.json", json_object) or {}
-    facts = _read(folder / "data.json", json_object) or {}
+    environment = _read(folder / "environment.json", partial(json_object, schema=Environment)) or {}
+    facts = _read(folder / "data.json", partial(json_object, schema=Facts)) or {}
     metrics = _read(folder / "metrics.json", json_object) or {}  # of a classifier
-    method = recipe.get("method", {}).get("name", "?")
+    method = recipe["method"].get("name", "?") if isinstance(recipe.get("method"), dict) else "?"
     return {
         "name": printable(name),
         "method": "classifier" if status.get("task") == "finetune" else method,
@@ -95,7 +97,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "environment": {key: _shown(value) for key, value in environment.items()},
         "evaluation": evaluation,
         "picture": _read(folder / "pictures.png", _picture),
-        "curves": _curves(json_lines(folder / "metrics.jsonl"), status),
+        "curves": _curves(json_lines(folder / "metrics.jsonl")[0], status),
         "label_curve": _label_curve(evaluation) if evaluation else None,
         "by_class": (evaluation and _by_class(evaluation)) or _by_class_of(metrics),
         "quarantined": quarantined,
@@ -228,19 +230,13 @@ def _status(folder: Path) -> dict[str, Any]:
     return now.status | ({"state": now.state, "reason": now.line} if now.state == "abandoned" else {})
 
 
-def _settings(file: Path) -> dict[str, Any]:
-    held = read_yaml(file)
-    return held if isinstance(held, dict) else {}
-
-
 def _evaluation(file: Path) -> Evaluation | None:
-    held = Evaluation.model_validate_json(file.read_text())
+    held = Evaluation.model_validate(json_in(file))
     return held if held.rows else None
 
 
 def _rows(file: Path) -> list[list[str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.reader(stream))[1:]
+    return csv_in(file)[1:]
 
 
 def _picture(file: Path) -> str | None:

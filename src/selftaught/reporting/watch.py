@@ -20,9 +20,9 @@ from selftaught.run.recipes import Watch
 from selftaught.run.standing import Standing, standing
 from selftaught.system import clock
 from selftaught.system.errors import Interrupted, UsageError
-from selftaught.system.files import json_object, read_yaml
 from selftaught.system.interruption import stopping
 from selftaught.system.lock import LOCK
+from selftaught.system.reading import json_object, yaml_in
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -182,7 +182,7 @@ def _broken(folder: Path) -> list[str]:
     for file in (*folder.glob("*.json"), folder / "recipe.yaml"):
         try:
             young = clock.wall() - file.stat().st_mtime < SETTLES
-            read_yaml(file) if file.suffix == ".yaml" else json_object(file)
+            yaml_in(file) if file.suffix == ".yaml" else json_object(file)
         except FileNotFoundError:
             continue
         except (OSError, ValueError):

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,11 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from selftaught.run.records import Manifest, State
+from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
+from selftaught.system.reading import json_in
+from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
+LARGEST_NAME = 1 << 10  # bytes of a file that names a checkpoint
 KEEP = 2  # checkpoints, beside the best one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -93,8 +97,8 @@ def steps(folder: Path) -> list[Path]:
 def named(folder: Path, name: str) -> Path | None:
     """The checkpoint that the file `name` (last, best) points at, if there is one."""
     try:
-        target = (folder / name).read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        target = regular_bytes(folder / name, LARGEST_NAME).decode().strip()
+    except (OSError, ValueError):
         return None
     return folder / target if NAME.fullmatch(target) and (folder / target).is_dir() else None
 
@@ -172,7 +176,7 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest: Manifest = json_in(path / "manifest.json", Manifest)
         for name, expected in manifest.items():
             if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
                 raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
@@ -180,10 +184,12 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
                 raise CheckpointError(f"{path / name} does not match its manifest")
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
             raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
-        state = json.loads((path / "state.json").read_text())
-        if "state.json" not in manifest or not isinstance(state["step"], int):
+        state = json_in(path / "state.json", State)
+        if "state.json" not in manifest:
             raise CheckpointError("its manifest does not cover its state")
         files = [path / name for name in manifest if name.endswith(".safetensors")]
+        for file in files:
+            refuse_odd_weights(file)
         return {file.stem: load_file(file) for file in files}, state
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise CheckpointError(f"{type(error).__name__}: {printable(error)}") from error

@@ -1,6 +1,6 @@
 """A classifier on disk, in timm's and the Hub's layout: an encoder, its head, and how sure it may be."""
 
-import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.card import classifier_card
-from selftaught.run.export import described_encoder, encoder_config, weights_in, write_model
+from selftaught.run.export import config_of, described_encoder, encoder_config, weights_in, write_model
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
@@ -88,9 +88,9 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         raise UsageError(f"{printable(folder)} holds no classifier (no config.json); `selftaught finetune` makes one")
     encoder, about = described_encoder(folder, module)
     try:
-        classes = [str(name) for name in json.loads(config.read_text())["label_names"]]
+        classes = [str(name) for name in config_of(folder)["label_names"]]
         (to_net, to_head), temperature = map(str, about["prefixes"]), float(about["temperature"])
-        if not temperature > 0:
+        if not 0 < temperature < math.inf:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"{printable(config)} does not describe a classifier of selftaught's") from None

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -14,10 +16,14 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation
 from selftaught.run.card import encoder_card
-from selftaught.system.components import Part
+from selftaught.run.records import Config
+from selftaught.system.arrays import refuse_odd_weights
+from selftaught.system.bombs import HARMLESS, HONEST
+from selftaught.system.components import Part, place_and_problem
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
-from selftaught.system.text import printable
+from selftaught.system.reading import json_in
+from selftaught.system.text import filesize, printable
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
@@ -42,8 +48,9 @@ def weights_in(folder: Path, owner: str) -> Iterator[dict[str, Tensor]]:
     """The weights in `folder`, for what is done with them: a usage error where they are not those of the owner."""
     file = folder / "model.safetensors"
     try:
+        refuse_odd_weights(file, links=True)
         yield load_file(file)
-    except (OSError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
         reason = printable(str(error).splitlines()[0])
         raise UsageError(f"{printable(file)} is not this {owner}'s: {reason}") from None
 
@@ -117,11 +124,16 @@ def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, 
     about = encoder_about(folder)
     try:
         kind = modality.named(about["modality"])
-        part, preparation = Part(**about["encoder"]), kind.Preparation(**about["preparation"])
-    except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{printable(folder / 'config.json')} was not written by selftaught") from None
+        part = Part.model_validate(about["encoder"])
+        preparation = kind.Preparation.model_validate(about["preparation"])
+    except ValidationError as error:
+        raise _foreign(folder, place_and_problem(error)) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(folder, str(error)) from None
     if part.name == "own" and module is None:
         raise UsageError(f"{printable(folder)} holds the weights of your own network: pass it again, as module=...")
+    if module is None:
+        _refuse_larger(folder, kind, part, preparation)
     encoder: Encoder = kind.build_encoder(part, preparation, module)
     encoder.preparation, encoder.part = preparation, part
     return encoder, about
@@ -129,10 +141,30 @@ def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, 
 
 def encoder_about(folder: Path) -> dict[str, Any]:
     """What config.json says of how an encoder was made."""
+    return dict(config_of(folder)["selftaught"])
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The whole of config.json."""
     file = folder / "config.json"
     if not file.exists():
         raise UsageError(f"{printable(folder)} holds no encoder yet (no config.json)")
     try:
-        return dict(json.loads(file.read_text())["selftaught"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{printable(file)} was not written by selftaught") from None
+        held: dict[str, Any] = json_in(file, Config, links=True)
+    except (OSError, ValueError) as error:
+        raise _foreign(folder, str(error)) from None
+    return held
+
+
+def _foreign(folder: Path, reason: str) -> UsageError:
+    shown = printable(folder / "config.json")
+    return UsageError(f"{shown} was not written by selftaught, or was changed since: {printable(reason)}")
+
+
+def _refuse_larger(folder: Path, kind: modality.Modality, part: Part, preparation: Preparation) -> None:
+    """Refuse a network that the weights beside it cannot be those of, before it takes memory to say so."""
+    with suppress(OSError), torch.device("meta"):
+        stored = (folder / "model.safetensors").stat().st_size
+        needed = sum(tensor.nbytes for tensor in kind.build_encoder(part, preparation).net.state_dict().values())
+        if needed > HARMLESS + HONEST * stored:
+            raise _foreign(folder, f"its network takes {filesize(needed)}, and the weights have {filesize(stored)}")

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selftaught.system.components import Part, hint, problem
+from selftaught.system.components import Part, hint, problem, short
 from selftaught.system.errors import UsageError
-from selftaught.system.files import read_yaml, write_atomically
+from selftaught.system.files import write_atomically
+from selftaught.system.reading import yaml_in
 from selftaught.system.text import printable
 
 
@@ -56,7 +57,7 @@ def about(line: str, **bounds: Any) -> Any:
 class Recipe(BaseModel):
     """Fields are flags of the command; dotted flags go into parts and tables of options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -71,10 +72,11 @@ class Recipe(BaseModel):
             return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
         except ValidationError as error:
             first = error.errors()[0]
-            flag = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
+            # Of two numbers in one flag, 0x16, the number of the wrong one is no part of the flag's name.
+            flag = "--" + ".".join(name for name in first["loc"] if isinstance(name, str)).replace("_", "-")
             if first["type"] == "missing":  # whose input would be all the other settings
                 raise UsageError(f"{flag} is missing") from None
-            raise UsageError(f"{flag} cannot be {first['input']!r}: {problem(error)}") from None
+            raise UsageError(f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
 
     @classmethod
     def marked(cls, *marks: Mark) -> tuple[str, ...]:
@@ -115,10 +117,10 @@ class Recipe(BaseModel):
         return cls.parse(read_settings(file, printable(file)))
 
 
-def read_settings(file: Path, shown: str) -> dict[str, Any]:
+def read_settings(file: Path, shown: str, named: bool = False) -> dict[str, Any]:
     """What a YAML file decides; one that cannot be read is a usage error that calls it what is `shown`."""
     try:
-        return read_yaml(file)
+        return yaml_in(file, named)
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown} cannot be read: {printable(error)}") from None
 

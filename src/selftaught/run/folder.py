@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from selftaught.run.recipes import Pretrain
+from selftaught.run.records import BadStep, Line, Status
 from selftaught.system.errors import DivergedError, Interrupted, UsageError
 from selftaught.system.files import (
     append_line,
     folder_of,
-    json_lines,
     left_behind,
     spared,
     write_atomically,
@@ -27,6 +27,8 @@ from selftaught.system.files import (
 )
 from selftaught.system.lock import LOCK, only_writer, refuse_held
 from selftaught.system.quarantine import write_quarantine
+from selftaught.system.reading import json_lines, json_object
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class RunFolder:
     def __init__(self, folder: str | Path, module: "nn.Module | None" = None) -> None:
         self.folder = Path(folder)
         self.module = module  # the user's own network, which no file can hold
+        self._complained = False
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -104,8 +107,14 @@ class RunFolder:
     @property
     def status(self) -> dict[str, Any]:
         """{state, reason, exit_code, ...} as last written."""
-        file = self.folder / "status.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        try:
+            return json_object(self.folder / "status.json", Status)
+        except (OSError, ValueError) as error:
+            if not self._complained:  # once, not whenever it is asked for until it is written again
+                shown = printable(self.folder / "status.json")
+                say(f"warning: {shown} cannot be read, and is made anew: {printable(error)}")
+            self._complained = True
+            return {}
 
     def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **more: Any) -> None:
         """Record where the run stands: running, preempted, diverged, failed or done; what its start was like stays."""
@@ -166,13 +175,16 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every complete line of metrics.jsonl."""
-        return json_lines(self.folder / "metrics.jsonl")
+        return json_lines(self.folder / "metrics.jsonl", Line)[0]
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past a checkpoint, which a resumed run will write again."""
-        for name in ("metrics.jsonl", "bad_batches.jsonl"):
+        for name, schema in (("metrics.jsonl", Line), ("bad_batches.jsonl", BadStep)):
             if (file := self.folder / name).exists():
-                kept = [line for line in json_lines(file) if line["step"] <= step]
+                lines, lost = json_lines(file, schema)
+                if lost:
+                    say(f"warning: {lost:,} of {lost + len(lines):,} lines of {name} cannot be read, and are left out")
+                kept = [line for line in lines if line["step"] <= step]
                 write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def note_step(self, line: dict[str, Any]) -> None:
@@ -187,7 +199,7 @@ class RunFolder:
 
     def bad_steps(self) -> list[int]:
         """Numbers of the steps in bad_batches.jsonl."""
-        return [line["step"] for line in json_lines(self.folder / "bad_batches.jsonl")]
+        return [line["step"] for line in json_lines(self.folder / "bad_batches.jsonl", BadStep)[0]]
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+
+from selftaught.system.arrays import array_in
+from selftaught.system.reading import json_in
 
 FOLDER = "map"
 LARGEST = 64 << 20  # bytes of any of its files
@@ -47,9 +50,7 @@ def read_map(folder: Path) -> EmbeddingMap | None:
     if end is None:
         return None
     try:
-        if (place / "points.npy").stat().st_size > LARGEST:
-            return None
-        points = np.load(place / "points.npy", allow_pickle=False)
+        points = array_in(place / "points.npy", LARGEST)
     except (OSError, ValueError, EOFError):
         return None
     if points.ndim != 2 or len(points) != len(end.keys) or not points.size or not np.isfinite(points).all():
@@ -62,10 +63,8 @@ def read_map(folder: Path) -> EmbeddingMap | None:
 
 def read_facts(file: Path) -> Facts | None:
     try:
-        if file.stat().st_size > LARGEST:
-            return None
-        facts = Facts.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        facts = Facts.model_validate(json_in(file, limit=LARGEST))
+    except (OSError, ValueError):
         return None
     places = [*facts.asked, *(place for near in facts.nearest for place in near)]
     held = all(0 <= place < len(facts.keys) for place in places) and len(facts.asked) == len(facts.nearest)

@@ -6,9 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from selftaught.system import bounds
 from selftaught.system.components import Part
+from selftaught.system.text import LARGEST, bytes_of
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONGEST = 100 * 365 * UNITS["d"]  # a hundred years
+MOST_STEPS = 1 << 40
 
 
 def seconds(value: Any) -> Any:
@@ -20,21 +24,11 @@ def seconds(value: Any) -> Any:
     return value
 
 
-def bytes_of(value: Any) -> Any:
-    """A size such as 500MB, 2GB or 1TB in bytes; plain numbers are bytes."""
-    if isinstance(value, str):
-        if not (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE)):
-            raise ValueError("a size looks like 500MB or 2GB")
-        # Decimal, as disks are sold: 2GB is 2e9.
-        return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
-    return value
-
-
 def batch(value: Any) -> Any:
     """A number of samples above one, or auto: to be measured."""
     if value == "auto":
         return value
-    with suppress(ValueError, TypeError):  # one error line for all that a batch size cannot be
+    with suppress(ValueError, TypeError, OverflowError):  # one error line for all that a batch size cannot be
         if float(value) >= 2 and float(value) == int(float(value)):
             return int(float(value))
     raise ValueError("a batch has two samples or more, or is auto")
@@ -42,9 +36,13 @@ def batch(value: Any) -> Any:
 
 def cadence(value: Any) -> Any:
     """How often: a number of steps (500) or a duration (10m)."""
-    if isinstance(value, str) and not value.strip().isdigit():
-        return f"{seconds(value):f}".rstrip("0").rstrip(".") + "s"  # 10m and 600s are one setting on resume
-    return str(value)
+    if isinstance(value, float) or (isinstance(value, str) and not value.strip().isdecimal()):
+        if not 0 <= (given := seconds(value)) <= LONGEST:
+            raise ValueError("a time is from 0s to a hundred years")
+        return f"{given:f}".rstrip("0").rstrip(".") + "s"  # 10m and 600s are one setting on resume
+    if not 0 <= int(value) <= MOST_STEPS:
+        raise ValueError(f"there are {MOST_STEPS:,} steps at most")
+    return str(int(value))
 
 
 def height_width(value: Any) -> Any:
@@ -67,10 +65,10 @@ def part(value: Any) -> Any:
 class Helper(BaseModel):
     """Another method on the same encoder, and how much its loss counts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Annotated[Part, BeforeValidator(part)]
-    weight: float = Field(1.0, gt=0)
+    weight: bounds.Positive = 1.0
 
     def __str__(self) -> str:
         return f"{self.method.name}:{self.weight:g}"
@@ -102,12 +100,13 @@ def names(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
-Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-BatchSize = Annotated[int | Literal["auto"], BeforeValidator(batch)]
-Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
+BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
+Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
-Size = Annotated[tuple[int, int], BeforeValidator(height_width)]
+Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
+Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
 Also = Annotated[Helper, BeforeValidator(helper)]
 Names = Annotated[str, BeforeValidator(names)]

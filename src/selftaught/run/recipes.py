@@ -10,6 +10,8 @@ from selftaught.run.quantities import Also, BatchSize, Bytes, Cadence, Duration,
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
+MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
+
 # What several commands take alike:
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
 Unlabelled = Shared[Annotated[Own[str], about("unlabelled images")]]
@@ -18,9 +20,9 @@ Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
 Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
 Broken = Shared[Annotated[Share, about("share of images that may be broken, such as 5%; these are left out")]]
 Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
-Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0)]]]
-Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0)]]
-Seed = Shared[Annotated[int, about("of everything random", ge=0)]]
+Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
+Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]
+Seed = Shared[Annotated[int, about("of everything random", ge=0, lt=1 << 63)]]
 TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
     Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")
@@ -29,7 +31,7 @@ Layout = Annotated[
     Shared[Literal["auto", "contiguous", "channels_last"]],
     about("of tensors in memory; auto: the fastest, by measuring"),
 ]
-Workers = Shared[Free[Annotated[int | None, about("threads that decode; default: one a core", gt=0)]]]
+Workers = Shared[Free[Annotated[int | None, about("threads that decode; default: one a core", gt=0, le=1024)]]]
 Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory, such as 8GB; more go to the cache")]
 Cache = Annotated[
     Shared[Free[Bytes | None]],
@@ -61,7 +63,7 @@ class Pretrain(Recipe):
     views: Views = Field({})
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: Epochs = None
-    steps: Length[int | None] = Field(None, gt=0, description="optimiser steps, instead of --epochs")
+    steps: Length[int | None] = Field(None, gt=0, le=MOST, description="optimiser steps, instead of --epochs")
     budget: Length[Duration | None] = Field(None, description="time to train, such as 10m, instead of --epochs")
     batch_size: Speed[BatchSize | None] = Field(
         None, description="samples a step over all devices, or auto: what fits memory; default: the method's"
@@ -69,10 +71,13 @@ class Pretrain(Recipe):
     encode_chunk: Speed[int | None] = Field(
         None,
         gt=1,
+        le=MOST,
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
-    lr: float | None = Field(None, gt=0, description="peak learning rate for 256 samples; default: the method's")
+    lr: float | None = Field(
+        None, gt=0, le=1e4, description="peak learning rate for 256 samples; default: the method's"
+    )
     seed: Seed = 0
     limit: Most = None
     tolerance: Broken = 0.01
@@ -97,10 +102,10 @@ class Pretrain(Recipe):
         "last", description="which step's encoder to keep: the last, or the one a label-free score thinks best"
     )
     patience: int | None = Field(
-        None, gt=0, description="end the run when the score of --choose has not risen for so many looks"
+        None, gt=0, le=MOST, description="end the run when the score of --choose has not risen for so many looks"
     )
-    map: Free[int] = Field(2000, ge=0, description="samples at most in the map of the report; 0 for none")
-    log_every: Free[int] = Field(10, gt=0, description="steps between lines of metrics.jsonl")
+    map: Free[int] = Field(2000, ge=0, le=1_000_000, description="samples at most in the map of the report; 0 for none")
+    log_every: Free[int] = Field(10, gt=0, le=MOST, description="steps between lines of metrics.jsonl")
     logger: Annotated[Names | None, Mark.COMMAND] = Field(
         None, description="where the lines of metrics.jsonl go as well: tensorboard, or names of plug-ins, by commas"
     )
@@ -126,12 +131,12 @@ class Check(Recipe):
     method: Question = Field(Part(name="simclr"), description="whose settings and time to predict")
     encoder: Backbone = None
     size: Side = None
-    batch_size: Shared[int | None] = Field(None, gt=1, description="samples a step; default: the method's")
+    batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
     epochs: Epochs = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
-    limit: int | None = Field(None, gt=0, description="look at a random subset of this many images")
-    seed: int = Field(0, ge=0, description="of the subset")
+    limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
+    seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
     workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
@@ -150,7 +155,7 @@ class Preview(Recipe):
     views: Views = Field({})
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
-    samples: int = Field(8, gt=1, description="how many images to show")
+    samples: int = Field(8, gt=1, le=1000, description="how many images to show")
     limit: Most = Field(None, description="choose them among a random subset of this many")
     seed: Seed = 0
     out: Own[str] = Field("preview.png", description="FILE.png, or FILE.html with the parameters beside the pictures")
@@ -171,10 +176,10 @@ class Evaluate(Recipe):
         None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"
     )
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
-    repeats: int = Field(3, gt=0, description="draws of a label subset, or rounds of folds")
+    repeats: int = Field(3, gt=0, le=1000, description="draws of a label subset, or rounds of folds")
     limit: Most = None
     tolerance: Broken = 0.01
-    seed: int = Field(0, ge=0, description="of subsets and folds")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="of subsets and folds")
 
 
 class Compare(Recipe):
@@ -190,7 +195,9 @@ class Compare(Recipe):
         description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
     )
     budget: Length[Duration | None] = Field(None, description="time to train each, in the last rung; default: 20m")
-    epochs: Length[float | None] = Field(None, gt=0, description="passes over the data each, instead of --budget")
+    epochs: Length[float | None] = Field(
+        None, gt=0, le=MOST, description="passes over the data each, instead of --budget"
+    )
     train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
@@ -201,8 +208,10 @@ class Compare(Recipe):
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
-    seeds: int = Field(2, gt=0, description="runs of each method")
-    rungs: int = Field(3, gt=0, description="rounds at most; in each half the methods go on, with twice the budget")
+    seeds: int = Field(2, gt=0, le=1000, description="runs of each method")
+    rungs: int = Field(
+        3, gt=0, le=100, description="rounds at most; in each half the methods go on, with twice the budget"
+    )
     size: Side = None
     limit: Most = None
     tolerance: Broken = 0.01
@@ -255,7 +264,7 @@ class Watch(Recipe):
 
 # The rest have few settings and no more to say of themselves than the line in the table of commands.
 Subset = Annotated[
-    int | None, about("a random subset of this many samples  [x>=1]", ge=1), Flag(metavar="INTEGER RANGE")
+    int | None, about("a random subset of this many samples  [x>=1]", ge=1, le=MOST), Flag(metavar="INTEGER RANGE")
 ]
 
 

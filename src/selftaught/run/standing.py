@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system import clock
-from selftaught.system.files import json_lines, json_object, read_yaml
 from selftaught.system.lock import may_be_written
+from selftaught.system.reading import json_lines, json_object, yaml_in
 from selftaught.system.text import duration, printable
 
 ENDED = ("done", "failed", "diverged")  # states that nothing follows by itself
@@ -61,8 +61,8 @@ def _in_words(folder: Path, status: dict[str, Any], held: bool) -> tuple[str, st
 
 def _progress(folder: Path) -> Iterator[str]:
     """The step of so many, and the time that is left at the pace of the last lines of the log."""
-    lines = json_lines(folder / "metrics.jsonl", last=TAIL)[-RECENT:]
-    points = [(_number(line.get("step")), _number(line.get("seconds"))) for line in lines]
+    lines, _ = json_lines(folder / "metrics.jsonl", last=TAIL)
+    points = [(_number(line.get("step")), _number(line.get("seconds"))) for line in lines[-RECENT:]]
     known = [(step, seconds) for step, seconds in points if step is not None]
     if not known:
         yield "no step logged yet"
@@ -76,7 +76,7 @@ def _progress(folder: Path) -> Iterator[str]:
 
 def _steps(folder: Path) -> float | None:
     try:
-        return _number(read_yaml(folder / "recipe.yaml").get("steps"))
+        return _number(yaml_in(folder / "recipe.yaml").get("steps"))
     except (OSError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
+from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
@@ -85,6 +86,7 @@ def _from_file(source: str) -> dict[str, Tensor]:
         raise UsageError(f"--init {shown} is neither 'timm', a file nor a run folder with an encoder in it")
     try:
         if path.suffix == ".safetensors":
+            refuse_odd_weights(path, links=True)
             held: Any = load_file(path)
         else:
             held = torch.load(path, map_location="cpu", weights_only=True)

@@ -17,6 +17,9 @@ from pydantic.fields import FieldInfo
 
 from selftaught.system.errors import UsageError
 
+MOST_NAMED = 60  # names in an error; timm alone knows more than a thousand
+FINITE = ConfigDict(allow_inf_nan=False)  # of every option: there is none that NaN or infinity would mean something to
+
 
 class Part(BaseModel):
     """A component's name with the options to build it: plain data, so it can be saved, compared and rebuilt."""
@@ -55,12 +58,28 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise UsageError(f"{what} has no option {name!r}; {hint(name, known)}")
         try:
-            values[name] = TypeAdapter(known[name].annotation).validate_python(value)
+            values[name] = TypeAdapter(known[name].annotation, config=FINITE).validate_python(value)
         except ValidationError as error:
             wanted = _described(known[name].annotation)
             reason = f"it is {wanted}" if wanted else problem(error)
-            raise UsageError(f"{what} option {name!r} cannot be {value!r}: {reason}") from None
+            raise UsageError(f"{what} option {name!r} cannot be {short(value)}: {reason}") from None
     return values
+
+
+def short(value: Any, most: int = 80) -> str:
+    """A value as Python writes it, without its middle where that is long; an error is to be one line."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def place_and_problem(error: ValidationError) -> str:
+    """Where the first thing that is wrong lies inside of what was given, and what it is."""
+    first = error.errors()[0]
+    said = "it is no object" if first["type"] in ("model_type", "dict_type") else problem(error)
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), said]))
 
 
 def problem(error: ValidationError) -> str:
@@ -86,4 +105,5 @@ def hint(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"there are {', '.join(known)}" if known else "there are none"
+    more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
+    return f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there are none"

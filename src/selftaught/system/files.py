@@ -1,24 +1,20 @@
-"""Writing files so that a reader, or a crash, never meets half of one; reading those of others without trust."""
+"""Writing files so that a reader, or a crash, never meets half of one."""
 
 import errno
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from selftaught.system.lock import is_gone, signature
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 TEMPORARY = re.compile(r"\.(?P<of>.+)~(?P<writer>.+)~\d+(\.\w+)?", re.DOTALL)
-LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
-MOST_NODES = 100_000  # values of a YAML file, once everything that is named twice is written out twice
 
 _numbers = count()
 
@@ -100,25 +96,6 @@ def append_line(file: Path, line: str) -> None:
             raise
 
 
-def json_lines(file: Path, last: int | None = None) -> list[dict[str, Any]]:
-    """Every whole line of a file of JSON lines, or of its `last` bytes.
-
-    A crash may have cut the last line, or left zeros in its place.
-    """
-    try:
-        with file.open("rb") as stream:
-            skipped = 0 if last is None else max(0, stream.seek(0, os.SEEK_END) - last)
-            stream.seek(skipped)
-            lines = stream.read().splitlines(keepends=True)[1 if skipped else 0 :]
-    except OSError:
-        return []
-    values = []
-    for line in lines:
-        with suppress(ValueError, RecursionError):
-            values.append(json.loads(line) if line.endswith(b"\n") else None)
-    return [value for value in values if isinstance(value, dict)]
-
-
 @contextmanager
 def spared(what: str) -> Iterator[None]:
     """Say so and go on where `what` cannot be written: a full disk should not end the work that fills it."""
@@ -128,49 +105,6 @@ def spared(what: str) -> Iterator[None]:
         say(f"warning: {what} could not be written: {printable(error)}")
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The settings in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
-    if file.stat().st_size > LARGEST_SETTINGS:
-        raise ValueError(f"it holds more than {LARGEST_SETTINGS:,} bytes")
-    text = file.read_text(encoding="utf-8")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None and _nodes(node, {}, ()) > MOST_NODES:
-            raise ValueError("it grows beyond measure where its aliases are written out")
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(values, dict):
-        raise ValueError("it must hold settings, such as method: simclr, one a line")
-    return {str(name): value for name, value in values.items()}
-
-
-def _nodes(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
-    """How many values a node stands for, aliases written out; one that holds itself has no end."""
-    if id(node) in above:
-        raise ValueError("it holds itself")
-    if id(node) not in known:
-        inside = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
-        parts = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
-        known[id(node)] = 1 + sum(_nodes(part, known, (*above, id(node))) for part in parts)
-    return known[id(node)]
-
-
 def cache_folder() -> Path:
     """Where decoded images and timed choices are kept: $SELFTAUGHT_CACHE, or the user's cache folder."""
     return Path(os.environ.get("SELFTAUGHT_CACHE", Path.home() / ".cache" / "selftaught"))
-
-
-def json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file. Raises ValueError or OSError where it cannot be read."""
-    try:
-        held = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(held, dict):
-        raise ValueError("it holds no object")
-    return held

@@ -1,4 +1,9 @@
-"""How things are said in text that people read: names, durations, sizes."""
+"""How things are said in text that people read: names, durations, sizes; and how they write sizes."""
+
+import re
+from typing import Any
+
+LARGEST = 1 << 60  # bytes that anybody can mean
 
 
 def duration(seconds: float) -> str:
@@ -22,3 +27,14 @@ def filesize(count: float) -> str:
     if count < 1e6:
         return f"{count / 1e3:.0f} kB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def bytes_of(value: Any) -> Any:
+    """A size such as 500MB, 2GB or 1TB in bytes; plain numbers are bytes. Raises ValueError."""
+    if isinstance(value, str):
+        if not (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", value.strip(), re.IGNORECASE)):
+            raise ValueError("a size looks like 500MB or 2GB")
+        # Decimal, as disks are sold: 2GB is 2e9.
+        given = float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ")
+        return int(given) if given < LARGEST else LARGEST + 1
+    return value

@@ -159,7 +159,7 @@ class Recorder:
         return {
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
-            "final_terms": self.terms or next((line["terms"] for line in self.run.metrics()[-1:]), {}),
+            "final_terms": self.terms or next((line.get("terms", {}) for line in self.run.metrics()[-1:]), {}),
         }
 
 

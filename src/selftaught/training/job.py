@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data, Method, Training
-from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.contracts.modality import MakeViews, Preparation, Samples
 from selftaught.methods import registry
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
@@ -19,7 +19,9 @@ from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components
+from selftaught.system.bombs import machine_memory
 from selftaught.system.errors import UsageError
+from selftaught.system.text import filesize
 from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import fabric_of, set_attention
@@ -94,9 +96,12 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
 
     `count` is the number of samples it is made for, where these are only some of them.
     """
-    torch.manual_seed(plan.seed)
     preparation = samples.preparation
     kind = modality.named(preparation.modality)
+    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
+    if module is None and any(part.options for part in (plan.encoder, *named_methods(plan))):
+        _refuse_beyond_memory(plan, kind, preparation, data)
+    torch.manual_seed(plan.seed)
     encoder: Encoder = kind.build_encoder(plan.encoder, preparation, module)
     refuse_unfit(plan, encoder, kind)
     going_on = plan.resume and plan.out and checkpoint.steps(RunFolder(plan.out).checkpoints)
@@ -104,16 +109,35 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
         weights = "as they were saved"
     else:
         weights = load_initial_weights(encoder, plan.init) if plan.init else "fresh weights"
-    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
-    built: list[Method] = []
-    for part in named_methods(plan):
-        cls = registry.method_class(part.name)
-        if cls.needs_color and preparation.channels != 3:
-            raise UsageError(f"{part.name} needs colour images; these have {preparation.channels} channel(s)")
-        built.append(cls(encoder, data, **components.checked(f"method {part.name}", cls, part.options)))
-    method = Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
+    method = _asked(plan, encoder, data)
     if plan.compile:
         _compile_encoders(method)
     if plan.encode_chunk:  # outside of what is compiled, so that every chunk has the shape that was compiled for
         encode_in_chunks(method, plan.encode_chunk)
     return method, weights
+
+
+def _asked(plan: Plan, encoder: Encoder, data: Data) -> Method:
+    """The method of a plan, with its helper where there is one."""
+    built: list[Method] = []
+    for part in named_methods(plan):
+        cls = registry.method_class(part.name)
+        if cls.needs_color and data.shape[0] != 3:
+            raise UsageError(f"{part.name} needs colour images; these have {data.shape[0]} channel(s)")
+        built.append(cls(encoder, data, **components.checked(f"method {part.name}", cls, part.options)))
+    return Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
+
+
+def _refuse_beyond_memory(plan: Plan, kind: modality.Modality, preparation: Preparation, data: Data) -> None:
+    """Refuse a network that is larger than the machine, before it takes the memory there is to say so."""
+    try:
+        with torch.device("meta"):
+            method = _asked(plan, kind.build_encoder(plan.encoder, preparation), data)
+    except Exception:  # said, if it is one of the plan's faults, by whoever builds it of numbers
+        return
+    needed = sum(tensor.nbytes for tensor in method.state_dict().values())
+    if needed > machine_memory():
+        raise UsageError(
+            f"the network would take {filesize(needed)}, and the machine has {filesize(machine_memory())} of memory; "
+            "make the widths and depths smaller that --method and --encoder are given"
+        )

@@ -159,6 +159,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle_patience()
     kind = kind or modality.of(recipe.data)
+    kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         components.checked(f"method {part.name}", cls, part.options)

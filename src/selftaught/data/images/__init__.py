@@ -12,13 +12,14 @@ from selftaught.data.images.views import Views
 from selftaught.data.opening import labels_by_key
 from selftaught.data.sources.open import open_source
 from selftaught.data.storage import goes_to_cache
+from selftaught.system import components
 from selftaught.system.components import Part
 
 
 def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
     """A preparation to try an encoder's options on before the data is known; it is one that the patch divides."""
-    patch = str(part.options.get("patch"))
-    side = min(size) if size else 16 * (int(patch) if patch.isdigit() and int(patch) else 4)
+    patch = components.checked(f"encoder {part.name}", create, part.options).get("patch") or 4
+    side = min(size) if size else 16 * patch
     return Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -36,6 +37,7 @@ MODALITY = Modality(
     inspect=inspect,
     labels_by_key=partial(labels_by_key, open_source),
     view_options=Views.defaults,
+    refuse_views=Views.refuse_unknown,
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},

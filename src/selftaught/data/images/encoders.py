@@ -12,7 +12,7 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.encoders import Own, build
 from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmTokens, TorchvisionPooled
 from selftaught.data.images.preparation import Preparation
-from selftaught.system import components
+from selftaught.system import bounds, components
 from selftaught.system.errors import UsageError
 
 SMALL = 64  # sides up to this get a small stem
@@ -39,11 +39,11 @@ def create(
     /,
     *,
     stem: Literal["auto", "small", "half", "timm"] = "auto",
-    patch: int | None = None,
-    depth: int | None = None,
-    width: int | None = None,
+    patch: bounds.Pixels | None = None,
+    depth: bounds.Blocks | None = None,
+    width: bounds.Width | None = None,
     pool: Literal["avg", "token", "grid"] = "avg",
-    drop_path: float = 0.0,
+    drop_path: bounds.BelowOne = 0.0,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 

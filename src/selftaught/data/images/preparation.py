@@ -1,13 +1,14 @@
 """How stored images become network input: recorded with the encoder, so new data meets it the same way."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selftaught.system import bounds
 from selftaught.system.errors import DataError
 
 MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
@@ -15,22 +16,34 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have in what is s
 NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
 
 
+Side = Annotated[int, bounds.whole(1, 65_536, "pixels")]
+Level = Annotated[float, bounds.number(-1e6, 1e6)]
+
+
 class Preparation(BaseModel):
     """Channels, size, value range and normalisation of the images an encoder takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modality: ClassVar[str] = "images"
 
-    channels: int
-    size: tuple[int, int]  # (H, W) of a plain view
+    channels: Annotated[int, bounds.whole(1, 4096)]
+    size: tuple[Side, Side]  # (H, W) of a plain view
     low: float  # stored value that becomes 0
     high: float  # stored value that becomes 1
-    mean: tuple[float, ...]  # per channel, of values in [0, 1]
-    std: tuple[float, ...]
+    mean: tuple[Level, ...]  # per channel, of values in [0, 1]
+    std: tuple[bounds.Positive, ...]
     # Runs that were made before these were noted have None, and keep their way.
     stored: Literal["uint8", "uint16", "float16", "float32"] | None = None  # number type of stored values
     top: Annotated[int, Field(ge=255, le=65535)] | None = None  # of 16 bits the level that is as bright as 255 of 8
     band: bool | None = None  # whether what a TIFF tags as alpha is a band; None where there was none
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("low is to lie below high")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError("there is to be one mean and one std for each channel")
+        return self
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -50,6 +63,7 @@ class Preparation(BaseModel):
         return f"at {self.size[0]} x {self.size[1]} px, {self.channels} channel(s)"
 
 
+@np.errstate(over="ignore", invalid="ignore")  # said in one line at its end
 def preparation_of(
     take: Callable[[NDArray[np.int64]], NDArray[Any]],
     count: int,
@@ -81,8 +95,10 @@ def preparation_of(
     elif taken.dtype == np.uint16 and high == 255:
         high = 256.0  # 255 is the sign of 8-bit images
     if high <= low:
-        high = low + 1.0
+        high = max(low + 1.0, float(np.nextafter(low, np.inf)))  # of numbers beyond 2**53 the next is farther
     mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
+    if not np.isfinite([low, high, *mean, *std]).all():
+        raise DataError(f"the images hold numbers too large to be normalised, such as {high:g}")
     size = size or default_size({(taken.shape[1], taken.shape[2])})
     means, stds = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     stored: Any = str(taken.dtype)

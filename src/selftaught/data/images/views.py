@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from selftaught.data import views
@@ -15,7 +15,7 @@ from selftaught.data.images import augment
 from selftaught.data.images.augment import Change
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.views import FIXED
-from selftaught.system import randomness
+from selftaught.system import bounds, randomness
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
 TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
@@ -24,18 +24,10 @@ FEWEST = 4  # images worked on at a time, however large
 RATIO = (3 / 4, 4 / 3)  # width to height of a crop, in true pixels
 
 
-def _rising(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError("the smaller one comes first")
-    return pair
-
-
-Probability = Annotated[float, Field(ge=0, le=1, description="a probability")]
-Positive = Annotated[float, Field(gt=0)]
+Sigma = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Rising = AfterValidator(_rising)
-Widths = Annotated[tuple[Positive, Positive], Rising, Field(description="two widths in pixels, such as 0.1,2")]
-Area = Annotated[tuple[Share, Share], Rising, Field(description="two shares of the area, such as 0.2,1")]
+Widths = Annotated[tuple[Sigma, Sigma], bounds.Rising, bounds.words("two widths in pixels, such as 0.1,2")]
+Area = Annotated[tuple[Share, Share], bounds.Rising, bounds.words("two shares of the area, such as 0.2,1")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +35,18 @@ class Augmentation:
     """How one kind of view is made; every field is an option, such as --views.strong.jitter 0.4."""
 
     crop: Area = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
-    flip: Probability = 0.0  # of mirroring left and right
+    flip: bounds.Probability = 0.0  # of mirroring left and right
     # Strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A).
-    jitter: Annotated[float, Field(ge=0, description="a strength, 0 or more")] = 0.0
-    saturation: float = 0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
-    jitter_probability: Probability = 0.8
-    grey: Probability = 0.0  # of dropping the colours
-    blur: Probability = 0.0  # of a Gaussian blur
+    jitter: Annotated[float, Field(ge=0, le=100, description="a strength, 0 or more")] = 0.0
+    saturation: Annotated[float, bounds.number(0, 100)] = (
+        0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
+    )
+    jitter_probability: bounds.Probability = 0.8
+    grey: bounds.Probability = 0.0  # of dropping the colours
+    blur: bounds.Probability = 0.0  # of a Gaussian blur
     blur_sigma: Widths = (0.1, 2.0)  # in view pixels
-    solarise: Probability = 0.0  # of inverting what is brighter than one half
-    scale: Annotated[float, Field(gt=0, description="a share of --size, such as 0.5")] = 1.0  # side of the view
+    solarise: bounds.Probability = 0.0  # of inverting what is brighter than one half
+    scale: Annotated[float, Field(gt=0, le=4, description="a share of --size, such as 0.5")] = 1.0  # side of the view
 
 
 # strong: SimCLR (Chen et al. 2020, appendix A) at the colour strength it used on CIFAR-10. strong_other: the second,

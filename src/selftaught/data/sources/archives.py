@@ -1,21 +1,31 @@
 """Archives read in place: their members and a way to read one, nothing ever extracted."""
 
-import io
-import shutil
+import bz2
+import gzip
+import lzma
 import tarfile
 import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from selftaught.data.sources.folder import LINK, NO_FILE
 from selftaught.data.sources.source import MAX_BYTES
+from selftaught.system.bombs import allowed, refuse_bomb
+from selftaught.system.errors import is_of_the_disk
 
 Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
 Unusable = list[tuple[str, str]]  # name and reason
 Opened = tuple[Members, Unusable, Callable[[str], bytes]]
+# Not tarfile's own look at what a file is, which reads as much of it as its first header says.
+PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+CHUNK = 1 << 20
 TOO_LARGE = "more bytes than any image takes"
 
 
@@ -44,7 +54,7 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
         return "encrypted"
     if info.external_attr >> 28 == 10:
         return LINK
-    return TOO_LARGE if info.file_size > MAX_BYTES else None
+    return TOO_LARGE if info.file_size > min(MAX_BYTES, allowed(info.compress_size)) else None
 
 
 def tar_members(path: Path) -> Opened:
@@ -71,18 +81,33 @@ def tar_members(path: Path) -> Opened:
     return members, unusable, read
 
 
+def _unpack(stream: IO[bytes], copy: IO[bytes], stored: int) -> None:
+    """Write what a compressed stream holds, as far as it may be. Raises Bomb, and OSError that names the place."""
+    written, most = 0, allowed(stored)
+    try:
+        while content := stream.read(CHUNK):
+            written += copy.write(content)
+            if written > most:
+                refuse_bomb(written, stored, "the copy that it is read from")
+    except OSError as error:
+        if not is_of_the_disk(error):
+            raise
+        way = "set TMPDIR to a folder with more room, or unpack it"
+        raise OSError(f"its copy does not fit into {tempfile.gettempdir()} ({error.strerror}); {way}") from None
+
+
 def _uncompressed(path: Path) -> IO[bytes]:
     """The tar, open for as long as its source lives; where it is compressed, a decompressed copy of it without a name.
 
     In a compressed one every member out of order would be found by decompressing from the start.
     """
-    with tarfile.open(path) as archive:
-        packed = archive.fileobj
-        if isinstance(packed, io.BufferedReader):
-            return path.open("rb")
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
-        stream = cast(IO[bytes], packed)
-        stream.seek(0)
-        shutil.copyfileobj(stream, copy, 2**20)
+    with path.open("rb") as stream:
+        start = stream.read(max(map(len, PACKED)))
+    unpack = next((opener for mark, opener in PACKED.items() if start.startswith(mark)), None)
+    if unpack is None:
+        return path.open("rb")
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    with unpack(path) as packed:
+        _unpack(packed, copy, path.stat().st_size)
     copy.seek(0)
     return copy

@@ -1,5 +1,6 @@
 """Arrays in `.npy` and `.npz` files, read without running anything that such a file can hold."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Source, digest, reading
+from selftaught.system.arrays import Npz, header_of
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -32,21 +34,30 @@ def dimensions(path: Path) -> int:
             member: IO[bytes] = file
             if path.suffix.lower() == ".npz":
                 member = inside.enter_context(inside.enter_context(ZipFile(file)).open("x.npy"))
-            old = np.lib.format.read_magic(member) == (1, 0)
-            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-            return len(read(member)[0])
+            return len(header_of(member)[0])
     except Exception:  # of as many kinds as below; said clearly by whoever opens it
         return 0
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError."""
+def read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError.
+
+    Those of a .npz are read one by one, when they are asked for.
+    """
     with reading(path.name):
         if path.suffix.lower() == ".npy":
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
-        with np.load(path, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-    return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}  # no other members
+        return AskedFor(path, links=True)
+
+
+class AskedFor(Npz):
+    """The arrays of a .npz that somebody names. Raises DataError where one cannot be read."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self:
+            raise KeyError(name)
+        with reading(self.file.name):
+            return super().__getitem__(name)
 
 
 class Arrays(Source):
@@ -101,7 +112,8 @@ def _axes_told(shape: tuple[int, ...]) -> str:
 def open_arrays(path: Path) -> Arrays:
     held = read_arrays(path)
     images = [name for name in held if name in ("x", "images")]
-    images = images or [name for name, array in held.items() if array.ndim in (3, 4)]
+    if isinstance(held, Npz):
+        images = images or [name for name, shape in held.shapes.items() if len(shape) in (3, 4)]
     if len(images) != 1:
         listed = printable(", ".join(held)) or "nothing"
         raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")

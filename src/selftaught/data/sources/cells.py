@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from selftaught.data.sources.source import reading
+from selftaught.system.reading import text_in
 
 # Of two that part all lines alike the first is taken: a comma may well stand in a number, a tab in nothing.
 PARTING = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -32,7 +33,7 @@ def read_cells(file: Path, names: bool = False) -> Cells:
     names: whether they may be names of files, of which bytes that are no text are kept, as Python keeps them.
     """
     with reading(str(file), " as text"):
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape" if names else "strict")
+        text = text_in(file, "surrogateescape" if names else "strict")
         parting = parting_of(text)
         return Cells(list(csv.reader(io.StringIO(text, newline=""), delimiter=parting)), parting)
 

@@ -18,6 +18,7 @@ from PIL import Image
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.labels import known_labels, label_among, label_text
+from selftaught.data.sources.packed import refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -34,13 +35,17 @@ def _opened(path: Path) -> Any:
     except ImportError:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
     with reading(str(path), KIND):
-        return parquet.ParquetFile(path, memory_map=True)
+        file = parquet.ParquetFile(path, memory_map=True)
+        refuse_large(file)
+        return file
 
 
 def columns(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of all columns, and their cells as text; of lists each place is a column. Raises DataError."""
     file = _opened(path)
     with reading(str(path), KIND):
+        refuse_many_cells(file)
+        refuse_long_text(path, file)
         held = [(name, column.to_pylist()) for name, column in zip(file.schema_arrow.names, file.read().columns)]
     names, cells = list[str](), list[list[str]]()
     for name, column in held:
@@ -107,14 +112,17 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
         raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}")
     (column,) = encoded
     with reading(str(path), KIND):
-        keys, label = _keys(file, column), _label(file, label_column, shown)
-        labels = _labels(file, label) if label else None
+        label = _label(file, label_column, shown)
+        read = [*([label] if label else []), f"{column}.path"]
+        refuse_many_cells(file, read)
+        refuse_long_text(path, file, read)
+        keys, labels = _keys(file, column), _labels(file, label) if label else None
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     written = path.stat().st_mtime_ns
     sizes = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
-    source = Files(path.stem, keys, lambda: sizes, _reader(file, column, [group.num_rows for group in groups]))
+    source = Files(path.stem, keys, lambda: sizes, _reader(path, file, column, [group.num_rows for group in groups]))
     if label and labels is not None:
         source.labels = known_labels(labels, label, source.note)
         source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")
@@ -176,7 +184,7 @@ def _class_names(schema: Any, label: str) -> list[str]:
         return []
 
 
-def _reader(file: Any, column: str, counts: list[int]) -> Callable[[int], bytes]:
+def _reader(path: Path, file: Any, column: str, counts: list[int]) -> Callable[[int], bytes]:
     """Reads the bytes of a sample by its row; the row groups that were read last are kept."""
     struct = _nested(file.schema_arrow.field(column).type, "bytes")
     starts = [0, *accumulate(counts)]
@@ -185,6 +193,7 @@ def _reader(file: Any, column: str, counts: list[int]) -> Callable[[int], bytes]
     @lru_cache(HELD)
     def cells_of(group: int) -> Any:
         named = f"{column}.bytes" if struct else column
+        refuse_long_text(path, file, [named], group)
         cells = file.read_row_group(group, columns=[named], use_threads=False).column(0)
         # A struct that is null has no bytes; `field` of an array does not look at the struct's own nulls.
         return cells.combine_chunks().flatten()[0] if struct else cells

@@ -28,6 +28,7 @@ MODALITY = Modality(
     inspect=inspect,
     labels_by_key=labels_by_key,
     view_options=Views.defaults,
+    refuse_views=Views.refuse_unknown,
     RAW="raw columns",
     DOMAIN="tabular",
     COLUMNS=True,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder, Origin, Tokens
 from selftaught.data.encoders import Own, Transformer, build, picked
 from selftaught.data.tables.preparation import Preparation
-from selftaught.system import components
+from selftaught.system import bounds, components
 from selftaught.system.errors import UsageError
 
 ENCODERS = ("mlp", "ft_transformer")
@@ -22,9 +22,9 @@ def create(
     module: nn.Module | None = None,
     /,
     *,
-    depth: int | None = None,
-    width: int | None = None,
-    heads: int = 8,
+    depth: bounds.Blocks | None = None,
+    width: bounds.Width | None = None,
+    heads: bounds.Heads = 8,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options."""
     if name == "mlp":

@@ -1,10 +1,10 @@
 """How a row becomes network input: numbers standardised, categories one of so many, column by column."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.data.tables.columns import Table, Taken
 from selftaught.system.errors import DataError
@@ -17,22 +17,22 @@ MOST_CATEGORIES = 64  # the rarer ones of a column share one place
 class Column(BaseModel):
     """One column: a number with its mean and deviation, or a category with its known values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     kind: Literal["number", "category"]
     mean: float = 0.0
-    std: float = 1.0
+    std: Annotated[float, Field(gt=0)] = 1.0
     values: tuple[str, ...] = ()  # of a category, the commonest first; any other value is in none of them
 
 
 class Preparation(BaseModel):
     """The columns of the rows an encoder takes, in their order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modality: ClassVar[str] = "tables"
 
-    columns: tuple[Column, ...]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1_000_000)]
     label: str | None = None  # the column that was left out of learning as the label
 
     @classmethod

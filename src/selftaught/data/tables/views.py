@@ -18,7 +18,7 @@ class Augmentation:
     # Cells of a row that take another row's value (SCARF, 2106.15147, section 3).
     corrupt: Annotated[float, Field(ge=0, le=1, description="a share of the cells")] = 0.0
     # Gaussian noise on numbers, in deviations of their columns.
-    noise: Annotated[float, Field(ge=0, description="a deviation, 0 or more")] = 0.0
+    noise: Annotated[float, Field(ge=0, le=1e6, description="a deviation, 0 or more")] = 0.0
 
 
 # SCARF corrupts 60 % of the cells of one view and none of the other; with both views alike, half of that for each.

@@ -45,7 +45,7 @@ def rgb(lab: Tensor) -> Tensor:
 def gamut() -> Tensor:
     """Centres (Q, 2) of the bins in a and b that sRGB can show. Colorization (1603.08511, section 2.1)."""
     # Every fifth of the 256 levels: 140,608 colours.
-    levels = torch.linspace(0, 1, 52, dtype=torch.float32)
+    levels = torch.linspace(0, 1, 52, dtype=torch.float32, device="cpu")  # wherever the first to ask builds its network
     shades = torch.cartesian_prod(levels, levels, levels)
     ab = lab(shades[:, :, None])[:, 1:, 0]
     # 260 bins, each of which some colour of sRGB falls into; the paper counts 313.

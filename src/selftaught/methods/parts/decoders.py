@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.methods.parts.heads import mlp
+from selftaught.system.errors import UsageError
 
 
 class TokenDecoder(nn.Module):
@@ -22,7 +23,7 @@ class TokenDecoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(dim, width)
         self.hole = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.blocks = _blocks(width, depth, heads)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, patch_dim)
 
@@ -48,7 +49,7 @@ class TokenPredictor(nn.Module):
         super().__init__()
         self.embed = nn.Linear(dim, width)
         self.asked = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+        self.blocks = _blocks(width, depth, heads)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, dim)
 
@@ -61,6 +62,13 @@ class TokenPredictor(nn.Module):
         # Every block is asked about by itself: answers to one may not look at the questions of another.
         stream = torch.cat([seen.repeat_interleave(count, dim=0), questions], dim=1)
         return self.predict(self.norm(self.blocks(stream)))[:, -length:].unflatten(0, (-1, count))
+
+
+def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
+    """Blocks of a transformer. Raises UsageError where the heads cannot share the width."""
+    if width % heads:
+        raise UsageError(f"a width of {width} cannot be shared by {heads} heads: it is to be a multiple of them")
+    return nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
 
 
 def sine_positions(grid: Sequence[int], width: int) -> Tensor:

@@ -21,7 +21,7 @@ class Choice:
         self.without = 0  # looks since then
         self._worth = float("-inf")
         for line in known:
-            if "health" in line:
+            if line.get("health"):
                 self.note(line["step"], line["health"])
 
     @property

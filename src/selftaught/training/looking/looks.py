@@ -27,9 +27,10 @@ class Looks:
         lines = run.metrics()
         self.choice = Choice(job.recipe, lines)
         self.before: Scores = {}  # of the network as the run began with it
-        self.taken = [{**line["health"], "loss": line["mean_loss"] or math.nan} for line in lines if "health" in line]
-        since = next((back for back, line in enumerate(reversed(lines)) if "health" in line), len(lines))
-        self.losses = [line["loss"] for line in lines[len(lines) - since :] if line["loss"] is not None]
+        looks = [line for line in lines if line.get("health")]
+        self.taken = [{**line["health"], "loss": line.get("mean_loss") or math.nan} for line in looks]
+        since = next((back for back, line in enumerate(reversed(lines)) if line.get("health")), len(lines))
+        self.losses = [line["loss"] for line in lines[len(lines) - since :] if line.get("loss") is not None]
         self.state = "learning"  # what the last look of this process said
 
     def begin(self, start: int) -> None:
@@ -73,7 +74,7 @@ class Looks:
 
     def recorded(self, step: int) -> Scores:
         """What the look at a step has found, or the last look before it, as the log has it."""
-        scores = [line["health"] for line in self.run.metrics() if "health" in line and line["step"] <= step]
+        scores = [line["health"] for line in self.run.metrics() if line.get("health") and line["step"] <= step]
         return scores[-1] if scores else {}
 
     def end(self, step: int) -> None:

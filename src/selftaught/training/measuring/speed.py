@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.system.files import cache_folder, write_json
 from selftaught.system.progress import Progress
+from selftaught.system.reading import json_in
 from selftaught.system.saying import say
 from selftaught.training.devices import attentions
 from selftaught.training.measuring.trial import MEASURED, ROWS, SHARE, WARM_UP, Trial, half_precision_fault
 
+LARGEST_CHOICE = 1 << 12  # bytes
 MARGIN = 1.15  # how much faster anything else must be than the default
 ROUNDS = 2  # over all candidates, the better of which counts: other work on the machine comes and goes
 
@@ -124,11 +127,17 @@ def remembered(recipe: Pretrain, plan: Plan, shape: tuple[int, ...]) -> Way | No
     """
     for length in (_length(recipe), None):
         file = cache_folder() / "autotune" / f"{_key(recipe, plan, shape, length)}.json"
-        try:
-            return Way(*json.loads(file.read_text()))
-        except (OSError, ValueError, TypeError):
-            continue
+        if known := way_in(file):
+            return known
     return None
+
+
+def way_in(file: Path) -> Way | None:
+    """A choice that was remembered; None where there is none that can be read, so that it is measured anew."""
+    try:
+        return Way(*json_in(file, Way, limit=LARGEST_CHOICE))
+    except (OSError, ValueError):
+        return None
 
 
 def _remember(key: str, way: Way) -> None:

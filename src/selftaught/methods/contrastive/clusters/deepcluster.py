@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, distributed, precise, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise, randomness
 from selftaught.methods.objectives.clusters import nearest_centre, spherical_k_means
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.objectives.similarity import cosines
@@ -36,13 +36,13 @@ class DeepCluster(Method):
         data: Data,
         /,
         *,
-        prototypes: int = 3000,
-        heads: int = 3,
-        local_crops: int = 2,
-        temperature: float = 0.1,
-        iterations: int = 10,  # of k-means, each time
-        width: int = 512,
-        dim: int = 128,
+        prototypes: bounds.Many = 3000,
+        heads: bounds.Heads = 3,
+        local_crops: bounds.Crops = 2,
+        temperature: bounds.Temperature = 0.1,
+        iterations: bounds.Rounds = 10,  # of k-means, each time
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`prototypes` are the clusters of each head, bounded by a thirtieth of the data."""
         super().__init__(encoder, data)

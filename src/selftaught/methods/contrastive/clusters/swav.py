@@ -1,12 +1,13 @@
 """SwAV (Caron et al., 2020): which prototype does my other view belong to? https://arxiv.org/abs/2006.09882"""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, distributed, precise
+from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise
 from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import Prototypes, mlp, prototypes_for
@@ -32,18 +33,18 @@ class SwAV(Method):
         data: Data,
         /,
         *,
-        prototypes: int = 3000,
-        local_crops: int = 2,
-        queue: int = 3840,
+        prototypes: bounds.Many = 3000,
+        local_crops: bounds.Crops = 2,
+        queue: Annotated[int, bounds.whole(0, bounds.MANY)] = 3840,
         # After 50,000 samples of CIFAR-10 it makes no difference: 43.8 % with the queue and without it
         # (docs/results/learns.md). In batches of 4,096 the paper has none.
-        queue_start: float = 0.5,
-        freeze_prototypes: float = 0.02,  # 1 of the paper's 800 epochs is 0.00125
-        temperature: float = 0.1,
-        epsilon: float = 0.05,  # the paper's, as are the three iterations
-        sinkhorn_iterations: int = 3,
-        width: int = 512,
-        dim: int = 128,
+        queue_start: bounds.Share = 0.5,
+        freeze_prototypes: bounds.Share = 0.02,  # 1 of the paper's 800 epochs is 0.00125
+        temperature: bounds.Temperature = 0.1,
+        epsilon: bounds.Temperature = 0.05,  # the paper's, as are the three iterations
+        sinkhorn_iterations: Annotated[int, bounds.whole(0, 1000)] = 3,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """Prototypes and queue are bounded by what fits the data: a thirtieth and an eighth of its count.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.distillation import cosine_distance
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
@@ -24,7 +24,14 @@ class BYOL(Method):
 
     # 0.996 in the paper for 1,000 epochs, 0.97 in its authors' code for 40: in a short run the teacher must keep up.
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, momentum: float = 0.99, width: int = 1024, dim: int = 256
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        momentum: bounds.Momentum = 0.99,
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 256,
     ) -> None:
         super().__init__(encoder, data)
         self.momentum = momentum

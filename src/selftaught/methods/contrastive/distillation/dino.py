@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import DistillationHead
@@ -30,18 +30,19 @@ class DINO(Method):
         data: Data,
         /,
         *,
-        local_crops: int = 2,  # 10 in the paper's longest run; each costs a pass
-        out_dim: int = 4096,  # 65,536 in the paper, for 1.3 million images
-        head_width: int = 512,
-        bottleneck: int = 128,
+        local_crops: bounds.Crops = 2,  # 10 in the paper's longest run; each costs a pass
+        out_dim: bounds.Outputs = 4096,  # 65,536 in the paper, for 1.3 million images
+        head_width: bounds.Width = 512,
+        bottleneck: bounds.Width = 128,
         norm: bool = False,
-        temperature: float = 0.1,
-        teacher_temperature: float = 0.04,
-        teacher_temperature_end: float = 0.07,
-        teacher_warmup: float = 0.3,  # 30 of the paper's 800 epochs are 0.0375: a short run has few steps to warm up in
-        momentum: float = 0.99,  # 0.996 in the paper, for far longer runs
-        centre_momentum: float = 0.9,
-        freeze: float = 0.02,  # an epoch in the authors' code, of 800 that is 0.00125
+        temperature: bounds.Temperature = 0.1,
+        teacher_temperature: bounds.Temperature = 0.04,
+        teacher_temperature_end: bounds.Temperature = 0.07,
+        # 30 of the paper's 800 epochs are 0.0375: a short run has few steps to warm up in.
+        teacher_warmup: bounds.Share = 0.3,
+        momentum: bounds.Momentum = 0.99,  # 0.996 in the paper, for far longer runs
+        centre_momentum: bounds.Momentum = 0.9,
+        freeze: bounds.Share = 0.02,  # an epoch in the authors' code, of 800 that is 0.00125
     ) -> None:
         """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
         training, and the head's last layer rests during the first `freeze` of it."""

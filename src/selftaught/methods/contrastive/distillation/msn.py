@@ -1,12 +1,13 @@
 """MSN (Assran et al., 2022): from a few patches, say which prototype the whole belongs to. https://arxiv.org/abs/2204.07141"""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.clusters import mean_entropy, sinkhorn
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.crops import through
@@ -35,18 +36,18 @@ class MSN(Method):
         data: Data,
         /,
         *,
-        mask_ratio: float = 0.3,  # 0.15 in the paper for a network of this kind (ViT-S)
-        local_crops: int = 2,
-        prototypes: int = 1024,  # the paper's
-        temperature: float = 0.1,
-        target_temperature: float = 0.025,
-        entropy_weight: float = 1.0,
+        mask_ratio: bounds.Share = 0.3,  # 0.15 in the paper for a network of this kind (ViT-S)
+        local_crops: bounds.Crops = 2,
+        prototypes: bounds.Many = 1024,  # the paper's
+        temperature: bounds.Temperature = 0.1,
+        target_temperature: bounds.Temperature = 0.025,
+        entropy_weight: bounds.Weight = 1.0,
         # CIFAR-10 after 150,000 samples, two seeds: 40.9 and 41.6 % without these steps and with a momentum along a
         # cosine; 43.6 and 42.4 with them and a line, as in the authors' code (docs/results/learns.md).
-        sinkhorn_iterations: int = 3,
-        momentum: float = 0.99,  # 0.996 in the paper, for 800 epochs
-        width: int = 512,
-        dim: int = 128,
+        sinkhorn_iterations: Annotated[int, bounds.whole(0, 1000)] = 3,
+        momentum: bounds.Momentum = 0.99,  # 0.996 in the paper, for 800 epochs
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`local_crops` are the paper's focal views; `entropy_weight` is lambda of equation 1; `sinkhorn_iterations`
         even out the teacher's answers over the batch, which spares the paper a search for lambda (appendix C.1), and 0

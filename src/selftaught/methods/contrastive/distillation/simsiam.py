@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.distillation import negative_cosine
 from selftaught.methods.parts.heads import mlp
 
@@ -24,7 +24,14 @@ class SimSiam(Method):
 
     # Half the paper's widths; the predictor keeps its bottleneck of a quarter.
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, width: int = 1024, dim: int = 1024, predictor_width: int = 256
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 1024,
+        predictor_width: bounds.Width = 256,
     ) -> None:
         super().__init__(encoder, data)
         self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)

@@ -1,9 +1,11 @@
 """Alignment and uniformity (Wang and Isola, 2020): near to my view, evenly far from all. https://arxiv.org/abs/2005.10242"""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.contrastive import alignment_loss, uniformity_loss
 from selftaught.methods.parts.heads import mlp
 
@@ -23,12 +25,12 @@ class AlignUniform(Method):
         data: Data,
         /,
         *,
-        align_weight: float = 0.98,
-        align_alpha: float = 2.0,
-        uniform_weight: float = 0.96,
-        uniform_t: float = 2.0,
-        width: int = 512,
-        dim: int = 128,
+        align_weight: bounds.Weight = 0.98,
+        align_alpha: Annotated[float, bounds.number(0.1, 16)] = 2.0,
+        uniform_weight: bounds.Weight = 0.96,
+        uniform_t: Annotated[float, bounds.number(0.01, 100)] = 2.0,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """Weights and powers as the paper found best on STL-10 without a contrastive term (table 1)."""
         super().__init__(encoder, data)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.contrastive import dcl
 from selftaught.methods.parts.heads import mlp
 
@@ -25,11 +25,11 @@ class DCL(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.1,
+        temperature: bounds.Temperature = 0.1,
         weighted: bool = False,
-        sigma: float = 0.5,  # the paper's, of equation 6
-        width: int = 512,
-        dim: int = 128,
+        sigma: bounds.Positive = 0.5,  # the paper's, of equation 6
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`weighted` weighs pairs by how far apart they are, with a kernel of width `sigma` (equation 6)."""
         super().__init__(encoder, data)

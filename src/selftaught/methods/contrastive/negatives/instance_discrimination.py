@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.contrastive import noise_contrastive
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.crops import evenly
@@ -35,11 +35,11 @@ class InstanceDiscrimination(Method):
         *,
         # CIFAR-10 after 50,000 samples, linear, untrained 41.7 %: 27.6 with the paper's 0.07 and no norm, 38.3 with the
         # norm alone, 33.4 with 0.2 alone, 44.6 with both (docs/results/learns.md).
-        temperature: float = 0.2,
-        negatives: int = 4096,
-        momentum: float = 0.5,  # the paper's
-        proximal: float = 0.0,  # 10 came to 43.4 beside the 44.6 without
-        dim: int = 128,
+        temperature: bounds.Temperature = 0.2,
+        negatives: bounds.Many = 4096,
+        momentum: bounds.Momentum = 0.5,  # the paper's
+        proximal: bounds.Weight = 0.0,  # 10 came to 43.4 beside the 44.6 without
+        dim: bounds.Width = 128,
         last_norm: bool = True,
     ) -> None:
         """`negatives` is m; `momentum` that of the bank; `proximal` weighs how far a feature may move from its slot

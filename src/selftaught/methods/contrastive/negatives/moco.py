@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from selftaught import Data, Encoder, Method, Training, distributed, precise, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise, randomness
 from selftaught.methods.objectives.contrastive import info_nce_with_queue
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
@@ -34,12 +34,12 @@ class MoCo(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.2,
-        queue: int = 65536,
-        momentum: float = 0.99,  # 0.999 in the paper, whose memory of 1,000 steps is longer than a short run
-        group: int = 64,  # 32 in the paper: what one of its GPUs held
-        width: int = 512,
-        dim: int = 128,
+        temperature: bounds.Temperature = 0.2,
+        queue: bounds.Many = 65536,
+        momentum: bounds.Momentum = 0.99,  # 0.999 in the paper, whose memory of 1,000 steps is longer than a short run
+        group: bounds.Group = 64,  # 32 in the paper: what one of its GPUs held
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`queue` is bounded by a quarter of the data; `group` is how many samples share batch-norm statistics."""
         super().__init__(encoder, data)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.contrastive import info_nce
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
@@ -30,11 +30,11 @@ class MoCoV3(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.2,  # the authors' for vision transformers; their ResNets have 1
-        momentum: float = 0.99,
+        temperature: bounds.Temperature = 0.2,  # the authors' for vision transformers; their ResNets have 1
+        momentum: bounds.Momentum = 0.99,
         freeze_patches: bool = True,
-        width: int = 1024,
-        dim: int = 256,
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 256,
     ) -> None:
         super().__init__(encoder, data)
         self.temperature, self.momentum = temperature, momentum

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.clusters import nearest_centre
 from selftaught.methods.objectives.contrastive import info_nce
 from selftaught.methods.parts.heads import mlp
@@ -28,11 +28,11 @@ class NNCLR(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.1,
-        queue: int = 98304,  # the paper's
-        width: int = 512,
-        dim: int = 128,
-        predictor_width: int = 1024,
+        temperature: bounds.Temperature = 0.1,
+        queue: bounds.Many = 98304,  # the paper's
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
+        predictor_width: bounds.Width = 1024,
     ) -> None:
         """`queue` is bounded by a quarter of the data: what is older has changed too much."""
         super().__init__(encoder, data)

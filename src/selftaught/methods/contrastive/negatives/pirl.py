@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, precise, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, precise, randomness
 from selftaught.methods.objectives.contrastive import told_apart
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.memory import Bank
@@ -31,13 +31,13 @@ class PIRL(Method):
         data: Data,
         /,
         *,
-        temperature: float = 0.07,
-        negatives: int = 32000,
-        tile_weight: float = 0.5,  # both terms alike, the paper's
-        momentum: float = 0.5,
-        gap: float = 0.15,
+        temperature: bounds.Temperature = 0.07,
+        negatives: bounds.Many = 32000,
+        tile_weight: bounds.Share = 0.5,  # both terms alike, the paper's
+        momentum: bounds.Momentum = 0.5,
+        gap: bounds.Gap = 0.15,
         drop_colors: bool = False,  # colours do not say where a tile was, which is not asked here
-        dim: int = 128,
+        dim: bounds.Width = 128,
     ) -> None:
         """`tile_weight` is lambda of equation 5; `negatives` is bounded by a quarter of the data."""
         super().__init__(encoder, data)

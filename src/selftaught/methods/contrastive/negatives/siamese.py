@@ -1,10 +1,12 @@
 """Siamese network (Hadsell et al., 2006): are these two views of one sample? https://doi.org/10.1109/CVPR.2006.100"""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.contrastive import margin_contrastive
 from selftaught.methods.parts.heads import mlp
 
@@ -23,7 +25,14 @@ class Siamese(Method):
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, margin: float = 1.2, width: int = 512, dim: int = 128
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        margin: Annotated[float, bounds.number(0, 4)] = 1.2,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`margin` is the distance at which other samples are far enough; no two points are farther apart than 2."""
         super().__init__(encoder, data)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.contrastive import nt_xent
 from selftaught.methods.parts.heads import mlp
 
@@ -24,7 +24,14 @@ class SimCLR(Method):
 
     # 0.1 in the paper on ImageNet, 0.5 on CIFAR-10, for which an author later named 0.2.
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, temperature: float = 0.2, width: int = 512, dim: int = 128
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        temperature: bounds.Temperature = 0.2,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         super().__init__(encoder, data)
         self.temperature = temperature

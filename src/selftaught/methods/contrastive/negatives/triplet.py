@@ -1,9 +1,11 @@
 """Triplet loss (Schroff et al., 2015): which is nearer, my other view or a look-alike? https://arxiv.org/abs/1503.03832"""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.contrastive import semi_hard_triplet
 from selftaught.methods.parts.heads import mlp
 
@@ -21,7 +23,14 @@ class Triplet(Method):
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, margin: float = 0.2, width: int = 512, dim: int = 128
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        margin: Annotated[float, bounds.number(0, 4)] = 0.2,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         super().__init__(encoder, data)
         self.margin = margin

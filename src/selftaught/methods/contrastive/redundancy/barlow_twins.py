@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.redundancy import cross_correlation, off_diagonal
 from selftaught.methods.parts.heads import mlp
 
@@ -20,7 +20,14 @@ class BarlowTwins(Method):
     # The paper's lambda (0.0051 in its code); 0.1 is solo-learn's scale on CIFAR, 0.024 the authors' on ImageNet, which
     # is for norms and biases: LARS makes the steps of other weights as long at any scale.
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, lambd: float = 0.005, scale_loss: float = 0.1, width: int = 1024
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        lambd: bounds.Weight = 0.005,
+        scale_loss: bounds.Weight = 0.1,
+        width: bounds.Width = 1024,
     ) -> None:
         """`lambd` weighs what lies beside the diagonal; `scale_loss` the whole, as the authors' first code did."""
         super().__init__(encoder, data)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.redundancy import invariance, sigreg
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
@@ -24,11 +24,11 @@ class LeJEPA(Method):
         data: Data,
         /,
         *,
-        lambd: float = 0.05,
-        slices: int = 1024,
-        local_crops: int = 2,
-        width: int = 1024,
-        dim: int = 64,
+        lambd: bounds.Share = 0.05,
+        slices: bounds.Width = 1024,
+        local_crops: bounds.Crops = 2,
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 64,
     ) -> None:
         """`lambd` is the share of the regulariser (section 5); `slices` are the directions it looks along, drawn anew
         every step."""

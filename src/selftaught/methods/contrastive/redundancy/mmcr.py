@@ -1,10 +1,12 @@
 """MMCR (Yerxa et al., 2023): views of a sample in one place, samples in all directions. https://arxiv.org/abs/2303.03307"""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, distributed, precise
+from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise
 from selftaught.methods.objectives.redundancy import nuclear_norm
 from selftaught.methods.parts.heads import mlp
 
@@ -25,11 +27,11 @@ class MMCR(Method):
         data: Data,
         /,
         *,
-        strong_views: int = 2,
-        lambd: float = 0.0,
-        hidden_layers: int = 1,
-        width: int = 512,
-        dim: int = 128,
+        strong_views: Annotated[int, bounds.whole(1, 64)] = 2,
+        lambd: bounds.Weight = 0.0,
+        hidden_layers: bounds.Layers = 1,
+        width: bounds.Width = 512,
+        dim: bounds.Width = 128,
     ) -> None:
         """`lambd` weighs the nuclear norm of each sample's own views, which the mean keeps small already; the projector
         has `hidden_layers` of `width` (the paper: 2)."""

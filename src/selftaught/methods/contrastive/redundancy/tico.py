@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.redundancy import second_moment, tico_terms
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
@@ -27,11 +27,11 @@ class TiCo(Method):
         data: Data,
         /,
         *,
-        beta: float = 0.9,
-        rho: float = 8.0,
-        momentum: float = 0.99,
-        width: int = 1024,
-        dim: int = 256,
+        beta: bounds.Momentum = 0.9,
+        rho: bounds.Weight = 8.0,
+        momentum: bounds.Momentum = 0.99,
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 256,
     ) -> None:
         """`beta` is how slowly the second moment moves; `rho` weighs the contrast with it (equation 6)."""
         super().__init__(encoder, data)

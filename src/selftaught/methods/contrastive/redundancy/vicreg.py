@@ -1,9 +1,11 @@
 """VICReg (Bardes et al., 2022): agree across views, keep every feature alive and its own. https://arxiv.org/abs/2105.04906"""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.redundancy import covariance, invariance, variance
 from selftaught.methods.parts.heads import mlp
 
@@ -23,10 +25,10 @@ class VICReg(Method):
         data: Data,
         /,
         *,
-        sim_coeff: float = 25.0,  # all three are the paper's
-        std_coeff: float = 25.0,
-        cov_coeff: float = 1.0,
-        width: int = 1024,
+        sim_coeff: bounds.Weight = 25.0,  # all three are the paper's
+        std_coeff: bounds.Weight = 25.0,
+        cov_coeff: bounds.Weight = 1.0,
+        width: Annotated[int, bounds.whole(2, 32_768)] = 1024,
     ) -> None:
         super().__init__(encoder, data)
         self.sim_coeff, self.std_coeff, self.cov_coeff = sim_coeff, std_coeff, cov_coeff

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, UsageError, distributed, randomness
+from selftaught import Data, Encoder, Method, Training, UsageError, bounds, distributed, randomness
 from selftaught.methods.objectives.distillation import cosine_distance
 from selftaught.methods.objectives.redundancy import whitened
 from selftaught.methods.parts.heads import mlp
@@ -24,11 +24,12 @@ class WMSE(Method):
         data: Data,
         /,
         *,
-        group: int = 128,
-        iterations: int = 1,  # 4 in the authors' code on STL-10 and Tiny ImageNet; each whitens the batch once more
-        epsilon: float = 1e-4,  # 0 in the authors' code, where a nearly flat batch has no Cholesky factor
-        width: int = 1024,
-        dim: int = 64,
+        group: bounds.Group = 128,
+        # 4 in the authors' code on STL-10 and Tiny ImageNet; each whitens the batch once more.
+        iterations: bounds.Rounds = 1,
+        epsilon: bounds.Share = 1e-4,  # 0 in the authors' code, where a nearly flat batch has no Cholesky factor
+        width: bounds.Width = 1024,
+        dim: bounds.Width = 64,
     ) -> None:
         """`group` samples are whitened together, at least twice `dim` (section 3); a batch is divided into groups anew
         `iterations` times."""

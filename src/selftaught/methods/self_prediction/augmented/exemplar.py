@@ -1,11 +1,12 @@
 """Exemplar networks (Dosovitskiy et al., 2014): which of all these images was it? https://arxiv.org/abs/1406.6909"""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, UsageError
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import cross_entropy
 
 
@@ -23,10 +24,10 @@ class Exemplar(Method):
     # (docs/results/learns.md). Views are SimCLR's; the paper has a list of its own.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
 
-    def __init__(self, encoder: Encoder, data: Data, /, *, classes: int = 8000) -> None:
+    def __init__(
+        self, encoder: Encoder, data: Data, /, *, classes: Annotated[int, bounds.whole(2, 8000)] = 8000
+    ) -> None:
         super().__init__(encoder, data)
-        if not 2 <= classes <= 8000:
-            raise UsageError(f"method exemplar option 'classes' cannot be {classes}: it is 2 to 8000 (section 4.2)")
         self.count, self.classes = data.count, min(classes, data.count)
         self.classifier = nn.Linear(encoder.dim, self.classes)
 

@@ -3,12 +3,13 @@
 import itertools
 import math
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.tiles import Tiles, joined
@@ -34,11 +35,11 @@ class Jigsaw(Method):
         *,
         # 1,000 in the paper. After 50,000 samples of CIFAR-10 100 are hardly learnt (loss 4.2 of 4.6, linear 42.6 %),
         # 20 are (2.2 of 3.0, 42.9 %).
-        permutations: int = 20,
-        gap: float = 0.15,  # the paper: 11 of a cell's 75 pixels
+        permutations: Annotated[int, bounds.whole(2, 2000)] = 20,
+        gap: bounds.Gap = 0.15,  # the paper: 11 of a cell's 75 pixels
         # The paper shows 30 % of its images in grey and shifts the channels of the others.
         drop_colors: bool = True,
-        width: int = 512,
+        width: bounds.Width = 512,
     ) -> None:
         """`permutations` is the size of the set, chosen so that they differ in as many places as can be (algorithm
         1); `gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.tiles import Tiles, joined
@@ -31,7 +31,14 @@ class RelativeLocation(Method):
 
     # A third of the cell in the paper (half a tile), which has tiles of 96 pixels to take it from.
     def __init__(
-        self, encoder: Encoder, data: Data, /, *, gap: float = 0.25, drop_colors: bool = True, width: int = 512
+        self,
+        encoder: Encoder,
+        data: Data,
+        /,
+        *,
+        gap: bounds.Gap = 0.25,
+        drop_colors: bool = True,
+        width: bounds.Width = 512,
     ) -> None:
         """`gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
         super().__init__(encoder, data)

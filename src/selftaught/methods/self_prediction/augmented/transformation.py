@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import warped
 from selftaught.methods.parts.heads import mlp
@@ -29,13 +29,13 @@ class Transformation(Method):
         data: Data,
         /,
         *,
-        scale: tuple[float, float] = (0.8, 1.2),
-        shift: float = 0.125,  # with `scale` the paper's
+        scale: bounds.Ratios = (0.8, 1.2),
+        shift: bounds.Share = 0.125,  # with `scale` the paper's
         # CIFAR-10, untrained 41.7 %: 40.3 and 39.7 after 50,000 and 150,000 samples with the paper's pair, 43.6 after
         # 50,000 with two views (docs/results/learns.md).
         apart: bool = True,
-        colors: float = 0.0,
-        width: int = 512,
+        colors: bounds.Share = 0.0,
+        width: bounds.Width = 512,
     ) -> None:
         """Corners are scaled by a factor within `scale`, turned by quarter turns and moved by up to `shift` of a side
         (section 4.1). The paper encodes an image and the same transformed, as is done without `apart`; small images

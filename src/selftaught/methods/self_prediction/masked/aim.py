@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
 from selftaught.methods.parts.pictures import filled_patches
@@ -32,8 +32,8 @@ class AIM(Method):
         /,
         *,
         norm_pix_loss: bool = True,
-        head_depth: int = 4,  # 12 in the paper, 2048 wide
-        head_width: int = 384,
+        head_depth: bounds.Layers = 4,  # 12 in the paper, 2048 wide
+        head_width: bounds.Width = 384,
     ) -> None:
         """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3)."""
         super().__init__(encoder, data)

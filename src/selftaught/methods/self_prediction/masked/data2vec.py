@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.masks import blockwise_mask, random_mask
 from selftaught.methods.parts.pictures import without
@@ -40,15 +40,15 @@ class Data2Vec(Method):
         data: Data,
         /,
         *,
-        mask_ratio: float = 0.6,
-        top_k: int = 6,  # the paper's; all blocks of a network with fewer
+        mask_ratio: bounds.Share = 0.6,
+        top_k: bounds.Blocks = 6,  # the paper's; all blocks of a network with fewer
         # Linear after 100,000 samples: 46.6 %. Of the top two blocks 47.9, where the paper's layer norm gives 39.6.
         target_norm: Literal["layer", "instance"] = "instance",
-        beta: float = 2.0,  # the paper's
+        beta: bounds.Weight = 2.0,  # the paper's
         # 0.9998 in the paper. From 0.99 to 0.999 the teacher comes too late for a short run: 39.9 % in both seeds after
         # 100,000 samples; 39.6 and 41.2 with these (all with layer).
-        momentum: float = 0.97,
-        momentum_end: float = 0.99,
+        momentum: bounds.Momentum = 0.97,
+        momentum_end: bounds.Momentum = 0.99,
     ) -> None:
         """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear; the teacher's
         `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it."""

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, randomness
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, randomness
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.methods.parts.masks import blockwise_mask
@@ -36,21 +36,21 @@ class IBOT(Method):
         data: Data,
         /,
         *,
-        local_crops: int = 0,  # 10 in the paper's longest run
-        mask_ratio: tuple[float, float] = (0.1, 0.5),
-        mask_probability: float = 0.5,
+        local_crops: bounds.Crops = 0,  # 10 in the paper's longest run
+        mask_ratio: bounds.Shares = (0.1, 0.5),
+        mask_probability: bounds.Share = 0.5,
         # 8,192 in the paper. With 1,024 words and a teacher that softens to 0.07 the loss went back to chance after an
         # epoch of CIFAR-10, and linear came to 40.0 %; with these two values it learns on, 40.6.
-        out_dim: int = 512,
-        head_width: int = 512,
-        bottleneck: int = 128,
-        temperature: float = 0.1,
-        teacher_temperature: float = 0.04,
-        teacher_temperature_end: float = 0.04,
-        teacher_warmup: float = 0.3,
-        momentum: float = 0.99,  # 0.996 in the paper, for 800 epochs
-        centre_momentum: float = 0.9,
-        freeze: float = 0.02,
+        out_dim: bounds.Outputs = 512,
+        head_width: bounds.Width = 512,
+        bottleneck: bounds.Width = 128,
+        temperature: bounds.Temperature = 0.1,
+        teacher_temperature: bounds.Temperature = 0.04,
+        teacher_temperature_end: bounds.Temperature = 0.04,
+        teacher_warmup: bounds.Share = 0.3,
+        momentum: bounds.Momentum = 0.99,  # 0.996 in the paper, for 800 epochs
+        centre_momentum: bounds.Momentum = 0.9,
+        freeze: bounds.Share = 0.02,
     ) -> None:
         """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio` (section 3.2). As in
         DINO, the teacher's temperature rises during the first `teacher_warmup` of training, and the head's last layer

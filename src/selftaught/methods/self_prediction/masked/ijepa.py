@@ -1,12 +1,12 @@
 """I-JEPA (Assran et al., 2023): from one part, predict what others mean. https://arxiv.org/abs/2301.08243"""
 
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, precise
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import TokenPredictor
 from selftaught.methods.parts.masks import Blocks, context_and_targets, outside
@@ -36,14 +36,14 @@ class IJEPA(Method):
         data: Data,
         /,
         *,
-        targets: int = 4,
-        target_scale: tuple[float, float] = (0.15, 0.2),
-        target_aspect: tuple[float, float] = (0.75, 1.5),
-        context_scale: tuple[float, float] = (0.85, 1.0),
-        momentum: float = 0.99,  # 0.996 in the paper, for 600 epochs
-        predictor_width: int = 96,  # the paper: 384, 6 blocks, 12 heads
-        predictor_depth: int = 3,
-        predictor_heads: int = 4,
+        targets: Annotated[int, bounds.whole(1, 64)] = 4,
+        target_scale: bounds.Shares = (0.15, 0.2),
+        target_aspect: bounds.Ratios = (0.75, 1.5),
+        context_scale: bounds.Shares = (0.85, 1.0),
+        momentum: bounds.Momentum = 0.99,  # 0.996 in the paper, for 600 epochs
+        predictor_width: bounds.Width = 96,  # the paper: 384, 6 blocks, 12 heads
+        predictor_depth: bounds.Layers = 3,
+        predictor_heads: bounds.Heads = 4,
     ) -> None:
         super().__init__(encoder, data)
         self.blocks = (targets, target_scale, target_aspect, context_scale)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
 from selftaught.methods.parts.masks import random_mask
@@ -26,11 +26,11 @@ class MAE(Method):
         data: Data,
         /,
         *,
-        mask_ratio: float = 0.75,
+        mask_ratio: bounds.Share = 0.75,
         norm_pix_loss: bool = True,
-        decoder_width: int = 128,  # the paper: 512, 8 blocks, 16 heads
-        decoder_depth: int = 2,
-        decoder_heads: int = 4,
+        decoder_width: bounds.Width = 128,  # the paper: 512, 8 blocks, 16 heads
+        decoder_depth: bounds.Layers = 2,
+        decoder_heads: bounds.Heads = 4,
     ) -> None:
         super().__init__(encoder, data)
         self.mask_ratio = mask_ratio

@@ -1,10 +1,12 @@
 """MaskFeat (Wei et al., 2022): say the edge directions of what was hidden. https://arxiv.org/abs/2112.09133"""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import extremes
 from selftaught.methods.parts.decoders import map_shape
@@ -30,10 +32,10 @@ class MaskFeat(Method):
         data: Data,
         /,
         *,
-        mask_ratio: float = 0.4,
-        mask_patch_size: int | None = None,
-        cell: int | None = None,
-        bins: int = 9,
+        mask_ratio: bounds.Share = 0.4,
+        mask_patch_size: bounds.Pixels | None = None,
+        cell: bounds.Pixels | None = None,
+        bins: Annotated[int, bounds.whole(1, 360)] = 9,
     ) -> None:
         """`cell` is the side of a histogram's cell in pixels; default: half a token's or map cell's, at least 4 (the
         paper's 8 for tokens of 16). `mask_patch_size` is the side of the smallest hidden part; default: a fourteenth

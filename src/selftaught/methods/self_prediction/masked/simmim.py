@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import MapHead
 from selftaught.methods.parts.holes import Hole, cells_of
@@ -30,8 +30,8 @@ class SimMIM(Method):
         data: Data,
         /,
         *,
-        mask_ratio: float = 0.6,
-        mask_patch_size: int | None = None,
+        mask_ratio: bounds.Share = 0.6,
+        mask_patch_size: bounds.Pixels | None = None,
         loss: Literal["l1", "l2", "smooth_l1"] = "l1",
     ) -> None:
         """`mask_patch_size` is the side of a hidden cell in pixels; default: a seventh of the image's, as 32 of 224

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
 from selftaught.methods.parts.colour import ColourSpace, best_constant
 from selftaught.methods.parts.decoders import MapDecoder
@@ -31,10 +31,10 @@ class Colorization(Method):
         data: Data,
         /,
         *,
-        rebalance: float = 0.5,  # the paper's, as is the temperature
-        temperature: float = 0.38,
-        reduction: int | None = None,
-        decoder_width: int = 128,
+        rebalance: bounds.Share = 0.5,  # the paper's, as is the temperature
+        temperature: bounds.Temperature = 0.38,
+        reduction: bounds.Pixels | None = None,
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`rebalance` is the share of a uniform distribution mixed into that of the data's colours before it is
         inverted (lambda of equation 4); `temperature` sharpens the colours of pictures; `reduction` is how many times

@@ -5,7 +5,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import MapDecoder
 from selftaught.methods.parts.masks import block_mask, centre_mask, region_mask
@@ -37,10 +37,10 @@ class Inpainting(Method):
         *,
         # The paper's features come from regions of a quarter of the image.
         mask: Literal["center", "block", "region"] = "block",
-        area: float = 0.4,
-        overlap: float | None = None,
-        overlap_weight: float = 10.0,  # the paper's
-        decoder_width: int = 128,
+        area: bounds.Inside = 0.4,
+        overlap: bounds.Share | None = None,
+        overlap_weight: bounds.Weight = 10.0,  # the paper's
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`area` is the share that is hidden; `overlap` (a share of the side) is how far around it is predicted
         too, at `overlap_weight`, so that answers fit their surroundings (section 3.2); default: 7 of 128 pixels

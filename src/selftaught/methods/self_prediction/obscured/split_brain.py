@@ -1,11 +1,12 @@
 """Split-brain (Zhang et al., 2017): each half of the channels predicts the other. https://arxiv.org/abs/1611.09842"""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_cross_entropy
 from selftaught.methods.parts.colour import ColourSpace, best_constant
 from selftaught.methods.parts.decoders import MapDecoder
@@ -34,9 +35,9 @@ class SplitBrain(Method):
         data: Data,
         /,
         *,
-        lightness_bins: int = 50,  # 100 in the paper
-        reduction: int | None = None,
-        decoder_width: int = 128,
+        lightness_bins: Annotated[int, bounds.whole(2, 1000)] = 50,  # 100 in the paper
+        reduction: bounds.Pixels | None = None,
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`reduction` is how many times coarser than the image the answers are (default: 4, 2 up to 64 px)."""
         super().__init__(encoder, data)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import blurred
 from selftaught.methods.parts.decoders import MapDecoder
@@ -31,9 +31,9 @@ class SuperResolution(Method):
         data: Data,
         /,
         *,
-        factor: int = 4,  # the paper's
+        factor: bounds.Pixels = 4,  # the paper's
         loss: Literal["l2", "l1", "smooth_l1"] = "l2",
-        decoder_width: int = 128,
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`factor` is how many times smaller each side becomes, after a blur of a quarter of it."""
         super().__init__(encoder, data)

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import blurred, compressed, pixelated
 from selftaught.methods.parts.decoders import MapDecoder
@@ -28,11 +28,11 @@ class Deblurring(Method):
         /,
         *,
         damage: Literal["any", "blur", "pixelate", "compress"] = "any",
-        sigma: tuple[float, float] = (1.0, 3.0),
-        squares: int = 4,
-        coarseness: tuple[float, float] = (0.5, 2.0),
+        sigma: bounds.Ratios = (1.0, 3.0),
+        squares: bounds.Pixels = 4,
+        coarseness: bounds.Ratios = (0.5, 2.0),
         loss: Literal["l2", "l1", "smooth_l1"] = "l2",
-        decoder_width: int = 128,
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`sigma` is the blur's width in pixels of a 32 px image and grows with the image; `squares` is the side of
         a coarse pixel, likewise; `coarseness` is the compression's step, in deviations of the data."""

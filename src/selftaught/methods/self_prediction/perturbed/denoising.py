@@ -1,10 +1,10 @@
 """Denoising (Vincent et al., 2008 and 2010): what was it before the noise? https://www.jmlr.org/papers/v11/vincent10a.html"""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training
+from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import gaussian_noise, masking_noise, salt_and_pepper
 from selftaught.methods.parts.decoders import MapDecoder
@@ -28,10 +28,10 @@ class Denoising(Method):
         /,
         *,
         noise: Literal["masking", "gaussian", "salt_and_pepper"] = "masking",
-        level: float = 0.75,  # the papers' digits lose less, a quarter for instance
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        decoder_width: int = 128,
+        level: Annotated[float, bounds.number(0, 100)] = 0.75,  # the papers' digits lose less, a quarter for instance
+        alpha: bounds.Weight = 1.0,
+        beta: bounds.Weight = 1.0,
+        decoder_width: bounds.Width = 128,
     ) -> None:
         """`level` is the share of destroyed values, or the Gaussian's deviation; `alpha` and `beta` weigh the
         errors at destroyed and at untouched values (2010, section 3.4, "emphasised" where they differ)."""

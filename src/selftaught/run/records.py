@@ -1,0 +1,86 @@
+"""What the files of a run folder that are read again must hold; anything beside that is let through.
+
+Whoever reads a run folder may have been given it by a stranger, and a power cut leaves halves of lines.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+LAST = 1 << 53  # more steps than any run takes
+
+Step = Annotated[int, Field(ge=0, le=LAST)]
+
+
+def _of_features(scores: dict[str, float]) -> dict[str, float]:
+    if scores and "feature_spread" not in scores:
+        raise ValueError("there is no feature_spread among the scores")
+    return scores
+
+
+Scores = Annotated[dict[str, float], AfterValidator(_of_features)]  # of a look; none where features were not finite
+
+
+class Record(BaseModel):
+    """An object in a file: what is named below is checked, the rest is whoever wrote it's."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class Status(Record):
+    """status.json."""
+
+    state: str = ""
+    reason: str | None = None
+    task: str | None = None
+    chance: float | None = None
+    health_at_start: Scores | None = None
+    steps: Step | None = None
+    health: dict[str, float] | None = None
+    verdict: str | None = None
+
+
+class Line(Record):
+    """A line of metrics.jsonl."""
+
+    step: Step
+    loss: float | None = None
+    mean_loss: float | None = None
+    samples_per_second: float | None = None
+    seconds: float | None = None
+    terms: dict[str, float | None] = {}
+    health: Scores | None = None
+
+
+class Environment(Record):
+    """environment.json."""
+
+    preparation: dict[str, Any] | None = None
+
+
+class Facts(Record):
+    """data.json."""
+
+    folders: dict[str, Annotated[int, Field(ge=0, le=LAST)]] = {}  # how many samples lie in each
+
+
+class BadStep(Record):
+    """A line of bad_batches.jsonl."""
+
+    step: Step
+    samples: list[str] = []
+
+
+Manifest = dict[str, dict[str, Any]]  # of a checkpoint: size and hash of its files, compared with what is there
+
+
+class State(Record):
+    """state.json of a checkpoint."""
+
+    step: Step
+
+
+class Config(Record):
+    """config.json of an encoder or a classifier: what makes a network of it is for its own kind of data to judge."""
+
+    selftaught: dict[str, Any]

@@ -1,0 +1,143 @@
+"""The one door for files that say something in text: JSON, JSON lines, YAML and CSV, none of which is trusted.
+
+What anybody may have written is read to a bound of bytes, parsed, and held to a schema (anything that pydantic knows as
+a type) before it is used. All raise ValueError, in one line, where a file is not what it should be, and OSError where
+it cannot be read. Arrays and weights have a door of their own in `arrays.py`.
+"""
+
+import csv
+import io
+import json
+import os
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from selftaught.system import bombs
+from selftaught.system.components import place_and_problem
+from selftaught.system.regular import bounded, opened, regular_bytes
+
+LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
+LARGEST_OBJECT = 64 << 20  # bytes of a JSON file; what is judged of 100 classes has one or two millions
+LARGEST_LINES = 256 << 20  # bytes of JSON lines, of which the last are read; a run of a year has less
+MOST_NODES = 100_000  # values of a YAML file, once everything that is named twice is written out twice
+GROWS = 16  # times that cells of text take of memory what they take in a file
+
+Plain = dict[str, Any]
+
+
+def json_in(file: Path, schema: Any = Plain, limit: int = LARGEST_OBJECT, links: bool = False) -> Any:
+    """What a JSON file holds, as it is written there; the schema allows it.
+
+    links: whether one may lead to the file, as where the user has named its folder.
+    """
+    return _fitting(_parsed(regular_bytes(file, limit, links)), schema)
+
+
+def json_object(file: Path, schema: Any = Plain) -> Plain:
+    """The object in a JSON file; empty where there is no file."""
+    try:
+        return json_in(file, schema)
+    except FileNotFoundError:
+        return {}
+
+
+def json_lines(file: Path, schema: Any = Plain, last: int = LARGEST_LINES) -> tuple[list[Plain], int]:
+    """Every line of the `last` bytes of a file that the schema allows, and how many whole lines it does not.
+
+    A crash may have cut the last line, or left zeros in its place: that one is not counted. No file has no lines.
+    """
+    try:
+        lines = _last_lines(file, last)
+    except OSError:
+        return [], 0
+    held = []
+    for line in lines:
+        with suppress(ValueError):
+            held.append(_fitting(_parsed(line), schema))
+    whole = lines[:-1] if lines and lines[-1].strip(b"\0\n") == b"" else lines
+    return held, len(whole) - len(held)
+
+
+def _last_lines(file: Path, last: int) -> list[bytes]:
+    """The whole lines in the last bytes of a file."""
+    with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
+        skipped = max(0, stream.seek(0, os.SEEK_END) - last)
+        stream.seek(skipped)
+        lines = stream.read(last).splitlines(keepends=True)[1 if skipped else 0 :]
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _fitting(value: Any, schema: Any) -> Any:
+    try:
+        _adapter(schema).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(place_and_problem(error)) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+@cache
+def _adapter(schema: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
+
+
+def yaml_in(file: Path, named: bool = False) -> Plain:
+    """The settings in a YAML file: no objects, nothing that grows beyond measure.
+
+    named: whether the user has named it, who may well name a link or a pipe.
+    """
+    with file.open("rb") if named else os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
+        text = bounded(stream, LARGEST_SETTINGS).decode()
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None and _nodes(node, {}, ()) > MOST_NODES:
+            raise ValueError("it grows beyond measure where its aliases are written out")
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise ValueError("it must hold settings, such as method: simclr, one a line")
+    return {str(name): value for name, value in values.items()}
+
+
+def _nodes(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
+    """How many values a node stands for, aliases written out; one that holds itself has no end."""
+    if id(node) in above:
+        raise ValueError("it holds itself")
+    if id(node) not in known:
+        inside = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
+        parts = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_nodes(part, known, (*above, id(node))) for part in parts)
+    return known[id(node)]
+
+
+def text_in(file: Path, errors: str = "strict") -> str:
+    """A file of cells that the user has named, such as a CSV, as text; `errors` is what bytes that are none become."""
+    size = max(file.stat().st_size, bombs.HARMLESS // GROWS)  # of a pipe nothing is known
+    bombs.refuse_bomb(GROWS * size, size, "its cells")
+    with file.open("rb") as stream:
+        return bounded(stream, size).decode("utf-8-sig", errors)
+
+
+def csv_in(file: Path, limit: int = LARGEST_OBJECT) -> list[list[str]]:
+    """The cells of a CSV of ours, line by line."""
+    text = regular_bytes(file, limit).decode()
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None

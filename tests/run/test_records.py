@@ -1,0 +1,166 @@
+"""What a run folder that a power cut or a stranger has had its hands on still tells, and what it is refused for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from selftaught.data.storage import Work, recorded
+from selftaught.run import checkpoint, export
+from selftaught.run.checkpoint import CheckpointError
+from selftaught.run.export import load_encoder
+from selftaught.run.folder import RunFolder
+from selftaught.run.plan import Way
+from selftaught.system.errors import UsageError
+from selftaught.training.measuring.speed import way_in
+from tests.reliability.written import LINES, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    write_run(tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_status_that_cannot_be_read_counts_for_nothing_and_is_said_once(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.status["state"] == "done"
+    (run.folder / "status.json").write_text('{"state": "done", "health_at_start": 5}')
+    assert run.status == {} and run.status == {}
+    said = capsys.readouterr().err
+    assert said.count("status.json cannot be read, and is made anew: health_at_start: ") == 1
+    run.set_status("running")
+    assert run.status["state"] == "running"
+
+
+def test_lines_that_cannot_be_read_are_left_out_aloud(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    file = run.folder / "metrics.jsonl"
+    file.write_text('{"a": 1}\n' + file.read_text() + '{"step": 1, "health": {"x": "y"}}\n{"step": 3, "lo')
+    (run.folder / "bad_batches.jsonl").write_text('{"step": null}\n{"step": 2}\n')
+    assert run.metrics() == LINES and run.bad_steps() == [2]
+    run.forget_metrics_after(2)
+    said = capsys.readouterr().err
+    assert "2 of 5 lines of metrics.jsonl cannot be read, and are left out" in said
+    assert "1 of 2 lines of bad_batches.jsonl cannot be read" in said
+    assert [json.loads(line) for line in file.read_text().splitlines()] == LINES[:2]
+    run.forget_metrics_after(2)
+    assert not capsys.readouterr().err
+
+
+def config(run: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
+    file = run.folder / "encoder/config.json"
+    held = json.loads(file.read_text())
+    change(held["selftaught"])
+    file.write_text(json.dumps(held))
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value", "said"),
+    [
+        ("preparation", "size", [0, 0], "size.0: input should be greater than"),
+        ("preparation", "size", [-4, 8], "size.0"),
+        ("preparation", "size", [2**40, 8], "size.0"),
+        ("preparation", "mean", [], "one mean and one std for each channel"),
+        ("preparation", "mean", ["NaN", 1, 1], "mean.0: input should be a finite number"),
+        ("preparation", "mean", [float("nan"), 1, 1], "mean.0"),
+        ("preparation", "std", [0, 0, 0], "std.0: input should be greater than"),
+        ("preparation", "std", [1e-300] * 3, "std.0"),
+        ("preparation", "low", 255, "low is to lie below high"),
+        ("preparation", "high", float("inf"), "high: input should be a finite number"),
+        ("preparation", "channels", 0, "channels: "),
+        ("preparation", "channels", 10**12, "channels: "),
+        ("encoder", "options", [], "options: it is no object"),
+        ("encoder", "options", {"depth": 1_000_000}, "encoder test_resnet option 'depth' cannot be 1000000"),
+        ("encoder", "options", {"pretrained": True}, "encoder test_resnet has no option 'pretrained'"),
+        ("encoder", "options", {"drop_path": 2}, "encoder test_resnet option 'drop_path' cannot be 2"),
+        ("encoder", "options", {"depth": 500, "width": 30_000}, "its network takes "),
+        ("encoder", "name", "nope", "no encoder named 'nope'"),
+        ("encoder", "name", "hf-hub:a/b", "no encoder named 'hf-hub:a/b'"),
+        ("encoder", "name", "local-dir:/etc", "no encoder named 'local-dir:/etc'"),
+        ("encoder", "name", 3, "name: "),
+    ],
+)
+def test_a_config_that_no_network_is_made_of_is_refused_in_one_line(
+    run: RunFolder, place: str, name: str, value: Any, said: str
+) -> None:
+    config(run, lambda held: held[place].update({name: value}))
+    with pytest.raises(UsageError) as caught:
+        load_encoder(run.folder)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"encoder": 3}, {"preparation": None}, {"modality": "../data"}, {"modality": []}])
+def test_a_config_of_something_else_is_refused_in_one_line(run: RunFolder, change: dict[str, Any]) -> None:
+    config(run, lambda held: held.update(change))
+    with pytest.raises(UsageError, match=r"config.json was not written by selftaught, or was changed since: "):
+        load_encoder(run.folder)
+
+
+def test_weights_whose_header_is_beyond_measure_are_not_read(run: RunFolder) -> None:
+    file = run.folder / "encoder/model.safetensors"
+    file.write_bytes((1 << 30).to_bytes(8, "little") + bytes(100))
+    with pytest.raises(UsageError, match=r"is not this encoder's: its header has 1,073,741,824 bytes"):
+        load_encoder(run.folder)
+
+
+def test_a_network_may_be_wider_in_memory_than_its_weights_on_the_disk(run: RunFolder, monkeypatch: Any) -> None:
+    file = run.folder / "encoder/model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(file).items()}, file)
+    monkeypatch.setattr(export, "HARMLESS", 0)
+    load_encoder(run.folder)
+
+
+@pytest.mark.parametrize(
+    "manifest", ["[]", '{"state.json": 3}', '{"state.json": {"bytes": -1, "sha256": ""}}', "[" * 9999]
+)
+def test_a_manifest_that_is_none_is_a_damaged_checkpoint(run: RunFolder, manifest: str) -> None:
+    (path,) = checkpoint.steps(run.checkpoints)
+    (path / "manifest.json").write_text(manifest)
+    with pytest.raises(CheckpointError):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("content", ["5", "null", '["32-true", "contiguous", "evil"]', "", "[" * 9999])
+def test_a_remembered_choice_that_is_none_is_measured_anew(run: RunFolder, content: str) -> None:
+    file = run.folder / "choice.json"
+    assert way_in(file) == Way()
+    file.write_text(content)
+    assert way_in(file) is None
+
+
+WHOLE = {"kept": [0, 1, 3], "aspect": [1.0, 2.0, 0.5], "quarantined": [["c", "empty file"]]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": [1000, 1001, 1003]},
+        {"kept": [0, 1], "aspect": [1.0, 2.0]},
+        {"kept": [3, 1, 0]},
+        {"kept": [0, 1, 1]},
+        {"kept": [-1, 1, 3]},
+        {"kept": "x"},
+        {"aspect": [1.0]},
+        {"aspect": [1.0, 2.0, 0.0]},
+        {"aspect": [1.0, 2.0, float("nan")]},
+        {"quarantined": []},
+        {"quarantined": [[1, 2]]},
+    ],
+)
+def test_a_record_of_decoded_images_that_does_not_fit_them_is_made_anew(
+    tmp_path: Path, change: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "record.json"
+    whole: Any = dict.fromkeys(("read", "shape", "dtype", "name", "refuse", "workers", "progress"))
+    work = Work(keys=list("abcd"), **whole)
+    assert recorded(file, work) is None and not capsys.readouterr().err
+    file.write_text(json.dumps(WHOLE))
+    known = recorded(file, work)
+    assert known and known.kept == [0, 1, 3]
+    file.write_text(json.dumps(WHOLE | change))
+    assert recorded(file, work) is None
+    assert "record.json is damaged, and is made anew" in capsys.readouterr().err
