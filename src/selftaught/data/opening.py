@@ -19,7 +19,7 @@ from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in
 from selftaught.data.sources.source import Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 Rows = NDArray[np.int64]
 
@@ -117,7 +117,7 @@ def labels_in(source: Source) -> dict[str, str]:
 
 def classes(source: Source) -> dict[str, int]:
     """How many samples of each label a source has, for people."""
-    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
+    return {spelled(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
 
 
 def same_content(contents: Iterable[str]) -> list[list[int]]:

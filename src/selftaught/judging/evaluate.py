@@ -26,6 +26,7 @@ from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
+from selftaught.system.text import spelled
 from selftaught.training.looking.features import Array, features
 
 Sources = dict[str, Any]  # by kind (trained, untrained ...) what a probe takes: an encoder, or features (N, D)
@@ -121,7 +122,7 @@ def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
         **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
         run=str(Path(recipe.run)),
         things=things,
-        classes=data.names,
+        classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
         copies=data.copies,

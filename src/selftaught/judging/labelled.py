@@ -67,7 +67,7 @@ class Labelled:
     train: Samples
     test: Samples | None
     classes: NDArray[np.int64]  # of the training samples followed by the test samples
-    names: list[str]  # of the classes, safe to print
+    names: list[str]  # of the classes, as the disk has them
     content: NDArray[np.int64]  # of each of them a number, the same for the same content
 
     @property
@@ -145,15 +145,15 @@ def _opened(
 
 
 def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
-    """The class of every sample by number, over all sources, and the names of the classes, safe to print."""
-    labels = [[printable(label) for label in samples.labels or []] for samples in sources]
+    """The class of every sample by number, over all sources, and the names of the classes."""
+    labels = [samples.labels or [] for samples in sources]
     names = sorted(set(labels[0]))
     if len(names) < 2:
-        held = f"only one class, {names[0]!r}" if names else "no labels"
-        deeper = f"; or is each folder in {names[0]!r} a class?" if names and is_deeper(sources[0]) else ""
+        held = f"only one class, '{printable(names[0])}'" if names else "no labels"
+        deeper = f"; or is each folder in '{printable(names[0])}' a class?" if names and is_deeper(sources[0]) else ""
         raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart{deeper}")
     if unseen := sorted(set(labels[-1]) - set(names)):
-        raise DataError(f"--test has classes that --train has not: {', '.join(unseen[:5])}")
+        raise DataError(f"--test has classes that --train has not: {', '.join(map(printable, unseen[:5]))}")
     if untested := sorted(set(names) - set(labels[-1])):
         absent = ", ".join(map(printable, untested[:5]))
         say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
@@ -170,7 +170,7 @@ def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Ro
 def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
     if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
-        names = ", ".join(data.names[number] for number in lost[:5])
+        names = ", ".join(printable(data.names[number]) for number in lost[:5])
         raise DataError(f"all samples of {names} have copies among what is judged: nothing is left to learn from")
     return left
 
@@ -231,7 +231,7 @@ def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCo
     for number, own in _by_class(labels, seed, "labels"):
         wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
         if wanted > len(own):
-            there = f"class {names[number]}, which has {len(own)}"
+            there = f"class {printable(names[number])}, which has {len(own)}"
             raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
         chosen.append(own[:wanted])
     return np.sort(np.concatenate(chosen))
@@ -281,7 +281,7 @@ def folds(
     """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
     distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
     if min(distinct) < 2:
-        lonely = names[int(np.argmin(distinct))]
+        lonely = printable(names[int(np.argmin(distinct))])
         raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
     splits = min(FOLDS, *distinct)
     if len(np.unique(content)) == len(content):

@@ -27,7 +27,7 @@ from selftaught.system.files import write_json
 from selftaught.system.interruption import stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
@@ -91,7 +91,7 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     tuned_encoder = model.encoder.cpu()
     tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part
     metrics = {
-        "classes": data.names,
+        "classes": [spelled(name) for name in data.names],
         "samples": data.train.count,
         "learnt_from": len(learnt),
         "held_out": len(choosing) + len(measuring),

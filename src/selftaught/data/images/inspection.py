@@ -25,7 +25,7 @@ from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import digest
 from selftaught.system import randomness
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 AHEAD = 256  # images handed to the threads at once
 SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
@@ -60,7 +60,7 @@ def inspect(
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data, label_column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    keys = [printable(source.keys[row]) for row in rows]
+    keys = [spelled(source.keys[row]) for row in rows]
     looks: list[Look | str] = []
     with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
@@ -81,7 +81,7 @@ def inspect(
         usable=True,
         decoded=isinstance(source, Files),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
-        ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[whole[place][0] for place in group] for group in same],
         near_duplicates=[[single[place][0] for place in group] for group in alike],
         labels=classes(source),
