@@ -83,9 +83,18 @@ class Samples(Protocol):
     keys: Sequence[str]
     labels: list[str] | None
     preparation: Any
-    fingerprint: str
+    former_fingerprint: str  # of names and sizes: runs that were made before `fingerprint` was of content have this one
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of what all samples hold."""
+
+    def digests(self, progress: Callable[[int, int], None] = lambda done, total: None) -> NDArray[np.uint8] | None:
+        """Of the content of each sample (N, 16); None where nobody knows. To read it may take long."""
+        return None
 
     @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
