@@ -121,6 +121,23 @@ class Pictures(Protocol):
         """One row a name, its views beside it."""
 
 
+class Looks(Protocol):
+    """How samples are found that show the same and are stored in another way."""
+
+    def sketches(self, stored: Sequence["Tensor"], preparation: Any, /) -> NDArray[np.uint8]:
+        """Of each sample of a batch (B, ...)."""
+
+    def same_look(
+        self, sketches: NDArray[np.uint8], confirm: Callable[[NDArray[np.int64]], NDArray[np.bool_]], /
+    ) -> list[list[int]]:
+        """Groups of places of sketches that look alike, of which `confirm` says so of pairs (2, M)."""
+
+    def closely_alike(
+        self, one: Sequence["Tensor"], other: Sequence["Tensor"], preparation: Any, /
+    ) -> NDArray[np.bool_]:
+        """Whether each sample of one batch is the same as that of another (B,), by a closer look."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modality:
     """A kind of data. What has a default here is right for a kind that says nothing of it."""
@@ -147,6 +164,7 @@ class Modality:
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    LOOKS: Looks | None = None  # where one sample may be stored in several ways
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
     # On the disk, of so many decoded, with so many for memory.
     # Bytes on the disk, of so many that samples take when they are decoded, where so many may be held in memory.

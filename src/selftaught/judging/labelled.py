@@ -3,7 +3,6 @@
 No copy is on both sides. Subsets are stratified, and so are the folds where there is no test set.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFol
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
+from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system import randomness
@@ -26,7 +26,6 @@ from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import quietly, say
 from selftaught.system.text import printable
 
-HASHED = 250  # samples at a time: the decoded values of a whole source would not fit memory
 FOLDS = 5
 
 Rows = NDArray[np.int64]
@@ -68,7 +67,8 @@ class Labelled:
     test: Samples | None
     classes: NDArray[np.int64]  # of the training samples followed by the test samples
     names: list[str]  # of the classes, as the disk has them
-    content: NDArray[np.int64]  # of each of them a number, the same for the same content
+    content: Rows  # of each of them a number, the same for the same content, and for what looks just alike
+    exact: Rows  # likewise, only for the same content
 
     @property
     def sources(self) -> list[Samples]:
@@ -77,8 +77,8 @@ class Labelled:
 
     @property
     def tested(self) -> int:
-        """How many samples an accuracy is measured on."""
-        return self.test.count if self.test else self.train.count
+        """How many samples an accuracy is measured on; copies of one are one."""
+        return len(np.unique(self.content[self.test_rows if self.test else slice(None)]))
 
     def subset(self, rows: Rows) -> Samples:
         """Samples by row; all of one source."""
@@ -103,9 +103,17 @@ class Labelled:
     @property
     def copies(self) -> int:
         """How many training samples have a copy among what is judged: in the test set or, in folds, anywhere."""
+        return self._repeated(self.exact)
+
+    @property
+    def near_copies(self) -> int:
+        """How many more look like one there, as the same picture does that was compressed or scaled again."""
+        return self._repeated(self.content) - self.copies
+
+    def _repeated(self, content: Rows) -> int:
         if self.test:
-            return self.train.count - len(self.not_tested)
-        return int((np.bincount(self.content)[self.content] > 1).sum())
+            return int(np.isin(content[: self.train.count], content[self.test_rows]).sum())
+        return int((np.bincount(content)[content] > 1).sum())
 
 
 def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labelled:
@@ -121,8 +129,10 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
         with quietly():  # all that is to be told of them has been
             sources = [_opened(recipe, preparation, *source, native=False) for source in named]
     classes, names = _classes(sources)
-    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, _contents(sources))
-    _warn_of_copies(data, modality.named(preparation.modality).THINGS)
+    kind = modality.named(preparation.modality)
+    exact, content = contents(sources, kind.LOOKS)
+    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact)
+    _warn_of_copies(data, kind.THINGS)
     return data
 
 
@@ -176,38 +186,21 @@ def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
 
 
 def _warn_of_copies(data: Labelled, things: str) -> None:
-    if not data.copies:
-        return
     if data.test is None:
-        say(f"warning: {data.copies:,} {things} have a copy among the others; no fold learns what it is judged on")
+        if told := _told(data, "have a copy among the others", "look like others"):
+            say(f"warning: {told.format(things)}; no fold learns what it is judged on")
         return
-    say(f"warning: {data.copies:,} {things} of --train are in --test as well; they are not learnt from")
-    without_losing(data, np.arange(data.train.count), data.not_tested)
+    if told := _told(data, "of --train are in --test as well", "of --train look like some there"):
+        say(f"warning: {told.format(things)}; they are not learnt from")
+        without_losing(data, np.arange(data.train.count), data.not_tested)
+    if (different := data.tested) < data.test.count:
+        say(f"warning: --test holds {different:,} different {things} in {data.test.count:,}; copies count once")
 
 
-def _contents(sources: Sequence[Samples]) -> NDArray[np.int64]:
-    """A number for each sample, the same for the same decoded values, over all sources."""
-    numbers: dict[bytes, int] = {}
-    contents = []
-    for samples in sources:
-        for start in range(0, samples.count, HASHED):
-            poll()
-            stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
-            _refuse_infinite(samples, start, stored)
-            for row in range(len(stored[0])):
-                digest = hashlib.blake2b(digest_size=16)
-                for part in stored:
-                    digest.update(f"{part.shape[1:]}{part.dtype}".encode() + part[row].tobytes())
-                contents.append(numbers.setdefault(digest.digest(), len(numbers)))
-    return np.array(contents, dtype=np.int64)
-
-
-def _refuse_infinite(samples: Samples, start: int, stored: Sequence[NDArray[Any]]) -> None:
-    """Raise DataError for a sample, of those from row `start` on, that holds what no network could learn from."""
-    for part in stored:
-        if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
-            key = printable(samples.keys[start + int(fine.argmin())])
-            raise DataError(f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
+def _told(data: Labelled, copied: str, alike: str) -> str:
+    """How many samples have copies or are alike, with a place for what they are called; nothing where none has."""
+    counts = [(data.copies, copied), (data.near_copies, alike)]
+    return " and ".join(f"{count:,} {{0}} {what}" for count, what in counts if count)
 
 
 def parse_labels(text: str) -> list[LabelCount]:
