@@ -5,6 +5,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,6 +217,25 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.Monk
     (file,) = (tmp_path / "cache").glob("*.npy")
     file.write_bytes(file.read_bytes()[:1000])
     assert (open_samples(root, memory=100).batch(ROWS)[0] == whole).all()
+
+
+def test_what_is_decoded_is_named_by_what_was_read_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    first = open_samples(root, memory=100).fingerprint
+    for file in (tmp_path / "cache").glob("*.*"):
+        file.unlink()
+    names = storage.make_room
+
+    def changing(*asked: Any) -> str | None:
+        Image.new("RGB", (10, 8), (9, 9, 9)).save(root / "000.png")  # after it was looked at, before it is read
+        return names(*asked)
+
+    monkeypatch.setattr(storage, "make_room", changing)
+    changed = open_samples(root, memory=100)
+    assert changed.fingerprint != first and changed.batch(np.array([0]))[0].unique().tolist() == [9]
+    monkeypatch.setattr(storage, "make_room", names)
+    assert open_samples(root, memory=100).fingerprint == changed.fingerprint
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
 
 
 @pytest.mark.parametrize("memory", [100, storage.MEMORY])

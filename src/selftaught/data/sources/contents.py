@@ -44,6 +44,7 @@ class Contents:
     def __init__(self, count: int, name: str = "", stamps: Callable[[], Stamps] | None = None) -> None:
         """`name` and `stamps` tell the index of the source and its samples; without them nothing is remembered."""
         self.known, self.digests = np.zeros(count, np.bool_), np.zeros((count, BYTES), np.uint8)
+        self._noted = np.zeros(count, np.bool_)  # by this process
         self._file = cache_folder() / "contents" / f"{content_of(os.fsencode(name)).hex()}.bin"
         self._stamps, self._stamped, self._new = stamps, np.zeros((0, NUMBERS), np.int64), False
 
@@ -59,10 +60,16 @@ class Contents:
             self.digests[self.known] = held["digest"][places[self.known]]
 
     def note(self, row: int, *parts: bytes | memoryview) -> None:
-        """Know a sample by its bytes, which were just read; called by several threads."""
-        if not self.known[row]:
-            self.digests[row] = np.frombuffer(content_of(*parts), np.uint8)
-            self.known[row] = self._new = True
+        """Know a sample by its bytes, which were read now for the first time; called by several threads.
+
+        They count for more than what was remembered: the file may have changed since it was looked at.
+        """
+        if self._noted[row]:
+            return
+        found = np.frombuffer(content_of(*parts), np.uint8)
+        if not self.known[row] or (self.digests[row] != found).any():
+            self.digests[row], self._new = found, True
+        self.known[row] = self._noted[row] = True
 
     def remember(self) -> None:
         """Keep what was read since, but of files that were changed just now; a full disk is no harm."""
