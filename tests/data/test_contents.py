@@ -157,6 +157,6 @@ def test_a_row_of_a_table_is_its_values(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("n,kind,share\n" + "\n".join(lines))
     one, two = (open_table(tmp_path / name).digests(np.arange(10)) for name in ("a.csv", "b.csv"))
     assert np.flatnonzero((one != two).any(axis=1)).tolist() == [4] and len(set(map(bytes, one))) == 10
-    for values in (np.arange(6.0).reshape(3, 2), np.array([["a", "b"], ["a", "c"], ["a\0", "b"]])):
-        table = open_table(values)
+    (tmp_path / "c.csv").write_text("one,two\na,bc\nab,c\na,b\n")
+    for table in (open_table(np.arange(6.0).reshape(3, 2)), open_table(tmp_path / "c.csv")):
         assert len(set(map(bytes, table.digests(np.arange(3))))) == 3

@@ -103,12 +103,12 @@ class Labelled:
     @property
     def copies(self) -> int:
         """How many training samples have a copy among what is judged: in the test set or, in folds, anywhere."""
-        return self._repeated(self.exact)
+        return self._repeated(self.content)
 
     @property
     def near_copies(self) -> int:
-        """How many more look like one there, as the same picture does that was compressed or scaled again."""
-        return self._repeated(self.content) - self.copies
+        """How many of them only look like one there, as the same picture does that was compressed or scaled again."""
+        return self.copies - self._repeated(self.exact)
 
     def _repeated(self, content: Rows) -> int:
         if self.test:
@@ -199,7 +199,7 @@ def _warn_of_copies(data: Labelled, things: str) -> None:
 
 def _told(data: Labelled, copied: str, alike: str) -> str:
     """How many samples have copies or are alike, with a place for what they are called; nothing where none has."""
-    counts = [(data.copies, copied), (data.near_copies, alike)]
+    counts = [(data.copies - data.near_copies, copied), (data.near_copies, alike)]
     return " and ".join(f"{count:,} {{0}} {what}" for count, what in counts if count)
 
 

@@ -18,9 +18,9 @@ from selftaught.system import clock
 from selftaught.system.errors import DataError
 
 
-def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB") -> Path:
+def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for number in range(count):
         shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
         Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(root / f"{number:03d}.png")
@@ -252,7 +252,7 @@ def test_pixels_that_were_damaged_in_the_cache_are_decoded_again(
     assert images.preparation == open_samples(root, cache=0).preparation
     for _ in range(2):
         assert (images.batch(ROWS)[0] == whole).all()
-    assert capsys.readouterr().err.count("is damaged") == 1
+    assert capsys.readouterr().err.count("warning: ") == 1
     (root / "199.png").unlink()
     with pytest.raises(DataError, match=r"199\.png: cannot be read"):
         images.batch(np.array([198]))
@@ -280,7 +280,7 @@ def test_the_cache_keeps_its_budget_by_forgetting_what_was_used_longest_ago(
 ) -> None:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "WORTH_CACHING", 0)
-    roots = [folder(tmp_path / name, 20) for name in "abc"]
+    roots = [folder(tmp_path / name, 20, seed=seed) for seed, name in enumerate("abc")]
     cache = tmp_path / "cache"
     open_samples(roots[0])
     (first,) = cache.glob("*.npy")

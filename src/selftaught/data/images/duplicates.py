@@ -73,21 +73,31 @@ def same_look(
 
     confirm: says which pairs (2, M) of those that look alike are so indeed.
 
-    The hash of a sketch says of each pixel whether its right neighbour is brighter (Krawetz's dHash). Sorted by each
-    band of its bits in turn, hashes that differ little come to stand side by side in one of the orders.
+    The hash of a sketch says of each pixel whether its right neighbour is brighter (Krawetz's dHash), and another one
+    says so of the neighbour below, as neighbours of the same brightness make either of them a matter of chance.
+    """
+    if len(sketches) < 2:
+        return []
+    right, below = sketches[:, :, 1:] > sketches[:, :, :-1], sketches[:, 1:] > sketches[:, :-1]
+    pairs = np.concatenate([_found(sketches, brighter) for brighter in (right, below)], axis=1)
+    found = np.unique(np.sort(pairs, axis=0), axis=1)
+    return _connected(found[:, confirm(found)] if confirm else found, len(sketches))
+
+
+def _found(sketches: NDArray[np.uint8], brighter: NDArray[np.bool_]) -> Places:
+    """Pairs (2, M) that look alike, of which one hash differs little.
+
+    Sorted by each band of its bits in turn, such hashes come to stand side by side in one of the orders.
     """
     count = len(sketches)
-    if count < 2:
-        return []
-    bits = np.packbits((sketches[:, :, 1:] > sketches[:, :, :-1]).reshape(count, -1), axis=1)
+    bits = np.packbits(brighter.reshape(count, -1), axis=1)
     hashes, levels = bits.view(np.uint64)[:, 0], sketches.reshape(count, -1).astype(np.float32)
     pairs = [_alike(levels, _near(hashes, np.lexsort((levels.mean(axis=1), hashes)), hashes, CHAINED, 0))]
     _, one_each = np.unique(hashes, return_index=True)
     for band in bits.view(np.uint16)[one_each].T:
         order = np.lexsort((hashes[one_each], band))
         pairs.append(_alike(levels, one_each[_near(hashes[one_each], order, band, NEIGHBOURS, FAR)]))
-    found = np.unique(np.sort(np.concatenate(pairs, axis=1), axis=0), axis=1)
-    return _connected(found[:, confirm(found)] if confirm else found, count)
+    return np.concatenate(pairs, axis=1)
 
 
 def _near(hashes: NDArray[np.uint64], order: Places, key: NDArray[Any], steps: int, far: int) -> Places:
