@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from PIL import Image
 from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.labelled import open_labelled, spare
+from selftaught.judging.accuracy import votes
+from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, spare, splits
+from selftaught.run.digests import write_digests
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.components import Part
@@ -135,3 +138,95 @@ def test_recall_and_confusion_are_those_of_the_rows(run: Run, tmp_path: Path) ->
         assert matrix.sum(axis=1).tolist() == (2 * np.bincount(y)).tolist()
         assert np.trace(matrix) / matrix.sum() == pytest.approx(row.accuracy)
         assert detail.recall == pytest.approx(np.diag(matrix) / matrix.sum(axis=1))
+
+
+def blocks(count: int, seed: int) -> np.ndarray:
+    """Colourful images without any meaning."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (count, 4, 4, 3), dtype=np.uint8)
+    return np.kron(coarse, np.ones((1, 8, 8, 1), np.uint8))
+
+
+def filed(root: Path, x: np.ndarray, y: np.ndarray, ending: str = "png", **how: int) -> Path:
+    for number, (pixels, label) in enumerate(zip(x, y)):
+        (root / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / str(label) / f"{number:03d}.{ending}", **how)
+    return root
+
+
+def judged(train: Path, test: Path | None = None) -> Labelled:
+    recipe = Evaluate.parse({"run": "run", "train": train, **({"test": test} if test else {})})
+    return open_labelled(recipe, open_samples(blocks(4, 9)).preparation)
+
+
+@pytest.mark.parametrize(
+    "how", [{"ending": "jpg", "quality": 90}, {"ending": "jpg", "quality": 75}, {"ending": "webp", "quality": 85}]
+)
+def test_what_was_compressed_again_is_not_learnt_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: dict[str, Any]
+) -> None:
+    x, y = blocks(60, 0), np.arange(60) % 2
+    test, train = filed(tmp_path / "test", x[:30], y[:30], **how), filed(tmp_path / "train", x, y)
+    data = judged(train, test)
+    assert (data.copies, data.near_copies) == (30, 30) and len(data.not_tested) == 30
+    assert {data.train.keys[row] for row in data.not_tested} == {f"{n % 2}/{n:03d}.png" for n in range(30, 60)}
+    assert "30 images of --train look like some there; they are not learnt from" in capsys.readouterr().err
+    with pytest.raises(DataError, match="all samples of 0, 1 have copies among what is judged"):
+        judged(filed(tmp_path / "same", x[:30], y[:30]), test)
+
+
+def test_photos_of_another_size_stay_in_one_fold(tmp_path: Path) -> None:
+    smooth = np.random.default_rng(0).integers(0, 255, (20, 6, 6, 3), dtype=np.uint8)
+    x = np.array([np.asarray(Image.fromarray(s).resize((96, 96), Image.Resampling.BICUBIC)) for s in smooth])
+    small = np.array([np.asarray(Image.fromarray(pixels).resize((64, 64))) for pixels in x])
+    root, y = filed(tmp_path / "both", x, np.arange(20) % 2), np.arange(20) % 2
+    filed(root, small, y, "jpg", quality=80)
+    data = judged(root)
+    assert (data.copies, data.near_copies, data.tested) == (40, 40, 20)
+    for split in splits(data, parse_labels("100%")[0], 1, 0):
+        names = [{data.train.keys[row].split(".")[0] for row in rows} for rows in (split.train, split.test)]
+        assert not names[0] & names[1]
+
+
+def test_different_images_are_no_near_copies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    slides = (200 + rng.normal(0, 1, (60, 32, 32, 1)) + np.zeros((1, 1, 1, 3))).astype(np.uint8)  # nothing to see
+    shaded = (slides * np.linspace(0.5, 1, 32)[:, None, None]).astype(np.uint8)
+    for place, own in enumerate(rng.integers(0, 24, (60, 2))):  # a cell on each
+        shaded[place, own[0] : own[0] + 6, own[1] : own[1] + 6] = 20
+    for name, x in (("blocks", blocks(300, 0)), ("slides", slides), ("cells", shaded)):
+        data = judged(filed(tmp_path / name, x, np.arange(len(x)) % 2))
+        assert (data.copies, data.near_copies) == (0, 0), name
+
+
+def test_copies_in_the_test_set_count_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = noise(80, 0)
+    train, once = stored(tmp_path / "a.npz", x[:60], y[:60]), stored(tmp_path / "b.npz", x[60:], y[60:])
+    often = stored(tmp_path / "c.npz", np.repeat(x[60:], np.arange(1, 21), 0), np.repeat(y[60:], np.arange(1, 21)))
+    first, again = (run.evaluate(train, test, probe="knn,linear") for test in (once, often))
+    assert first.rows == again.rows and first.gains == again.gains
+    assert (again.test_samples, again.distinct_test_samples, first.distinct_test_samples) == (210, 20, 20)
+    assert "--test holds 20 different images in 210; copies count once" in capsys.readouterr().err
+    folded = run.evaluate(often, probe="knn", repeats=1)
+    assert folded.distinct_test_samples == 20
+
+
+def test_what_of_the_test_set_was_in_pretraining_is_told(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = noise(80, 0)
+    train, test = stored(tmp_path / "a.npz", x[:60], y[:60]), stored(tmp_path / "b.npz", x[60:], y[60:])
+    assert run.evaluate(train, test, probe="knn").test_in_pretraining is None
+    held = open_samples(x[:67]).digests()
+    assert held is not None
+    write_digests(run.folder, held)
+    assert run.evaluate(train, test, probe="knn").test_in_pretraining == 7
+    assert "7 of the 20 images of --test were in pre-training, without their labels" in capsys.readouterr().err
+    (run.folder / "data.digests.npy").write_bytes(b"\x93NUMPY nothing")
+    assert run.evaluate(train, test, probe="knn").test_in_pretraining is None
+    (run.folder / "data.digests.npy").unlink()
+
+
+def test_each_content_has_one_vote() -> None:
+    right, content = np.array([True, False, True, True, False]), np.array([4, 4, 2, 7, 4])
+    assert votes(right, content).tolist() == [1.0, 1 / 3, 1.0]
+    assert votes(right, np.arange(5)) is right

@@ -95,16 +95,16 @@ def test_from_python_arrays_and_the_same_answers(classifier: Path, digits: tuple
     assert said.predicted == selftaught.predict(str(classifier), digits[1]).predicted[:30]
 
 
-def test_names_are_harmless_and_what_cannot_be_read_is_listed(classifier: Path, tmp_path: Path) -> None:
+def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(classifier: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("=cmd|' C calc'!A0.png", 'a,b\n"c".png', "größe.png"):
         Image.new("L", (8, 8), 200).save(folder / name)
     (folder / "+broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert run_command(["predict", str(classifier), str(folder), "--out", str(tmp_path / "p.csv")]) == 0
-    rows = list(csv.reader((tmp_path / "p.csv").open()))
+    rows = list(csv.reader((tmp_path / "p.csv").open(newline="")))
     assert rows[0] == ["path", "predicted", "probability"]
-    assert [row[0] for row in rows[1:]] == ["'=cmd|' C calc'!A0.png", 'a,b\\x0a"c".png', "größe.png"]
+    assert [row[0] for row in rows[1:]] == ["=cmd|' C calc'!A0.png", 'a,b\n"c".png', "größe.png"]
     broken = list(csv.reader((tmp_path / "p-quarantine.csv").open()))
     assert [row[0] for row in broken] == ["path", "'+broken.png"]
 

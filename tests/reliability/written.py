@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from selftaught.data.cache import Facts
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
-from selftaught.data.storage import Work, recorded
 from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
@@ -38,6 +38,7 @@ def write_run(folder: Path) -> None:
     save_encoder(build_encoder(part, preparation), part, preparation, folder / "encoder", {"method": "simclr"})
     for name, content in _texts().items():
         (folder / name).write_text(content)
+    Facts(kept=[0, 1, 3], aspect=[1.0, 2.0, 0.5], quarantined=[(2, "empty file")]).write(folder / "record.json")
     place = folder / "map"
     place.mkdir()
     keys, near = [f"a/{i}.png" for i in range(COUNT)], [[(i + 1) % COUNT] for i in range(COUNT)]
@@ -72,7 +73,6 @@ def _texts() -> dict[str, str]:
         "environment.json": json.dumps({"python": "3", "packages": {"torch": "2"}, "preparation": {"size": [8, 8]}}),
         "quarantine.csv": "path,reason\nb/2.png,empty file\n",
         "choice.json": json.dumps(["32-true", "contiguous", "fused"]),
-        "record.json": json.dumps({"kept": [0, 1, 3], "aspect": [1.0, 2.0, 0.5], "quarantined": [["c", "empty file"]]}),
     }
 
 
@@ -103,6 +103,5 @@ def loaded(folder: Path) -> None:
 
 def recalled(file: Path) -> Any:
     """What was noted of decoded images, which fits four of them or counts for nothing."""
-    whole: Any = dict.fromkeys(("read", "shape", "dtype", "name", "refuse", "workers", "progress"))
-    known = recorded(file, Work(keys=list("abcd"), **whole))
-    assert known is None or known.is_of(4)
+    known = Facts.read(file, 4)
+    assert known is None or known.kept == [0, 1, 3]

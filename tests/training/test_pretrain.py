@@ -3,6 +3,7 @@
 import gc
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,72 @@ def test_resuming_with_other_data_is_refused(photos: Path, tmp_path: Path) -> No
     Image.new("RGB", (16, 16)).save(photos / "new.png")
     with pytest.raises(UsageError, match="not the data this run was started with"):
         selftaught.pretrain(photos, out=out, resume=True)
+
+
+def bitmaps(root: Path, seed: int) -> Path:
+    """Pictures whose files have the same names and sizes, whatever they show."""
+    root.mkdir(parents=True)
+    for number in range(24):
+        pixels = np.random.default_rng((seed, number)).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{number:02d}.bmp")
+    return root
+
+
+def test_other_pictures_under_the_same_names_are_no_way_to_resume(tmp_path: Path) -> None:
+    out, one, two = str(tmp_path / "run"), bitmaps(tmp_path / "one", 0), bitmaps(tmp_path / "two", 1)
+    run = selftaught.pretrain(one, out=out, **QUICK)
+    shutil.copytree(one, tmp_path / "copy")
+    for number in (5, 9):
+        shutil.copy(two / f"{number:02d}.bmp", tmp_path / "copy")
+    with pytest.raises(UsageError, match="the data this run was started with: 24 of 24 images hold something else"):
+        selftaught.pretrain(two, out=out, resume=True)
+    with pytest.raises(UsageError, match=r"2 of 24 images hold something else; the first is 05\.bmp"):
+        selftaught.pretrain(tmp_path / "copy", out=out, resume=True)
+    (tmp_path / "copy" / "07.bmp").unlink()
+    with pytest.raises(UsageError, match=r"it has 23 images, the run had 24; the first is 05\.bmp"):
+        selftaught.pretrain(tmp_path / "copy", out=out, resume=True)
+    (run.folder / "data.digests.npy").unlink()
+    with pytest.raises(UsageError, match=r"fingerprint \w+, expected"):
+        selftaught.pretrain(two, out=out, resume=True)
+
+
+def test_the_same_pictures_elsewhere_and_under_other_names_are_the_same(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    selftaught.pretrain(bitmaps(tmp_path / "one", 0), out=out, **QUICK)
+    (tmp_path / "two").mkdir()
+    for file in (tmp_path / "one").iterdir():
+        shutil.copy(file, tmp_path / "two" / f"picture-{file.name}")
+    assert selftaught.pretrain(tmp_path / "two", out=out, resume=True).status["state"] == "done"
+
+
+def test_an_array_that_was_blackened_in_part_is_another(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 255, (3000, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    selftaught.pretrain(tmp_path / "x.npy", out=str(tmp_path / "run"), **QUICK)
+    x[np.setdiff1d(np.arange(3000), np.linspace(0, 2999, 1024).astype(int))] = 0
+    np.save(tmp_path / "y.npy", x)
+    with pytest.raises(UsageError, match=r"1,976 of 3,000 images hold something else; the first is 1$"):
+        selftaught.pretrain(tmp_path / "y.npy", out=str(tmp_path / "run"), resume=True)
+
+
+@pytest.mark.parametrize("kind", ["folder", "array"])
+def test_a_run_from_before_there_were_digests_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    data = bitmaps(tmp_path / "one", 0)
+    if kind == "array":
+        np.save(data := tmp_path / "x.npy", np.random.default_rng(0).integers(0, 255, (24, 16, 16), dtype=np.uint8))
+    run = selftaught.pretrain(data, out=str(tmp_path / "run"), **QUICK)
+    former = open_samples(data).former_fingerprint
+    run.recipe.model_copy(update={"fingerprint": former}).save(run.folder / "recipe.yaml")
+    (run.folder / "data.digests.npy").unlink()
+    capsys.readouterr()
+    assert selftaught.pretrain(data, out=run.folder, resume=True).status["state"] == "done"
+    told = capsys.readouterr().err
+    assert "warning" not in told and "resuming at step" in told
+    run.recipe.model_copy(update={"fingerprint": former[::-1]}).save(run.folder / "recipe.yaml")
+    with pytest.raises(UsageError, match="not the data this run was started with"):
+        selftaught.pretrain(data, out=run.folder, resume=True)
 
 
 def test_resume_without_a_run_starts_at_0_and_says_so(

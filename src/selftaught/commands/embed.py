@@ -1,5 +1,6 @@
 """Features of any samples, written to a file with the key of each."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,16 @@ from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import say
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 from selftaught.training.looking.features import features
 
 
 def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
-    """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row a sample."""
+    """Write `out`: .npz with `keys` (N,) and `features` (N, D) float32, or .parquet with a row a sample.
+
+    Keys are the names of the files as they are. Bytes of them that are no UTF-8 become \\xb9 in the column `key` of
+    parquet, which then has the very bytes in another, `key_bytes`.
+    """
     out = Path(recipe.out)
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
@@ -44,7 +49,7 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
 
 
 def _write_npz(file: Path, keys: Sequence[str], rows: NDArray[Any]) -> None:
-    np.savez(file, keys=np.array([printable(key) for key in keys], dtype=np.str_), features=rows)
+    np.savez(file, keys=np.array(keys, dtype=np.str_), features=rows)
 
 
 def _write_parquet(file: Path, keys: Sequence[str], rows: NDArray[Any]) -> None:
@@ -55,4 +60,7 @@ def _write_parquet(file: Path, keys: Sequence[str], rows: NDArray[Any]) -> None:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
     flat = pa.array(rows.reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
-    parquet.write_table(pa.table({"key": [printable(key) for key in keys], "features": column}), file)
+    names: dict[str, Any] = {"key": [spelled(key) for key in keys]}
+    if names["key"] != list(keys):  # text in parquet is UTF-8, which the names of some files are not
+        names["key_bytes"] = pa.array(map(os.fsencode, keys), pa.binary())
+    parquet.write_table(pa.table({**names, "features": column}), file)

@@ -83,9 +83,18 @@ class Samples(Protocol):
     keys: Sequence[str]
     labels: list[str] | None
     preparation: Any
-    fingerprint: str
+    former_fingerprint: str  # of names and sizes: runs that were made before `fingerprint` was of content have this one
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of what all samples hold."""
+
+    def digests(self, progress: Callable[[int, int], None] = lambda done, total: None) -> NDArray[np.uint8] | None:
+        """Of the content of each sample (N, 16); None where nobody knows. To read it may take long."""
+        return None
 
     @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
@@ -110,6 +119,23 @@ class Pictures(Protocol):
 
     def contact_sheet(self, pictures: Mapping[str, "Tensor"], preparation: Any, columns: int = 8) -> "Image":
         """One row a name, its views beside it."""
+
+
+class Looks(Protocol):
+    """How samples are found that show the same and are stored in another way."""
+
+    def sketches(self, stored: Sequence["Tensor"], preparation: Any, /) -> NDArray[np.uint8]:
+        """Of each sample of a batch (B, ...)."""
+
+    def same_look(
+        self, sketches: NDArray[np.uint8], confirm: Callable[[NDArray[np.int64]], NDArray[np.bool_]], /
+    ) -> list[list[int]]:
+        """Groups of places of sketches that look alike, of which `confirm` says so of pairs (2, M)."""
+
+    def closely_alike(
+        self, one: Sequence["Tensor"], other: Sequence["Tensor"], preparation: Any, /
+    ) -> NDArray[np.bool_]:
+        """Whether each sample of one batch is the same as that of another (B,), by a closer look."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +165,7 @@ class Modality:
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    LOOKS: Looks | None = None  # where one sample may be stored in several ways
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
     # On the disk, of so many decoded, with so many for memory.
     # Bytes on the disk, of so many that samples take when they are decoded, where so many may be held in memory.

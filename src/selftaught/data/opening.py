@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.modality import Samples
+from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
-from selftaught.data.sources.source import Source, digest
+from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 Rows = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ class Chosen:
     source: Source
     rows: Rows
     labels: list[str] | None  # of all rows of the source, where labels are wanted
-    fingerprint: str
+    former_fingerprint: str
 
 
 def chosen(
@@ -61,7 +62,8 @@ def chosen(
     if not len(rows):
         raise DataError(f"{source.name} has labels for none of its {things}")
     parts = source.fingerprint(), str(limit), str(seed) if limit else ""
-    return Chosen(source, randomness.subset(rows, wanted, limit, seed), wanted, digest(*parts, between=source.between))
+    former = digest(*parts, between=source.between)
+    return Chosen(source, randomness.subset(rows, wanted, limit, seed), wanted, former)
 
 
 class Opened(Samples):
@@ -76,12 +78,25 @@ class Opened(Samples):
     ) -> None:
         """kept: which of the wanted rows are whole; quarantined: keys of the others, with the reason."""
         rows, labels = wanted.rows[kept], wanted.labels
-        self.name, self.fingerprint = wanted.source.name, wanted.fingerprint
+        self.name, self.former_fingerprint = wanted.source.name, wanted.former_fingerprint
         self.notes = list(wanted.source.notes)
         self.preparation, self.quarantined = preparation, list(quarantined)
         self.keys = [wanted.source.keys[row] for row in rows]
         self.labels = [labels[row] for row in rows] if labels else None
         self.count = len(rows)
+        self._digests, self._hash = _hashed(wanted.source, rows)
+
+    def digests(self, progress: Progress = lambda done, total: None) -> Digests | None:
+        """Of the content of each sample (N, 16), where its source can tell; what nobody has read yet is read."""
+        if self._hash:
+            self._digests, self._hash = self._hash(progress), None
+        return self._digests
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what all samples hold in their order, whatever they are called."""
+        held = self.digests()
+        return self.former_fingerprint if held is None else digest(held.tobytes())
 
     def subset(self, rows: Rows) -> Self:
         """The same samples, only those of `rows`."""
@@ -89,6 +104,8 @@ class Opened(Samples):
         part.keys = [self.keys[row] for row in rows]
         part.labels = [self.labels[row] for row in rows] if self.labels else None
         part.count = len(rows)
+        hashed = self.digests  # not kept: the part would have to know what of the source it is
+        part._digests, part._hash = None, lambda progress: _part(hashed(progress), rows)
         part.keep(rows)
         return part
 
@@ -98,6 +115,17 @@ class Opened(Samples):
 
     def prefetch(self, rows: Rows) -> None:
         """Nothing to do where all are at hand."""
+
+
+def _hashed(source: Source, rows: Rows) -> tuple[Digests | None, Callable[[Progress], Digests | None] | None]:
+    """The digests of samples where they are at hand, else how to get them; who has them needs the source no more."""
+    if source.contents and source.contents.known[rows].all():
+        return source.contents.digests[rows], None
+    return None, lambda progress: source.digests(rows, progress)
+
+
+def _part(digests: Digests | None, rows: Rows) -> Digests | None:
+    return None if digests is None else digests[rows]
 
 
 def labels_by_key(open_source: Callable[[str], Source], labelled: str) -> dict[str, str]:
@@ -117,12 +145,12 @@ def labels_in(source: Source) -> dict[str, str]:
 
 def classes(source: Source) -> dict[str, int]:
     """How many samples of each label a source has, for people."""
-    return {printable(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
+    return {spelled(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
 
 
-def same_content(contents: Iterable[str]) -> list[list[int]]:
+def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
     """Groups of two or more places with the same content, or digest of it."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[str | bytes, list[int]] = {}
     for place, content in enumerate(contents):
         groups.setdefault(content, []).append(place)
     return [group for group in groups.values() if len(group) > 1]

@@ -6,39 +6,33 @@ All three give the same pixels for the same row, so which one is used changes no
 import contextlib
 import math
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
+from uuid import uuid4
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from selftaught.system import clock
+from selftaught.data.cache import Facts, make_room
+from selftaught.data.sources.source import Progress
 from selftaught.system.errors import DataError
-from selftaught.system.files import TEMPORARY, cache_folder, left_behind, replacing, write_json
-from selftaught.system.reading import json_in
+from selftaught.system.files import cache_folder, temporary_for
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
 MEMORY = 2 << 30  # bytes of decoded images that are held in memory
-CACHE = 100 << 30  # bytes of the cache folder, where the disk has twice as much left
 WORTH_CACHING = 32 << 20  # bytes; less is decoded again in a moment
-RECORD, RECORD_EACH = 1 << 20, 1 << 11  # bytes of what is noted of images, beside those of each: a key and a reason
 BATCHED = 256  # images handed to the decoding threads at once
-ABANDONED = 24 * 3600  # seconds after which a half-built cache file has no builder any more
-ENTRY = re.compile(r"[0-9a-f]{32}\.npy")  # no other file of the folder is ours
 
 Rows = NDArray[np.int64]
 Pixels = NDArray[Any]
 Decoded = tuple[Pixels, float] | str  # an image on the canvas and its true aspect, or why there is none
 Failures = list[tuple[str, str]]  # key and reason
 Refuse = Callable[[Failures], None]  # raises where too many images failed
-Progress = Callable[[int, int], None]  # takes how many are done, and of how many
 
 
 class Storage(Protocol):
@@ -69,6 +63,46 @@ class Resident(Storage):
         """They are here already."""
 
 
+class Cached(Resident):
+    """Images in a file of the cache, each compared with its checksum when it is first taken.
+
+    One that is damaged there is decoded again, each time, and the file is not used by another run.
+    """
+
+    def __init__(self, file: Path, pixels: Pixels, facts: Facts, work: "Work") -> None:
+        super().__init__(pixels[: len(facts.kept)], np.array(facts.aspect, np.float32))
+        self._file, self._work, self._kept = file, work, facts.kept
+        self._sums = np.array(facts.sums, np.uint32)
+        self._seen, self._damaged = (np.zeros(len(facts.kept), np.bool_) for _ in range(2))
+
+    def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
+        pixels, aspect = super().take(rows)
+        for place in np.flatnonzero(~self._seen[rows]).tolist():
+            self._compare(int(rows[place]), pixels[place])
+        for place in np.flatnonzero(self._damaged[rows]).tolist():
+            pixels[place] = self._again(int(rows[place]))
+        return pixels, aspect
+
+    def _compare(self, row: int, pixels: Pixels) -> None:
+        self._damaged[row] = _sum(pixels) != self._sums[row]
+        self._seen[row] = True
+        if self._damaged[row] and self._damaged.sum() == 1:
+            say(f"warning: {printable(str(self._file))} is damaged; what is damaged there is decoded again")
+            with contextlib.suppress(OSError):
+                self._file.with_suffix(".json").unlink()
+
+    def _again(self, row: int) -> Pixels:
+        made = self._work.read(self._kept[row])
+        if isinstance(made, str) or _sum(made[0]) != self._sums[row]:
+            raise self._work.changed(self._kept[row], made if isinstance(made, str) else "it has changed since")
+        return made[0]
+
+
+def _sum(pixels: Pixels) -> int:
+    """A checksum of one image."""
+    return crc32(np.ascontiguousarray(pixels).data.cast("B"))
+
+
 class Streamed(Storage):
     """Images decoded whenever they are wanted, by threads that work ahead."""
 
@@ -85,8 +119,7 @@ class Streamed(Storage):
         for place, row in enumerate(rows.tolist()):
             made = self._coming[row].result()
             if isinstance(made, str):  # it was whole when the run began
-                key = printable(self._work.keys[self._kept[row]])
-                raise DataError(f"an image that was whole when the run began is so no more: {key}: {made}")
+                raise self._work.changed(int(self._kept[row]), made)
             pixels[place], aspect[place] = made
         for row in rows.tolist():
             self._coming.pop(row, None)
@@ -100,23 +133,39 @@ class Streamed(Storage):
 
 @dataclass
 class Work:
-    """A decoding to be done: what to read, in which shape, under which name it may be cached."""
+    """A decoding to be done: what to read, in which shape, and under which name it may be cached."""
 
     read: Callable[[int], Decoded]
     shape: tuple[int, int, int]  # of one, as it is stored
     dtype: np.dtype
-    name: str  # of the cache file
+    name: Callable[[], str | None]  # of what is made, by the content of all; None as long as that is not known
     keys: Sequence[str]
     refuse: Refuse
     workers: int | None
     progress: Progress
     quarantined: Failures = field(default_factory=list)
-    remarks: dict[str, list[str]] = field(default_factory=dict)  # by key, what of a file is not used
+    noted: dict[int, list[str]] = field(default_factory=dict)  # by row, what of a file is not used
 
     @property
     def full_shape(self) -> tuple[int, ...]:
         """Of all of them together."""
         return (len(self.keys), *self.shape)
+
+    @property
+    def remarks(self) -> dict[str, list[str]]:
+        """By key, what of a file is not used."""
+        return {printable(self.keys[row]): self.noted[row] for row in sorted(self.noted)}
+
+    def changed(self, row: int, reason: str) -> DataError:
+        """What to raise where an image is no more what it was."""
+        key = printable(self.keys[row])
+        return DataError(f"an image that was whole when the run began is so no more: {key}: {reason}")
+
+    def take_over(self, facts: Facts) -> None:
+        """List what is broken and what is not used, by an earlier run; it may have tolerated more."""
+        self.noted.update(facts.noted)
+        self.quarantined = [(self.keys[row], reason) for row, reason in facts.quarantined]
+        self.refuse(self.quarantined)
 
 
 def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
@@ -126,22 +175,21 @@ def stored(work: Work, memory: int, cache: int | None) -> tuple[Storage, Rows]:
     on the disk); what fits neither is streamed. Fills `work.quarantined`.
     """
     needed = math.prod(work.full_shape) * work.dtype.itemsize
-    file = cache_folder() / f"{work.name}.npy"
-    if known := _cached(file, work, needed <= memory):
-        work.refuse(work.quarantined)  # whoever filled the cache may have tolerated more
-        return known
     if goes_to_cache(needed, memory):
+        if known := _cached(work, needed <= memory):
+            return known
+        folder = cache_folder()
         try:
-            problem = _make_room(file.parent, needed, cache)
+            problem = make_room(folder, needed, cache)
             if not problem:
-                built = _built(file, work)
-                return _cached(file, work, needed <= memory) or built
+                return _built(folder, work, needed <= memory)
         except OSError as error:
-            problem, work.quarantined = f"cannot be cached in {file.parent}: {error}", []
+            problem, work.quarantined = f"cannot be cached in {folder}: {error}", []
         if needed > memory:
             say(f"streaming: {filesize(needed)} of decoded images {problem}; they are decoded again for every batch")
             return _checked(work)
-    return _resident(work, np.empty(work.full_shape, work.dtype))
+    pixels = np.empty(work.full_shape, work.dtype)
+    return _resident(pixels, _filled(work, pixels))
 
 
 def goes_to_cache(needed: int, memory: int) -> bool:
@@ -149,148 +197,89 @@ def goes_to_cache(needed: int, memory: int) -> bool:
     return needed > WORTH_CACHING or needed > memory
 
 
-def _resident(work: Work, pixels: Pixels) -> tuple[Resident, Rows]:
+def _resident(pixels: Pixels, facts: Facts) -> tuple[Resident, Rows]:
+    return Resident(pixels[: len(facts.kept)], np.array(facts.aspect, np.float32)), np.array(facts.kept, np.int64)
+
+
+def _filled(work: Work, pixels: Pixels) -> Facts:
     """Decode into `pixels`, packed: what fails leaves no gap."""
-    kept: list[int] = []
-    aspect = np.empty(len(work.keys), np.float32)
-    for row, (image, own_aspect) in _decoded(work):
-        pixels[len(kept)], aspect[len(kept)] = image, own_aspect
-        kept.append(row)
-    return Resident(pixels[: len(kept)], aspect[: len(kept)]), np.array(kept, np.int64)
+    facts = Facts(kept=[], quarantined=[])
+    for row, (image, aspect) in _decoded(work, facts):
+        pixels[len(facts.kept)] = image
+        facts.aspect.append(aspect)
+        facts.sums.append(_sum(pixels[len(facts.kept)]))
+        facts.kept.append(row)
+    return facts
 
 
 def _checked(work: Work) -> tuple[Streamed, Rows]:
     """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
-    notes = cache_folder() / f"{work.name}.whole.json"  # not the name of a cache file's: another job may build one
-    if known := recorded(notes, work):
-        work.quarantined = known.quarantined
-        work.remarks |= known.remarks
-        work.refuse(work.quarantined)
-        kept = np.array(known.kept, np.int64)
-    else:
-        kept = np.array([row for row, _ in _decoded(work)], np.int64)
+    if (name := work.name()) and (known := Facts.read(_notes(name), len(work.keys))):
+        work.take_over(known)
+        return Streamed(work, kept := np.array(known.kept, np.int64)), kept
+    facts = Facts(kept=[], quarantined=[])
+    facts.kept = [row for row, _ in _decoded(work, facts)]
+    if name := work.name():
         with contextlib.suppress(OSError):  # the next run checks again
-            notes.parent.mkdir(parents=True, exist_ok=True)
-            write_json(notes, _record(kept, None, work))
-    return Streamed(work, kept), kept
+            _notes(name).parent.mkdir(parents=True, exist_ok=True)
+            facts.write(_notes(name))
+    return Streamed(work, kept := np.array(facts.kept, np.int64)), kept
 
 
-def _decoded(work: Work) -> Iterator[tuple[int, tuple[Pixels, float]]]:
-    """Every whole image with its row, in order; decoded by threads a bounded number ahead."""
+def _notes(name: str) -> Path:
+    return cache_folder() / f"{name}.whole.json"  # not the name of a cache file's: another job may build one
+
+
+def _decoded(work: Work, facts: Facts) -> Iterator[tuple[int, tuple[Pixels, float]]]:
+    """Every whole image with its row, in order, and the others into the facts; threads work a bounded number ahead."""
     count = len(work.keys)
     with ThreadPoolExecutor(work.workers or os.cpu_count()) as pool:
         for start in range(0, count, BATCHED):
             rows = range(start, min(start + BATCHED, count))
             for row, image in zip(rows, pool.map(work.read, rows)):
                 if isinstance(image, str):
-                    work.quarantined.append((work.keys[row], image))
+                    facts.quarantined.append((row, image))
                 else:
                     yield row, image
                 work.progress(row + 1, count)
-    work.refuse(work.quarantined)
+    facts.noted = dict(work.noted)
+    work.take_over(facts)
 
 
-class Record(BaseModel):
-    """What was found when images were decoded: which are whole, their aspects, and what is wrong with the others."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    kept: list[int]
-    aspect: list[Annotated[float, Field(gt=0)]] | None
-    quarantined: list[tuple[str, str]]
-    remarks: dict[str, list[str]] = {}  # by key, what of a file is not used
-
-    def is_of(self, count: int) -> bool:
-        """Whether it accounts for so many images, each of them once."""
-        rising = all(before < after for before, after in zip([-1, *self.kept], [*self.kept, count]))
-        aspects = self.aspect is None or len(self.aspect) == len(self.kept)
-        return rising and aspects and len(self.kept) + len(self.quarantined) == count
-
-
-def recorded(file: Path, work: Work) -> Record | None:
-    """What an earlier run has found; None where there is none that fits, so that it is found anew."""
-    try:
-        known = Record.model_validate(json_in(file, limit=RECORD + RECORD_EACH * len(work.keys)))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        known = None
-    if known is None or not known.is_of(len(work.keys)):
-        say(f"warning: {file} is damaged, and is made anew")
-        return None
-    return known
-
-
-def _record(kept: Rows, aspect: NDArray[np.float32] | None, work: Work) -> dict[str, object]:
-    listed = [(printable(key), reason) for key, reason in work.quarantined]
-    aspects = None if aspect is None else aspect.tolist()
-    return {"kept": kept.tolist(), "aspect": aspects, "quarantined": listed, "remarks": work.remarks}
-
-
-def _built(file: Path, work: Work) -> tuple[Resident, Rows]:
+def _built(folder: Path, work: Work, in_memory: bool) -> tuple[Storage, Rows]:
     """Decode into a file of the cache, which appears under its name only when it is whole."""
-    with replacing(file) as temporary:
+    temporary = temporary_for(folder / f"{uuid4().hex}.npy")  # all must be read before its name is known
+    try:
         pixels = np.lib.format.open_memmap(temporary, "w+", work.dtype, work.full_shape)
         if hasattr(os, "posix_fallocate"):  # claim the blocks: a full disk is an error now, not a crash later
             with temporary.open("r+b") as stream:
                 os.posix_fallocate(stream.fileno(), 0, temporary.stat().st_size)
-        made, kept = _resident(work, pixels)
+        facts = _filled(work, pixels)
         np.memmap.flush(pixels)
-        write_json(file.with_suffix(".json"), _record(kept, made.aspect, work))
-    return made, kept
+        if known := _cached(work, in_memory):  # the same pictures lie under other names as well
+            return known
+        if name := work.name():
+            facts.write(folder / f"{name}.json")
+            temporary.replace(folder / f"{name}.npy")
+    finally:
+        temporary.unlink(missing_ok=True)
+    return _cached(work, in_memory) or _resident(pixels, facts)
 
 
-def _cached(file: Path, work: Work, in_memory: bool) -> tuple[Resident, Rows] | None:
-    """What an earlier run has decoded, if it is there and whole."""
-    try:
-        known = recorded(file.with_suffix(".json"), work)
-        if known is None or known.aspect is None:
-            return None
-        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
-        if pixels.shape != work.full_shape or pixels.dtype != work.dtype:
-            return None
-        work.quarantined = known.quarantined
-        work.remarks |= known.remarks
-    except (OSError, ValueError):
+def _cached(work: Work, in_memory: bool) -> tuple[Cached, Rows] | None:
+    """What an earlier run has decoded of the same content, if it is there and whole."""
+    name = work.name()
+    file = cache_folder() / f"{name}.npy"
+    if not name or not (facts := Facts.read(file.with_suffix(".json"), len(work.keys))):
         return None
-    kept, aspect = np.array(known.kept, np.int64), np.array(known.aspect, np.float32)
+    try:
+        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    own = pixels.shape == work.full_shape and pixels.dtype == work.dtype
+    if not own or not len(facts.kept) == len(facts.aspect) == len(facts.sums):
+        return None
+    work.take_over(facts)
     with contextlib.suppress(OSError):  # a cache that others filled, for reading only
         os.utime(file)  # used now: the last to be evicted
-    return Resident(pixels[: len(kept)], aspect), kept
-
-
-def _stats(files: Iterable[Path]) -> dict[Path, os.stat_result]:
-    """Size and time of last use of each file that is still there; other jobs evict and build here, too."""
-    known = {}
-    for file in files:
-        with contextlib.suppress(FileNotFoundError):
-            known[file] = file.stat()
-    return known
-
-
-def _half_built(folder: Path) -> set[Path]:
-    """Temporary files of entries whose builder has ended, or that nobody has written to for a day."""
-    named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
-    temporaries = _stats(path for path, match in named if match and ENTRY.fullmatch(match["of"]))
-    ended = set(left_behind(folder))
-    return {path for path, s in temporaries.items() if path in ended or clock.wall() - s.st_mtime > ABANDONED}
-
-
-def _make_room(folder: Path, needed: int, budget: int | None) -> str | None:
-    """Evict what was used longest ago until `needed` bytes fit; the problem where they cannot."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for abandoned in _half_built(folder):
-        abandoned.unlink(missing_ok=True)
-    entries = _stats(path for path in folder.glob("*.npy") if ENTRY.fullmatch(path.name))
-    free = shutil.disk_usage(folder).free
-    held = sum(entry.st_size for entry in entries.values())
-    allowed = min(CACHE, held + free // 2) if budget is None else min(budget, held + free)
-    if needed > allowed:
-        return f"are more than the {filesize(allowed)} that the cache in {folder} may take (--cache)"
-    for entry in sorted(entries, key=lambda entry: entries[entry].st_mtime):
-        if held + needed <= allowed:
-            break
-        held -= entries[entry].st_size
-        entry.unlink(missing_ok=True)
-        entry.with_suffix(".json").unlink(missing_ok=True)
-    return None
+    return Cached(file, pixels, facts, work), np.array(facts.kept, np.int64)

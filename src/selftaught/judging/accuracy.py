@@ -16,11 +16,21 @@ SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
 
 # Of each repeat, of each of its folds: what was said (N,), and what is so.
 Answers = Sequence[Sequence[tuple[NDArray[Any], NDArray[Any]]]]
-Right = Sequence[Sequence[NDArray[Any]]]  # which of the answers are right, likewise
+Right = Sequence[Sequence[NDArray[Any]]]  # likewise, how many of the answers to each content are right: see `votes`
+
+
+def votes(right: NDArray[Any], content: NDArray[np.int64]) -> NDArray[Any]:
+    """One vote for each content (M,), the share of its samples (N,) that are right: copies of one tell no more than it.
+
+    As it is where none has a copy.
+    """
+    _, number = np.unique(content, return_inverse=True)
+    counts = np.bincount(number)
+    return right if len(counts) == len(right) else np.bincount(number, right) / counts
 
 
 def row(features: str, probe: str, labels: str, right: Right, samples: int, folded: bool = False) -> Row:
-    """The mean accuracy over repeats on `samples` test samples; `right` says of each fold's answers which are.
+    """The mean accuracy over repeats on `samples` different test samples; `right` says of each fold's which are.
 
     The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,
     which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has

@@ -11,13 +11,14 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
-from selftaught.judging.accuracy import Answers, detail, gain_over, row
+from selftaught.judging.accuracy import Answers, detail, gain_over, row, votes
 from selftaught.judging.baselines import Pixels, standardised, untrained
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
 from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Evaluation, Row, verdicts
+from selftaught.run.digests import among, read_digests
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
@@ -26,6 +27,7 @@ from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
+from selftaught.system.text import spelled
 from selftaught.training.looking.features import Array, features
 
 Sources = dict[str, Any]  # by kind (trained, untrained ...) what a probe takes: an encoder, or features (N, D)
@@ -52,8 +54,9 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 # With all labels there is nothing left to draw: most probes would say the same again.
                 once = data.test is not None and count.everything and not probe.by_chance
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
-                answers = _answers(probe, sources[probe.takes], exams[:1] if once else exams)
-                _add(result, data, name, str(count), answers)
+                exams = exams[:1] if once else exams
+                answers = _answers(probe, sources[probe.takes], exams)
+                _add(result, data, name, str(count), answers, _contents(exams))
                 beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
                 result.rows += [r for r in beside if r.features != "trained"]
     result.verdicts = verdicts(result.rows, result.things, result.gains)
@@ -115,26 +118,64 @@ def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str,
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}
 
 
+def _contents(exams: Sequence[Exam]) -> list[list[Array]]:
+    """Of each repeat, of each of its folds: the content of what is asked (N,)."""
+    rounds: dict[int, list[Array]] = {}
+    for exam in exams:
+        rounds.setdefault(exam.split.repeat, []).append(exam.data.content[exam.split.test])
+    return list(rounds.values())
+
+
+def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None:
+    """How many test samples the run has seen, without their labels; None where that is not known."""
+    seen = read_digests(Path(recipe.run))
+    if data.test is None or seen is None:
+        return None
+    with Progress("hashing", data.test.count, things) as bar:
+        held = data.test.digests(bar.polled(poll))
+    if held is None:
+        return None
+    if count := int(among(held, seen).sum()):
+        say(f"note: {count:,} of the {data.test.count:,} {things} of --test were in pre-training, without their labels")
+    return count
+
+
 def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
         **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
         run=str(Path(recipe.run)),
         things=things,
-        classes=data.names,
+        classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
+        distinct_test_samples=data.tested,
         copies=data.copies,
+        near_copies=data.near_copies,
+        test_in_pretraining=_in_pretraining(recipe, data, things),
         rows=[],
         verdict="",
         verdicts=[],
     )
 
 
-def _add(result: Evaluation, data: Labelled, probe: str, labels: str, answers: dict[str, Answers]) -> None:
+def _add(
+    result: Evaluation,
+    data: Labelled,
+    probe: str,
+    labels: str,
+    answers: dict[str, Answers],
+    contents: Sequence[Sequence[Array]],
+) -> None:
     """Count how many of the answers for each kind are right, and how many more of the trained one's."""
     folded = data.test is None
-    right = {kind: [[said == truth for said, truth in one] for one in own] for kind, own in answers.items()}
+    right = {
+        kind: [
+            [votes(said == truth, content) for (said, truth), content in zip(folds, asked, strict=True)]
+            for folds, asked in zip(own, contents, strict=True)
+        ]
+        for kind, own in answers.items()
+    }
     for kind, own in answers.items():
         result.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
         if kind != "trained":

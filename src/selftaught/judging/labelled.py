@@ -3,7 +3,6 @@
 No copy is on both sides. Subsets are stratified, and so are the folds where there is no test set.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFol
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
+from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system import randomness
@@ -26,7 +26,6 @@ from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import quietly, say
 from selftaught.system.text import printable
 
-HASHED = 250  # samples at a time: the decoded values of a whole source would not fit memory
 FOLDS = 5
 
 Rows = NDArray[np.int64]
@@ -67,8 +66,9 @@ class Labelled:
     train: Samples
     test: Samples | None
     classes: NDArray[np.int64]  # of the training samples followed by the test samples
-    names: list[str]  # of the classes, safe to print
-    content: NDArray[np.int64]  # of each of them a number, the same for the same content
+    names: list[str]  # of the classes, as the disk has them
+    content: Rows  # of each of them a number, the same for the same content, and for what looks just alike
+    exact: Rows  # likewise, only for the same content
 
     @property
     def sources(self) -> list[Samples]:
@@ -77,8 +77,8 @@ class Labelled:
 
     @property
     def tested(self) -> int:
-        """How many samples an accuracy is measured on."""
-        return self.test.count if self.test else self.train.count
+        """How many samples an accuracy is measured on; copies of one are one."""
+        return len(np.unique(self.content[self.test_rows if self.test else slice(None)]))
 
     def subset(self, rows: Rows) -> Samples:
         """Samples by row; all of one source."""
@@ -103,9 +103,17 @@ class Labelled:
     @property
     def copies(self) -> int:
         """How many training samples have a copy among what is judged: in the test set or, in folds, anywhere."""
+        return self._repeated(self.content)
+
+    @property
+    def near_copies(self) -> int:
+        """How many of them only look like one there, as the same picture does that was compressed or scaled again."""
+        return self.copies - self._repeated(self.exact)
+
+    def _repeated(self, content: Rows) -> int:
         if self.test:
-            return self.train.count - len(self.not_tested)
-        return int((np.bincount(self.content)[self.content] > 1).sum())
+            return int(np.isin(content[: self.train.count], content[self.test_rows]).sum())
+        return int((np.bincount(content)[content] > 1).sum())
 
 
 def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labelled:
@@ -121,8 +129,10 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
         with quietly():  # all that is to be told of them has been
             sources = [_opened(recipe, preparation, *source, native=False) for source in named]
     classes, names = _classes(sources)
-    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, _contents(sources))
-    _warn_of_copies(data, modality.named(preparation.modality).THINGS)
+    kind = modality.named(preparation.modality)
+    exact, content = contents(sources, kind.LOOKS)
+    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact)
+    _warn_of_copies(data, kind.THINGS)
     return data
 
 
@@ -145,15 +155,15 @@ def _opened(
 
 
 def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
-    """The class of every sample by number, over all sources, and the names of the classes, safe to print."""
-    labels = [[printable(label) for label in samples.labels or []] for samples in sources]
+    """The class of every sample by number, over all sources, and the names of the classes."""
+    labels = [samples.labels or [] for samples in sources]
     names = sorted(set(labels[0]))
     if len(names) < 2:
-        held = f"only one class, {names[0]!r}" if names else "no labels"
-        deeper = f"; or is each folder in {names[0]!r} a class?" if names and is_deeper(sources[0]) else ""
+        held = f"only one class, '{printable(names[0])}'" if names else "no labels"
+        deeper = f"; or is each folder in '{printable(names[0])}' a class?" if names and is_deeper(sources[0]) else ""
         raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart{deeper}")
     if unseen := sorted(set(labels[-1]) - set(names)):
-        raise DataError(f"--test has classes that --train has not: {', '.join(unseen[:5])}")
+        raise DataError(f"--test has classes that --train has not: {', '.join(map(printable, unseen[:5]))}")
     if untested := sorted(set(names) - set(labels[-1])):
         absent = ", ".join(map(printable, untested[:5]))
         say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
@@ -170,44 +180,27 @@ def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Ro
 def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
     if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
-        names = ", ".join(data.names[number] for number in lost[:5])
+        names = ", ".join(printable(data.names[number]) for number in lost[:5])
         raise DataError(f"all samples of {names} have copies among what is judged: nothing is left to learn from")
     return left
 
 
 def _warn_of_copies(data: Labelled, things: str) -> None:
-    if not data.copies:
-        return
     if data.test is None:
-        say(f"warning: {data.copies:,} {things} have a copy among the others; no fold learns what it is judged on")
+        if told := _told(data, "have a copy among the others", "look like others"):
+            say(f"warning: {told.format(things)}; no fold learns what it is judged on")
         return
-    say(f"warning: {data.copies:,} {things} of --train are in --test as well; they are not learnt from")
-    without_losing(data, np.arange(data.train.count), data.not_tested)
+    if told := _told(data, "of --train are in --test as well", "of --train look like some there"):
+        say(f"warning: {told.format(things)}; they are not learnt from")
+        without_losing(data, np.arange(data.train.count), data.not_tested)
+    if (different := data.tested) < data.test.count:
+        say(f"warning: --test holds {different:,} different {things} in {data.test.count:,}; copies count once")
 
 
-def _contents(sources: Sequence[Samples]) -> NDArray[np.int64]:
-    """A number for each sample, the same for the same decoded values, over all sources."""
-    numbers: dict[bytes, int] = {}
-    contents = []
-    for samples in sources:
-        for start in range(0, samples.count, HASHED):
-            poll()
-            stored = [part.numpy() for part in samples.batch(np.arange(start, min(start + HASHED, samples.count)))]
-            _refuse_infinite(samples, start, stored)
-            for row in range(len(stored[0])):
-                digest = hashlib.blake2b(digest_size=16)
-                for part in stored:
-                    digest.update(f"{part.shape[1:]}{part.dtype}".encode() + part[row].tobytes())
-                contents.append(numbers.setdefault(digest.digest(), len(numbers)))
-    return np.array(contents, dtype=np.int64)
-
-
-def _refuse_infinite(samples: Samples, start: int, stored: Sequence[NDArray[Any]]) -> None:
-    """Raise DataError for a sample, of those from row `start` on, that holds what no network could learn from."""
-    for part in stored:
-        if part.dtype.kind == "f" and not (fine := np.isfinite(part.reshape(len(part), -1)).all(axis=1)).all():
-            key = printable(samples.keys[start + int(fine.argmin())])
-            raise DataError(f"{printable(samples.name)}: {key} holds a value that is not finite (NaN or infinite)")
+def _told(data: Labelled, copied: str, alike: str) -> str:
+    """How many samples have copies or are alike, with a place for what they are called; nothing where none has."""
+    counts = [(data.copies - data.near_copies, copied), (data.near_copies, alike)]
+    return " and ".join(f"{count:,} {{0}} {what}" for count, what in counts if count)
 
 
 def parse_labels(text: str) -> list[LabelCount]:
@@ -231,7 +224,7 @@ def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCo
     for number, own in _by_class(labels, seed, "labels"):
         wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
         if wanted > len(own):
-            there = f"class {names[number]}, which has {len(own)}"
+            there = f"class {printable(names[number])}, which has {len(own)}"
             raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
         chosen.append(own[:wanted])
     return np.sort(np.concatenate(chosen))
@@ -281,7 +274,7 @@ def folds(
     """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
     distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
     if min(distinct) < 2:
-        lonely = names[int(np.argmin(distinct))]
+        lonely = printable(names[int(np.argmin(distinct))])
         raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
     splits = min(FOLDS, *distinct)
     if len(np.unique(content)) == len(content):

@@ -18,7 +18,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import harmless, write_quarantine
+from selftaught.system.quarantine import write_quarantine
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -45,16 +45,17 @@ class Predictions:
     def write(self, out: Path, every: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
+        Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
         What could not be read is listed beside it, in <name>-quarantine.csv.
         """
-        with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        exactly: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
+        with replacing(out) as temporary, temporary.open("w", **exactly) as stream:
             writer = csv.writer(stream)
-            columns = [harmless(printable(name)) for name in self.classes]
-            writer.writerow(["path", "predicted", "probability", *(columns if every else [])])
+            writer.writerow(["path", "predicted", "probability", *(self.classes if every else [])])
             for key, name, likely in zip(self.keys, self.predicted, self.probabilities, strict=True):
                 poll()
                 cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
-                writer.writerow([harmless(printable(key)), harmless(printable(name)), *cells])
+                writer.writerow([key, name, *cells])
         if self.quarantined:
             write_quarantine(unread(out), self.quarantined)
 

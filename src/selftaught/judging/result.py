@@ -79,8 +79,11 @@ class Evaluation(BaseModel):
     classes: list[str]
     train_samples: int
     test_samples: int
+    distinct_test_samples: int | None = None  # what is judged, without copies, which count once; in folds, of all
     seed: int
     copies: int = 0  # training samples with a copy among what is judged, which are then not learnt from
+    near_copies: int = 0  # of them, those that only look like what is judged
+    test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
     rows: list[Row]

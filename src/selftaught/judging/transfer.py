@@ -13,7 +13,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.accuracy import detail, row
+from selftaught.judging.accuracy import detail, row, votes
 from selftaught.judging.finetune import Tuning, scores_of
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.labelled import Labelled, Rows, held_out, open_labelled, spare
@@ -27,7 +27,7 @@ from selftaught.system.files import write_json
 from selftaught.system.interruption import stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
@@ -91,11 +91,12 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     tuned_encoder = model.encoder.cpu()
     tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part
     metrics = {
-        "classes": data.names,
+        "classes": [spelled(name) for name in data.names],
         "samples": data.train.count,
         "learnt_from": len(learnt),
         "held_out": len(choosing) + len(measuring),
         "copies": data.copies,
+        "near_copies": data.near_copies,
         "steps": model.steps,
         "temperature": temperature,
         "temperature_chosen_by": len(choosing),
@@ -136,7 +137,8 @@ def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> 
         return {"measured_on": 0, "measured_per_class": counts, **dict.fromkeys(names)}
     scores, truth = scores_of(model, data.subset(rows)), data.classes[rows]
     said = scores.argmax(dim=1).numpy()
-    accuracy = row("trained", "finetune", "", [[said == truth]], len(rows))
+    right = votes(said == truth, data.content[rows])
+    accuracy = row("trained", "finetune", "", [[right]], len(right))
     classes = detail("trained", "finetune", "", [[(said, truth)]], len(data.names))
     after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))
     values = (accuracy.accuracy, accuracy.low, accuracy.high, after, before, classes.recall, classes.confusion)

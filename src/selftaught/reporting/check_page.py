@@ -11,7 +11,7 @@ from selftaught.contracts.findings import ColumnFacts, File, Findings, Forecast,
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
-from selftaught.system.text import duration, filesize
+from selftaught.system.text import duration, filesize, printable
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
@@ -106,7 +106,11 @@ def sections(findings: Findings) -> list[tuple[str, list[File]]]:
         ("Look alike", _groups(findings.near_duplicates)),
         ("Passed over", findings.ignored),
     ]
-    return [(title, files) for title, files in titled if files]
+    return [(title, [_shown(file) for file in files]) for title, files in titled if files]
+
+
+def _shown(file: File) -> File:
+    return File(path=printable(file.path), reason=printable(file.reason))
 
 
 def _groups(groups: Sequence[Sequence[str]]) -> list[File]:

@@ -25,12 +25,15 @@ def write_atomically(file: Path, content: str | bytes) -> None:
 
 
 def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
-    """Replace several files of a folder: none is touched before all are on the disk, each is replaced as a whole."""
+    """Replace several files of a folder: none is touched before all are on the disk, each is replaced as a whole.
+
+    Bytes of names that are no UTF-8 become escapes such as \\udcb9, of which JSON makes the same names again.
+    """
     temporaries = {name: temporary_for(folder / name) for name in contents}
     try:
         for name, content in contents.items():
             with temporaries[name].open("wb") as stream:
-                stream.write(content.encode() if isinstance(content, str) else content)
+                stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
         for name, temporary in temporaries.items():

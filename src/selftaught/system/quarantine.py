@@ -9,11 +9,11 @@ from selftaught.system.text import printable
 
 
 def write_quarantine(file: Path, quarantined: Sequence[tuple[str, str]]) -> None:
-    """Write path,reason lines."""
+    """Write path,reason lines for people: names are as they are shown, not always as the disk has them."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["path", "reason"])
-        writer.writerows((harmless(printable(key)), harmless(reason)) for key, reason in quarantined)
+        writer.writerows((harmless(printable(key)), harmless(printable(reason))) for key, reason in quarantined)
 
 
 def warn_of(quarantined: Sequence[tuple[str, str]], data: str) -> None:

@@ -16,10 +16,28 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def spelled(name: str) -> str:
+    """A name whose bytes may be no UTF-8 as text that every file and reader takes: such a byte becomes \\xb9.
+
+    Two names stay two. Python holds such bytes as halves of characters (`surrogateescape`).
+    """
+    if name.isprintable():  # nearly all are, and halves are not
+        return name
+    return "".join(_escaped(c) if "\ud800" <= c <= "\udfff" else c for c in name)
+
+
 def printable(named: object) -> str:
     """A name, a path or an error, which may hold undecodable bytes or control characters, safe to print on one line."""
-    name = str(named).encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+    name = str(named)
+    return name if name.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def _escaped(character: str) -> str:
+    """\\x1b of a byte, be it a character or none, and \\u202f of a character that takes more than one."""
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
 def filesize(count: float) -> str:

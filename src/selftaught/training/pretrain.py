@@ -9,6 +9,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
+from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about
 from selftaught.run.folder import LOG, RunFolder, fresh_folder
 from selftaught.run.recipes import Pretrain
@@ -172,6 +173,8 @@ def _describe(job: Job, run: RunFolder) -> None:
     job.recipe.save(run.folder / "recipe.yaml")
     run.write_data(modality.named(preparation.modality).THINGS, preparation.in_words(), samples.keys)
     run.write_quarantine(samples.quarantined)
+    if (digests := samples.digests()) is not None:
+        write_digests(run.folder, digests)
     run.write_environment(
         device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -13,6 +14,7 @@ from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Method, Training
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
+from selftaught.run.digests import read_digests
 from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
@@ -22,6 +24,7 @@ from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import write_quarantine
+from selftaught.system.text import printable
 
 FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
@@ -65,14 +68,26 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 like=like,
                 progress=bar.polled(stop.poll),
             )
+            samples.digests(bar.polled(stop.poll))
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
-    if recipe.fingerprint and recipe.fingerprint != samples.fingerprint:
-        raise UsageError(
-            f"cannot resume: {recipe.data} is not the data this run was started with "
-            f"(fingerprint {samples.fingerprint[:12]}, expected {recipe.fingerprint[:12]})"
-        )
+    if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
+        other = f"cannot resume: {printable(recipe.data)} is not the data this run was started with"
+        raise UsageError(f"{other}: {_difference(recipe, samples, kind.THINGS)}")
     return samples
+
+
+def _difference(recipe: Pretrain, samples: Samples, things: str) -> str:
+    """What is other about samples than it was when the run began."""
+    held, now = read_digests(Path(recipe.out)) if recipe.out else None, samples.digests()
+    if held is None or now is None:
+        return f"fingerprint {samples.fingerprint[:12]}, expected {(recipe.fingerprint or '')[:12]}"
+    both = min(len(held), len(now))
+    other = [*np.flatnonzero((held[:both] != now[:both]).any(axis=1)).tolist(), *range(both, len(now))]
+    counted = f"{len(other):,} of {len(now):,} {things} hold something else"
+    if len(held) != len(now):
+        counted = f"it has {len(now):,} {things}, the run had {len(held):,}"
+    return counted + (f"; the first is {printable(samples.keys[other[0]])}" if other else "")
 
 
 def _listed(error: BrokenData, recipe: Pretrain) -> str:

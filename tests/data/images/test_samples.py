@@ -1,9 +1,11 @@
 """The store: decoded once, on one canvas, in the source's number type; failures are listed, never padded."""
 
+import json
 import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from PIL import Image
 from selftaught.data import storage
 from selftaught.data.images import samples as store
 from selftaught.data.images.samples import open_samples
+from selftaught.system import clock
 from selftaught.system.errors import DataError
 
 
-def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB") -> Path:
+def folder(root: Path, count: int, size: tuple[int, int] = (10, 8), mode: str = "RGB", seed: int = 0) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for number in range(count):
         shape = (size[1], size[0], 3) if mode == "RGB" else (size[1], size[0])
         Image.fromarray(rng.integers(0, 255, shape, dtype=np.uint8)).save(root / f"{number:03d}.png")
@@ -134,9 +137,11 @@ def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monke
 
 
 def some_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """200 images, one of them broken, and a cache of their own that even small data go to."""
+    """200 images, one of them broken and none changed just now, and a cache that even small data go to."""
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "WORTH_CACHING", 0)
+    later = clock.wall() + 3600
+    monkeypatch.setattr(clock, "wall", lambda: later)
     root = folder(tmp_path / "x", 200)
     (root / "001.png").write_bytes(b"broken")
     return root
@@ -174,10 +179,36 @@ def test_the_cache_is_shared_whole_and_follows_the_content(tmp_path: Path, monke
     assert len(decoded) == 200
     open_samples(root, progress=count)
     assert len(decoded) == 200  # nothing was decoded again
-    assert len(list((tmp_path / "cache").iterdir())) == 2  # pixels and facts, nothing half-written
-    Image.new("RGB", (24, 24), (9, 9, 9)).save(root / "000.png")
-    images = open_samples(root, progress=count)
-    assert len(decoded) == 400 and images.batch(np.array([0]))[0].unique().tolist() == [9]
+    assert len(list((tmp_path / "cache").glob("*.*"))) == 2  # pixels and facts, nothing half-written
+    root.rename(tmp_path / "y")
+    for number, file in enumerate(sorted((tmp_path / "y").iterdir())):
+        file.rename(tmp_path / "y" / f"other-{number:03d}.png")
+    images = open_samples(tmp_path / "y", progress=count)  # decoded, as nobody knows yet what it is
+    assert len(list((tmp_path / "cache").glob("*.*"))) == 2 and images.keys[1] == "other-002.png"
+    assert [key for key, _ in images.quarantined] == ["other-001.png"]
+    Image.new("RGB", (24, 24), (9, 9, 9)).save(tmp_path / "new.png")
+    (tmp_path / "new.png").replace(tmp_path / "y" / "other-000.png")
+    decoded.clear()
+    images = open_samples(tmp_path / "y", progress=count)
+    assert decoded == [1, *range(1, 201)]  # the one is read, and then all are decoded
+    assert images.batch(np.array([0]))[0].unique().tolist() == [9]
+
+
+def test_other_pictures_of_the_same_names_sizes_and_times_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
+    made = []
+    for seed, name in enumerate(("cats", "dogs")):
+        (tmp_path / name).mkdir()
+        for number in range(12):
+            pixels = np.random.default_rng((seed, number)).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(file := tmp_path / name / f"{number}.bmp")
+            os.utime(file, (315532800, 315532800))
+        made.append(open_samples(tmp_path / name, memory=1000))
+    truth = open_samples(tmp_path / "dogs")
+    assert (made[1].batch(np.arange(12))[0] == truth.batch(np.arange(12))[0]).all()
+    assert made[0].former_fingerprint == made[1].former_fingerprint and made[0].fingerprint != made[1].fingerprint
 
 
 def test_a_damaged_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,12 +219,68 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert (open_samples(root, memory=100).batch(ROWS)[0] == whole).all()
 
 
+def test_what_is_decoded_is_named_by_what_was_read_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    first = open_samples(root, memory=100).fingerprint
+    for file in (tmp_path / "cache").glob("*.*"):
+        file.unlink()
+    names = storage.make_room
+
+    def changing(*asked: Any) -> str | None:
+        Image.new("RGB", (10, 8), (9, 9, 9)).save(root / "000.png")  # after it was looked at, before it is read
+        return names(*asked)
+
+    monkeypatch.setattr(storage, "make_room", changing)
+    changed = open_samples(root, memory=100)
+    assert changed.fingerprint != first and changed.batch(np.array([0]))[0].unique().tolist() == [9]
+    monkeypatch.setattr(storage, "make_room", names)
+    assert open_samples(root, memory=100).fingerprint == changed.fingerprint
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+@pytest.mark.parametrize("memory", [100, storage.MEMORY])
+def test_pixels_that_were_damaged_in_the_cache_are_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], memory: int
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    whole = open_samples(root, memory=100).batch(ROWS)[0]
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    content = file.read_bytes()
+    file.write_bytes(content[:-4000] + bytes(4000))  # the last images
+    capsys.readouterr()
+    images = open_samples(root, memory=memory)
+    assert images.preparation == open_samples(root, cache=0).preparation
+    for _ in range(2):
+        assert (images.batch(ROWS)[0] == whole).all()
+    assert capsys.readouterr().err.count("warning: ") == 1
+    (root / "199.png").unlink()
+    with pytest.raises(DataError, match=r"199\.png: cannot be read"):
+        images.batch(np.array([198]))
+
+
+@pytest.mark.parametrize("damage", ["more", "fewer", "other", "5", "{", "[]", "", '{"kept": ["x"], "quarantined": []}'])
+@pytest.mark.parametrize("cache", [None, 0])
+def test_damaged_facts_of_the_cache_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, cache: int | None
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    whole = open_samples(root, memory=100, cache=cache)
+    (file,) = (tmp_path / "cache").glob("*.json")
+    held = json.loads(file.read_text())
+    held["kept"] = {"more": [row + 1000 for row in held["kept"]], "fewer": held["kept"][:2]}.get(damage, held["kept"])
+    held["quarantined"] = [[1, "something else"]] if damage == "other" else held["quarantined"]
+    file.write_text(json.dumps(held) if damage in ("more", "fewer", "other") else damage)
+    again = open_samples(root, memory=100, cache=cache)
+    assert again.keys == whole.keys and again.quarantined == whole.quarantined
+    assert (again.batch(ROWS)[0] == whole.batch(ROWS)[0]).all()
+
+
 def test_the_cache_keeps_its_budget_by_forgetting_what_was_used_longest_ago(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SELFTAUGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "WORTH_CACHING", 0)
-    roots = [folder(tmp_path / name, 20) for name in "abc"]
+    roots = [folder(tmp_path / name, 20, seed=seed) for seed, name in enumerate("abc")]
     cache = tmp_path / "cache"
     open_samples(roots[0])
     (first,) = cache.glob("*.npy")

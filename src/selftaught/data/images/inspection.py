@@ -21,11 +21,11 @@ from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
+from selftaught.data.sources.contents import content_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
-from selftaught.data.sources.source import digest
 from selftaught.system import randomness
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 AHEAD = 256  # images handed to the threads at once
 SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a sketch
@@ -42,7 +42,7 @@ class Look:
     length: int  # of the file in bytes
     channels: int
     bits: int
-    digest: str
+    digest: bytes
     sketch: NDArray[np.uint8]
     remarks: tuple[str, ...] = ()  # what of the file is not used
 
@@ -60,13 +60,15 @@ def inspect(
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data, label_column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    keys = [printable(source.keys[row]) for row in rows]
+    source.contents.recall()
+    keys = [spelled(source.keys[row]) for row in rows]
     looks: list[Look | str] = []
     with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for look in looked:
             looks.append(look)
             progress(len(looks), len(rows))
+    source.contents.remember()
     looks = _beside_each_other(looks)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
     same = same_content(look.digest for _, look in whole)
@@ -81,7 +83,7 @@ def inspect(
         usable=True,
         decoded=isinstance(source, Files),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
-        ignored=[File(path=printable(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[whole[place][0] for place in group] for group in same],
         near_duplicates=[[single[place][0] for place in group] for group in alike],
         labels=classes(source),
@@ -104,10 +106,11 @@ def _looked(source: Files | Arrays, rows: NDArray[np.int64], workers: int | None
 
 def _look_at_file(source: Files, row: int) -> Look | str:
     def look() -> Look:
-        data = source.read(row)
+        data = source.fetch(row)
         made = picture(data, SCALED)
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
-        return Look(header(data), len(data), pixels.shape[2], bits, digest(data), sketch(pixels), made.remarks)
+        content = source.contents.digests[row].tobytes()
+        return Look(header(data), len(data), pixels.shape[2], bits, content, sketch(pixels), made.remarks)
 
     return attempt(look)
 
@@ -134,7 +137,7 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        return Look(shared, image.nbytes, image.shape[2], bits, digest(image.tobytes()), sketch(seen))
+        return Look(shared, image.nbytes, image.shape[2], bits, content_of(image.tobytes()), sketch(seen))
 
     return look
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from torch import Tensor
 
@@ -29,8 +30,8 @@ from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.open import open_source
-from selftaught.data.sources.source import digest
-from selftaught.data.storage import MEMORY, Decoded, Failures, Progress, Refuse, Resident, Storage, Work, stored
+from selftaught.data.sources.source import Progress, digest
+from selftaught.data.storage import MEMORY, Decoded, Failures, Refuse, Resident, Storage, Work, stored
 from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
@@ -41,6 +42,7 @@ NAMED = 3  # of the broken images, in an error
 FAR = 4  # times: so much of the range of 16 bits may be unused by chance
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
+MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
 PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
 
@@ -112,8 +114,10 @@ def open_samples(
             seen = [example.pixels for example in examples]
             canvas = canvas_for(seen, size or (like.size if like else None), like, native)
             top, band = canvas.top, _band(examples, like)
+            source.contents.recall()
             work = _work(source, rows, canvas, band, refuse, workers, progress)
             storage, kept = stored(work, memory, cache)
+        source.contents.remember()
         _tell_remarks(source.name, work)
         quarantined, places = [*work.quarantined, *_unread(source)], np.arange(len(kept))
     preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size, top, band)
@@ -169,21 +173,27 @@ def _work(
     progress: Progress,
 ) -> Work:
     """What has to be decoded."""
-    remarks: dict[str, list[str]] = {}
+    noted: dict[int, list[str]] = {}
 
-    def made(row: int) -> Decoded:
-        image = picture(source.read(row), canvas.shape[:2], band)
+    def made(place: int) -> Decoded:
+        image = picture(source.fetch(int(rows[place])), canvas.shape[:2], band)
         if image.remarks:
-            remarks[printable(source.keys[row])] = list(image.remarks)
+            noted[place] = list(image.remarks)
         return on_canvas(image.pixels, canvas), image.pixels.shape[1] / image.pixels.shape[0]
 
     def read(place: int) -> Decoded:
-        return attempt(lambda: made(int(rows[place])))
+        return attempt(lambda: made(place))
 
-    # Two decoders may round differently, so what one has made is not taken for the other's.
-    made_by = source.stamp(), digest(rows.tobytes()), f"{canvas} {band}", decoding.jpeg_decoder()
-    name, keys = digest(*made_by, between=b"\n"), [source.keys[row] for row in rows]
-    return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress, remarks=remarks)
+    def name() -> str | None:
+        # To read most of them only to know what they are would cost more than to decode them, in vain at times.
+        if 2 * source.contents.known[rows].sum() < len(rows):
+            return None
+        # Two decoders may round differently, so what one has made is not taken for the other's.
+        made_by = f"{canvas} {band}", decoding.jpeg_decoder(), PIL.__version__, MADE_AS
+        return digest(source.digests(rows, progress).tobytes(), *made_by, between=b"\n")
+
+    keys = [source.keys[row] for row in rows]
+    return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress, noted=noted)
 
 
 def _tell_remarks(name: str, work: Work) -> None:

@@ -16,7 +16,7 @@ from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.bombs import allowed, refuse_bomb
 from selftaught.system.errors import is_of_the_disk
 
-Members = list[tuple[str, int, int]]  # name, bytes, and a number that changes with the content
+Members = list[tuple[str, int, int]]  # name, bytes, and where it is in the archive
 Unusable = list[tuple[str, str]]  # name and reason
 Opened = tuple[Members, Unusable, Callable[[str], bytes]]
 # Not tarfile's own look at what a file is, which reads as much of it as its first header says.
@@ -46,7 +46,7 @@ def zip_members(path: Path) -> Opened:
             handles.archive = zipfile.ZipFile(path)
         return handles.archive.read(name)
 
-    return [(name, info.file_size, info.CRC) for name, info in infos.items()], unusable, read
+    return [(name, info.file_size, info.header_offset) for name, info in infos.items()], unusable, read
 
 
 def _zip_fault(info: zipfile.ZipInfo) -> str | None:
@@ -76,8 +76,7 @@ def tar_members(path: Path) -> Opened:
             stream.seek(infos[name].offset_data)
             return stream.read(infos[name].size)
 
-    written = path.stat().st_mtime_ns  # a tar has no checksum of what it holds
-    members = [(name, info.size, written) for name, info in infos.items()]
+    members = [(name, info.size, info.offset_data) for name, info in infos.items()]
     return members, unusable, read
 
 

@@ -1,5 +1,6 @@
 """Arrays in `.npy` and `.npz` files, read without running anything that such a file can hold."""
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +10,9 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.contents import Contents, Digests, Rows, stamps_in
 from selftaught.data.sources.labels import known_labels, label_text
-from selftaught.data.sources.source import Source, digest, reading
+from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.arrays import Npz, header_of
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -18,6 +20,7 @@ from selftaught.system.text import printable
 SUFFIXES = (".npy", ".npz")
 NOT_FINITE = "holds values that are not finite (NaN or infinite)"  # why an image cannot be used
 CHANNELS = 4  # of an image, at most, where they are thought to come first
+HASHED = 256  # images at a time: those of a file on the disk may be more than the memory holds
 
 
 def labels_of(values: NDArray[Any], count: int, name: str) -> list[str]:
@@ -66,7 +69,16 @@ class Arrays(Source):
     Also (N, C, H, W), where the shape tells so much; see `_channels_first`.
     """
 
-    def __init__(self, name: str, images: NDArray[Any], labels: NDArray[Any] | None = None) -> None:
+    contents: Contents
+
+    def __init__(
+        self,
+        name: str,
+        images: NDArray[Any],
+        labels: NDArray[Any] | None = None,
+        file: tuple[str, os.stat_result] | None = None,
+    ) -> None:
+        """`file`: where the images are, as it was before it was read."""
         if images.ndim == 3:
             images = images[..., None]
         if images.ndim != 4 or 0 in images.shape:
@@ -83,6 +95,10 @@ class Arrays(Source):
         self.keys = [str(i) for i in range(len(images))]
         if labels is not None:
             self.labels = known_labels(labels_of(labels, len(images), name), name, self.note)
+        self.contents = Contents(len(images))
+        if file:
+            path, status = file
+            self.contents = Contents(len(images), path, lambda: stamps_in(status, np.arange(len(images))))
 
     def fingerprint(self) -> str:
         rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)
@@ -90,6 +106,18 @@ class Arrays(Source):
         if taken.dtype.kind == "f" and taken.dtype not in (np.float16, np.float32, np.float64):
             taken = taken.astype(np.float32)
         return digest(f"{self.images.shape}{taken.dtype}", taken.tobytes())
+
+    def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests:
+        self.contents.recall()
+        unknown = rows[~self.contents.known[rows]]
+        kind = f"{self.images.shape[1:]}{self.images.dtype}".encode()
+        for start in range(0, len(unknown), HASHED):
+            some = unknown[start : start + HASHED]
+            for row, image in zip(some.tolist(), np.ascontiguousarray(self.images[some]).view(np.uint8)):
+                self.contents.note(row, kind, image.data)
+            progress(start + len(some), len(unknown))
+        self.contents.remember()
+        return self.contents.digests[rows]
 
 
 def _channels_first(shape: tuple[int, ...]) -> bool:
@@ -110,6 +138,8 @@ def _axes_told(shape: tuple[int, ...]) -> str:
 
 
 def open_arrays(path: Path) -> Arrays:
+    with reading(path.name):
+        status = path.stat()
     held = read_arrays(path)
     images = [name for name in held if name in ("x", "images")]
     if isinstance(held, Npz):
@@ -118,7 +148,7 @@ def open_arrays(path: Path) -> Arrays:
         listed = printable(", ".join(held)) or "nothing"
         raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")
     labels = next((held[name] for name in ("y", "labels") if name in held), None)
-    return Arrays(path.stem, held[images[0]], labels)
+    return Arrays(path.stem, held[images[0]], labels, (os.path.realpath(path), status))
 
 
 OPENS = {".npy": open_arrays, ".npz": open_arrays}

@@ -2,51 +2,67 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
-from selftaught.data.sources.folder import (
-    LINK,
-    NO_IMAGE,
-    OUTSIDE,
-    SUFFIXES,
-    passed_over,
-    read_regular,
-    size_and_time,
-    walk,
-)
-from selftaught.data.sources.source import Source, digest, reading
+from selftaught.data.sources.contents import SIZE, Contents, Digests, Rows, Stamps, stamps_in, stamps_of
+from selftaught.data.sources.folder import LINK, NO_IMAGE, OUTSIDE, SUFFIXES, passed_over, read_regular, walk
+from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+AHEAD = 256  # files handed to the reading threads at once
 
-Sizes = Callable[[], list[tuple[int, int]]]  # each image's bytes, and a number that changes with its content
+Sizes = Callable[[], Sequence[int]]  # of the images, in bytes
 Ignored = Sequence[tuple[str, str]]  # what was passed over, and why
 
 
 class Files(Source):
     """Encoded images, read one at a time."""
 
+    contents: Contents
+
     def __init__(
-        self, name: str, keys: list[str], sizes: Sizes, read: Callable[[int], bytes], ignored: Ignored = ()
+        self,
+        name: str,
+        keys: list[str],
+        sizes: Sizes,
+        read: Callable[[int], bytes],
+        ignored: Ignored = (),
+        contents: Contents | None = None,
     ) -> None:
         self.name, self.keys, self._sizes, self.read, self.ignored = name, keys, sizes, read, ignored
+        self.contents = contents or Contents(len(keys))
         folders = [key.partition("/")[0] if "/" in key else "" for key in keys]
         self.labels = folders if all(folders) else None
 
     def fingerprint(self) -> str:
-        return self._hash((size,) for size, _ in self._sizes())
+        rows = zip(self.keys, self._sizes())  # encoded all at once: there may be millions
+        return digest(os.fsencode("".join(f"{key}\0{size}\n" for key, size in rows)))
 
-    def stamp(self) -> str:
-        """A stricter hash, for what was made from this very content; a copy elsewhere may differ."""
-        return self._hash(self._sizes())
+    def fetch(self, row: int) -> bytes:
+        """The bytes of a sample, whose digest is known from then on."""
+        data = self.read(row)
+        self.contents.note(row, data)
+        return data
 
-    def _hash(self, sizes: Iterable[tuple[int, ...]]) -> str:
-        rows = zip(self.keys, sizes)  # encoded all at once: there may be millions
-        return digest(os.fsencode("".join(f"{key}\0{' '.join(map(str, numbers))}\n" for key, numbers in rows)))
+    def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests:
+        self.contents.recall()
+        unknown = rows[~self.contents.known[rows]]
+        with ThreadPoolExecutor(thread_name_prefix="read") as pool:
+            for start in range(0, len(unknown), AHEAD):
+                for done, _ in enumerate(pool.map(self._try, unknown[start : start + AHEAD].tolist()), start + 1):
+                    progress(done, len(unknown))
+        return self.contents.digests[rows]
+
+    def _try(self, row: int) -> None:
+        with suppress(Exception):  # of many kinds; said when it is decoded
+            self.fetch(row)
 
 
 def open_folder(root: Path) -> Files:
@@ -56,11 +72,15 @@ def open_folder(root: Path) -> Files:
         raise DataError(_nothing_in(printable(str(root)), ignored))
 
     @cache
-    def sizes() -> list[tuple[int, int]]:
+    def stamps() -> Stamps:
         # Not while indexing: names alone are what keeps 100,000 files under a second.
-        return [size_and_time(os.path.join(root, key)) for key in keys]  # noqa: PTH118 - Path is ten times as slow
+        return stamps_of((os.path.join(root, key) for key in keys), len(keys))  # noqa: PTH118 - Path is slow
 
-    return Files(root.resolve().name or "images", keys, sizes, lambda i: read_regular(root / keys[i]), ignored)
+    def sizes() -> list[int]:
+        return stamps()[:, SIZE].tolist()
+
+    name, contents = root.resolve().name or "images", Contents(len(keys), os.path.realpath(root), stamps)
+    return Files(name, keys, sizes, lambda i: read_regular(root / keys[i]), ignored, contents)
 
 
 def _nothing_in(shown: str, ignored: Ignored) -> str:
@@ -79,13 +99,14 @@ def open_archive(path: Path, place: str = "") -> Files:
     """Members of a zip or tar below `place`, read in place."""
     shown = printable(str(path))
     with reading(str(path), " as an archive"):
+        status = path.stat()
         members, ignored, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     samples = []
-    for name, size, stamp in members:
+    for name, size, offset in members:
         if fault := passed_over(name):
             ignored.append((name, fault))
         elif name.startswith(place):
-            samples.append((name.removeprefix(place), size, stamp))
+            samples.append((name.removeprefix(place), size, offset))
     below = [(name.removeprefix(place), reason) for name, reason in ignored if name.startswith(place)]
     samples.sort()
     if not samples:
@@ -94,9 +115,11 @@ def open_archive(path: Path, place: str = "") -> Files:
             tops = sorted({name.split("/")[0] for name in named if "/" in name})[:5]
             raise DataError(f"{shown} holds nothing under {place!r}; it holds {', '.join(tops) or 'no folders'}")
         raise DataError(_nothing_in(shown, below))
-    keys, sizes = [key for key, _, _ in samples], [(size, stamp) for _, size, stamp in samples]
+    keys, sizes = [key for key, _, _ in samples], [size for _, size, _ in samples]
+    stamps = stamps_in(status, [offset for _, _, offset in samples])
+    contents = Contents(len(keys), f"{os.path.realpath(path)}/{place}", lambda: stamps)
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
-    return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), below)
+    return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), below, contents)
 
 
 OPENS = dict.fromkeys(ARCHIVES, open_archive)

@@ -80,12 +80,3 @@ def read_regular(file: Path) -> bytes:
     if status.st_size > MAX_BYTES:
         raise OSError(f"{status.st_size:,} bytes are more than any image takes")
     return file.read_bytes()
-
-
-def size_and_time(file: str) -> tuple[int, int]:
-    """Bytes and time of change; -1 and 0 of a file that is gone."""
-    try:
-        status = os.stat(file)  # noqa: PTH116 - Path is ten times as slow
-    except OSError:
-        return -1, 0
-    return status.st_size, status.st_mtime_ns

@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from selftaught.data.sources.cells import HEAD, first_lines, parting_of, read_cells
+from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_of
 from selftaught.data.sources.files import Files
-from selftaught.data.sources.folder import SUFFIXES, read_regular, size_and_time
+from selftaught.data.sources.folder import SUFFIXES, read_regular
 from selftaught.data.sources.labels import KEYS, Line, agreeing, known_labels, label_among, named_like, plain
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -104,10 +105,11 @@ def _source(file: Path, keys: list[str]) -> Files:
         return read_regular(Path(root) / keys[row])
 
     @cache
-    def sizes() -> list[tuple[int, int]]:
-        return [size_and_time(os.path.join(root, key)) for key in keys]  # noqa: PTH118
+    def stamps() -> Stamps:
+        return stamps_of((os.path.join(root, key) for key in keys), len(keys))  # noqa: PTH118
 
-    return Files(file.stem, keys, sizes, read)
+    contents = Contents(len(keys), os.path.realpath(file), stamps)
+    return Files(file.stem, keys, lambda: stamps()[:, SIZE].tolist(), read, (), contents)
 
 
 def _told(count: int, paths: str, label: str | None, others: Sequence[str]) -> list[str]:

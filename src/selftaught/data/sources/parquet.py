@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import threading
 import warnings
 from bisect import bisect_right
@@ -15,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from selftaught.data.sources.contents import Contents, stamps_in
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.labels import known_labels, label_among, label_text
@@ -105,6 +107,8 @@ def _is_image(data: bytes) -> bool:
 
 def open_parquet(path: Path, label_column: str | None = None) -> Files:
     """The encoded samples of a file, read a row group at a time, with the labels of a column. Raises DataError."""
+    with reading(str(path), KIND):
+        status = path.stat()
     file, shown = _opened(path), printable(str(path))
     encoded = _sample_columns(path, file)
     if len(encoded) != 1:
@@ -120,9 +124,10 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    written = path.stat().st_mtime_ns
-    sizes = [(group.total_byte_size, written) for group in groups for _ in range(group.num_rows)]
-    source = Files(path.stem, keys, lambda: sizes, _reader(path, file, column, [group.num_rows for group in groups]))
+    sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
+    contents = Contents(len(keys), os.path.realpath(path), lambda: stamps_in(status, range(len(keys))))
+    reader = _reader(path, file, column, [group.num_rows for group in groups])
+    source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
     if label and labels is not None:
         source.labels = known_labels(labels, label, source.note)
         source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")

@@ -2,14 +2,17 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
+from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.system.errors import DataError, SelftaughtError
 from selftaught.system.text import printable
 
 MAX_BYTES = 1 << 30  # no image of so many pixels takes more
+
+Progress = Callable[[int, int], None]  # takes how many are done, and of how many
 
 
 class Source(ABC):
@@ -19,6 +22,7 @@ class Source(ABC):
     keys: Sequence[str]
     labels: list[str] | None = None
     notes: Sequence[str] = ()  # how it was read, where that could be mistaken; for people
+    contents: Contents | None = None  # of its samples, where they have such
     # What stands between the parts of a run's fingerprint; runs that were made by another would not resume.
     between: ClassVar[bytes] = b"\n"
 
@@ -31,7 +35,17 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash that tells this data from other data; labels have no part in it."""
+        """A hash of what is quickly known: names and sizes, or some of the values; labels have no part in it.
+
+        Runs that were made before there were digests of all samples know their data by it.
+        """
+
+    def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests | None:
+        """Digests of the content of these samples (N, 16), all zeros of one that cannot be read; None where unknown.
+
+        What is not known yet is read for it.
+        """
+        return None
 
 
 def digest(*parts: str | bytes, between: bytes = b"") -> str:

@@ -14,9 +14,10 @@ from selftaught.data.sources import parquet
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
+from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
 from selftaught.data.sources.labels import LABELS, LIKE_LABELS, NO_LABEL, known_labels, label_among, named_like
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.source import Source, digest
+from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.data.tables.numbers import Column, cleaned, column_of, number_in
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -56,6 +57,18 @@ class Table(Source):
     def fingerprint(self) -> str:
         cells = (c.tobytes() if c.dtype.kind == "f" else "\0".join(c).encode() for c in self.columns.values())
         return digest(*(name.encode() + b"\0" + held for name, held in zip(self.columns, cells)))
+
+    def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests:
+        """Of the values of each row, in the order of the columns: numbers by their bits, text as it is."""
+        kinds = [cells.dtype.kind == "f" for cells in self.columns.values()]
+        numbers = np.stack([c[rows] for c, number in zip(self.columns.values(), kinds) if number] or [rows * 0.0], 1)
+        texts = [*zip(*(c[rows] for c, number in zip(self.columns.values(), kinds) if not number))] or [()] * len(rows)
+        found = np.empty((len(rows), BYTES), np.uint8)
+        for place, (row, text) in enumerate(zip(numbers, texts)):
+            said = "\0".join(text).encode("utf-8", "surrogatepass")
+            found[place] = np.frombuffer(content_of(bytes(kinds), row.tobytes(), said), np.uint8)
+        progress(len(rows), len(rows))
+        return found
 
 
 def recognises(data: str | NDArray[Any]) -> bool:

@@ -11,7 +11,7 @@ from selftaught.contracts.findings import ColumnFacts, Findings
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.telling import warnings_of
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 FEWEST = 2  # rows that can be told apart
 
@@ -40,7 +40,7 @@ def inspect(
         usable=not problems,
         problems=problems,
         notes=[*table.notes, *notes_of_copies("rows", same), *_notes(columns), *warnings_of(table, table.labels or [])],
-        duplicates=[[printable(table.keys[row]) for row in group] for group in same],
+        duplicates=[[spelled(table.keys[row]) for row in group] for group in same],
         labels=classes(table),
         columns=columns,
     )

@@ -1,0 +1,38 @@
+"""The digests of what a run was trained on, in its folder: one a sample, in their order."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.system.files import write_atomically
+
+FILE = "data.digests.npy"
+BYTES = 16  # of a digest
+
+Digests = NDArray[np.uint8]  # (N, 16)
+
+
+def write_digests(folder: Path, digests: Digests) -> None:
+    """Write them, once: a run has the data that it began with."""
+    if not (folder / FILE).exists():
+        buffer = io.BytesIO()
+        np.save(buffer, digests, allow_pickle=False)
+        write_atomically(folder / FILE, buffer.getvalue())
+
+
+def read_digests(folder: Path) -> Digests | None:
+    """Those in a run folder; None where there are none, as in runs of earlier versions, or none that hold together."""
+    try:
+        held = np.load(folder / FILE, mmap_mode="r", allow_pickle=False)  # so no more than what is there is read
+    except (OSError, ValueError, EOFError):
+        return None
+    fit = isinstance(held, np.ndarray) and held.dtype == np.uint8 and held.ndim == 2 and held.shape[1] == BYTES
+    return np.array(held) if fit else None
+
+
+def among(digests: Digests, others: Digests) -> NDArray[np.bool_]:
+    """Which of the digests are among the others (N,)."""
+    known = set(map(bytes, others))
+    return np.fromiter((bytes(digest) in known for digest in digests), np.bool_, len(digests))
