@@ -191,8 +191,9 @@ def test_different_images_are_no_near_copies(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     slides = (200 + rng.normal(0, 1, (60, 32, 32, 1)) + np.zeros((1, 1, 1, 3))).astype(np.uint8)  # nothing to see
     shaded = (slides * np.linspace(0.5, 1, 32)[:, None, None]).astype(np.uint8)
-    for place, own in enumerate(rng.integers(0, 24, (60, 2))):  # a cell on each
-        shaded[place, own[0] : own[0] + 6, own[1] : own[1] + 6] = 20
+    for place, own in enumerate(rng.permutation(64)[:60]):  # a cell on each, nowhere the same
+        top, left = 3 * np.array(divmod(own, 8))
+        shaded[place, top : top + 6, left : left + 6] = 20
     for name, x in (("blocks", blocks(300, 0)), ("slides", slides), ("cells", shaded)):
         data = judged(filed(tmp_path / name, x, np.arange(len(x)) % 2))
         assert (data.copies, data.near_copies) == (0, 0), name
