@@ -124,7 +124,7 @@ def squares():  # type: ignore[no-untyped-def]
 def tuned(squares, held: list[int], **how):  # type: ignore[no-untyped-def]
     samples, y, encoder = squares
     rows = np.array([row for row in range(40) if row not in held])
-    data = Labelled(samples, None, y, ["dark", "bright"], np.arange(40))
+    data = Labelled(samples, None, y, ["dark", "bright"], np.arange(40), np.arange(40))
     options = Tuning(epochs=8, batch_size=16, **how)
     return finetune(encoder, data, rows, held=np.array(held, dtype=int), tuning=options, seed=0)
 
