@@ -107,6 +107,17 @@ def test_cells_and_text_of_a_parquet_are_counted_before_they_are_read(
     assert len(open_table(file)) == 2
 
 
+def test_the_labels_of_many_images_may_be_packed_to_nothing(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    draws = np.random.default_rng(0)
+    images: list[Any] = [{"bytes": draws.bytes(400), "path": None} for _ in range(5000)]
+    parquet.write_table(pa.table({"image": images, "label": ["a", "b"] * 2500}), tmp_path / "x.parquet")
+    assert len(open_source(tmp_path / "x.parquet")) == 5000
+    images = [None] * 4990 + images[:10]
+    parquet.write_table(pa.table({"image": images, "label": ["a", "b"] * 2500}), tmp_path / "x.parquet")
+    assert "10,000 cells would take 2 MB" in refused(open_source, tmp_path / "x.parquet")
+
+
 @pytest.mark.parametrize("nested", [True, False])
 def test_an_image_that_a_parquet_holds_once_is_not_there_in_every_row(nested: bool, tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,7 +24,9 @@ from selftaught.data.sources.labels import read_labels
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.run import checkpoint
+from selftaught.run.digests import read_digests
 from selftaught.run.recipes import Pretrain
+from selftaught.system.arrays import mapped
 from selftaught.system.errors import SelftaughtError
 from selftaught.training.measuring.speed import way_in
 from tests.reliability import written
@@ -148,9 +151,16 @@ def kinds() -> list[Kind]:
         *(Kind(name, b"", lambda file: written.shown(_run_of(file)), among=True) for name in SHOWN),
         *(Kind(name, b"", lambda file: written.gone_on_with(_run_of(file)), among=True) for name in GONE_ON_WITH),
         *(Kind(f"encoder/{name}", b"", lambda file: written.loaded(_run_of(file)), among=True) for name in LOADED),
+        Kind("data.digests.npy", b"", lambda file: read_digests(file.parent), among=True),
+        Kind("map/points.npy", b"", _mapped, among=True),
         Kind("choice.json", b"", way_in, among=True),
         Kind("record.json", b"", written.recalled, among=True),
     ]
+
+
+def _mapped(file: Path) -> None:
+    with suppress(ValueError):  # as whoever reads the cache knows of it, and decodes anew
+        mapped(file)
 
 
 def _run_of(file: Path) -> Path:

@@ -13,6 +13,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
+from selftaught.run.digests import write_digests
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
@@ -38,6 +39,7 @@ def write_run(folder: Path) -> None:
     save_encoder(build_encoder(part, preparation), part, preparation, folder / "encoder", {"method": "simclr"})
     for name, content in _texts().items():
         (folder / name).write_text(content)
+    write_digests(folder, np.arange(16 * COUNT, dtype=np.uint8).reshape(COUNT, 16))
     Facts(kept=[0, 1, 3], aspect=[1.0, 2.0, 0.5], quarantined=[(2, "empty file")]).write(folder / "record.json")
     place = folder / "map"
     place.mkdir()

@@ -10,8 +10,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from selftaught.data.cache import Facts
+from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint, export
 from selftaught.run.checkpoint import CheckpointError
+from selftaught.run.digests import read_digests
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Way
@@ -163,3 +165,15 @@ def test_a_record_of_decoded_images_that_does_not_fit_them_is_made_anew(
         Facts.model_construct(**WHOLE | change).write(file)
     assert Facts.read(file, 4) is None
     assert "record.json is damaged, and is made anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x08\x00{'a': (\n", bytes(300), b"x" * 3000])
+def test_digests_that_are_none_count_for_nothing(run: RunFolder, content: bytes) -> None:
+    assert read_digests(run.folder) is not None
+    (run.folder / "data.digests.npy").write_bytes(content)
+    assert read_digests(run.folder) is None
+
+
+def test_a_recipe_may_hold_what_json_does_not_know(run: RunFolder) -> None:
+    (run.folder / "recipe.yaml").write_text("method: {name: simclr}\ndata: 2020-01-01\nsize: {1: [2020-01-01]}\n")
+    assert "2020-01-01" in page_of([run.folder])

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from selftaught.data.cache import Facts, make_room
 from selftaught.data.sources.source import Progress
+from selftaught.system.arrays import mapped
 from selftaught.system.errors import DataError
 from selftaught.system.files import cache_folder, temporary_for
 from selftaught.system.saying import say
@@ -273,7 +274,8 @@ def _cached(work: Work, in_memory: bool) -> tuple[Cached, Rows] | None:
     if not name or not (facts := Facts.read(file.with_suffix(".json"), len(work.keys))):
         return None
     try:
-        pixels = np.load(file, mmap_mode=None if in_memory else "r", allow_pickle=False)
+        pixels = mapped(file)
+        pixels = np.array(pixels) if in_memory else pixels
     except (OSError, ValueError, EOFError):
         return None
     own = pixels.shape == work.full_shape and pixels.dtype == work.dtype

@@ -213,7 +213,8 @@ def _tables(
 
 def _shown(value: Any) -> str:
     """A value of a recipe or another file, for people."""
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    # YAML knows dates, which JSON does not.
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _read(file: Path, by: Callable[[Path], T]) -> T | None:

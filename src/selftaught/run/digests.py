@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.system.arrays import array_in
 from selftaught.system.files import write_atomically
 
 FILE = "data.digests.npy"
 BYTES = 16  # of a digest
+LARGEST = 4 << 30  # bytes of the file
 
 Digests = NDArray[np.uint8]  # (N, 16)
 
@@ -25,11 +27,10 @@ def write_digests(folder: Path, digests: Digests) -> None:
 def read_digests(folder: Path) -> Digests | None:
     """Those in a run folder; None where there are none, as in runs of earlier versions, or none that hold together."""
     try:
-        held = np.load(folder / FILE, mmap_mode="r", allow_pickle=False)  # so no more than what is there is read
+        held = array_in(folder / FILE, LARGEST)
     except (OSError, ValueError, EOFError):
         return None
-    fit = isinstance(held, np.ndarray) and held.dtype == np.uint8 and held.ndim == 2 and held.shape[1] == BYTES
-    return np.array(held) if fit else None
+    return held if held.dtype == np.uint8 and held.ndim == 2 and held.shape[1] == BYTES else None
 
 
 def among(digests: Digests, others: Digests) -> NDArray[np.bool_]:

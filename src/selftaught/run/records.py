@@ -36,6 +36,9 @@ class Status(Record):
     chance: float | None = None
     health_at_start: Scores | None = None
     steps: Step | None = None
+    chosen_step: Step | None = None
+    seconds: float | None = None
+    samples_per_second: float | None = None
     health: dict[str, float] | None = None
     verdict: str | None = None
 

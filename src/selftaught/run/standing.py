@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selftaught.run.records import Status
 from selftaught.system import clock
 from selftaught.system.lock import may_be_written
 from selftaught.system.reading import json_lines, json_object, yaml_in
@@ -35,7 +36,7 @@ class Standing:
 def standing(folder: Path) -> Standing:
     """Where the run in `folder` stands now. Raises ValueError or OSError where its status cannot be read."""
     held = may_be_written(folder)  # asked first: a process records its end before it lets go of the folder
-    status = json_object(folder / "status.json")
+    status = json_object(folder / "status.json", Status)
     state, line = _in_words(folder, status, held)
     # A run that is done lets go in this moment, if it has not.
     return Standing(printable(folder.name), state, line, held and state != "done", status)

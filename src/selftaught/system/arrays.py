@@ -80,7 +80,8 @@ def header_of(stream: IO[bytes]) -> Header:
         read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
         shape, _, kind = read(stream)
     except Exception as error:  # it is a line of Python, which is wrong in as many ways as Python can be
-        raise ValueError(f"it has no header of an array: {str(error).splitlines()[0]}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"it has no header of an array: {reason}") from None
     return shape, kind
 
 
@@ -94,6 +95,13 @@ def array_in(file: Path, largest: int) -> NDArray[Any]:
             raise ValueError(f"it says that it is of shape {shape}, and holds fewer bytes")
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def mapped(file: Path) -> NDArray[Any]:
+    """The array of a .npy, which stays on the disk."""
+    with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
+        header_of(stream)
+    return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
 def refuse_odd_weights(file: Path, links: bool = False) -> None:

@@ -116,10 +116,10 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
         raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}")
     (column,) = encoded
     with reading(str(path), KIND):
+        others = [name for name in file.schema_arrow.names if name != column]
+        refuse_many_cells(file, [*others, f"{column}.path"])  # before labels are looked for among them
         label = _label(file, label_column, shown)
-        read = [*([label] if label else []), f"{column}.path"]
-        refuse_many_cells(file, read)
-        refuse_long_text(path, file, read)
+        refuse_long_text(path, file, [*([label] if label else []), f"{column}.path"])
         keys, labels = _keys(file, column), _labels(file, label) if label else None
     if not keys:
         raise DataError(f"{shown} holds no rows")
