@@ -78,7 +78,7 @@ def settings(file: str | None) -> dict[str, Any]:
     if file is None:
         return {}
     left_behind = Recipe.marked(Mark.ONE_RUN)
-    values = read_settings(Path(file), f"--recipe {printable(file)}")
+    values = read_settings(Path(file), f"--recipe {printable(file)}", named=True)
     return {name: value for name, value in values.items() if name not in left_behind}
 
 

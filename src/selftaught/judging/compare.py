@@ -13,7 +13,6 @@ import json
 import math
 import os
 import platform
-import shutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +44,7 @@ from selftaught.system.errors import (
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.ownership import MANIFEST, begin_if_empty
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
 from selftaught.training.looking.scores import worth
@@ -53,6 +53,7 @@ from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
+NAMES = (MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE, "runs")
 
 
 def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Comparison:
@@ -78,12 +79,13 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
             _refuse_existing(folder, recipe.resume)
+            begin_if_empty(folder, "comparison", NAMES)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return bench.carry_out(folder)
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
-    held = {path.name for path in folder.iterdir()} - {LOCK} if folder.exists() else set()
+    held = {path.name for path in folder.iterdir()} - {LOCK, MANIFEST} if folder.exists() else set()
     if held and RECIPE not in held:
         raise UsageError(f"{printable(str(folder))} holds other files, not a comparison; choose another --out")
     if held and not resume:
@@ -227,7 +229,7 @@ class _Bench:
         self.runs.append(ran)
         append_line(self.folder / ROWS, ran.model_dump_json())
         if ran.state == "done":  # the encoder stays; nothing goes on from here
-            shutil.rmtree(self.folder / name / "checkpoints", ignore_errors=True)
+            run.remove_checkpoints()
 
     def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
@@ -246,6 +248,8 @@ class _Bench:
         for name, test in [("held_out", False)] * bool(self.recipe.test and not last) + [("judged", True)]:
             recipe = self.judging(str(run.folder), seed, test)
             result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
+            if result.unkept:
+                say(f"warning: {result.unkept}")
             results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
         return results
 

@@ -18,7 +18,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import harmless, write_quarantine
+from selftaught.system.quarantine import harmless, list_beside
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -31,6 +31,7 @@ class Predictions:
     classes: list[str]
     probabilities: NDArray[Any]  # (N, classes)
     quarantined: list[tuple[str, str]]  # what could not be read, with the reason
+    unread: Path | None = None  # the file that lists it
 
     @property
     def predicted(self) -> list[str]:
@@ -45,7 +46,8 @@ class Predictions:
     def write(self, out: Path, every: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
-        What could not be read is listed beside it, in <name>-quarantine.csv.
+        What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
+        <name>-quarantine-2.csv and so on.
         """
         with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
@@ -56,12 +58,7 @@ class Predictions:
                 cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
                 writer.writerow([harmless(printable(key)), harmless(printable(name)), *cells])
         if self.quarantined:
-            write_quarantine(unread(out), self.quarantined)
-
-
-def unread(out: Path) -> Path:
-    """Where what could not be read is listed."""
-    return out.with_name(f"{out.stem}-quarantine.csv")
+            self.unread = list_beside(out.with_suffix(""), self.quarantined)
 
 
 def predict(
@@ -92,5 +89,5 @@ def predict(
     if out is not None:
         said.write(Path(out), every)
         if said.quarantined:
-            say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {unread(Path(out))}")
+            say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
     return said

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
-from selftaught.system.files import folder_of, spared, write_atomically
+from selftaught.run.map import FOLDER, LARGEST, Array, EmbeddingMap, Rows
+from selftaught.system.files import folder_of, regular_bytes, spared, write_atomically
 from selftaught.system.pictures import data_uri
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -51,7 +51,7 @@ def layouts(folder: Path, points: Array) -> Layouts:
     rows = np.linspace(0, len(points) - 1, min(len(points), EMBEDDED)).astype(np.int64)
     file = folder / FOLDER / "layout.npz"
     try:
-        with np.load(file, allow_pickle=False) as known:
+        with np.load(io.BytesIO(regular_bytes(file, LARGEST)), allow_pickle=False) as known:
             if str(known["of"]) == digest:  # else the run went on since, and its points have moved
                 return Layouts(_framed(points[:, :2]), known["tsne"], rows, known["clusters"])
     except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):

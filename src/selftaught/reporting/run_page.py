@@ -1,6 +1,7 @@
 """One self-contained HTML page about one or more runs, made from the plain files in their folders."""
 
 import csv
+import io
 import json
 import math
 from collections import Counter
@@ -18,7 +19,14 @@ from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
 from selftaught.run.standing import standing
-from selftaught.system.files import json_lines, json_object, read_yaml, write_atomically
+from selftaught.system.files import (
+    LARGEST_OBJECT,
+    json_lines,
+    json_object,
+    read_yaml,
+    regular_bytes,
+    write_atomically,
+)
 from selftaught.system.interruption import poll
 from selftaught.system.pictures import data_uri
 from selftaught.system.text import printable
@@ -234,15 +242,15 @@ def _settings(file: Path) -> dict[str, Any]:
 
 
 def _evaluation(file: Path) -> Evaluation | None:
-    held = Evaluation.model_validate_json(file.read_text())
+    held = Evaluation.model_validate_json(regular_bytes(file, LARGEST_OBJECT))
     return held if held.rows else None
 
 
 def _rows(file: Path) -> list[list[str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.reader(stream))[1:]
+    text = regular_bytes(file, LARGEST_OBJECT).decode()
+    return list(csv.reader(io.StringIO(text, newline="")))[1:]
 
 
 def _picture(file: Path) -> str | None:
-    with Image.open(file, formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(regular_bytes(file, LARGEST_OBJECT)), formats=["PNG"]) as image:
         return data_uri(image)

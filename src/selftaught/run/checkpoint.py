@@ -18,11 +18,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
+from selftaught.system.files import (
+    LARGEST_OBJECT,
+    flush_folder,
+    left_behind,
+    regular_bytes,
+    spared,
+    temporary_for,
+    write_atomically,
+    write_json,
+)
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
 KEEP = 2  # checkpoints, beside the best one
+LONGEST_NAME = 4096  # bytes of a file that names one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
@@ -87,14 +97,15 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
 
 def steps(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
-    return sorted((path for path in folder.glob("step_*") if NAME.fullmatch(path.name)), key=_order)
+    held = (path for path in folder.glob("step_*") if NAME.fullmatch(path.name) and not path.is_symlink())
+    return sorted(held, key=_order)
 
 
 def named(folder: Path, name: str) -> Path | None:
     """The checkpoint that the file `name` (last, best) points at, if there is one."""
     try:
-        target = (folder / name).read_text().strip()
-    except (OSError, UnicodeDecodeError):
+        target = regular_bytes(folder / name, LONGEST_NAME).decode().strip()
+    except (OSError, ValueError):
         return None
     return folder / target if NAME.fullmatch(target) and (folder / target).is_dir() else None
 
@@ -127,7 +138,7 @@ def _sweep(folder: Path) -> None:
     """Remove what was being written or removed when its process ended."""
     for path in left_behind(folder):
         with spared(f"the removal of {path.name}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _make_room(folder: Path) -> bool:
@@ -172,7 +183,7 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = json.loads(regular_bytes(path / "manifest.json", LARGEST_OBJECT))
         for name, expected in manifest.items():
             if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
                 raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
@@ -180,7 +191,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
                 raise CheckpointError(f"{path / name} does not match its manifest")
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
             raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
-        state = json.loads((path / "state.json").read_text())
+        state = json.loads(regular_bytes(path / "state.json", LARGEST_OBJECT))
         if "state.json" not in manifest or not isinstance(state["step"], int):
             raise CheckpointError("its manifest does not cover its state")
         files = [path / name for name in manifest if name.endswith(".safetensors")]

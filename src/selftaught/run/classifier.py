@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.card import classifier_card
-from selftaught.run.export import described_encoder, encoder_config, weights_in, write_model
+from selftaught.run.export import described_encoder, encoder_config, part_of_run, weights_in, write_model
 from selftaught.system.errors import UsageError
+from selftaught.system.files import LARGEST_OBJECT, regular_bytes
 from selftaught.system.text import printable
 
 AGREES = 1e-4  # largest difference of scores at which timm's network counts as the same
@@ -82,13 +83,13 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     """
     folder = Path(folder)
     if (folder / "classifier").is_dir():
-        folder = folder / "classifier"
+        folder = part_of_run(folder, "classifier")
     config = folder / "config.json"
     if not config.exists():
         raise UsageError(f"{printable(folder)} holds no classifier (no config.json); `selftaught finetune` makes one")
     encoder, about = described_encoder(folder, module)
     try:
-        classes = [str(name) for name in json.loads(config.read_text())["label_names"]]
+        classes = [str(name) for name in json.loads(regular_bytes(config, LARGEST_OBJECT, links=True))["label_names"]]
         (to_net, to_head), temperature = map(str, about["prefixes"]), float(about["temperature"])
         if not temperature > 0:
             raise ValueError

@@ -115,10 +115,10 @@ class Recipe(BaseModel):
         return cls.parse(read_settings(file, printable(file)))
 
 
-def read_settings(file: Path, shown: str) -> dict[str, Any]:
+def read_settings(file: Path, shown: str, named: bool = False) -> dict[str, Any]:
     """What a YAML file decides; one that cannot be read is a usage error that calls it what is `shown`."""
     try:
-        return read_yaml(file)
+        return read_yaml(file, named)
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown} cannot be read: {printable(error)}") from None
 

@@ -1,5 +1,6 @@
 """The map in a run folder: read with care, as anybody may have written it."""
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+
+from selftaught.system.files import regular_bytes
 
 FOLDER = "map"
 LARGEST = 64 << 20  # bytes of any of its files
@@ -47,9 +50,7 @@ def read_map(folder: Path) -> EmbeddingMap | None:
     if end is None:
         return None
     try:
-        if (place / "points.npy").stat().st_size > LARGEST:
-            return None
-        points = np.load(place / "points.npy", allow_pickle=False)
+        points = np.load(io.BytesIO(regular_bytes(place / "points.npy", LARGEST)), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     if points.ndim != 2 or len(points) != len(end.keys) or not points.size or not np.isfinite(points).all():
@@ -62,10 +63,8 @@ def read_map(folder: Path) -> EmbeddingMap | None:
 
 def read_facts(file: Path) -> Facts | None:
     try:
-        if file.stat().st_size > LARGEST:
-            return None
-        facts = Facts.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        facts = Facts.model_validate_json(regular_bytes(file, LARGEST))
+    except (OSError, ValueError):
         return None
     places = [*facts.asked, *(place for near in facts.nearest for place in near)]
     held = all(0 <= place < len(facts.keys) for place in places) and len(facts.asked) == len(facts.nearest)
@@ -76,7 +75,7 @@ def _read_sheet(file: Path, facts: Facts) -> Image.Image | None:
     if not facts.columns or not min(facts.cell):
         return None
     try:
-        with Image.open(file, formats=["WEBP"]) as image:
+        with Image.open(io.BytesIO(regular_bytes(file, LARGEST)), formats=["WEBP"]) as image:
             lines = math.ceil(len(facts.keys) / facts.columns)
             if image.size != (facts.columns * facts.cell[0], lines * facts.cell[1]):
                 return None

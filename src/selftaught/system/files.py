@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -12,12 +12,16 @@ from typing import Any
 
 import yaml
 
-from selftaught.system.lock import is_gone, signature
+from selftaught.system.lock import is_alone_in, is_gone, is_others, signature
+from selftaught.system.regular import TO_THE_END, bounded, opened
+from selftaught.system.regular import created as created
+from selftaught.system.regular import regular_bytes as regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 TEMPORARY = re.compile(r"\.(?P<of>.+)~(?P<writer>.+)~\d+(\.\w+)?", re.DOTALL)
 LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
+LARGEST_OBJECT = 64 << 20  # bytes of a JSON file; what is judged of 100 classes has one or two millions
 MOST_NODES = 100_000  # values of a YAML file, once everything that is named twice is written out twice
 
 _numbers = count()
@@ -33,7 +37,7 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     temporaries = {name: temporary_for(folder / name) for name in contents}
     try:
         for name, content in contents.items():
-            with temporaries[name].open("wb") as stream:
+            with created(temporaries[name]) as stream:
                 stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -67,10 +71,19 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def left_behind(folder: Path) -> list[Path]:
-    """What processes that have ended were still writing in `folder` under temporary names."""
+def left_behind(folder: Path, shared: Collection[str] = ()) -> list[Path]:
+    """What processes that have ended were still writing in `folder` under temporary names.
+
+    Of other hosts' that is known where this process alone may write there; but for what is `shared`, which is written
+    by those as well who do not hold the folder's lock.
+    """
     named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
-    return [path for path, match in named if match and is_gone(match["writer"])]
+    others = is_others if is_alone_in(folder) else lambda signed: False
+    return [
+        path
+        for path, match in named
+        if match and (is_gone(match["writer"]) or (match["of"] not in shared and others(match["writer"])))
+    ]
 
 
 def folder_of(key: str) -> str:
@@ -90,7 +103,7 @@ def flush_folder(folder: Path) -> None:
 def append_line(file: Path, line: str) -> None:
     """Add a line at the end of `file`, all of it or, where the disk is full, nothing."""
     whole = line.encode() + b"\n"
-    with file.open("ab", buffering=0) as stream:
+    with os.fdopen(opened(file, TO_THE_END), "ab", 0) as stream:
         before = stream.seek(0, os.SEEK_END)
         try:
             if stream.write(whole) != len(whole):
@@ -106,7 +119,7 @@ def json_lines(file: Path, last: int | None = None) -> list[dict[str, Any]]:
     A crash may have cut the last line, or left zeros in its place.
     """
     try:
-        with file.open("rb") as stream:
+        with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
             skipped = 0 if last is None else max(0, stream.seek(0, os.SEEK_END) - last)
             stream.seek(skipped)
             lines = stream.read().splitlines(keepends=True)[1 if skipped else 0 :]
@@ -128,11 +141,13 @@ def spared(what: str) -> Iterator[None]:
         say(f"warning: {what} could not be written: {printable(error)}")
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The settings in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError."""
-    if file.stat().st_size > LARGEST_SETTINGS:
-        raise ValueError(f"it holds more than {LARGEST_SETTINGS:,} bytes")
-    text = file.read_text(encoding="utf-8")
+def read_yaml(file: Path, named: bool = False) -> dict[str, Any]:
+    """The settings in a YAML file: no objects, nothing that grows beyond measure. Raises ValueError, OSError.
+
+    named: whether the user has named it, who may well name a link or a pipe.
+    """
+    with file.open("rb") if named else os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
+        text = bounded(stream, LARGEST_SETTINGS).decode()
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _nodes(node, {}, ()) > MOST_NODES:
@@ -166,7 +181,7 @@ def cache_folder() -> Path:
 def json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where there is no file. Raises ValueError or OSError where it cannot be read."""
     try:
-        held = json.loads(file.read_bytes())
+        held = json.loads(regular_bytes(file, LARGEST_OBJECT))
     except FileNotFoundError:
         return {}
     except RecursionError:

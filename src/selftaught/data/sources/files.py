@@ -10,6 +10,7 @@ from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.folder import (
     LINK,
     NO_IMAGE,
+    OURS,
     OUTSIDE,
     SUFFIXES,
     passed_over,
@@ -19,6 +20,7 @@ from selftaught.data.sources.folder import (
 )
 from selftaught.data.sources.source import Source, digest, reading
 from selftaught.system.errors import DataError
+from selftaught.system.ownership import MANIFEST, refuse_as_data
 from selftaught.system.text import printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -50,6 +52,7 @@ class Files(Source):
 
 
 def open_folder(root: Path) -> Files:
+    refuse_as_data(root)
     with reading(str(root)):
         keys, ignored = walk(os.fspath(root))
     if not keys:
@@ -81,8 +84,11 @@ def open_archive(path: Path, place: str = "") -> Files:
     with reading(str(path), " as an archive"):
         members, ignored, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     samples = []
+    made = tuple(name.removesuffix(MANIFEST) for name, _, _ in members if ("/" + name).endswith("/" + MANIFEST))
     for name, size, stamp in members:
-        if fault := passed_over(name):
+        if made and name.startswith(made):
+            ignored.append((name, OURS))
+        elif fault := passed_over(name):
             ignored.append((name, fault))
         elif name.startswith(place):
             samples.append((name.removeprefix(place), size, stamp))

@@ -1,0 +1,62 @@
+"""The evaluations of a run: each in a file of its own that is never replaced, the newest where pages look for it."""
+
+import errno
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from selftaught.run.layout import FOLDERS
+from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
+from selftaught.system.files import LARGEST_OBJECT, created, regular_bytes, write_atomically, write_json
+from selftaught.system.ownership import own, refuse_odd
+from selftaught.system.text import printable
+
+NEWEST, FOLDER = "evaluation.json", "evaluations"
+
+
+def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtError | None:
+    """Write an evaluation to `out` or, where there is none, into the folder of its run; what is in the way of that.
+
+    It took long to make, so whoever asked for it is shown it all the same.
+    """
+    try:
+        if out:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
+            write_json(Path(out), evaluation)
+        else:
+            _add(run, evaluation)
+    except UsageError as error:
+        return error
+    except OSError as error:
+        reason = f"the evaluation could not be kept: {printable(error)}"
+        if is_of_the_path(error) or error.errno == errno.EROFS:
+            return UsageError(f"{reason}; name a file elsewhere with --out")
+        return Unsaved(f"{reason}; make room and say the same again, or name a file elsewhere with --out")
+    return None
+
+
+def _add(run: Path, evaluation: dict[str, Any]) -> None:
+    own(run, NEWEST, FOLDER)
+    folder = run / FOLDER
+    refuse_odd(run, {NEWEST: None, FOLDER: FOLDERS[FOLDER]})
+    folder.mkdir(exist_ok=True)
+    if (run / NEWEST).exists() and not any(folder.iterdir()):  # from before each had a file of its own
+        _write_next(folder, regular_bytes(run / NEWEST, LARGEST_OBJECT))
+    _write_next(folder, (json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_json(run / NEWEST, evaluation)
+
+
+def _write_next(folder: Path, content: bytes) -> None:
+    """Write a file of the first number that is free; another process may be taking one in this moment."""
+    for number in count(1):
+        file = folder / f"{number}.json"
+        try:
+            created(file).close()
+        except FileExistsError:
+            continue
+        try:
+            return write_atomically(file, content)
+        except BaseException:
+            file.unlink()
+            raise
