@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,8 +18,8 @@ from torch.optim import Optimizer
 
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import (
-    LARGEST_OBJECT,
     flush_folder,
+    json_object,
     left_behind,
     regular_bytes,
     spared,
@@ -32,7 +31,6 @@ from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
 KEEP = 2  # checkpoints, beside the best one
-LONGEST_NAME = 4096  # bytes of a file that names one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
@@ -104,7 +102,7 @@ def steps(folder: Path) -> list[Path]:
 def named(folder: Path, name: str) -> Path | None:
     """The checkpoint that the file `name` (last, best) points at, if there is one."""
     try:
-        target = regular_bytes(folder / name, LONGEST_NAME).decode().strip()
+        target = regular_bytes(folder / name, limit=4096).decode().strip()
     except (OSError, ValueError):
         return None
     return folder / target if NAME.fullmatch(target) and (folder / target).is_dir() else None
@@ -183,7 +181,7 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
     try:
-        manifest = json.loads(regular_bytes(path / "manifest.json", LARGEST_OBJECT))
+        manifest = json_object(path / "manifest.json")
         for name, expected in manifest.items():
             if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
                 raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
@@ -191,7 +189,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
                 raise CheckpointError(f"{path / name} does not match its manifest")
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
             raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
-        state = json.loads(regular_bytes(path / "state.json", LARGEST_OBJECT))
+        state = json_object(path / "state.json")
         if "state.json" not in manifest or not isinstance(state["step"], int):
             raise CheckpointError("its manifest does not cover its state")
         files = [path / name for name in manifest if name.endswith(".safetensors")]
