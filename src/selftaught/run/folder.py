@@ -124,19 +124,23 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         with only_writer(self.folder):
             self._refuse_occupied(resume, overwrite)  # another process may have been here since
-            self._take(kind, replaced=overwrite and not resume)
+            self._take(kind, resume, overwrite)
             self._sweep()
             yield
 
-    def _take(self, kind: str, replaced: bool) -> None:
+    def _take(self, kind: str, resume: bool, overwrite: bool) -> None:
         """Record what will be written here, after removing what is to be replaced."""
         known = self._names()
-        if replaced:
+        if overwrite and not resume:
             begin(self.folder, kind, known)  # cut short, it is ours still
             clear(self.folder, owned(known), spared=(MANIFEST, LOCK))
         # What is there and is not ours, such as a log that a shell has begun, is never taken for ours.
-        free = {name for name in NAMES[kind] if name == LOCK or not os.path.lexists(self.folder / name)}
-        begin(self.folder, kind, known | free)
+        held = {name for name in NAMES[kind] if os.path.lexists(self.folder / name)} - {LOCK}
+        names = {*NAMES[kind]} - (held - known)
+        if resume and manifest_of(self.folder):
+            own(self.folder, *sorted(names - known))
+        else:
+            begin(self.folder, kind, names | {name for name in known if os.path.lexists(self.folder / name)})
 
     def _sweep(self) -> None:
         """Remove what processes that have ended were still writing; checkpoints see to their own."""
