@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,15 @@ from selftaught.system.errors import (
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
-from selftaught.system.ownership import MANIFEST, begin_if_empty
+from selftaught.system.ownership import (
+    MANIFEST,
+    Inside,
+    Owned,
+    begin_if_empty,
+    has_fields,
+    manifest_of,
+    refuse_odd,
+)
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
 from selftaught.training.looking.scores import worth
@@ -53,7 +62,8 @@ from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
-NAMES = (MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE, "runs")
+HELD: Owned = {**dict.fromkeys((MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE)), "runs": Inside(re.compile(""))}
+FIELDS = ("data", "methods", "seeds", "rungs", "out", "resume")  # that every saved comparison.yaml has
 
 
 def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Comparison:
@@ -79,14 +89,15 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
             _refuse_existing(folder, recipe.resume)
-            begin_if_empty(folder, "comparison", NAMES)
+            begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return bench.carry_out(folder)
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
     held = {path.name for path in folder.iterdir()} - {LOCK, MANIFEST} if folder.exists() else set()
-    if held and RECIPE not in held:
+    refuse_odd(folder, HELD)
+    if held and not manifest_of(folder) and not has_fields(folder / RECIPE, FIELDS):
         raise UsageError(f"{printable(str(folder))} holds other files, not a comparison; choose another --out")
     if held and not resume:
         raise UsageError(f"{printable(str(folder))} already exists; use --resume to go on with it, or another --out")

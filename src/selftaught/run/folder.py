@@ -41,7 +41,7 @@ from selftaught.system.ownership import (
     MANIFEST,
     begin,
     clear,
-    has_recipe_with,
+    has_fields,
     manifest_of,
     own,
     owns,
@@ -103,7 +103,8 @@ class RunFolder:
 
     def _is_ours(self, resume: bool) -> bool:
         """Whether the folder has a list of ours or, from before there were lists, files that only a run has."""
-        if manifest_of(self.folder) or says_how_it_stands(self.folder) or has_recipe_with(self.folder, *FIELDS):
+        saved = has_fields(self.folder / "recipe.yaml", *FIELDS)
+        if saved or manifest_of(self.folder) or says_how_it_stands(self.folder):
             return True
         return resume and any(owns(owned(ALL), f"checkpoints/{p.name}", True) for p in self.checkpoints.glob("step_*"))
 

@@ -120,10 +120,10 @@ def says_how_it_stands(folder: Path) -> bool:
     return False
 
 
-def has_recipe_with(folder: Path, *fields: Collection[str]) -> bool:
-    """Whether a folder holds a recipe.yaml that has all of these fields, or all of those."""
+def has_fields(file: Path, *fields: Collection[str]) -> bool:
+    """Whether a file of settings has all of these fields, or all of those, as a saved one does."""
     with suppress(OSError, ValueError):
-        return any(read_yaml(folder / "recipe.yaml").keys() >= set(some) for some in fields)
+        return any(read_yaml(file).keys() >= set(some) for some in fields)
     return False
 
 
