@@ -13,7 +13,7 @@ from selftaught.commands.cli import run_command
 from selftaught.commands.python import Run
 from selftaught.reporting.run_page import page_of
 from selftaught.run.layout import ALL, FOLDERS, NAMES, owned
-from selftaught.system.ownership import MANIFEST, manifest_of, refuse_strangers
+from selftaught.system.ownership import MANIFEST, begin, manifest_of, refuse_strangers
 from tests.reliability.faults import at_point, in_child, points
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
@@ -329,6 +329,15 @@ def test_an_unfinished_classifier_is_replaced_where_nothing_else_is_with_it(
     labels = str(tmp_path / "ours" / "metrics.json")
     assert run_command([*command, str(tmp_path / "ours"), "--overwrite", "--labels", labels]) == 2
     assert f"--labels {labels} lies in" in capsys.readouterr().err and content(tmp_path / "ours") == before
+
+
+def test_a_folder_of_ours_that_is_no_run_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin(tmp_path, "comparison", ["comparison.yaml"])
+    (tmp_path / "comparison.yaml").write_text("data: x")
+    before = content(tmp_path)
+    for how in ("--overwrite", "--resume"):
+        assert pretrain(tmp_path, how) == 2
+        assert "holds other files, not a run" in capsys.readouterr().err and content(tmp_path) == before
 
 
 def test_a_recipe_with_the_fields_of_a_saved_one_is_known(tmp_path: Path) -> None:

@@ -103,8 +103,9 @@ class RunFolder:
 
     def _is_ours(self, resume: bool) -> bool:
         """Whether the folder has a list of ours or, from before there were lists, files that only a run has."""
-        saved = has_fields(self.folder / "recipe.yaml", *FIELDS)
-        if saved or manifest_of(self.folder) or says_how_it_stands(self.folder):
+        if manifest := manifest_of(self.folder):
+            return manifest.kind in NAMES  # or it is a comparison's, which holds runs
+        if says_how_it_stands(self.folder) or has_fields(self.folder / "recipe.yaml", *FIELDS):
             return True
         return resume and any(owns(owned(ALL), f"checkpoints/{p.name}", True) for p in self.checkpoints.glob("step_*"))
 

@@ -26,10 +26,7 @@ BEGINS, LONGEST = b'{"host": "', 4096  # how what it holds begins, and bytes tha
 # File systems of one machine, whose kernel knows of every lock there is; whatever else, a network may lie between.
 LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "overlay", "tmpfs", "ramfs"}
 LOCAL |= {"vfat", "exfat", "ntfs3"}
-TRIES, PAUSE = (
-    10,
-    0.01,
-)  # to lock, and seconds between: who only looks is in the way for a moment
+TRIES, PAUSE = 10, 0.01  # to lock, and seconds between: whoever only looks is in the way for a moment
 
 _alone: set[tuple[int, str]] = set()  # by process, as a fork holds nothing: folders that are its, says the kernel
 
@@ -199,12 +196,13 @@ def _opened(file: Path) -> int:
 
 
 def _has_locked(handle: int) -> bool:
-    for rest in reversed(range(TRIES if fcntl else 0)):
+    """Whether this process has the file's lock now, or there are no such locks."""
+    for _ in range(TRIES if fcntl else 0):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            time.sleep(PAUSE if rest else 0)
+            time.sleep(PAUSE)
     return not fcntl
 
 
