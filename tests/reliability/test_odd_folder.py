@@ -146,7 +146,7 @@ def test_too_many_broken_images_are_counted_named_and_listed(
 def test_a_list_of_broken_images_lies_beside_the_run_and_replaces_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    populate(tmp_path / "odd", ["cut at 50.jpg", "plain.png"])
+    populate(tmp_path / "odd", ["cut at 50.jpg", "plain.bmp"])
     monkeypatch.chdir(tmp_path)
 
     def listed_in(out: str) -> str:
@@ -163,7 +163,7 @@ def test_a_list_of_broken_images_lies_beside_the_run_and_replaces_no_file(
     assert (tmp_path / "r2-quarantine.csv").read_text() == "my own notes" and not (tmp_path / "mine").exists()
     (tmp_path / "inside").mkdir()
     monkeypatch.chdir(tmp_path / "inside")
-    populate(tmp_path / "inside" / "odd", ["cut at 50.jpg", "plain.png"])
+    populate(tmp_path / "inside" / "odd", ["cut at 50.jpg", "plain.bmp"])
     assert listed_in(".") == str(tmp_path / "inside-quarantine.csv")
 
 

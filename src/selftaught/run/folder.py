@@ -43,6 +43,7 @@ from selftaught.system.ownership import (
     clear,
     has_fields,
     manifest_of,
+    odd,
     own,
     owns,
     refuse_odd,
@@ -50,6 +51,7 @@ from selftaught.system.ownership import (
     says_how_it_stands,
 )
 from selftaught.system.quarantine import write_quarantine
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ class RunFolder:
         run = cls(folder)
         if not run.exists():
             raise UsageError(f"{printable(folder)} is not a run folder (it holds no recipe.yaml)")
-        refuse_odd(run.folder, owned(ALL))
+        for line in odd(run.folder, owned(ALL)):
+            say(f"warning: {line}, and is left out")
         return run
 
     def exists(self) -> bool:
@@ -114,7 +117,7 @@ class RunFolder:
         if manifest := manifest_of(self.folder):
             return manifest.names
         known = ALL if self._is_ours(resume=True) else ()
-        return frozenset(name for name in known if os.path.lexists(self.folder / name))
+        return frozenset(name for name in known if name == MANIFEST or os.path.lexists(self.folder / name))
 
     @contextmanager
     def claimed(self, resume: bool, overwrite: bool, kind: str = "pretrain") -> Iterator[None]:

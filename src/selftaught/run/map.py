@@ -46,7 +46,7 @@ class EmbeddingMap:
 def read_map(folder: Path) -> EmbeddingMap | None:
     """The map in a run folder; None where there is none, or none that holds together."""
     place = folder / FOLDER
-    end = read_facts(place / "end.json")
+    end = None if place.is_symlink() else read_facts(place / "end.json")
     if end is None:
         return None
     try:

@@ -157,13 +157,19 @@ def _lies_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def refuse_odd(folder: Path, owned: Owned) -> None:
-    """Raise UsageError where a name that should be a file or a folder of ours is a link, or something else."""
+def odd(folder: Path, owned: Owned) -> Iterator[str]:
+    """A line on every name that should be a file or a folder of ours and is a link, or something else."""
     for name, inside in owned.items():
         path = folder / name
         fault = kind_of(path)
         if fault and not (inside and path.is_dir() and not path.is_symlink()):
-            raise UsageError(f"{printable(path)} {fault}; move it away, or put there what it stands for")
+            yield f"{printable(path)} {fault}"
+
+
+def refuse_odd(folder: Path, owned: Owned) -> None:
+    """Raise UsageError where there is such a name."""
+    for line in odd(folder, owned):
+        raise UsageError(f"{line}; move it away, or put there what it stands for")
 
 
 def refuse_strangers(folder: Path, owned: Owned) -> None:
