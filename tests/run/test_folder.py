@@ -249,7 +249,9 @@ def test_each_evaluation_has_a_file_of_its_own(run: Path, capsys: pytest.Capture
     first = json.loads((run / "evaluations" / "1.json").read_text())
     assert first["train_samples"] == 60
     assert evaluate(run, "--limit", "40") == 0
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert f"wrote {run / 'evaluations' / '2.json'}\n" in said.err
     second = json.loads((run / "evaluations" / "2.json").read_text())
     assert second == told == json.loads((run / "evaluation.json").read_text()) and second["train_samples"] == 40
     assert json.loads((run / "evaluations" / "1.json").read_text()) == first

@@ -71,8 +71,7 @@ def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
     from selftaught.judging.result import table
 
-    lines = [f"wrote {recipe.out}"] if recipe.out and not result.unkept else []
-    return Answer(result.model_dump(mode="json"), [table(result), result.verdict], lines, result.unkept)
+    return Answer(result.model_dump(mode="json"), [table(result), result.verdict], error=result.unkept)
 
 
 def compare(recipe: recipes.Compare, result: Any) -> Answer:

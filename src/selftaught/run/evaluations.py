@@ -10,6 +10,7 @@ from selftaught.run.layout import FOLDERS
 from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
 from selftaught.system.files import LARGEST_OBJECT, created, regular_bytes, write_atomically, write_json
 from selftaught.system.ownership import own, refuse_odd
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 NEWEST, FOLDER = "evaluation.json", "evaluations"
@@ -24,8 +25,7 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtEr
         if out:
             Path(out).parent.mkdir(parents=True, exist_ok=True)
             write_json(Path(out), evaluation)
-        else:
-            _add(run, evaluation)
+        say(f"wrote {printable(out or _added(run, evaluation))}")
     except UsageError as error:
         return error
     except OSError as error:
@@ -36,19 +36,22 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtEr
     return None
 
 
-def _add(run: Path, evaluation: dict[str, Any]) -> None:
+def _added(run: Path, evaluation: dict[str, Any]) -> Path:
+    """The file of an evaluation, once it is there."""
     own(run, NEWEST, FOLDER)
     folder = run / FOLDER
     refuse_odd(run, {NEWEST: None, FOLDER: FOLDERS[FOLDER]})
     folder.mkdir(exist_ok=True)
     if (run / NEWEST).exists() and not any(folder.iterdir()):  # from before each had a file of its own
         _write_next(folder, regular_bytes(run / NEWEST, LARGEST_OBJECT))
-    _write_next(folder, (json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    write_json(run / NEWEST, evaluation)
+    content = json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    file = _write_next(folder, content.encode())
+    write_atomically(run / NEWEST, content)
+    return file
 
 
-def _write_next(folder: Path, content: bytes) -> None:
-    """Write a file of the first number that is free; another process may be taking one in this moment."""
+def _write_next(folder: Path, content: bytes) -> Path:
+    """A file of the first number that is free, written; another process may be taking one in this moment."""
     for number in count(1):
         file = folder / f"{number}.json"
         try:
@@ -56,7 +59,9 @@ def _write_next(folder: Path, content: bytes) -> None:
         except FileExistsError:
             continue
         try:
-            return write_atomically(file, content)
+            write_atomically(file, content)
         except BaseException:
             file.unlink()
             raise
+        return file
+    raise AssertionError
