@@ -31,6 +31,7 @@ from selftaught.judging.labelled import open_labelled, parse_labels
 from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
 from selftaught.judging.result import Row
 from selftaught.methods import registry
+from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.system.components import Part, hint
@@ -175,7 +176,7 @@ class _Bench:
 
     def judging(self, run: str, seed: int, test: bool) -> Evaluate:
         """How a run is judged: on the test data, or on folds of the training data."""
-        both = Evaluate.model_fields.keys() & Compare.model_fields.keys()
+        both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
         return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
 
