@@ -311,6 +311,9 @@ def test_resuming_what_is_done_leaves_its_times_alone(run: Path) -> None:
     (run / "status.json").write_text(json.dumps(status))
     assert pretrain(run, "--resume", "--steps", "14") == 0
     assert {name: Run(run).status[name] for name in kept} == {name: status[name] for name in kept}
+    Run(run).set_status("preempted", "stopped by SIGTERM", 75)  # while it was resumed
+    assert pretrain(run, "--resume", "--steps", "14") == 0
+    assert Run(run).status["state"] == "done" and Run(run).status["seconds"] == 1234.5
 
 
 def test_an_unfinished_classifier_is_replaced_where_nothing_else_is_with_it(
