@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from selftaught.run.layout import owned
+from selftaught.run.layout import IN_STEP, owned
 from selftaught.run.tensors import CheckpointError as CheckpointError
 from selftaught.run.tensors import model_tensors as model_tensors
 from selftaught.run.tensors import optimizer_tensors as optimizer_tensors
@@ -37,7 +37,6 @@ from selftaught.system.text import filesize, printable
 
 KEEP = 2  # checkpoints, beside the best one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
-GROUPS = ("model.safetensors", "optimizer.safetensors")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
 
@@ -129,10 +128,7 @@ def _prune(folder: Path, newest: Path, keep: int) -> None:
 
 def _holds_others(path: Path) -> bool:
     """Whether somebody has put something into a checkpoint, which then stays."""
-    listed: Collection[str] = GROUPS
-    with suppress(OSError, ValueError):
-        listed = json_object(path / "manifest.json").keys()
-    return not {file.name for file in path.iterdir()} <= {*listed, "state.json", "manifest.json"}
+    return not {file.name for file in path.iterdir()} <= {*IN_STEP}
 
 
 def _remove(path: Path) -> None:

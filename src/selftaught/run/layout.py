@@ -12,7 +12,8 @@ HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it ha
 
 _MODEL = Inside(re.compile(r"model\.safetensors|config\.json|README\.md|model\.onnx"))
 _STEP = r"step_\d+(\.\d+)?"
-_CHECKPOINTS = re.compile(rf"last|best|{_STEP}/(model\.safetensors|optimizer\.safetensors|state\.json|manifest\.json)")
+IN_STEP = ("model.safetensors", "optimizer.safetensors", "begun.safetensors", "state.json", "manifest.json")
+_CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({'|'.join(map(re.escape, IN_STEP))})")
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,
