@@ -14,9 +14,11 @@ from PIL import Image
 import selftaught
 from selftaught.data.sources.arrays import Arrays, dimensions, read_arrays
 from selftaught.data.sources.files import Files
+from selftaught.data.sources.folder import OURS
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError, UsageError
+from selftaught.system.ownership import begin
 
 
 def png(value: int) -> bytes:
@@ -143,6 +145,50 @@ def test_members_that_are_no_plain_files_are_told(tmp_path: Path) -> None:
     assert isinstance(zipped, Files) and isinstance(tarred, Files)
     assert dict(zipped.ignored) == {"link.png": "a link", "../up.png": "hidden"} and zipped.keys == ["a.png"]
     assert dict(tarred.ignored) == {"link.png": "a link", "pipe.png": "not a regular file"} and tarred.keys == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_what_selftaught_made_is_passed_over(kind: str, tree: Path, tmp_path: Path) -> None:
+    """A run's pictures lie in the folder that it learns from where its --out does, or the default one."""
+    keys = open_source(tree).keys
+    run = tree / "runs" / "tree-simclr-1"
+    (run / "map").mkdir(parents=True)
+    begin(run, "pretrain", ["pictures.png", "map"])
+    for name in ("pictures.png", "map/sheet.webp"):
+        Image.new("RGB", (8, 8)).save(run / name)
+    source: Any = open_source(tree if kind == "folder" else packed(tree, tmp_path / f"packed.{kind}"))
+    assert list(source.keys) == list(keys)
+    ours = [path for path, reason in source.ignored if reason == OURS]
+    assert ours == ["runs/tree-simclr-1/"] if kind == "folder" else len(ours) == 3
+    if kind == "folder":
+        for part in (run, run / "map"):
+            with pytest.raises(DataError, match="was made by selftaught and is no data"):
+                open_source(part)
+
+
+def test_a_run_from_before_there_were_lists_is_passed_over_and_a_common_name_is_none(tree: Path) -> None:
+    for folder in ("old", "mine"):
+        (tree / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tree / folder / "pictures.png")
+        (tree / folder / "recipe.yaml").write_text("data: x")
+    (tree / "old" / "status.json").write_text('{"state": "done", "reason": "", "exit_code": 0, "pid": 5}')
+    (tree / "mine" / "status.json").write_text('{"state": "fine"}')
+    source: Any = open_source(tree)
+    assert "mine/pictures.png" in source.keys and "old/pictures.png" not in source.keys
+    assert ("old/", OURS) in source.ignored
+    with pytest.raises(DataError, match="was made by selftaught"):
+        open_source(tree / "old")
+
+
+def packed(tree: Path, file: Path) -> Path:
+    if file.suffix == ".zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            for path in sorted(tree.rglob("*")):
+                archive.write(path, path.relative_to(tree))
+    else:
+        with tarfile.open(file, "w:gz") as archive:
+            archive.add(tree, ".")
+    return file
 
 
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
 from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
@@ -118,6 +119,13 @@ def test_baselines_are_made_once_an_encoder_and_stand_beside_all(whole: Path, di
     assert [row.model_dump() for row in alone.rows] == runs[0]["judged"]
 
 
+def test_the_folder_and_each_run_in_it_have_lists_of_their_own(whole: Path) -> None:
+    known, runs = manifest_of(whole), [manifest_of(run) for run in (whole / "runs").iterdir()]
+    assert known and known.kind == "comparison" and {path.name for path in whole.iterdir()} <= known.names
+    assert runs and all(run and run.kind == "pretrain" for run in runs)
+    assert len({known.id, *(run.id for run in runs if run)}) == 1 + len(runs)
+
+
 def test_runs_leave_encoders_and_no_checkpoints(whole: Path) -> None:
     for ran in told(whole)["runs"]:
         if ran["state"] == "done":
@@ -170,6 +178,13 @@ def test_other_settings_are_refused_on_resume_and_a_folder_is_never_overwritten(
     (whole.parent / "letters").mkdir()
     (whole.parent / "letters" / "dear.txt").write_text("keep me")
     with pytest.raises(UsageError, match="holds other files, not a comparison"):
+        selftaught.compare(**command(digits, whole.parent / "letters", resume=True))
+    (whole.parent / "letters" / "comparison.yaml").write_text("data: mine\n")  # whose name makes it none
+    with pytest.raises(UsageError, match="holds other files, not a comparison"):
+        selftaught.compare(**command(digits, whole.parent / "letters", resume=True))
+    (whole.parent / "letters" / "comparison.yaml").unlink()
+    (whole.parent / "letters" / "comparison.jsonl").symlink_to(whole / "comparison.jsonl")
+    with pytest.raises(UsageError, match=r"comparison\.jsonl is a link, which is not followed"):
         selftaught.compare(**command(digits, whole.parent / "letters", resume=True))
 
 

@@ -95,7 +95,9 @@ def test_from_python_arrays_and_the_same_answers(classifier: Path, digits: tuple
     assert said.predicted == selftaught.predict(str(classifier), digits[1]).predicted[:30]
 
 
-def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(classifier: Path, tmp_path: Path) -> None:
+def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in ("=cmd|' C calc'!A0.png", 'a,b\n"c".png', "größe.png"):
@@ -107,6 +109,10 @@ def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(classifi
     assert [row[0] for row in rows[1:]] == ["=cmd|' C calc'!A0.png", 'a,b\n"c".png', "größe.png"]
     broken = list(csv.reader((tmp_path / "p-quarantine.csv").open()))
     assert [row[0] for row in broken] == ["path", "'+broken.png"]
+    (tmp_path / "p-quarantine.csv").write_text("my own notes")
+    assert run_command(["predict", str(classifier), str(folder), "--out", str(tmp_path / "p.csv")]) == 0
+    assert f"see {tmp_path / 'p-quarantine-2.csv'}" in capsys.readouterr().err
+    assert (tmp_path / "p-quarantine.csv").read_text() == "my own notes"
 
 
 def test_onnx_gives_calibrated_probabilities(classifier: Path, tmp_path: Path) -> None:

@@ -143,6 +143,29 @@ def test_too_many_broken_images_are_counted_named_and_listed(
     assert not (tmp_path / "mine" / "run").exists()  # nothing in the way of the next try
 
 
+def test_a_list_of_broken_images_lies_beside_the_run_and_replaces_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    populate(tmp_path / "odd", ["cut at 50.jpg", "plain.bmp"])
+    monkeypatch.chdir(tmp_path)
+
+    def listed_in(out: str) -> str:
+        assert run_command(["pretrain", str(tmp_path / "odd"), "--size", "16", "--out", out]) == 3
+        (found,) = re.findall(r"all are listed in (.*); use", capsys.readouterr().err)
+        assert "cut at 50.jpg" in (tmp_path / found).read_text()
+        return found
+
+    assert listed_in("r1/") == "r1-quarantine.csv" and not (tmp_path / "r1").exists()
+    assert listed_in("r1//") == listed_in("r1") == "r1-quarantine.csv"  # it says the same
+    (tmp_path / "r2-quarantine.csv").write_text("my own notes")
+    (tmp_path / "r2-quarantine-2.csv").symlink_to("mine")
+    assert listed_in("r2") == "r2-quarantine-3.csv"
+    assert (tmp_path / "r2-quarantine.csv").read_text() == "my own notes" and not (tmp_path / "mine").exists()
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    assert listed_in(".") == str(tmp_path / "inside-quarantine.csv")
+
+
 def test_a_check_of_the_whole_odd_folder(odd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, files = tmp_path / "check.html", tmp_path / "check.csv"
     assert run_command(["check", str(odd), "--json", "--out", str(page), "--files", str(files)]) == 3

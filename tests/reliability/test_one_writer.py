@@ -1,5 +1,6 @@
 """One writer in a run folder: a second is refused and harms nothing; what dead ones left is taken over."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -21,7 +22,8 @@ from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.system import clock
 from selftaught.system import lock as writer
 from selftaught.system.errors import UsageError
-from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.files import left_behind, temporary_for
+from selftaught.system.lock import LOCK, is_alone_in, may_be_written, only_writer
 from tests.children import Child, child
 from tests.reliability.faults import in_child
 
@@ -94,14 +96,22 @@ def test_a_lock_without_its_process_is_taken_over(facts: dict[str, Any], tmp_pat
     (tmp_path / LOCK).write_text(json.dumps({"host": writer.host(), **facts}))
     with only_writer(tmp_path):
         pass
-    for damaged in ("", '{"host', "[]", "\0" * 50):
+    for damaged in ("", '{"host', '{"host": "a", ', "\0" * 50):
         (tmp_path / LOCK).write_text(damaged)
         with only_writer(tmp_path):
             pass
 
 
+@pytest.fixture(params=["nfs4", "cifs", "lustre", "fuse.sshfs", "9p", ""])
+def afar(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders lie where other machines may write as well, or nobody knows where."""
+    monkeypatch.setattr(writer, "_file_system", lambda handle: request.param)
+
+
+@pytest.mark.usefixtures("afar")
 def test_another_hosts_lock_is_refused_with_the_way_to_remove_it(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text(json.dumps({"host": "node17", "pid": 5, "birth": "1", "started": "2026-01-01"}))
+    assert may_be_written(tmp_path)
     with (
         pytest.raises(UsageError, match=r"process 5 on node17 .* if it has ended, remove .*lock"),
         only_writer(tmp_path),
@@ -109,7 +119,94 @@ def test_another_hosts_lock_is_refused_with_the_way_to_remove_it(tmp_path: Path)
         pass
     (tmp_path / LOCK).unlink()
     with only_writer(tmp_path):
+        assert not is_alone_in(tmp_path)
+
+
+def named_otherwise(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As in a container, which has a host name of its own."""
+    monkeypatch.setattr(writer, "host", lambda: name)
+
+
+def test_what_a_killed_container_leaves_is_taken_over_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.access("/proc/self/mountinfo", os.R_OK):
+        pytest.skip("which file system a folder lies on is not known here")
+    named_otherwise(monkeypatch, "pod-1")
+
+    def work(here: Child) -> None:
+        with only_writer(tmp_path):
+            temporary_for(tmp_path / "status.json").touch()
+            here.stop_here()
+
+    with child(work) as first:
+        first.wait_for()
+        named_otherwise(monkeypatch, "pod-2")
+        assert may_be_written(tmp_path)
+        with pytest.raises(UsageError, match=r"by process .* on pod-1"), only_writer(tmp_path):
+            pass
+    assert not may_be_written(tmp_path)
+    (half,) = tmp_path.glob(".*")
+    assert left_behind(tmp_path) == []  # of another host, and this process does not hold the folder
+    mine = temporary_for(tmp_path / "status.json")
+    mine.touch()
+    (tmp_path / ".notes~mine~1").touch()  # somebody's own
+    with only_writer(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["host"] == "pod-2"
+        assert left_behind(tmp_path) == [half] and left_behind(tmp_path, shared=["status.json"]) == []
+
+
+def test_a_lock_of_a_client_that_this_machine_serves_is_seen(tmp_path: Path) -> None:
+    """A server locks the file for its clients by ranges, which is another lock than that of its own processes."""
+    (tmp_path / LOCK).write_text(json.dumps({"host": "client", "pid": 5, "birth": "1", "started": "2026-01-01"}))
+
+    def work(here: Child) -> None:
+        with (tmp_path / LOCK).open("rb+") as stream:
+            fcntl.lockf(stream, fcntl.LOCK_EX)
+            here.stop_here()
+
+    with child(work) as client:
+        client.wait_for()
+        assert may_be_written(tmp_path)
+        with pytest.raises(UsageError, match="by process 5 on client"), only_writer(tmp_path):
+            pass
+    with only_writer(tmp_path):
         pass
+
+
+def test_whoever_looks_whether_a_folder_is_written_is_in_no_writers_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / LOCK).touch()
+    looker = os.open(tmp_path / LOCK, os.O_RDONLY)
+    fcntl.flock(looker, fcntl.LOCK_SH)  # for the moment of a look
+    monkeypatch.setattr(writer.time, "sleep", lambda seconds: fcntl.flock(looker, fcntl.LOCK_UN))
+    with only_writer(tmp_path):
+        assert may_be_written(tmp_path)
+    os.close(looker)
+
+
+@pytest.mark.parametrize("content", ["my notes", "[]", '{"holder": "me"}'])
+def test_somebodys_own_file_called_lock_is_left_alone(content: str, tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text(content)
+    with pytest.raises(UsageError, match="lock is not a lock of selftaught's"), only_writer(tmp_path):
+        pass
+    assert (tmp_path / LOCK).read_text() == content
+
+
+def test_a_lock_that_is_a_link_or_a_pipe_is_refused_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    mine, folder = tmp_path / "mine", tmp_path / "run"
+    mine.write_text("")  # which would pass for a lock that was cut short
+    folder.mkdir()
+    (folder / LOCK).symlink_to(mine)
+    with pytest.raises(UsageError, match="lock is a link, which is not followed: remove it"), only_writer(folder):
+        pass
+    assert mine.exists() and (folder / LOCK).is_symlink()
+    (folder / LOCK).unlink()
+    os.mkfifo(folder / LOCK)
+    with pytest.raises(UsageError, match="lock is no regular file: remove it"), only_writer(folder):
+        pass
+    assert may_be_written(folder)
 
 
 def test_a_signature_tells_a_process_from_a_later_one_of_its_number() -> None:

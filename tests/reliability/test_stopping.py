@@ -1,7 +1,10 @@
 """Every verb can be stopped in each of its parts: exit code 75, nothing half-written, and a run that goes on."""
 
+import fcntl
 import os
 import signal
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +13,12 @@ import pytest
 from selftaught.commands.cli import run_command
 from selftaught.commands.python import Run
 from selftaught.data import storage
+from selftaught.methods import registry
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
 from selftaught.system.interruption import poll, stopping
 from selftaught.training.keeping import Keeping
+from tests.children import Child, child, halt_in
 from tests.clocks import held, when_begun
 from tests.reliability.faults import at_point, points
 
@@ -39,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_training_saves_once_and_goes_on(
     number: signal.Signals, tmp_path: Path, signal_at: Callable, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +64,32 @@ def test_training_saves_once_and_goes_on(
     assert Run(tmp_path / "run").status["state"] == "preempted"
     assert run_command([*command, "--resume"]) == 0
     assert [line["step"] for line in Run(tmp_path / "run").metrics()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("watched", [True, False])  # whether a person sees a progress bar there
+def test_a_terminal_that_goes_away_stops_a_run_which_saves(watched: bool, tmp_path: Path) -> None:
+    """As when a connection drops: it sends SIGHUP, and nothing can be written to it any more."""
+    ours, theirs = os.openpty()
+
+    def work(here: Child) -> int:
+        os.close(ours)
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        for handle in (0, 2) if watched else (0,):
+            os.dup2(theirs, handle)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - what the tests have there catches it
+        halt_in(registry.method_class("rotation"), 1, here)
+        return run_command(["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")])
+
+    with child(work) as gone:
+        os.close(theirs)
+        gone.wait_for()
+        os.close(ours)
+        gone.release()
+        assert gone.ended() == 75
+    run = Run(tmp_path / "run")
+    assert run.status["reason"] == "stopped by SIGHUP at step 1; add --resume to go on"
+    assert checkpoint.load_newest(run.checkpoints)[1]["step"] == 1
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -204,3 +204,17 @@ def test_a_tensor_with_two_names_is_stored_once(tmp_path: Path) -> None:
     other = network()
     other.again = other[0]
     checkpoint.restore_model(other, checkpoint.load_newest(tmp_path)[0]["model"])
+
+
+def test_what_somebody_has_put_into_a_checkpoint_stays(tmp_path: Path) -> None:
+    tensors = {"model": {"w": torch.zeros(3)}}
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, tensors, {})
+    (tmp_path / "step_0000001" / "notes.txt").write_text("the best so far")
+    (tmp_path / "mine").symlink_to(tmp_path / "step_0000002")
+    (tmp_path / "step_0000000").symlink_to(tmp_path / "step_0000002")
+    for step in (3, 4, 5):
+        checkpoint.save(tmp_path, step, tensors, {})
+    assert (tmp_path / "step_0000001" / "notes.txt").read_text() == "the best so far"
+    assert [path.name[-1] for path in checkpoint.steps(tmp_path)] == ["1", "4", "5"]
+    assert (tmp_path / "mine").is_symlink() and (tmp_path / "step_0000000").is_symlink()

@@ -9,7 +9,7 @@ from selftaught.system.interruption import stopping
 from tests.clocks import held
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_sets_a_flag_and_says_its_name(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with stopping() as stop:
@@ -19,6 +19,17 @@ def test_a_signal_sets_a_flag_and_says_its_name(number: signal.Signals) -> None:
         with pytest.raises(Interrupted, match=number.name):
             stop.poll()
     assert signal.getsignal(number) is before
+
+
+def test_a_terminal_that_goes_away_is_ignored_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping() as outer, stopping() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.reason is outer.reason is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:

@@ -8,6 +8,8 @@ from selftaught.run.recipes import Compare, Export, Predict, Report
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
+PAGE = "report.html"
+
 if TYPE_CHECKING:
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
@@ -52,5 +54,7 @@ def report(recipe: Report) -> Path:
         raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
     runs = [RunFolder.open(run) for run in recipe.runs]
     labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}
-    out = Path(recipe.out) if recipe.out else runs[0].folder / "report.html"
+    if not recipe.out:
+        runs[0].own(PAGE)
+    out = Path(recipe.out) if recipe.out else runs[0].folder / PAGE
     return write_report([run.folder for run in runs], out, labels=labels)

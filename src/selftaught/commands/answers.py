@@ -14,7 +14,7 @@ from rich.console import Console
 from selftaught.run import recipes
 from selftaught.run.fields import Recipe
 from selftaught.run.folder import RunFolder
-from selftaught.system.errors import DataError
+from selftaught.system.errors import SelftaughtError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -26,7 +26,7 @@ class Answer:
     json: Any
     shown: Sequence[Any] = ()  # on standard output where no JSON is wanted: text, what rich prints, or what prints
     lines: Sequence[str] = ()  # on standard error, always
-    error: DataError | None = None  # which ends the command, once it has answered
+    error: SelftaughtError | None = None  # which ends the command, once it has answered
 
     def give(self, as_json: bool) -> None:
         """Print it. Raises its error."""
@@ -71,7 +71,7 @@ def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
     from selftaught.judging.result import table
 
-    return Answer(result.model_dump(mode="json"), [table(result), result.verdict])
+    return Answer(result.model_dump(mode="json"), [table(result), result.verdict], error=result.unkept)
 
 
 def compare(recipe: recipes.Compare, result: Any) -> Answer:

@@ -107,4 +107,6 @@ def run_command(args: Sequence[str] | None = None) -> int:
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write("error: " + " ".join(line.split()) + "\n")
+    from selftaught.system.saying import person
+
+    person.write("error: " + " ".join(line.split()) + "\n")

@@ -13,10 +13,13 @@ from selftaught.contracts import modality
 from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report
 from selftaught.run.recipes import Demo
+from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
+from selftaught.system.ownership import begin_if_empty
 from selftaught.system.saying import say
 
 LABELS = "1,5,20"  # per class
+FILES = ("digits-train.npz", "digits-test.npz")
 SMALL = {"encoder": "resnet10t", "epochs": 25}
 # Digits have a right way round and fill their frame: no mirroring, and no crops that lose most of one.
 ARMS: dict[str, dict[str, Any]] = {
@@ -28,7 +31,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def demo(recipe: Demo) -> dict[str, Any]:
     """Run the main job on scikit-learn's 1,797 digits; {page, runs: [{run, verdict, rows}]}."""
     out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)
+    begin_if_empty(out, "demo", (*FILES, "report.html", *ARMS))
     train, test = split_digits(out)
     judged = []
     for method, choices in ARMS.items():
@@ -52,7 +55,8 @@ def split_digits(out: Path) -> tuple[Path, Path]:
     digits = load_digits()
     halves = train_test_split(digits.images, digits.target, test_size=0.2, random_state=0, stratify=digits.target)
     images, labels = (halves[0], halves[1]), (halves[2], halves[3])
-    files = (out / "digits-train.npz", out / "digits-test.npz")
+    files = (out / FILES[0], out / FILES[1])
     for file, x, y in zip(files, images, labels):
-        np.savez(file, x=np.round(x * 255 / 16).astype(np.uint8), y=y)
+        with replacing(file) as temporary:
+            np.savez(temporary, x=np.round(x * 255 / 16).astype(np.uint8), y=y)
     return files

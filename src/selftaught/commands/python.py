@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from selftaught.commands.table import carried_out
 from selftaught.run.folder import RunFolder
+from selftaught.system.saying import say
 
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
@@ -24,7 +25,10 @@ class Run(RunFolder):
 
     def evaluate(self, train: str | Path, test: str | Path | None = None, **options: Any) -> "Evaluation":
         """Judge the encoder on labelled images; options as of `selftaught evaluate`."""
-        return self._with("evaluate", train=train, test=test, **options)
+        result: Evaluation = self._with("evaluate", train=train, test=test, **options)
+        if result.unkept:
+            say(f"warning: {result.unkept}")
+        return result
 
     def finetune(self, labelled: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:
         """Make a classifier of the encoder in the folder `out`; options as of `selftaught finetune`; its metrics."""

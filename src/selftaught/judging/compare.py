@@ -13,7 +13,7 @@ import json
 import math
 import os
 import platform
-import shutil
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from selftaught.judging.labelled import open_labelled, parse_labels
 from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
 from selftaught.judging.result import Row
 from selftaught.methods import registry
+from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.system.components import Part, hint
@@ -45,6 +46,15 @@ from selftaught.system.errors import (
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.ownership import (
+    MANIFEST,
+    Inside,
+    Owned,
+    begin_if_empty,
+    has_fields,
+    manifest_of,
+    refuse_odd,
+)
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
 from selftaught.training.looking.scores import worth
@@ -53,6 +63,8 @@ from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
+HELD: Owned = {**dict.fromkeys((MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE)), "runs": Inside(re.compile(""))}
+FIELDS = ("data", "methods", "seeds", "rungs", "out", "resume")  # that every saved comparison.yaml has
 
 
 def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Comparison:
@@ -78,13 +90,15 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
             _refuse_existing(folder, recipe.resume)
+            begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return bench.carry_out(folder)
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
-    held = {path.name for path in folder.iterdir()} - {LOCK} if folder.exists() else set()
-    if held and RECIPE not in held:
+    held = {path.name for path in folder.iterdir()} - {LOCK, MANIFEST} if folder.exists() else set()
+    refuse_odd(folder, HELD)
+    if held and not manifest_of(folder) and not has_fields(folder / RECIPE, FIELDS):
         raise UsageError(f"{printable(str(folder))} holds other files, not a comparison; choose another --out")
     if held and not resume:
         raise UsageError(f"{printable(str(folder))} already exists; use --resume to go on with it, or another --out")
@@ -162,7 +176,7 @@ class _Bench:
 
     def judging(self, run: str, seed: int, test: bool) -> Evaluate:
         """How a run is judged: on the test data, or on folds of the training data."""
-        both = Evaluate.model_fields.keys() & Compare.model_fields.keys()
+        both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
         return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
 
@@ -227,7 +241,7 @@ class _Bench:
         self.runs.append(ran)
         append_line(self.folder / ROWS, ran.model_dump_json())
         if ran.state == "done":  # the encoder stays; nothing goes on from here
-            shutil.rmtree(self.folder / name / "checkpoints", ignore_errors=True)
+            run.remove_checkpoints()
 
     def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
@@ -246,6 +260,8 @@ class _Bench:
         for name, test in [("held_out", False)] * bool(self.recipe.test and not last) + [("judged", True)]:
             recipe = self.judging(str(run.folder), seed, test)
             result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
+            if result.unkept:
+                say(f"warning: {result.unkept}")
             results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
         return results
 

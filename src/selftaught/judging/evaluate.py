@@ -19,28 +19,32 @@ from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Evaluation, Row, verdicts
 from selftaught.run.digests import among, read_digests
+from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
-from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
-from selftaught.system.text import spelled
+from selftaught.system.text import printable, spelled
 from selftaught.training.looking.features import Array, features
 
 Sources = dict[str, Any]  # by kind (trained, untrained ...) what a probe takes: an encoder, or features (N, D)
 
 
 def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = ()) -> Evaluation:
-    """Carry out a recipe, write RUN/evaluation.json and return what is in it.
+    """Carry out a recipe, write RUN/evaluation.json, or the file --out, and return what is in it.
+
+    Where it cannot be written the result says why in `unkept`.
 
     `baselines` are rows of an earlier evaluation by the same recipe, of a run whose encoder was built alike from the
     same seed: all but those of this run's own features are taken from there.
     """
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
+    if recipe.out and not recipe.out.lower().endswith(".json"):
+        raise UsageError(f"--out {printable(recipe.out)} must end in .json")
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     with stopping():
@@ -63,7 +67,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
-    write_json(Path(recipe.run) / "evaluation.json", result.model_dump(mode="json"))
+    result.unkept = kept(Path(recipe.run), result.model_dump(mode="json"), recipe.out)
     return result
 
 

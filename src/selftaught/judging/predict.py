@@ -18,7 +18,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import write_quarantine
+from selftaught.system.quarantine import list_beside
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -31,6 +31,7 @@ class Predictions:
     classes: list[str]
     probabilities: NDArray[Any]  # (N, classes)
     quarantined: list[tuple[str, str]]  # what could not be read, with the reason
+    unread: Path | None = None  # the file that lists it
 
     @property
     def predicted(self) -> list[str]:
@@ -46,7 +47,8 @@ class Predictions:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
         Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
-        What could not be read is listed beside it, in <name>-quarantine.csv.
+        What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
+        <name>-quarantine-2.csv and so on.
         """
         exactly: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
         with replacing(out) as temporary, temporary.open("w", **exactly) as stream:
@@ -57,12 +59,7 @@ class Predictions:
                 cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
                 writer.writerow([key, name, *cells])
         if self.quarantined:
-            write_quarantine(unread(out), self.quarantined)
-
-
-def unread(out: Path) -> Path:
-    """Where what could not be read is listed."""
-    return out.with_name(f"{out.stem}-quarantine.csv")
+            self.unread = list_beside(out.with_suffix(""), self.quarantined)
 
 
 def predict(
@@ -93,5 +90,5 @@ def predict(
     if out is not None:
         said.write(Path(out), every)
         if said.quarantined:
-            say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {unread(Path(out))}")
+            say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
     return said

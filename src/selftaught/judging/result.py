@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from selftaught.contracts.modality import raw_of
+from selftaught.system.errors import SelftaughtError
 
 KINDS = {
     "trained": "this run",
@@ -72,6 +73,8 @@ class Gain(BaseModel):
 class Evaluation(BaseModel):
     """What a run is worth, beside baselines."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     run: str
     train: str
     test: str | None
@@ -91,6 +94,7 @@ class Evaluation(BaseModel):
     details: list[Detail] = []  # one a row, in their order; not of baselines that were known
     verdict: str
     verdicts: list[str]
+    unkept: SelftaughtError | None = Field(None, exclude=True)  # what was in the way of writing it down
 
     @property
     def probe(self) -> str:

@@ -25,6 +25,7 @@ from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_json
 from selftaught.system.interruption import stopping
+from selftaught.system.ownership import refuse_inside
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say, writing_to
 from selftaught.system.text import printable, spelled
@@ -50,11 +51,15 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
         raise UsageError(f"--out {printable(recipe.out)} is the run itself; choose another folder for its classifier")
     if out.exists() and not replaces:
         raise UsageError(f"{printable(recipe.out)} already exists; use --overwrite to replace it, or another --out")
+    if replaces:
+        read = {"RUN": recipe.run, "LABELLED": recipe.labelled, "--labels": recipe.labels}
+        refuse_inside(out.folder, {**read, "--test": recipe.test, "--test-labels": recipe.test_labels})
     out.refuse_existing(resume=False, overwrite=replaces)
     keep_freed_memory()
     with stopping(recipe.time_limit):
         data = open_labelled(recipe, encoder.preparation)
-        with out.claimed(resume=False, overwrite=replaces), writing_to(out.folder / LOG), out.working(TASK) as result:
+        owned = out.claimed(resume=False, overwrite=replaces, kind=TASK)
+        with owned, writing_to(out.folder / LOG), out.working(TASK) as result:
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()
             out.write_quarantine(data.train.quarantined)

@@ -1,5 +1,6 @@
 """One self-contained HTML page about one or more runs, made from the plain files in their folders."""
 
+import io
 import json
 import math
 from collections import Counter
@@ -22,7 +23,8 @@ from selftaught.run.standing import standing
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import poll
 from selftaught.system.pictures import data_uri
-from selftaught.system.reading import csv_in, json_in, json_lines, json_object, yaml_in
+from selftaught.system.reading import LARGEST_OBJECT, csv_in, json_in, json_lines, json_object, yaml_in
+from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable
 
 HEALTH = {  # curves of what was seen without labels
@@ -241,5 +243,5 @@ def _rows(file: Path) -> list[list[str]]:
 
 
 def _picture(file: Path) -> str | None:
-    with Image.open(file, formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(regular_bytes(file, LARGEST_OBJECT)), formats=["PNG"]) as image:
         return data_uri(image)

@@ -5,21 +5,26 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
+from selftaught.run.layout import IN_STEP, owned
 from selftaught.run.records import Manifest, State
+from selftaught.run.tensors import CheckpointError as CheckpointError
+from selftaught.run.tensors import model_tensors as model_tensors
+from selftaught.run.tensors import optimizer_tensors as optimizer_tensors
+from selftaught.run.tensors import restore_model as restore_model
+from selftaught.run.tensors import restore_optimizer as restore_optimizer
 from selftaught.system.arrays import refuse_odd_weights
-from selftaught.system.errors import DataError, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
+from selftaught.system.ownership import owns
 from selftaught.system.reading import json_in
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
@@ -32,10 +37,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
 
 Groups = Mapping[str, Mapping[str, Tensor]]
-
-
-class CheckpointError(DataError):
-    """A checkpoint is damaged or incomplete, or is that of another network."""
 
 
 def save(
@@ -91,7 +92,8 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
 
 def steps(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
-    return sorted((path for path in folder.glob("step_*") if NAME.fullmatch(path.name)), key=_order)
+    held = (path for path in folder.glob("step_*") if NAME.fullmatch(path.name) and not path.is_symlink())
+    return sorted(held, key=_order)
 
 
 def named(folder: Path, name: str) -> Path | None:
@@ -116,8 +118,13 @@ def _prune(folder: Path, newest: Path, keep: int) -> None:
     latest = list({_order(path)[0]: path for path in reached}.values())
     kept = {*latest[-keep:], newest, named(folder, "best")}
     for path in steps(folder):
-        if path not in kept:
+        if path not in kept and not _holds_others(path):
             _remove(path)
+
+
+def _holds_others(path: Path) -> bool:
+    """Whether somebody has put something into a checkpoint, which then stays."""
+    return not {file.name for file in path.iterdir()} <= {*IN_STEP}
 
 
 def _remove(path: Path) -> None:
@@ -130,15 +137,17 @@ def _remove(path: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what was being written or removed when its process ended."""
     for path in left_behind(folder):
-        with spared(f"the removal of {path.name}"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        is_folder = path.is_dir() and not path.is_symlink()
+        if owns(owned(["checkpoints"]), f"checkpoints/{path.name}", is_folder):
+            with spared(f"the removal of {path.name}"):
+                shutil.rmtree(path) if is_folder else path.unlink()
 
 
 def _make_room(folder: Path) -> bool:
     """Remove the oldest checkpoint that is neither last nor best; False where there is none."""
     kept = {named(folder, "last"), named(folder, "best"), *steps(folder)[-1:]}
     for path in steps(folder):
-        if path not in kept:
+        if path not in kept and not _holds_others(path):
             say(f"warning: the disk is full: {path.name} is removed to make room")
             _remove(path)
             return True
@@ -226,63 +235,6 @@ def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str,
             continue
         return path, groups, state, complaints
     raise CheckpointError("; ".join(complaints) or f"no checkpoint in {printable(folder)}")
-
-
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The state of a model by name; a tensor that has several names is kept under the first."""
-    seen: set[tuple[int, int]] = set()
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        identity = (tensor.data_ptr(), tensor.numel())
-        if tensor.numel() and identity in seen:
-            continue
-        seen.add(identity)
-        tensors[name] = tensor
-    return tensors
-
-
-def restore_model(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy saved values into the model's own storage, whose memory format stays; names must agree."""
-    own = model_tensors(model)
-    if own.keys() != tensors.keys():
-        odd = sorted(own.keys() ^ tensors.keys())[:3]
-        raise CheckpointError(f"the checkpoint holds another network; differing tensors: {', '.join(odd)}")
-    if other := next((name for name, tensor in own.items() if tensor.shape != tensors[name].shape), None):
-        raise CheckpointError(f"the checkpoint holds another network; {other} has another shape")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
-
-
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The state of an optimiser, keyed by parameter name: `<parameter>|<entry>`."""
-    return {
-        f"{name}|{entry}": torch.as_tensor(value)
-        for name, parameter in _named(optimizer)
-        for entry, value in optimizer.state.get(parameter, {}).items()
-        if value is not None
-    }
-
-
-def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put saved state back, in fresh storage with each parameter's own memory format."""
-    parameters = dict(_named(optimizer))
-    for key, value in tensors.items():
-        name, _, entry = key.rpartition("|")
-        if name not in parameters:
-            raise CheckpointError(f"the checkpoint holds another network; {printable(name)} is no weight of this one")
-        parameter = parameters[name]
-        if value.shape == parameter.shape:
-            fresh = torch.empty_like(parameter, dtype=value.dtype, memory_format=torch.preserve_format)
-            value = fresh.copy_(value)
-        else:
-            value = value.to(parameter.device)  # a count of steps, which fused optimisers want beside the weights
-        optimizer.state[parameter][entry] = value
-
-
-def _named(optimizer: Optimizer) -> Iterable[tuple[str, nn.Parameter]]:
-    for group in optimizer.param_groups:
-        yield from zip(group["names"], group["params"], strict=True)
 
 
 def _size_and_hash(file: Path) -> dict[str, Any]:

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.card import classifier_card
-from selftaught.run.export import config_of, described_encoder, encoder_config, weights_in, write_model
+from selftaught.run.export import (
+    config_of,
+    described_encoder,
+    encoder_config,
+    part_of_run,
+    weights_in,
+    write_model,
+)
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
@@ -82,7 +89,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     """
     folder = Path(folder)
     if (folder / "classifier").is_dir():
-        folder = folder / "classifier"
+        folder = part_of_run(folder, "classifier")
     config = folder / "config.json"
     if not config.exists():
         raise UsageError(f"{printable(folder)} holds no classifier (no config.json); `selftaught finetune` makes one")

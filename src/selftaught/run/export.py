@@ -16,14 +16,18 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation
 from selftaught.run.card import encoder_card
+from selftaught.run.layout import FOLDERS
 from selftaught.run.records import Config
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.bombs import HARMLESS, HONEST
 from selftaught.system.components import Part, place_and_problem
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
+from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import json_in
 from selftaught.system.text import filesize, printable
+
+FILES = ("model.safetensors", "config.json", "README.md")
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
@@ -35,12 +39,9 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> None:
     """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents: dict[str, str | bytes] = {
-        "model.safetensors": save(_each_its_own(weights), metadata={"format": "pt"}),
-        "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
-        "README.md": card,
-    }
-    write_together(folder, contents)
+    model = save(_each_its_own(weights), metadata={"format": "pt"})
+    described = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    write_together(folder, dict(zip(FILES, (model, described, card), strict=True)))
 
 
 @contextmanager
@@ -112,11 +113,21 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     """
     folder = Path(folder)
     if (folder / "encoder").is_dir():
-        folder = folder / "encoder"
+        folder = part_of_run(folder, "encoder")
     encoder, _ = described_encoder(folder, module)
     with weights_in(folder, "encoder") as weights:
         encoder.net.load_state_dict(weights)
     return encoder.eval()
+
+
+def part_of_run(run: Path, name: str) -> Path:
+    """The folder of a run that holds its encoder or classifier; a usage error where a link would lead out of it.
+
+    A folder that the user names may well be one of links, such as the Hub's cache.
+    """
+    refuse_odd(run, {name: FOLDERS[name]})
+    refuse_odd(run / name, dict.fromkeys(FILES))
+    return run / name
 
 
 def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, dict[str, Any]]:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from selftaught.run.layout import (
+    ALL,
+    FIELDS,
+    FOLDERS,
+    HARMLESS,
+    MARKS,
+    NAMES,
+    WITHOUT_LOCK,
+    owned,
+)
+from selftaught.run.layout import LOG as LOG
 from selftaught.run.recipes import Pretrain
 from selftaught.run.records import BadStep, Line, Status
 from selftaught.system.errors import DivergedError, Interrupted, UsageError
@@ -26,6 +36,19 @@ from selftaught.system.files import (
     write_json,
 )
 from selftaught.system.lock import LOCK, only_writer, refuse_held
+from selftaught.system.ownership import (
+    MANIFEST,
+    begin,
+    clear,
+    has_fields,
+    manifest_of,
+    odd,
+    own,
+    owns,
+    refuse_odd,
+    refuse_strangers,
+    says_how_it_stands,
+)
 from selftaught.system.quarantine import write_quarantine
 from selftaught.system.reading import json_lines, json_object
 from selftaught.system.saying import say
@@ -36,8 +59,7 @@ if TYPE_CHECKING:
 
 
 MOST_FOLDERS = 100  # of samples that are counted
-LOG = "run.log"
-MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
+TIMES = ("seconds", "samples_per_second")  # in status.json, of a run that is done
 
 
 class RunFolder:
@@ -54,6 +76,8 @@ class RunFolder:
         run = cls(folder)
         if not run.exists():
             raise UsageError(f"{printable(folder)} is not a run folder (it holds no recipe.yaml)")
+        for line in odd(run.folder, owned(ALL)):
+            say(f"warning: {line}, and is left out")
         return run
 
     def exists(self) -> bool:
@@ -62,38 +86,83 @@ class RunFolder:
 
     def refuse_existing(self, resume: bool, overwrite: bool) -> None:
         """An existing folder is a usage error, unless a run in it that nobody writes is to be resumed or replaced."""
-        self._refuse_occupied(resume, overwrite)
         refuse_held(self.folder)
+        self._refuse_occupied(resume, overwrite)
 
     def _refuse_occupied(self, resume: bool, overwrite: bool) -> None:
-        if not self.folder.exists() or all(path.name in (LOCK, LOG) for path in self.folder.iterdir()):
-            return
         shown = printable(self.folder)
-        if (resume or overwrite) and not self.exists() and not self.checkpoints.exists():
+        if not self.folder.exists():
+            return
+        refuse_odd(self.folder, owned(ALL))
+        if all(owns(owned(HARMLESS), path.name, is_folder=False) for path in self.folder.iterdir()):
+            return
+        if not self._is_ours(resume):
             raise UsageError(f"{shown} holds other files, not a run; choose another --out")
         if not resume and not overwrite:
             raise UsageError(
                 f"{shown} already exists; use --resume to go on with it, --overwrite to replace it, or another --out"
             )
+        if not resume:
+            refuse_strangers(self.folder, owned(self._names()))
+
+    def _is_ours(self, resume: bool) -> bool:
+        """Whether the folder has a list of ours or, from before there were lists, files that only a run has."""
+        if manifest := manifest_of(self.folder):
+            return manifest.kind in NAMES  # or it is a comparison's, which holds runs
+        if says_how_it_stands(self.folder) or has_fields(self.folder / "recipe.yaml", *FIELDS):
+            return True
+        return resume and any(owns(owned(ALL), f"checkpoints/{p.name}", True) for p in self.checkpoints.glob("step_*"))
+
+    def _names(self) -> frozenset[str]:
+        """The names here that are ours."""
+        if manifest := manifest_of(self.folder):
+            return manifest.names
+        known = ALL if self._is_ours(resume=True) else ()
+        return frozenset(name for name in known if name == MANIFEST or os.path.lexists(self.folder / name))
 
     @contextmanager
-    def claimed(self, resume: bool, overwrite: bool) -> Iterator[None]:
-        """Make the folder, in place of an old run where that was asked for, and be the only one to write in it."""
+    def claimed(self, resume: bool, overwrite: bool, kind: str = "pretrain") -> Iterator[None]:
+        """Make the folder, in place of an old run where that was asked for, and be the only one to write in it.
+
+        kind: of the work, a key of NAMES.
+        """
         self.refuse_existing(resume, overwrite)
         self.folder.mkdir(parents=True, exist_ok=True)
         with only_writer(self.folder):
             self._refuse_occupied(resume, overwrite)  # another process may have been here since
-            if overwrite and not resume:
-                # What makes it a run goes last: cut short, it can still be overwritten.
-                for path in sorted(self.folder.iterdir(), key=lambda path: path.name in MARKS):
-                    if path.is_dir() and not path.is_symlink():
-                        shutil.rmtree(path)
-                    elif path.name != LOCK:
-                        path.unlink()
-            for folder in (self.folder, self.folder / "encoder", self.folder / "map"):
-                for path in left_behind(folder):
-                    path.unlink()
+            self._take(kind, resume, overwrite)
+            self._sweep()
             yield
+
+    def _take(self, kind: str, resume: bool, overwrite: bool) -> None:
+        """Record what will be written here, after removing what is to be replaced."""
+        known = self._names()
+        if overwrite and not resume:
+            begin(self.folder, kind, known)  # cut short, it is ours still
+            clear(self.folder, owned(known), spared=(MANIFEST, LOCK))
+        # What is there and is not ours, such as a log that a shell has begun, is never taken for ours.
+        held = {name for name in NAMES[kind] if os.path.lexists(self.folder / name)} - {LOCK}
+        names = {*NAMES[kind]} - (held - known)
+        if resume and manifest_of(self.folder):
+            own(self.folder, *sorted(names - known))
+        else:
+            begin(self.folder, kind, names | {name for name in known if os.path.lexists(self.folder / name)})
+
+    def _sweep(self) -> None:
+        """Remove what processes that have ended were still writing; checkpoints see to their own."""
+        for folder in (self.folder, *(self.folder / name for name in FOLDERS if name != "checkpoints")):
+            for path in left_behind(folder, WITHOUT_LOCK):
+                if owns(owned(ALL), path.relative_to(self.folder).as_posix(), is_folder=False):
+                    path.unlink()
+
+    def remove_checkpoints(self) -> None:
+        """Keep only what a finished run is asked for; nothing goes on from here."""
+        with spared("the removal of checkpoints"):
+            clear(self.folder, owned(self._names() & {"checkpoints"}))
+
+    def own(self, *names: str) -> None:
+        """Record names that another command than the run's own is about to write here. Raises UsageError, OSError."""
+        own(self.folder, *names)
 
     @property
     def checkpoints(self) -> Path:
@@ -117,12 +186,15 @@ class RunFolder:
             return {}
 
     def set_status(self, state: str, reason: str = "", exit_code: int | None = None, **more: Any) -> None:
-        """Record where the run stands: running, preempted, diverged, failed or done; what its start was like stays."""
+        """Record where the run stands: running, preempted, diverged, failed or done.
+
+        What its start was like stays, and how long it took where it was done once.
+        """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        at_start = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start")}
+        stays = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start", *TIMES)}
         status = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
         with spared("status.json"):
-            write_json(self.folder / "status.json", {**status, **at_start, **more})
+            write_json(self.folder / "status.json", {**status, **stays, **more})
 
     @contextmanager
     def working(self, task: str | None = None) -> Iterator[dict[str, Any]]:

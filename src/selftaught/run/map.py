@@ -1,5 +1,6 @@
 """The map in a run folder: read with care, as anybody may have written it."""
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from selftaught.system.arrays import array_in
 from selftaught.system.reading import json_in
+from selftaught.system.regular import regular_bytes
 
 FOLDER = "map"
 LARGEST = 64 << 20  # bytes of any of its files
@@ -46,7 +48,7 @@ class EmbeddingMap:
 def read_map(folder: Path) -> EmbeddingMap | None:
     """The map in a run folder; None where there is none, or none that holds together."""
     place = folder / FOLDER
-    end = read_facts(place / "end.json")
+    end = None if place.is_symlink() else read_facts(place / "end.json")
     if end is None:
         return None
     try:
@@ -75,7 +77,7 @@ def _read_sheet(file: Path, facts: Facts) -> Image.Image | None:
     if not facts.columns or not min(facts.cell):
         return None
     try:
-        with Image.open(file, formats=["WEBP"]) as image:
+        with Image.open(io.BytesIO(regular_bytes(file, LARGEST)), formats=["WEBP"]) as image:
             lines = math.ceil(len(facts.keys) / facts.columns)
             if image.size != (facts.columns * facts.cell[0], lines * facts.cell[1]):
                 return None

@@ -180,6 +180,7 @@ class Evaluate(Recipe):
     limit: Most = None
     tolerance: Broken = 0.01
     seed: int = Field(0, ge=0, lt=1 << 31, description="of subsets and folds")
+    out: Own[File[str | None]] = Field(None, description="FILE.json; default: evaluation.json in the run, and a copy")
 
 
 class Compare(Recipe):

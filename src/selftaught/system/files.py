@@ -4,13 +4,15 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from selftaught.system.lock import is_gone, signature
+from selftaught.system.lock import is_alone_in, is_gone, is_others, signature
+from selftaught.system.regular import TO_THE_END, opened
+from selftaught.system.regular import created as created
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -32,7 +34,7 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
     temporaries = {name: temporary_for(folder / name) for name in contents}
     try:
         for name, content in contents.items():
-            with temporaries[name].open("wb") as stream:
+            with created(temporaries[name]) as stream:
                 stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -66,10 +68,19 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def left_behind(folder: Path) -> list[Path]:
-    """What processes that have ended were still writing in `folder` under temporary names."""
+def left_behind(folder: Path, shared: Collection[str] = ()) -> list[Path]:
+    """What processes that have ended were still writing in `folder` under temporary names.
+
+    Of other hosts' that is known where this process alone may write there; but for what is `shared`, which is written
+    by those as well who do not hold the folder's lock.
+    """
     named = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.glob(".*~*~*"))
-    return [path for path, match in named if match and is_gone(match["writer"])]
+    others = is_others if is_alone_in(folder) else lambda signed: False
+    return [
+        path
+        for path, match in named
+        if match and (is_gone(match["writer"]) or (match["of"] not in shared and others(match["writer"])))
+    ]
 
 
 def folder_of(key: str) -> str:
@@ -89,7 +100,7 @@ def flush_folder(folder: Path) -> None:
 def append_line(file: Path, line: str) -> None:
     """Add a line at the end of `file`, all of it or, where the disk is full, nothing."""
     whole = line.encode() + b"\n"
-    with file.open("ab", buffering=0) as stream:
+    with os.fdopen(opened(file, TO_THE_END), "ab", 0) as stream:
         before = stream.seek(0, os.SEEK_END)
         try:
             if stream.write(whole) != len(whole):

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from selftaught.system import clock
 from selftaught.system.errors import Interrupted
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS += [getattr(signal, name) for name in ("SIGUSR1", "SIGHUP") if hasattr(signal, name)]  # not on Windows
 
 
 class Stop:
@@ -66,17 +67,26 @@ def undeterred() -> Iterator[None]:
 
 @contextmanager
 def stopping(time_limit: float | None = None) -> Iterator[Stop]:
-    """Watch for INT, TERM and USR1 (in the main thread only) and a time limit in seconds.
+    """Watch for INT, TERM, USR1 and HUP (in the main thread only) and a time limit in seconds.
 
-    Inside another one, what has reached that counts here as well: no signal is lost between the two.
+    HUP is what a terminal sends as it goes away; where it is ignored, as under nohup, the work goes on. Inside another
+    one, what has reached that counts here as well: no signal is lost between the two.
     """
     outer = _active.stop
     stop = _active.stop = Stop(time_limit, outer)
-    handles = SIGNALS if threading.current_thread() is threading.main_thread() else []
-    before = {number: signal.signal(number, stop._handle) for number in handles}
+    before = {number: signal.signal(number, stop._handle) for number in _heard()}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         _active.stop = outer
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals that stop the work of this thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [
+        number for number in SIGNALS if not (number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN)
+    ]

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system.errors import UsageError
+from selftaught.system.regular import kind_of, opened
 from selftaught.system.text import printable
 
 try:
@@ -19,6 +22,13 @@ except ImportError:  # Windows has no such lock, and no harmless way to ask for 
     fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"  # the file in a run folder
+BEGINS, LONGEST = b'{"host": "', 4096  # how what it holds begins, and bytes that are read of it
+# File systems of one machine, whose kernel knows of every lock there is; whatever else, a network may lie between.
+LOCAL = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "bcachefs", "f2fs", "jfs", "overlay", "tmpfs", "ramfs"}
+LOCAL |= {"vfat", "exfat", "ntfs3"}
+TRIES, PAUSE = 10, 0.01  # to lock, and seconds between: whoever only looks is in the way for a moment
+
+_alone: set[tuple[int, str]] = set()  # by process, as a fork holds nothing: folders that are its, says the kernel
 
 
 def signature() -> str:
@@ -39,6 +49,11 @@ def is_gone(signed: str) -> bool:
         return True
     except (ValueError, OverflowError):
         return False
+
+
+def is_others(signed: str) -> bool:
+    """Whether a signature is that of another process than this one, wherever it is."""
+    return signed != signature() and re.fullmatch(r".+-\d+-[0-9a-f]+", signed) is not None
 
 
 @cache
@@ -66,69 +81,150 @@ def _boot() -> str:
 def only_writer(folder: Path) -> Iterator[None]:
     """Be the only process that writes in `folder`, which exists; a usage error where another one does.
 
-    The kernel's lock ends with its process, so what a killed one leaves is taken over. Of a process on another host
-    only what the file says is known, so its lock stays until somebody removes it.
+    The kernel's lock ends with its process, so what a killed one leaves is taken over, whatever it called its host: a
+    container has another name each time. Where other machines write in the same file system, of which this kernel may
+    not know, a lock that names another host stays until somebody removes it.
     """
     file = folder / LOCK
-    handle = _opened(file)
+    handle = _locked(file)
+    own = (os.getpid(), os.path.realpath(folder))
     try:
-        holder = _holder(handle)
-        if holder and holder.get("host") != host():
+        holder, known = _holder(handle, file), is_told_by_kernel(handle)
+        if (known and _is_held_from_afar(handle)) or (not known and holder.get("host", host()) != host()):
             raise UsageError(_refusal(folder, holder))
         os.ftruncate(handle, 0)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        own = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid()), "started": now}
-        os.pwrite(handle, (json.dumps(own) + "\n").encode(), 0)
+        os.pwrite(handle, _description(), 0)
+        if known:
+            _alone.add(own)
         try:
             yield
         finally:
             with suppress(OSError):  # the kernel's lock ends all the same
                 file.unlink()
     finally:
+        _alone.discard(own)
         os.close(handle)
+
+
+def is_alone_in(folder: Path) -> bool:
+    """Whether this process holds the lock of `folder`, or of one that it lies in, and the kernel vouches for it."""
+    place = Path(os.path.realpath(folder))
+    return any((os.getpid(), str(path)) in _alone for path in (place, *place.parents))
 
 
 def may_be_written(folder: Path) -> bool:
     """Whether a process may be writing in `folder`, as far as is known here; asking is in no writer's way."""
     try:
-        holder = json.loads((folder / LOCK).read_bytes()[:4096])
-        return not is_gone(f"{holder['host']}-{holder['pid']}-{holder['birth']}")
+        handle = opened(folder / LOCK, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
+    try:
+        if is_told_by_kernel(handle):
+            return _is_held(handle) or _is_held_from_afar(handle)
+        holder = json.loads(os.pread(handle, LONGEST, 0))
+        return not is_gone(f"{holder['host']}-{holder['pid']}-{holder['birth']}")
     except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
         return True
+    finally:
+        os.close(handle)
 
 
 def refuse_held(folder: Path) -> None:
     """A usage error where another process writes in `folder`; asked before long work, to say so early."""
-    if (folder / LOCK).exists():
+    if os.path.lexists(folder / LOCK):
         with only_writer(folder):
             pass
 
 
-def _opened(file: Path) -> int:
+def is_told_by_kernel(handle: int) -> bool:
+    """Whether this kernel knows of every lock on an open file: it lies on a file system of this machine alone."""
+    return fcntl is not None and _file_system(handle) in LOCAL
+
+
+def _file_system(handle: int) -> str:
+    """The type of the file system that an open file lies on, such as ext4; nothing where that cannot be known."""
+    with suppress(OSError, IndexError):
+        facts = Path(f"/proc/self/fdinfo/{handle}").read_text().partition("mnt_id:")[2].split()
+        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            if line.split(" ", 1)[0] == facts[0]:
+                return line.partition(" - ")[2].split()[0]
+    return ""
+
+
+def _is_held(handle: int) -> bool:
+    """Whether another handle of the file is locked; for the moment of asking nobody else can lock it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _is_held_from_afar(handle: int) -> bool:
+    """Whether a client to which this machine exports the folder has locked the file: servers lock it by ranges."""
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.lockf(handle, fcntl.LOCK_UN)
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+def _locked(file: Path) -> int:
     """The lock file, open and locked by this process."""
     while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _opened(file)
         with ExitStack() as unless_locked:
             unless_locked.callback(os.close, handle)
-            try:
-                if fcntl:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(_refusal(file.parent, _holder(handle))) from None
+            if not _has_locked(handle):
+                raise UsageError(_refusal(file.parent, _holder(handle, file)))
             if os.fstat(handle).st_nlink:  # or the one who held it removed it in this moment: lock its successor
                 unless_locked.pop_all()
                 return handle
 
 
-def _holder(handle: int) -> dict[str, Any]:
-    """What the file says of the process that holds the lock, or held it last; nothing where it cannot be read."""
+def _opened(file: Path) -> int:
     try:
-        holder = json.loads(os.pread(handle, 4096, 0) or b"{}")
-    except ValueError:  # its writer was cut short
+        return opened(file, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        if kind_of(file):
+            raise UsageError(f"{printable(file)} {error.strerror}: remove it, or choose another --out") from None
+        raise
+
+
+def _has_locked(handle: int) -> bool:
+    """Whether this process has the file's lock now, or there are no such locks."""
+    for _ in range(TRIES if fcntl else 0):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(PAUSE)
+    return not fcntl
+
+
+def _holder(handle: int, file: Path) -> dict[str, Any]:
+    """What the file says of the process that holds the lock, or held it last; nothing where its writer was cut short.
+
+    Raises UsageError where it is somebody's own file of that name, which is left alone.
+    """
+    content = os.pread(handle, LONGEST, 0).strip(b"\0")
+    if content[: len(BEGINS)] != BEGINS[: len(content)]:
+        raise UsageError(f"{printable(file)} is not a lock of selftaught's; move it away, or choose another --out")
+    try:
+        holder = json.loads(content or b"{}")
+    except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}
+
+
+def _description() -> bytes:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    own = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid()), "started": now}
+    return (json.dumps(own) + "\n").encode()
 
 
 def _refusal(folder: Path, holder: dict[str, Any]) -> str:

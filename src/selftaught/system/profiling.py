@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from selftaught.system import clock
-from selftaught.system.files import spared, write_json
+from selftaught.system.files import replacing, spared, write_json
 
 PREFIX = "selftaught/"
 WARM_UP, PROFILED = 3, 10  # steps: the first ones allocate, compile and fill caches
@@ -42,7 +42,8 @@ class Profile:
             self._profiler.stop()
             self.table = _table(self._profiler, seconds)
             with spared("the profile"):
-                self._profiler.export_chrome_trace(str(self.folder / "profile_trace.json"))
+                with replacing(self.folder / "profile_trace.json") as temporary:
+                    self._profiler.export_chrome_trace(str(temporary))
                 write_json(self.folder / "profile.json", self.table)
             self._profiler = None
             return True

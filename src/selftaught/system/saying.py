@@ -1,5 +1,6 @@
 """Lines for people: on standard error, and in the log of the run that is going on."""
 
+import os
 import sys
 import time
 import traceback
@@ -7,14 +8,38 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 
 from selftaught.system.context import holding
 from selftaught.system.errors import SelftaughtError
+from selftaught.system.regular import TO_THE_END, opened
 
-console = Console(stderr=True, highlight=False)
+
+class Person:
+    """Standard error; a terminal that has gone away, or a pipe that nobody reads, is no reason to end the work."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            _stderr().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            _stderr().flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_stderr(), name)
+
+
+def _stderr() -> TextIO:
+    """What it is at the moment, behind what shows a progress bar there."""
+    return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+
+person = Person()
+console = Console(file=cast(TextIO, person), highlight=False)
 _log: list[TextIO] = []
 _quiet = ContextVar("_quiet", default=False)
 
@@ -27,7 +52,7 @@ def quietly() -> AbstractContextManager[None]:
 @contextmanager
 def writing_to(file: Path) -> Iterator[None]:
     """Also append every line that `say` tells to `file`, and what ended the work before its end."""
-    stream = file.open("a", encoding="utf-8")
+    stream = os.fdopen(opened(file, TO_THE_END), "a", encoding="utf-8")
     _log.append(stream)
     try:
         yield
@@ -54,8 +79,8 @@ def say(line: str) -> None:
     if console.is_terminal:
         console.print(line, markup=False, soft_wrap=True)
     else:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        person.write(line + "\n")
+        person.flush()
 
 
 def is_watched() -> bool:

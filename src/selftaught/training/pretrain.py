@@ -11,13 +11,14 @@ from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about
-from selftaught.run.folder import LOG, RunFolder, fresh_folder
+from selftaught.run.folder import LOG, TIMES, RunFolder, fresh_folder
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import OutOfMemory, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
+from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import say, writing_to
 from selftaught.training.following import Follower
 from selftaught.training.job import Job, predicted_bytes, prepare
@@ -40,6 +41,8 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     """
     began = clock.now()
     if command.out:
+        if command.overwrite and not command.resume:
+            refuse_inside(Path(command.out), {"DATA": command.data, "--init": command.init})
         RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
     saved = _saved_recipe(command)
     recipe = command.continued(saved) if saved else command
@@ -91,7 +94,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
-    start = _restore(job, run) if job.recipe.resume else 0
+    before, start = run.status, _restore(job, run) if job.recipe.resume else 0
     if not start and job.method.starts:
         job.method.start(_everything(job))
     _describe(job, run)
@@ -102,7 +105,8 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     run.set_status("running", **at_start)
     with follower.recorder.bar:
         _fit(job, run, began, follower)
-    return {**follower.finish(), **at_start}
+    took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
+    return {**follower.finish(), **at_start, **took}  # what had nothing left to train took as long as it did
 
 
 def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower) -> None:

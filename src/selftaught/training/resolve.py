@@ -23,7 +23,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import write_quarantine
+from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 
 FEWEST = 2  # samples that can be told apart
@@ -92,13 +92,11 @@ def _difference(recipe: Pretrain, samples: Samples, things: str) -> str:
 
 def _listed(error: BrokenData, recipe: Pretrain) -> str:
     """Where the broken samples of a run that is refused are listed: beside the run folder, which there is not."""
-    file = Path(f"{recipe.out}-quarantine.csv") if recipe.out else Path("runs") / f"{error.name}-quarantine.csv"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_quarantine(file, error.quarantined)
+        file = list_beside(Path(recipe.out or Path("runs") / error.name), error.quarantined)
     except OSError:
         return ""
-    return f"all are listed in {file}; "
+    return f"all are listed in {printable(file)}; "
 
 
 def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:

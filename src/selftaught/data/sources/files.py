@@ -10,9 +10,10 @@ from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.contents import SIZE, Contents, Digests, Rows, Stamps, stamps_in, stamps_of
-from selftaught.data.sources.folder import LINK, NO_IMAGE, OUTSIDE, SUFFIXES, passed_over, read_regular, walk
+from selftaught.data.sources.folder import LINK, NO_IMAGE, OURS, OUTSIDE, SUFFIXES, passed_over, read_regular, walk
 from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.errors import DataError
+from selftaught.system.ownership import MANIFEST, refuse_as_data
 from selftaught.system.text import printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -66,6 +67,7 @@ class Files(Source):
 
 
 def open_folder(root: Path) -> Files:
+    refuse_as_data(root)
     with reading(str(root)):
         keys, ignored = walk(os.fspath(root))
     if not keys:
@@ -102,8 +104,11 @@ def open_archive(path: Path, place: str = "") -> Files:
         status = path.stat()
         members, ignored, read_member = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
     samples = []
+    made = tuple(name.removesuffix(MANIFEST) for name, _, _ in members if ("/" + name).endswith("/" + MANIFEST))
     for name, size, offset in members:
-        if fault := passed_over(name):
+        if made and name.startswith(made):
+            ignored.append((name, OURS))
+        elif fault := passed_over(name):
             ignored.append((name, fault))
         elif name.startswith(place):
             samples.append((name.removeprefix(place), size, offset))

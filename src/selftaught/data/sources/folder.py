@@ -2,9 +2,12 @@
 
 import os
 import stat
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 
 from selftaught.data.sources.source import MAX_BYTES
+from selftaught.system.ownership import MANIFEST, is_ours
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # Pillow's names of what is decoded
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif")
@@ -13,7 +16,8 @@ CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the operating system"
 OUTSIDE, DANGLING, NO_FILE = "a link out of the folder", "a link to nothing", "not a regular file"
 LINK = "a link"  # in an archive
-NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK)  # what is passed over is no broken image
+OURS = "made by selftaught"
+NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK, OURS)  # what is passed over is no broken image
 
 
 def passed_over(key: str) -> str | None:
@@ -29,7 +33,8 @@ def passed_over(key: str) -> str | None:
 def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
     """The keys of all images below `root` in order, and what was passed over, each with the reason.
 
-    Links are followed inside the root only, and each folder once.
+    Links are followed inside the root only, and each folder once. Folders below the root that selftaught made are
+    passed over: a run's pictures are none of the data that it learns from.
     """
     inside = os.path.realpath(root)
     keys, ignored = list[str](), list[tuple[str, str]]()
@@ -49,6 +54,9 @@ def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
                 raise
             ignored.append((prefix, f"cannot be read: {error.strerror}"))
             continue
+        if prefix and _is_ours(folder, entries):
+            ignored.append((prefix, OURS))
+            continue
         for entry in entries:
             key = prefix + entry.name
             if (reason := passed_over(entry.name)) in (HIDDEN, SYSTEM):
@@ -62,6 +70,16 @@ def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
             else:
                 keys.append(key)
     return sorted(keys), ignored
+
+
+def _is_ours(folder: str, entries: Sequence[os.DirEntry[str]]) -> bool:
+    """Whether selftaught made a folder, of entries by name: only where one is called as those there is it opened."""
+    return (_holds(entries, MANIFEST) or _holds(entries, "status.json")) and is_ours(Path(folder))
+
+
+def _holds(entries: Sequence[os.DirEntry[str]], name: str) -> bool:
+    place = bisect_left(entries, name, key=lambda entry: entry.name)
+    return place < len(entries) and entries[place].name == name
 
 
 def _fault(link: str, inside: str) -> str | None:

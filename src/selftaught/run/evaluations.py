@@ -1,0 +1,69 @@
+"""The evaluations of a run: each in a file of its own that is never replaced, the newest where pages look for it."""
+
+import errno
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from selftaught.run.layout import FOLDERS
+from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
+from selftaught.system.files import created, write_atomically, write_json
+from selftaught.system.ownership import own, refuse_odd
+from selftaught.system.reading import LARGEST_OBJECT
+from selftaught.system.regular import regular_bytes
+from selftaught.system.saying import say
+from selftaught.system.text import printable
+
+NEWEST, FOLDER = "evaluation.json", "evaluations"
+
+
+def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtError | None:
+    """Write an evaluation to `out` or, where there is none, into the folder of its run; what is in the way of that.
+
+    It took long to make, so whoever asked for it is shown it all the same.
+    """
+    try:
+        if out:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
+            write_json(Path(out), evaluation)
+        say(f"wrote {printable(out or _added(run, evaluation))}")
+    except UsageError as error:
+        return error
+    except OSError as error:
+        reason = f"the evaluation could not be kept: {printable(error)}"
+        if is_of_the_path(error) or error.errno == errno.EROFS:
+            return UsageError(f"{reason}; name a file elsewhere with --out")
+        return Unsaved(f"{reason}; make room and say the same again, or name a file elsewhere with --out")
+    return None
+
+
+def _added(run: Path, evaluation: dict[str, Any]) -> Path:
+    """The file of an evaluation, once it is there."""
+    own(run, NEWEST, FOLDER)
+    folder = run / FOLDER
+    refuse_odd(run, {NEWEST: None, FOLDER: FOLDERS[FOLDER]})
+    folder.mkdir(exist_ok=True)
+    if (run / NEWEST).exists() and not any(folder.iterdir()):  # from before each had a file of its own
+        _write_next(folder, regular_bytes(run / NEWEST, LARGEST_OBJECT))
+    content = json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    file = _write_next(folder, content.encode())
+    write_atomically(run / NEWEST, content)
+    return file
+
+
+def _write_next(folder: Path, content: bytes) -> Path:
+    """A file of the first number that is free, written; another process may be taking one in this moment."""
+    for number in count(1):
+        file = folder / f"{number}.json"
+        try:
+            created(file).close()
+        except FileExistsError:
+            continue
+        try:
+            write_atomically(file, content)
+        except BaseException:
+            file.unlink()
+            raise
+        return file
+    raise AssertionError

@@ -1,0 +1,51 @@
+"""What a run folder holds: each name that is written there, and what lies in its folders."""
+
+import re
+from collections.abc import Collection, Iterable
+
+from selftaught.system.lock import LOCK
+from selftaught.system.ownership import MANIFEST, Inside, Owned
+
+LOG = "run.log"
+MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
+HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
+
+_MODEL = Inside(re.compile(r"model\.safetensors|config\.json|README\.md|model\.onnx"))
+_STEP = r"step_\d+(\.\d+)?"
+IN_STEP = ("model.safetensors", "optimizer.safetensors", "begun.safetensors", "state.json", "manifest.json")
+_CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({'|'.join(map(re.escape, IN_STEP))})")
+FOLDERS = {
+    "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
+    "encoder": _MODEL,
+    "classifier": _MODEL,
+    "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|layout\.npz")),
+    "evaluations": Inside(re.compile(r"\d+\.json")),
+    "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
+}
+_BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
+_TRAINED = (
+    "data.json",
+    "data.digests.npy",
+    "metrics.jsonl",
+    "bad_batches.jsonl",
+    "pictures.png",
+    "profile.json",
+    "profile_trace.json",
+)
+NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
+    "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "map", "tensorboard"),
+    "finetune": (*_BOTH, "metrics.json", "classifier"),
+}
+LATER = ("evaluation.json", "evaluations", "report.html")  # that other commands write, each recorded when it is
+WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
+ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
+# Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.
+FIELDS: tuple[Collection[str], ...] = (
+    ("data", "method", "seed", "out", "resume", "overwrite"),
+    ("run", "labelled", "seed", "out", "overwrite"),
+)
+
+
+def owned(names: Iterable[str]) -> Owned:
+    """These names, with what lies in those of folders."""
+    return {name: FOLDERS.get(name) for name in names}
