@@ -13,7 +13,7 @@ from selftaught.commands.cli import run_command
 from selftaught.commands.python import Run
 from selftaught.reporting.run_page import page_of
 from selftaught.run.layout import ALL, FOLDERS, NAMES, owned
-from selftaught.system.ownership import MANIFEST, begin, manifest_of, refuse_strangers
+from selftaught.system.ownership import MANIFEST, begin, manifest_of, own, refuse_strangers
 from tests.reliability.faults import at_point, in_child, points
 
 QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
@@ -99,6 +99,13 @@ def test_what_a_person_has_in_a_run_keeps_it_from_being_replaced(
     told = capsys.readouterr().err
     assert f"holds what selftaught did not write: {STRANGERS[name]}; move that away" in told
     assert told.count("\n") == 1 and content(run) == before
+
+
+def test_a_list_does_not_make_a_persons_file_ours(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own(run, "thesis.tex")
+    (run / "thesis.tex").write_text("years of work")
+    assert pretrain(run, "--overwrite") == 2
+    assert "did not write: thesis.tex" in capsys.readouterr().err and (run / "thesis.tex").exists()
 
 
 def test_a_run_from_before_there_were_lists_is_replaced_and_resumed(run: Path) -> None:

@@ -116,7 +116,7 @@ class RunFolder:
     def _names(self) -> frozenset[str]:
         """The names here that are ours."""
         if manifest := manifest_of(self.folder):
-            return manifest.names
+            return manifest.names & {*ALL}  # whoever made the folder may have listed what we never write
         known = ALL if self._is_ours(resume=True) else ()
         return frozenset(name for name in known if name == MANIFEST or os.path.lexists(self.folder / name))
 
