@@ -17,6 +17,7 @@ RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 4096, (20, 24, 24)).astype(np.uint16)
 BANDS = np.moveaxis(STACK // 16, 0, -1).astype(np.uint8)  # (24, 24, 20)
 COLOURS = BANDS[..., :3]
+IMAGEJ = "ImageJ=1.54f\nimages=20\nslices=20\n"  # which names one page alone where a stack is large
 
 
 def tiff(values: np.ndarray, **how: Any) -> bytes:
@@ -33,7 +34,7 @@ def rgb(count: int, *extra: str, **how: Any) -> bytes:
     ("data", "shown", "said"),
     [
         (tiff(STACK, photometric="minisblack"), STACK[0][..., None], ["more pages than one: the first is used"]),
-        (tiff(STACK, imagej=True), STACK[0][..., None], ["more pages"]),
+        (tiff(STACK[0], description=IMAGEJ, metadata=None), STACK[0][..., None], ["more pages"]),
         (tiff(STACK[:3], photometric="minisblack", metadata={"axes": "CYX"}), STACK[0][..., None], ["more pages"]),
         (tiff(STACK, photometric="minisblack", bigtiff=True), STACK[0][..., None], ["more pages"]),
         (rgb(5, "unspecified", "unspecified"), COLOURS, ["5 bands: the first 3 are used"]),
