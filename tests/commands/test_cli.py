@@ -1,5 +1,6 @@
 """The command line: exit codes, one-line errors, JSON alone on standard output."""
 
+import gc
 import json
 import os
 import subprocess
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.commands.cli import COMMANDS, run_command
+from selftaught.commands.cli import COMMANDS, main, run_command
 from selftaught.commands.python import Run
+from selftaught.commands.table import Command
 
 QUICK = [
     "--method",
@@ -184,6 +186,20 @@ def test_importing_the_package_imports_no_torch() -> None:
     code = "import selftaught, selftaught.commands.flags, selftaught.reporting.watch, sys; "
     code += "assert not {'torch', 'sklearn'} & set(sys.modules); selftaught.Method; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_garbage_is_looked_for_once_all_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def function(row: object) -> object:
+        searched.append(gc.isenabled())
+        kept = gc.get_freeze_count()
+        return lambda recipe: searched.extend([gc.isenabled(), gc.get_freeze_count() > kept]) or []
+
+    monkeypatch.setattr(Command, "function", property(function))
+    with pytest.raises(SystemExit, match="0"):
+        main(["methods"])
+    assert searched == [False, True, True]
 
 
 def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
