@@ -1,15 +1,19 @@
 """The command line: exit codes, one-line errors, JSON alone on standard output."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from selftaught.commands.cli import COMMANDS, run_command
 from selftaught.commands.python import Run
+from selftaught.reporting import run_page
 
 QUICK = [
     "--method",
@@ -125,6 +129,10 @@ def test_a_mistake_gets_one_line_and_its_exit_code(
     assert captured.err.startswith("error: ") and not list(tmp_path.iterdir())
 
 
+def fails(code: int, *told: Any) -> None:
+    raise OSError(code, os.strerror(code), "page")
+
+
 def test_a_path_that_cannot_be_written_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +143,13 @@ def test_a_path_that_cannot_be_written_is_one_line(
     assert "is a folder; name a file" in capsys.readouterr().err
     assert run_command(["report", str(out), "--out", str(out / "recipe.yaml" / "page.html")]) == 2
     assert "choose another path" in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_page, "write_atomically", partial(fails, errno.EROFS))
+        assert run_command(["report", str(out)]) == 2  # not 75, after which whoever waits for room would try for ever
+        assert "choose another path" in capsys.readouterr().err
+        patched.setattr(run_page, "write_atomically", partial(fails, errno.ENOSPC))
+        assert run_command(["report", str(out)]) == 75
+        assert "make room" in capsys.readouterr().err
     assert run_command(["report", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"out": str(out / "report.html")}
 

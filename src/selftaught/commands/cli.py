@@ -92,12 +92,12 @@ def run_command(args: Sequence[str] | None = None) -> int:
         _complain("stopped at once; a run goes on from its last checkpoint with --resume")
         return 75
     except Exception as error:
-        if is_of_the_disk(error):
-            _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
-            return 75
         if is_of_the_path(error):
             _complain(f"{printable(error)}; choose another path, or change what may be written there")
             return 2
+        if is_of_the_disk(error):
+            _complain(f"the disk does not take it: {error}; make room, then say the same again, a run with --resume")
+            return 75
         if is_out_of_memory(error):
             _complain(f"out of memory: {str(error).splitlines()[0]}; use a smaller --batch-size or --size")
             return 5
