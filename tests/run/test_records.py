@@ -93,7 +93,7 @@ def test_a_config_that_no_network_is_made_of_is_refused_in_one_line(
     config(run, lambda held: held[place].update({name: value}))
     with pytest.raises(UsageError) as caught:
         load_encoder(run.folder)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert said in str(caught.value) and "\n" not in str(caught.value) and "/encoder/config.json" in str(caught.value)
 
 
 @pytest.mark.parametrize("change", [{"encoder": 3}, {"preparation": None}, {"modality": "../data"}, {"modality": []}])
