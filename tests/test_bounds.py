@@ -40,6 +40,7 @@ PLAIN = [("finetune", "light"), ("training", "fixed_lr")]  # of words, or held t
 CHEAP = 8  # whole numbers up to this are tried for real; larger ones make networks that only a shape is made of
 SLOW = {"permutations": {2000}}  # to choose so many takes half a minute
 FITTING = {"decoder_width": 32, "predictor_width": 32, "dim": 4}  # what numbers of heads, and groups, go with
+TILED = ("jigsaw", "pirl", "relative_location")
 # Some numbers of these go with none of what else there is here.
 TOGETHER = ("decoder_width", "decoder_heads", "predictor_width", "predictor_heads", "group", "dim", "gap")
 
@@ -126,22 +127,28 @@ def method_cases() -> Iterator[tuple[str, str, Any]]:
                 yield what.removeprefix("method "), name, value
 
 
+def side(method: str) -> int:
+    """Of images that are cut into tiles or patches, and of the others, which so take a third of the time."""
+    return 32 if registry.method_class(method).needs_tokens or method in TILED else 16
+
+
 @pytest.mark.parametrize(("method", "name", "value"), list(method_cases()))
 def test_at_its_bounds_an_option_makes_a_method_that_works(method: str, name: str, value: Any) -> None:
     chosen = {name: given_as(f"method {method}", name, value)}
+    size = (side(method), side(method))
     fitting = {key: number for key, number in FITTING.items() if key in small(method) and key != name}
     try:
         if isinstance(value, int) and value > CHEAP:
             gamut()  # which is kept once it is made, and is to be of numbers
             with torch.device("meta"):
-                made(method, starts=False, **(fitting | chosen))
+                made(method, size=size, starts=False, **(fitting | chosen))
             return
-        built = made(method, **(fitting | chosen))
+        built = made(method, size=size, **(fitting | chosen))
     except UsageError as error:
         assert name in TOGETHER and "\n" not in str(error)
         return
     with randomness.at(0, 0, slice(0, BATCH)):
-        terms = built(*views(built))
+        terms = built(*views(built, size=size))
     assert all(term.isfinite() for term in terms.values())
 
 

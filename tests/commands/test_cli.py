@@ -1,15 +1,21 @@
 """The command line: exit codes, one-line errors, JSON alone on standard output."""
 
+import errno
+import gc
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from selftaught.commands.cli import COMMANDS, run_command
+from selftaught.commands.cli import COMMANDS, main, run_command
 from selftaught.commands.python import Run
+from selftaught.commands.table import Command
+from selftaught.reporting import run_page
 
 QUICK = [
     "--method",
@@ -125,6 +131,10 @@ def test_a_mistake_gets_one_line_and_its_exit_code(
     assert captured.err.startswith("error: ") and not list(tmp_path.iterdir())
 
 
+def fails(code: int, *told: Any) -> None:
+    raise OSError(code, os.strerror(code), "page")
+
+
 def test_a_path_that_cannot_be_written_is_one_line(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +145,13 @@ def test_a_path_that_cannot_be_written_is_one_line(
     assert "is a folder; name a file" in capsys.readouterr().err
     assert run_command(["report", str(out), "--out", str(out / "recipe.yaml" / "page.html")]) == 2
     assert "choose another path" in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_page, "write_atomically", partial(fails, errno.EROFS))
+        assert run_command(["report", str(out)]) == 2  # not 75, after which whoever waits for room would try for ever
+        assert "choose another path" in capsys.readouterr().err
+        patched.setattr(run_page, "write_atomically", partial(fails, errno.ENOSPC))
+        assert run_command(["report", str(out)]) == 75
+        assert "make room" in capsys.readouterr().err
     assert run_command(["report", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"out": str(out / "report.html")}
 
@@ -184,6 +201,20 @@ def test_importing_the_package_imports_no_torch() -> None:
     code = "import selftaught, selftaught.commands.flags, selftaught.reporting.watch, sys; "
     code += "assert not {'torch', 'sklearn'} & set(sys.modules); selftaught.Method; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_garbage_is_looked_for_once_all_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def function(row: object) -> object:
+        searched.append(gc.isenabled())
+        kept = gc.get_freeze_count()
+        return lambda recipe: searched.extend([gc.isenabled(), gc.get_freeze_count() > kept]) or []
+
+    monkeypatch.setattr(Command, "function", property(function))
+    with pytest.raises(SystemExit, match="0"):
+        main(["methods"])
+    assert searched == [False, True, True]
 
 
 def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ from selftaught.contracts.modality import Samples
 from selftaught.data.images.pictures import visible
 from selftaught.data.images.samples import open_samples
 from selftaught.reporting import map_section as embedding_map
-from selftaught.reporting.map_section import layouts, map_json
+from selftaught.reporting.map_section import clusters, layouts, map_json
 from selftaught.reporting.run_page import write_report
 from selftaught.run.export import load_encoder
 from selftaught.run.map import FOLDER, Facts, read_map
 from selftaught.run.recipes import Pretrain
 from selftaught.system.pictures import encoded
 from selftaught.training.looking.features import features
-from selftaught.training.looking.neighbours import mapped
+from selftaught.training.looking.neighbours import components, mapped
 from selftaught.training.pretrain import pretrain
 
 EVIL = "</script><script>alert(1)</script>"
@@ -166,6 +166,20 @@ def test_none_is_kept_where_none_is_wanted(run: Run, tmp_path: Path) -> None:
     bare = pretrain(small(Path(run.recipe.data), tmp_path / "run", map=0, steps=1))
     assert not (bare.folder / FOLDER).exists()
     assert 'class="plane"' not in write_report([bare.folder], tmp_path / "report.html").read_text()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("z", [np.ones((1, 8)), np.ones((5, 8)), np.zeros((2, 3))])
+def test_samples_without_any_spread_have_one_place_and_nothing_is_said(z: np.ndarray) -> None:
+    assert np.allclose(components(z), 0) and len(components(z)) == len(z)
+
+
+@pytest.mark.filterwarnings("error")
+def test_points_that_are_nearly_the_same_make_fewer_groups_and_nothing_is_said() -> None:
+    places = np.repeat(np.eye(3), 8, axis=0)
+    found = clusters(places + 1e-13 * np.random.default_rng(0).normal(size=places.shape))
+    assert len(set(found)) < 10 and set(found) == {*range(len(set(found)))}
+    assert not set(found[:8]) & set(found[8:16]) | set(found[:16]) & set(found[16:])
 
 
 def test_rows_have_a_map_without_pictures(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,6 +88,22 @@ def test_a_damaged_newest_is_passed_over_aloud(tmp_path: Path, harm: str) -> Non
     groups, state, complaints = checkpoint.load_newest(tmp_path)
     assert state["step"] == 1 and groups["model"]["w"][0] == 1
     assert len(complaints) == 1 and "step_0000002" in complaints[0]
+
+
+@pytest.mark.parametrize("state", [{"threads": "many"}, {"threads": 0}, {"threads": [1]}, {"threads": 1e300}])
+def test_a_newest_whose_state_is_none_is_passed_over_aloud(tmp_path: Path, state: dict[str, Any]) -> None:
+    saved(tmp_path, (1,))
+    checkpoint.save(tmp_path, 2, {"model": {"w": torch.zeros(4)}}, state)
+    _, found, complaints = checkpoint.load_newest(tmp_path)
+    assert found["step"] == 1
+    assert len(complaints) == 1 and "checkpoint step_0000002 is damaged and was passed over" in complaints[0]
+    assert "threads" in complaints[0] and "\n" not in complaints[0]
+
+
+def test_a_checkpoint_without_a_network_is_damaged(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, {"begun": {"weights": torch.zeros(4)}}, {})
+    with pytest.raises(checkpoint.CheckpointError, match=r"its manifest does not cover model\.safetensors"):
+        checkpoint.load_newest(tmp_path)
 
 
 def test_last_catches_up_with_the_newest_when_a_run_goes_on(tmp_path: Path) -> None:

@@ -117,7 +117,11 @@ def test_a_recipe_file_that_is_none_gets_one_line(tmp_path: Path, text: str | No
 
 def test_a_saved_recipe_that_holds_no_settings_or_odd_ones_gets_one_line(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
-    for text, line in (("- a\n", "recipe.yaml cannot be read: it must hold settings"), ("1: 2\n", "has no option '1'")):
+    for text, line in (
+        ("- a\n", "recipe.yaml cannot be read: it must hold settings"),
+        ("1: 2\n", "has no option '1'"),
+        ("epochs: many\ndata: x\n", "recipe.yaml: --epochs cannot be 'many'"),
+    ):
         file.write_text(text)
         with pytest.raises(UsageError, match=line):
             Pretrain.load(file)

@@ -156,6 +156,7 @@ def test_a_stopped_run_tells_its_end_and_may_go_on_without(whole: Run, plugins: 
         ("xyz", "no logger named 'xyz'; there are impatient, late, lost, meddler, notebook, tensorboard, unmade"),
         ("notebook,lost", "--logger lost cannot be used: AttributeError"),
         ("unmade", "--logger unmade cannot be used: RuntimeError: no key"),
+        (" ,", "--logger cannot be ' ,', which names none; for none leave it out"),
     ],
 )
 def test_a_logger_that_cannot_be_had_is_one_line_and_leaves_nothing(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -215,6 +216,34 @@ def test_a_run_from_before_there_were_digests_resumes(
     run.recipe.model_copy(update={"fingerprint": former[::-1]}).save(run.folder / "recipe.yaml")
     with pytest.raises(UsageError, match="not the data this run was started with"):
         selftaught.pretrain(data, out=run.folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", None),
+        ("batch_size", None),
+        ("batch_size", "auto"),
+        ("encoder", None),
+        ("size", None),
+        ("fingerprint", None),
+        ("precision", "auto"),
+    ],
+)
+def test_a_saved_recipe_that_leaves_open_what_was_decided_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    (run := tmp_path / "run").mkdir()
+    decided = {"steps": 3, "batch_size": 8, "encoder": "test_resnet", "size": 16, "fingerprint": "f"}
+    Pretrain.parse({"data": "photos", "precision": "32-true", **decided, name: value}).save(run / "recipe.yaml")
+    with pytest.raises(UsageError, match=f"recipe.yaml does not say which (.* and )?{name} ") as caught:
+        selftaught.pretrain("photos", out=run, resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_began_before_there_was_a_choice_of_attention_resumes(photos: Path, tmp_path: Path) -> None:
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK)
+    held = yaml.safe_load((run.folder / "recipe.yaml").read_text())
+    (run.folder / "recipe.yaml").write_text(yaml.safe_dump({k: v for k, v in held.items() if k != "attention"}))
+    assert selftaught.pretrain(photos, out=run.folder, resume=True).status["state"] == "done"
 
 
 def test_resume_without_a_run_starts_at_0_and_says_so(

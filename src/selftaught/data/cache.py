@@ -51,6 +51,8 @@ class Facts(BaseModel):
             pass
         if facts is None or facts.seal != facts._seal() or not facts._are_of(count):
             say(f"warning: {file} is damaged, and is made anew")
+            with contextlib.suppress(OSError):
+                file.unlink()
             return None
         return facts
 

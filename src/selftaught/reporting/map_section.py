@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,12 +64,12 @@ def layouts(folder: Path, points: Array) -> Layouts:
     file = folder / FOLDER / "layout.npz"
     if known := _known(file, digest, len(rows), len(points)):
         return Layouts(_framed(points[:, :2]), known[0], rows, known[1])
-    tsne, clusters = _tsne(points[rows]), _clusters(points)
+    tsne, groups = _tsne(points[rows]), clusters(points)
     buffer = io.BytesIO()
-    np.savez(buffer, of=np.str_(digest), tsne=tsne, clusters=clusters)
+    np.savez(buffer, of=np.str_(digest), tsne=tsne, clusters=groups)
     with spared("the layout of the map"):
         write_atomically(file, buffer.getvalue())
-    return Layouts(_framed(points[:, :2]), tsne, rows, clusters)
+    return Layouts(_framed(points[:, :2]), tsne, rows, groups)
 
 
 def _tsne(points: Array) -> Array:
@@ -80,11 +81,16 @@ def _tsne(points: Array) -> Array:
     return _framed(TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points))
 
 
-def _clusters(points: Array) -> Rows:
+def clusters(points: Array) -> Rows:
+    """The group of each point, of ten at most, and of as many as there are points that differ."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     count = min(CLUSTERS, len(np.unique(points, axis=0)))
-    return np.asarray(KMeans(count, n_init=4, random_state=0).fit_predict(points), dtype=np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # that points nearly the same make fewer groups
+        found = KMeans(count, n_init=4, random_state=0).fit_predict(points)
+    return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
 def _framed(places: Array) -> Array:

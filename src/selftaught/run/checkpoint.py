@@ -194,8 +194,8 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
             raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
         state = json_in(path / "state.json", State)
-        if "state.json" not in manifest:
-            raise CheckpointError("its manifest does not cover its state")
+        if missing := [name for name in ("state.json", "model.safetensors") if name not in manifest]:
+            raise CheckpointError(f"its manifest does not cover {' and '.join(missing)}")
         files = [path / name for name in manifest if name.endswith(".safetensors")]
         for file in files:
             refuse_odd_weights(file)

@@ -1,6 +1,5 @@
 """The evaluations of a run: each in a file of its own that is never replaced, the newest where pages look for it."""
 
-import errno
 import json
 from itertools import count
 from pathlib import Path
@@ -32,7 +31,7 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtEr
         return error
     except OSError as error:
         reason = f"the evaluation could not be kept: {printable(error)}"
-        if is_of_the_path(error) or error.errno == errno.EROFS:
+        if is_of_the_path(error):
             return UsageError(f"{reason}; name a file elsewhere with --out")
         return Unsaved(f"{reason}; make room and say the same again, or name a file elsewhere with --out")
     return None

@@ -145,9 +145,24 @@ def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, 
         raise UsageError(f"{printable(folder)} holds the weights of your own network: pass it again, as module=...")
     if module is None:
         _refuse_larger(folder, kind, part, preparation)
-    encoder: Encoder = kind.build_encoder(part, preparation, module)
+    encoder = _built(folder, kind, part, preparation, module)
     encoder.preparation, encoder.part = preparation, part
     return encoder, about
+
+
+def _built(
+    folder: Path,
+    kind: modality.Modality,
+    part: Part,
+    preparation: modality.Preparation,
+    module: nn.Module | None = None,
+) -> Encoder:
+    """The network of a description, whose faults are the file's and not the command's."""
+    try:
+        encoder: Encoder = kind.build_encoder(part, preparation, module)
+    except UsageError as error:
+        raise UsageError(f"{printable(folder / 'config.json')}: {error}") from None
+    return encoder
 
 
 def encoder_about(folder: Path) -> dict[str, Any]:
@@ -176,6 +191,6 @@ def _refuse_larger(folder: Path, kind: modality.Modality, part: Part, preparatio
     """Refuse a network that the weights beside it cannot be those of, before it takes memory to say so."""
     with suppress(OSError), torch.device("meta"):
         stored = (folder / "model.safetensors").stat().st_size
-        needed = sum(tensor.nbytes for tensor in kind.build_encoder(part, preparation).net.state_dict().values())
+        needed = sum(tensor.nbytes for tensor in _built(folder, kind, part, preparation).net.state_dict().values())
         if needed > HARMLESS + HONEST * stored:
             raise _foreign(folder, f"its network takes {filesize(needed)}, and the weights have {filesize(stored)}")

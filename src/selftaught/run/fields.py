@@ -114,7 +114,11 @@ class Recipe(BaseModel):
     @classmethod
     def load(cls, file: Path) -> Self:
         """Read what `save` wrote."""
-        return cls.parse(read_settings(file, printable(file)))
+        values = read_settings(file, printable(file))
+        try:
+            return cls.parse(values)
+        except UsageError as error:
+            raise UsageError(f"{printable(file)}: {error}") from None
 
 
 def read_settings(file: Path, shown: str, named: bool = False) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """A recipe with nothing left open: what a run is built from and saved as."""
 
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
+from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
 
 
 class Way(NamedTuple):
@@ -39,6 +42,20 @@ class Plan(Pretrain):
     def way(self) -> Way:
         """Precision, layout and attention."""
         return Way(self.precision, self.layout, self.attention)
+
+    @classmethod
+    def refuse_open(cls, saved: Pretrain, file: Path, sized: bool) -> None:
+        """A usage error where a run's recipe leaves open what was decided: what is chosen now may be something else.
+
+        `sized`: whether its samples have a size in pixels. Runs of earlier versions lack what was unknown then.
+        """
+        decided = [name for name, field in cls.model_fields.items() if field.is_required()] + ["size"] * sized
+        values = {name: getattr(saved, name) for name in decided}
+        if left := [n for n, v in values.items() if v is None or (v == "auto" and n in saved.model_fields_set)]:
+            raise UsageError(
+                f"{printable(file)} does not say which {' and '.join(left)} the run was begun with: put back what "
+                "was there, or start anew in another --out"
+            )
 
     def computed(self, way: Way) -> "Plan":
         """The same plan, computed another way."""

@@ -81,6 +81,7 @@ class State(Record):
     """state.json of a checkpoint."""
 
     step: Step
+    threads: Annotated[int, Field(ge=1, le=LAST)] | None = None
 
 
 class Config(Record):

@@ -5,7 +5,8 @@ import sys
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 OF_THE_PATH: tuple[int, ...] = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-OF_THE_PATH += (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO)  # the last two of a link, a pipe or a device
+OF_THE_PATH += (errno.ENAMETOOLONG, errno.EROFS)
+OF_THE_PATH += (errno.ELOOP, errno.ENXIO)  # of a link, a pipe or a device
 
 
 class SelftaughtError(Exception):

@@ -12,6 +12,7 @@ from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about
 from selftaught.run.folder import LOG, TIMES, RunFolder, fresh_folder
+from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock
 from selftaught.system.allocator import keep_freed_memory
@@ -44,9 +45,10 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         if command.overwrite and not command.resume:
             refuse_inside(Path(command.out), {"DATA": command.data, "--init": command.init})
         RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
-    saved = _saved_recipe(command)
+    kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
+    saved = _saved_recipe(command, kind)
     recipe = command.continued(saved) if saved else command
-    preflight(recipe, module, modality.named(opened.preparation.modality) if opened else None)
+    preflight(recipe, module, kind)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
@@ -64,7 +66,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     return run
 
 
-def _saved_recipe(command: Pretrain) -> Pretrain | None:
+def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
     """The recipe of the run to resume, or None where there is nothing to resume."""
     if not command.resume:
         return None
@@ -76,7 +78,9 @@ def _saved_recipe(command: Pretrain) -> Pretrain | None:
             raise UsageError(f"{command.out} holds checkpoints, but no recipe.yaml that says what of: put it back")
         say(f"nothing to resume in {command.out}: starting at step 0")
         return None
-    return Pretrain.load(file)
+    saved = Pretrain.load(file)
+    Plan.refuse_open(saved, file, sized=kind.SIZED)
+    return saved
 
 
 def _begun_with(recipe: Pretrain) -> Any:
@@ -153,11 +157,9 @@ def _restore(job: Job, run: RunFolder) -> int:
     checkpoint.restore_model(job.method, groups["model"])
     checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
     job.begun = groups.get("begun", {}).get("weights")
-    if state["threads"] != torch.get_num_threads():
-        say(
-            f"warning: the run used {state['threads']} threads, this process uses {torch.get_num_threads()}; "
-            "sums may round differently"
-        )
+    used, now = state.get("threads"), torch.get_num_threads()
+    if used not in (None, now):
+        say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
     run.forget_metrics_after(state["step"])
     say(f"resuming at step {state['step']:,}")
     return state["step"]

@@ -51,16 +51,20 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     if kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
         contents["sheet.webp"] = encoded(sheet, "WEBP")
-    from sklearn.decomposition import PCA  # half a second, spared before the first step
-
-    components = min(KEPT, *z.shape)
-    points = PCA(components, random_state=0).fit_transform(z).astype(np.float32)
     buffer = io.BytesIO()
-    np.save(buffer, points, allow_pickle=False)
+    np.save(buffer, components(z), allow_pickle=False)
     with spared("the map"):
         (folder / FOLDER).mkdir(exist_ok=True)
         contents |= {"points.npy": buffer.getvalue(), "end.json": end.model_dump_json()}
         write_together(folder / FOLDER, contents)
+
+
+def components(z: Array) -> Array:
+    """Features (N, D) by their first components (N, K); those of one sample, or of all alike, are 0."""
+    from sklearn.decomposition import PCA  # half a second, spared before the first step
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # what share of the spread is each component's: nobody asks
+        return PCA(min(KEPT, *z.shape), random_state=0).fit_transform(z).astype(np.float32)
 
 
 def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
