@@ -23,10 +23,12 @@ from selftaught.data.tables.views import Augmentation as OfRows
 from selftaught.judging.finetune import Tuning
 from selftaught.methods import registry
 from selftaught.methods.parts.colour import gamut
+from selftaught.run.fields import Recipe
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components, randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.training import job
 from selftaught.training.optimizers import apply_schedule, build_optimizer
 from selftaught.training.pretrain import pretrain
 from tests.methods.test_contract import BATCH, made, small, views
@@ -107,6 +109,32 @@ def test_the_first_value_beyond_its_bounds_is_refused_in_one_line(what: str, nam
         refused(what, name, given_as(what, name, value))
     for value in (math.nan, math.inf, -math.inf, "much", {}, 10**400):
         refused(what, name, given_as(what, name, value))
+
+
+MEANINGLESS = {"momentum": 1.001, "temperature": 0.0, "drop_path": 1.0, "probability": 1.001}
+
+
+@pytest.mark.parametrize(("word", "value"), list(MEANINGLESS.items()))
+def test_bounds_shut_out_what_options_of_a_name_cannot_mean(word: str, value: float) -> None:
+    named = [pair for pair in WITH_NUMBERS if word in pair[1]]
+    for what, name in named:
+        refused(what, name, given_as(what, name, value))
+    assert named
+
+
+LOW, HIGH = {"minimum", "exclusiveMinimum", "ge", "gt"}, {"maximum", "exclusiveMaximum", "le", "lt"}
+
+
+@pytest.mark.parametrize("recipe", Recipe.__subclasses__())
+def test_every_number_among_the_settings_of_a_command_has_bounds(recipe: type[Recipe]) -> None:
+    for name, schema in recipe.model_json_schema()["properties"].items():
+        for part in [
+            schema,
+            *schema.get("anyOf", []),
+            *(p for s in schema.get("anyOf", []) for p in s.get("anyOf", [])),
+        ]:
+            if part.get("type") in ("integer", "number"):
+                assert HIGH & part.keys() and (LOW & part.keys() or name == "batch_size"), name  # which has its own
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
@@ -232,10 +260,13 @@ def test_views_are_made_at_the_bounds_of_their_options(name: str) -> None:
             assert made(torch.arange(2), pixels, torch.ones(2))[0].isfinite().all()
 
 
-def test_a_network_that_is_larger_than_the_machine_is_refused_before_it_is_built(photos: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_larger_than_the_machine_is_refused_before_it_is_built(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "machine_memory", lambda: 1 << 20)  # of a machine for which small networks are too large
     asked = {"data": str(photos), "size": "16", "steps": 1, "batch_size": 8, "map": 0, "out": str(tmp_path / "run")}
-    wide = {"encoder": {"name": "vit_tiny_patch16_224", "options": {"width": 32_768, "depth": 24}}}
-    deep = {"encoder": "test_resnet", "method": {"name": "dino", "options": {"out_dim": 1 << 20, "bottleneck": 32_768}}}
+    wide = {"encoder": {"name": "test_resnet", "options": {"width": 64}}}
+    deep = {"encoder": "test_resnet", "method": {"name": "dino", "options": {"out_dim": 4096}}}
     for too_large in (wide, deep):
-        with pytest.raises(UsageError, match=r"the network would take .* GB, and the machine has .* of memory; make"):
+        with pytest.raises(UsageError, match=r"the network would take .* MB, and the machine has 1 MB of memory; make"):
             pretrain(Pretrain.parse(asked | too_large))

@@ -16,7 +16,7 @@ from selftaught.data.sources.arrays import Arrays, read_arrays
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.columns import open_table
 from selftaught.system import bombs
-from selftaught.system.arrays import Npz
+from selftaught.system.arrays import LARGEST_HEAD, Npz, array_in, header_of
 from selftaught.system.errors import DataError
 
 MANY = 4 << 20  # bytes that zeros unpack to here, where a sixteenth of it is harmless
@@ -90,6 +90,24 @@ def test_a_header_that_lies_is_refused_for_what_it_is(shape: str, tmp_path: Path
         open_source(tmp_path / "x.npz")
     with pytest.raises(DataError):
         dict(read_arrays(tmp_path / "x.npz"))
+
+
+def test_of_a_header_no_more_is_read_than_one_has() -> None:
+    told = io.BytesIO(b"\x93NUMPY\x02\x00" + MANY.to_bytes(4, "little") + bytes(MANY))
+    with pytest.raises(ValueError, match="no header of an array"):
+        header_of(told)
+    assert told.tell() == LARGEST_HEAD
+
+
+def test_an_array_of_ours_is_held_to_its_bound_by_its_file_and_by_its_header(tmp_path: Path) -> None:
+    np.save(file := tmp_path / "x.npy", np.arange(100, dtype=np.uint8))
+    size = file.stat().st_size
+    assert len(array_in(file, size)) == 100
+    with pytest.raises(ValueError, match=f"it holds more than {size - 1:,} bytes"):
+        array_in(file, size - 1)
+    file.write_bytes(file.read_bytes().replace(b"(100,), } ", b"(9999,), }", 1))
+    with pytest.raises(ValueError, match=r"it says that it is of shape \(9999,\), and holds fewer bytes"):
+        array_in(file, size)
 
 
 def test_cells_and_text_of_a_parquet_are_counted_before_they_are_read(

@@ -81,7 +81,7 @@ def test_a_class_of_few_images_that_came_often_is_still_learnt(run: Run, tmp_pat
     file = stored(tmp_path / "a.npz", often, np.repeat([0, 1], 40))
     result = run.evaluate(file, probe="knn", repeats=1)
     assert result.copies == 40
-    with pytest.raises(DataError, match="class 1 has a single labelled sample"):
+    with pytest.raises(DataError, match="class 1 has only copies of a single labelled sample"):
         run.evaluate(stored(tmp_path / "b.npz", np.concatenate([x, x[:1], x[:1]]), [0] * 60 + [1, 1]))
 
 

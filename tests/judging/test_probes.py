@@ -110,7 +110,7 @@ def test_what_has_the_same_content_is_on_one_side() -> None:
     for _, train, test in found:
         assert not set(content[train]) & set(content[test]) and set(labels[train]) == {0, 1}
     assert sorted(np.concatenate([test for _, _, test in found[:4]])) == list(range(200))
-    with pytest.raises(DataError, match="class dog has a single labelled sample"):
+    with pytest.raises(DataError, match="class dog has only copies of a single labelled sample"):
         list(folds(labels, np.where(labels == 1, 100, content), NAMES[:2], 1, 0))
     learnt, held = held_out(labels, content, 0.2, 0)
     assert not set(content[learnt]) & set(content[held])

@@ -167,6 +167,15 @@ def test_a_record_of_decoded_images_that_does_not_fit_them_is_made_anew(
     assert capsys.readouterr().err.count("record.json is damaged, and is made anew") == 1
 
 
+def test_a_record_that_was_changed_is_made_anew_though_it_fits(tmp_path: Path) -> None:
+    Facts(**WHOLE).write(file := tmp_path / "record.json")
+    held = json.loads(file.read_text())
+    file.write_text(json.dumps(held | {"aspect": [1.0, 2.5, 0.5]}))
+    assert Facts.read(file, 4) is None
+    file.write_text(json.dumps(held))
+    assert Facts.read(file, 4)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x08\x00{'a': (\n", bytes(300), b"x" * 3000])
 def test_digests_that_are_none_count_for_nothing(run: RunFolder, content: bytes) -> None:
     assert read_digests(run.folder) is not None

@@ -51,6 +51,26 @@ def test_what_fits_is_given_as_it_was_written(tmp_path: Path) -> None:
             json_in(tmp_path / "choice.json", Way)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9 if n else ['1'] * 9)}]" for n in range(9)),
+            "beyond measure",
+        ),
+        ("a: &a [*a]", "it holds itself"),
+        ("[" * 5000, "nested too deeply"),
+        ("- 1", "it must hold settings"),
+        ("a: 1 " + "#" * (1 << 20), "more than 1,048,576 bytes"),
+    ],
+)
+def test_settings_that_grow_or_are_none_are_refused_in_one_line(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        yaml_in(tmp_path / "recipe.yaml")
+    assert "\n" not in str(caught.value)
+
+
 def test_nothing_is_read_beyond_its_bound_through_a_link_or_from_a_pipe(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text('{"a": "' + "x" * 100 + '"}')

@@ -274,8 +274,10 @@ def folds(
     """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
     distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
     if min(distinct) < 2:
-        lonely = printable(names[int(np.argmin(distinct))])
-        raise DataError(f"class {lonely} has a single labelled sample; folds need two of each, or name a --test set")
+        lonely = int(np.argmin(distinct))
+        held = "only copies of a single" if (labels == lonely).sum() > 1 else "a single"
+        way = "folds need two of each, or name a --test set"
+        raise DataError(f"class {printable(names[lonely])} has {held} labelled sample; {way}")
     splits = min(FOLDS, *distinct)
     if len(np.unique(content)) == len(content):
         rounds = RepeatedStratifiedKFold(n_splits=splits, n_repeats=repeats, random_state=seed).split(labels, labels)
