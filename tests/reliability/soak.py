@@ -1,9 +1,9 @@
-"""Long trials of what may go wrong: kills at random moments, faults, full disks and bad input; what was lost?
+"""Long trials of what may go wrong: kills, faults, full disks, bad input, meddling hands; what was lost?
 
 Every trial is one line of JSON in the log, so a soak that was cut goes on where it was; the summary counts the lines.
 This process imports torch and never computes: each trial is a fork of it, which costs little.
 
-    python -m tests.reliability.soak [--kills 200] [--run-faults 66] [--full-disks 8] [--inputs 10000]
+    python -m tests.reliability.soak [--kills 200] [--run-faults 66] [--full-disks 8] [--inputs 10000] [--meddled 120]
 """
 
 import argparse
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,22 +25,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from selftaught.commands.cli import run_command
 from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.lock import LOCK
 from selftaught.training.pretrain import pretrain
 from tests.reliability.faults import CODES, at_point, dying, failing, points
+from tests.reliability.forks import child, forked, over, quietly, reaped, wait_until
 from tests.reliability.fuzz import kinds, tried
+from tests.reliability.meddled import made
+from tests.reliability.meddled import tried as tried_in
+from tests.reliability.states import lost_bytes
 from tests.reliability.test_faults import struck_everywhere
 
 STEPS = 7
 KILLS_A_RUN = 5
 INPUTS_A_TRIAL = 500
-PATIENCE = 300.0  # seconds a child may take
 
 
 def main() -> None:
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--run-faults", type=int, default=66, help="points of a whole run that are struck, of all")
     parser.add_argument("--full-disks", type=int, default=8)
     parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--meddled", type=int, default=120, help="runs that somebody meddles with")
     parser.add_argument("--out", type=Path, default=Path("docs/results/soak.json"), help="the summary")
     parser.add_argument(
         "--log", type=Path, default=Path("runs/soak.jsonl"), help="a line a trial; a later soak goes on with it"
@@ -60,6 +61,7 @@ def main() -> None:
     asked.log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=asked.folder or _roomy(), prefix="soak-") as folder:
         soak = Soak(asked.log, Path(folder))
+        soak.meddled(asked.meddled)
         os.environ["SELFTAUGHT_CACHE"] = f"{folder}/cache"
         soak.inputs(asked.inputs)
         soak.save_faults()
@@ -101,21 +103,6 @@ def flags(out: Path, data: Path, *more: str) -> list[str]:
     told = ["pretrain", str(data), "--method", "rotation", "--encoder", "test_resnet", "--batch-size", "8"]
     told += ["--steps", str(STEPS), "--log-every", "1", "--checkpoint-every", "3", "--out", str(out)]
     return [*told, "--precision", "32-true", "--layout", "contiguous", *more]
-
-
-def final_state(run: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the last checkpoint, which must be that of the last step."""
-    last = checkpoint.named(run / "checkpoints", "last")
-    assert last and checkpoint.load(last)[1]["step"] == STEPS
-    return {f"{file.stem}/{name}": t for file in last.glob("*.safetensors") for name, t in load_file(file).items()}
-
-
-def lost_bytes(run: Path, reference: Path) -> int:
-    """Bytes in which a run's last state differs from that of one that was never disturbed."""
-    found, whole = final_state(run), final_state(reference)
-    if found.keys() != whole.keys():
-        return sum(tensor.nbytes for tensor in whole.values())
-    return sum(whole[name].nbytes for name in whole if not torch.equal(whole[name], found[name]))
 
 
 class Soak:
@@ -210,7 +197,7 @@ class Soak:
         if code:
             failures.append(f"resume: exit {code}: {said.read_text()[-200:] if said.exists() else ''}")
         else:
-            lost = lost_bytes(out, reference)
+            lost = lost_bytes(out, reference, STEPS)
             failures += [f"left behind: {path.name}" for path in out.rglob(".*~*") if path.is_file()]
             failures += ["the lock is left"] * (out / LOCK).exists()
         if lost:
@@ -245,6 +232,14 @@ class Soak:
         failures = [f"exit {code}"] if code not in (0, 75) else []
         (place / "other").unlink()
         return self._resumed(out, reference, failures, code=code)
+
+    def meddled(self, wanted: int) -> None:
+        """Links, pipes, foreign files and damaged lists and records in runs: what is somebody's stays as it is."""
+        if (done := self.done("meddled")) < wanted:
+            world = made(self.folder / "world")
+            for seed in range(done, wanted):
+                self.tell("meddled", seed=seed, **tried_in(world, seed))
+            shutil.rmtree(world.root)
 
     def kills(self, wanted: int) -> None:
         """SIGKILL at random moments, half of them inside a checkpoint's writing; some in a row, then the end."""
@@ -288,7 +283,7 @@ class Soak:
             recipe = command(out, method, self.data, resume=True)
             code = child(lambda: pretrain(recipe))
             failures = [f"resume: exit {code}"] if code else []
-        lost = 0 if failures else lost_bytes(out, reference)
+        lost = 0 if failures else lost_bytes(out, reference, STEPS)
         failures += ["another state than that of an undisturbed run"] if lost else []
         for facts in made:
             self.tell("kill", **facts)
@@ -328,61 +323,12 @@ def newest_step(run: Path) -> int:
     return int(last.name[5:12]) if last else 0
 
 
-def quietly(words: list[str], said: Path | None = None) -> int:
-    """Run a command; what it says goes to a file or nowhere."""
-    with (said or Path(os.devnull)).open("w") as stream:
-        sys.stderr = stream
-        return run_command(words)
-
-
-def forked(work: Callable[[], Any]) -> int:
-    """The number of a child that does `work`, silently."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            with Path(os.devnull).open("w") as stream:
-                sys.stderr = stream
-                work()
-            os._exit(0)
-        except BaseException:
-            sys.stderr = sys.__stderr__
-            traceback.print_exc()
-            os._exit(1)
-    return pid
-
-
-def child(work: Callable[[], Any]) -> int:
-    """What a child that does `work` exits with."""
-    return reaped(forked(work))
-
-
-def over(pid: int) -> bool:
-    """Whether a child has ended; it stays to be reaped."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def reaped(pid: int) -> int:
-    deadline = time.monotonic() + PATIENCE
-    while not over(pid):
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.005)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def wait_until(what: Callable[[], Any], pid: int) -> None:
-    """Wait for something a child does, or for its end."""
-    deadline = time.monotonic() + PATIENCE
-    while not what() and not over(pid) and time.monotonic() < deadline:
-        time.sleep(0.0005)
-
-
 def summed(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """What the trials come to."""
     of = {kind: [line for line in lines if line["kind"] == kind] for kind in {line["kind"] for line in lines}}
     kills, runs, inputs = of.get("kill", []), of.get("killed run", []), of.get("inputs", [])
     failures = [f"{line['kind']}: {told}" for line in lines for told in line.get("failures", [])]
-    struck = of.get("run fault", [])
+    struck, meddled = of.get("run fault", []), of.get("meddled", [])
     return {
         "kills": len(kills),
         "kills_while_a_checkpoint_was_written": sum(line["inside"] for line in kills),
@@ -394,6 +340,11 @@ def summed(lines: list[dict[str, Any]]) -> dict[str, Any]:
         "full_disks": len(of.get("full disk", [])),
         "bad_inputs": sum(line["tried"] for line in inputs),
         "bad_inputs_refused": sum(line["refused"] for line in inputs),
+        "runs_meddled_with": len(meddled),
+        "while_they_went_on": sum(line["live"] for line in meddled),
+        "meddlings": dict(sorted(Counter(name for line in meddled for name in line["meddlings"]).items())),
+        "commands_after": dict(sorted(Counter(code for line in meddled for code in line["codes"]).items())),
+        "things_of_others_compared": sum(line["compared"] for line in meddled),
         "bytes_lost": sum(line.get("lost", 0) for line in lines),
         "failures": failures,
     }
