@@ -235,3 +235,18 @@ def test_what_somebody_has_put_into_a_checkpoint_stays(tmp_path: Path) -> None:
     assert (tmp_path / "step_0000001" / "notes.txt").read_text() == "the best so far"
     assert [path.name[-1] for path in checkpoint.steps(tmp_path)] == ["1", "4", "5"]
     assert (tmp_path / "mine").is_symlink() and (tmp_path / "step_0000000").is_symlink()
+
+
+def test_what_somebody_has_put_into_a_half_written_checkpoint_stays(tmp_path: Path) -> None:
+    half = tmp_path / f".step_0000001~{writer.host()}-1-0~0"  # whose process has ended
+    for name in ("album", ".state.json~x-1-0~0.json"):
+        (half / name).mkdir(parents=True) if name == "album" else (half / name).write_text("{")
+    (half / "model.safetensors").write_bytes(b"half")
+    (half / "album" / "1.jpg").write_text("a face")
+    tensors = {"model": {"w": torch.zeros(3)}}
+    checkpoint.save(tmp_path, 2, tensors, {})
+    checkpoint.load_to_go_on(tmp_path)
+    assert [str(path.relative_to(half)) for path in half.rglob("*")] == ["album", "album/1.jpg"]
+    shutil.rmtree(half / "album")
+    checkpoint.save(tmp_path, 3, tensors, {})
+    assert not half.exists()

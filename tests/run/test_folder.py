@@ -312,6 +312,34 @@ def test_an_evaluation_replaces_no_file_of_a_persons(tmp_path: Path, capsys: pyt
     assert (run / "evaluation.json").read_text() == (run / "report.html").read_text() == "my own"
 
 
+MINE = (("report.html", "mine"), ("evaluation.json", "[]"))
+
+
+def test_nothing_is_written_where_somebody_has_files_called_as_ours(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = tmp_path / "bakery"
+    (theirs / "checkpoints" / "step_0000001").mkdir(parents=True)
+    shutil.copytree(run / "encoder", theirs / "encoder")  # so that it can be judged
+    for name, text in (("status.json", '{"state": "baking"}'), ("recipe.yaml", "data: flour"), *MINE):
+        (theirs / name).write_text(text)
+    before = content(theirs)
+    assert run_command(["report", str(theirs)]) == 2 and evaluate(theirs, "--limit", "40") == 2
+    assert content(theirs) == before
+    assert capsys.readouterr().err.count("is not selftaught's; name a file elsewhere with --out") == 2
+    assert run_command(["report", str(theirs), "--out", str(tmp_path / "page.html")]) == 0
+
+
+def test_an_encoder_alone_is_judged_more_than_once(run: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(run / "encoder", alone / "encoder")
+    (alone / "recipe.yaml").write_text("data: some")
+    assert evaluate(alone, "--limit", "40") == 0 and evaluate(alone, "--limit", "50") == 0
+    assert [path.name for path in sorted((alone / "evaluations").iterdir())] == ["1.json", "2.json"]
+    (alone / "evaluation.json").write_text("my own")
+    assert evaluate(alone, "--limit", "40") == 2 and (alone / "evaluation.json").read_text() == "my own"
+
+
 def test_resuming_what_is_done_leaves_its_times_alone(run: Path) -> None:
     kept = ("state", "time", "seconds", "samples_per_second", "steps", "final_terms")
     status = Run(run).status | {"time": "2026-01-01T00:00:00+00:00", "seconds": 1234.5, "samples_per_second": 99.5}

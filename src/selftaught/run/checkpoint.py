@@ -24,7 +24,7 @@ from selftaught.run.tensors import restore_optimizer as restore_optimizer
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
 from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
-from selftaught.system.ownership import owns
+from selftaught.system.ownership import clear, owns
 from selftaught.system.reading import json_in
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
@@ -79,7 +79,8 @@ def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) 
         write_json(temporary / "manifest.json", manifest)
         temporary.replace(final)
     except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
-        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            _discard(temporary)
         raise
     try:
         flush_folder(folder)
@@ -131,7 +132,14 @@ def _remove(path: Path) -> None:
     """Away with a checkpoint: first its name, so that half of one is never met."""
     condemned = temporary_for(path)
     path.replace(condemned)
-    shutil.rmtree(condemned)
+    _discard(condemned)
+
+
+def _discard(folder: Path) -> None:
+    """Away with what we write in a checkpoint's folder, and with the folder if nobody has put anything there."""
+    clear(folder, dict.fromkeys(IN_STEP))
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _sweep(folder: Path) -> None:
@@ -140,7 +148,7 @@ def _sweep(folder: Path) -> None:
         is_folder = path.is_dir() and not path.is_symlink()
         if owns(owned(["checkpoints"]), f"checkpoints/{path.name}", is_folder):
             with spared(f"the removal of {path.name}"):
-                shutil.rmtree(path) if is_folder else path.unlink()
+                _discard(path) if is_folder else path.unlink()
 
 
 def _make_room(folder: Path) -> bool:

@@ -5,10 +5,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from selftaught.run.folder import RunFolder
 from selftaught.run.layout import FOLDERS
 from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
 from selftaught.system.files import created, write_atomically, write_json
-from selftaught.system.ownership import own, refuse_odd
+from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
@@ -39,7 +40,7 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtEr
 
 def _added(run: Path, evaluation: dict[str, Any]) -> Path:
     """The file of an evaluation, once it is there."""
-    own(run, NEWEST, FOLDER)
+    RunFolder(run).own(NEWEST, FOLDER)
     folder = run / FOLDER
     refuse_odd(run, {NEWEST: None, FOLDER: FOLDERS[FOLDER]})
     folder.mkdir(exist_ok=True)

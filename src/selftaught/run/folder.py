@@ -18,6 +18,7 @@ from selftaught.run.layout import (
     FIELDS,
     FOLDERS,
     HARMLESS,
+    JUDGED,
     MARKS,
     NAMES,
     WITHOUT_LOCK,
@@ -162,7 +163,21 @@ class RunFolder:
 
     def own(self, *names: str) -> None:
         """Record names that another command than the run's own is about to write here. Raises UsageError, OSError."""
+        taken = () if self._is_ours(resume=False) else (name for name in names if not self._is_free(name))
+        for name in taken:  # it has a status.json, a recipe or an encoder, and what else it has is somebody's
+            raise UsageError(f"{printable(self.folder / name)} is not selftaught's; name a file elsewhere with --out")
         own(self.folder, *names)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether nothing in a folder that is no run has a name, or what has it was written by an earlier command."""
+        path = self.folder / name
+        if not os.path.lexists(path):
+            return True
+        if name in FOLDERS and path.is_dir() and not path.is_symlink():
+            return all(owns(owned([name]), f"{name}/{inner.name}", inner.is_dir()) for inner in path.iterdir())
+        with suppress(OSError, ValueError):
+            return name == "evaluation.json" and json_object(path).keys() >= JUDGED
+        return False
 
     @property
     def checkpoints(self) -> Path:

@@ -8,6 +8,7 @@ from selftaught.system.ownership import MANIFEST, Inside, Owned
 
 LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
+JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the first release
 HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
 
 _MODEL = Inside(re.compile(r"model\.safetensors|config\.json|README\.md|model\.onnx"))
