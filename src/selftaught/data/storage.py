@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from selftaught.data.cache import Facts, make_room
 from selftaught.data.sources.source import Progress
-from selftaught.system.arrays import mapped
+from selftaught.system.arrays import Pages
 from selftaught.system.errors import DataError
 from selftaught.system.files import cache_folder, temporary_for
 from selftaught.system.saying import say
@@ -50,11 +50,12 @@ class Storage(Protocol):
 
 
 class Resident(Storage):
-    """Images in an array, which may be a memory-mapped file; of another type than `dtype` until they are taken."""
+    """Images in an array, which may be on the disk; of another type than `dtype` until they are taken."""
 
-    def __init__(self, pixels: Pixels, aspect: NDArray[np.float32], dtype: np.dtype | None = None) -> None:
+    def __init__(self, pixels: Pixels | Pages, aspect: NDArray[np.float32], dtype: np.dtype | None = None) -> None:
         self.pixels, self.aspect = pixels, aspect
-        self.shape, self.dtype = pixels.shape[1:], dtype or pixels.dtype
+        height, width, channels = pixels.shape[1:]
+        self.shape, self.dtype = (height, width, channels), dtype or pixels.dtype
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is looked for
@@ -70,14 +71,16 @@ class Cached(Resident):
     One that is damaged there is decoded again, each time, and the file is not used by another run.
     """
 
-    def __init__(self, file: Path, pixels: Pixels, facts: Facts, work: "Work") -> None:
-        super().__init__(pixels[: len(facts.kept)], np.array(facts.aspect, np.float32))
+    def __init__(self, file: Path, pixels: Pixels | Pages, facts: Facts, work: "Work") -> None:
+        super().__init__(pixels, np.array(facts.aspect, np.float32))
         self._file, self._work, self._kept = file, work, facts.kept
         self._sums = np.array(facts.sums, np.uint32)
         self._seen, self._damaged = (np.zeros(len(facts.kept), np.bool_) for _ in range(2))
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         pixels, aspect = super().take(rows)
+        if isinstance(self.pixels, Pages):  # what was cut off since is damaged, too
+            self._seen[rows[~self.pixels.whole(rows)]] = False
         for place in np.flatnonzero(~self._seen[rows]).tolist():
             self._compare(int(rows[place]), pixels[place])
         for place in np.flatnonzero(self._damaged[rows]).tolist():
@@ -274,11 +277,11 @@ def _cached(work: Work, in_memory: bool) -> tuple[Cached, Rows] | None:
     if not name or not (facts := Facts.read(file.with_suffix(".json"), len(work.keys))):
         return None
     try:
-        pixels = mapped(file)
-        pixels = np.array(pixels) if in_memory else pixels
+        pages = Pages(file)
+        pixels = pages[np.arange(len(facts.kept))] if in_memory else pages
     except (OSError, ValueError, EOFError):
         return None
-    own = pixels.shape == work.full_shape and pixels.dtype == work.dtype
+    own = pages.shape == work.full_shape and pages.dtype == work.dtype
     if not own or not len(facts.kept) == len(facts.aspect) == len(facts.sums):
         return None
     work.take_over(facts)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -74,6 +75,11 @@ class Npz(Mapping[str, NDArray[Any]]):
 
 def header_of(stream: IO[bytes]) -> Header:
     """Shape and type of an array, by the header at which a stream stands."""
+    return _head(stream)[0]
+
+
+def _head(stream: IO[bytes]) -> tuple[Header, int]:
+    """The header at which a stream stands, and how many bytes it takes."""
     stream = io.BytesIO(stream.read(LARGEST_HEAD))  # or what says that it is longer would be believed
     try:
         old = np.lib.format.read_magic(stream) == (1, 0)
@@ -82,7 +88,7 @@ def header_of(stream: IO[bytes]) -> Header:
     except Exception as error:  # it is a line of Python, which is wrong in as many ways as Python can be
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"it has no header of an array: {reason}") from None
-    return shape, kind
+    return (shape, kind), stream.tell()
 
 
 def array_in(file: Path, largest: int) -> NDArray[Any]:
@@ -97,11 +103,42 @@ def array_in(file: Path, largest: int) -> NDArray[Any]:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def mapped(file: Path) -> NDArray[Any]:
-    """The array of a .npy, which stays on the disk."""
-    with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
-        header_of(stream)
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+class Pages:
+    """The array (N, ...) of a .npy, which stays on the disk: rows are read when they are asked for.
+
+    A memory map would end the process by SIGBUS where somebody cuts the file meanwhile; here what is cut off is zeros.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Raises OSError and ValueError where it is no such file."""
+        self._stream = os.fdopen(opened(file, os.O_RDONLY), "rb")  # closed with the last who holds it
+        (self.shape, self.dtype), self._begin = _head(self._stream)
+        self._alone, self._bytes = Lock(), math.prod(self.shape[1:]) * self.dtype.itemsize
+        if not self.shape or not self.whole(np.array([len(self) - 1])).all():
+            raise ValueError("it holds less than it says")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def whole(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the rows the file still holds."""
+        return self._begin + (rows + 1) * self._bytes <= os.fstat(self._stream.fileno()).st_size
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """(len(rows), ...)."""
+        values = np.zeros((len(rows), *self.shape[1:]), self.dtype)
+        into = values.reshape(len(rows), -1).view(np.uint8)
+        for place, row in enumerate(rows.tolist()):
+            self._read(self._begin + row * self._bytes, into[place].data)
+        return values
+
+    def _read(self, begin: int, into: memoryview) -> None:
+        if hasattr(os, "preadv"):
+            os.preadv(self._stream.fileno(), [into], begin)
+        else:  # on Windows, where a file has one place at a time
+            with self._alone:
+                self._stream.seek(begin)
+                self._stream.readinto(into)
 
 
 def refuse_odd_weights(file: Path, links: bool = False) -> None:

@@ -15,6 +15,7 @@ from selftaught.data import storage
 from selftaught.data.images import samples as store
 from selftaught.data.images.samples import open_samples
 from selftaught.system import clock
+from selftaught.system.arrays import Pages
 from selftaught.system.errors import DataError
 
 
@@ -156,7 +157,7 @@ def test_memory_cache_and_stream_give_the_same(tmp_path: Path, monkeypatch: pyte
     cached, again = open_samples(root, memory=100), open_samples(root, memory=100)
     loaded = open_samples(root)
     for images in (cached, again):
-        assert isinstance(images.storage, storage.Resident) and isinstance(images.storage.pixels.base, np.memmap)
+        assert isinstance(images.storage, storage.Resident) and isinstance(images.storage.pixels, Pages)
     shutil.rmtree(tmp_path / "cache")
     streamed = open_samples(root, memory=100, cache=0)
     streamed_again = open_samples(root, memory=100, cache=0)
@@ -256,6 +257,20 @@ def test_pixels_that_were_damaged_in_the_cache_are_decoded_again(
     (root / "199.png").unlink()
     with pytest.raises(DataError, match=r"199\.png: cannot be read"):
         images.batch(np.array([198]))
+
+
+def test_what_is_cut_off_the_cache_while_it_is_open_is_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    open_samples(root, memory=100)
+    images = open_samples(root, memory=100)
+    whole = images.batch(ROWS)[0]  # and so compared with its checksum
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    for size in (file.stat().st_size - 5, file.stat().st_size // 2, 0):
+        os.truncate(file, size)
+        assert (images.batch(ROWS)[0] == whole).all()
+    assert capsys.readouterr().err.count("is damaged; what is damaged there is decoded again") == 1
 
 
 @pytest.mark.parametrize("damage", ["more", "fewer", "other", "5", "{", "[]", "", '{"kept": ["x"], "quarantined": []}'])
