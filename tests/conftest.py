@@ -6,6 +6,7 @@ import gc
 import ipaddress
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ torch.set_num_threads(1)
 # Workers live long and train hundreds of networks: where a variable of this kind is set, pre-training leaves it to
 # glibc to give memory back. This one changes nothing by itself; a threshold would keep glibc from finding its own.
 os.environ.setdefault("MALLOC_PERTURB_", "0")
+
+if hasattr(signal, "SIGHUP"):  # as in a terminal, whatever started the tests: `nohup` has them ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 REACHING = ("socket.connect", "socket.sendto", "socket.sendmsg")  # what Python reports before it reaches out

@@ -26,7 +26,7 @@ from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.run import checkpoint
 from selftaught.run.digests import read_digests
 from selftaught.run.recipes import Pretrain
-from selftaught.system.arrays import mapped
+from selftaught.system.arrays import Pages
 from selftaught.system.errors import SelftaughtError
 from selftaught.training.measuring.speed import way_in
 from tests.reliability import written
@@ -160,7 +160,7 @@ def kinds() -> list[Kind]:
 
 def _mapped(file: Path) -> None:
     with suppress(ValueError):  # as whoever reads the cache knows of it, and decodes anew
-        mapped(file)
+        Pages(file)
 
 
 def _run_of(file: Path) -> Path:
