@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from selftaught.commands.cli import run_command
 from selftaught.commands.python import Run
@@ -266,6 +268,15 @@ def test_each_evaluation_has_a_file_of_its_own(run: Path, capsys: pytest.Capture
     (run / "evaluations" / "2.json").unlink()
     assert evaluate(run, "--limit", "60") == 0  # the one from before there was a folder of them is kept
     assert [json.loads((run / "evaluations" / f"{n}.json").read_text())["train_samples"] for n in (1, 2)] == [40, 60]
+
+
+def test_an_evaluation_of_data_whose_name_is_no_utf8_is_kept(run: Path, tmp_path: Path) -> None:
+    data = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb9\xb7.npz"))
+    digits = load_digits()
+    np.savez(data, x=digits.images[:60].astype(np.uint8), y=digits.target[:60] % 2)
+    assert run_command(["evaluate", str(run), "--train", str(data), "--probe", "knn", "--repeats", "1"]) == 0
+    told = [json.loads((run / name).read_text()) for name in ("evaluations/2.json", "evaluation.json")]
+    assert told[0] == told[1] and told[0]["train"] == str(data)
 
 
 def test_an_evaluation_that_goes_elsewhere_leaves_the_run_alone(

@@ -1,6 +1,5 @@
 """The evaluations of a run: each in a file of its own that is never replaced, the newest where pages look for it."""
 
-import json
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import FOLDERS
 from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
-from selftaught.system.files import created, write_atomically, write_json
+from selftaught.system.files import as_json, created, write_atomically, write_json
 from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
@@ -46,13 +45,13 @@ def _added(run: Path, evaluation: dict[str, Any]) -> Path:
     folder.mkdir(exist_ok=True)
     if (run / NEWEST).exists() and not any(folder.iterdir()):  # from before each had a file of its own
         _write_next(folder, regular_bytes(run / NEWEST, LARGEST_OBJECT))
-    content = json.dumps(evaluation, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    file = _write_next(folder, content.encode())
+    content = as_json(evaluation)
+    file = _write_next(folder, content)
     write_atomically(run / NEWEST, content)
     return file
 
 
-def _write_next(folder: Path, content: bytes) -> Path:
+def _write_next(folder: Path, content: str | bytes) -> Path:
     """A file of the first number that is free, written; another process may be taking one in this moment."""
     for number in count(1):
         file = folder / f"{number}.json"

@@ -48,7 +48,12 @@ def write_together(folder: Path, contents: Mapping[str, str | bytes]) -> None:
 
 def write_json(file: Path, value: Any) -> None:
     """Write readable JSON atomically; numbers that JSON does not know are refused."""
-    write_atomically(file, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(file, as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """Readable JSON, as `write_json` writes it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def temporary_for(file: Path) -> Path:
