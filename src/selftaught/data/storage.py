@@ -54,8 +54,7 @@ class Resident(Storage):
 
     def __init__(self, pixels: Pixels | Pages, aspect: NDArray[np.float32], dtype: np.dtype | None = None) -> None:
         self.pixels, self.aspect = pixels, aspect
-        height, width, channels = pixels.shape[1:]
-        self.shape, self.dtype = (height, width, channels), dtype or pixels.dtype
+        self.shape, self.dtype = pixels.shape[1:], dtype or pixels.dtype
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is looked for
@@ -278,11 +277,11 @@ def _cached(work: Work, in_memory: bool) -> tuple[Cached, Rows] | None:
         return None
     try:
         pages = Pages(file)
+        own = pages.shape == work.full_shape and pages.dtype == work.dtype
+        if not own or not len(facts.kept) == len(facts.aspect) == len(facts.sums):
+            return None
         pixels = pages[np.arange(len(facts.kept))] if in_memory else pages
-    except (OSError, ValueError, EOFError):
-        return None
-    own = pages.shape == work.full_shape and pages.dtype == work.dtype
-    if not own or not len(facts.kept) == len(facts.aspect) == len(facts.sums):
+    except (OSError, ValueError):
         return None
     work.take_over(facts)
     with contextlib.suppress(OSError):  # a cache that others filled, for reading only

@@ -109,16 +109,15 @@ class Pages:
     A memory map would end the process by SIGBUS where somebody cuts the file meanwhile; here what is cut off is zeros.
     """
 
+    shape: tuple[Any, ...]
+
     def __init__(self, file: Path) -> None:
         """Raises OSError and ValueError where it is no such file."""
         self._stream = os.fdopen(opened(file, os.O_RDONLY), "rb")  # closed with the last who holds it
         (self.shape, self.dtype), self._begin = _head(self._stream)
         self._alone, self._bytes = Lock(), math.prod(self.shape[1:]) * self.dtype.itemsize
-        if not self.shape or not self.whole(np.array([len(self) - 1])).all():
+        if not self.shape or not self.whole(np.array([self.shape[0] - 1])).all():
             raise ValueError("it holds less than it says")
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def whole(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the rows the file still holds."""
