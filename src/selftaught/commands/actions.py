@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selftaught.run.folder import RunFolder
+from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Compare, Export, Predict, Report
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
-
-PAGE = "report.html"
 
 if TYPE_CHECKING:
     from selftaught.judging.comparison import Comparison

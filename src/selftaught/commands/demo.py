@@ -12,6 +12,7 @@ from selftaught.commands.python import pretrain
 from selftaught.contracts import modality
 from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report
+from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Demo
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
@@ -31,7 +32,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def demo(recipe: Demo) -> dict[str, Any]:
     """Run the main job on scikit-learn's 1,797 digits; {page, runs: [{run, verdict, rows}]}."""
     out = Path(recipe.out)
-    begin_if_empty(out, "demo", (*FILES, "report.html", *ARMS))
+    begin_if_empty(out, "demo", (*FILES, PAGE, *ARMS))
     train, test = split_digits(out)
     judged = []
     for method, choices in ARMS.items():
@@ -45,7 +46,7 @@ def demo(recipe: Demo) -> dict[str, Any]:
         judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
     folders = [out / method for method in ARMS]
     labels = modality.of(train).labels_by_key(str(train))  # the page colours its maps by them
-    page = write_report(folders, out / "report.html", title="selftaught demo: digits", labels=labels)
+    page = write_report(folders, out / PAGE, title="selftaught demo: digits", labels=labels)
     say(f"\nthe page: {page}")
     return {"page": str(page), "runs": judged}
 

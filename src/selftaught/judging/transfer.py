@@ -19,7 +19,8 @@ from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.labelled import Labelled, Rows, held_out, open_labelled, spare
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
-from selftaught.run.folder import LOG, RunFolder
+from selftaught.run.folder import RunFolder
+from selftaught.run.layout import LOG
 from selftaught.run.recipes import Finetune
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError

@@ -15,21 +15,20 @@ from markupsafe import Markup
 
 from selftaught.reporting.page import Live
 from selftaught.reporting.server import Answer, Server, page_policy
-from selftaught.run.folder import LOG, RunFolder
-from selftaught.run.layout import HARMLESS
+from selftaught.run.folder import RunFolder
+from selftaught.run.layout import HARMLESS, PAGE
 from selftaught.run.recipes import Watch
 from selftaught.run.standing import Standing, standing
 from selftaught.system import clock
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.system.interruption import stopping
 from selftaught.system.lock import LOCK
-from selftaught.system.ownership import MANIFEST
 from selftaught.system.reading import json_object, yaml_in
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
-BESIDE = ("report.html", LOG, LOCK, MANIFEST)  # files of a run that its page does not show
+BESIDE = (PAGE, *HARMLESS)  # files of a run that its page does not show
 SETTLES = 30.0  # seconds after which a file that cannot be read is taken for damaged, not for half-written
 LOOKS = 2  # at the files, at most, from one question of a page to its next, however many ask
 SCRIPT = Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("live.js", "map.js")))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.run.folder import RunFolder
-from selftaught.run.layout import FOLDERS
+from selftaught.run.layout import EVALUATIONS, FOLDERS, NEWEST
 from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
 from selftaught.system.files import as_json, created, write_atomically, write_json
 from selftaught.system.ownership import refuse_odd
@@ -13,8 +13,6 @@ from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import printable
-
-NEWEST, FOLDER = "evaluation.json", "evaluations"
 
 
 def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtError | None:
@@ -39,9 +37,9 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtEr
 
 def _added(run: Path, evaluation: dict[str, Any]) -> Path:
     """The file of an evaluation, once it is there."""
-    RunFolder(run).own(NEWEST, FOLDER)
-    folder = run / FOLDER
-    refuse_odd(run, {NEWEST: None, FOLDER: FOLDERS[FOLDER]})
+    RunFolder(run).own(NEWEST, EVALUATIONS)
+    folder = run / EVALUATIONS
+    refuse_odd(run, {NEWEST: None, EVALUATIONS: FOLDERS[EVALUATIONS]})
     folder.mkdir(exist_ok=True)
     if (run / NEWEST).exists() and not any(folder.iterdir()):  # from before each had a file of its own
         _write_next(folder, regular_bytes(run / NEWEST, LARGEST_OBJECT))

@@ -16,7 +16,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation
 from selftaught.run.card import encoder_card
-from selftaught.run.layout import FOLDERS
+from selftaught.run.layout import FOLDERS, MODEL
 from selftaught.run.records import Config
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.bombs import HARMLESS, HONEST
@@ -26,8 +26,6 @@ from selftaught.system.files import write_together
 from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import json_in
 from selftaught.system.text import filesize, printable
-
-FILES = ("model.safetensors", "config.json", "README.md")
 
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
@@ -41,7 +39,7 @@ def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, A
     folder.mkdir(parents=True, exist_ok=True)
     model = save(_each_its_own(weights), metadata={"format": "pt"})
     described = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    write_together(folder, dict(zip(FILES, (model, described, card), strict=True)))
+    write_together(folder, dict(zip(MODEL, (model, described, card), strict=True)))
 
 
 @contextmanager
@@ -126,7 +124,7 @@ def part_of_run(run: Path, name: str) -> Path:
     A folder that the user names may well be one of links, such as the Hub's cache.
     """
     refuse_odd(run, {name: FOLDERS[name]})
-    refuse_odd(run / name, dict.fromkeys(FILES))
+    refuse_odd(run / name, dict.fromkeys(MODEL))
     return run / name
 
 

@@ -21,10 +21,10 @@ from selftaught.run.layout import (
     JUDGED,
     MARKS,
     NAMES,
+    NEWEST,
     WITHOUT_LOCK,
     owned,
 )
-from selftaught.run.layout import LOG as LOG
 from selftaught.run.recipes import Pretrain
 from selftaught.run.records import BadStep, Line, Status
 from selftaught.system.errors import DivergedError, Interrupted, UsageError
@@ -163,9 +163,10 @@ class RunFolder:
 
     def own(self, *names: str) -> None:
         """Record names that another command than the run's own is about to write here. Raises UsageError, OSError."""
-        taken = () if self._is_ours(resume=False) else (name for name in names if not self._is_free(name))
-        for name in taken:  # it has a status.json, a recipe or an encoder, and what else it has is somebody's
-            raise UsageError(f"{printable(self.folder / name)} is not selftaught's; name a file elsewhere with --out")
+        # A folder with a recipe and an encoder alone can be judged, too; what else it has is somebody's.
+        others = (name for name in names if not self._is_free(name))
+        if not self._is_ours(resume=False) and (taken := next(others, None)):
+            raise UsageError(f"{printable(self.folder / taken)} is not selftaught's; name a file elsewhere with --out")
         own(self.folder, *names)
 
     def _is_free(self, name: str) -> bool:
@@ -176,7 +177,7 @@ class RunFolder:
         if name in FOLDERS and path.is_dir() and not path.is_symlink():
             return all(owns(owned([name]), f"{name}/{inner.name}", inner.is_dir()) for inner in path.iterdir())
         with suppress(OSError, ValueError):
-            return name == "evaluation.json" and json_object(path).keys() >= JUDGED
+            return name == NEWEST and json_object(path).keys() >= JUDGED
         return False
 
     @property

@@ -9,9 +9,11 @@ from selftaught.system.ownership import MANIFEST, Inside, Owned
 LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the first release
+NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
+MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
 HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
 
-_MODEL = Inside(re.compile(r"model\.safetensors|config\.json|README\.md|model\.onnx"))
+_MODEL = Inside(re.compile("|".join(map(re.escape, (*MODEL, "model.onnx")))))
 _STEP = r"step_\d+(\.\d+)?"
 IN_STEP = ("model.safetensors", "optimizer.safetensors", "begun.safetensors", "state.json", "manifest.json")
 _CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({'|'.join(map(re.escape, IN_STEP))})")
@@ -20,7 +22,7 @@ FOLDERS = {
     "encoder": _MODEL,
     "classifier": _MODEL,
     "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|layout\.npz")),
-    "evaluations": Inside(re.compile(r"\d+\.json")),
+    EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
 }
 _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
@@ -37,7 +39,7 @@ NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
     "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "map", "tensorboard"),
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
-LATER = ("evaluation.json", "evaluations", "report.html")  # that other commands write, each recorded when it is
+LATER = (NEWEST, EVALUATIONS, PAGE)  # that other commands write, each recorded when it is
 WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
 ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
 # Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.

@@ -4,9 +4,10 @@ import errno
 import sys
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-OF_THE_PATH: tuple[int, ...] = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-OF_THE_PATH += (errno.ENAMETOOLONG, errno.EROFS)
-OF_THE_PATH += (errno.ELOOP, errno.ENXIO)  # of a link, a pipe or a device
+OF_THE_PATH = (
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EROFS),
+    *(errno.ELOOP, errno.ENXIO),  # of a link, a pipe or a device
+)
 
 
 class SelftaughtError(Exception):

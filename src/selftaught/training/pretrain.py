@@ -11,7 +11,8 @@ from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about
-from selftaught.run.folder import LOG, TIMES, RunFolder, fresh_folder
+from selftaught.run.folder import TIMES, RunFolder, fresh_folder
+from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock
