@@ -20,14 +20,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from selftaught.data.sources import contents
 from selftaught.data.sources.labels import read_labels
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
+from selftaught.judging.comparison import read_runs
 from selftaught.run import checkpoint
 from selftaught.run.digests import read_digests
 from selftaught.run.recipes import Pretrain
 from selftaught.system.arrays import Pages
 from selftaught.system.errors import SelftaughtError
+from selftaught.system.lock import may_be_written, refuse_held
+from selftaught.system.ownership import manifest_of
 from selftaught.training.measuring.speed import way_in
 from tests.reliability import written
 
@@ -154,6 +158,11 @@ def kinds() -> list[Kind]:
         Kind("data.digests.npy", b"", lambda file: read_digests(file.parent), among=True),
         Kind("map/points.npy", b"", _mapped, among=True),
         Kind("choice.json", b"", way_in, among=True),
+        Kind("selftaught.jsonl", b"", lambda file: manifest_of(file.parent), among=True),
+        Kind("lock", b"", _locked, among=True),
+        Kind("comparison.jsonl", b"", read_runs, among=True),
+        Kind("contents.bin", b"", contents.records_in, among=True),
+        Kind("checkpoints/last", b"", lambda file: checkpoint.named(file.parent, "last"), among=True),
         Kind("record.json", b"", written.recalled, among=True),
     ]
 
@@ -161,6 +170,11 @@ def kinds() -> list[Kind]:
 def _mapped(file: Path) -> None:
     with suppress(ValueError):  # as whoever reads the cache knows of it, and decodes anew
         Pages(file)
+
+
+def _locked(file: Path) -> None:
+    may_be_written(file.parent)
+    refuse_held(file.parent)
 
 
 def _run_of(file: Path) -> Path:

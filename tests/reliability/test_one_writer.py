@@ -23,7 +23,7 @@ from selftaught.system import clock
 from selftaught.system import lock as writer
 from selftaught.system.errors import UsageError
 from selftaught.system.files import left_behind, temporary_for
-from selftaught.system.lock import LOCK, is_alone_in, may_be_written, only_writer
+from selftaught.system.lock import LOCK, is_alone_in, may_be_written, only_writer, refuse_held
 from tests.children import Child, child
 from tests.reliability.faults import in_child
 
@@ -184,6 +184,12 @@ def test_whoever_looks_whether_a_folder_is_written_is_in_no_writers_way(
     with only_writer(tmp_path):
         assert may_be_written(tmp_path)
     os.close(looker)
+
+
+def test_a_lock_that_is_nested_beyond_what_can_be_read_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text('{"host": "a", "pid": ' + "[" * 4000)
+    refuse_held(tmp_path)
+    assert not may_be_written(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["my notes", "[]", '{"holder": "me"}'])

@@ -10,14 +10,17 @@ import torch
 from selftaught.data.cache import Facts
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.sources.contents import RECORD, content_of
 from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.folder import RunFolder
+from selftaught.run.layout import NAMES
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
+from selftaught.system.ownership import begin
 from selftaught.training.looking.choice import Choice
 from selftaught.training.looking.health import verdict
 
@@ -39,6 +42,19 @@ def write_run(folder: Path) -> None:
     save_encoder(build_encoder(part, preparation), part, preparation, folder / "encoder", {"method": "simclr"})
     for name, content in _texts().items():
         (folder / name).write_text(content)
+    begin(folder, "pretrain", NAMES["pretrain"])
+    ran = {
+        "method": "mae",
+        "seed": 0,
+        "rung": 1,
+        "encoder": {"name": "vit"},
+        "tokens": True,
+        "run": "a",
+        "state": "done",
+    }
+    (folder / "comparison.jsonl").write_text(2 * (json.dumps(ran | {"health": HEALTH, "steps": 3}) + "\n"))
+    records = np.zeros(3, RECORD).tobytes()
+    (folder / "contents.bin").write_bytes(content_of(records) + records)
     write_digests(folder, np.arange(16 * COUNT, dtype=np.uint8).reshape(COUNT, 16))
     Facts(kept=[0, 1, 3], aspect=[1.0, 2.0, 0.5], quarantined=[(2, "empty file")]).write(folder / "record.json")
     place = folder / "map"
@@ -66,6 +82,7 @@ def _texts() -> dict[str, str]:
     data = {"samples": "12 images", "as seen": "at 32 x 48 px", "folders": {"a": 7, "b": 5}}
     metrics = {"classes": ["a", "b"], "recall": [0.5, 1.0], "confusion": [[1, 1], [0, 2]]}
     return {
+        "lock": json.dumps({"host": "elsewhere", "pid": 7, "birth": "3", "started": "2026-01-01T00:00:00+00:00"}),
         "status.json": json.dumps(status),
         "metrics.jsonl": "".join(json.dumps(line) + "\n" for line in LINES),
         "bad_batches.jsonl": json.dumps(bad) + "\n",

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from selftaught.data.cache import Facts
+from selftaught.judging.comparison import read_runs
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint, export
 from selftaught.run.checkpoint import CheckpointError
@@ -52,6 +53,15 @@ def test_lines_that_cannot_be_read_are_left_out_aloud(run: RunFolder, capsys: py
     assert [json.loads(line) for line in file.read_text().splitlines()] == LINES[:2]
     run.forget_metrics_after(2)
     assert not capsys.readouterr().err
+
+
+def test_lines_of_a_comparison_that_are_none_are_counted(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    file = run.folder / "comparison.jsonl"
+    assert [ran.method for ran in read_runs(file)] == ["mae", "mae"] and not capsys.readouterr().err
+    whole = file.read_text().splitlines(keepends=True)
+    file.write_text(f"{whole[0]}{{\n[]\n{whole[1].replace(': 0,', ': null,')}{whole[1]}{whole[1][:9]}")
+    assert len(read_runs(file)) == 2
+    assert "3 of 5 lines of " in (said := capsys.readouterr().err) and said.count("\n") == 1
 
 
 def config(run: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:

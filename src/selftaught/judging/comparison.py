@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
@@ -111,13 +111,11 @@ class Comparison(BaseModel):
 
 def read_runs(file: Path) -> list[Ran]:
     """Every run that is done; a line that a crash has cut is not."""
-    runs = []
-    for line in json_lines(file)[0]:
-        try:
-            runs.append(Ran.model_validate(line))
-        except ValidationError:
-            say(f"warning: a line of {printable(str(file))} is none of a comparison and was passed over")
-    return runs
+    lines, lost = json_lines(file, Ran)
+    if lost:
+        many = f"{lost:,} of {lost + len(lines):,} lines of {printable(str(file))}"
+        say(f"warning: {many} cannot be read, and are left out")
+    return [Ran.model_validate(line) for line in lines]
 
 
 def training_of(run: RunFolder) -> dict[str, Any]:

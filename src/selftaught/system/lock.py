@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.system.errors import UsageError
+from selftaught.system.reading import parsed
 from selftaught.system.regular import kind_of, opened
 from selftaught.system.text import printable
 
@@ -123,7 +124,7 @@ def may_be_written(folder: Path) -> bool:
     try:
         if is_told_by_kernel(handle):
             return _is_held(handle) or _is_held_from_afar(handle)
-        holder = json.loads(os.pread(handle, LONGEST, 0))
+        holder = parsed(os.pread(handle, LONGEST, 0))
         return not is_gone(f"{holder['host']}-{holder['pid']}-{holder['birth']}")
     except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
         return True
@@ -215,7 +216,7 @@ def _holder(handle: int, file: Path) -> dict[str, Any]:
     if content[: len(BEGINS)] != BEGINS[: len(content)]:
         raise UsageError(f"{printable(file)} is not a lock of selftaught's; move it away, or choose another --out")
     try:
-        holder = json.loads(content or b"{}")
+        holder = parsed(content or b"{}")
     except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}

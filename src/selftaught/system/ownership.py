@@ -17,7 +17,7 @@ from typing import Any
 
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import TEMPORARY, append_line, flush_folder, write_atomically
-from selftaught.system.reading import json_object, yaml_in
+from selftaught.system.reading import json_object, parsed, yaml_in
 from selftaught.system.regular import kind_of, regular_bytes
 from selftaught.system.text import printable
 
@@ -59,12 +59,12 @@ def manifest_of(folder: Path) -> Manifest | None:
     """The list in a folder; None where there is none, or none of ours."""
     try:
         first, *more = regular_bytes(folder / MANIFEST, LARGEST).split(b"\n")[:-1]
-        head = json.loads(first)
+        head = parsed(first)
         known = head["format"] == FORMAT and IDENTITY.fullmatch(head["id"])
         lines = [head, *_whole(more)] if known else []
         names = frozenset(str(name) for line in lines for name in line["names"])
         return Manifest(head["id"], str(head["kind"]), names) if known else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -72,7 +72,7 @@ def _whole(lines: Iterable[bytes]) -> Iterator[Any]:
     """Every line but those that a crash has cut, before anything of that name was written."""
     for line in lines:
         with suppress(ValueError):
-            yield json.loads(line)
+            yield parsed(line)
 
 
 def begin(folder: Path, kind: str, names: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ def json_in(file: Path, schema: Any = Plain, limit: int = LARGEST_OBJECT, links:
 
     links: whether one may lead to the file, as where the user has named its folder.
     """
-    return _fitting(_parsed(regular_bytes(file, limit, links)), schema)
+    return _fitting(parsed(regular_bytes(file, limit, links)), schema)
 
 
 def json_object(file: Path, schema: Any = Plain) -> Plain:
@@ -58,7 +58,7 @@ def json_lines(file: Path, schema: Any = Plain, last: int = LARGEST_LINES) -> tu
     held = []
     for line in lines:
         with suppress(ValueError):
-            held.append(_fitting(_parsed(line), schema))
+            held.append(_fitting(parsed(line), schema))
     whole = lines[:-1] if lines and lines[-1].strip(b"\0\n") == b"" else lines
     return held, len(whole) - len(held)
 
@@ -72,7 +72,8 @@ def _last_lines(file: Path, last: int) -> list[bytes]:
     return [line for line in lines if line.endswith(b"\n")]
 
 
-def _parsed(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
+    """What JSON says. Raises ValueError, also where it is nested more deeply than can be read."""
     try:
         return json.loads(content)
     except RecursionError:

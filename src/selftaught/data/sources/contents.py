@@ -53,7 +53,7 @@ class Contents:
         if self._stamps is None or len(self._stamped):
             return
         self._now, self._stamped = clock.wall(), self._stamps()
-        held = _read(self._file)
+        held = records_in(self._file)
         if len(held):
             places = _places(held["stamp"], self._stamped)
             self.known |= places >= 0
@@ -84,7 +84,7 @@ class Contents:
             write_atomically(self._file, content_of(body) + body)
 
 
-def _read(file: Path) -> NDArray[np.void]:
+def records_in(file: Path) -> NDArray[np.void]:
     """The records of an index; none where it is damaged, and made anew then."""
     with suppress(OSError):
         if file.stat().st_size <= LARGEST:
