@@ -20,7 +20,8 @@ import numpy as np
 from selftaught.judging.probe import Probe
 
 def _predict(features, exam):
-    assert np.abs(features.mean(axis=0)).max() < 1e-3  # they were standardised for it
+    part = exam.data.part(exam.split.test)
+    assert np.abs(features[part].mean(axis=0)).max() < 1e-3  # they were standardised for it, where it learns
     return np.full(len(exam.split.test), np.bincount(exam.data.classes[exam.split.train]).argmax())
 
 PROBE = Probe(predict=_predict, takes="standardised", priority=9, work="counting")

@@ -30,6 +30,7 @@ from selftaught.judging.evaluate import evaluate
 from selftaught.judging.labelled import open_labelled, parse_labels
 from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
 from selftaught.judging.result import Row
+from selftaught.judging.shown import parse_features
 from selftaught.methods import registry
 from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
@@ -112,6 +113,7 @@ def _refused(recipe: Compare) -> Compare:
         raise UsageError("--test needs --train, the labelled data to learn from")
     if recipe.probe not in (known := probes.of_features()):
         raise UsageError(f"--probe cannot be {recipe.probe!r}: it must judge features; {hint(recipe.probe, known)}")
+    parse_features(recipe.features)
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
