@@ -64,19 +64,19 @@ def parse_features(text: str) -> tuple[str, ...]:
 
 
 def taken(
-    encoder: Encoder, sources: Sequence[Samples], wanted: Sequence[str], seen: Callable[[int], None], count: int
+    encoder: Encoder, sources: Sequence[Samples], wanted: tuple[str, ...], seen: Callable[[int], None], count: int
 ) -> dict[str, Array]:
     """The wanted features (N, D) of all samples of `sources`, `count` in all; with none wanted, all that may be tried.
 
     `seen` is told how many are done. Raises UsageError where the encoder has none of that name.
     """
-    names: Sequence[str] = ()
+    names: tuple[str, ...] = ()
     rows: list[dict[str, Array]] = []
     encoder.eval()
     done = 0
     for samples in sources:
         for x in view_batches(samples, patch=encoder.patch):
-            made = features_of(encoder, as_inputs(encoder, x), names or wanted)
+            made = features_of(encoder, as_inputs(encoder, x), names or (wanted if wanted == (OWN,) else ()))
             names = names or _named(made, wanted, count)
             rows.append({name: made[name].float().cpu().numpy() for name in names})
             done += len(x)
@@ -84,11 +84,11 @@ def taken(
     return {name: np.concatenate([row[name] for row in rows]) for name in names}
 
 
-def _named(made: Parts, wanted: Sequence[str], count: int) -> list[str]:
+def _named(made: Parts, wanted: tuple[str, ...], count: int) -> tuple[str, ...]:
     """The features to keep of `count` samples, by those of the first few."""
     if lacking := [name for name in wanted if name not in made]:
         raise UsageError(f"--features cannot be {lacking[0]!r}: of this encoder there are {', '.join(made)}")
-    return list(wanted) or _affordable(_different(made), count)
+    return wanted or tuple(_affordable(_different(made), count))
 
 
 def _different(made: Parts) -> Parts:
@@ -115,9 +115,9 @@ def _affordable(made: Parts, count: int) -> list[str]:
 
 
 @torch.no_grad()
-def features_of(encoder: Encoder, x: Tensor, wanted: Sequence[str] = ()) -> Parts:
+def features_of(encoder: Encoder, x: Tensor, wanted: tuple[str, ...] = ()) -> Parts:
     """Features (B, D) of samples x by name: those wanted, or with none wanted all that the encoder has."""
-    if tuple(wanted) == (OWN,):
+    if wanted == (OWN,):
         return {OWN: encoder(x)}
     inner, x = (encoder.inner, encoder.own(x)) if isinstance(encoder, Renormalised) else (encoder, x)
     made = _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
