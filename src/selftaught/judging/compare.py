@@ -159,6 +159,10 @@ class _Bench:
         self._opened = lru_cache(maxsize=1)(self._open)
         self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
+        if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
+            raise UsageError(
+                f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
+            )
         if not self.tokens and any(registry.method_class(method).needs_tokens for method in methods):
             self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
             if not self._has_tokens(self.token_encoder):

@@ -36,8 +36,9 @@ class Probe:
 
     # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder.
     predict: "Callable[[Any, Exam], NDArray[Any]]"
-    # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`.
-    takes: Literal["features", "standardised", "shown", "encoder"]
+    # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`;
+    # tokens, and layers of encoders that have some: see `Parts`.
+    takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels

@@ -119,9 +119,19 @@ def features_of(encoder: Encoder, x: Tensor, wanted: tuple[str, ...] = ()) -> Pa
     """Features (B, D) of samples x by name: those wanted, or with none wanted all that the encoder has."""
     if wanted == (OWN,):
         return {OWN: encoder(x)}
-    inner, x = (encoder.inner, encoder.own(x)) if isinstance(encoder, Renormalised) else (encoder, x)
+    inner, x = opened(encoder, x)
     made = _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
     return {name: made[name] for name in NAMES if name in made and (not wanted or name in wanted)}
+
+
+def opened(encoder: Encoder, x: Tensor) -> tuple[Encoder, Tensor]:
+    """The encoder that has the tokens, and samples as it takes them."""
+    return (encoder.inner, encoder.own(x)) if isinstance(encoder, Renormalised) else (encoder, x)
+
+
+def has_blocks(encoder: Encoder) -> bool:
+    """Whether an encoder has tokens, and blocks whose outputs can be had."""
+    return isinstance(encoder.inner if isinstance(encoder, Renormalised) else encoder, TokenEncoder)
 
 
 def _of_tokens(encoder: TokenEncoder, x: Tensor) -> Parts:

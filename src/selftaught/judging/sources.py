@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.baselines import Pixels, standardised
+from selftaught.judging.inside import as_one, layers, scaled, tokens
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.shown import Shown, taken
 from selftaught.system.progress import Progress
@@ -24,7 +26,13 @@ def sources(
 ) -> dict[str, Sources]:
     """By what probes take, what they are shown; of features those named, or with none named, all there are."""
     found: dict[str, Sources] = {"encoder": {kind: _always(encoder) for kind, encoder in encoders.items()}}
-    if wanted == {"encoder"}:  # nobody asks for features, which take long of many samples
+    pixels = by_part(lambda part: _pixels(data, part, seed))
+    for takes, inside in (("tokens", tokens), ("layers", layers)):
+        if takes in wanted:
+            found[takes] = {kind: _inside(inside(kind, own, data), takes == "layers") for kind, own in encoders.items()}
+            if "untrained" in encoders:
+                found[takes]["pixels"] = lambda part: as_one(pixels(part), part)
+    if wanted <= {"encoder", "tokens", "layers"}:  # nobody asks for features, which take long of many samples
         return found
     alone = features[:1] or ("own",)  # what probes see that choose nothing
     held = features if "shown" in wanted else alone
@@ -35,7 +43,6 @@ def sources(
     found["shown"] = {kind: _shown(own) for kind, own in made.items()}
     if "untrained" in encoders:
         # Scaled alike for every probe: their components keep variances of their own, see `Pixels`.
-        pixels = by_part(lambda part: _pixels(data, part, seed))
         found["features"]["pixels"] = found["standardised"]["pixels"] = pixels
         found["shown"]["pixels"] = lambda part: Shown({"pixels": pixels(part)}, part, scaled=False)
     return found
@@ -46,7 +53,7 @@ def by_part(source: Source) -> Source:
 
     @lru_cache(maxsize=1)
     def of(part: bytes) -> Any:
-        return source(np.frombuffer(part, dtype=np.int64))
+        return source(np.frombuffer(part, dtype=np.int64).copy())  # which may be written to, as torch wants it
 
     return lambda part: of(part.tobytes())
 
@@ -61,6 +68,10 @@ def _standardised(features: Array) -> Source:
 
 def _shown(features: dict[str, Array]) -> Source:
     return lambda part: Shown(features, part)
+
+
+def _inside(values: Tensor, each: bool) -> Source:
+    return lambda part: scaled(values, part, each)
 
 
 def _features(kind: str, encoder: Encoder, data: Labelled, wanted: tuple[str, ...]) -> dict[str, Array]:
