@@ -173,6 +173,19 @@ def test_many_labels_choose_the_features_by_some_of_them(digits, monkeypatch: py
     assert sorted(set(fitted)) == [160, 720, 900], "a part, four fifths of all, all"
 
 
+def test_classes_that_are_rare_among_many_labels_may_be_missed_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 labels 100 choose the features: of 30 classes that have ten each, some then have one label or none."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([np.zeros(100, dtype=np.int64), np.repeat(np.arange(1, 31), 10)])
+    good = (rng.normal(size=(31, 20)) * 4)[y] + rng.normal(size=(400, 20))
+    noise = rng.normal(size=(400, 20))
+    monkeypatch.setattr(linear, "CHOOSING", 100)
+    both = [x.astype(np.float32) for x in (noise, good)]
+    features, rows, asked = shown(both[0], both[0], good=(both[1], both[1]))
+    said, choice, _ = linear_predict(features, y, rows, asked, 0)
+    assert choice.features == "good" and (said == y).mean() > 0.9
+
+
 def test_few_labels_choose_no_features(digits) -> None:  # type: ignore[no-untyped-def]
     train, y, test, _ = digits
     noise = np.random.default_rng(0).normal(size=(2, len(train), 64)).astype(np.float32)

@@ -154,7 +154,7 @@ def test_a_feature_that_the_encoder_lacks_is_refused(run: Run, tmp_path: Path) -
     part = Part(name="test_resnet")
     save_encoder(build_encoder(part, images.preparation), part, images.preparation, tmp_path / "other/encoder", {})
     (tmp_path / "other/recipe.yaml").write_text("data: some\n")
-    with pytest.raises(UsageError, match="--features cannot be 'class': of this encoder there are own, mean"):
+    with pytest.raises(UsageError, match="--features cannot be 'class': of the trained encoder there are own, mean"):
         Run(tmp_path / "other").evaluate(train, probe="knn", features="class")
     result = run.evaluate(train, probe="knn", features="class", repeats=1)
     assert {row.features for row in result.rows} == {"trained", "untrained", "pixels"}

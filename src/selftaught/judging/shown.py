@@ -64,11 +64,16 @@ def parse_features(text: str) -> tuple[str, ...]:
 
 
 def taken(
-    encoder: Encoder, sources: Sequence[Samples], wanted: tuple[str, ...], seen: Callable[[int], None], count: int
+    encoder: Encoder,
+    sources: Sequence[Samples],
+    wanted: tuple[str, ...],
+    seen: Callable[[int], None],
+    count: int,
+    called: str = "given",
 ) -> dict[str, Array]:
     """The wanted features (N, D) of all samples of `sources`, `count` in all; with none wanted, all that may be tried.
 
-    `seen` is told how many are done. Raises UsageError where the encoder has none of that name.
+    `seen` is told how many are done. Raises UsageError where the encoder, `called` so, has none of that name.
     """
     names: tuple[str, ...] = ()
     rows: list[dict[str, Array]] = []
@@ -77,17 +82,17 @@ def taken(
     for samples in sources:
         for x in view_batches(samples, patch=encoder.patch):
             made = features_of(encoder, as_inputs(encoder, x), names or (wanted if wanted == (OWN,) else ()))
-            names = names or _named(made, wanted, count)
+            names = names or _named(made, wanted, count, called)
             rows.append({name: made[name].float().cpu().numpy() for name in names})
             done += len(x)
             seen(done)
     return {name: np.concatenate([row[name] for row in rows]) for name in names}
 
 
-def _named(made: Parts, wanted: tuple[str, ...], count: int) -> tuple[str, ...]:
+def _named(made: Parts, wanted: tuple[str, ...], count: int, called: str) -> tuple[str, ...]:
     """The features to keep of `count` samples, by those of the first few."""
     if lacking := [name for name in wanted if name not in made]:
-        raise UsageError(f"--features cannot be {lacking[0]!r}: of this encoder there are {', '.join(made)}")
+        raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {', '.join(made)}")
     return wanted or tuple(_affordable(_different(made), count))
 
 

@@ -78,7 +78,7 @@ def _features(kind: str, encoder: Encoder, data: Labelled, wanted: tuple[str, ..
     """What an encoder makes of all samples (N, D), by name."""
     count = len(data.classes)
     with Progress(f"{kind} features", count, "samples") as bar:
-        return taken(encoder, data.sources, wanted, bar.update, count)
+        return taken(encoder, data.sources, wanted, bar.update, count, kind)
 
 
 def _pixels(data: Labelled, part: Rows, seed: int) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit, train_test_split
+from sklearn.model_selection import ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
 from selftaught.judging.logistic import ROUGH, TOLERANCE, Fit, fit
 from selftaught.judging.principal import Principal
@@ -69,7 +69,7 @@ def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int) 
     if fewest < ENOUGH:
         shown = {first: shown[first]}
     if len(shown) > 1 and len(rows) > CHOOSING:
-        few, _ = train_test_split(np.arange(len(rows)), train_size=CHOOSING, stratify=numbers, random_state=seed)
+        few = np.random.default_rng(seed).permutation(len(rows))[:CHOOSING]
         shown = {(name := _best(shown, numbers[few], rows[few], seed).features): shown[name]}
     return _best(shown, numbers, rows, seed)
 
@@ -142,9 +142,13 @@ def _fit(
 
 
 def _splits(labels: Rows, seed: int) -> Iterator[tuple[Rows, Rows]]:
-    fewest = int(np.bincount(labels).min())
-    if fewest < ENOUGH:
-        splitter: Any = StratifiedKFold(min(fewest, 5), shuffle=True, random_state=seed)
+    """Rows to learn from and rows held out; a class may have none of some that were drawn of many labels."""
+    counts = np.bincount(labels)
+    fewest = int(counts[counts > 0].min())
+    if fewest < 2:
+        splitter: Any = ShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
+    elif fewest < ENOUGH:
+        splitter = StratifiedKFold(min(fewest, 5), shuffle=True, random_state=seed)
     else:
         splitter = StratifiedShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
     yield from splitter.split(labels, labels)
