@@ -20,7 +20,8 @@ import numpy as np
 from selftaught.judging.probe import Probe
 
 def _predict(features, exam):
-    assert np.abs(features.mean(axis=0)).max() < 1e-3  # they were standardised for it
+    part = exam.data.part(exam.split.test)
+    assert np.abs(features[part].mean(axis=0)).max() < 1e-3  # they were standardised for it, where it learns
     return np.full(len(exam.split.test), np.bincount(exam.data.classes[exam.split.train]).argmax())
 
 PROBE = Probe(predict=_predict, takes="standardised", priority=9, work="counting")
@@ -39,9 +40,10 @@ def most_common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def test_probes_are_the_files_of_a_folder_in_the_order_of_their_verdicts() -> None:
-    assert set(probe.names()) == {"finetune", "knn", "linear"} and probe.of_features() == ["knn", "linear"]
+    assert set(probe.names()) == {"attentive", "finetune", "knn", "layers", "linear"}
+    assert probe.of_features() == ["attentive", "knn", "layers", "linear"]
     by_priority = sorted(probe.names(), key=lambda name: -probe.named(name).priority)
-    assert by_priority == ["linear", "finetune", "knn"]
+    assert by_priority == ["linear", "attentive", "finetune", "layers", "knn"]
     with pytest.raises(UsageError, match="no probe named 'lineal'; did you mean 'linear'"):
         probe.named("lineal")
 
@@ -95,10 +97,12 @@ def test_the_help_names_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert "PROBES" in str(Evaluate.model_fields["probe"].description)
     assert run_command(["evaluate", "--help"]) == 0
-    assert "finetune,knn,linear" in " ".join(capsys.readouterr().out.split())
+    assert "attentive,finetune,knn,layers,linear" in " ".join(capsys.readouterr().out.split())
     assert "PROBES" in str(Compare.model_fields["probe"].description)
     assert run_command(["compare", "--help"]) == 0
-    assert "whose accuracy ranks: one of knn,linear [default: linear]" in " ".join(capsys.readouterr().out.split())
+    assert "whose accuracy ranks: one of attentive,knn,layers,linear [default: linear]" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_one_file_is_enough_to_rank_by(most_common: None, tmp_path: Path) -> None:
@@ -106,6 +110,9 @@ def test_one_file_is_enough_to_rank_by(most_common: None, tmp_path: Path) -> Non
     wanted = {"data": str(tmp_path / "nowhere"), "methods": "rotation", "out": str(tmp_path / "out")}
     with pytest.raises(DataError, match="nowhere"):  # which is asked for once the probe is known
         selftaught.compare(**wanted, probe="most_common")
-    for name, said in {"lineal": "did you mean 'linear'", "finetune": "there are knn, linear, most_common"}.items():
+    for name, said in {
+        "lineal": "did you mean 'linear'",
+        "finetune": "there are attentive, knn, layers, linear, most_common",
+    }.items():
         with pytest.raises(UsageError, match=f"--probe cannot be '{name}': .*{said}"):
             selftaught.compare(**wanted, probe=name)

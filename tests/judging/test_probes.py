@@ -4,13 +4,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from selftaught.judging.labelled import folds, held_out, label_subset, parse_labels
+from selftaught.judging.logistic import TOLERANCE, fit
+from selftaught.judging.principal import principal
 from selftaught.judging.probes import linear
 from selftaught.judging.probes.knn import knn_predict, neighbours_for
-from selftaught.judging.probes.linear import choose_strength, linear_predict
+from selftaught.judging.probes.linear import Choice, choose, linear_predict, penalised, searched
+from selftaught.judging.shown import Shown
 from selftaught.system.errors import DataError, UsageError
 
 NAMES = ["bird", "dog", "cat"]
@@ -47,27 +51,156 @@ def test_few_samples_mean_few_neighbours() -> None:
     assert neighbours_for(10, 10) == 1 and neighbours_for(100, 10) == 5 and neighbours_for(50_000, 10) == 200
 
 
+def shown(train, test, scaled=False, **others):  # type: ignore[no-untyped-def]
+    """Training features followed by those of the test set, as the probe is shown them; and the rows of both."""
+    features = {"own": (train, test), **others}
+    rows, asked = np.arange(len(train)), np.arange(len(train), len(train) + len(test))
+    return Shown({name: np.concatenate(both) for name, both in features.items()}, rows, scaled), rows, asked
+
+
+def predicted(train, y, test, **others):  # type: ignore[no-untyped-def]
+    features, rows, asked = shown(train, test, **others)
+    said, choice, _ = linear_predict(features, y, rows, asked, 0)
+    return said, choice
+
+
 def test_the_linear_probe_is_as_good_as_scikit_learns_best(digits) -> None:  # type: ignore[no-untyped-def]
     train, y, test, truth = digits
-    said, _ = linear_predict(train, y, test, 0)
+    said, _ = predicted(train, y, test)
     grid = np.logspace(-4, 2, 7)
     best = max(LogisticRegression(C=c, max_iter=2000).fit(train, y).score(test, truth) for c in grid)
     assert (said == truth).mean() > best - 0.003 - 0.01  # 897 test samples: one point is nine of them
 
 
-def test_the_strength_is_chosen_without_the_test_set(digits, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("whitened", [False, True])
+@pytest.mark.parametrize("strength", [1e-3, 1.0, 100.0])
+def test_a_fit_is_scikit_learns_to_the_end(digits, whitened: bool, strength: float) -> None:  # type: ignore[no-untyped-def]
+    """Of features as they are and whitened ones: no worse a loss than that of a solver that takes its time."""
     train, y, test, _ = digits
-    assert linear_predict(train, y, test, 0)[1] == linear_predict(train, y, np.zeros_like(test), 0)[1]
-    assert linear_predict(train, y, test, 0)[1] == choose_strength(train, y, 0)
+    features = np.concatenate([train, test]) * np.geomspace(0.1, 10, 64)[None].astype(np.float32)
+    rows = np.arange(len(train))
+    turned = principal(features, rows)
+    found = fit(turned.z[rows], y, 10, penalised(turned, whitened) / (strength * len(rows)))
+    assert found.converged and found.iterations < 300
+    own = turned.z if whitened else turned.z * np.sqrt(turned.variances)
+    exact = LogisticRegression(C=strength, max_iter=10**5, tol=1e-8, solver="newton-cg").fit(own[rows].astype(float), y)
+
+    def loss(weights: np.ndarray, scores: np.ndarray) -> float:
+        right = log_softmax(scores[rows], axis=1)[rows, y]
+        return -float(right.mean()) + float((weights**2).sum()) / (2 * strength * len(rows))
+
+    weights = found.weights / (1 if whitened else np.sqrt(turned.variances)[:, None])
+    ours, best = loss(weights, own @ weights + found.bias), loss(exact.coef_, own @ exact.coef_.T + exact.intercept_)
+    assert best - 1e-6 < ours < best + 1e-3
+    said = found.says(turned.z[len(train) :])
+    assert (said == exact.predict(own[len(train) :])).mean() > 0.95
+
+
+def test_components_have_variance_one_where_they_were_measured() -> None:
+    rng = np.random.default_rng(0)
+    for samples, width in ((300, 20), (30, 50)):  # products of the features, and of the samples
+        x = (rng.normal(size=(samples, width)) @ rng.normal(size=(width, width)) + 3).astype(np.float32)
+        part = np.arange(samples - 10)
+        x[part[-1] + 1 :] += 5  # which nothing is measured on
+        turned = principal(x, part)
+        z = turned.z[part].astype(np.float64)
+        k = min(width, len(part) - 1)
+        assert turned.z.shape == (samples, k) and np.allclose(z.mean(axis=0), 0, atol=1e-3)
+        assert np.allclose(z.T @ z / len(part), np.eye(k), atol=1e-2)
+        assert turned.variances.sum() == pytest.approx(x[part].var(axis=0, dtype=np.float64).sum(), rel=1e-4)
+    constant = principal(np.ones((5, 3), dtype=np.float32), np.arange(5))
+    assert constant.z.shape == (5, 1) and not constant.z.any()
+
+
+def test_what_few_iterations_cannot_do_is_told(digits, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    train, y, _, _ = digits
+    turned = principal(train, np.arange(len(train)))
+    monkeypatch.setattr("selftaught.judging.logistic.ITERATIONS", 2)
+    assert not fit(turned.z, y, 10, np.full(turned.z.shape[1], TOLERANCE)).converged
+
+
+def test_the_choice_is_made_without_the_test_set(digits, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    train, y, test, _ = digits
+    choice = predicted(train, y, test)[1]
+    assert choice == predicted(train, y, np.zeros_like(test))[1]
+    features, rows, _ = shown(train, test)
+    assert choice == choose(features, y, rows, 0)
     monkeypatch.setattr(linear, "STRENGTHS", (1e-9, 1e-1))
-    assert choose_strength(train, y, 0) == 1e-1  # the one that cannot learn anything loses
+    assert choose(features, y, rows, 0).strength >= 1e-1  # the one that cannot learn anything loses
+
+
+def test_an_end_of_the_grid_that_wins_is_gone_beyond() -> None:
+    for best in (1e-6, 1e-2, 1e4):
+        asked: list[int] = []
+
+        def right(strength: float, best: float = best, asked: list[int] = asked) -> int:
+            asked.append(round(np.log10(strength)))
+            return -abs(asked[-1] - round(np.log10(best)))
+
+        assert searched(right) == (best, 0) and len(asked) == len(set(asked))
+        assert set(asked) >= {round(np.log10(best)) + step for step in (-1, 0, 1)}
+    assert searched(lambda c: round(np.log10(c)))[0] == 1e5 and searched(lambda c: -round(np.log10(c)))[0] == 1e-7
+    assert Choice("own", False, 1e5).at_limit and not Choice("own", False, 1e4).at_limit
+    assert searched(lambda c: 1) == (1e-2, 1), "of equals the middle one"
+
+
+def test_whitening_and_features_are_chosen_by_what_they_are_good_for() -> None:
+    """Classes that differ in all directions, large and small; classes in the largest alone; features that are noise."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 2000)
+    sign = np.where(y, 1.0, -1.0)[:, None]
+    everywhere = (rng.normal(size=(2000, 150)) + 0.15 * sign) * np.geomspace(10, 0.05, 150)
+    largest = rng.normal(size=(2000, 400)) * 0.1
+    largest[:, :1] = sign * 1.5 + rng.normal(size=(2000, 1))
+    noise = rng.normal(size=(2000, 8))
+    for features, whitened in ((everywhere, True), (largest, False)):
+        first, other = (x.astype(np.float32) for x in (noise, features))
+        said, choice = predicted(first[:600], y[:600], first[600:], good=(other[:600], other[600:]))
+        assert (choice.features, choice.whitened) == ("good", whitened)
+        assert (said == y[600:]).mean() > 0.85
+
+
+def test_many_labels_choose_the_features_by_some_of_them(digits, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    train, y, test, truth = digits
+    noise = np.random.default_rng(0).normal(size=(2, len(train), 64)).astype(np.float32)
+    monkeypatch.setattr(linear, "CHOOSING", 200)
+    features, rows, asked = shown(noise[0], noise[1, : len(test)], good=(train, test))
+    fitted: list[int] = []
+    inner = linear._fit
+    monkeypatch.setattr(linear, "_fit", lambda z, *how: fitted.append(len(z)) or inner(z, *how))
+    said, choice, _ = linear_predict(features, y, rows, asked, 0)
+    assert choice.features == "good" and (said == truth).mean() > 0.9
+    assert sorted(set(fitted)) == [160, 720, 900], "a part, four fifths of all, all"
+
+
+def test_classes_that_are_rare_among_many_labels_may_be_missed_by_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 labels 100 choose the features: of 30 classes that have ten each, some then have one label or none."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([np.zeros(100, dtype=np.int64), np.repeat(np.arange(1, 31), 10)])
+    good = (rng.normal(size=(31, 20)) * 4)[y] + rng.normal(size=(400, 20))
+    noise = rng.normal(size=(400, 20))
+    monkeypatch.setattr(linear, "CHOOSING", 100)
+    both = [x.astype(np.float32) for x in (noise, good)]
+    features, rows, asked = shown(both[0], both[0], good=(both[1], both[1]))
+    said, choice, _ = linear_predict(features, y, rows, asked, 0)
+    assert choice.features == "good" and (said == y).mean() > 0.9
+
+
+def test_few_labels_choose_no_features(digits) -> None:  # type: ignore[no-untyped-def]
+    train, y, test, _ = digits
+    noise = np.random.default_rng(0).normal(size=(2, len(train), 64)).astype(np.float32)
+    for per_class, expected in (("9", "own"), ("10", "good")):
+        rows = label_subset(y, NAMES, parse_labels(per_class)[0], 0)
+        features, _, asked = shown(noise[0], noise[1, : len(test)], good=(train, test))
+        assert linear_predict(features, y[rows], rows, asked, 0)[1].features == expected
 
 
 def test_one_label_a_class_is_enough_to_fit(digits) -> None:  # type: ignore[no-untyped-def]
     train, y, test, truth = digits
     rows = label_subset(y, NAMES, parse_labels("1")[0], 0)
-    said, strength = linear_predict(train[rows], y[rows], test, 0)
-    assert strength == linear.WITHOUT_CHOICE and (said == truth).mean() > 0.35
+    features, _, asked = shown(train, test)
+    said, choice, _ = linear_predict(features, y[rows], rows, asked, 0)
+    assert choice == Choice("own", False, linear.WITHOUT_CHOICE) and (said == truth).mean() > 0.35
 
 
 def test_label_counts_are_read_and_told() -> None:

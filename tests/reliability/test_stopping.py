@@ -121,6 +121,8 @@ def test_a_time_limit_is_looked_at_while_decoding(
         ("untrained features", "knn"),
         ("knn probe", "knn"),
         ("linear probe", "linear"),
+        ("trained tokens", "attentive"),
+        ("attentive probe", "attentive"),
         ("fine-tuning", "finetune"),
     ],
 )

@@ -69,9 +69,10 @@ def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
 
 
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
-    from selftaught.judging.result import table
+    from selftaught.judging.result import choices, table
 
-    return Answer(result.model_dump(mode="json"), [table(result), result.verdict], error=result.unkept)
+    lines = [table(result), *choices(result), result.verdict]
+    return Answer(result.model_dump(mode="json"), lines, error=result.unkept)
 
 
 def compare(recipe: recipes.Compare, result: Any) -> Answer:

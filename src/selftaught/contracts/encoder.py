@@ -46,6 +46,10 @@ class Encoder(nn.Module, ABC):
         Its C channels are `dim` in most networks, but not in those that compute their feature from more than the map.
         """
 
+    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both of the same samples, for less than both cost where the network can."""
+        return self(x), self.map(x)
+
 
 class Tokens(NamedTuple):
     """What a token encoder makes of a batch."""

@@ -50,7 +50,11 @@ class Own(Encoder):
         self.dim = given.shape[2] if given.ndim == 3 else given.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.map(x).mean(dim=tuple(range(2, 2 + self.axes)))
+        return self.feature_and_map(x)[0]
+
+    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.map(x)
+        return features.mean(dim=tuple(range(2, 2 + self.axes))), features
 
     def map(self, x: Tensor) -> Tensor:
         given = self.net(x)

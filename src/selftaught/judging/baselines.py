@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -51,9 +52,9 @@ def reset(module: nn.Module) -> None:
         )
 
 
-def standardised(features: Array, train: int) -> Array:
-    """Features (N, D) less the mean and by the deviation that each has on the first `train` rows."""
-    return np.asarray(StandardScaler().fit(features[:train]).transform(features), dtype=np.float32)
+def standardised(features: Array, part: NDArray[np.int64]) -> Array:
+    """Features (N, D) less the mean and by the deviation that each has on the rows `part`."""
+    return np.asarray(StandardScaler().fit(features[part]).transform(features), dtype=np.float32)
 
 
 class Pixels:

@@ -30,6 +30,7 @@ from selftaught.judging.evaluate import evaluate
 from selftaught.judging.labelled import open_labelled, parse_labels
 from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
 from selftaught.judging.result import Row
+from selftaught.judging.shown import parse_features
 from selftaught.methods import registry
 from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
@@ -112,6 +113,7 @@ def _refused(recipe: Compare) -> Compare:
         raise UsageError("--test needs --train, the labelled data to learn from")
     if recipe.probe not in (known := probes.of_features()):
         raise UsageError(f"--probe cannot be {recipe.probe!r}: it must judge features; {hint(recipe.probe, known)}")
+    parse_features(recipe.features)
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
@@ -157,6 +159,10 @@ class _Bench:
         self._opened = lru_cache(maxsize=1)(self._open)
         self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
+        if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
+            raise UsageError(
+                f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
+            )
         if not self.tokens and any(registry.method_class(method).needs_tokens for method in methods):
             self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
             if not self._has_tokens(self.token_encoder):

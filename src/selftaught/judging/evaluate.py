@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, gain_over, row, votes
-from selftaught.judging.baselines import Pixels, standardised, untrained
+from selftaught.judging.baselines import untrained
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
 from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
-from selftaught.judging.result import Evaluation, Row, verdicts
+from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
+from selftaught.judging.shown import parse_features
+from selftaught.judging.sources import Sources, by_part, sources
 from selftaught.run.digests import among, read_digests
 from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
@@ -28,9 +28,7 @@ from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import printable, spelled
-from selftaught.training.looking.features import Array, features
-
-Sources = dict[str, Any]  # by kind (trained, untrained ...) what a probe takes: an encoder, or features (N, D)
+from selftaught.training.looking.features import Array
 
 
 def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = ()) -> Evaluation:
@@ -43,6 +41,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     """
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
+    named = parse_features(recipe.features)
     if recipe.out and not recipe.out.lower().endswith(".json"):
         raise UsageError(f"--out {printable(recipe.out)} must end in .json")
     encoder = load_encoder(recipe.run, module=module)
@@ -50,7 +49,8 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     with stopping():
         data = open_labelled(recipe, encoder.preparation)
         encoders = {"trained": encoder} | ({} if baselines else _beside(recipe, encoder, data, module))
-        sources = _sources(encoders, data, recipe.seed, {probe.takes for probe in asked.values()})
+        takes = {probe.takes for probe in asked.values()}
+        found = sources(encoders, data, recipe.seed, takes, named)
         result = _unjudged(recipe, data, modality.named(encoder.preparation.modality).THINGS)
         for count in counts:
             drawn = list(splits(data, count, recipe.repeats, recipe.seed))
@@ -59,10 +59,12 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 once = data.test is not None and count.everything and not probe.by_chance
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
                 exams = exams[:1] if once else exams
-                answers = _answers(probe, sources[probe.takes], exams)
-                _add(result, data, name, str(count), answers, _contents(exams))
+                answers, chosen = _answers(probe, found[probe.takes], exams)
+                _add(result, data, name, str(count), answers, _contents(exams), chosen)
                 beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
                 result.rows += [r for r in beside if r.features != "trained"]
+    for line in doubts(result):
+        say(f"warning: {line}")
     result.verdicts = verdicts(result.rows, result.things, result.gains)
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
@@ -83,43 +85,24 @@ def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Modul
     return beside
 
 
-def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
-    """What probes that take these things are shown; whatever is fitted is fitted on the training samples alone."""
-    sources: dict[str, Sources] = {"encoder": encoders}
-    if wanted == {"encoder"}:  # nobody asks for features, which take long of many samples
-        return sources
-    raw = {kind: _features(kind, encoder, data) for kind, encoder in encoders.items()}
-    scaled = {kind: standardised(own, data.train.count) for kind, own in raw.items() if "standardised" in wanted}
-    if "untrained" in encoders:
-        pixels = Pixels(data.train, seed)
-        # Scaled alike for every probe: their components keep variances of their own, see `Pixels`.
-        raw["pixels"] = scaled["pixels"] = np.concatenate([pixels(samples) for samples in data.sources])
-    return sources | {"features": raw, "standardised": scaled}
-
-
-def _features(kind: str, encoder: Encoder, data: Labelled) -> Array:
-    """What an encoder makes of all samples (N, D)."""
-    made: list[Array] = []
-    with Progress(f"{kind} features", len(data.classes), "samples") as bar:
-        for samples in data.sources:
-            made.append(features(encoder, samples, lambda done, total: bar.update(sum(map(len, made)) + done)))
-    return np.concatenate(made)
-
-
-def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str, Answers]:
-    """What a probe says of the tested samples and what is so, for each kind of what it takes."""
+def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> tuple[dict[str, Answers], dict[str, Chosen]]:
+    """What a probe says of the tested samples and what is so, for each kind of what it takes; and what it chose."""
     probe.announce([exam.split for exam in exams], exams[0].tuning)
     answers: dict[str, dict[int, list[tuple[Array, Array]]]] = {}
+    chosen: dict[str, Chosen] = {}
     unit = "networks" if probe.takes == "encoder" else "fits"
     with Progress(probe.work, len(sources) * len(exams), unit) as bar:
         for kind, source in sources.items():
-            rounds = answers[probe.untrained if kind == "untrained" else kind] = {}
+            called = probe.untrained if kind == "untrained" else kind
+            rounds, chosen[called] = answers.setdefault(called, {}), []
+            shown = by_part(source)  # what was fitted goes with it
             for exam in exams:
                 poll()
-                said = probe.predict(source, replace(exam, kind=kind))
+                own = replace(exam, kind=kind, chosen=chosen[called])
+                said = probe.predict(shown(exam.data.part(exam.split.test)), own)
                 rounds.setdefault(exam.split.repeat, []).append((said, exam.data.classes[exam.split.test]))
                 bar.update(bar.done + 1)
-    return {kind: list(rounds.values()) for kind, rounds in answers.items()}
+    return {kind: list(rounds.values()) for kind, rounds in answers.items()}, chosen
 
 
 def _contents(exams: Sequence[Exam]) -> list[list[Array]]:
@@ -147,7 +130,7 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
 def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
-        **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
+        **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune", "features"}),
         run=str(Path(recipe.run)),
         things=things,
         classes=[spelled(name) for name in data.names],
@@ -170,6 +153,7 @@ def _add(
     labels: str,
     answers: dict[str, Answers],
     contents: Sequence[Sequence[Array]],
+    chosen: dict[str, Chosen],
 ) -> None:
     """Count how many of the answers for each kind are right, and how many more of the trained one's."""
     folded = data.test is None
@@ -184,4 +168,5 @@ def _add(
         result.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
         if kind != "trained":
             result.gains.append(gain_over(right["trained"], right[kind], probe, labels, kind, folded))
-        result.details.append(detail(kind, probe, labels, own, len(data.names)))
+        known = detail(kind, probe, labels, own, len(data.names))
+        result.details.append(known.model_copy(update={"chosen": chosen[kind]}))

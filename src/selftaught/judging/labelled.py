@@ -98,7 +98,11 @@ class Labelled:
     @property
     def not_tested(self) -> Rows:
         """The training rows that may be learnt from: those without a copy in the test set."""
-        return self.apart(np.arange(self.train.count), self.test_rows)
+        return self.part(self.test_rows)
+
+    def part(self, test: Rows) -> Rows:
+        """The training rows, whether their labels are known or not, without copies among what is judged on."""
+        return self.apart(np.arange(self.train.count), test)
 
     @property
     def copies(self) -> int:

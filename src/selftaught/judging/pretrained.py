@@ -37,12 +37,13 @@ class Renormalised(Encoder):
         self.register_buffer("mean", (_per_channel(given.mean, channels) - own) / deviation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(self._own(x))
+        return self.inner(self.own(x))
 
     def map(self, x: Tensor) -> Tensor:
-        return self.inner.map(self._own(x))
+        return self.inner.map(self.own(x))
 
-    def _own(self, x: Tensor) -> Tensor:
+    def own(self, x: Tensor) -> Tensor:
+        """Samples as `inner` takes them."""
         return x.expand(-1, self.channels, -1, -1) * self.std + self.mean
 
 

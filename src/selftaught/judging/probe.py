@@ -2,7 +2,7 @@
 
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ class Exam:
     seed: int
     tuning: "Tuning"  # how a network is trained, where the probe trains one
     kind: str = "trained"  # whose features or network it is: that, or untrained, pixels, pretrained
+    chosen: "list[dict[str, Any]]" = field(default_factory=list)  # what the probe has chosen, if it tells: plain data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,9 @@ class Probe:
 
     # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder.
     predict: "Callable[[Any, Exam], NDArray[Any]]"
-    takes: Literal["features", "standardised", "encoder"]  # standardised: mean 0 and deviation 1 in training
+    # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`;
+    # tokens, and layers of encoders that have some: see `Parts`.
+    takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels

@@ -4,6 +4,7 @@ Whoever reads an evaluation.json needs no more than this, and so waits for no pr
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ def kinds(things: str) -> dict[str, str]:
     """What each kind of features is called, of samples that are called so."""
     # To ask a modality takes seconds, as torch comes with it; of images, which most pages are about, it is known here.
     return KINDS if things == "images" else {**KINDS, "pixels": raw_of(things)}
+
+
+Chosen = list[dict[str, Any]]  # of each fit of a probe what it chose on held-out training labels, and how it went
 
 
 class Row(BaseModel):
@@ -57,6 +61,23 @@ class Detail(BaseModel):
     labels: str
     recall: list[float | None]  # of each class the share that was found; None where none was judged
     confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
+    # Of each fit, by repeat and fold. Of the linear probe: features, whitened, C, at_limit (whether C is the last that
+    # is ever tried), iterations and converged. Nothing of what others wrote, or of a probe without a choice.
+    chosen: Chosen = []
+
+    def shown(self) -> str:
+        """The choice of most fits: mean_std, whitened, C 0.01 (12 of 15)."""
+        counts = Counter(", ".join(_chosen(choice)) for choice in self.chosen)
+        [(words, count)] = counts.most_common(1)
+        return words + f" ({count} of {len(self.chosen)})" * (len(counts) > 1)
+
+
+def _chosen(choice: dict[str, Any]) -> list[str]:
+    """The parts of a choice in words; how the fit went is no part of it."""
+    words = [str(choice["features"])] if "features" in choice else []
+    words += ["whitened" if choice["whitened"] else "as is"] if "whitened" in choice else []
+    told = {"features", "whitened", "iterations", "converged", "at_limit"}
+    return words + [f"{name} {value:.4g}" for name, value in choice.items() if name not in told]
 
 
 class Gain(BaseModel):
@@ -89,6 +110,7 @@ class Evaluation(BaseModel):
     test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
+    features: str = "own"  # which features were asked for; auto: what is best on held-out training labels
     rows: list[Row]
     gains: list[Gain] = []  # over each of the others
     details: list[Detail] = []  # one a row, in their order; not of baselines that were known
@@ -124,6 +146,26 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
             beside += f" ({named.shown()} {called['pretrained']})"
         lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}: {said}")
     return lines
+
+
+def doubts(evaluation: Evaluation) -> list[str]:
+    """What is to be told of fits that did not end as they should."""
+    called, lines = kinds(evaluation.things), []
+    for detail in evaluation.details:
+        where = f"{detail.probe} probe of {called[detail.features]}, {detail.labels}"
+        for flag, wrong, words in (
+            ("converged", False, "did not converge"),
+            ("at_limit", True, "chose the last C that is ever tried"),
+        ):
+            if count := sum(choice.get(flag) is wrong for choice in detail.chosen):
+                lines.append(f"{where}: {count} of {len(detail.chosen)} fits {words}")
+    return lines
+
+
+def choices(evaluation: Evaluation) -> list[str]:
+    """What the probes chose of each kind of features, in a line each."""
+    called = kinds(evaluation.things)
+    return [f"{d.probe}, {d.labels}, {called[d.features]}: {d.shown()}" for d in evaluation.details if d.chosen]
 
 
 def table(evaluation: Evaluation) -> Table:

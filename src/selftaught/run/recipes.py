@@ -39,6 +39,13 @@ Cache = Annotated[
 ]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
+Features = Annotated[
+    str,
+    about(
+        "of the encoder, by commas: own, mean, class, mean_std, quarters, last_blocks; of several, or auto, "
+        "what is best on held-out training labels"
+    ),
+]
 LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
 
@@ -171,6 +178,7 @@ class Evaluate(Recipe):
     test_labels: TestLabels = None
     label_column: LabelColumn = None
     probe: str = Field("knn,linear", description="any of PROBES")
+    features: Features = "auto"
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
     pretrained: str | None = Field(
         None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"
@@ -205,6 +213,7 @@ class Compare(Recipe):
     test_labels: TestLabels = None
     label_column: LabelColumn = None
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
+    features: Features = "auto"
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")

@@ -98,7 +98,13 @@ class TimmPooled(Encoder):
         return self.net(x)
 
     def map(self, x: Tensor) -> Tensor:
+        return self._as_map(self.net.forward_features(x))
+
+    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.net.forward_features(x)
+        return self.net.forward_head(features), self._as_map(features)
+
+    def _as_map(self, features: Tensor) -> Tensor:
         if features.ndim == 3:  # tokens of a network that is no plain vision transformer
             return features.mean(dim=1)[:, :, None, None]
         if features.ndim == 2:
@@ -122,8 +128,15 @@ class TimmGrid(TimmPooled):
         self.dim = GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:])  # type: ignore[index]
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True)
-        return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in maps], dim=1)
+        return self._quarters(self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True))
+
+    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        last, stages = self.net.forward_intermediates(x, indices=STAGES)
+        return self._quarters(stages), self._as_map(last)
+
+    @staticmethod
+    def _quarters(stages: Sequence[Tensor]) -> Tensor:
+        return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in stages], dim=1)
 
 
 class TorchvisionPooled(Encoder):

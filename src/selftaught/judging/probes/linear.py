@@ -1,72 +1,174 @@
-"""The linear probe: logistic regression whose strength is chosen on training labels alone."""
+"""The linear probe: logistic regression, whose features, whitening and strength are chosen on training labels alone."""
 
-import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
+from selftaught.judging.logistic import ROUGH, TOLERANCE, Fit, fit
+from selftaught.judging.principal import Principal
 from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.shown import Shown
 from selftaught.system.interruption import poll
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation, that are always tried
+LIMITS = (1e-7, 1e5)  # how far more are tried, by factors of ten, while the one at the end is the best
 WITHOUT_CHOICE = 1e-2  # where a class has one label only
 HELD_OUT = 0.2
+ENOUGH = 10  # labels of each class, for a fifth of them to tell anything
+CHOOSING = 10_000  # labels at most by which one of several kinds of features is chosen; its strength is by all
 
 Array = NDArray[Any]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How features were shown to the probe, and how strongly it may fit them."""
+
+    features: str
+    whitened: bool
+    strength: float
+    right: int = 0  # of the held-out samples
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether the grid could not go on although its end is the best."""
+        return self.strength in LIMITS
 
 
 def linear_predict(
-    train: Array, labels: Array, test: Array, seed: int, content: Array | None = None
-) -> tuple[Array, float]:
-    """The class of each test feature (M,), and the C that was chosen; train: (N, D), labels: (N,), test: (M, D).
+    shown: Mapping[str, Principal], labels: Rows, rows: Rows, test: Rows, seed: int, content: Rows | None = None
+) -> tuple[Rows, Choice, Fit]:
+    """The classes of the `test` rows (M,) of what is `shown`, how that was chosen, and the fit.
 
-    Features should have about unit variance (`baselines.standardised`), since C acts on all of them alike. Of training
-    samples with the same `content` (N,) the first alone helps to choose C: a copy on both sides would mislead.
+    labels: (N,) of the training `rows` (N,). Of those with the same `content` (N,) the first alone helps to choose: a
+    copy on both sides would mislead.
     """
-    once = slice(None) if content is None else np.sort(np.unique(content, return_index=True)[1])
-    strength = choose_strength(train[once], labels[once], seed)
-    return _fit(_model(strength), train, labels).predict(test), strength
+    once = np.arange(len(rows)) if content is None else np.sort(np.unique(content, return_index=True)[1])
+    choice = choose(shown, labels[once], rows[once], seed)
+    names, numbers = np.unique(labels, return_inverse=True)
+    features = shown[choice.features]
+    found = _fit(features.z[rows], numbers, penalised(features, choice.whitened), choice.strength)
+    return names[found.says(features.z[test])], choice, found
 
 
-def choose_strength(train: Array, labels: Array, seed: int) -> float:
-    """The C that does best on held-out training samples: a fifth of them, or folds where a class has under ten."""
-    fewest = int(np.bincount(np.unique(labels, return_inverse=True)[1]).min())
+def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int) -> Choice:
+    """What does best on held-out training samples: a fifth of them, or folds where a class has under ten.
+
+    Among equals it is what comes first: the first of the features, as they are. So few labels could not tell kinds of
+    features apart, so then it is the first of these.
+    """
+    numbers, first = np.unique(labels, return_inverse=True)[1], next(iter(shown))
+    fewest = np.bincount(numbers).min()
     if fewest < 2:
-        return WITHOUT_CHOICE
-    if fewest < 10:
-        splitter: Any = StratifiedKFold(min(fewest, 5), shuffle=True, random_state=seed)
+        return Choice(first, False, WITHOUT_CHOICE)
+    if fewest < ENOUGH:
+        shown = {first: shown[first]}
+    if len(shown) > 1 and len(rows) > CHOOSING:
+        few = np.random.default_rng(seed).permutation(len(rows))[:CHOOSING]
+        shown = {(name := _best(shown, numbers[few], rows[few], seed).features): shown[name]}
+    return _best(shown, numbers, rows, seed)
+
+
+def _best(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int) -> Choice:
+    splits = list(_splits(labels, seed))
+    choices = []
+    for name, features in shown.items():
+        for whitened in (False, True):
+            strength, right = searched(_held_out(features, labels, rows, splits, whitened))
+            choices.append(Choice(name, whitened, strength, right))
+    return max(choices, key=lambda choice: choice.right)
+
+
+def searched(right: Callable[[float], int]) -> tuple[float, int]:
+    """The strength of which most is right, and how much; more are tried while the one at an end is the best."""
+    tried = {strength: right(strength) for strength in STRENGTHS}
+    while (further := _further(tried)) is not None:
+        tried[further] = right(further)
+    best = _winner(tried)
+    return best, tried[best]
+
+
+def _winner(tried: Mapping[float, int]) -> float:
+    """The middle one of the best: where many strengths are as good, neither end of them is meant."""
+    best = sorted(strength for strength, right in tried.items() if right == max(tried.values()))
+    return best[len(best) // 2]
+
+
+def _further(tried: Mapping[float, int]) -> float | None:
+    """The next strength beyond the end that is the best; None where none is, or the limit is reached."""
+    best = _winner(tried)
+    beyond = best / 10 if best == min(tried) else best * 10 if best == max(tried) else None
+    rounded = beyond and float(f"{beyond:.0e}")
+    return rounded if rounded and LIMITS[0] <= rounded <= LIMITS[1] else None
+
+
+def _held_out(
+    features: Principal, labels: Rows, rows: Rows, splits: Sequence[tuple[Rows, Rows]], whitened: bool
+) -> Callable[[float], int]:
+    """How many held-out samples are right by a strength; each fit goes on from the one before."""
+    parts = [[(features.z[rows[side]], labels[side]) for side in split] for split in splits]
+    before: list[Fit | None] = [None] * len(parts)
+
+    def right(strength: float) -> int:
+        count = 0
+        for number, (learnt, (held, truth)) in enumerate(parts):
+            found = before[number] = _fit(*learnt, penalised(features, whitened), strength, before[number], ROUGH)
+            count += int((found.says(held) == truth).sum())
+        return count
+
+    return right
+
+
+def penalised(features: Principal, whitened: bool) -> NDArray[np.float64]:
+    """How much the weight of each component (k,) is penalised: all alike, or as those of the features themselves."""
+    return np.ones_like(features.variances) if whitened else 1 / features.variances
+
+
+def _fit(
+    z: Array,
+    labels: Rows,
+    penalty: NDArray[np.float64],
+    strength: float,
+    start: Fit | None = None,
+    tolerance: float = TOLERANCE,
+) -> Fit:
+    poll()
+    return fit(z, labels, int(labels.max()) + 1, penalty / (strength * len(z)), start, tolerance)
+
+
+def _splits(labels: Rows, seed: int) -> Iterator[tuple[Rows, Rows]]:
+    """Rows to learn from and rows held out; a class may have none of some that were drawn of many labels."""
+    counts = np.bincount(labels)
+    fewest = int(counts[counts > 0].min())
+    if fewest < 2:
+        splitter: Any = ShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
+    elif fewest < ENOUGH:
+        splitter = StratifiedKFold(min(fewest, 5), shuffle=True, random_state=seed)
     else:
         splitter = StratifiedShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
-    right = np.zeros(len(STRENGTHS))
-    for fit_rows, held_rows in splitter.split(train, labels):
-        model = _model(STRENGTHS[0])
-        for i, strength in enumerate(STRENGTHS):  # weakest first, each starting from the one before
-            model.C = strength
-            _fit(model, train[fit_rows], labels[fit_rows])
-            right[i] += (model.predict(train[held_rows]) == labels[held_rows]).sum()
-    return STRENGTHS[int(right.argmax())]
+    yield from splitter.split(labels, labels)
 
 
-def _model(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=200, tol=1e-3, warm_start=True)
-
-
-def _fit(model: LogisticRegression, train: Array, labels: Array) -> LogisticRegression:
-    poll()
-    with warnings.catch_warnings():
-        # The largest C may still be moving after 200 iterations; its accuracy has long settled.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(train, labels)
-
-
-def _predict(features: Array, exam: Exam) -> Array:
+def _predict(shown: Shown, exam: Exam) -> Array:
     rows, data, split = exam.split.train, exam.data, exam.split
-    return linear_predict(features[rows], data.classes[rows], features[split.test], split.repeat, data.content[rows])[0]
+    said, choice, found = linear_predict(shown, data.classes[rows], rows, split.test, split.repeat, data.content[rows])
+    exam.chosen.append(
+        {
+            "features": choice.features,
+            "whitened": choice.whitened,
+            "C": choice.strength,
+            "at_limit": choice.at_limit,
+            "iterations": found.iterations,
+            "converged": found.converged,
+        }
+    )
+    return said
 
 
 # The verdict that counts most: what a linear layer can read is what others who use the features can count on.
-PROBE = Probe(predict=_predict, takes="standardised", priority=3, work="linear probe")
+PROBE = Probe(predict=_predict, takes="shown", priority=3, work="linear probe")

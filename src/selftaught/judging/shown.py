@@ -1,0 +1,172 @@
+"""Which features of an encoder are judged, and what a probe is shown of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from selftaught.contracts.encoder import Encoder, TokenEncoder, Tokens
+from selftaught.contracts.modality import Samples
+from selftaught.judging.baselines import standardised
+from selftaught.judging.pretrained import Renormalised
+from selftaught.judging.principal import Principal, principal
+from selftaught.system.components import hint
+from selftaught.system.errors import UsageError
+from selftaught.training.looking.features import as_inputs, view_batches
+
+AUTO, OWN = "auto", "own"
+NAMES = (OWN, "mean", "class", "mean_std", "quarters", "last_blocks")
+LAST = 4  # blocks, as in the linear evaluation of DINO (2104.14294, section 4.1) and DINOv2 (2304.07193, section 7.1)
+GRID = 2  # quarters along each side
+AUTO_WIDTH = 1024  # numbers that a feature of "auto" may have, unless it is the encoder's own
+AUTO_BYTES = 1 << 29  # that the features of "auto" may take together
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+Parts = dict[str, Tensor]
+
+
+class Shown(Mapping[str, Principal]):
+    """Kinds of features by name, each in its principal components by the training part; made when it is asked for."""
+
+    def __init__(self, features: Mapping[str, Array], part: Rows, scaled: bool = True) -> None:
+        """features: (N, D) each; scaled: whether each of their numbers is brought to mean 0 and deviation 1 first."""
+        self.features = features
+
+        @cache
+        def made(name: str) -> Principal:
+            return principal(standardised(features[name], part) if scaled else features[name], part)
+
+        self._made = made
+
+    def __getitem__(self, name: str) -> Principal:
+        return self._made(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.features)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def parse_features(text: str) -> tuple[str, ...]:
+    """Names of features by commas, each once; nothing for `auto`. Raises UsageError."""
+    names = tuple(dict.fromkeys(map(str.strip, text.split(","))))
+    for name in names:
+        if name not in NAMES and names != (AUTO,):
+            raise UsageError(f"--features cannot be {text!r}: {name!r} is none; {hint(name, (AUTO, *NAMES))}")
+    return () if names == (AUTO,) else names
+
+
+def taken(
+    encoder: Encoder,
+    sources: Sequence[Samples],
+    wanted: tuple[str, ...],
+    seen: Callable[[int], None],
+    count: int,
+    called: str = "given",
+) -> dict[str, Array]:
+    """The wanted features (N, D) of all samples of `sources`, `count` in all; with none wanted, all that may be tried.
+
+    `seen` is told how many are done. Raises UsageError where the encoder, `called` so, has none of that name.
+    """
+    names: tuple[str, ...] = ()
+    rows: list[dict[str, Array]] = []
+    encoder.eval()
+    done = 0
+    for samples in sources:
+        for x in view_batches(samples, patch=encoder.patch):
+            made = features_of(encoder, as_inputs(encoder, x), names or (wanted if wanted == (OWN,) else ()))
+            names = names or _named(made, wanted, count, called)
+            rows.append({name: made[name].float().cpu().numpy() for name in names})
+            done += len(x)
+            seen(done)
+    return {name: np.concatenate([row[name] for row in rows]) for name in names}
+
+
+def _named(made: Parts, wanted: tuple[str, ...], count: int, called: str) -> tuple[str, ...]:
+    """The features to keep of `count` samples, by those of the first few."""
+    if lacking := [name for name in wanted if name not in made]:
+        raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {', '.join(made)}")
+    return wanted or tuple(_affordable(_different(made), count))
+
+
+def _different(made: Parts) -> Parts:
+    """Features but for the encoder's own where it is one of the others by its name: that then comes first."""
+    own = made[OWN]
+    same = next((n for n, x in made.items() if n != OWN and x.shape == own.shape and _equal(x, own)), None)
+    return {same: made[same]} | {n: x for n, x in made.items() if n not in (OWN, same)} if same else made
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+def _affordable(made: Parts, count: int) -> list[str]:
+    """The first, which is the encoder's own, and those of the others that are not too wide or too large together."""
+    names: list[str] = []
+    room = AUTO_BYTES / 4 / count
+    for name, x in made.items():
+        width = x.shape[1]
+        if not names or (width <= AUTO_WIDTH and width <= room):
+            names.append(name)
+            room -= width
+    return names
+
+
+@torch.no_grad()
+def features_of(encoder: Encoder, x: Tensor, wanted: tuple[str, ...] = ()) -> Parts:
+    """Features (B, D) of samples x by name: those wanted, or with none wanted all that the encoder has."""
+    if wanted == (OWN,):
+        return {OWN: encoder(x)}
+    inner, x = opened(encoder, x)
+    made = _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
+    return {name: made[name] for name in NAMES if name in made and (not wanted or name in wanted)}
+
+
+def opened(encoder: Encoder, x: Tensor) -> tuple[Encoder, Tensor]:
+    """The encoder that has the tokens, and samples as it takes them."""
+    return (encoder.inner, encoder.own(x)) if isinstance(encoder, Renormalised) else (encoder, x)
+
+
+def has_blocks(encoder: Encoder) -> bool:
+    """Whether an encoder has tokens, and blocks whose outputs can be had."""
+    return isinstance(encoder.inner if isinstance(encoder, Renormalised) else encoder, TokenEncoder)
+
+
+def _of_tokens(encoder: TokenEncoder, x: Tensor) -> Parts:
+    last = range(max(0, encoder.depth - LAST), encoder.depth)
+    tokens = encoder.tokens(x, layers=last)
+    grid = tokens.patches.mT.unflatten(2, encoder.grid(x.shape[2:]))
+    made = _of_map(encoder.feature(tokens), grid)
+    if getattr(encoder.net, "cls_token", None) is not None:
+        made["class"] = tokens.prefix[:, 0]
+    made["last_blocks"] = torch.cat(pooled_layers(encoder, tokens), dim=1)
+    return made
+
+
+def pooled_layers(encoder: TokenEncoder, tokens: Tokens) -> list[Tensor]:
+    """What the feature (B, dim) would be if each of the layers asked for were the last.
+
+    The weights of the last norm are left out: they scale and move each number, which standardising undoes.
+    """
+    prefix = tokens.prefix.shape[1]
+    layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in tokens.layers]
+    return [encoder.feature(Tokens(layer[:, prefix:], layer[:, :prefix])) for layer in layers]
+
+
+def _of_map(own: Tensor, features: Tensor) -> Parts:
+    """Of the encoder's own feature (B, D) and its map (B, C, h, w), or (B, C, n) of rows."""
+    places = features.flatten(2)
+    mean = places.mean(dim=2)
+    made = {OWN: own, "mean": mean}
+    if places.shape[2] > 1:
+        made["mean_std"] = torch.cat([mean, places.std(dim=2, correction=0)], dim=1)
+    if features.ndim == 4 and min(features.shape[2:]) >= GRID:
+        made["quarters"] = F.adaptive_avg_pool2d(features, GRID).flatten(1)
+    return made
