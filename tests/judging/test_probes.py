@@ -7,10 +7,10 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from selftaught.judging.labelled import folds, held_out, label_subset, parse_labels
 from selftaught.judging.probes import linear
 from selftaught.judging.probes.knn import knn_predict, neighbours_for
 from selftaught.judging.probes.linear import choose_strength, linear_predict
+from selftaught.judging.subsets import folds, held_out, label_subset, parse_labels
 from selftaught.system.errors import DataError, UsageError
 
 NAMES = ["bird", "dog", "cat"]

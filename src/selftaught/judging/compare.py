@@ -27,9 +27,10 @@ from selftaught.contracts.modality import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.labelled import open_labelled, parse_labels
+from selftaught.judging.labelled import open_labelled
 from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
 from selftaught.judging.result import Row
+from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
@@ -178,7 +179,7 @@ class _Bench:
         """How a run is judged: on the test data, or on folds of the training data."""
         both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
-        return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
+        return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
 
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""

@@ -39,6 +39,11 @@ Cache = Annotated[
 ]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
+Groups = Annotated[
+    Path | None,
+    about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
+]
+TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
 LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
 
@@ -169,6 +174,8 @@ class Evaluate(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     probe: str = Field("knn,linear", description="any of PROBES")
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
@@ -203,6 +210,8 @@ class Compare(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
@@ -238,6 +247,8 @@ class Finetune(Recipe):
     labels: Path | None = Field(None, description="CSV of path,label for them")
     test: str | None = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: Own[str] = Field(description="folder for the classifier")
