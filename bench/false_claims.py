@@ -228,6 +228,7 @@ def cells() -> Iterator[Cell]:
     for methods in (2, 8, 10, 40):
         for seeds, samples in ((1, 1_000), (2, 1_000), (2, 10_000), (3, 10_000)):
             yield from (compared(methods, seeds, samples, held_out) for held_out in (False, True))
+    yield from (compared(methods, 2, samples, False) for methods in (2, 8) for samples in (FEWEST - 1, FEWEST, 10, 40))
 
 
 def main() -> None:

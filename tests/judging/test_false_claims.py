@@ -33,6 +33,7 @@ CELLS = [
     folded(60, 2, 4, 0.6, rare=0.7),
     *(compared(methods, seeds, 10_000, False) for methods, seeds in ((2, 1), (2, 2), (10, 2), (40, 2))),
     compared(10, 2, 10_000, True),
+    *(compared(8, 2, samples, False) for samples in (FEWEST - 1, FEWEST, 20)),
 ]
 
 
@@ -40,8 +41,8 @@ CELLS = [
 def test_where_nothing_was_learnt_nothing_is_claimed(cell: Cell) -> None:
     found = claims(cell, TRIALS, power=False)
     assert not too_many(found["false"], TRIALS), found
-    if cell.about.startswith("compare"):
-        assert abs(found["above"]) < 0.8, "the value of the winner is that of the others"
+    if "2 seed(s), test set of 10,000" in cell.about:
+        assert abs(found["above"]) < 0.3, "the value of the winner is that of the others"
 
 
 @pytest.mark.parametrize(

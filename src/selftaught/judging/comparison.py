@@ -58,7 +58,7 @@ class Point(BaseModel):
 
 
 class Over(BaseModel):
-    """By how much a method is better than what learnt nothing; the intervals of all methods hold together, to 95 %."""
+    """By how much a method is better than what learnt nothing; the interval holds 95 % for whichever is the best."""
 
     against: str  # untrained or pixels
     gain: float

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from selftaught.judging.comparison import Over, Ran
-from selftaught.judging.result import LEVEL, Row
+from selftaught.judging.result import FEWEST, LEVEL, Row
 from selftaught.system.components import Part
 from selftaught.training.looking.scores import worth
 
@@ -44,7 +44,8 @@ class Estimate:
     value: float
     worth: float
     seeds: int
-    doubt: float  # half the 95 % interval of the test samples
+    down: float  # by how much it may be less, and
+    up: float  # by how much it may be more, to 95 %, for all that the test samples tell
     luck: float  # standard error by the luck of training, which seeds tell of
     freedom: int  # degrees, by which that is known; 0 where it is not
     shown: float = math.nan  # the value, or what of it is no luck of having been chosen: see `drawn_in`
@@ -56,9 +57,21 @@ class Estimate:
             return self.doubt or math.inf
         return math.hypot(self.doubt, float(stdtrit(self.freedom, 1 - LEVEL / 2)) * self.luck)
 
+    @property
+    def doubt(self) -> float:
+        """Half the width of the interval that the test samples leave."""
+        return (self.down + self.up) / 2
+
 
 def _trained(rows: Sequence[Row]) -> Row:
     return next(row for row in rows if row.features == "trained")
+
+
+def _sides(row: Row) -> tuple[float, float]:
+    """How far an accuracy may be below and above; without end where too few samples count to prove anything."""
+    if row.samples is not None and row.samples < FEWEST:
+        return math.inf, math.inf
+    return row.accuracy - row.low, row.high - row.accuracy
 
 
 def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool = False) -> dict[str, Estimate]:
@@ -69,19 +82,19 @@ def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
     single seed only the first is known, and of a label-free score, which has no first, nothing.
     """
     values: dict[tuple[int, str], list[float]] = {}
-    doubts: dict[tuple[int, str], list[float]] = {}
+    sides: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for ran in runs:
         if ran.state == "done":
             rows = (ran.held_out or ran.judged) if held_out else ran.judged
             values.setdefault((ran.rung, ran.method), []).append(measure.value(rows, ran))
-            doubts.setdefault((ran.rung, ran.method), []).append(_trained(rows).half if measure.labelled else 0.0)
+            sides.setdefault((ran.rung, ran.method), []).append(_sides(_trained(rows)) if measure.labelled else (0, 0))
     pooled, freedom = _spread(values.values())
     estimated = {}
     for (at, method), seen in values.items():
         if at == rung:
-            mean, doubt = float(np.mean(seen)), float(np.mean(doubts[at, method]))
-            luck = pooled / math.sqrt(len(seen))
-            estimated[method] = Estimate(mean, measure.worth(mean), len(seen), doubt, luck, freedom, shown=mean)
+            mean, luck = float(np.mean(seen)), pooled / math.sqrt(len(seen))
+            down, up = (float(side) for side in np.mean(sides[at, method], axis=0))
+            estimated[method] = Estimate(mean, measure.worth(mean), len(seen), down, up, luck, freedom, shown=mean)
     return dict(sorted(estimated.items(), key=lambda item: -item[1].worth))
 
 
@@ -118,7 +131,7 @@ def better(ahead: Estimate, worse: Estimate, methods: int) -> bool:
     """
     if not worse.freedom:
         return False
-    sampled = tukey(methods, 0) * math.hypot(ahead.doubt, worse.doubt) / Z
+    sampled = tukey(methods, 0) * math.hypot(ahead.down, worse.up) / Z
     trained = tukey(methods, worse.freedom) * math.hypot(ahead.luck, worse.luck)
     return ahead.worth - worse.worth > math.hypot(sampled, trained)
 
@@ -137,8 +150,9 @@ def tukey(methods: int, freedom: int) -> float:
 def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int) -> list[Over]:
     """What a method gains over what learnt nothing; the luck of a network untrained is taken for that of a trained one.
 
-    The best of so many `methods` is asked about, so all intervals hold together (Bonferroni); of the test samples, the
-    best of `choice`: one, where they did not choose it.
+    The best of so many `methods` is asked about, so its interval is one that would hold for all (Bonferroni); that of
+    the test samples, for the best of `choice`: one, where they did not choose it. Samples are joined as if each were
+    judged on others (Newcombe's method 10), which is too wide where all find the same ones hard.
     """
     found = []
     for kind in ("untrained", "pixels"):
@@ -146,13 +160,13 @@ def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int) -> li
         if not rows:
             continue
         gain = now.value - float(np.mean([row.accuracy for row in rows]))
-        half = math.inf
-        if now.freedom:
-            doubt = math.hypot(now.doubt, float(np.mean([row.half for row in rows])))
-            luck = math.hypot(now.luck, now.luck if kind == "untrained" else 0.0)
-            sampled = NormalDist().inv_cdf(1 - LEVEL / 2 / choice) * doubt / Z
-            half = math.hypot(sampled, float(stdtrit(now.freedom, 1 - LEVEL / 2 / methods)) * luck)
-        found.append(Over(against=kind, gain=gain, low=max(-1.0, gain - half), high=min(1.0, gain + half)))
+        down, up = (float(side) for side in np.mean([_sides(row) for row in rows], axis=0))
+        wider = NormalDist().inv_cdf(1 - LEVEL / 2 / choice) / Z
+        luck = float(stdtrit(now.freedom, 1 - LEVEL / 2 / methods)) * now.luck if now.freedom else math.inf
+        luck *= math.sqrt(2) if kind == "untrained" else 1.0
+        low = gain - math.hypot(wider * math.hypot(now.down, up), luck)
+        high = gain + math.hypot(wider * math.hypot(now.up, down), luck)
+        found.append(Over(against=kind, gain=gain, low=max(-1.0, low), high=min(1.0, high)))
     return found
 
 

@@ -60,7 +60,7 @@ def _place(
 
 def _point(own: Sequence[Ran], rung: int, estimate: Estimate, measure: Measure) -> Point:
     seconds = [ran.seconds for ran in own if ran.rung == rung]
-    half = estimate.half if math.isfinite(estimate.half) else 0.0  # nothing to show of it
+    half = estimate.half if measure.labelled or math.isfinite(estimate.half) else 0.0  # nothing to show of it
     low, high = estimate.shown - half, estimate.shown + half
     if measure.labelled:
         low, high = max(0.0, low), min(1.0, high)
