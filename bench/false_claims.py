@@ -3,7 +3,8 @@
 Right and wrong answers are drawn, not trained for, and handed to the very functions that `evaluate` and `compare` reach
 their verdicts by. "Nothing was learnt" means that all features are equally good; what is claimed then is false, be it
 "it helped" or "it did not help". Writes docs/results/false_claims.json, and its table, docs/results/false_claims.md;
-a smaller number of the same draws is a test of the suite.
+a smaller number of the same draws is a test of the suite. What the file has of so many trials is not drawn again: one
+that is to be is deleted before.
 
     python bench/false_claims.py --trials 4000
 """
@@ -235,12 +236,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1_000, help="judgements in each circumstance")
     trials = parser.parse_args().trials
-    found = {}
+    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    found = known["cells"] if known.get("trials") == trials else {}
     for cell in cells():
-        found[cell.about] = claims(cell, trials)
-        print(cell.about, found[cell.about], "TOO MANY" * too_many(found[cell.about]["false"], trials), flush=True)
-    RESULT.write_text(json.dumps({"trials": trials, "cells": found}, indent=1) + "\n")
-    TABLE.write_text(table(found, trials))
+        if cell.about not in found:
+            found[cell.about] = claims(cell, trials)
+            print(cell.about, found[cell.about], "TOO MANY" * too_many(found[cell.about]["false"], trials), flush=True)
+            RESULT.write_text(json.dumps({"trials": trials, "cells": found}, indent=1) + "\n")
+    TABLE.write_text(table({cell.about: found[cell.about] for cell in cells()}, trials))
 
 
 def table(found: dict[str, dict[str, float]], trials: int) -> str:

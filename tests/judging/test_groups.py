@@ -83,9 +83,9 @@ def test_a_classifier_is_measured_by_groups(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "more", "error", "said"),
     [
-        ("a/000.png,r1\n", {}, DataError, "has no group for 59 of the 60 samples"),
-        ("a/000.png,r1\na/000.png,r2\n", {}, DataError, "contradicts itself about 'a/000.png'"),
-        (None, {"test": "train"}, UsageError, "of --train from that of --test; name the groups of the latter with"),
+        ("0/000.png,r1\n", {}, DataError, "has no group for 59 of the 60 samples"),
+        ("0/000.png,r1\n0/000.png,r2\n", {}, DataError, "contradicts itself about '0/000.png'"),
+        (None, {"test": "train"}, UsageError, "0/000.png is in both sets; name the groups of --test in"),
         (None, {"test_groups": "train.csv"}, UsageError, "--test-groups needs --test"),
     ],
 )
