@@ -293,6 +293,19 @@ def test_samples_that_came_in_several_rounds_of_folds_count_once() -> None:
     assert gain.low > 0  # of 12 that differ all are on one side
 
 
+def test_folds_that_disagree_prove_less() -> None:
+    other = [right(0.5, 40)] * 5
+    even, odd = ([np.r_[fold, np.zeros(40 - len(fold), bool)] for fold in folds] for folds in (
+        [right(1.0, 30)] * 5, [right(1.0, n) for n in (40, 40, 40, 10, 20)]))  # fmt: skip
+    calm, wild = (gain_over([own], [other], "knn", "5", "pixels", folded=True) for own in (even, odd))
+    assert calm.gain == wild.gain == pytest.approx(0.25) and calm.luck == pytest.approx(wild.luck, abs=1e-6)
+    assert calm.low > 0.15 and wild.low < 0
+    thrice = gain_over([odd] * 3, [other] * 3, "knn", "5", "pixels", folded=True)
+    apart = np.tile([0.5, 0.5, 0.5, -0.25, 0.0], 3)
+    error = np.sqrt(np.var(apart, ddof=1) * (1 / 15 + 1 / 4))
+    assert thrice.low == pytest.approx(0.25 - 2.776 * error, abs=0.001)  # by the freedom of one round, not of all
+
+
 def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) -> None:
     np.savez(tmp_path / "five.npz", x=np.zeros((8, 16, 16, 5), np.uint8), y=np.arange(8) % 2)
     with pytest.raises(DataError, match="5 channels, the encoder takes 1"):

@@ -28,7 +28,7 @@ CELLS = [
     *(imbalanced(samples, 20) for samples in (50, 500)),
     *(grouped(groups, most, alike) for groups, most, alike in ((6, 100, 0.0), (12, 10, 2.0), (40, 100, 0.0))),
     *(subsets(samples, repeats, 0.03) for samples, repeats in ((100, 3), (2_000, 2))),
-    *(folded(samples, 2, 4, 0.0, baselines=1) for samples in (10, 20, 60)),
+    *(folded(samples, 2, 4, 0.0, baselines=1) for samples in (10, 20, 150)),
     folded(60, 2, 4, 0.6, per_group=5),
     folded(60, 2, 4, 0.6, rare=0.7),
     *(compared(methods, seeds, 10_000, False) for methods, seeds in ((2, 1), (2, 2), (10, 2), (40, 2))),
