@@ -15,7 +15,8 @@ from pathlib import Path
 import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
 from selftaught.judging.comparison import Comparison
-from selftaught.judging.ranking import Measure, notes, values_of
+from selftaught.judging.estimates import Measure
+from selftaught.judging.ranking import notes, values_of
 
 TABLE = ROOT / "docs/results/compared.md"
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind

@@ -21,7 +21,7 @@ import yaml
 from curve import as_picture
 from runs import made
 from selftaught.commands.python import Run
-from selftaught.judging.labelled import parse_labels
+from selftaught.judging.subsets import parse_labels
 from selftaught.reporting.charts import interval_chart
 from selftaught.system.saying import say
 from selftaught.system.text import duration

@@ -102,7 +102,9 @@ def test_test_data_does_not_choose_who_goes_on(whole: Path) -> None:
     assert found["rungs"][0]["kept"] == [ran["method"] for ran in by_folds][:2]
     assert {ran["method"] for ran in last} == set(found["rungs"][0]["kept"])
     assert all(ran["held_out"] != ran["judged"] and ran["tested"] == 96 for ran in first)
-    assert not any(ran["held_out"] for ran in last)
+    assert all(ran["held_out"] for ran in last), "who leads is chosen there as well"
+    finalists = [place["method"] for place in found["ranking"] if place["points"][-1]["rung"] == 2]
+    assert finalists == [ran["method"] for ran in sorted(last, key=lambda ran: -accuracy(ran, "held_out"))]
     for place in found["ranking"]:
         (ran,) = (
             ran

@@ -14,7 +14,7 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.accuracy import gain_over, row, wilson
+from selftaught.judging.accuracy import gain_over, measured, row, wilson
 from selftaught.judging.baselines import Pixels, untrained
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import Row, verdicts
@@ -238,8 +238,9 @@ def test_a_gain_is_counted_sample_by_sample() -> None:
     assert apart[0].low < apart[1].high  # the two intervals alone cannot tell
     assert verdicts(apart, gains=[gain])[0].endswith("it helped")
     assert verdicts(apart)[0].endswith("too close to call")
-    few = gain_over([[np.array([True] * 3)]], [[np.array([False] * 3)]], "knn", "5", "pixels")
-    assert few.low < few.gain - 0.5  # three samples prove little
+    few = gain_over([[np.array([True] * 5)]], [[np.array([False] * 5)]], "knn", "5", "pixels")
+    assert few.low <= 0 and few.luck == 2 / 32 and few.samples == 5  # five samples prove nothing
+    assert gain_over([[better]], [[easy]], "knn", "5", "pixels", beside=2).high > gain.high
     same = gain_over([[easy[:200], easy[200:]]] * 2, [[easy[:200], easy[200:]]] * 2, "knn", "5", "pixels", folded=True)
     assert same.low < 0 == same.gain < same.high
 
@@ -264,6 +265,45 @@ def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) 
 def test_the_verdict_minds_the_best_baseline_and_the_doubt(values: tuple[float, float, float], said: str) -> None:
     (line,) = verdicts(scored(*values))
     assert line.endswith(said) and f"{100 * values[0]:.1f} ± 1.0 against" in line and "raw pixels" in line
+
+
+def test_a_verdict_needs_enough_samples_and_every_baseline() -> None:
+    def judged(right: int, wrong: int) -> str:
+        told = {"trained": np.arange(right + wrong) < right, "untrained": np.zeros(right + wrong, bool)}
+        rows, gains = measured({kind: [[own]] for kind, own in told.items()}, "knn", "5", right + wrong)
+        return verdicts(rows, gains=gains)[0].split(": ")[-1]
+
+    assert judged(5, 0) == "too few to say (5 independent images, and below 6 nothing can be proved)"
+    assert judged(6, 0) == "it helped"  # six coins that fall alike, one time in 32
+    assert judged(5, 60) == "too close to call" and judged(8, 60) == "it helped"
+    rng = np.random.default_rng(0)
+    best, own, low = rng.random(400) < 0.75, rng.random(400) < 0.75, rng.random(400) < 0.3
+    right = {"trained": [[own]], "untrained": [[low]], "pixels": [[best]]}
+    rows, gains = measured(right, "knn", "5", 400)
+    assert verdicts(rows, gains=gains)[0].endswith("too close to call")  # no better than the better of the two
+
+
+def test_samples_that_came_in_several_rounds_of_folds_count_once() -> None:
+    own, other = right(0.7, 60), right(0.5, 60)
+    order = [np.random.default_rng(seed).permutation(60) for seed in range(3)]
+    rounds = [[[kind[fold] for fold in np.array_split(o, 5)] for o in order] for kind in (own, other)]
+    voting = [np.array_split(o, 5) for o in order]
+    gain = gain_over(*rounds, "knn", "5", "pixels", folded=True, voting=voting)
+    assert gain.samples == 60 and gain.luck == pytest.approx(2 * 0.5**12)
+    assert gain.low > 0  # of 12 that differ all are on one side
+
+
+def test_folds_that_disagree_prove_less() -> None:
+    other = [right(0.5, 40)] * 5
+    even, odd = ([np.r_[fold, np.zeros(40 - len(fold), bool)] for fold in folds] for folds in (
+        [right(1.0, 30)] * 5, [right(1.0, n) for n in (40, 40, 40, 10, 20)]))  # fmt: skip
+    calm, wild = (gain_over([own], [other], "knn", "5", "pixels", folded=True) for own in (even, odd))
+    assert calm.gain == wild.gain == pytest.approx(0.25) and calm.luck == pytest.approx(wild.luck, abs=1e-6)
+    assert calm.low > 0.15 and wild.low < 0
+    thrice = gain_over([odd] * 3, [other] * 3, "knn", "5", "pixels", folded=True)
+    apart = np.tile([0.5, 0.5, 0.5, -0.25, 0.0], 3)
+    error = np.sqrt(np.var(apart, ddof=1) * (1 / 15 + 1 / 4))
+    assert thrice.low == pytest.approx(0.25 - 2.776 * error, abs=0.001)  # by the freedom of one round, not of all
 
 
 def test_an_array_of_another_channel_count_is_refused(run: Run, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.accuracy import votes
-from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, spare, splits
+from selftaught.judging.labelled import Labelled, open_labelled, spare, splits
+from selftaught.judging.result import table
+from selftaught.judging.subsets import parse_labels
+from selftaught.reporting.run_page import page_of
 from selftaught.run.digests import write_digests
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate, Finetune
@@ -220,8 +223,11 @@ def test_what_of_the_test_set_was_in_pretraining_is_told(
     held = open_samples(x[:67]).digests()
     assert held is not None
     write_digests(run.folder, held)
-    assert run.evaluate(train, test, probe="knn").test_in_pretraining == 7
-    assert "7 of the 20 images of --test were in pre-training, without their labels" in capsys.readouterr().err
+    result = run.evaluate(train, test, probe="knn")
+    assert result.test_in_pretraining == 7
+    told = "7 of the 20 images of --test were in pre-training, without their labels"
+    assert told in capsys.readouterr().err and f", {told}: " in result.verdict
+    assert table(result).caption == told and told in page_of([run.folder])
     (run.folder / "data.digests.npy").write_bytes(b"\x93NUMPY nothing")
     assert run.evaluate(train, test, probe="knn").test_in_pretraining is None
     (run.folder / "data.digests.npy").unlink()

@@ -8,13 +8,13 @@ from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from selftaught.judging.labelled import folds, held_out, label_subset, parse_labels
 from selftaught.judging.logistic import TOLERANCE, fit
 from selftaught.judging.principal import principal
 from selftaught.judging.probes import linear
 from selftaught.judging.probes.knn import knn_predict, neighbours_for
 from selftaught.judging.probes.linear import Choice, choose, linear_predict, penalised, searched
 from selftaught.judging.shown import Shown
+from selftaught.judging.subsets import folds, held_out, label_subset, parse_labels
 from selftaught.system.errors import DataError, UsageError
 
 NAMES = ["bird", "dog", "cat"]

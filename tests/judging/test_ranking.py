@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from selftaught.judging.comparison import Comparison, Ran, Rung
-from selftaught.judging.ranking import Measure, estimates, notes, ranked, verdict
+from selftaught.judging.estimates import Measure, estimates, tukey
+from selftaught.judging.ranking import notes, ranked, verdict
 from selftaught.judging.result import Row
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
@@ -57,19 +58,77 @@ def test_who_came_further_is_before_who_was_dropped() -> None:
     assert places[0].family == "contrastive" and places[0].untrained == 0.3
 
 
+def twice(method: str, accuracy: float, **more: Any) -> list[Ran]:
+    """Two seeds, a point apart."""
+    return [ran(method, accuracy + 0.005, 0, **more), ran(method, accuracy - 0.005, 1, **more)]
+
+
 def test_noise_leaves_ranks_open() -> None:
-    runs = [ran("simclr", 0.6, half=0.03), ran("byol", 0.58, half=0.03), ran("mae", 0.4, half=0.03)]
+    runs = [*twice("simclr", 0.6, half=0.03), *twice("byol", 0.58, half=0.03), *twice("mae", 0.4, half=0.03)]
     assert [(place.first, place.last) for place in ranked(runs, LINEAR)] == [(1, 2), (1, 2), (3, 3)]
     said = verdict(ranked(runs, LINEAR), LINEAR)
-    assert said == "simclr leads with 60.0 ± 3.0 (linear accuracy); too close to call: byol 58.0 ± 3.0"
-    sure = ranked([ran("simclr", 0.6, half=0.01), ran("byol", 0.5, half=0.01)], LINEAR)
+    how = "linear accuracy, measured 60.0, and drawn to the others by what is luck"
+    assert said == f"simclr leads with 59.8 ± 3.4 ({how}); too close to call: byol 57.9 ± 3.4"
+    sure = ranked([*twice("simclr", 0.6, half=0.01), *twice("byol", 0.5, half=0.01)], LINEAR)
     assert verdict(sure, LINEAR).endswith("clearly ahead of byol")
 
 
+def test_all_ranks_hold_together() -> None:
+    two = [*twice("simclr", 0.6, half=0.03), *twice("byol", 0.54, half=0.03)]
+    assert ranked(two, LINEAR)[1].first == 2
+    many = ("mae", "dino", "moco", "swav", "vicreg", "barlow_twins", "rotation", "jigsaw")
+    more = [each for name in many for each in twice(name, 0.54, half=0.03)]
+    places = ranked([*two, *more], LINEAR)
+    assert {place.first for place in places} == {1} and places[0].last == 10  # of ten, one is 6 points ahead by luck
+    # Tables of the studentised range have 3.314 for three of whose error all is known, 4.339 for three by 6 degrees.
+    assert tukey(3, 0) == pytest.approx(3.314 / 2**0.5, rel=1e-3)
+    assert tukey(3, 6) == pytest.approx(4.339 / 2**0.5, rel=1e-3)
+
+
+def test_a_single_seed_puts_nobody_ahead() -> None:
+    places = ranked([ran("simclr", 0.9, half=0.01), ran("byol", 0.5, half=0.01)], LINEAR)
+    assert [(place.first, place.last) for place in places] == [(1, 2), (1, 2)]
+    said = verdict(places, LINEAR)
+    assert "not clearly better than untrained 30.0 and raw pixels 25.0; too close to call: byol" in said
+
+
 def test_a_leader_that_learnt_nothing_is_not_praised() -> None:
-    rows = verdict(ranked([ran("simclr", 0.25)], LINEAR), LINEAR, "rows")
+    rows = verdict(ranked(twice("simclr", 0.25), LINEAR), LINEAR, "rows")
     assert "not clearly better than untrained 30.0 and raw columns 25.0" in rows
-    assert "which is not clearly better than untrained 30.0" in verdict(ranked([ran("simclr", 0.28)], LINEAR), LINEAR)
+    close = verdict(ranked(twice("simclr", 0.28), LINEAR), LINEAR)
+    assert "which is not clearly better than untrained 30.0 and raw pixels" in close
+    better = ranked(twice("simclr", 0.6, half=0.01), LINEAR)
+    assert verdict(better, LINEAR) == "simclr leads with 60.0 ± 6.4 (linear accuracy)"
+    over = {gain.against: gain for gain in better[0].over}
+    assert over["untrained"].gain == pytest.approx(0.3) and 0 < over["untrained"].low < over["pixels"].low
+    many = [each for name in ("byol", "mae", "dino", "moco") for each in twice(name, 0.6, half=0.01)]
+    apart = ranked([*twice("simclr", 0.6, half=0.01), *many], LINEAR)[0].over[0]
+    assert apart.high - apart.gain < over["untrained"].high - over["untrained"].gain  # more is known of the seeds
+
+
+def test_folds_choose_and_the_test_set_tells() -> None:
+    def judged(method: str, chosen: float, told: float) -> list[Ran]:
+        by = {run.seed: run.judged for run in twice(method, chosen)}
+        return [run.model_copy(update={"held_out": by[run.seed]}) for run in twice(method, told, half=0.01)]
+
+    runs = [*judged("simclr", 0.5, 0.52), *judged("byol", 0.6, 0.51), *judged("mae", 0.4, 0.56)]
+    places = ranked(runs, LINEAR)
+    assert [place.method for place in places] == ["byol", "simclr", "mae"]
+    assert [place.point.measured for place in places] == pytest.approx([0.51, 0.52, 0.56])  # as the test set has it
+    kept = 1 - 0.005**2 / (0.0007 - (0.01 / 1.96) ** 2)  # the luck of training chose, that of the test set did not
+    assert places[2].point.value == pytest.approx(0.53 + kept * 0.03, abs=1e-5)
+    alone = [run for run in runs if run.seed == 0]
+    assert all(place.point.measured is None for place in ranked(alone, LINEAR))  # one seed tells nothing of it
+
+
+def test_the_value_of_a_winner_is_that_of_one_chosen_by_luck() -> None:
+    names = ("simclr", "byol", "mae", "dino")
+    alike = [each for i, name in enumerate(names) for each in twice(name, 0.5 + 0.01 * i, half=0.03)]
+    lead = ranked(alike, LINEAR)[0]
+    assert lead.method == "dino" and lead.point.measured == pytest.approx(0.53)
+    assert lead.point.value == pytest.approx(0.515)  # they differ by no more than noise makes them
+    apart = [each for i, name in enumerate(names) for each in twice(name, 0.5 + 0.1 * i, half=0.03)]
+    assert ranked(apart, LINEAR)[0].point.value == pytest.approx(0.8, abs=0.005)
 
 
 def test_scores_rank_the_way_their_papers_have_it() -> None:

@@ -22,7 +22,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.ownership import begin
 from selftaught.training.looking.choice import Choice
-from selftaught.training.looking.health import verdict
+from selftaught.training.looking.health import sound, verdict
 
 COUNT = 12
 HEALTH = {"feature_spread": 0.5, "rankme": 3.0, "alignment": 0.2}
@@ -106,9 +106,11 @@ def gone_on_with(folder: Path) -> None:
     run.forget_metrics_after(3)
     run.bad_steps()
     lines = run.metrics()
-    Choice(Pretrain.parse({"data": "x", "choose": "rankme"}), lines)
+    choice = Choice(Pretrain.parse({"data": "x", "choose": "rankme"}))
     looks = [{**line["health"], "loss": line.get("mean_loss") or 0.0} for line in lines if line.get("health")]
     start: dict[str, float] = run.status.get("health_at_start") or HEALTH
+    for count, line in enumerate((line for line in lines if line.get("health")), 1):
+        choice.note(line["step"], line["health"], sound(looks[:count], start))
     if looks:
         verdict(looks, start, run.status.get("chance"))
 

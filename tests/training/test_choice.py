@@ -40,13 +40,32 @@ def exported(run: Run) -> dict[str, torch.Tensor]:
 
 def looks(name: str, *scores: float, patience: int | None = None) -> Choice:
     recipe = Pretrain.parse({"data": "x", "choose": name, "patience": patience})
-    return Choice(recipe, [{"step": 10 * i, "health": {"rankme": s, "idest": s}} for i, s in enumerate(scores)])
+    choice = Choice(recipe)
+    for i, score in enumerate(scores):
+        choice.note(10 * i, {"rankme": abs(score), "idest": abs(score)}, sound=score > 0)
+    return choice
 
 
 def test_the_best_step_is_the_first_with_the_best_score() -> None:
     assert looks("rankme", 1, 3, 2, 3).best == 10 and looks("idest", 4, 3, 2, 2).best == 20
     assert looks("last", 1, 3, 2).best is None and looks("rankme").best is None
-    assert looks("lidar", 1, 2).best == 0  # never seen: the first stays, and nothing fails
+    assert looks("lidar", 1, 2).best is None  # never seen: none is chosen, and nothing fails
+
+
+def test_a_step_that_may_be_collapsed_is_never_the_best() -> None:
+    assert looks("idest", 4, -1, 3, -2).best == 20 and looks("rankme", -4, -1).best is None
+    assert looks("idest", 4, -3, -2, -1, patience=3).settled and looks("idest", -3, -2, patience=2).settled
+
+
+def test_a_run_without_a_sound_look_says_so_and_ends_as_its_last_step(tmp_path: Path) -> None:
+    decay = {"training": {"weight_decay": 30.0}, "lr": 0.3}  # features shrink to a point within the first epoch
+    how = {**HOW, "method": "byol", "epochs": 3, **decay}
+    run = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "run"), **how)
+    assert all(line["verdict"].startswith("collapsing") for line in run.metrics() if "health" in line)
+    assert run.status["chosen_step"] == run.status["steps"] == 12 and run.status["verdict"].startswith("collapsing")
+    said = "warning: no look for --choose alignment found a sound network; the last step is kept"
+    assert said in (run.folder / "run.log").read_text()
+    assert json.loads((run.folder / "encoder" / "config.json").read_text())["selftaught"]["step"] == 12
 
 
 def test_patience_counts_looks_since_the_best() -> None:
@@ -66,6 +85,7 @@ def test_what_is_exported_is_the_chosen_step_and_the_log_says_so(whole: Run) -> 
     assert chosen < max(scored) == 20, "this test needs a run whose last step is not the best"
     assert whole.status["steps"] == 20 and whole.status["chosen_step"] == chosen
     assert whole.status["health"].items() >= scored[chosen].items()
+    assert whole.status["verdict"] == next(line["verdict"] for line in whole.metrics() if line["step"] == chosen)
     assert {"lidar", "idest"} <= whole.status["health"].keys()
     assert f"chosen   step {chosen} of 20, by its alignment of" in (whole.folder / "run.log").read_text()
     config = json.loads((whole.folder / "encoder" / "config.json").read_text())

@@ -1,7 +1,8 @@
 """Accuracies with intervals, and how much more one has than another, from what was said and what is so."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from sklearn.metrics import confusion_matrix
 
-from selftaught.judging.result import Detail, Gain, Row
+from selftaught.judging.paired import interval, luck
+from selftaught.judging.result import BASELINES, LEVEL, Detail, Gain, Row
 
 Z = 1.96  # a 95 % interval
 SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
@@ -29,6 +31,30 @@ def votes(right: NDArray[Any], content: NDArray[np.int64]) -> NDArray[Any]:
     return right if len(counts) == len(right) else np.bincount(number, right) / counts
 
 
+def voters(content: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The content (M,) that each of the `votes` is of."""
+    own = np.unique(content)
+    return content if len(own) == len(content) else own
+
+
+def measured(
+    right: Mapping[str, Right],
+    probe: str,
+    labels: str,
+    samples: int,
+    folded: bool = False,
+    voting: Sequence[Sequence[NDArray[np.int64]]] | None = None,
+) -> tuple[list[Row], list[Gain]]:
+    """The accuracy of each kind of features, and what those of the run gain over each of the others."""
+    rows = [row(kind, probe, labels, own, samples, folded) for kind, own in right.items()]
+    baselines, gains = sum(kind in BASELINES for kind in right), []
+    for kind, own in right.items():
+        if kind != "trained":
+            beside = baselines if kind in BASELINES else 1
+            gains.append(gain_over(right["trained"], own, probe, labels, kind, folded, voting, beside))
+    return rows, gains
+
+
 def row(features: str, probe: str, labels: str, right: Right, samples: int, folded: bool = False) -> Row:
     """The mean accuracy over repeats on `samples` different test samples; `right` says of each fold's which are.
 
@@ -36,37 +62,85 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
     which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has
     the same samples, so that their spread says less than it seems to; see `_over_repeats`.
     """
-    mean, spread = _over_repeats(right, folded)
+    spread = _over_repeats(right, folded)
+    mean, half = spread.mean, spread.half()
     low, high = wilson(mean, samples)
     return Row(
         features=features,
         probe=probe,
         labels=labels,
         accuracy=mean,
-        low=max(0.0, mean - _joined(mean - low, spread, folded)),
-        high=min(1.0, mean + _joined(high - mean, spread, folded)),
+        low=max(0.0, mean - _joined(mean - low, half, folded)),
+        high=min(1.0, mean + _joined(high - mean, half, folded)),
         repeats=len(right),
+        samples=samples,
     )
 
 
-def gain_over(own: Right, other: Right, probe: str, labels: str, against: str, folded: bool = False) -> Gain:
+def gain_over(
+    own: Right,
+    other: Right,
+    probe: str,
+    labels: str,
+    against: str,
+    folded: bool = False,
+    voting: Sequence[Sequence[NDArray[np.int64]]] | None = None,
+    beside: int = 1,
+) -> Gain:
     """How much more of the same samples `own` gets right than `other`, with a 95 % interval of the difference.
 
     What both get right or wrong says nothing of the difference, which makes its interval narrower than those of two
-    accuracies. One sample more on which each is the better keeps few samples from proving too much (Agresti and Min,
-    2005). https://doi.org/10.1002/sim.1781
+    accuracies; see `paired.interval`. That of the samples and that over repeats are joined as independent errors, which
+    never holds less than it says (Banerjee, 1960); of folds the wider one counts. `voting`: of each repeat, of each of
+    its folds, whose votes these are (see `voters`), so that each sample counts once over all rounds of folds; without
+    it the first round counts. `beside`: with how many others the best is sought: the lower ends hold for each, as all
+    must be beaten, the upper ones for all together, as one that is better suffices.
     """
     apart = [[a.astype(float) - b for a, b in zip(*folds)] for folds in zip(own, other)]
-    gain, spread = _over_repeats(apart, folded)
-    # In one round of folds each sample is judged once; otherwise every repeat judges the same ones.
-    samples = np.concatenate(apart[0]) if folded else np.mean([folds[0] for folds in apart], axis=0)
-    noise = Z * float(np.append(samples, [1.0, -1.0]).std() / math.sqrt(len(samples) + 2))
-    half = _joined(noise, spread, folded)
-    return Gain(probe=probe, labels=labels, against=against, gain=gain, low=gain - half, high=gain + half)
+    spread = _over_repeats(apart, folded)
+    if folded:  # all rounds are of the same samples, so their spread is known no better than from one
+        spread = replace(spread, freedom=len(apart[0]) - 1)
+    samples = _each_once(apart, folded, voting)
+    gain, level = spread.mean, LEVEL / beside
+    low, high = interval(samples)[0], interval(samples, level)[1]
+    down, up = _joined(gain - low, spread.half(), folded), _joined(high - gain, spread.half(level), folded)
+    return Gain(
+        probe=probe,
+        labels=labels,
+        against=against,
+        gain=gain,
+        low=max(-1.0, gain - down),
+        high=min(1.0, gain + up),
+        luck=luck(samples),
+        samples=len(samples),
+    )
 
 
-def _over_repeats(values: Right, folded: bool) -> tuple[float, float]:
-    """The mean of values over repeats, and half its 95 % interval by how much repeats or, `folded`, folds differ.
+def _each_once(apart: Right, folded: bool, voting: Sequence[Sequence[NDArray[np.int64]]] | None) -> NDArray[Any]:
+    """One value for each sample or group (N,): its mean over repeats."""
+    if not folded:  # every repeat judges the same ones
+        return np.asarray(np.mean([folds[0] for folds in apart], axis=0))
+    if voting is None:
+        return np.concatenate(apart[0])
+    own = np.concatenate([fold for folds in voting for fold in folds])
+    return votes(np.concatenate([fold for folds in apart for fold in folds]), own)
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A mean over repeats, and its standard error by how much they differ; with one repeat none is known."""
+
+    mean: float
+    error: float = 0.0
+    freedom: int = 0
+
+    def half(self, level: float = LEVEL) -> float:
+        """Half its interval, by Student's t."""
+        return float(stdtrit(self.freedom, 1 - level / 2)) * self.error if self.freedom else 0.0
+
+
+def _over_repeats(values: Right, folded: bool) -> _Spread:
+    """The mean of values over repeats, and its error by how much repeats or, `folded`, folds differ.
 
     The variance of the mean over all folds of all repeats is that of a fold times 1/J + 1/(folds - 1), J being how many
     there are in all: the second part, test over training samples, is what sharing samples costs. Nadeau and Bengio
@@ -74,20 +148,16 @@ def _over_repeats(values: Right, folded: bool) -> tuple[float, float]:
     """
     means = [float(np.concatenate(list(folds)).mean()) for folds in values]
     parts = [float(fold.mean()) for folds in values for fold in folds] if folded else means
-    sharing = 1 / (len(values[0]) - 1) if folded else 0.0
-    return sum(means) / len(means), _student(parts, 1 / len(parts) + sharing)
+    mean = sum(means) / len(means)
+    if len(parts) < 2:
+        return _Spread(mean)
+    share = 1 / len(parts) + (1 / (len(values[0]) - 1) if folded else 0.0)
+    return _Spread(mean, math.sqrt(share * float(np.var(parts, ddof=1))), len(parts) - 1)
 
 
 def _joined(noise: float, spread: float, folded: bool) -> float:
     """Half an interval of two errors, that of few samples and that over repeats, which are independent but of folds."""
     return max(noise, spread) if folded else math.hypot(noise, spread)
-
-
-def _student(values: Sequence[float], share: float) -> float:
-    """Half a 95 % interval by Student's t, for a mean whose variance is a share of that of the values."""
-    if len(values) < 2:
-        return 0.0
-    return float(stdtrit(len(values) - 1, 0.975)) * math.sqrt(share * float(np.var(values, ddof=1)))
 
 
 def detail(features: str, probe: str, labels: str, answers: Answers, classes: int) -> Detail:

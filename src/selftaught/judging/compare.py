@@ -26,11 +26,13 @@ from selftaught.contracts.encoder import TokenEncoder
 from selftaught.contracts.modality import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
+from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import evaluate
-from selftaught.judging.labelled import open_labelled, parse_labels
-from selftaught.judging.ranking import Measure, budget_of, estimates, ranked, verdict
+from selftaught.judging.labelled import open_labelled
+from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.result import Row
 from selftaught.judging.shown import parse_features
+from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
@@ -184,7 +186,7 @@ class _Bench:
         """How a run is judged: on the test data, or on folds of the training data."""
         both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
-        return Evaluate.parse(values if test else values | {"test": None, "test_labels": None})
+        return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
 
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""
@@ -208,7 +210,7 @@ class _Bench:
             say(f"\nrung {number} of {len(rounds)}: {budget_of(rung)} each for {', '.join(rung.methods)}")
             for seed in range(self.recipe.seeds):
                 for method in rung.methods:
-                    self._once(method, seed, rung, last=number == len(rounds))
+                    self._once(method, seed, rung)
                     self._write("running")
             left = list(estimates(self.runs, number, self.measure, held_out=True))
             rung.kept += left[: rounds[number][0]] if number < len(rounds) else []
@@ -220,7 +222,7 @@ class _Bench:
             raise error
         return comparison
 
-    def _once(self, method: str, seed: int, rung: Rung, last: bool) -> None:
+    def _once(self, method: str, seed: int, rung: Rung) -> None:
         """One run and its line, unless it has one."""
         if any((ran.method, ran.seed, ran.rung) == (method, seed, rung.rung) for ran in self.runs):
             return
@@ -233,7 +235,7 @@ class _Bench:
         row |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
         try:
             run = self._train(method, encoder, seed, rung, self.folder / name)
-            row |= training_of(run) | self._judge(run, seed, last)
+            row |= training_of(run) | self._judge(run, seed)
             ran = Ran(state="done", **row)
         except Interrupted:
             raise
@@ -256,14 +258,14 @@ class _Bench:
         command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": RunFolder(out).exists()})
         return pretrain(command, opened=self.samples(seed))
 
-    def _judge(self, run: RunFolder, seed: int, last: bool) -> dict[str, Any]:
-        """Accuracies of a run on folds, where these choose who goes on, and as they are reported."""
+    def _judge(self, run: RunFolder, seed: int) -> dict[str, Any]:
+        """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
         if not self.recipe.train:
             if worth(run.status["health"], self.measure.name) == -math.inf:
                 raise DataError(f"no {self.measure.name} can be taken of its features; they may have collapsed")
             return {}
         results: dict[str, Any] = {}
-        for name, test in [("held_out", False)] * bool(self.recipe.test and not last) + [("judged", True)]:
+        for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:
             recipe = self.judging(str(run.folder), seed, test)
             result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
             if result.unkept:

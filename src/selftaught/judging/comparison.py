@@ -30,7 +30,7 @@ class Ran(BaseModel):
     seconds: float = 0.0  # of training
     health: dict[str, float] = {}
     verdict: str = ""  # of the health
-    held_out: list[Row] = []  # judged on folds of --train, where the better half was chosen by that
+    held_out: list[Row] = []  # judged on folds of --train, by which is chosen where there is a --test
     judged: list[Row] = []
     tested: int = 0  # samples that `judged` is about
 
@@ -50,10 +50,20 @@ class Point(BaseModel):
 
     rung: int
     minutes: float  # of training, a mean over seeds
-    value: float
+    value: float  # an accuracy is drawn to those of the others by what is luck
     low: float
     high: float
     seeds: int
+    measured: float | None = None  # the mean over seeds as it is, where `value` was drawn in
+
+
+class Over(BaseModel):
+    """By how much a method is better than what learnt nothing; the interval holds 95 % for whichever is the best."""
+
+    against: str  # untrained or pixels
+    gain: float
+    low: float
+    high: float
 
 
 class Place(BaseModel):
@@ -72,6 +82,7 @@ class Place(BaseModel):
     pixels: float | None  # accuracy of raw pixels, or columns
     samples: int  # seen in training, in the last rung
     note: str = ""
+    over: list[Over] = []  # of accuracies
 
     @property
     def point(self) -> Point:

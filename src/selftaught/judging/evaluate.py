@@ -9,15 +9,16 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
-from selftaught.judging.accuracy import Answers, detail, gain_over, row, votes
+from selftaught.judging.accuracy import Answers, detail, measured, voters, votes
 from selftaught.judging.baselines import untrained
 from selftaught.judging.finetune import Tuning
-from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
+from selftaught.judging.labelled import Labelled, open_labelled, splits
 from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
 from selftaught.judging.sources import Sources, by_part, sources
+from selftaught.judging.subsets import parse_labels
 from selftaught.run.digests import among, read_digests
 from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
@@ -52,6 +53,8 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         takes = {probe.takes for probe in asked.values()}
         found = sources(encoders, data, recipe.seed, takes, named)
         result = _unjudged(recipe, data, modality.named(encoder.preparation.modality).THINGS)
+        if result.seen:
+            say(f"note: {result.seen}; that is allowed, as labels had no part in it, and is named beside the result")
         for count in counts:
             drawn = list(splits(data, count, recipe.repeats, recipe.seed))
             for name, probe in asked.items():
@@ -65,7 +68,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 result.rows += [r for r in beside if r.features != "trained"]
     for line in doubts(result):
         say(f"warning: {line}")
-    result.verdicts = verdicts(result.rows, result.things, result.gains)
+    result.verdicts = verdicts(result.rows, result.things, result.gains, result.seen)
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
@@ -106,10 +109,10 @@ def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> tuple[dic
 
 
 def _contents(exams: Sequence[Exam]) -> list[list[Array]]:
-    """Of each repeat, of each of its folds: the content of what is asked (N,)."""
+    """Of each repeat, of each of its folds: the groups of what is asked (N,)."""
     rounds: dict[int, list[Array]] = {}
     for exam in exams:
-        rounds.setdefault(exam.split.repeat, []).append(exam.data.content[exam.split.test])
+        rounds.setdefault(exam.split.repeat, []).append(exam.data.group[exam.split.test])
     return list(rounds.values())
 
 
@@ -122,9 +125,7 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
         held = data.test.digests(bar.polled(poll))
     if held is None:
         return None
-    if count := int(among(held, seen).sum()):
-        say(f"note: {count:,} of the {data.test.count:,} {things} of --test were in pre-training, without their labels")
-    return count
+    return int(among(held, seen).sum())
 
 
 def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
@@ -136,7 +137,8 @@ def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
         classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
-        distinct_test_samples=data.tested,
+        distinct_test_samples=data.distinct,
+        independent_test_samples=data.tested,
         copies=data.copies,
         near_copies=data.near_copies,
         test_in_pretraining=_in_pretraining(recipe, data, things),
@@ -156,7 +158,6 @@ def _add(
     chosen: dict[str, Chosen],
 ) -> None:
     """Count how many of the answers for each kind are right, and how many more of the trained one's."""
-    folded = data.test is None
     right = {
         kind: [
             [votes(said == truth, content) for (said, truth), content in zip(folds, asked, strict=True)]
@@ -164,9 +165,10 @@ def _add(
         ]
         for kind, own in answers.items()
     }
+    voting = [[voters(content) for content in asked] for asked in contents]
+    rows, gains = measured(right, probe, labels, data.tested, data.test is None, voting)
+    result.rows += rows
+    result.gains += gains
     for kind, own in answers.items():
-        result.rows.append(row(kind, probe, labels, right[kind], data.tested, folded))
-        if kind != "trained":
-            result.gains.append(gain_over(right["trained"], right[kind], probe, labels, kind, folded))
         known = detail(kind, probe, labels, own, len(data.names))
         result.details.append(known.model_copy(update={"chosen": chosen[kind]}))

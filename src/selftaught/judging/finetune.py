@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Training
 from selftaught.contracts.modality import Samples
-from selftaught.judging.labelled import Labelled, Rows
+from selftaught.judging.labelled import Labelled
+from selftaught.judging.subsets import Rows
 from selftaught.system import components
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll

@@ -3,32 +3,30 @@
 No copy is on both sides. Subsets are stratified, and so are the folds where there is no test set.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
+from scipy.sparse import block_array, coo_array
+from scipy.sparse.csgraph import connected_components
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Preparation, Samples
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
+from selftaught.judging.groups import groups_named
+from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset
 from selftaught.run.recipes import Evaluate, Finetune
-from selftaught.system import randomness
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import quietly, say
 from selftaught.system.text import printable
-
-FOLDS = 5
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,6 @@ class Split:
     repeat: int
     train: Rows
     test: Rows
-
-
-@dataclass(frozen=True)
-class LabelCount:
-    """How many labels: a fraction of all, or a number per class."""
-
-    text: str
-    fraction: float | None = None
-    per_class: int | None = None
-
-    @property
-    def everything(self) -> bool:
-        """Whether all labels are used."""
-        return self.fraction == 1.0
-
-    def __str__(self) -> str:
-        if self.everything:
-            return "all labels"
-        return f"{self.per_class} per class" if self.per_class else f"{self.text} of the labels"
 
 
 @dataclass
@@ -69,6 +48,22 @@ class Labelled:
     names: list[str]  # of the classes, as the disk has them
     content: Rows  # of each of them a number, the same for the same content, and for what looks just alike
     exact: Rows  # likewise, only for the same content
+    named: Rows | None = None  # likewise, for those of which the user says that they belong together
+
+    @cached_property
+    def group(self) -> Rows:
+        """Of each sample a number (N,), the same for what is no independent evidence: copies, and what a group holds.
+
+        What is the same as what is the same is the same: of two groups with a copy in both one is made.
+        """
+        if self.named is None:
+            return self.content
+        many = len(self.content)
+        size = 1 + max(int(self.named.max()), int(self.content.max()))
+        joined = coo_array((np.ones(many), (self.named, self.content)), shape=(size, size))
+        # Rows of the table are groups, columns contents; those in one piece of it belong together.
+        both = block_array([[None, joined], [joined.T, None]])
+        return np.asarray(connected_components(both, directed=False)[1][self.named], dtype=np.int64)
 
     @property
     def sources(self) -> list[Samples]:
@@ -77,7 +72,12 @@ class Labelled:
 
     @property
     def tested(self) -> int:
-        """How many samples an accuracy is measured on; copies of one are one."""
+        """How many samples an accuracy is measured on; copies of one are one, and so is a group."""
+        return len(np.unique(self.group[self.test_rows if self.test else slice(None)]))
+
+    @property
+    def distinct(self) -> int:
+        """How many of those are no copies."""
         return len(np.unique(self.content[self.test_rows if self.test else slice(None)]))
 
     def subset(self, rows: Rows) -> Samples:
@@ -87,8 +87,8 @@ class Labelled:
         return self.train.subset(rows)
 
     def apart(self, train: Rows, test: Rows) -> Rows:
-        """Those of the `train` rows whose content is not among the `test` rows: a copy there would be no test."""
-        return train[~np.isin(self.content[train], self.content[test])]
+        """Those of the `train` rows of whose group none is among the `test` rows: a copy there would be no test."""
+        return train[~np.isin(self.group[train], self.group[test])]
 
     @property
     def test_rows(self) -> Rows:
@@ -97,11 +97,11 @@ class Labelled:
 
     @property
     def not_tested(self) -> Rows:
-        """The training rows that may be learnt from: those without a copy in the test set."""
+        """The training rows that may be learnt from: those without a copy, or one of their group, in the test set."""
         return self.part(self.test_rows)
 
     def part(self, test: Rows) -> Rows:
-        """The training rows, whether their labels are known or not, without copies among what is judged on."""
+        """The training rows, labels known or not, without copies of what is judged on, or others of its groups."""
         return self.apart(np.arange(self.train.count), test)
 
     @property
@@ -135,7 +135,8 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     classes, names = _classes(sources)
     kind = modality.named(preparation.modality)
     exact, content = contents(sources, kind.LOOKS)
-    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact)
+    groups = groups_named(recipe, sources)
+    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact, groups)
     _warn_of_copies(data, kind.THINGS)
     return data
 
@@ -176,8 +177,8 @@ def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """Of training `rows` those to learn from, and the share that is held out; no copy is on both sides."""
-    learnt, held = held_out(data.classes[rows], data.content[rows], share, seed)
+    """Of training `rows` those to learn from, and the share that is held out; no group is on both sides."""
+    learnt, held = held_out(data.classes[rows], data.group[rows], share, seed)
     return without_losing(data, rows, data.apart(rows[learnt], rows[held])), rows[held]
 
 
@@ -185,7 +186,8 @@ def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
     if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
         names = ", ".join(printable(data.names[number]) for number in lost[:5])
-        raise DataError(f"all samples of {names} have copies among what is judged: nothing is left to learn from")
+        alike = "copies" if data.named is None else "copies, or others of their group,"
+        raise DataError(f"all samples of {names} have {alike} among what is judged: nothing is left to learn from")
     return left
 
 
@@ -196,8 +198,10 @@ def _warn_of_copies(data: Labelled, things: str) -> None:
         return
     if told := _told(data, "of --train are in --test as well", "of --train look like some there"):
         say(f"warning: {told.format(things)}; they are not learnt from")
-        without_losing(data, np.arange(data.train.count), data.not_tested)
-    if (different := data.tested) < data.test.count:
+    if others := data.train.count - len(data.not_tested) - data.copies:
+        say(f"warning: {others:,} {things} of --train are of groups that --test has as well; they are not learnt from")
+    without_losing(data, np.arange(data.train.count), data.not_tested)
+    if (different := data.distinct) < data.test.count:
         say(f"warning: --test holds {different:,} different {things} in {data.test.count:,}; copies count once")
 
 
@@ -205,56 +209,6 @@ def _told(data: Labelled, copied: str, alike: str) -> str:
     """How many samples have copies or are alike, with a place for what they are called; nothing where none has."""
     counts = [(data.copies - data.near_copies, copied), (data.near_copies, alike)]
     return " and ".join(f"{count:,} {{0}} {what}" for count, what in counts if count)
-
-
-def parse_labels(text: str) -> list[LabelCount]:
-    """Label counts such as `1%,10%,5`."""
-    return [_label_count(item.strip()) for item in text.split(",")]
-
-
-def _label_count(item: str) -> LabelCount:
-    if re.fullmatch(r"\d+", item) and int(item) > 0:
-        return LabelCount(item, per_class=int(item))
-    if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", item)) and 0 < float(match[1]) <= 100:
-        return LabelCount(item, fraction=float(match[1]) / 100)
-    raise UsageError(f"--labels cannot be {item!r}: 10% is a fraction of the labels, 5 is per class")
-
-
-def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCount, seed: int) -> Rows:
-    """Rows of a stratified random subset, at least one a class, ascending; labels (N,) count in `names`."""
-    if count.everything:
-        return np.arange(len(labels))
-    chosen = []
-    for number, own in _by_class(labels, seed, "labels"):
-        wanted = count.per_class or max(1, round(len(own) * (count.fraction or 0)))
-        if wanted > len(own):
-            there = f"class {printable(names[number])}, which has {len(own)}"
-            raise DataError(f"--labels {count.text} asks for {wanted} of {there} to learn from")
-        chosen.append(own[:wanted])
-    return np.sort(np.concatenate(chosen))
-
-
-def held_out(labels: NDArray[np.int64], content: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
-    """Rows to learn from and rows held out: of each class its share, but never all of it; both ascending.
-
-    Samples of a class that have the same `content` (N,) stay together, so a share of few contents may be exceeded.
-    """
-    held = np.zeros(len(labels), dtype=bool)
-    for _, own in _by_class(labels, seed, "held out"):
-        _, first, numbers = np.unique(content[own], return_index=True, return_inverse=True)
-        drawn = np.argsort(np.argsort(first))[numbers]  # of each sample the turn of its content
-        ends = np.cumsum(np.bincount(drawn))
-        wanted = round(share * len(own))
-        turns = np.searchsorted(ends, wanted) + 1 if wanted else 0
-        held[own[drawn < min(turns, len(ends) - 1)]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def _by_class(labels: NDArray[np.int64], seed: int, purpose: str) -> Iterator[tuple[int, Rows]]:
-    """Each class and its rows in random order."""
-    order = randomness.generator(seed, purpose).permutation(len(labels))
-    for number in np.unique(labels):
-        yield int(number), order[labels[order] == number]
 
 
 def splits(data: Labelled, count: LabelCount, repeats: int, seed: int) -> Iterator[Split]:
@@ -268,27 +222,5 @@ def splits(data: Labelled, count: LabelCount, repeats: int, seed: int) -> Iterat
         for repeat in range(repeats):
             yield Split(repeat, drawn(known, repeat), data.test_rows)
         return
-    for number, (repeat, train, test) in enumerate(folds(data.classes, data.content, data.names, repeats, seed)):
+    for number, (repeat, train, test) in enumerate(folds(data.classes, data.group, data.names, repeats, seed)):
         yield Split(repeat, drawn(without_losing(data, known, data.apart(train, test)), number), test)
-
-
-def folds(
-    labels: NDArray[np.int64], content: Rows, names: Sequence[str], repeats: int, seed: int
-) -> Iterator[tuple[int, Rows, Rows]]:
-    """Repeated stratified folds: (round, training rows, test rows). What has the same content stays together."""
-    distinct = [len(np.unique(content[labels == number])) for number in range(len(names))]
-    if min(distinct) < 2:
-        lonely = int(np.argmin(distinct))
-        held = "only copies of a single" if (labels == lonely).sum() > 1 else "a single"
-        way = "folds need two of each, or name a --test set"
-        raise DataError(f"class {printable(names[lonely])} has {held} labelled sample; {way}")
-    splits = min(FOLDS, *distinct)
-    if len(np.unique(content)) == len(content):
-        rounds = RepeatedStratifiedKFold(n_splits=splits, n_repeats=repeats, random_state=seed).split(labels, labels)
-        for number, (train, test) in enumerate(rounds):
-            yield number // splits, train, test
-        return
-    for repeat in range(repeats):
-        splitter = StratifiedGroupKFold(splits, shuffle=True, random_state=seed + repeat)
-        for train, test in splitter.split(labels, labels, content):
-            yield repeat, train, test

@@ -5,7 +5,8 @@ Whoever reads an evaluation.json needs no more than this, and so waits for no pr
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +22,11 @@ KINDS = {
     "scratch": "from scratch",
     "pretrained": "pre-trained",  # what the user named, to stand beside
 }
+
+BASELINES = ("untrained", "pixels", "scratch")  # what had no pre-training
+LEVEL = 0.05  # the share of judgements that may claim a difference where there is none
+# Samples below which nothing can be claimed: if so many coins fall alike, and they do twice in 2^n, it may be luck.
+FEWEST = math.ceil(1 - math.log2(LEVEL))
 
 
 def kinds(things: str) -> dict[str, str]:
@@ -42,6 +48,7 @@ class Row(BaseModel):
     low: float
     high: float
     repeats: int
+    samples: int | None = None  # that count: copies, and what is of one group, are one
 
     @property
     def half(self) -> float:
@@ -81,7 +88,10 @@ def _chosen(choice: dict[str, Any]) -> list[str]:
 
 
 class Gain(BaseModel):
-    """How much more accurate this run is than something else, repeat by repeat on the same samples and labels."""
+    """How much more accurate this run is than something else, repeat by repeat on the same samples and labels.
+
+    The lower ends hold 97.5 % each, the upper ones 97.5 % for all baselines together: see `verdicts`.
+    """
 
     probe: str
     labels: str
@@ -89,6 +99,8 @@ class Gain(BaseModel):
     gain: float
     low: float
     high: float
+    luck: float | None = None  # how often luck alone makes as large a difference on so many samples: a p-value
+    samples: int | None = None  # that count, as of a row
 
 
 class Evaluation(BaseModel):
@@ -104,6 +116,7 @@ class Evaluation(BaseModel):
     train_samples: int
     test_samples: int
     distinct_test_samples: int | None = None  # what is judged, without copies, which count once; in folds, of all
+    independent_test_samples: int | None = None  # likewise, where what is of one group counts once as well
     seed: int
     copies: int = 0  # training samples with a copy among what is judged, which are then not learnt from
     near_copies: int = 0  # of them, those that only look like what is judged
@@ -119,32 +132,39 @@ class Evaluation(BaseModel):
     unkept: SelftaughtError | None = Field(None, exclude=True)  # what was in the way of writing it down
 
     @property
+    def seen(self) -> str:
+        """What of the test set was in pre-training, in words; nothing where none was or that is not known."""
+        if not self.test_in_pretraining:
+            return ""
+        of = f"{self.test_in_pretraining:,} of the {self.test_samples:,} {self.things} of --test"
+        return f"{of} were in pre-training, without their labels"
+
+    @property
     def probe(self) -> str:
         """The probe whose verdict is the verdict, which begins with its name; of what others wrote, the first."""
         return next((row.probe for row in self.rows if self.verdict.startswith(f"{row.probe}, ")), self.rows[0].probe)
 
 
-def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = ()) -> list[str]:
+def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = (), remark: str = "") -> list[str]:
     """One line for each probe and number of labels: did the pre-training help?
 
-    It did where it beats the best of what had none; a pre-trained encoder that the user named only stands beside.
-    Where the gain over that best is known, its interval decides, else those of the two accuracies.
+    It did where it beats each that had none, and did not where one of them beats it; a pre-trained encoder that the
+    user named only stands beside. Where nothing differs, each is said of at most one judgement in forty: who must beat
+    all may be asked about each by itself (Berger, 1982), and who is beaten by any is asked about all together
+    (Bonferroni). Where a gain is known its interval decides, else those of the two accuracies. Of fewer than `FEWEST`
+    samples nothing is said. `remark`: what else is to be known.
     """
     lines, called = [], kinds(things)
     for probe, labels in _groups(rows):
         group = {r.features: r for r in rows if (r.probe, r.labels) == (probe, labels)}
         trained, named = group["trained"], group.get("pretrained")
-        others = [r for kind, r in group.items() if kind not in ("trained", "pretrained")]
-        best = max(others, key=lambda r: r.accuracy)
-        gain, doubt = trained.accuracy - best.accuracy, math.hypot(trained.half, best.half)
-        for known in gains:
-            if (known.probe, known.labels, known.against) == (probe, labels, best.features):
-                doubt = (known.high - known.low) / 2
-        said = "it helped" if gain > doubt else "it did not help" if gain < -doubt else "too close to call"
+        others = [r for kind, r in group.items() if kind in BASELINES]
+        known = {gain.against: gain for gain in gains if (gain.probe, gain.labels) == (probe, labels)}
         beside = " and ".join(f"{r.shown()} {called[r.features]}" for r in others)
         if named:
             beside += f" ({named.shown()} {called['pretrained']})"
-        lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}: {said}")
+        said = _said(trained, others, known, things)
+        lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}{remark and f', {remark}'}: {said}")
     return lines
 
 
@@ -168,10 +188,35 @@ def choices(evaluation: Evaluation) -> list[str]:
     return [f"{d.probe}, {d.labels}, {called[d.features]}: {d.shown()}" for d in evaluation.details if d.chosen]
 
 
+def _said(trained: Row, others: Sequence[Row], known: Mapping[str, Gain], things: str) -> str:
+    if trained.samples is not None and trained.samples < FEWEST:
+        return f"too few to say ({trained.samples} independent {things}, and below {FEWEST} nothing can be proved)"
+    ends = [_ends(trained, other, known.get(other.features), len(others)) for other in others]
+    if all(low > 0 for low, _ in ends):
+        return "it helped"
+    return "it did not help" if any(high < 0 for _, high in ends) else "too close to call"
+
+
+def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[float, float]:
+    """Between what the gain over another lies; by the two accuracies alone as Newcombe (1998, method 10) joins them.
+
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I
+    """
+    if known:
+        return known.low, known.high
+    gain, normal = trained.accuracy - other.accuracy, NormalDist()
+    wider = normal.inv_cdf(1 - LEVEL / 2 / beside) / normal.inv_cdf(1 - LEVEL / 2)
+    down = math.hypot(trained.accuracy - trained.low, other.high - other.accuracy)
+    up = math.hypot(trained.high - trained.accuracy, other.accuracy - other.low)
+    return gain - down, gain + wider * up
+
+
 def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    shown = Table("probe", "labels", *called.values(), title="accuracy, 95 % intervals")
+    shown = Table(
+        "probe", "labels", *called.values(), title="accuracy, 95 % intervals", caption=evaluation.seen or None
+    )
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)

@@ -16,7 +16,8 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.judging.accuracy import detail, row, votes
 from selftaught.judging.finetune import Tuning, scores_of
 from selftaught.judging.finetune import finetune as tuned
-from selftaught.judging.labelled import Labelled, Rows, held_out, open_labelled, spare
+from selftaught.judging.labelled import Labelled, open_labelled, spare
+from selftaught.judging.subsets import Rows, held_out
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
@@ -54,7 +55,8 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
         raise UsageError(f"{printable(recipe.out)} already exists; use --overwrite to replace it, or another --out")
     if replaces:
         read = {"RUN": recipe.run, "LABELLED": recipe.labelled, "--labels": recipe.labels}
-        refuse_inside(out.folder, {**read, "--test": recipe.test, "--test-labels": recipe.test_labels})
+        read |= {"--test": recipe.test, "--test-labels": recipe.test_labels}
+        refuse_inside(out.folder, {**read, "--groups": recipe.groups, "--test-groups": recipe.test_groups})
     out.refuse_existing(resume=False, overwrite=replaces)
     keep_freed_memory()
     with stopping(recipe.time_limit):
@@ -131,7 +133,7 @@ def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows
     """Rows to learn from, rows that choose, and rows that only measure; no copy is in two of them."""
     share = HELD_OUT if tuning.held_out is None else tuning.held_out
     learnt, held = spare(data, data.not_tested, share, seed)
-    choosing, measuring = held_out(data.classes[held], data.content[held], 0.5, seed)
+    choosing, measuring = held_out(data.classes[held], data.group[held], 0.5, seed)
     return learnt, data.apart(held[choosing], held[measuring]), held[measuring]
 
 
@@ -143,7 +145,7 @@ def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> 
         return {"measured_on": 0, "measured_per_class": counts, **dict.fromkeys(names)}
     scores, truth = scores_of(model, data.subset(rows)), data.classes[rows]
     said = scores.argmax(dim=1).numpy()
-    right = votes(said == truth, data.content[rows])
+    right = votes(said == truth, data.group[rows])
     accuracy = row("trained", "finetune", "", [[right]], len(right))
     classes = detail("trained", "finetune", "", [[(said, truth)]], len(data.names))
     after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from selftaught.judging.comparison import Comparison
-from selftaught.judging.ranking import Measure, budget_of, with_interval
+from selftaught.judging.estimates import Measure
+from selftaught.judging.ranking import budget_of, with_interval
 from selftaught.judging.result import kinds
 from selftaught.reporting.charts import interval_curves
 from selftaught.reporting.page import rendered

@@ -46,6 +46,11 @@ Features = Annotated[
         "what is best on held-out training labels"
     ),
 ]
+Groups = Annotated[
+    Path | None,
+    about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
+]
+TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
 LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
 
@@ -176,6 +181,8 @@ class Evaluate(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     probe: str = Field("knn,linear", description="any of PROBES")
     features: Features = "auto"
@@ -211,6 +218,8 @@ class Compare(Recipe):
     test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"
@@ -247,6 +256,8 @@ class Finetune(Recipe):
     labels: Path | None = Field(None, description="CSV of path,label for them")
     test: str | None = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
     label_column: LabelColumn = None
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: Own[str] = Field(description="folder for the classifier")

@@ -99,6 +99,8 @@ class Keeping:
             self.export(step)
         if best is not None:
             self._return_to_best(step)
+        elif (name := self.looks.choice.name) != "last":
+            say(f"warning: no look for --choose {name} found a sound network; the last step is kept")
 
     def _return_to_best(self, last: int) -> None:
         """Put the best step's weights back into the network and export them; the last ones where that cannot be."""

@@ -94,9 +94,9 @@ def _places(header: Sequence[str], asked: str | None, shown: str) -> tuple[int, 
     return (header.index(key), header.index(label or others[0])) if others else None
 
 
-def labels_in_file(file: Path) -> dict[str, str]:
-    """The label of each key that a CSV names, as it names it. Raises DataError."""
-    lines, shown = read_labels(file), printable(str(file))
+def labels_in_file(file: Path, asked: str | None = None) -> dict[str, str]:
+    """The label of each key that a CSV names, as it names it; `asked` as of `labels_for`. Raises DataError."""
+    lines, shown = read_labels(file, asked), printable(str(file))
     labels = known_labels([line.label for line in lines], file.name)
     return agreeing((line._replace(label=label) for line, label in zip(lines, labels)), shown)
 

@@ -159,8 +159,7 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None, lr: fl
             f"spread {now['feature_spread']:.3f}, for {ROW} looks); likely causes: a target that follows too fast, a "
             "learning rate too high, a loss that nothing opposes"
         )
-    share = now["feature_spread"] / max(start["feature_spread"], 1e-12)
-    if share < SHRUNK:
+    if (share := _share(now, start)) < SHRUNK:
         return "collapsing", (
             f"collapsing: features crowd together (spread {share:.2f} of its start); likely causes: a learning rate "
             "too high, a weight decay too strong, a loss that nothing opposes"
@@ -184,6 +183,17 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None, lr: fl
             "task too hard for these images"
         )
     return "learning", ""
+
+
+def sound(looks: Sequence[Scores], start: Scores) -> bool:
+    """Whether the last look alone shows nothing of a collapse; `verdict` waits for some signs to last."""
+    now, most = looks[-1], max(look.get("rankme", 0.0) for look in (start, *looks))
+    return _alike(now) >= ALIKE and _share(now, start) >= SHRUNK and now.get("rankme", 0.0) >= FEW * most
+
+
+def _share(look: Scores, start: Scores) -> float:
+    """How far features spread, as a share of how far they did at the start."""
+    return look["feature_spread"] / max(start.get("feature_spread", 0.0), 1e-12)
 
 
 def _alike(look: Scores) -> float:

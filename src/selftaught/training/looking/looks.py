@@ -10,7 +10,7 @@ from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
 from selftaught.training.job import Job
 from selftaught.training.looking.choice import Choice
-from selftaught.training.looking.health import Health, Scores, undisturbed, verdict
+from selftaught.training.looking.health import Health, Scores, sound, undisturbed, verdict
 from selftaught.training.looking.neighbours import keep_end, keep_start, mapped
 from selftaught.training.looking.scores import COSTLY
 
@@ -25,10 +25,10 @@ class Looks:
         self.job, self.run, self.health = job, run, Health(job)
         self.chance = job.method.chance(job.batches.batch_size)
         lines = run.metrics()
-        self.choice = Choice(job.recipe, lines)
+        self.choice = Choice(job.recipe)
         self.before: Scores = {}  # of the network as the run began with it
-        looks = [line for line in lines if line.get("health")]
-        self.taken = [{**line["health"], "loss": line.get("mean_loss") or math.nan} for line in looks]
+        self.known = [line for line in lines if line.get("health")]
+        self.taken: list[Scores] = []
         since = next((back for back, line in enumerate(reversed(lines)) if line.get("health")), len(lines))
         self.losses = [line["loss"] for line in lines[len(lines) - since :] if line.get("loss") is not None]
         self.state = "learning"  # what the last look of this process said
@@ -36,6 +36,8 @@ class Looks:
     def begin(self, start: int) -> None:
         """Before the first step: scores to compare later ones with, as the run began, and who is near whom."""
         self.before = (self.run.status.get("health_at_start") if start else None) or self.health.look()
+        for line in self.known:
+            self._take(line["step"], {**line["health"], "loss": line.get("mean_loss") or math.nan})
         if self.job.recipe.map and not start:
             with undisturbed(self.job.method):
                 fresh = self.job.recipe.init is None
@@ -56,15 +58,18 @@ class Looks:
             return {}
         if self.choice.name in COSTLY:
             scores |= self.health.closer_look()
-        self.choice.note(step, scores)
         mean = float(np.mean(self.losses)) if self.losses else math.nan
-        self.taken.append({**scores, "loss": mean})
+        self._take(step, {**scores, "loss": mean})
         self.losses = []
         state, words = self._said(step)
         if words and state != self.state:
             say(f"warning: step {step:,}: {words}")
         self.state = state
         return {"mean_loss": mean if math.isfinite(mean) else None, "health": scores, "verdict": words or state}
+
+    def _take(self, step: int, look: Scores) -> None:
+        self.taken.append(look)
+        self.choice.note(step, look, sound(self.taken, self.before))
 
     def _said(self, step: int) -> tuple[str, str]:
         """What the looks up to this step say, as a state and in words."""
@@ -74,8 +79,12 @@ class Looks:
 
     def recorded(self, step: int) -> Scores:
         """What the look at a step has found, or the last look before it, as the log has it."""
-        scores = [line["health"] for line in self.run.metrics() if line.get("health") and line["step"] <= step]
-        return scores[-1] if scores else {}
+        health: Scores = self._line(step).get("health", {})
+        return health
+
+    def _line(self, step: int) -> dict[str, Any]:
+        lines = [line for line in self.run.metrics() if line.get("health") and line["step"] <= step]
+        return lines[-1] if lines else {}
 
     def end(self, step: int) -> None:
         """Keep where the network as it is now, that of `step`, puts samples, and who is near whom, for the page."""
@@ -88,8 +97,7 @@ class Looks:
         health = self.recorded(step)
         if not set(COSTLY) <= set(health):
             health = {**health, **self.health.closer_look()}
-        words = self._said(step)[1] if self.taken else ""
-        return {"health": health, "verdict": words or self.state}
+        return {"health": health, "verdict": self._line(step).get("verdict") or self.state}
 
     def _mapped(self) -> Samples:
         seen = self.job.recipe.steps * self.job.batches.batch_size

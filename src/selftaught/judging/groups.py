@@ -1,0 +1,53 @@
+"""Groups: samples of one patient, place or recording, which tell of each other and so are no independent evidence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.contracts.modality import Samples
+from selftaught.data.sources.labels import labels_in_file
+from selftaught.run.recipes import Evaluate, Finetune
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.text import printable
+
+COLUMN = "group"  # that a CSV of more columns has them in
+
+
+def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDArray[np.int64] | None:
+    """The group of each sample by number (N,), over all sources; None where the user names none.
+
+    Raises DataError where a sample has no group, and UsageError where it cannot be known whose group is meant.
+    """
+    if not recipe.groups:
+        if recipe.test_groups:
+            raise UsageError("--test-groups needs --groups, those of the data to learn from")
+        return None
+    if recipe.test_groups and not recipe.test:
+        raise UsageError("--test-groups needs --test")
+    if len(sources) > 1 and not recipe.test_groups:
+        _refuse_twice(recipe.groups, *sources)
+    files = (recipe.groups, recipe.test_groups or recipe.groups)
+    named = [group for samples, file in zip(sources, files) for group in _groups(samples, file)]
+    return np.unique(np.array(named, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _refuse_twice(file: Path, train: Samples, test: Samples) -> None:
+    if both := set(train.keys) & set(test.keys):
+        path = printable(min(both))
+        shown = printable(str(file))
+        raise UsageError(
+            f"{shown}: {path} is in both sets; name the groups of --test in a file of their own: --test-groups"
+        )
+
+
+def _groups(samples: Samples, file: Path) -> list[str]:
+    """The group of each sample, as a CSV of path,group has it."""
+    known, shown = labels_in_file(file, COLUMN), printable(str(file))
+    if missing := [key for key in samples.keys if not known.get(key)]:
+        raise DataError(
+            f"{shown} has no group for {len(missing):,} of the {samples.count:,} samples of {printable(samples.name)}, "
+            f"such as {printable(missing[0])}; one that stands alone is a group of its own"
+        )
+    return [known[key] for key in samples.keys]
