@@ -12,7 +12,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, gain_over, row, votes
-from selftaught.judging.baselines import Pixels, standardised, untrained
+from selftaught.judging.baselines import Pixels, initial, standardised, untrained
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
 from selftaught.judging.pretrained import load_pretrained
@@ -49,9 +49,10 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     keep_freed_memory()
     with stopping():
         data = open_labelled(recipe, encoder.preparation)
-        encoders = {"trained": encoder} | ({} if baselines else _beside(recipe, encoder, data, module))
+        began, others = (None, {}) if baselines else _beside(recipe, encoder, data, module)
+        encoders = {"trained": encoder} | others
         sources = _sources(encoders, data, recipe.seed, {probe.takes for probe in asked.values()})
-        result = _unjudged(recipe, data, modality.named(encoder.preparation.modality).THINGS)
+        result = _unjudged(recipe, data, began, modality.named(encoder.preparation.modality).THINGS)
         for count in counts:
             drawn = list(splits(data, count, recipe.repeats, recipe.seed))
             for name, probe in asked.items():
@@ -71,16 +72,21 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     return result
 
 
-def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None) -> dict[str, Encoder]:
-    """The encoders that a run's stands beside: the same untrained, and what the user names."""
-    beside = {"untrained": untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)}
+def _beside(
+    recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None
+) -> tuple[str | None, dict[str, Encoder]]:
+    """What the run began with, and the encoders beside its own: that, an untrained one, and what the user names."""
+    began, beside = initial(Path(recipe.run), encoder, data.train, module), {}
+    if began:
+        beside["initial"] = began[0]
+    beside["untrained"] = untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)
     if recipe.pretrained:
         kind = modality.named(encoder.preparation.modality)
         if not kind.PRETRAINED:
             raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
         beside["pretrained"], line = load_pretrained(recipe.pretrained, encoder.part, encoder.preparation)
         say(f"pre-trained: {line}")
-    return beside
+    return began[1] if began else None, beside
 
 
 def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
@@ -144,11 +150,12 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
     return count
 
 
-def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
+def _unjudged(recipe: Evaluate, data: Labelled, began: str | None, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
         **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
         run=str(Path(recipe.run)),
+        initial=printable(began) if began else None,
         things=things,
         classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,

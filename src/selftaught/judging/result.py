@@ -15,6 +15,7 @@ from selftaught.system.errors import SelftaughtError
 
 KINDS = {
     "trained": "this run",
+    "initial": "initial weights",  # what the run was begun from, where that was not fresh
     "untrained": "untrained",
     "pixels": "raw pixels",
     "scratch": "from scratch",
@@ -31,7 +32,7 @@ def kinds(things: str) -> dict[str, str]:
 class Row(BaseModel):
     """One accuracy in [0, 1] with its 95 % interval."""
 
-    features: str  # trained, untrained, pixels, scratch or pretrained
+    features: str  # trained, initial, untrained, pixels, scratch or pretrained
     probe: str
     labels: str
     accuracy: float
@@ -64,7 +65,7 @@ class Gain(BaseModel):
 
     probe: str
     labels: str
-    against: str  # untrained, pixels, scratch or pretrained
+    against: str  # initial, untrained, pixels, scratch or pretrained
     gain: float
     low: float
     high: float
@@ -87,6 +88,7 @@ class Evaluation(BaseModel):
     copies: int = 0  # training samples with a copy among what is judged, which are then not learnt from
     near_copies: int = 0  # of them, those that only look like what is judged
     test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
+    initial: str | None = None  # what the run was begun from: --init, or the weights of the user's own network
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
     rows: list[Row]

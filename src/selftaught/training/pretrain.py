@@ -10,7 +10,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
-from selftaught.run.export import encoder_about
+from selftaught.run.export import encoder_about, save_encoder
 from selftaught.run.folder import LOG, TIMES, RunFolder, fresh_folder
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock
@@ -98,6 +98,8 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     if not start and job.method.starts:
         job.method.start(_everything(job))
     _describe(job, run)
+    if not start and (job.recipe.init or run.module is not None):
+        _keep_initial(job, run)
     _announce(job, run, start)
     loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
     follower = Follower(job, run, stop, loggers, start)
@@ -182,6 +184,13 @@ def _describe(job: Job, run: RunFolder) -> None:
     run.write_environment(
         device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
     )
+
+
+def _keep_initial(job: Job, run: RunFolder) -> None:
+    """Write the encoder as the run begins with it: what was learnt before is nothing that the run may boast of."""
+    about = {"method": None, "step": 0, "samples": 0, "init": job.recipe.init}
+    with spared("the encoder that the run begins with"):
+        save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, run.folder / "initial", about)
 
 
 def _announce(job: Job, run: RunFolder, start: int) -> None:
