@@ -83,6 +83,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
+    normalise: Literal["auto", "data", "init"] = Field(
+        "auto", description="by whose mean and deviation: the data's, or those of --init; auto: the latter if known"
+    )
     devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Precision = "auto"
     layout: Layout = "auto"

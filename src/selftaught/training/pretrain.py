@@ -20,6 +20,7 @@ from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import say, writing_to
+from selftaught.system.text import printable
 from selftaught.training.following import Follower
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
@@ -27,6 +28,7 @@ from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.measuring.trial import Trial
+from selftaught.training.normalising import normalised
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
 from selftaught.training.resolve import open_data, preflight
@@ -51,6 +53,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
+        recipe = normalised(recipe, samples)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
         plan, clock_began = planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
@@ -201,6 +204,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     for note in samples.notes:
         say(f"         {note}")
+    if recipe.normalise == "init":
+        say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     also = f" and {recipe.also}" if recipe.also else ""
