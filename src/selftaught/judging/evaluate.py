@@ -1,6 +1,6 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, gain_over, row, votes
-from selftaught.judging.baselines import Pixels, initial, standardised, untrained
+from selftaught.judging.baselines import Pixels, standardised
+from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, parse_labels, splits
-from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Evaluation, Row, verdicts
 from selftaught.run.digests import among, read_digests
@@ -49,10 +49,15 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     keep_freed_memory()
     with stopping():
         data = open_labelled(recipe, encoder.preparation)
-        began, others = (None, {}) if baselines else _beside(recipe, encoder, data, module)
-        encoders = {"trained": encoder} | others
-        sources = _sources(encoders, data, recipe.seed, {probe.takes for probe in asked.values()})
-        result = _unjudged(recipe, data, began, modality.named(encoder.preparation.modality).THINGS)
+        others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
+        sources = _sources(
+            {"trained": encoder} | others.encoders,
+            data,
+            others.shown,
+            recipe.seed,
+            {probe.takes for probe in asked.values()},
+        )
+        result = _unjudged(recipe, data, others, modality.named(encoder.preparation.modality).THINGS)
         for count in counts:
             drawn = list(splits(data, count, recipe.repeats, recipe.seed))
             for name, probe in asked.items():
@@ -60,10 +65,10 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 once = data.test is not None and count.everything and not probe.by_chance
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
                 exams = exams[:1] if once else exams
-                answers = _answers(probe, sources[probe.takes], exams)
+                answers = _answers(probe, sources[probe.takes], exams, others.shown)
                 _add(result, data, name, str(count), answers, _contents(exams))
-                beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
-                result.rows += [r for r in beside if r.features != "trained"]
+                known = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
+                result.rows += [r for r in known if r.features != "trained"]
     result.verdicts = verdicts(result.rows, result.things, result.gains)
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
@@ -72,29 +77,14 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     return result
 
 
-def _beside(
-    recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None
-) -> tuple[str | None, dict[str, Encoder]]:
-    """What the run began with, and the encoders beside its own: that, an untrained one, and what the user names."""
-    began, beside = initial(Path(recipe.run), encoder, data.train, module), {}
-    if began:
-        beside["initial"] = began[0]
-    beside["untrained"] = untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)
-    if recipe.pretrained:
-        kind = modality.named(encoder.preparation.modality)
-        if not kind.PRETRAINED:
-            raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
-        beside["pretrained"], line = load_pretrained(recipe.pretrained, encoder.part, encoder.preparation)
-        say(f"pre-trained: {line}")
-    return began[1] if began else None, beside
-
-
-def _sources(encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: set[str]) -> dict[str, Sources]:
+def _sources(
+    encoders: dict[str, Encoder], data: Labelled, shown: Mapping[str, Labelled], seed: int, wanted: set[str]
+) -> dict[str, Sources]:
     """What probes that take these things are shown; whatever is fitted is fitted on the training samples alone."""
     sources: dict[str, Sources] = {"encoder": encoders}
     if wanted == {"encoder"}:  # nobody asks for features, which take long of many samples
         return sources
-    raw = {kind: _features(kind, encoder, data) for kind, encoder in encoders.items()}
+    raw = {kind: _features(kind, encoder, shown.get(kind, data)) for kind, encoder in encoders.items()}
     scaled = {kind: standardised(own, data.train.count) for kind, own in raw.items() if "standardised" in wanted}
     if "untrained" in encoders:
         pixels = Pixels(data.train, seed)
@@ -112,7 +102,9 @@ def _features(kind: str, encoder: Encoder, data: Labelled) -> Array:
     return np.concatenate(made)
 
 
-def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str, Answers]:
+def _answers(
+    probe: Probe, sources: Sources, exams: Sequence[Exam], shown: Mapping[str, Labelled]
+) -> dict[str, Answers]:
     """What a probe says of the tested samples and what is so, for each kind of what it takes."""
     probe.announce([exam.split for exam in exams], exams[0].tuning)
     answers: dict[str, dict[int, list[tuple[Array, Array]]]] = {}
@@ -122,7 +114,7 @@ def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> dict[str,
             rounds = answers[probe.untrained if kind == "untrained" else kind] = {}
             for exam in exams:
                 poll()
-                said = probe.predict(source, replace(exam, kind=kind))
+                said = probe.predict(source, replace(exam, kind=kind, data=shown.get(kind, exam.data)))
                 rounds.setdefault(exam.split.repeat, []).append((said, exam.data.classes[exam.split.test]))
                 bar.update(bar.done + 1)
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}
@@ -150,12 +142,12 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
     return count
 
 
-def _unjudged(recipe: Evaluate, data: Labelled, began: str | None, things: str) -> Evaluation:
+def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
-        **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune"}),
+        **recipe.model_dump(include={"train", "test", "seed", "finetune"}),
         run=str(Path(recipe.run)),
-        initial=printable(began) if began else None,
+        **others.facts(),
         things=things,
         classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,
