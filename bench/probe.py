@@ -25,6 +25,7 @@ from selftaught.judging.probes.linear import linear_predict
 from selftaught.judging.shown import Shown, taken
 from selftaught.run.export import load_encoder
 from selftaught.system.components import Part
+from selftaught.training.looking.features import estimate_norms
 
 RESULT = Path(__file__).parent.parent / "docs/results/probe.json"
 COUNT = 4000
@@ -48,7 +49,7 @@ def main() -> None:
     train = open_samples(f"{asked.data}/train", labelled=True, limit=COUNT, **like)
     test = open_samples(f"{asked.data}/test", labelled=True, limit=COUNT, like=train.preparation)
     labels = np.unique([*(train.labels or []), *(test.labels or [])], return_inverse=True)[1]
-    encoders |= {name: untrained(part, train.preparation, 0, train) for name, part in NETWORKS.items()}
+    encoders |= {name: estimate_norms(untrained(part, train.preparation, 0), train) for name, part in NETWORKS.items()}
     rows = np.arange(train.count)
     pixels = Pixels(train, 0)
     result = {"raw pixels": judged({"pixels": np.concatenate([pixels(train), pixels(test)])}, rows, labels, False)}

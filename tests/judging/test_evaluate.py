@@ -22,7 +22,7 @@ from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
-from selftaught.training.looking.features import features
+from selftaught.training.looking.features import estimate_norms, features
 
 PART = Part(name="test_resnet")
 
@@ -131,7 +131,7 @@ def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> No
 
 def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 64, 0))
-    fresh = untrained(PART, images.preparation, 0, images)
+    fresh = estimate_norms(untrained(PART, images.preparation, 0), images)
     naive = build_encoder(PART, images.preparation).eval()
     norms = [m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(norm.running_mean.abs().sum() > 0 for norm in norms) and not fresh.training
@@ -146,8 +146,8 @@ def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> No
         for x in view_batches(images):
             fresh(x)
     assert torch.allclose(expected, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4)
-    assert torch.equal(untrained(PART, images.preparation, 0, images).net.layer1[0].conv1.weight,
-                       untrained(PART, images.preparation, 0, images).net.layer1[0].conv1.weight)  # fmt: skip
+    assert torch.equal(untrained(PART, images.preparation, 0).net.layer1[0].conv1.weight,
+                       untrained(PART, images.preparation, 0).net.layer1[0].conv1.weight)  # fmt: skip
     assert naive is not fresh
 
 
@@ -155,7 +155,7 @@ def test_a_users_own_untrained_network_is_really_fresh(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 16, 0))
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
     nn.init.constant_(module[0].weight, 7.0)
-    fresh = untrained(Part(name="own"), images.preparation, 0, images, module)
+    fresh = untrained(Part(name="own"), images.preparation, 0, module)
     assert (fresh.net[0].weight != 7).any() and (module[0].weight == 7).all()
 
 
@@ -171,7 +171,7 @@ def test_what_a_users_network_cannot_draw_anew_is_told(tmp_path: Path, capsys: p
 
     images, module = open_samples(stripes(tmp_path / "a.npz", 16, 0)), Own()
     nn.init.constant_(module.layer.self_attn.in_proj_weight, 7.0)
-    fresh = untrained(Part(name="own"), images.preparation, 0, images, module)
+    fresh = untrained(Part(name="own"), images.preparation, 0, module)
     assert (fresh.net.layer.self_attn.in_proj_weight != 7).all() and (fresh.net.token == 7).all()
     assert "the untrained network beside yours keeps the trained token: " in capsys.readouterr().err.replace("\n", " ")
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.models import save_for_hf
 
 from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.pretrained import load_pretrained
+from selftaught.judging.pretrained import load_pretrained, rival, weights_of
 from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -38,17 +38,67 @@ def test_a_folder_of_timms_gives_its_own_features(tmp_path: Path, name: str) -> 
     save_for_hf(theirs, tmp_path / "theirs", model_config={"num_classes": 12})
     found, told = load_pretrained(str(tmp_path / "theirs"), PART, GREY)
     assert name in told
-    sized = timm.create_model(name, num_classes=12, **({"img_size": 32} if name == "test_vit" else {}))
+    cfg = theirs.pretrained_cfg
+    assert found.preparation == GREY.model_copy(update={"size": cfg["input_size"][1:]})  # its own size
+    theirs.reset_classifier(0)
+    unit = torch.rand(4, 1, *found.preparation.size)
+    expected = normal(theirs, cfg["mean"], cfg["std"], unit)
+    with torch.no_grad():
+        assert torch.allclose(found((unit - 0.3) / 0.4), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_it_can_be_shown_another_size(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model(name, num_classes=12)
+    save_for_hf(theirs, tmp_path / "theirs", model_config={"num_classes": 12})
+    found, told = load_pretrained(str(tmp_path / "theirs"), PART, GREY, (32, 48))
+    assert found.preparation.size == (32, 48) and "at 32 x 48 px" in told
+    sized = timm.create_model(name, num_classes=12, **({"img_size": (32, 48)} if name == "test_vit" else {}))
     held = theirs.state_dict()
     if name == "test_vit":
         held = timm.models.vision_transformer.checkpoint_filter_fn(held, sized)
     sized.load_state_dict(held)
     sized.reset_classifier(0)
-    unit = torch.rand(4, 1, 32, 32)
-    cfg = theirs.pretrained_cfg
-    expected = normal(sized, cfg["mean"], cfg["std"], unit)
+    unit = torch.rand(4, 1, 32, 48)
+    expected = normal(sized, theirs.pretrained_cfg["mean"], theirs.pretrained_cfg["std"], unit)
     with torch.no_grad():
         assert torch.allclose(found((unit - 0.3) / 0.4), expected, atol=1e-5)
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Hub's cache with the weights of timm's test_resnet, such as they are, in it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    known = timm.get_pretrained_cfg("test_resnet")
+    place = tmp_path / "hub" / f"models--{known.hf_hub_id.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs/main").write_text("abc")
+    (place / "snapshots/abc").mkdir(parents=True)
+    torch.manual_seed(0)
+    theirs = timm.create_model("test_resnet", num_classes=known.num_classes)
+    save_file(theirs.state_dict(), place / "snapshots/abc/model.safetensors")
+    return place / "snapshots/abc/model.safetensors"
+
+
+def test_public_weights_of_the_architecture_are_found_where_the_hub_keeps_them(cached: Path, tmp_path: Path) -> None:
+    assert weights_of(PART) == cached and weights_of(Part(name="test_vit")) is None
+    assert weights_of(Part(name="no such network")) is None
+    assert rival(tmp_path, PART) == "timm"
+    found, told = load_pretrained("timm", PART, GREY)
+    theirs = timm.create_model("test_resnet", num_classes=0)
+    theirs.load_state_dict({k: v for k, v in load_file(cached).items() if not k.startswith("fc.")})
+    unit = torch.rand(2, 1, *found.preparation.size)
+    expected = normal(theirs, theirs.pretrained_cfg["mean"], theirs.pretrained_cfg["std"], unit)
+    with torch.no_grad():
+        assert torch.allclose(found((unit - 0.3) / 0.4), expected, atol=1e-5)
+    assert "test_resnet" in told
+
+
+def test_what_a_run_was_begun_with_is_its_rival(cached: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "recipe.yaml").write_text(f"data: some\ninit: {tmp_path / 'theirs'}\n")
+    assert rival(tmp_path, PART) == str(tmp_path / "theirs")
 
 
 def test_a_file_of_weights_is_taken_for_the_runs_network(tmp_path: Path) -> None:
@@ -69,17 +119,17 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     save_for_hf(timm.create_model("test_vit", num_classes=0), tmp_path / "vit", model_config={"num_classes": 0})
     five = GREY.model_copy(update={"channels": 5, "mean": (0.5,) * 5, "std": (0.5,) * 5})
-    odd = GREY.model_copy(update={"size": (30, 30)})
     for source, preparation, said in (
         ("w.safetensors", GREY, "--pretrained .* fits no weight"),
         ("nowhere", GREY, "--pretrained .* is neither"),
         ("empty", GREY, "cannot be loaded by timm"),
         ("vit", five, "takes 3 channels, the run's images have 5"),
-        ("vit", odd, "30"),
     ):
         with pytest.raises(UsageError, match=said) as caught:
             load_pretrained(str(tmp_path / source), PART, preparation)
         assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="30"):
+        load_pretrained(str(tmp_path / "vit"), PART, GREY, (30, 30))
 
 
 def test_it_stands_beside_the_run_in_every_probe(tmp_path: Path) -> None:
@@ -97,3 +147,26 @@ def test_it_stands_beside_the_run_in_every_probe(tmp_path: Path) -> None:
     assert ("pretrained", "knn") in kinds and ("pretrained", "finetune") in kinds and len(kinds) == 7
     assert all(" pre-trained)" in line and "raw pixels and" not in line for line in result.verdicts)
     assert result.pretrained == str(tmp_path / "other")
+
+
+def test_by_default_what_is_at_hand_stands_beside_at_its_own_size(
+    cached: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = np.arange(40) % 2
+    x = np.random.default_rng(0).integers(0, 90, (40, 16, 16)) + 99 * y[:, None, None]
+    np.savez(tmp_path / "a.npz", x=x.astype(np.uint8), y=y)
+    images = open_samples(str(tmp_path / "a.npz"))
+    encoder = build_encoder(PART, images.preparation)
+    save_encoder(encoder, PART, images.preparation, tmp_path / "run/encoder", {})
+    run, asked = Run(tmp_path / "run"), {"train": tmp_path / "a.npz", "repeats": 1}
+    result = run.evaluate(**asked, probe="knn,finetune", finetune={"epochs": 1})
+    assert result.pretrained == "timm" and "at 160 x 160 px" in capsys.readouterr().err
+    assert sum(row.features == "pretrained" for row in result.rows) == 2
+    small = run.evaluate(**asked, probe="knn", pretrained_size=(32, 32))
+    assert small.pretrained == "timm" and "at 32 x 32 px" in capsys.readouterr().err
+    without = run.evaluate(**asked, probe="knn", pretrained="none")
+    assert without.pretrained is None and not any(row.features == "pretrained" for row in without.rows)
+    assert "stand beside" not in capsys.readouterr().err
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    assert run.evaluate(**asked, probe="knn").pretrained is None
+    assert "no public weights of test_resnet are on this machine" in capsys.readouterr().err

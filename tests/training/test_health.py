@@ -203,9 +203,9 @@ def test_a_resumed_run_remembers_how_it_began(tmp_path: Path, monkeypatch: pytes
     assert told[0] == told[1] and len(told[0]) == 3
 
 
-@pytest.mark.parametrize("method, wholes", [("jigsaw", True), ("relative_location", True), ("rotation", False)])
-def test_an_encoder_that_saw_parts_alone_is_exported_with_the_statistics_of_whole_samples(
-    method: str, wholes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", ["jigsaw", "relative_location", "rotation"])
+def test_an_encoder_is_exported_with_the_statistics_of_whole_samples(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow = Follower.__call__
 
@@ -221,4 +221,4 @@ def test_an_encoder_that_saw_parts_alone_is_exported_with_the_statistics_of_whol
     given = {name: value.clone() for name, value in encoder.state_dict().items() if "running" in name}
     samples = open_data(Pretrain.load(out / "recipe.yaml"), Stop())
     measured = estimate_norms(encoder, samples.subset(watched(samples.count)[0])).state_dict()
-    assert given and wholes == all(torch.allclose(value, measured[name], atol=1e-5) for name, value in given.items())
+    assert given and all(torch.allclose(value, measured[name], atol=1e-5) for name, value in given.items())

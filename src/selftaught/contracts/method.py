@@ -54,7 +54,6 @@ class Method(nn.Module, ABC):
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
     needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
-    shows_parts: bool = False  # whether the encoder never sees a whole sample, so that its norms know parts alone
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:

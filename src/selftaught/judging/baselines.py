@@ -1,6 +1,7 @@
-"""What a run is judged beside: the same network untrained, and raw pixels."""
+"""What a run is judged beside: the same network untrained, the weights it began with, and raw pixels."""
 
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,27 +13,52 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Preparation, Samples
+from selftaught.run.export import load_encoder, part_of_run
+from selftaught.run.folder import RunFolder
+from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
+from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
-from selftaught.training.looking.features import Array, estimate_norms, view_batches
+from selftaught.training.looking.features import Array, view_batches
 
 PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
 
 
-def untrained(
-    part: Part, preparation: Preparation, seed: int, samples: Samples, module: nn.Module | None = None
-) -> Encoder:
-    """The same network with fresh weights and BatchNorm statistics estimated on `samples`.
+def untrained(part: Part, preparation: Preparation, seed: int, module: nn.Module | None = None) -> Encoder:
+    """The same network with fresh weights.
 
-    Without that estimate its features would be badly scaled, and beating them would mean little.
+    Its BatchNorm statistics are to be measured where it is judged, on the training part: without that its features
+    would be badly scaled, and beating them would mean little.
     """
     torch.manual_seed(seed)
     if module is not None:
         module = deepcopy(module)
         reset(module)
     encoder: Encoder = modality.named(preparation.modality).build_encoder(part, preparation, module)
-    return estimate_norms(encoder, samples)
+    return encoder.eval()
+
+
+def initial(run: Path, encoder: Encoder, module: nn.Module | None) -> tuple[Encoder, str] | None:
+    """What a run began with where that had learnt something before, to be measured as `untrained` is; what it was.
+
+    None of a run that began with fresh weights, and, said aloud, where the weights cannot be had any more.
+    """
+    if not (run / "recipe.yaml").exists():  # an encoder alone, of which no more is known
+        return None
+    try:
+        recipe = RunFolder(run).recipe
+        if (run / "initial").is_dir():
+            began = load_encoder(part_of_run(run, "initial"), module)
+        elif recipe.init:  # a run from before it was kept
+            began = untrained(encoder.part, encoder.preparation, recipe.seed, module)
+            fit_weights(began, recipe.init)
+        else:
+            return None
+    except UsageError as error:
+        say(f"warning: what the run began with cannot be had, so no verdict tells what it added to that: {error}")
+        return None
+    return began, recipe.init or "your own network"
 
 
 def reset(module: nn.Module) -> None:

@@ -1,19 +1,17 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import Encoder
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, measured, voters, votes
-from selftaught.judging.baselines import untrained
+from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, splits
-from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
@@ -49,10 +47,11 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     keep_freed_memory()
     with stopping():
         data = open_labelled(recipe, encoder.preparation)
-        encoders = {"trained": encoder} | ({} if baselines else _beside(recipe, encoder, data, module))
+        others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
         takes = {probe.takes for probe in asked.values()}
-        found = sources(encoders, data, recipe.seed, takes, named)
-        result = _unjudged(recipe, data, modality.named(encoder.preparation.modality).THINGS)
+        shown = {"trained": data} | others.shown
+        found = sources({"trained": encoder} | others.encoders, shown, recipe.seed, takes, named)
+        result = _unjudged(recipe, data, others, modality.named(encoder.preparation.modality).THINGS)
         if result.seen:
             say(f"note: {result.seen}; that is allowed, as labels had no part in it, and is named beside the result")
         for count in counts:
@@ -62,10 +61,10 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 once = data.test is not None and count.everything and not probe.by_chance
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
                 exams = exams[:1] if once else exams
-                answers, chosen = _answers(probe, found[probe.takes], exams)
+                answers, chosen = _answers(probe, found[probe.takes], exams, shown)
                 _add(result, data, name, str(count), answers, _contents(exams), chosen)
-                beside = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
-                result.rows += [r for r in beside if r.features != "trained"]
+                known = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
+                result.rows += [r for r in known if r.features != "trained"]
     for line in doubts(result):
         say(f"warning: {line}")
     result.verdicts = verdicts(result.rows, result.things, result.gains, result.seen)
@@ -76,19 +75,9 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     return result
 
 
-def _beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module | None) -> dict[str, Encoder]:
-    """The encoders that a run's stands beside: the same untrained, and what the user names."""
-    beside = {"untrained": untrained(encoder.part, encoder.preparation, recipe.seed, data.train, module)}
-    if recipe.pretrained:
-        kind = modality.named(encoder.preparation.modality)
-        if not kind.PRETRAINED:
-            raise UsageError(f"--pretrained is for images: no pre-trained encoders of {kind.THINGS} are known")
-        beside["pretrained"], line = load_pretrained(recipe.pretrained, encoder.part, encoder.preparation)
-        say(f"pre-trained: {line}")
-    return beside
-
-
-def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> tuple[dict[str, Answers], dict[str, Chosen]]:
+def _answers(
+    probe: Probe, sources: Sources, exams: Sequence[Exam], shown: Mapping[str, Labelled]
+) -> tuple[dict[str, Answers], dict[str, Chosen]]:
     """What a probe says of the tested samples and what is so, for each kind of what it takes; and what it chose."""
     probe.announce([exam.split for exam in exams], exams[0].tuning)
     answers: dict[str, dict[int, list[tuple[Array, Array]]]] = {}
@@ -98,11 +87,11 @@ def _answers(probe: Probe, sources: Sources, exams: Sequence[Exam]) -> tuple[dic
         for kind, source in sources.items():
             called = probe.untrained if kind == "untrained" else kind
             rounds, chosen[called] = answers.setdefault(called, {}), []
-            shown = by_part(source)  # what was fitted goes with it
+            held = by_part(source)  # what was fitted goes with it
             for exam in exams:
                 poll()
-                own = replace(exam, kind=kind, chosen=chosen[called])
-                said = probe.predict(shown(exam.data.part(exam.split.test)), own)
+                own = replace(exam, kind=kind, chosen=chosen[called], data=shown.get(kind, exam.data))
+                said = probe.predict(held(exam.data.part(exam.split.test)), own)
                 rounds.setdefault(exam.split.repeat, []).append((said, exam.data.classes[exam.split.test]))
                 bar.update(bar.done + 1)
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}, chosen
@@ -128,11 +117,12 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
     return int(among(held, seen).sum())
 
 
-def _unjudged(recipe: Evaluate, data: Labelled, things: str) -> Evaluation:
+def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
-        **recipe.model_dump(include={"train", "test", "seed", "pretrained", "finetune", "features"}),
+        **recipe.model_dump(include={"train", "test", "seed", "finetune", "features"}),
         run=str(Path(recipe.run)),
+        **others.facts(),
         things=things,
         classes=[spelled(name) for name in data.names],
         train_samples=data.train.count,

@@ -4,7 +4,7 @@ No copy is on both sides. Subsets are stratified, and so are the folds where the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,7 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     Copies on both sides are told aloud. Raises UsageError where the encoder takes other data, and DataError where they
     cannot be judged on.
     """
-    learnt = (recipe.train, recipe.train_labels) if isinstance(recipe, Evaluate) else (recipe.labelled, recipe.labels)
-    named = [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
+    named = _named(recipe)
     sources = [_opened(recipe, preparation, *source) for source in named]
     if len({samples.batch(np.arange(1))[0].shape for samples in sources}) > 1:  # copies would look unlike each other
         with quietly():  # all that is to be told of them has been
@@ -139,6 +138,21 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact, groups)
     _warn_of_copies(data, kind.THINGS)
     return data
+
+
+def shown_to(preparation: Preparation, recipe: Evaluate, data: Labelled) -> Labelled:
+    """The same samples, as another encoder takes them. Raises DataError where they have changed meanwhile."""
+    with quietly():  # all that is to be told of them has been
+        train, *test = (_opened(recipe, preparation, *source) for source in _named(recipe))
+    if [list(own.keys) for own in (train, *test)] != [list(own.keys) for own in data.sources]:
+        raise DataError(f"{data.train.name} has changed while it was judged: say the same again")
+    return replace(data, train=train, test=test[0] if test else None)
+
+
+def _named(recipe: Evaluate | Finetune) -> list[tuple[str, Path | None]]:
+    """The data to learn from and, where there is one, the test set, each with its labels."""
+    learnt = (recipe.train, recipe.train_labels) if isinstance(recipe, Evaluate) else (recipe.labelled, recipe.labels)
+    return [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
 
 
 def _opened(

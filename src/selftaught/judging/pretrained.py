@@ -1,10 +1,11 @@
-"""Encoders that others have trained and the user has on disk, to stand beside a run's."""
+"""Encoders that others have trained and that are on this machine, to stand beside a run's: its true rivals."""
 
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
@@ -13,12 +14,15 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import encoder_about, load_encoder
+from selftaught.run.folder import RunFolder
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.text import printable
 
-COLOURS = 3
+COLOURS, TIMM = 3, "timm"
+
+Side = tuple[int, int] | None
 
 
 class Renormalised(Encoder):
@@ -51,22 +55,56 @@ def _per_channel(values: Any, channels: int) -> Tensor:
     return torch.tensor(tuple(values), dtype=torch.float32).expand(channels).view(1, channels, 1, 1)
 
 
-def load_pretrained(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
+def load_pretrained(source: str, part: Part, preparation: Preparation, size: Side = None) -> tuple[Encoder, str]:
     """The encoder of a folder in timm's layout, of a run, or of a file of weights; and a line that says what it is.
 
-    part: the encoder whose weights a file is taken for; preparation: how the images are that it will be shown. Raises
-    UsageError.
+    Its `preparation` says how it is shown images: normalised as the run's are, which it changes to its own, and at its
+    own size, or `size`. part: the encoder whose weights a file, which tells no size, is taken for; preparation: of the
+    run's images. Raises UsageError.
     """
+    if source == TIMM:
+        return _of_timm(TIMM, part.name, preparation, size, pretrained_cfg_overlay={"file": str(weights_of(part))})
     path = Path(source.removeprefix("local-dir:"))
     if not path.is_dir():
-        return _of_weights(str(path), part, preparation)
+        return _of_weights(str(path), part, _sized(preparation, size))
     if (path / "encoder").is_dir() or _is_ours(path):
         inner = load_encoder(path)
         other = inner.preparation
         if other.modality != preparation.modality:
             raise UsageError(f"--pretrained {printable(source)} takes no {preparation.modality}")
-        return _fitted(source, inner, preparation, other.channels, other.mean, other.std), printable(source)
-    return _of_timm(source, path, preparation)
+        shown = _sized(preparation, size or other.size)
+        return _fitted(source, inner, shown, other.channels, other.mean, other.std), _described("a run", source, shown)
+    return _of_timm(source, f"local-dir:{path}", preparation, size)
+
+
+def rival(run: Path, part: Part) -> str | None:
+    """Public weights that are at hand for a run, of which the user has named none: those that it was begun with, or
+    timm's own of its architecture where the Hub's cache has them. Nothing is asked of the network."""
+    try:
+        init = RunFolder(run).recipe.init if (run / "recipe.yaml").exists() else None
+    except UsageError:
+        init = None
+    if init and init != TIMM and Path(init).is_dir():
+        return init
+    return TIMM if weights_of(part) else None
+
+
+def weights_of(part: Part) -> Path | None:
+    """The file of timm's weights of an architecture in the Hub's cache, as safetensors; None where there is none."""
+    known: Any = timm.get_pretrained_cfg(part.name)
+    if known is None or not known.hf_hub_id:
+        return None
+    name, _, revision = known.hf_hub_id.partition("@")
+    file = try_to_load_from_cache(name, known.hf_hub_filename or "model.safetensors", revision=revision or None)
+    return Path(file) if isinstance(file, str) and file.endswith(".safetensors") else None
+
+
+def _sized(preparation: Preparation, size: Side) -> Preparation:
+    return preparation.model_copy(update={"size": tuple(size)}) if size else preparation
+
+
+def _described(what: str, source: str, preparation: Preparation) -> str:
+    return f"{what} of {printable(source)}, at {preparation.size[0]} x {preparation.size[1]} px"
 
 
 def _is_ours(path: Path) -> bool:
@@ -76,22 +114,23 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _of_timm(source: str, path: Path, preparation: Preparation) -> tuple[Encoder, str]:
-    options: dict[str, Any] = {"pretrained": True, "num_classes": 0}
-    size = list(preparation.size)
+def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how: Any) -> tuple[Encoder, str]:
+    options: dict[str, Any] = {"pretrained": True, "num_classes": 0, **how}
+    sized: dict[str, Any] = {"img_size": list(size)} if size else {}
     try:
-        try:  # of the images at hand, where the network has a size of its own
-            net = timm.create_model(f"local-dir:{path}", **options, img_size=size)
+        try:  # a network that has a size, and takes another one
+            net = timm.create_model(name, **options, **sized)
         except TypeError:
-            net = timm.create_model(f"local-dir:{path}", **options)
+            net = timm.create_model(name, **options)
     except Exception as error:  # timm's own kinds are many
         raise UsageError(f"--pretrained {printable(source)} cannot be loaded by timm: {_first_line(error)}") from None
     cfg: Any = net.pretrained_cfg  # what timm knows of the images that it was trained on
     inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
     inner.origin = Origin("timm", str(cfg.get("architecture")))
-    channels = int(cfg.get("input_size", (COLOURS,))[0])
-    fitted = _fitted(source, inner, preparation, channels, cfg["mean"], cfg["std"])
-    return fitted, f"{cfg.get('architecture')} of {printable(source)}"
+    channels, *own = cfg.get("input_size") or (COLOURS, *preparation.size)
+    shown = _sized(preparation, size or (int(own[0]), int(own[1])))
+    fitted = _fitted(source, inner, shown, int(channels), cfg["mean"], cfg["std"])
+    return fitted, _described(str(cfg.get("architecture")), source, shown)
 
 
 def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Encoder, str]:
@@ -128,6 +167,7 @@ def _fitted(source: str, inner: Encoder, given: Preparation, channels: int, mean
             f"--pretrained {printable(source)} takes {channels} channels, the run's images have {given.channels}"
         )
     fitted = Renormalised(inner, given, channels, mean, std).eval()
+    fitted.preparation, fitted.part = given, Part(name="own")
     try:
         with torch.no_grad():
             fitted(torch.zeros(1, *given.shape))

@@ -17,13 +17,14 @@ from selftaught.system.errors import SelftaughtError
 
 KINDS = {
     "trained": "this run",
+    "initial": "initial weights",  # what the run was begun from, where that was not fresh
     "untrained": "untrained",
     "pixels": "raw pixels",
     "scratch": "from scratch",
     "pretrained": "pre-trained",  # what the user named, to stand beside
 }
 
-BASELINES = ("untrained", "pixels", "scratch")  # what had no pre-training
+BASELINES = ("initial", "untrained", "pixels", "scratch")  # what is there without this run's pre-training
 LEVEL = 0.05  # the share of judgements that may claim a difference where there is none
 # Samples below which nothing can be claimed: if so many coins fall alike, and they do twice in 2^n, it may be luck.
 FEWEST = math.ceil(1 - math.log2(LEVEL))
@@ -41,7 +42,7 @@ Chosen = list[dict[str, Any]]  # of each fit of a probe what it chose on held-ou
 class Row(BaseModel):
     """One accuracy in [0, 1] with its 95 % interval."""
 
-    features: str  # trained, untrained, pixels, scratch or pretrained
+    features: str  # trained, initial, untrained, pixels, scratch or pretrained
     probe: str
     labels: str
     accuracy: float
@@ -95,7 +96,7 @@ class Gain(BaseModel):
 
     probe: str
     labels: str
-    against: str  # untrained, pixels, scratch or pretrained
+    against: str  # initial, untrained, pixels, scratch or pretrained
     gain: float
     low: float
     high: float
@@ -121,6 +122,7 @@ class Evaluation(BaseModel):
     copies: int = 0  # training samples with a copy among what is judged, which are then not learnt from
     near_copies: int = 0  # of them, those that only look like what is judged
     test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
+    initial: str | None = None  # what the run was begun from: --init, or the weights of the user's own network
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
     features: str = "own"  # which features were asked for; auto: what is best on held-out training labels
@@ -148,8 +150,8 @@ class Evaluation(BaseModel):
 def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] = (), remark: str = "") -> list[str]:
     """One line for each probe and number of labels: did the pre-training help?
 
-    It did where it beats each that had none, and did not where one of them beats it; a pre-trained encoder that the
-    user named only stands beside. Where nothing differs, each is said of at most one judgement in forty: who must beat
+    It did where it beats each that had none of it, what the run began with among them, and did not where one of them
+    beats it. A pre-trained encoder stands beside, and where it is clearly better or worse that is added. Where nothing differs, each is said of at most one judgement in forty: who must beat
     all may be asked about each by itself (Berger, 1982), and who is beaten by any is asked about all together
     (Bonferroni). Where a gain is known its interval decides, else those of the two accuracies. Of fewer than `FEWEST`
     samples nothing is said. `remark`: what else is to be known.
@@ -164,6 +166,8 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
         if named:
             beside += f" ({named.shown()} {called['pretrained']})"
         said = _said(trained, others, known, things)
+        if named and not said.startswith("too few"):
+            said += _rivalled(*_ends(trained, named, known.get("pretrained"), 1))
         lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}{remark and f', {remark}'}: {said}")
     return lines
 
@@ -195,6 +199,13 @@ def _said(trained: Row, others: Sequence[Row], known: Mapping[str, Gain], things
     if all(low > 0 for low, _ in ends):
         return "it helped"
     return "it did not help" if any(high < 0 for _, high in ends) else "too close to call"
+
+
+def _rivalled(low: float, high: float) -> str:
+    """How a run stands to weights that were there to be had, where that is clear."""
+    if high < 0:
+        return ", and the pre-trained weights do better"
+    return ", and it does better than the pre-trained weights" if low > 0 else ""
 
 
 def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[float, float]:

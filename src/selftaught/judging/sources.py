@@ -1,6 +1,7 @@
 """What probes are shown: networks, features, raw pixels; whatever is fitted is fitted on a training part alone."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,34 +14,53 @@ from selftaught.judging.baselines import Pixels, standardised
 from selftaught.judging.inside import as_one, layers, scaled, tokens
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.shown import Shown, taken
+from selftaught.judging.subsets import FOLDS
 from selftaught.system.progress import Progress
+from selftaught.training.looking.features import estimate_norms, norms_of
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 Source = Callable[[Rows], Any]  # what a probe is shown of all samples, by the rows that make up the training part
 Sources = dict[str, Source]  # by kind: trained, untrained ...
 
+MEASURED = ("untrained", "initial")  # whose statistics of BatchNorm are no part of what was exported
+KEPT = 3 * FOLDS  # training parts whose features are held: those of the usual number of rounds, for every probe
+
+
+@dataclass(frozen=True)
+class Own:
+    """An encoder, and the samples as it takes them."""
+
+    kind: str
+    encoder: Encoder
+    data: Labelled
+
 
 def sources(
-    encoders: dict[str, Encoder], data: Labelled, seed: int, wanted: Set[str], features: tuple[str, ...]
+    encoders: dict[str, Encoder], shown: Mapping[str, Labelled], seed: int, wanted: Set[str], features: tuple[str, ...]
 ) -> dict[str, Sources]:
-    """By what probes take, what they are shown; of features those named, or with none named, all there are."""
-    found: dict[str, Sources] = {"encoder": {kind: _always(encoder) for kind, encoder in encoders.items()}}
+    """By what probes take, what they are shown; of features those named, or with none named, all there are.
+
+    shown: the samples as each encoder takes them, and as the trained one does those of whom nothing is said.
+    """
+    data = shown["trained"]
+    own = {kind: Own(kind, encoder, shown.get(kind, data)) for kind, encoder in encoders.items()}
+    found: dict[str, Sources] = {"encoder": {kind: _made(one, lambda encoder: encoder) for kind, one in own.items()}}
     pixels = by_part(lambda part: _pixels(data, part, seed))
     for takes, inside in (("tokens", tokens), ("layers", layers)):
         if takes in wanted:
-            found[takes] = {kind: _inside(inside(kind, own, data), takes == "layers") for kind, own in encoders.items()}
+            found[takes] = {kind: _inside(one, inside, takes == "layers") for kind, one in own.items()}
             if "untrained" in encoders:
                 found[takes]["pixels"] = lambda part: as_one(pixels(part), part)
     if wanted <= {"encoder", "tokens", "layers"}:  # nobody asks for features, which take long of many samples
         return found
     alone = features[:1] or ("own",)  # what probes see that choose nothing
     held = features if "shown" in wanted else alone
-    made = {kind: _features(kind, encoder, data, held) for kind, encoder in encoders.items()}
-    first = {kind: own[alone[0]] if alone[0] in own else next(iter(own.values())) for kind, own in made.items()}
-    found["features"] = {kind: _always(own) for kind, own in first.items()}
-    found["standardised"] = {kind: _standardised(own) for kind, own in first.items()}
-    found["shown"] = {kind: _shown(own) for kind, own in made.items()}
+    made = {kind: _features(one, held) for kind, one in own.items()}
+    first = {kind: _first(source, alone[0]) for kind, source in made.items()}
+    found["features"] = dict(first)
+    found["standardised"] = {kind: _standardised(source) for kind, source in first.items()}
+    found["shown"] = {kind: _shown(source) for kind, source in made.items()}
     if "untrained" in encoders:
         # Scaled alike for every probe: their components keep variances of their own, see `Pixels`.
         found["features"]["pixels"] = found["standardised"]["pixels"] = pixels
@@ -48,37 +68,54 @@ def sources(
     return found
 
 
-def by_part(source: Source) -> Source:
-    """The source, which is asked anew only for another training part than before."""
+def by_part(source: Source, most: int = 1) -> Source:
+    """The source, which is asked anew only for another training part than the last ones."""
 
-    @lru_cache(maxsize=1)
+    @lru_cache(maxsize=most)
     def of(part: bytes) -> Any:
         return source(np.frombuffer(part, dtype=np.int64).copy())  # which may be written to, as torch wants it
 
     return lambda part: of(part.tobytes())
 
 
-def _always(thing: Any) -> Source:
-    return lambda part: thing
+def _made(own: Own, make: Callable[[Encoder], Any], most: int = 1) -> Source:
+    """What is made of an encoder: once or, where its norms are measured on each training part, for each anew."""
+    if own.kind not in MEASURED or not norms_of(own.encoder):
+        made = make(own.encoder)
+        return lambda part: made
+    return by_part(lambda part: make(estimate_norms(own.encoder, own.data.train.subset(part))), most)
 
 
-def _standardised(features: Array) -> Source:
-    return lambda part: standardised(features, part)
+def _inside(own: Own, inside: Callable[[str, Encoder, Labelled], Tensor], each: bool) -> Source:
+    values = _made(own, lambda encoder: inside(own.kind, encoder, own.data))
+    return lambda part: scaled(values(part), part, each)
 
 
-def _shown(features: dict[str, Array]) -> Source:
-    return lambda part: Shown(features, part)
-
-
-def _inside(values: Tensor, each: bool) -> Source:
-    return lambda part: scaled(values, part, each)
-
-
-def _features(kind: str, encoder: Encoder, data: Labelled, wanted: tuple[str, ...]) -> dict[str, Array]:
+def _features(own: Own, wanted: tuple[str, ...]) -> Source:
     """What an encoder makes of all samples (N, D), by name."""
-    count = len(data.classes)
-    with Progress(f"{kind} features", count, "samples") as bar:
-        return taken(encoder, data.sources, wanted, bar.update, count, kind)
+    count = len(own.data.classes)
+
+    def make(encoder: Encoder) -> dict[str, Array]:
+        with Progress(f"{own.kind} features", count, "samples") as bar:
+            return taken(encoder, own.data.sources, wanted, bar.update, count, own.kind)
+
+    return _made(own, make, KEPT)
+
+
+def _first(source: Source, name: str) -> Source:
+    def first(part: Rows) -> Array:
+        made: dict[str, Array] = source(part)
+        return made[name] if name in made else next(iter(made.values()))
+
+    return first
+
+
+def _standardised(source: Source) -> Source:
+    return lambda part: standardised(source(part), part)
+
+
+def _shown(source: Source) -> Source:
+    return lambda part: Shown(source(part), part)
 
 
 def _pixels(data: Labelled, part: Rows, seed: int) -> Array:

@@ -14,7 +14,6 @@ class Together(Method):
         super().__init__(main.encoder, data)
         self.main, self.helper, self.weight = main, helper, weight
         self.views = (*main.views, *helper.views)
-        self.shows_parts = main.shows_parts or helper.shows_parts
         # The main method's settings hold for both; only rates that a part wants to keep are kept, under its new name.
         fixed = [f"{name}.{part}" for name in ("main", "helper") for part in getattr(self, name).preset.fixed_lr]
         self.preset = replace(main.preset, fixed_lr=tuple(fixed))  # type: ignore[misc]

@@ -20,6 +20,7 @@ _CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({'|'.join(map(re.escape, IN_STEP
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,
+    "initial": _MODEL,
     "classifier": _MODEL,
     "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|layout\.npz")),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
@@ -36,7 +37,7 @@ _TRAINED = (
     "profile_trace.json",
 )
 NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
-    "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "map", "tensorboard"),
+    "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "initial", "map", "tensorboard"),
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
 LATER = (NEWEST, EVALUATIONS, PAGE)  # that other commands write, each recorded when it is

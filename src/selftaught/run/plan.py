@@ -36,6 +36,7 @@ class Plan(Pretrain):
     precision: Literal["32-true", "bf16-mixed", "64-true"]
     layout: Literal["contiguous", "channels_last"]
     attention: Literal["fused", "plain"]
+    normalise: Literal["data", "init"]
     fingerprint: str
 
     @property

@@ -95,6 +95,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
+    normalise: Literal["auto", "data", "init"] = Field(
+        "auto", description="by whose mean and deviation: the data's, or those of --init; auto: the latter if known"
+    )
     devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Precision = "auto"
     layout: Layout = "auto"
@@ -188,8 +191,11 @@ class Evaluate(Recipe):
     features: Features = "auto"
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
     pretrained: str | None = Field(
-        None, description="an encoder to stand beside: a folder in timm's layout, a run, or a file of weights"
+        None,
+        description="an encoder to stand beside: a folder in timm's layout, a run, a file of weights, or none; "
+        "default: public weights of this architecture, if they are on this machine",
     )
+    pretrained_size: Size | None = Field(None, description="side of the images it is shown; default: its own")
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
     repeats: int = Field(3, gt=0, le=1000, description="draws of a label subset, or rounds of folds")
     limit: Most = None

@@ -1,7 +1,9 @@
 """Weights to start from: timm's, a file's or another run's, fitted to an encoder as far as they fit."""
 
 from collections.abc import Container
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import timm
@@ -15,7 +17,10 @@ from torch import Tensor
 from selftaught.contracts.encoder import Encoder
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
+from selftaught.system.reading import json_in
 from selftaught.system.text import printable
+
+Values = tuple[float, ...]
 
 GREY, COLOURS = 1, 3  # channels
 WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
@@ -52,6 +57,35 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
         )
     net.load_state_dict(fits, strict=False)
     return left
+
+
+def normalisation_of(source: str, architecture: str, channels: int) -> tuple[Values, Values] | None:
+    """Mean and deviation, a number a channel, of the images that weights were taught with; None where nobody knows.
+
+    Known are those of timm's architectures, and those that a config.json beside the weights tells. Of colours that
+    become grey it is their mean, as the weights of the first convolution become a sum.
+    """
+    known: Any = timm.get_pretrained_cfg(architecture) if source == "timm" else _told(Path(source))
+    try:
+        mean, std = ([float(value) for value in getattr(known, name)] for name in ("mean", "std"))
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if len(mean) != len(std) or not mean or min(std) <= 0:
+        return None
+    if len(mean) == channels:
+        return tuple(mean), tuple(std)
+    if GREY in (len(mean), channels):
+        return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
+    return None
+
+
+def _told(path: Path) -> SimpleNamespace | None:
+    """What the config.json of a run, a folder in timm's layout, or weights in one says of the images."""
+    folder = path if path.is_dir() else path.parent if path.name == "model.safetensors" else None
+    for file in (folder / "encoder/config.json", folder / "config.json") if folder else ():
+        with suppress(OSError, ValueError):
+            return SimpleNamespace(**json_in(file, dict[str, Any], links=True).get("pretrained_cfg", {}))
+    return None
 
 
 def _folded(value: Tensor, own: Tensor) -> Tensor:

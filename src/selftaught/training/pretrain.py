@@ -10,7 +10,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
-from selftaught.run.export import encoder_about
+from selftaught.run.export import encoder_about, save_encoder
 from selftaught.run.folder import TIMES, RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
@@ -22,6 +22,7 @@ from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import say, writing_to
+from selftaught.system.text import printable
 from selftaught.training.following import Follower
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
@@ -29,6 +30,7 @@ from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.measuring.trial import Trial
+from selftaught.training.normalising import normalised
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
 from selftaught.training.resolve import open_data, preflight
@@ -54,6 +56,7 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
+        recipe = normalised(recipe, samples)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
         plan, clock_began = planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
@@ -103,6 +106,8 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     if not start and job.method.starts:
         job.method.start(_everything(job))
     _describe(job, run)
+    if not start and (job.recipe.init or run.module is not None):
+        _keep_initial(job, run)
     _announce(job, run, start)
     loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
     follower = Follower(job, run, stop, loggers, start)
@@ -187,6 +192,13 @@ def _describe(job: Job, run: RunFolder) -> None:
     )
 
 
+def _keep_initial(job: Job, run: RunFolder) -> None:
+    """Write the encoder as the run begins with it: what was learnt before is nothing that the run may boast of."""
+    about = {"method": None, "step": 0, "samples": 0, "init": job.recipe.init}
+    with spared("the encoder that the run begins with"):
+        save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, run.folder / "initial", about)
+
+
 def _announce(job: Job, run: RunFolder, start: int) -> None:
     recipe, samples, preset = job.recipe, job.samples, job.training
     weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
@@ -195,6 +207,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     for note in samples.notes:
         say(f"         {note}")
+    if recipe.normalise == "init":
+        say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     also = f" and {recipe.also}" if recipe.also else ""

@@ -128,6 +128,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "epochs": epochs,
         "steps": steps,
         "size": samples.preparation.size if kind.SIZED else None,
+        "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
         "fingerprint": samples.fingerprint,
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)

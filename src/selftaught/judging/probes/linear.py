@@ -156,7 +156,7 @@ def _splits(labels: Rows, seed: int) -> Iterator[tuple[Rows, Rows]]:
 
 def _predict(shown: Shown, exam: Exam) -> Array:
     rows, data, split = exam.split.train, exam.data, exam.split
-    said, choice, found = linear_predict(shown, data.classes[rows], rows, split.test, split.repeat, data.content[rows])
+    said, choice, found = linear_predict(shown, data.classes[rows], rows, split.test, split.repeat, data.group[rows])
     exam.chosen.append(
         {
             "features": choice.features,

@@ -52,10 +52,14 @@ def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
     return x if weight is None else x.to(weight.device, weight.dtype)
 
 
+def norms_of(encoder: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The layers whose statistics can be measured."""
+    return [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+
+
 def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
     """The encoder, in eval mode, with its BatchNorm statistics measured on `samples`, each seen once."""
-    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    if norms:
+    if norms := norms_of(encoder):
         momenta, seen = [norm.momentum for norm in norms], 0
         for norm in norms:
             norm.reset_running_stats()

@@ -100,10 +100,10 @@ class Health:
     def encoder(self) -> Encoder:
         """The encoder as it is to be used, which is on whole samples: only to be called while it is undisturbed.
 
-        Batch norm that has known nothing but parts of samples would scale the features of whole ones wrongly.
+        Statistics of batch norm that a short run has hardly moved, or that are of parts of samples, would scale the
+        features of whole ones wrongly; a baseline's are measured, too.
         """
-        method = self.job.method
-        return estimate_norms(method.encoder, self.probed) if method.shows_parts else method.encoder
+        return estimate_norms(self.job.method.encoder, self.probed)
 
     @torch.no_grad()
     def _answers(self) -> Scores:

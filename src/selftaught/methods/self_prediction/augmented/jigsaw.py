@@ -25,7 +25,6 @@ class Jigsaw(Method):
     # A sample is nine inputs: half the usual batch. The paper: SGD at 0.01.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
-    shows_parts = True
 
     def __init__(
         self,

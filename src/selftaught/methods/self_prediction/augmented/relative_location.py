@@ -27,7 +27,6 @@ class RelativeLocation(Method):
     # A sample is nine inputs: half the usual batch. The authors' code: SGD at 1e-5.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
-    shows_parts = True
 
     # A third of the cell in the paper (half a tile), which has tiles of 96 pixels to take it from.
     def __init__(
