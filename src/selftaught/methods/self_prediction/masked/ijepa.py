@@ -55,7 +55,8 @@ class IJEPA(Method):
         x = views[0]
         blocks = self._blocks(x)
         seen, grid = self.tokens.tokens(x, keep=blocks.context), self.tokens.grid(x.shape[2:])
-        # A deviation: the class token goes to the predictor as well; the authors' network has none.
+        # Where there is a class token, it goes to the predictor as well; the authors' network has none, nor has the
+        # recipe's.
         predicted = self.predictor(seen.patches, seen.prefix, blocks.context, blocks.targets, grid)
         target = self._targets(x, blocks)
         # The paper writes a squared distance; its authors' code takes this one, which a few far tokens sway less.
