@@ -8,6 +8,7 @@ from selftaught.contracts.method import Training
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
+from selftaught.system import components
 from selftaught.training.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
 from selftaught.training.resolve import Counted, resolve, training_preset
 
@@ -87,6 +88,7 @@ def test_a_rate_may_fall_in_steps_in_place_of_a_cosine() -> None:
         apply_schedule(optimizer, training, progress)
         found.append(optimizer.param_groups[0]["lr"])
     assert found == pytest.approx([0.1, 0.2, 0.2, 0.05, 0.05, 0.0125, 0.0125])
+    assert components.checked("training", Training, {"drops": 0.5}) == {"drops": (0.5,)}
 
 
 def test_biases_and_norms_may_have_a_rate_of_their_own() -> None:

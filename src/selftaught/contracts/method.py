@@ -36,7 +36,7 @@ class Training:
     betas: bounds.SharesBelowOne = (0.9, 0.999)  # AdamW
     warmup: bounds.Share = 0.1  # fraction of training
     final_lr: bounds.Share = 0.0  # as a fraction of the peak
-    drops: tuple[bounds.Share, ...] = ()  # when, in place of a cosine, lr falls to `drop` of what it was
+    drops: bounds.Moments = ()  # when, in place of a cosine, lr falls to `drop` of what it was
     drop: bounds.Share = 0.1
     fixed_lr: tuple[str, ...] = ()  # parts (parameter name prefixes) whose lr has no schedule
     bias_lr: bounds.Rate | None = None  # of biases and norms, per 256 samples, where they have one of their own

@@ -87,6 +87,31 @@ def test_sine_positions_are_fixed_and_leave_with_the_weights() -> None:
     assert encoder(torch.randn(2, 3, 16, 24)).shape == (2, 16)
 
 
+def test_relative_positions_are_timms_own_and_follow_the_patches_that_are_kept() -> None:
+    encoder = build("beit_base_patch16_224", depth=2, width=32, positions="relative")
+    torch.nn.init.normal_(encoder.net.rel_pos_bias.relative_position_bias_table)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        whole = encoder.tokens(x)
+        assert torch.allclose(encoder.feature(whole), encoder(x), atol=1e-5)
+        assert torch.allclose(encoder.map(x).flatten(2).mT, encoder.net.forward_features(x)[:, 1:], atol=1e-5)
+        every = torch.stack([torch.randperm(64) for _ in range(2)])
+        kept = encoder.tokens(x, keep=every).patches
+        assert torch.allclose(kept, whole.patches.gather(1, every[..., None].expand_as(kept)), atol=1e-5)
+        near, far = (encoder.tokens(x, keep=torch.tensor([pair, pair])).patches for pair in ([0, 1], [0, 63]))
+        assert not torch.allclose(near[:, 0], far[:, 0], atol=1e-3)
+        causal = torch.ones(64, 64, dtype=torch.bool).tril()
+        changed = torch.cat([x[..., :16, :], -x[..., 16:, :]], dim=2)  # the later half of the patches
+        first, same = (encoder.tokens(image, attend=causal).patches[:, :32] for image in (x, changed))
+        assert torch.allclose(first, same, atol=1e-5)
+    alone = timm.create_model(encoder.origin.name, num_classes=0, **encoder.origin.arguments).eval()
+    alone.load_state_dict(encoder.net.state_dict())
+    assert encoder.origin.timm_alone and torch.equal(alone(x), encoder(x)) and alone.pos_embed is None
+    assert all(block.attn.relative_position_bias_table is None for block in alone.blocks)
+    with pytest.raises(UsageError, match="32 x 32 px alone"):
+        encoder.tokens(torch.randn(1, 3, 48, 32))
+
+
 @pytest.mark.parametrize(("init", "outputs"), [("xavier", 48), ("xavier_each", 16)])
 def test_xaviers_weights_also_draw_the_patches(init: str, outputs: int) -> None:
     encoder = build("vit_tiny_patch16_224", depth=1, width=16, init=init)
@@ -225,6 +250,9 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
         ("test_vit", {"stem": "tiny"}, "cannot be 'tiny'"),
         ("test_vit", {"class_token": False, "pool": "token"}, "without a class token"),
         ("resnet18", {"positions": "sincos"}, "no option 'positions'; vision transformers have"),
+        ("test_vit", {"positions": "relative"}, "for timm's BEiTs"),
+        ("beit_base_patch16_224", {"positions": "relative", "class_token": False}, "neither 'init' nor"),
+        ("beit_base_patch16_224", {"depth": 2}, "no option 'depth'"),
         ("test_convnext", {"init": "xavier"}, "no option 'init'; vision transformers have"),
         ("torchvision/resnet18", {"class_token": False}, "no option 'class_token'; vision transformers have"),
         ("vit_relpos_small_patch16_224", {"positions": "sincos"}, "no option 'positions'"),

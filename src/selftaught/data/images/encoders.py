@@ -1,17 +1,18 @@
 """Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import timm
 import torch
 import torchvision
+from timm.models.beit import Beit
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.encoders import Own, build
-from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmTokens, TorchvisionPooled
+from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
 from selftaught.data.images.preparation import Preparation
 from selftaught.system import bounds, components, starts
 from selftaught.system.errors import UsageError
@@ -49,7 +50,7 @@ def create(
     width: bounds.Width | None = None,
     pool: Literal["avg", "token", "grid"] = "avg",
     drop_path: bounds.BelowOne = 0.0,
-    positions: Literal["learnt", "sincos"] = "learnt",
+    positions: Literal["learnt", "sincos", "relative"] = "learnt",
     init: Literal["timm", "xavier", "xavier_each"] = "timm",
     class_token: bool = True,
 ) -> Encoder:
@@ -60,8 +61,9 @@ def create(
     each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
     transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the quarters of
     the last two stages apart. Of a vision transformer: positions, learnt or fixed sines, as in MAE, MoCo v3, I-JEPA and
-    AIM; init, how weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value
-    together (MAE) or each (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
+    AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks share, as in SimMIM; init, how
+    weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value together (MAE) or each
+    (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
     """
     small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
     stride = 2 if stem == "half" else 1
@@ -100,6 +102,8 @@ def _timm(
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
+    if given.get("positions") == "relative":
+        return _relative(name, preparation, bool(stride), given, pool, arguments)
     is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
     if pool == ("grid" if is_vit else "token"):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
@@ -157,6 +161,28 @@ def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any],
         head = next((dim for dim in (64, 48, 32, 16, 8, 4) if width % dim == 0), 1)
         arguments |= {"embed_dim": width, "num_heads": width // head}
     return arguments
+
+
+RELATIVE = {"use_abs_pos_emb": False, "use_rel_pos_bias": False, "use_shared_rel_pos_bias": True, "use_fc_norm": False}
+
+
+def _relative(
+    name: str, preparation: Preparation, small: bool, given: dict[str, Any], pool: str, arguments: dict[str, Any]
+) -> tuple[Encoder, Origin]:
+    """A BEiT whose blocks share their positions."""
+    if not timm.models.is_model_in_modules(name, ["beit"]) or pool == "grid" or given.keys() & {"init", "class_token"}:
+        raise UsageError(
+            f"encoder {name} option 'positions' cannot be 'relative' here: that is for timm's BEiTs, such as "
+            "beit_base_patch16_224, which pool by 'avg' or 'token' and have neither 'init' nor 'class_token'"
+        )
+    of_vit = _vit_arguments(preparation, small, given, pool)
+    taken = {key: value for key, value in of_vit.items() if key not in ("dynamic_img_size", "fc_norm")}
+    arguments |= taken | RELATIVE
+    try:
+        net = cast(Beit, timm.create_model(name, num_classes=0, **arguments))
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"encoder {name} cannot be built for {preparation.size}: {error}") from None
+    return TimmRelative(net), Origin("timm", name, arguments)
 
 
 @torch.no_grad()
