@@ -47,7 +47,7 @@ class IJEPA(Method):
         predictor_heads: bounds.Heads = 4,
     ) -> None:
         """`collator` is how blocks are drawn: as the paper says it, or as its authors' code does, which shows less: of
-        8 x 8 tokens 13 in place of 22, of 14 x 14 57 in place of 65 (in batches of 32 and 16)."""
+        8 x 8 tokens 14 in place of 21, of 14 x 14 59 in place of 68 (in batches of 32 and 16)."""
         super().__init__(encoder, data)
         self.blocks = (targets, target_scale, target_aspect, context_scale, collator)
         self.momentum = momentum
