@@ -251,6 +251,7 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
         ("test_vit", {"class_token": False, "pool": "token"}, "without a class token"),
         ("resnet18", {"positions": "sincos"}, "no option 'positions'; vision transformers have"),
         ("test_vit", {"positions": "relative"}, "for timm's BEiTs"),
+        ("own", {"positions": "sincos"}, "encoder own has no option 'positions'"),
         ("beit_base_patch16_224", {"positions": "relative", "class_token": False}, "neither 'init' nor"),
         ("beit_base_patch16_224", {"depth": 2}, "no option 'depth'"),
         ("test_convnext", {"init": "xavier"}, "no option 'init'; vision transformers have"),

@@ -75,6 +75,7 @@ def create(
     if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
+        _refuse_options(name, {key: value for key, value in given.items() if key in STARTS})
         return Own(module, preparation.shape, "images")
     if name.startswith("torchvision/"):
         _refuse_options(name, given)
