@@ -56,9 +56,9 @@ def schema_of(what: str, name: str) -> dict[str, Any]:
 
 @cache
 def numbers(what: str, name: str) -> list[dict[str, Any]]:
-    """The schemas of the numbers that an option takes, one by one where it is a pair."""
+    """The schemas of the numbers that an option takes, one by one where it is a pair, or of any one of several."""
     schema = schema_of(what, name)
-    found = [schema, *schema.get("anyOf", []), *schema.get("prefixItems", [])]
+    found = [schema, *schema.get("anyOf", []), *schema.get("prefixItems", []), schema.get("items", {})]
     return [part for part in found if part.get("type") in ("integer", "number")]
 
 
@@ -80,8 +80,9 @@ def beyond(part: dict[str, Any]) -> list[Any]:
 
 
 def given_as(what: str, name: str, value: Any) -> Any:
-    """A number as the option takes it: of a pair, both are that number."""
-    return (value, value) if "prefixItems" in schema_of(what, name) else value
+    """A number as the option takes it: of a pair, both are that number, and of several, the only one."""
+    schema = schema_of(what, name)
+    return (value, value) if "prefixItems" in schema else (value,) if "items" in schema else value
 
 
 WITH_NUMBERS = [pair for pair in OPTIONS if numbers(*pair)]
@@ -190,6 +191,8 @@ FLAGS = {
     "--training.warmup": ["-1", "5"],
     "--training.clip": ["nan", "-1"],
     "--training.betas": ["0.9,1"],
+    "--training.drops": ["0.5,2", "-0.1", "x"],
+    "--training.bias_lr": ["nan", "0"],
     "--also": ["rotation:inf", "rotation:nan", "rotation:0"],
     "--method.temperature": ["0", ".nan", "-1"],
     "--method.width": ["0", "-1", "1e9"],

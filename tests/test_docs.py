@@ -11,6 +11,8 @@ import torch
 from selftaught.commands.cli import run_command
 from selftaught.commands.flags import settings
 from selftaught.contracts import modality
+from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.views import Views
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
@@ -81,6 +83,59 @@ def test_every_recipe_can_be_built(file: Path) -> None:
     assert not method.needs_tokens or hasattr(encoder, "tokens")
     for view, options in recipe.views.items():
         assert view in images.view_options() and set(options) <= set(images.view_options()[view])
+
+
+SINES, KIND = {"positions": "sincos"}, "method"
+PAPERS = [  # what presets do otherwise, and the papers, or their authors' code, do so
+    ("mae", "encoder", {**SINES, "init": "xavier"}),
+    ("mae", KIND, {"decoder_init": "xavier"}),
+    ("mocov3", "encoder", {**SINES, "init": "xavier_each"}),
+    ("mocov3_resnet", KIND, {"projector_layers": 2, "predictor_norm": False, "views_apart": True}),
+    ("ijepa", "encoder", {**SINES, "class_token": False}),
+    ("ijepa", KIND, {"collator": "authors"}),
+    ("aim", "encoder", {**SINES, "class_token": False}),
+    ("simmim", "encoder", {"positions": "relative"}),
+    ("simmim", "training", {"drops": [0.875]}),
+    ("data2vec", KIND, {"blocks": "grown"}),
+    ("dino", KIND, {"last_layer": "uniform", "norm_last_layer": False}),
+    ("ibot", KIND, {"last_layer": "uniform", "norm_last_layer": False, "blocks": "grown"}),
+    ("barlow_twins", "training", {"lr": 0.2, "bias_lr": 0.0048}),
+    ("barlow_twins", KIND, {"scale_loss": 1.0, "views_apart": True}),
+    ("colorization", "training", {"optimizer": "adam", "weight_decay": 1e-3}),
+    ("colorization", KIND, {"colours": "all"}),
+    ("relative_location", KIND, {"dropped": "noise"}),
+    ("denoising", KIND, {"level": 0.25}),
+    ("wmse", KIND, {"epsilon": 0.0, "views_apart": True}),
+    ("mmcr", KIND, {"asymmetric": True}),
+]
+COLOURS = [  # the largest change of hue and of saturation, and how often a view is blurred and solarised
+    ("mmcr", "strong", (0.1, 0.2, 1.0, 0.0)),
+    ("mmcr", "strong_other", (0.1, 0.2, 0.1, 0.2)),
+    ("lejepa", "global", (0.1, 0.2, 0.5, 0.2)),
+    ("lejepa", "local", (0.1, 0.2, 0.5, 0.2)),
+    ("pirl", "strong", (0.2, 0.4, 0.0, 0.0)),
+    ("pirl", "light", (0.2, 0.4, 0.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "wanted"), PAPERS, ids=[f"{name}-{place}" for name, place, _ in PAPERS])
+def test_recipes_undo_what_presets_do_otherwise(name: str, place: str, wanted: dict[str, Any]) -> None:
+    recipe = Pretrain.parse({"data": "x", **settings(str(ROOT / f"recipes/{name}_paper.yaml"))})
+    found = recipe.training if place == "training" else getattr(recipe, place).options
+    assert found.items() >= wanted.items()
+    if place == "training":
+        return
+    built = registry.method_class(recipe.method.name) if place == KIND else modality.named("images").create
+    usual = components.options(built)
+    assert all(value != usual[key].default for key, value in wanted.items())
+
+
+@pytest.mark.parametrize(("name", "view", "wanted"), COLOURS, ids=[f"{name}-{view}" for name, view, _ in COLOURS])
+def test_recipes_change_colours_as_the_authors_do(name: str, view: str, wanted: tuple[float, ...]) -> None:
+    recipe = Pretrain.parse({"data": "x", **settings(str(ROOT / f"recipes/{name}_paper.yaml"))})
+    size = Preparation(channels=3, size=(224, 224), low=0, high=255, mean=(0.5,) * 3, std=(0.2,) * 3)
+    made = Views((view,), size, options=recipe.views).augmentations[view]
+    assert (made.hue * made.jitter, made.saturation * made.jitter, made.blur, made.solarise) == pytest.approx(wanted)
 
 
 def test_every_method_has_its_papers_settings() -> None:

@@ -8,6 +8,7 @@ from selftaught.contracts.method import Training
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
+from selftaught.system import components
 from selftaught.training.optimizers import LARS, apply_schedule, build_optimizer, scaled_lr
 from selftaught.training.resolve import Counted, resolve, training_preset
 
@@ -79,7 +80,44 @@ def test_schedules_move_rates_and_decay_but_not_what_is_fixed() -> None:
     assert at(0.6)["head.weight"][0] == pytest.approx(0.2) and at(1.0)["layer.bias"][1] == 0
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd", "lars"])
+def test_a_rate_may_fall_in_steps_in_place_of_a_cosine() -> None:
+    training = Training(lr=0.2, warmup=0.1, drops=(0.5, 0.8), drop=0.25, final_lr=0.3)
+    optimizer = build_optimizer(Net(), training, 256)
+    found = []
+    for progress in (0.05, 0.1, 0.5, 0.51, 0.8, 0.81, 1.0):
+        apply_schedule(optimizer, training, progress)
+        found.append(optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.1, 0.2, 0.2, 0.05, 0.05, 0.0125, 0.0125])
+    assert components.checked("training", Training, {"drops": 0.5}) == {"drops": (0.5,)}
+
+
+def test_biases_and_norms_may_have_a_rate_of_their_own() -> None:
+    training = Training(optimizer="lars", lr=0.2, bias_lr=0.0048, warmup=0.0)
+    optimizer = build_optimizer(Net(), training, 2048)
+    apply_schedule(optimizer, training, 0.5)
+    found = {name: g["lr"] for g in optimizer.param_groups for name in g["names"]}
+    assert found["layer.weight"] == pytest.approx(0.8) and found["cls_token"] == pytest.approx(0.8)
+    for name in ("layer.bias", "norm.weight", "norm.bias", "head.bias"):
+        assert found[name] == pytest.approx(0.0048 * 8 / 2)
+    assert len(build_optimizer(Net(), Training(), 256).param_groups) == 2  # nothing is parted where there is no other
+
+
+def test_adams_decay_is_a_part_of_the_gradient() -> None:
+    moved = {}
+    for name in ("adam", "adamw"):
+        net = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(net.weight, 4.0)
+        optimizer = build_optimizer(net, Training(optimizer=name, lr=0.1, weight_decay=0.5), 256)
+        net.weight.grad = torch.tensor([[1e-3]])
+        optimizer.step()
+        moved[name] = 4.0 - net.weight.item()
+    # Adam's first step is as long as its rate, whatever the gradient; a decay beside it comes on top.
+    assert moved["adam"] == pytest.approx(0.1, rel=1e-3) and moved["adamw"] == pytest.approx(
+        0.1 + 0.1 * 0.5 * 4, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lars", "adam"])
 def test_each_optimiser_descends(name: str) -> None:
     torch.manual_seed(0)
     net = nn.Linear(4, 1, bias=False)  # a bias gets no trust ratio, and LARS rates are far too high for it

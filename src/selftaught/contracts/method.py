@@ -25,7 +25,7 @@ class Training:
     """A method's small-data preset; every field can be overridden in the recipe."""
 
     # Most presets take AdamW, where many papers take LARS for batches of thousands: recipes/ has the papers' settings.
-    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "lars", "adam"] = "adamw"  # adam: weight decay is a part of the gradient
     lr: bounds.Rate = 1e-3  # per 256 samples
     scaling: Literal["linear", "sqrt", "none"] = "linear"  # how lr grows with the batch
     batch_size: bounds.Batch = 256
@@ -36,7 +36,10 @@ class Training:
     betas: bounds.SharesBelowOne = (0.9, 0.999)  # AdamW
     warmup: bounds.Share = 0.1  # fraction of training
     final_lr: bounds.Share = 0.0  # as a fraction of the peak
+    drops: bounds.Moments = ()  # when, in place of a cosine, lr falls to `drop` of what it was
+    drop: bounds.Share = 0.1
     fixed_lr: tuple[str, ...] = ()  # parts (parameter name prefixes) whose lr has no schedule
+    bias_lr: bounds.Rate | None = None  # of biases and norms, per 256 samples, where they have one of their own
     clip: bounds.Positive | None = None  # gradient norm
 
 

@@ -73,6 +73,12 @@ class Transformer(TokenEncoder):
     def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
         """What the first block gets (B, P + N or K, dim): prefix tokens first, then embeddings with their places."""
 
+    def attention(self, stream: Tensor, prefix: int, keep: Tensor | None, attend: Tensor | None) -> dict[str, Tensor]:
+        """What every block is told of who may look at whom, and from how far."""
+        # Prefix tokens are seen by all but see only each other, since they would carry what a later token holds to an
+        # earlier one.
+        return {} if attend is None else {"attn_mask": _mask(attend, prefix, stream.dtype)}
+
     def forward(self, x: Tensor) -> Tensor:
         return self.feature(self.tokens(x))
 
@@ -93,9 +99,7 @@ class Transformer(TokenEncoder):
             embedded = torch.where(hidden[..., None], hole.to(embedded.dtype), embedded)
         stream = self.stream(x, embedded, keep)
         prefix = stream.shape[1] - embedded.shape[1]
-        # Prefix tokens are seen by all but see only each other, since they would carry what a later token holds to an
-        # earlier one.
-        how = {} if attend is None else {"attn_mask": _mask(attend, prefix, stream.dtype)}
+        how = self.attention(stream, prefix, keep, attend)
         outputs = {}
         for number, block in enumerate(self.net.blocks):
             stream = block(stream, **how)

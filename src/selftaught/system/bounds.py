@@ -7,7 +7,7 @@ there for a slip of the hand and for a stranger's recipe, which would take all t
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 MANY = 1 << 24  # of what the data bounds further
 
@@ -34,6 +34,11 @@ def rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def several(value: Any) -> Any:
+    """A number alone as one of several."""
+    return (value,) if isinstance(value, int | float) else value
+
+
 Width = Annotated[int, whole(1, 32_768)]  # numbers in a layer, or that leave a head
 Outputs = Annotated[int, whole(1, 1 << 20)]  # of a head that answers with one of so many words
 Blocks = Annotated[int, whole(1, 512)]  # layers of a network, one after the other
@@ -56,6 +61,7 @@ Positive = Annotated[float, number(1e-6, 1e6)]
 
 Rising = AfterValidator(rising)
 Shares = Annotated[tuple[Share, Share], Rising, words("two shares from 0 to 1, such as 0.1,0.5")]
+Moments = Annotated[tuple[Share, ...], BeforeValidator(several), words("shares of training, such as 0.6,0.8")]
 BelowOne = Annotated[float, Field(ge=0, lt=1, description="a share below 1")]
 SharesBelowOne = Annotated[tuple[BelowOne, BelowOne], words("two shares below 1, such as 0.9,0.999")]
 Rate = Annotated[float, Field(gt=0, le=1e4, description="a number above 0, at most 10,000")]  # of learning

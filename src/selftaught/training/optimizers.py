@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from selftaught.contracts.method import Training
-from selftaught.methods.parts.schedules import cosine, warmup_cosine
+from selftaught.methods.parts.schedules import cosine, warmup_cosine, warmup_drops
 
 
 class LARS(Optimizer):
@@ -66,13 +66,14 @@ def build_optimizer(
     `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
     """
     peak = scaled_lr(training, batch_size)
+    bias = training.bias_lr / training.lr if training.bias_lr else 1.0
     groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decays = training.decay_norms or not _undecayed(name, parameter)
         fixed = name.startswith(training.fixed_lr) if training.fixed_lr else False
-        scale = (scales or {}).get(parameter, 1.0)
+        scale = (scales or {}).get(parameter, 1.0) * (bias if parameter.ndim <= 1 else 1.0)
         lr, decay = peak * scale, training.weight_decay if decays else 0.0
         peaks = {"lr": lr, "weight_decay": decay, "peak_lr": lr, "peak_weight_decay": decay}
         group = groups.setdefault((decays, fixed, scale), {"params": [], "names": [], **peaks, "fixed": fixed})
@@ -81,6 +82,8 @@ def build_optimizer(
     chosen = list(groups.values())
     if training.optimizer == "adamw":
         return AdamW(chosen, lr=peak, betas=training.betas, fused=True)  # one kernel for all weights
+    if training.optimizer == "adam":
+        return Adam(chosen, lr=peak, betas=training.betas, fused=True)
     if training.optimizer == "lars":
         return LARS(chosen, lr=peak, momentum=training.momentum)
     return SGD(chosen, lr=peak, momentum=training.momentum, fused=True)
@@ -94,7 +97,11 @@ def _undecayed(name: str, parameter: Tensor) -> bool:
 
 def apply_schedule(optimizer: Optimizer, training: Training, progress: float) -> None:
     """Set every group's learning rate and weight decay for `progress` in (0, 1]."""
-    factor = warmup_cosine(progress, training.warmup, training.final_lr)
+    factor = (
+        warmup_drops(progress, training.warmup, training.drops, training.drop)
+        if training.drops
+        else warmup_cosine(progress, training.warmup, training.final_lr)
+    )
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * (1.0 if group["fixed"] else factor)
         if training.weight_decay_end is not None and group["peak_weight_decay"]:

@@ -34,6 +34,7 @@ SUITED = {
     "adamw": {"lr": 1e-3, "weight_decay": 0.05},
     "sgd": {"lr": 0.05, "weight_decay": 1e-4},
     "lars": {"lr": 0.3, "weight_decay": 1e-6},
+    "adam": {"lr": 1e-3, "weight_decay": 1e-4},
 }
 
 

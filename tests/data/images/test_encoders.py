@@ -11,11 +11,16 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.method import Data, Training
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.methods import registry
 from selftaught.run.weights import load_initial_weights
+from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.system.starts import sine_positions
+from selftaught.training.optimizers import build_optimizer
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:
@@ -64,6 +69,68 @@ def test_vision_transformers_take_depth_width_and_pooling() -> None:
     assert torch.allclose(encoder(x), tokens.patches.mean(dim=1), atol=1e-5)
     by_token = build("vit_tiny_patch16_224", depth=2, pool="token")
     assert torch.allclose(by_token(x), by_token.tokens(x).prefix[:, 0], atol=1e-5)
+
+
+def test_sine_positions_are_fixed_and_leave_with_the_weights() -> None:
+    encoder = build("vit_tiny_patch16_224", depth=1, width=16, positions="sincos").train()
+    before = encoder.net.pos_embed.detach().clone()
+    assert not before[:, 0].any()  # the class token's
+    assert torch.equal(before[0, 1:], sine_positions((8, 8), 16))
+    optimizer = build_optimizer(encoder, Training(), 256)
+    encoder(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    optimizer.step()
+    assert torch.equal(encoder.net.pos_embed, before)
+    alone = timm.create_model(encoder.origin.name, num_classes=0, **encoder.origin.arguments).eval()
+    alone.load_state_dict(encoder.net.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    assert encoder.origin.timm_alone and torch.equal(alone(x), encoder.eval()(x))
+    assert encoder(torch.randn(2, 3, 16, 24)).shape == (2, 16)
+
+
+def test_relative_positions_are_timms_own_and_follow_the_patches_that_are_kept() -> None:
+    encoder = build("beit_base_patch16_224", depth=2, width=32, positions="relative")
+    torch.nn.init.normal_(encoder.net.rel_pos_bias.relative_position_bias_table)
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        whole = encoder.tokens(x)
+        assert torch.allclose(encoder.feature(whole), encoder(x), atol=1e-5)
+        assert torch.allclose(encoder.map(x).flatten(2).mT, encoder.net.forward_features(x)[:, 1:], atol=1e-5)
+        every = torch.stack([torch.randperm(64) for _ in range(2)])
+        kept = encoder.tokens(x, keep=every).patches
+        assert torch.allclose(kept, whole.patches.gather(1, every[..., None].expand_as(kept)), atol=1e-5)
+        near, far = (encoder.tokens(x, keep=torch.tensor([pair, pair])).patches for pair in ([0, 1], [0, 63]))
+        assert not torch.allclose(near[:, 0], far[:, 0], atol=1e-3)
+        causal = torch.ones(64, 64, dtype=torch.bool).tril()
+        changed = torch.cat([x[..., :16, :], -x[..., 16:, :]], dim=2)  # the later half of the patches
+        first, same = (encoder.tokens(image, attend=causal).patches[:, :32] for image in (x, changed))
+        assert torch.allclose(first, same, atol=1e-5)
+    alone = timm.create_model(encoder.origin.name, num_classes=0, **encoder.origin.arguments).eval()
+    alone.load_state_dict(encoder.net.state_dict())
+    assert encoder.origin.timm_alone and torch.equal(alone(x), encoder(x)) and alone.pos_embed is None
+    assert all(block.attn.relative_position_bias_table is None for block in alone.blocks)
+    with pytest.raises(UsageError, match="32 x 32 px alone"):
+        encoder.tokens(torch.randn(1, 3, 48, 32))
+
+
+@pytest.mark.parametrize(("init", "outputs"), [("xavier", 48), ("xavier_each", 16)])
+def test_xaviers_weights_also_draw_the_patches(init: str, outputs: int) -> None:
+    encoder = build("vit_tiny_patch16_224", depth=1, width=16, init=init)
+    attention, patches = encoder.net.blocks[0].attn.qkv, encoder.net.patch_embed.proj
+    for weight, bound in ((attention.weight, 6 / (16 + outputs)), (patches.weight, 6 / (48 + 16))):
+        assert 0.9 * bound**0.5 < weight.abs().max() <= bound**0.5
+
+
+@pytest.mark.parametrize("method", ["ijepa", "aim", "mae"])
+def test_a_transformer_without_a_class_token_has_patches_alone(method: str) -> None:
+    encoder = build("test_vit", class_token=False).train()
+    x = torch.randn(2, 3, 32, 32)
+    tokens = encoder.tokens(x)
+    assert tokens.prefix.shape == (2, 0, encoder.dim) and encoder.net.cls_token is None
+    assert torch.allclose(encoder(x), tokens.patches.mean(dim=1), atol=1e-5)
+    taught = registry.method_class(method)(encoder, Data(64, (3, 32, 32), (0.5,) * 3, (0.25,) * 3))
+    with randomness.at(0, 0, slice(0, 2)):
+        sum(taught(x).values()).backward()
+    assert encoder.net.blocks[0].attn.qkv.weight.grad.any()
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +248,15 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
         ("test_convnext", {"depth": 3}, "no option 'depth'; vision transformers and ResNets have"),
         ("test_vit", {"patch": 5}, "not a multiple of the patch of 5"),
         ("test_vit", {"stem": "tiny"}, "cannot be 'tiny'"),
+        ("test_vit", {"class_token": False, "pool": "token"}, "without a class token"),
+        ("resnet18", {"positions": "sincos"}, "no option 'positions'; vision transformers have"),
+        ("test_vit", {"positions": "relative"}, "for timm's BEiTs"),
+        ("own", {"positions": "sincos"}, "encoder own has no option 'positions'"),
+        ("beit_base_patch16_224", {"positions": "relative", "class_token": False}, "neither 'init' nor"),
+        ("beit_base_patch16_224", {"depth": 2}, "no option 'depth'"),
+        ("test_convnext", {"init": "xavier"}, "no option 'init'; vision transformers have"),
+        ("torchvision/resnet18", {"class_token": False}, "no option 'class_token'; vision transformers have"),
+        ("vit_relpos_small_patch16_224", {"positions": "sincos"}, "no option 'positions'"),
     ],
 )
 def test_what_cannot_be_built_is_refused_by_name(name: str, options: dict, said: str) -> None:

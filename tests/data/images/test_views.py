@@ -140,6 +140,15 @@ def test_chances_are_what_the_options_say() -> None:
     assert torch.allclose(grey[:, 0], grey[:, 2], atol=1e-5)
 
 
+def test_hue_has_a_strength_of_its_own_for_each_of_jitters() -> None:
+    _, x, aspect = batch(256)
+    for options, most in (({}, 0.1), ({"hue": 0.4}, 0.2), ({"hue": 9.0}, 0.5)):
+        views = Views(("strong",), facts(), options={"strong": {"jitter": 0.5, "jitter_probability": 1.0, **options}})
+        with randomness.at(0, 0, slice(0, 256), 256):
+            turned = views._change("strong", x, aspect).hue.abs().max()
+        assert 0.95 * most < turned <= most
+
+
 def test_small_images_are_not_blurred_unless_asked() -> None:
     assert Views(("strong",), facts()).describe()["strong"]["blur"] == 0
     assert Views(("strong",), facts((96, 96))).describe()["strong"]["blur"] == 0.5

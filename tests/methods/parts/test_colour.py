@@ -28,6 +28,18 @@ def test_the_gamut_holds_every_colour_within_half_a_bin() -> None:
     assert torch.cdist(ab, bins, p=float("inf")).amin(dim=1).max() <= STEP / 2 + 0.01
 
 
+def test_the_whole_gamut_has_the_bins_of_all_colours() -> None:
+    sampled, whole = gamut(), gamut(whole=True)
+    assert len(sampled) == 260 and len(whole) == 261
+    (missed,) = set(map(tuple, whole.tolist())) - set(map(tuple, sampled.tolist()))
+    assert missed == (-30.0, -40.0)
+    levels = torch.arange(256) / 255
+    for red in (0.0, 0.2, 0.5, 1.0):  # no colour of these slices lies elsewhere
+        shades = torch.cartesian_prod(torch.tensor([red]), levels, levels)
+        met = torch.unique((lab(shades[:, :, None])[:, 1:, 0] / STEP).round(), dim=0) * STEP
+        assert set(map(tuple, met.tolist())) <= set(map(tuple, whole.tolist()))
+
+
 def test_soft_bins_weigh_the_five_nearest_by_a_gaussian() -> None:
     bins = gamut()
     ab = torch.tensor([[3.0, -4.0], [40.0, 40.0]])

@@ -82,6 +82,51 @@ def test_every_sample_may_hide_a_share_of_its_own() -> None:
     assert torch.equal(hidden.flatten(1).sum(dim=1).float(), (ratio * 64).round())
 
 
+def boundary(hidden: torch.Tensor) -> float:
+    """Sides of cells between what is hidden and what is not, on average."""
+    rows, columns = (hidden.diff(dim=axis).flatten(1).sum(dim=1) for axis in (1, 2))
+    return float((rows + columns).float().mean())
+
+
+def test_grown_masks_are_whole_blocks_that_never_hide_too_much() -> None:
+    grown, cut = (at(made, 64, (14, 14), 0.6, CPU) for made in (masks.grown_mask, masks.blockwise_mask))
+    counts = grown.flatten(1).sum(dim=1)
+    assert counts.max() <= 118 and counts.float().mean() > 112
+    assert boundary(grown) < 0.9 * boundary(cut)
+    one = at(masks.grown_mask, 64, (8, 8), 6 / 64, CPU)  # of a block or two: each is a rectangle of that many at most
+    assert one.flatten(1).sum(dim=1).max() <= 6
+    part = at(masks.grown_mask, 4, (14, 14), 0.6, CPU, rows=slice(10, 14))
+    assert torch.equal(part, grown[10:14])
+    shares = torch.tensor([0.0, 0.3]).repeat(32)
+    some = at(masks.grown_mask, 64, (8, 8), shares, CPU).flatten(1).sum(dim=1)
+    assert not some[::2].any() and some[1::2].min() > 8 and some.max() <= 19
+
+
+@pytest.mark.parametrize(("side", "batch", "paper", "authors"), [(8, 32, 21.7, 13.8), (14, 16, 64.8, 58.5)])
+def test_contexts_are_as_large_as_those_of_the_authors_collator(
+    side: int, batch: int, paper: float, authors: float
+) -> None:
+    choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0))
+    for kind, wanted in (("paper", paper), ("authors", authors)):
+        sizes = []
+        for step in range(150):
+            with randomness.at(0, step, slice(0, batch)):
+                blocks = masks.context_and_targets(batch, (side, side), *choices, kind, CPU)
+            sizes.append(blocks.context.shape[1])
+            if kind == "authors":
+                assert sizes[-1] > 10  # the code gives targets back before it shows less
+                for places in (blocks.context, blocks.targets.flatten(1)):
+                    assert (places // side).max() < side - 1 and (places % side).max() < side - 1
+        assert sum(sizes) / len(sizes) == pytest.approx(wanted, rel=0.06)
+
+
+def test_a_context_without_room_gets_targets_back_from_the_last() -> None:
+    around = torch.ones(1, 4, 4, dtype=torch.bool)
+    asked = torch.zeros(1, 2, 4, 4, dtype=torch.bool)
+    asked[:, 0, :1], asked[:, 1, 1:] = True, True
+    assert masks._outside(around, asked, 10)[0].sum() == 12  # without the first target, with the second
+
+
 def test_a_tube_hides_all_of_a_cell_and_no_more() -> None:
     coarse = at(masks.blockwise_mask, 64, (4, 5), 0.4, CPU)
     fine = masks.tube(coarse, (8, 20))
@@ -90,7 +135,7 @@ def test_a_tube_hides_all_of_a_cell_and_no_more() -> None:
 
 
 def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process() -> None:
-    choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), CPU)
+    choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), "paper", CPU)
     counts = set()
     for step in range(8):
         blocks = at(masks.context_and_targets, 64, (8, 10), *choices, step=step)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
-from selftaught.methods.parts.decoders import MapDecoder, MapHead, TokenDecoder, sine_positions
+from selftaught.methods.parts.decoders import MapDecoder, MapHead, TokenDecoder
 from selftaught.system.components import Part
 
 
@@ -54,11 +54,12 @@ def test_a_decoder_can_learn_an_image_by_heart(grid: tuple[int, int]) -> None:
     assert loss.item() < 0.5 * target.var().item()
 
 
-def test_positions_are_all_different() -> None:
-    positions = sine_positions((5, 7), 30)
-    assert positions.shape == (35, 30)
-    distances = torch.cdist(positions, positions) + 10 * torch.eye(35)
-    assert distances.min() > 0.1
+def test_a_decoder_is_drawn_as_torch_does_or_by_xavier() -> None:
+    torch.manual_seed(0)
+    plain, drawn = (TokenDecoder(8, 12, 16, 1, 2, init) for init in ("torch", "xavier"))
+    assert plain.predict.bias.any() and not drawn.predict.bias.any() and drawn.hole.any()
+    bound = (6 / (16 + 64)) ** 0.5
+    assert 0.9 * bound < drawn.blocks[0].mlp.fc1.weight.abs().max() <= bound
 
 
 def test_kept_tokens_reach_their_own_places() -> None:

@@ -15,9 +15,10 @@ from selftaught.system.errors import UsageError
 from tests.methods.test_contract import made
 
 
-def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15) -> torch.Tensor:
+def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15, dropped: str = "copies") -> torch.Tensor:
     encoder = made("rotation").encoder
-    cut = Tiles(encoder, Data(64, tuple(x.shape[1:]), (0.5,) * x.shape[1], (0.25,) * x.shape[1]), gap, drop_colors)
+    data = Data(64, tuple(x.shape[1:]), (0.5,) * x.shape[1], (0.25,) * x.shape[1])
+    cut = Tiles(encoder, data, gap, drop_colors, dropped=dropped)
     with randomness.at(0, 0, slice(0, len(x))):
         return cut(x)
 
@@ -34,6 +35,17 @@ def test_one_channel_of_a_tile_is_shown_in_all() -> None:
     cut = tiles(torch.randn(8, 3, 48, 48), drop_colors=True)
     assert torch.equal(cut[:, :, 0], cut[:, :, 1]) and torch.equal(cut[:, :, 0], cut[:, :, 2])
     assert not torch.equal(tiles(torch.randn(8, 3, 48, 48))[:, :, 0], cut[:, :, 1])
+
+
+def test_channels_that_are_not_shown_may_hold_faint_noise() -> None:
+    x = torch.randn(8, 3, 144, 144)  # tiles that are not enlarged, which would smooth the noise
+    copies, noisy = (tiles(x, drop_colors=True, dropped=kind) for kind in ("copies", "noise"))
+    deviations = noisy.std(dim=(3, 4)).sort(dim=2).values
+    assert deviations[..., :2].mean() == pytest.approx(0.01, rel=0.05) and (deviations[..., 2] > 0.9).all()
+    shown = noisy.std(dim=(3, 4)).argmax(dim=2)
+    kept = noisy.gather(2, shown.view(8, 9, 1, 1, 1).expand(-1, -1, 1, *noisy.shape[3:]))
+    assert torch.allclose(kept[:, :, 0], copies[:, :, 0], atol=1e-6)
+    assert {0, 1, 2} == set(shown.flatten().tolist())
 
 
 def test_images_too_small_for_tiles_are_refused_with_the_size_that_does() -> None:

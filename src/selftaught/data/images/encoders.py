@@ -1,18 +1,20 @@
 """Encoders of images, by name: any timm model, torchvision/NAME, or the user's own module."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import timm
+import torch
 import torchvision
+from timm.models.beit import Beit
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.encoders import Own, build
-from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmTokens, TorchvisionPooled
+from selftaught.data.images.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
 from selftaught.data.images.preparation import Preparation
-from selftaught.system import bounds, components
+from selftaught.system import bounds, components, starts
 from selftaught.system.errors import UsageError
 
 SMALL = 64  # sides up to this get a small stem
@@ -20,7 +22,11 @@ HAVE = {  # who has which option
     "patch": "vision transformers and ConvNeXts",
     "depth": "vision transformers and ResNets",
     "width": "vision transformers and ResNets",
+    "positions": "vision transformers",
+    "init": "vision transformers",
+    "class_token": "vision transformers",
 }
+STARTS = {"positions": "learnt", "init": "timm", "class_token": True}  # of a vision transformer, where nothing is said
 POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
@@ -44,6 +50,9 @@ def create(
     width: bounds.Width | None = None,
     pool: Literal["avg", "token", "grid"] = "avg",
     drop_path: bounds.BelowOne = 0.0,
+    positions: Literal["learnt", "sincos", "relative"] = "learnt",
+    init: Literal["timm", "xavier", "xavier_each"] = "timm",
+    class_token: bool = True,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 
@@ -51,14 +60,22 @@ def create(
     times as fast; auto: by the size of the images. depth, width: blocks and width of a vision transformer, blocks in
     each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
     transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the quarters of
-    the last two stages apart.
+    the last two stages apart. Of a vision transformer: positions, learnt or fixed sines, as in MAE, MoCo v3, I-JEPA and
+    AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks share, as in SimMIM; init, how
+    weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value together (MAE) or each
+    (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
     """
     small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
     stride = 2 if stem == "half" else 1
-    given = {key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value}
+    given: dict[str, Any] = {
+        key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value
+    }
+    starting = {"positions": positions, "init": init, "class_token": class_token}
+    given |= {key: value for key, value in starting.items() if value != STARTS[key]}
     if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
+        _refuse_options(name, {key: value for key, value in given.items() if key in STARTS})
         return Own(module, preparation.shape, "images")
     if name.startswith("torchvision/"):
         _refuse_options(name, given)
@@ -86,6 +103,8 @@ def _timm(
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
+    if given.get("positions") == "relative":
+        return _relative(name, preparation, bool(stride), given, pool, arguments)
     is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
     if pool == ("grid" if is_vit else "token"):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
@@ -110,6 +129,7 @@ def _timm(
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise UsageError(f"encoder {name} cannot be built for {height} x {width} px: {error}") from None
     if isinstance(net, VisionTransformer):
+        _start(net, name, **{key: given[key] for key in ("positions", "init") if key in given})
         return TimmTokens(net), Origin("timm", name, arguments)
     origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
     if pool != "grid":
@@ -132,12 +152,54 @@ def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any],
         arguments["fc_norm"] = False  # the norm stays before the pooling, where masked methods train it
     if side:
         arguments["patch_size"] = side
+    if not given.get("class_token", True):
+        if pool == "token":
+            raise UsageError("encoder option 'pool' cannot be 'token' without a class token; leave 'class_token' true")
+        arguments["class_token"] = False
     if "depth" in given:
         arguments["depth"] = given["depth"]
     if width := given.get("width"):
         head = next((dim for dim in (64, 48, 32, 16, 8, 4) if width % dim == 0), 1)
         arguments |= {"embed_dim": width, "num_heads": width // head}
     return arguments
+
+
+RELATIVE = {"use_abs_pos_emb": False, "use_rel_pos_bias": False, "use_shared_rel_pos_bias": True, "use_fc_norm": False}
+
+
+def _relative(
+    name: str, preparation: Preparation, small: bool, given: dict[str, Any], pool: str, arguments: dict[str, Any]
+) -> tuple[Encoder, Origin]:
+    """A BEiT whose blocks share their positions."""
+    if not timm.models.is_model_in_modules(name, ["beit"]) or pool == "grid" or given.keys() & {"init", "class_token"}:
+        raise UsageError(
+            f"encoder {name} option 'positions' cannot be 'relative' here: that is for timm's BEiTs, such as "
+            "beit_base_patch16_224, which pool by 'avg' or 'token' and have neither 'init' nor 'class_token'"
+        )
+    of_vit = _vit_arguments(preparation, small, given, pool)
+    taken = {key: value for key, value in of_vit.items() if key not in ("dynamic_img_size", "fc_norm")}
+    arguments |= taken | RELATIVE
+    try:
+        net = cast(Beit, timm.create_model(name, num_classes=0, **arguments))
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"encoder {name} cannot be built for {preparation.size}: {error}") from None
+    return TimmRelative(net), Origin("timm", name, arguments)
+
+
+@torch.no_grad()
+def _start(net: VisionTransformer, name: str, positions: str = "learnt", init: str = "timm") -> None:
+    """Draw a vision transformer's weights, and fix its positions, in place."""
+    if init != "timm":
+        starts.xavier(net, each=init == "xavier_each")
+        # As the linear layer over the values of a patch that it is.
+        torch.nn.init.xavier_uniform_(net.patch_embed.proj.weight.view(net.embed_dim, -1))
+    if positions == "sincos":
+        if net.pos_embed is None:
+            raise UsageError(f"encoder {name} option 'positions' cannot be 'sincos': it adds none to its patches")
+        own = 0 if net.no_embed_class else net.num_prefix_tokens
+        net.pos_embed.zero_()  # a class token is nowhere
+        net.pos_embed[:, own:] = starts.sine_positions(net.patch_embed.grid_size, net.embed_dim)
+        net.pos_embed.requires_grad_(False)
 
 
 def _torchvision(name: str, preparation: Preparation, stride: int | None) -> tuple[Encoder, Origin]:

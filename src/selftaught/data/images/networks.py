@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from timm.models.beit import Beit
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ GRID, STAGES = 2, 2  # cells along each side, and how many of the last stages, t
 class TimmTokens(Transformer):
     """A plain vision transformer (Dosovitskiy et al., 2021). https://arxiv.org/abs/2010.11929"""
 
-    def __init__(self, net: VisionTransformer) -> None:
+    def __init__(self, net: VisionTransformer | Beit) -> None:
         super().__init__()
         self.net, self.dim = net, net.num_features
         self.patch = net.patch_embed.patch_size[0]
@@ -82,6 +83,44 @@ class TimmTokens(Transformer):
         maps = precise(known).mT.unflatten(2, old)
         fitted = F.interpolate(maps, size=grid, mode="bicubic", antialias=True).flatten(2).mT
         return fitted.to(known.dtype)
+
+
+class TimmRelative(TimmTokens):
+    """A BEiT of timm's with one learnt bias for every way from place to place, which all its blocks share, and no other
+    positions, as the transformers of SimMIM (2111.09886) have it."""
+
+    net: Beit
+
+    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
+        if tuple(size) != tuple(self.net.patch_embed.img_size):
+            known = " x ".join(map(str, self.net.patch_embed.img_size))
+            raise UsageError(
+                f"an encoder with relative positions knows the ways in {known} px alone, not in other sizes"
+            )
+        return super().grid(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def feature(self, tokens: Tokens) -> Tensor:
+        pooled = tokens.patches.mean(dim=1) if self.net.global_pool == "avg" else tokens.prefix[:, 0]
+        return self.net.fc_norm(pooled)
+
+    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        self.grid(x.shape[2:])  # before timm refuses another size in words of its own
+        return super().embedded(x, keep)
+
+    def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
+        return self.net.pos_drop(torch.cat([self.net.cls_token.expand(x.shape[0], -1, -1), embedded], dim=1))
+
+    def attention(self, stream: Tensor, prefix: int, keep: Tensor | None, attend: Tensor | None) -> dict[str, Tensor]:
+        assert self.net.rel_pos_bias is not None
+        bias = self.net.rel_pos_bias()[None]  # 1 x heads x (1 + N) x (1 + N)
+        if keep is not None:
+            places = F.pad(keep + 1, (1, 0))
+            bias = bias[0][:, places[:, :, None], places[:, None, :]].movedim(0, 1)
+        barred = super().attention(stream, prefix, keep, attend)
+        return {"shared_rel_pos_bias": bias + barred["attn_mask"] if barred else bias}
 
 
 class TimmPooled(Encoder):

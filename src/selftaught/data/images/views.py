@@ -36,11 +36,12 @@ class Augmentation:
 
     crop: Area = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
     flip: bounds.Probability = 0.0  # of mirroring left and right
-    # Strength s: brightness and contrast 0.8 s, hue 0.2 s (SimCLR, appendix A).
+    # Strength s: brightness and contrast 0.8 s (SimCLR, appendix A).
     jitter: Annotated[float, Field(ge=0, le=100, description="a strength, 0 or more")] = 0.0
     saturation: Annotated[float, bounds.number(0, 100)] = (
         0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
     )
+    hue: Annotated[float, bounds.number(0, 100)] = 0.2  # of hue for each of jitter's
     jitter_probability: bounds.Probability = 0.8
     grey: bounds.Probability = 0.0  # of dropping the colours
     blur: bounds.Probability = 0.0  # of a Gaussian blur
@@ -145,7 +146,7 @@ class Views(views.Views):
             low = (1 - strength).clamp(min=0)
             factors = 1 + jittered[:, None] * (_between(draws[:, :3], low, 1 + strength) - 1)
             change.brightness, change.contrast, change.saturation = factors.unbind(dim=1)
-            change.hue = jittered * draws[:, 3] * min(0.5, 0.2 * chosen.jitter)
+            change.hue = jittered * draws[:, 3] * min(0.5, chosen.hue * chosen.jitter)
         change.grey = chances[:, 2] < chosen.grey
         if chosen.blur > 0:
             sigma = _between(2 * draw(1, "blur")[:, 0] - 1, *chosen.blur_sigma)

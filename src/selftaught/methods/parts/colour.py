@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,14 +43,30 @@ def rgb(lab: Tensor) -> Tensor:
 
 
 @cache
-def gamut() -> Tensor:
-    """Centres (Q, 2) of the bins in a and b that sRGB can show. Colorization (1603.08511, section 2.1)."""
-    # Every fifth of the 256 levels: 140,608 colours.
-    levels = torch.linspace(0, 1, 52, dtype=torch.float32, device="cpu")  # wherever the first to ask builds its network
-    shades = torch.cartesian_prod(levels, levels, levels)
+def gamut(whole: bool = False) -> Tensor:
+    """Centres (Q, 2) of the bins in a and b that sRGB can show. Colorization (1603.08511, section 2.1).
+
+    260 of them; with `whole` 261, which are all that any 8-bit colour falls into. The paper counts 313: its authors'
+    list, which came as a file, also holds bins that no colour of sRGB falls into.
+    """
+    shades = _outermost() if whole else _every_fifth()
     ab = lab(shades[:, :, None])[:, 1:, 0]
-    # 260 bins, each of which some colour of sRGB falls into; the paper counts 313.
     return torch.unique((ab / STEP).round(), dim=0) * STEP
+
+
+def _every_fifth() -> Tensor:
+    """Of the 256 levels: 140,608 colours."""
+    levels = torch.linspace(0, 1, 52, dtype=torch.float32, device="cpu")  # wherever the first to ask builds its network
+    return torch.cartesian_prod(levels, levels, levels)
+
+
+def _outermost() -> Tensor:
+    """Colours of which some level is the lowest or the highest: no other one falls into a bin that these leave open."""
+    levels = torch.linspace(0, 1, 256, dtype=torch.float32, device="cpu")
+    ends = [(axis, end) for axis in range(3) for end in (levels[:1], levels[-1:])]
+    return torch.cat(
+        [torch.cartesian_prod(*(end if number == axis else levels for number in range(3))) for axis, end in ends]
+    )
 
 
 def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5.0) -> Tensor:
@@ -66,8 +83,9 @@ def soft_bins(ab: Tensor, centres: Tensor, neighbours: int = 5, sigma: float = 5
 class ColourSpace(nn.Module):
     """Normalised images of a data set in CIE Lab and back, and their values as soft bins at a reduced size."""
 
-    def __init__(self, data: Data, reduction: int | None) -> None:
-        """`reduction` is how many times coarser than the image the bins are (default: 4, 2 up to 64 px)."""
+    def __init__(self, data: Data, reduction: int | None, colours: Literal["sampled", "all"]) -> None:
+        """`reduction` is how many times coarser than the image the bins are (default: 4, 2 up to 64 px); `colours`
+        are 260 bins or, all that can be met, 261."""
         super().__init__()
         # 4 as in the paper, but for small images: of 32 pixels it would leave 8 places a side.
         reduction = reduction or (2 if min(data.shape[1:]) <= 64 else 4)
@@ -75,7 +93,7 @@ class ColourSpace(nn.Module):
         low, high = extremes(data, torch.zeros(1))
         self.low = nn.Buffer(low, persistent=False)
         self.range = nn.Buffer(high - low, persistent=False)
-        self.bins = nn.Buffer(gamut(), persistent=False)
+        self.bins = nn.Buffer(gamut(colours == "all"), persistent=False)
 
     def lab(self, x: Tensor) -> Tensor:
         """Images x (B, 3, H, W) in normalised values as CIE Lab, in float32 or better."""

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 
-def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor]) -> Tensor:
-    """What `network` makes of each view (V x B x D); neighbours of one size go through it together."""
+def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], apart: bool = False) -> Tensor:
+    """What `network` makes of each view (V x B x D); neighbours of one size go through it together, as one batch of its
+    batch norms, or, `apart`, each by itself, as in most authors' code."""
     # Neighbours only, so that the order of views is that of the answers without sorting back.
-    made = [
-        network(torch.cat(list(group))) for _, group in itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
-    ]
-    return torch.cat(made).unflatten(0, (len(views), -1))
+    sizes = itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
+    groups = [[view] for view in views] if apart else [list(group) for _, group in sizes]
+    return torch.cat([network(torch.cat(group)) for group in groups]).unflatten(0, (len(views), -1))
 
 
 def evenly(everything: Tensor, most: int = 256) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder
 from selftaught.methods.parts.heads import mlp
 from selftaught.system.errors import UsageError
+from selftaught.system.starts import sine_positions, xavier
 
 
 class TokenDecoder(nn.Module):
@@ -19,13 +21,24 @@ class TokenDecoder(nn.Module):
     MAE (2111.06377, section 3): a narrow transformer over kept encodings and holes, with fixed sine positions.
     """
 
-    def __init__(self, dim: int, patch_dim: int, width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self,
+        dim: int,
+        patch_dim: int,
+        width: int,
+        depth: int,
+        heads: int,
+        init: Literal["torch", "xavier"] = "torch",
+    ) -> None:
+        """`init` is how weights are drawn: as torch does, or Xavier's, as the paper's authors do."""
         super().__init__()
         self.embed = nn.Linear(dim, width)
         self.hole = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = _blocks(width, depth, heads)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, patch_dim)
+        if init == "xavier":
+            xavier(self)
 
     def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, grid: Sequence[int]) -> Tensor:
         """Predictions (B, N, patch_dim) from patches (B, K, dim) at `keep` (B, K) and prefix tokens (B, P, dim)."""
@@ -69,15 +82,6 @@ def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     if width % heads:
         raise UsageError(f"a width of {width} cannot be shared by {heads} heads: it is to be a multiple of them")
     return nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
-
-
-def sine_positions(grid: Sequence[int], width: int) -> Tensor:
-    """Fixed sine and cosine positions (N, width) of a grid: a quarter of the width each for both of both axes."""
-    frequencies = 10_000 ** -(torch.arange(width // 4) / (width // 4))
-    axes = torch.meshgrid(*(torch.arange(side, dtype=torch.float32) for side in grid), indexing="ij")
-    angles = [axis.flatten()[:, None] * frequencies for axis in axes]
-    waves = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
-    return F.pad(waves, (0, width - waves.shape[1]))
 
 
 class MapDecoder(nn.Module):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from torch import Tensor
 from selftaught.system import randomness
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
+GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
+LEAST = 10  # cells that a context has more than, in I-JEPA's code
 
 
 def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -61,6 +64,37 @@ def blockwise_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, devic
     return (ranks < wanted).view(batch, *grid)
 
 
+def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: torch.device) -> Tensor:
+    """Cells hidden by whole blocks, each of which may be as large as what is still wanted of `ratio`: (B, *grid).
+
+    As the authors of BEiT draw them in code, whose masks iBOT, MaskFeat and data2vec have as well: a block that would
+    hide too much is drawn again, and where ten such draws fail, the mask stays a little smaller than asked for.
+    """
+    cells = math.prod(grid)
+    wanted = (torch.as_tensor(ratio, device=device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    smallest = min(16, max(1, cells // 12))
+    draws = randomness.uniform((batch, GROWN, TRIES, 4), "grown blocks", device)
+    aspect = torch.exp((2 * draws[..., 1] - 1) * math.log(1 / 0.3))
+    hidden = torch.zeros(batch, 1, *grid, dtype=torch.bool, device=device)
+    going = wanted[:, 0] > 0
+    for number in range(GROWN):
+        left = wanted - hidden.flatten(2).sum(dim=2)
+        area = smallest + draws[:, number, :, 0] * (left - smallest)
+        sides = torch.stack([(area * aspect[:, number]).sqrt(), (area / aspect[:, number]).sqrt()], dim=2).round()
+        blocks = _rectangles(sides, draws[:, number, :, 2:], grid)
+        new = (blocks & ~hidden).flatten(2).sum(dim=2)
+        fits = (new > 0) & (new <= left) & (sides > 0).all(dim=2) & (sides < sides.new_tensor(grid)).all(dim=2)
+        going = going & fits.any(dim=1)
+        if not going.any():
+            break
+        chosen = blocks[torch.arange(batch, device=device), fits.int().argmax(dim=1), None]
+        hidden = hidden | (chosen & going.view(-1, 1, 1, 1))
+    return hidden[:, 0]
+
+
+MASKS = {"cut": blockwise_mask, "grown": grown_mask}
+
+
 def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
     """Whole-cell rectangles (B, K, *grid) of sides (B, K, 2) in cells at places (B, K, 2) in [0, 1)."""
     inside = []
@@ -87,40 +121,76 @@ def context_and_targets(
     target_scale: tuple[float, float],
     target_aspect: tuple[float, float],
     context_scale: tuple[float, float],
+    collator: Literal["paper", "authors"],
     device: torch.device,
 ) -> Blocks:
     """One large context block without the cells of several smaller target blocks.
 
     I-JEPA (2301.08243, section 3 and appendix A): the blocks' size and shape are drawn once for the whole batch, their
     places for each sample; every context is cut down to the fewest cells that any sample of the batch has left.
+
+    collator: "paper" draws scale and aspect apart, and which cells of a context are kept. "authors" does as their code:
+    one draw gives a block both, no block is as long as the grid or reaches its last row and column, the first cells of
+    a context are kept, and targets are allowed into one that would have no more than ten. Its contexts are smaller.
     """
-    # A deviation: scale, aspect and context are drawn apart, where the authors' collator lets them share one draw; its
-    # contexts come out smaller.
     sizes = randomness.whole((4,), "sizes of blocks", device)
-    scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
-    aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
-    area = scale * math.prod(grid)
-    tall, wide = (
-        side.round().clamp(1, length) for side, length in zip(((area * aspect).sqrt(), (area / aspect).sqrt()), grid)
-    )
-    share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
+    if collator == "authors":
+        target = _authors_sides(sizes[0], target_scale, target_aspect, grid)
+        context_sides = _authors_sides(sizes[1], context_scale, (1.0, 1.0), grid)
+        within = [max(1, side - 1) for side in grid]
+    else:
+        scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
+        aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
+        area = scale * math.prod(grid)
+        sides = ((area * aspect).sqrt(), (area / aspect).sqrt())
+        target = torch.stack([side.round().clamp(1, length) for side, length in zip(sides, grid)])
+        share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
+        context_sides, within = torch.stack([share * length for length in grid]), list(grid)
     # Drawn for the whole batch, all processes' part, for the fewest cells are to be the same everywhere.
     places = randomness.whole((randomness.here().total, targets + 1, 2), "places of blocks", device)
-    asked = _rectangles(torch.stack([tall, wide]).expand(len(places), targets, 2), places[:, :targets], grid)
-    around = _rectangles(
-        torch.stack([share * length for length in grid]).expand(len(places), 1, 2), places[:, targets:], grid
-    )[:, 0]
-    left = around & ~asked.any(dim=1)
-    # Where the targets cover the whole context block, all that lies outside of them is the context.
-    left = torch.where(left.flatten(1).any(dim=1)[:, None, None], left, ~asked.any(dim=1))
+    beyond = (0, grid[1] - within[1], 0, grid[0] - within[0])
+    asked = F.pad(_rectangles(target.expand(len(places), targets, 2), places[:, :targets], within), beyond)
+    around = F.pad(_rectangles(context_sides.expand(len(places), 1, 2), places[:, targets:], within), beyond)[:, 0]
+    left = _outside(around, asked, LEAST if collator == "authors" else None)
     count = max(1, int(left.flatten(1).sum(dim=1).min()))
     rows = randomness.here().rows
-    drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
-    # What may not be kept sorts last: 2 lies above every draw.
-    context = torch.where(left[rows].flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
-    length = int(tall) * int(wide)
+    if collator == "authors":
+        first = left[rows].flatten(1).long().argsort(dim=1, descending=True, stable=True)
+        context = first[:, :count]
+    else:
+        drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
+        # What may not be kept sorts last: 2 lies above every draw.
+        context = torch.where(left[rows].flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
+    length = int(target.prod())
     positions = asked[rows].flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
     return Blocks(context, positions)
+
+
+def _authors_sides(
+    draw: Tensor, scale: tuple[float, float], aspect: tuple[float, float], grid: Sequence[int]
+) -> Tensor:
+    """Height and width of a block, by one draw for its share of the grid and for its shape."""
+    area = ((scale[0] + draw * (scale[1] - scale[0])) * math.prod(grid)).floor()
+    ratio = aspect[0] + draw * (aspect[1] - aspect[0])
+    sides = ((area * ratio).sqrt(), (area / ratio).sqrt())
+    return torch.stack([side.round().clamp(1, max(1, length - 1)) for side, length in zip(sides, grid)])
+
+
+def _outside(around: Tensor, asked: Tensor, least: int | None) -> Tensor:
+    """Contexts (B, h, w): the cells of `around` (B, h, w) outside of all that is `asked` (B, M, h, w).
+
+    Where that leaves nothing, all that lies outside is the context; where `least` is given and it leaves no more than
+    that, the last targets are allowed in, one after the other, until it does.
+    """
+    if least is None:
+        left = around & ~asked.any(dim=1)
+        return torch.where(left.flatten(1).any(dim=1)[:, None, None], left, ~asked.any(dim=1))
+    left = around
+    for number in range(1, asked.shape[1] + 1):
+        fewer = around & ~asked[:, :number].any(dim=1)
+        enough = fewer.flatten(1).sum(dim=1) > least
+        left = torch.where(enough[:, None, None], fewer, left)
+    return left
 
 
 def centre_mask(batch: int, size: tuple[int, int], area: float, device: torch.device) -> Tensor:

@@ -1,6 +1,7 @@
 """Values that change over training, as functions of `progress`, which runs from 0 to 1."""
 
 import math
+from collections.abc import Sequence
 
 
 def cosine(start: float, end: float, progress: float) -> float:
@@ -18,3 +19,10 @@ def warmup_cosine(progress: float, warmup: float = 0.1, final: float = 0.0) -> f
     if progress < warmup:
         return progress / warmup
     return cosine(1.0, final, (progress - warmup) / max(1.0 - warmup, 1e-12))
+
+
+def warmup_drops(progress: float, warmup: float, drops: Sequence[float], drop: float) -> float:
+    """Rise linearly from 0 to 1 during the first `warmup` of training, then fall to `drop` of it at each of `drops`."""
+    if progress < warmup:
+        return progress / warmup
+    return drop ** sum(progress > at for at in drops)

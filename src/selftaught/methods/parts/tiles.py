@@ -1,6 +1,7 @@
 """Tiles cut from images for tasks that ask where they were, with the shortcuts to the answer closed."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from selftaught.system.errors import UsageError
 
 SIDE = 3  # tiles along each axis
 SMALLEST = 6  # pixels of a tile: less holds nothing to recognise
+FAINT = 0.01  # deviation of noise beside that of what is shown (1505.05192, section 3.1)
 SHOWN = 16  # pixels that a tile is enlarged to, at least
 
 
@@ -25,9 +27,18 @@ class Tiles:
     tile in all of them.
     """
 
-    def __init__(self, encoder: Encoder, data: Data, gap: float, drop_colors: bool, jitter: float = 1.0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        data: Data,
+        gap: float,
+        drop_colors: bool,
+        jitter: float = 1.0,
+        dropped: Literal["copies", "noise"] = "copies",
+    ) -> None:
         """`gap` is the share of a cell's side that its tile leaves out; `jitter` is the share of that gap within which
-        the tile's place is drawn: with less than all of it, no two tiles can touch."""
+        the tile's place is drawn: with less than all of it, no two tiles can touch. `dropped` is what stands in the
+        channels that are not shown: copies of the one that is, or noise of a hundredth of its deviation."""
         self.cell = (data.shape[1] // SIDE, data.shape[2] // SIDE)
         self.side = round(min(self.cell) * (1 - gap))
         self.jitter = jitter
@@ -37,7 +48,7 @@ class Tiles:
             raise UsageError(f"images of {size} are too small to cut tiles from; use --size {least} or more")
         # Enlarged, as networks halve their input several times; to whole patches, where there are any.
         self.shown = -(-max(SHOWN, self.side) // encoder.patch) * encoder.patch
-        self.drop_colors = drop_colors
+        self.drop_colors, self.dropped = drop_colors, dropped
 
     def __call__(self, x: Tensor) -> Tensor:
         """Tiles (B, 9, C, s, s) of images x (B, C, H, W), row by row."""
@@ -56,12 +67,15 @@ class Tiles:
         tiles = x.permute(0, 2, 3, 1)[sample, rows[..., :, None], columns[..., None, :]].permute(0, 1, 4, 2, 3)
         if self.drop_colors and channels > 1:
             kept = randomness.indices(draws[..., 2], channels).view(batch, -1, 1, 1, 1)
-            # A deviation: the others show the same channel, where Doersch et al. fill them with noise.
             tiles = tiles.gather(2, kept.expand(-1, -1, 1, self.side, self.side)).expand_as(tiles)
         flat = tiles.flatten(3)
         # Before it is enlarged, so that the statistics are those of the tile's own pixels.
         deviation = flat.var(dim=3, keepdim=True).add(1e-6).sqrt()
-        flat = ((flat - flat.mean(dim=3, keepdim=True)) / deviation).view(-1, channels, self.side, self.side)
+        flat = ((flat - flat.mean(dim=3, keepdim=True)) / deviation).view(batch, -1, channels, self.side, self.side)
+        if self.drop_colors and channels > 1 and self.dropped == "noise":
+            shown = kept == torch.arange(channels, device=x.device).view(-1, 1, 1)
+            flat = torch.where(shown, flat, FAINT * randomness.normal(flat.shape, "noise of tiles", x.device))
+        flat = flat.flatten(0, 1)
         flat = F.interpolate(flat, size=(self.shown, self.shown), mode="bilinear", align_corners=False)
         return flat.unflatten(0, (batch, -1))
 

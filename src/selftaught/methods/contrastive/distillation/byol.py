@@ -1,10 +1,10 @@
 """BYOL (Grill et al., 2020): predict what a slow copy of yourself makes of another view. https://arxiv.org/abs/2006.07733"""
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.distillation import cosine_distance
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
@@ -13,7 +13,8 @@ from selftaught.methods.parts.teacher import Teacher
 class BYOL(Method):
     """The student predicts the teacher's projection of the other view; the teacher follows the student.
 
-    Both views go through the student together, and through the teacher together.
+    Both views go through the student together, and through the teacher together; `views_apart` gives each of them
+    batch norm's statistics of its own.
     """
 
     question = "What does my slow self say of the other view?"
@@ -32,18 +33,17 @@ class BYOL(Method):
         momentum: bounds.Momentum = 0.99,
         width: bounds.Width = 1024,
         dim: bounds.Width = 256,
+        views_apart: bool = False,  # True in the authors' code
     ) -> None:
         super().__init__(encoder, data)
-        self.momentum = momentum
+        self.momentum, self.views_apart = momentum, views_apart
         self.projector = mlp(encoder.dim, width, dim)
         self.predictor = mlp(dim, width, dim)
         self.teacher = Teacher(encoder, self.projector)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        # A deviation: one batch norm batch of both views, where the authors' code passes them one after the other.
-        both = torch.cat(views)
-        predicted_a, predicted_b = self.predictor(self.projector(self.encoder(both))).chunk(2)
-        target_a, target_b = self.teacher(both).chunk(2)
+        said = through(lambda x: self.predictor(self.projector(self.encoder(x))), views, self.views_apart)
+        (predicted_a, predicted_b), (target_a, target_b) = said, through(self.teacher, views, self.views_apart)
         return {"cosine": cosine_distance(predicted_a, target_b) + cosine_distance(predicted_b, target_a)}
 
     def after_step(self, progress: float) -> None:

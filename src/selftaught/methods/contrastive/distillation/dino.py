@@ -1,6 +1,7 @@
 """DINO (Caron et al., 2021): say of every crop what the slow self says of the whole. https://arxiv.org/abs/2104.14294"""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ class DINO(Method):
         out_dim: bounds.Outputs = 4096,  # 65,536 in the paper, for 1.3 million images
         head_width: bounds.Width = 512,
         bottleneck: bounds.Width = 128,
+        last_layer: Literal["normal", "uniform"] = "normal",  # uniform in the authors' code
+        norm_last_layer: bool = True,  # False in the authors' runs of small vision transformers
         norm: bool = False,
         temperature: bounds.Temperature = 0.1,
         teacher_temperature: bounds.Temperature = 0.04,
@@ -45,11 +48,12 @@ class DINO(Method):
         freeze: bounds.Share = 0.02,  # an epoch in the authors' code, of 800 that is 0.00125
     ) -> None:
         """`norm` puts batch norm into the head. The teacher's temperature rises during the first `teacher_warmup` of
-        training, and the head's last layer rests during the first `freeze` of it."""
+        training, and the head's last layer rests during the first `freeze` of it; `last_layer` is how that is drawn,
+        and without `norm_last_layer` its directions have lengths that are learnt."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
-        self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck, norm)
+        self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck, norm, last_layer, norm_last_layer)
         self.teacher = Teacher(encoder, self.head)
         self.centring = Centring(out_dim, centre_momentum, teacher_temperature, teacher_temperature_end, teacher_warmup)
 
@@ -64,8 +68,7 @@ class DINO(Method):
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
-            # None, not zero: with a zero gradient AdamW would still decay the weights.
-            self.head.directions.grad = None
+            self.head.rest()
 
     def after_step(self, progress: float) -> None:
         # After the step, and only where it was taken: a teacher never follows weights that were not finite.

@@ -1,10 +1,10 @@
 """SimSiam (Chen and He, 2021): predict your own other view, and stop there. https://arxiv.org/abs/2011.10566"""
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.distillation import negative_cosine
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -32,15 +32,18 @@ class SimSiam(Method):
         width: bounds.Width = 1024,
         dim: bounds.Width = 1024,
         predictor_width: bounds.Width = 256,
+        views_apart: bool = False,  # True in the authors' code
     ) -> None:
+        """`views_apart` gives each view batch norm's statistics of its own."""
         super().__init__(encoder, data)
+        self.views_apart = views_apart
         self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
         self.predictor = mlp(dim, predictor_width, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        z = self.projector(self.encoder(torch.cat(views)))
-        predicted_a, predicted_b = self.predictor(z).chunk(2)
+        z = through(lambda x: self.projector(self.encoder(x)), views, self.views_apart)
+        predicted_a, predicted_b = through(self.predictor, z.unbind(), self.views_apart)
         # Without this stop of the gradient all features become one (section 4.1).
-        target_a, target_b = z.detach().chunk(2)
+        target_a, target_b = z.detach()
         loss = negative_cosine(predicted_a, target_b) + negative_cosine(predicted_b, target_a)
         return {"negative_cosine": loss / 2}

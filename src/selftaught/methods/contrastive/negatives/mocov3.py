@@ -1,12 +1,13 @@
 """MoCo v3 (Chen et al., 2021): find my key among those of the batch. https://arxiv.org/abs/2104.02057"""
 
 import math
+from typing import Annotated
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.contrastive import info_nce
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
@@ -33,24 +34,26 @@ class MoCoV3(Method):
         temperature: bounds.Temperature = 0.2,  # the authors' for vision transformers; their ResNets have 1
         momentum: bounds.Momentum = 0.99,
         freeze_patches: bool = True,
+        projector_layers: Annotated[int, bounds.whole(1, 16)] = 3,  # 2 in the authors' code for a ResNet
+        predictor_norm: bool = True,  # False there
         width: bounds.Width = 1024,
         dim: bounds.Width = 256,
+        views_apart: bool = False,  # True in the authors' code
     ) -> None:
+        """The heads are those of the authors' vision transformers, whatever the encoder: `projector_layers` linear
+        layers, and with `predictor_norm` a norm after the predictor; for a ResNet the authors have two and none.
+        `views_apart` gives each view batch norm's statistics of its own."""
         super().__init__(encoder, data)
-        self.temperature, self.momentum = temperature, momentum
+        self.temperature, self.momentum, self.views_apart = temperature, momentum, views_apart
         if freeze_patches and isinstance(encoder, TokenEncoder):
             encoder.freeze_patches()
-        # As the authors' vision transformers have them, whatever the encoder: a deviation for a ResNet, whose projector
-        # has two layers there and whose predictor ends without a norm.
-        self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
-        self.predictor = mlp(dim, width, dim, last_norm=True)
+        self.projector = mlp(encoder.dim, *[width] * (projector_layers - 1), dim, last_norm=True)
+        self.predictor = mlp(dim, width, dim, last_norm=predictor_norm)
         self.teacher = Teacher(encoder, self.projector)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        # One batch norm batch for both views, where the authors' code passes them one after the other.
-        both = torch.cat(views)
-        query_a, query_b = self.predictor(self.projector(self.encoder(both))).chunk(2)
-        key_a, key_b = self.teacher(both).chunk(2)
+        queries = through(lambda x: self.predictor(self.projector(self.encoder(x))), views, self.views_apart)
+        (query_a, query_b), (key_a, key_b) = queries, through(self.teacher, views, self.views_apart)
         loss = info_nce(query_a, key_b, self.temperature) + info_nce(query_b, key_a, self.temperature)
         # Algorithm 1: the factor takes the temperature's own share out of the gradient's size.
         return {"info_nce": 2 * self.temperature * loss}

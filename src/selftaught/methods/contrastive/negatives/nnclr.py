@@ -2,13 +2,13 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.clusters import nearest_centre
 from selftaught.methods.objectives.contrastive import info_nce
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
 
@@ -33,10 +33,12 @@ class NNCLR(Method):
         width: bounds.Width = 512,
         dim: bounds.Width = 128,
         predictor_width: bounds.Width = 1024,
+        views_apart: bool = False,  # True in the paper's algorithm
     ) -> None:
-        """`queue` is bounded by a quarter of the data: what is older has changed too much."""
+        """`queue` is bounded by a quarter of the data: what is older has changed too much. `views_apart` gives each
+        view batch norm's statistics of its own."""
         super().__init__(encoder, data)
-        self.temperature = temperature
+        self.temperature, self.views_apart = temperature, views_apart
         # A deviation: the norm after the last layer has no learnt scale.
         self.projector = mlp(encoder.dim, width, width, dim, last_norm=True)
         self.predictor = mlp(dim, predictor_width, dim)
@@ -44,9 +46,9 @@ class NNCLR(Method):
         self._newest: Tensor | None = None
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        z = self.projector(self.encoder(torch.cat(views)))
-        predicted_a, predicted_b = self.predictor(z).chunk(2)
-        unit = F.normalize(precise(z.detach()), dim=1)
+        z = through(lambda x: self.projector(self.encoder(x)), views, self.views_apart)
+        predicted_a, predicted_b = through(self.predictor, z.unbind(), self.views_apart)
+        unit = F.normalize(precise(z.detach()).flatten(0, 1), dim=1)
         # Neighbours come from the queue as it was: with this batch in it, each view would be its own neighbour.
         near_a, near_b = self.queue.features[nearest_centre(unit, self.queue.features)].chunk(2)
         # One view of each sample: both would halve how many samples the queue remembers.

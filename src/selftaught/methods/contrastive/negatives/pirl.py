@@ -14,8 +14,9 @@ from selftaught.methods.parts.tiles import Tiles, joined
 class PIRL(Method):
     """The image, and the nine tiles of it in any order, are both like the image's slot in a bank, and unlike others.
 
-    Negatives are drawn once a step for the whole batch. Every tile is normalised by itself, channel by channel, as in
-    `jigsaw`; unlike there it shows all its channels, as the paper's tiles do.
+    Negatives are drawn once a step for the whole batch. Sums are those of equations 3 and 4; the authors' code has a
+    constant in their place, estimated once. Every tile is normalised by itself, channel by channel, as in `jigsaw`;
+    unlike there it shows all its channels, as the paper's tiles do.
     """
 
     question = "Am I the same, whole and in shuffled tiles?"

@@ -30,13 +30,15 @@ class MMCR(Method):
         strong_views: Annotated[int, bounds.whole(1, 64)] = 2,
         lambd: bounds.Weight = 0.0,
         hidden_layers: bounds.Layers = 1,
+        asymmetric: bool = False,  # True in the authors' code
         width: bounds.Width = 512,
         dim: bounds.Width = 128,
     ) -> None:
         """`lambd` weighs the nuclear norm of each sample's own views, which the mean keeps small already; the projector
-        has `hidden_layers` of `width` (the paper: 2)."""
+        has `hidden_layers` of `width` (the paper: 2); where it is `asymmetric`, every other view is `strong_other`."""
         super().__init__(encoder, data)
-        self.views = ("strong",) * strong_views
+        kinds = ("strong", "strong_other" if asymmetric else "strong")
+        self.views = tuple(kinds[number % 2] for number in range(strong_views))
         self.lambd = lambd
         self.projector = mlp(encoder.dim, *[width] * hidden_layers, dim)
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.redundancy import covariance, invariance, variance
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -29,13 +29,16 @@ class VICReg(Method):
         std_coeff: bounds.Weight = 25.0,
         cov_coeff: bounds.Weight = 1.0,
         width: Annotated[int, bounds.whole(2, 32_768)] = 1024,
+        views_apart: bool = False,  # True in the authors' code
     ) -> None:
+        """`views_apart` gives each view batch norm's statistics of its own."""
         super().__init__(encoder, data)
         self.sim_coeff, self.std_coeff, self.cov_coeff = sim_coeff, std_coeff, cov_coeff
+        self.views_apart = views_apart
         self.expander = mlp(encoder.dim, width, width, width)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        a, b = self.expander(self.encoder(torch.cat(views))).chunk(2)
+        a, b = through(lambda x: self.expander(self.encoder(x)), views, self.views_apart)
         return {
             "invariance": self.sim_coeff * invariance(a, b),
             # Half the sum, as in the authors' code; equation 6 has the whole. Covariances are summed in both.

@@ -1,11 +1,11 @@
 """W-MSE (Ermolov et al., 2021): agree after whitening, which no collapse survives. https://arxiv.org/abs/2007.06346"""
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, UsageError, bounds, distributed, randomness
 from selftaught.methods.objectives.distillation import cosine_distance
 from selftaught.methods.objectives.redundancy import whitened
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -30,17 +30,21 @@ class WMSE(Method):
         epsilon: bounds.Share = 1e-4,  # 0 in the authors' code, where a nearly flat batch has no Cholesky factor
         width: bounds.Width = 1024,
         dim: bounds.Width = 64,
+        views_apart: bool = False,  # True in the authors' code
     ) -> None:
         """`group` samples are whitened together, at least twice `dim` (section 3); a batch is divided into groups anew
-        `iterations` times."""
+        `iterations` times. `views_apart` gives each view statistics of its own in the encoder's batch norms."""
         super().__init__(encoder, data)
         if group < 2 * dim:
             raise UsageError(f"method wmse option 'group' cannot be {group}: at least twice the dim of {dim}")
         self.group, self.iterations, self.epsilon, self.dim = group, iterations, epsilon, dim
+        self.views_apart = views_apart
         self.projector = mlp(encoder.dim, width, dim)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
-        z = self.projector(self.encoder(torch.cat(views))).unflatten(0, (2, -1))
+        seen = through(self.encoder, views, self.views_apart)
+        # The projector sees both views as one batch, in the authors' code, too.
+        z = self.projector(seen.flatten(0, 1)).unflatten(0, (2, -1))
         everyone = distributed.gather(z.transpose(0, 1)).transpose(0, 1)  # 2 x (all samples) x dim
         count = everyone.shape[1]
         size = min(self.group, count)

@@ -1,6 +1,7 @@
 """Relative location (Doersch et al., 2015): on which side of this tile was that one? https://arxiv.org/abs/1505.05192"""
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,12 +38,14 @@ class RelativeLocation(Method):
         *,
         gap: bounds.Gap = 0.25,
         drop_colors: bool = True,
+        dropped: Literal["copies", "noise"] = "copies",
         width: bounds.Width = 512,
     ) -> None:
-        """`gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
+        """`gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile;
+        `dropped` is what the others hold then, copies of it or, as in the paper, faint noise."""
         super().__init__(encoder, data)
         # Section 3.1: a gap of half a tile, and up to 7 of its 96 pixels of jitter either way.
-        self.tiles = Tiles(encoder, data, gap, drop_colors, jitter=0.3)
+        self.tiles = Tiles(encoder, data, gap, drop_colors, jitter=0.3, dropped=dropped)
         self.classifier = mlp(2 * encoder.dim, width, len(AROUND))
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
 from selftaught.methods.objectives.prediction import weighted_error
-from selftaught.methods.parts.masks import blockwise_mask, random_mask
+from selftaught.methods.parts.masks import MASKS, random_mask
 from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
@@ -41,6 +41,7 @@ class Data2Vec(Method):
         /,
         *,
         mask_ratio: bounds.Share = 0.6,
+        blocks: Literal["cut", "grown"] = "cut",  # grown in the authors' code
         top_k: bounds.Blocks = 6,  # the paper's; all blocks of a network with fewer
         # Linear after 100,000 samples: 46.6 %. Of the top two blocks 47.9, where the paper's layer norm gives 39.6.
         target_norm: Literal["layer", "instance"] = "instance",
@@ -51,10 +52,17 @@ class Data2Vec(Method):
         momentum_end: bounds.Momentum = 0.99,
     ) -> None:
         """`top_k` counts the averaged blocks; `beta` is where the smooth L1 error turns linear; the teacher's
-        `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it."""
+        `momentum` rises to `momentum_end` over training, lower than the paper's: a short run must not outrun it.
+        `blocks` is how those of images are drawn: the last one cut where the share is reached, or, as in BEiT's code,
+        whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.target_norm = target_norm
-        self.mask_ratio, self.beta, self.momentum = mask_ratio, beta, (momentum, momentum_end)
+        self.blocks, self.mask_ratio, self.beta, self.momentum = (
+            MASKS[blocks],
+            mask_ratio,
+            beta,
+            (momentum, momentum_end),
+        )
         self.layers = tuple(range(self.tokens.depth))[-top_k:]
         self.hole = nn.Parameter(torch.randn(encoder.dim) * 0.02)
         self.predict = nn.Linear(encoder.dim, encoder.dim)
@@ -71,7 +79,7 @@ class Data2Vec(Method):
         """(B, N) booleans."""
         grid = self.tokens.grid(x.shape[2:])
         if len(grid) == 2:
-            return blockwise_mask(len(x), grid, self.mask_ratio, x.device).flatten(1)
+            return self.blocks(len(x), grid, self.mask_ratio, x.device).flatten(1)
         return random_mask(len(x), grid[0], self.mask_ratio, x.device)[1]
 
     @torch.no_grad()

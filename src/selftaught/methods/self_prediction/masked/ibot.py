@@ -1,7 +1,7 @@
 """iBOT (Zhou et al., 2022): say what your slow self makes of hidden tokens and other views. https://arxiv.org/abs/2111.07832"""
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, randomness
 from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import blockwise_mask
+from selftaught.methods.parts.masks import MASKS
 from selftaught.methods.parts.pictures import by_word, without
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
@@ -39,11 +39,14 @@ class IBOT(Method):
         local_crops: bounds.Crops = 0,  # 10 in the paper's longest run
         mask_ratio: bounds.Shares = (0.1, 0.5),
         mask_probability: bounds.Share = 0.5,
+        blocks: Literal["cut", "grown"] = "cut",  # grown in the authors' code
         # 8,192 in the paper. With 1,024 words and a teacher that softens to 0.07 the loss went back to chance after an
         # epoch of CIFAR-10, and linear came to 40.0 %; with these two values it learns on, 40.6.
         out_dim: bounds.Outputs = 512,
         head_width: bounds.Width = 512,
         bottleneck: bounds.Width = 128,
+        last_layer: Literal["normal", "uniform"] = "normal",  # uniform in the authors' code
+        norm_last_layer: bool = True,  # False in the authors' runs of small vision transformers
         temperature: bounds.Temperature = 0.1,
         teacher_temperature: bounds.Temperature = 0.04,
         teacher_temperature_end: bounds.Temperature = 0.04,
@@ -54,12 +57,16 @@ class IBOT(Method):
     ) -> None:
         """A view has blocks hidden with `mask_probability`, a share of it within `mask_ratio` (section 3.2). As in
         DINO, the teacher's temperature rises during the first `teacher_warmup` of training, and the head's last layer
-        rests during the first `freeze` of it."""
+        rests during the first `freeze` of it; `last_layer` is how that is drawn, and without `norm_last_layer` its
+        directions have lengths that are learnt. `blocks` is how they are drawn: the last one cut where the share is
+        reached, or whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
-        self.mask_ratio, self.mask_probability = mask_ratio, mask_probability
+        self.blocks, self.mask_ratio, self.mask_probability = MASKS[blocks], mask_ratio, mask_probability
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
-        self.head = DistillationHead(encoder.dim, out_dim, head_width, bottleneck)
+        self.head = DistillationHead(
+            encoder.dim, out_dim, head_width, bottleneck, last_layer=last_layer, norm_last_layer=norm_last_layer
+        )
         self.teacher = Teacher(encoder, self.head)
         warming = (teacher_temperature, teacher_temperature_end, teacher_warmup)
         # Two centres: patches and whole images answer with different words.
@@ -95,12 +102,11 @@ class IBOT(Method):
         draws = randomness.uniform((len(x), 2), f"masked share {number}", x.device)
         ratio = torch.where(draws[:, 0] < self.mask_probability, low + draws[:, 1] * (high - low), 0.0)
         with randomness.view(number):
-            return blockwise_mask(len(x), self.tokens.grid(x.shape[2:]), ratio, x.device).flatten(1)
+            return self.blocks(len(x), self.tokens.grid(x.shape[2:]), ratio, x.device).flatten(1)
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
-            # None, not zero: with a zero gradient AdamW would still decay the weights.
-            self.head.directions.grad = None
+            self.head.rest()
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))

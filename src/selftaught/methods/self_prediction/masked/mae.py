@@ -1,5 +1,7 @@
 """MAE (He et al., 2022): rebuild what was hidden from what was kept. https://arxiv.org/abs/2111.06377"""
 
+from typing import Literal
+
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
@@ -15,8 +17,8 @@ class MAE(Method):
     question = "What was in the patches that were hidden?"
     paper = "https://arxiv.org/abs/2111.06377"
     views = ("light",)
-    # The paper: 1.5e-4 per 256 in batches of 4,096, for 1,600 epochs. A deviation: positions of the encoder are timm's,
-    # which are learnt, where the paper's are fixed sines.
+    # The paper: 1.5e-4 per 256 in batches of 4,096, for 1,600 epochs. Deviations, which its recipe undoes: positions of
+    # the encoder are timm's, which are learnt, where the paper's are fixed sines, and no weights are Xavier's.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05, betas=(0.9, 0.95))
     needs_tokens = True
 
@@ -31,12 +33,16 @@ class MAE(Method):
         decoder_width: bounds.Width = 128,  # the paper: 512, 8 blocks, 16 heads
         decoder_depth: bounds.Layers = 2,
         decoder_heads: bounds.Heads = 4,
+        decoder_init: Literal["torch", "xavier"] = "torch",
     ) -> None:
+        """`decoder_init` is how the decoder's weights are drawn: as torch does, or Xavier's, as the authors do; the
+        encoder has an option of its own for that."""
         super().__init__(encoder, data)
         self.mask_ratio = mask_ratio
         # A patch's own mean and deviation say something of pixels, but nothing where numbers are of several kinds.
         self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
-        self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, decoder_width, decoder_depth, decoder_heads)
+        shape = (decoder_width, decoder_depth, decoder_heads)
+        self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, *shape, decoder_init)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         target, predicted, hidden = self._predict(views[0])

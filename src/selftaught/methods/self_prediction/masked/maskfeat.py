@@ -1,6 +1,6 @@
 """MaskFeat (Wei et al., 2022): say the edge directions of what was hidden. https://arxiv.org/abs/2112.09133"""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from selftaught.methods.parts.damage import extremes
 from selftaught.methods.parts.decoders import map_shape
 from selftaught.methods.parts.hog import histograms, strokes
 from selftaught.methods.parts.holes import Hole, cells_of
-from selftaught.methods.parts.masks import blockwise_mask
+from selftaught.methods.parts.masks import MASKS
 
 
 class MaskFeat(Method):
@@ -34,14 +34,16 @@ class MaskFeat(Method):
         *,
         mask_ratio: bounds.Share = 0.4,
         mask_patch_size: bounds.Pixels | None = None,
+        blocks: Literal["cut", "grown"] = "cut",  # grown in the authors' code
         cell: bounds.Pixels | None = None,
         bins: Annotated[int, bounds.whole(1, 360)] = 9,
     ) -> None:
         """`cell` is the side of a histogram's cell in pixels; default: half a token's or map cell's, at least 4 (the
         paper's 8 for tokens of 16). `mask_patch_size` is the side of the smallest hidden part; default: a fourteenth
-        of the image's."""
+        of the image's. `blocks` is how they are drawn: the last one cut where the share is reached, or, as in
+        BEiT's code, whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
-        self.mask_ratio, self.bins, self.data = mask_ratio, bins, data
+        self.blocks, self.mask_ratio, self.bins, self.data = MASKS[blocks], mask_ratio, bins, data
         self.cells = cells_of(encoder, data, mask_patch_size, 1 / 14)
         self.hole = Hole(encoder, data)
         wide, rows, columns = map_shape(encoder, data.shape)
@@ -61,7 +63,7 @@ class MaskFeat(Method):
 
     def _predict(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Targets and predictions (B, C x bins, *grid), and which cells were hidden (B, 1, *grid)."""
-        hidden = blockwise_mask(len(x), self.cells, self.mask_ratio, x.device)
+        hidden = self.blocks(len(x), self.cells, self.mask_ratio, x.device)
         answers = self.head(self.hole(self.encoder, x, hidden))
         each = round((answers.shape[1] / (self.channels * self.bins)) ** 0.5)
         predicted = F.pixel_shuffle(answers, each)

@@ -19,8 +19,8 @@ class SimMIM(Method):
     paper = "https://arxiv.org/abs/2111.09886"
     views = ("light",)
     # The paper: 1e-4 per 512 in batches of 2,048. A small vision transformer needs samples: 36.8 % linear after 50,000
-    # of CIFAR-10 (untrained 36.4), 44.5 after 200,000 (docs/results/learns.md). Its positions are timm's, where the
-    # authors add a shared relative bias instead.
+    # of CIFAR-10 (untrained 36.4), 44.5 after 200,000 (docs/results/learns.md). Positions of a
+    # vision transformer are learnt ones, where the authors' share a relative bias, as those of the recipe do.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
     needs_images = True
 

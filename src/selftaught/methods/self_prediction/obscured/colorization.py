@@ -1,6 +1,7 @@
 """Colorization (Zhang et al., 2016): which colours had it, before it was grey? https://arxiv.org/abs/1603.08511"""
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +35,16 @@ class Colorization(Method):
         rebalance: bounds.Share = 0.5,  # the paper's, as is the temperature
         temperature: bounds.Temperature = 0.38,
         reduction: bounds.Pixels | None = None,
+        colours: Literal["sampled", "all"] = "sampled",
         decoder_width: bounds.Width = 128,
     ) -> None:
         """`rebalance` is the share of a uniform distribution mixed into that of the data's colours before it is
         inverted (lambda of equation 4); `temperature` sharpens the colours of pictures; `reduction` is how many times
-        coarser than the image the colours are (default: 4 as in the paper, 2 up to 64 px)."""
+        coarser than the image the colours are (default: 4 as in the paper, 2 up to 64 px); `colours` are bins:
+        260, found by sampling, or all 261 that a colour can fall into (the authors' 313 have some that none can)."""
         super().__init__(encoder, data)
         self.rebalance, self.temperature = rebalance, temperature
-        self.space = ColourSpace(data, reduction)
+        self.space = ColourSpace(data, reduction, colours)
         bins = len(self.space.bins)
         self.rarity = nn.Buffer(torch.ones(bins))
         self.floor = nn.Buffer(torch.tensor(math.log(bins)))

@@ -1,7 +1,7 @@
 """Split-brain (Zhang et al., 2017): each half of the channels predicts the other. https://arxiv.org/abs/1611.09842"""
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +37,13 @@ class SplitBrain(Method):
         *,
         lightness_bins: Annotated[int, bounds.whole(2, 1000)] = 50,  # 100 in the paper
         reduction: bounds.Pixels | None = None,
+        colours: Literal["sampled", "all"] = "sampled",
         decoder_width: bounds.Width = 128,
     ) -> None:
-        """`reduction` is how many times coarser than the image the answers are (default: 4, 2 up to 64 px)."""
+        """`reduction` is how many times coarser than the image the answers are (default: 4, 2 up to 64 px); `colours`
+        are 260 bins of colours, or all 261 that one can fall into."""
         super().__init__(encoder, data)
-        self.space = ColourSpace(data, reduction)
+        self.space = ColourSpace(data, reduction, colours)
         bins, size = len(self.space.bins), self.space.size
         self.steps = nn.Buffer(torch.linspace(0, 100, lightness_bins)[:, None], persistent=False)
         self.floor = nn.Buffer(torch.tensor(math.log(bins) + math.log(lightness_bins)))
