@@ -262,3 +262,18 @@ def test_knn_over_many_samples_finds_the_same_neighbours(always: float, monkeypa
     x = (5 + rng.normal(size=(4, 32))[y] * 0.4 + rng.normal(size=(3000, 32))).astype(np.float32)
     expected = slow_knn(x[:2900], y[:2900], x[2900:], 4, 20)
     assert knn_predict(x[:2900], y[:2900], x[2900:], 4, 20).tolist() == expected
+
+
+def test_a_choice_is_not_misled_by_what_belongs_together() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(24), 10)
+    y = group % 2
+    alike = rng.normal(0, 1, (24, 24))[group] + rng.normal(0, 0.05, (240, 24))  # which tells the group, and no class
+    tells = rng.normal(0, 1, (240, 8)) + 0.4 * y[:, None]
+    rows = np.arange(240)
+    features = Shown({"alike": alike.astype(np.float32), "tells": tells.astype(np.float32)}, rows)
+    assert choose(features, y, rows, 0, group).features == "tells"
+    assert choose(features, y, rows, 0).features == "alike"  # as it would be
+    few = np.isin(group, range(8))  # four of a class
+    only = Shown({"alike": features.features["alike"]}, rows)
+    assert choose(only, y[few], rows[few], 0, group[few]).right < choose(only, y[few], rows[few], 0).right

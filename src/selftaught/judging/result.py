@@ -151,10 +151,11 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
     """One line for each probe and number of labels: did the pre-training help?
 
     It did where it beats each that had none of it, what the run began with among them, and did not where one of them
-    beats it. A pre-trained encoder stands beside, and where it is clearly better or worse that is added. Where nothing differs, each is said of at most one judgement in forty: who must beat
-    all may be asked about each by itself (Berger, 1982), and who is beaten by any is asked about all together
-    (Bonferroni). Where a gain is known its interval decides, else those of the two accuracies. Of fewer than `FEWEST`
-    samples nothing is said. `remark`: what else is to be known.
+    beats it. A pre-trained encoder stands beside, and where it is clearly better or worse that is added. Where nothing
+    differs, each is said of at most one judgement in forty: who must beat all may be asked about each by itself
+    (Berger, 1982), and who is beaten by any is asked about all together (Bonferroni). Where a gain is known its
+    interval decides, else those of the two accuracies. Of fewer than `FEWEST` samples nothing is said. `remark`: what
+    else is to be known.
     """
     lines, called = [], kinds(things)
     for probe, labels in _groups(rows):

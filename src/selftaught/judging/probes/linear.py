@@ -12,12 +12,13 @@ from selftaught.judging.logistic import ROUGH, TOLERANCE, Fit, fit
 from selftaught.judging.principal import Principal
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.shown import Shown
+from selftaught.judging.subsets import held_out
 from selftaught.system.interruption import poll
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation, that are always tried
 LIMITS = (1e-7, 1e5)  # how far more are tried, by factors of ten, while the one at the end is the best
 WITHOUT_CHOICE = 1e-2  # where a class has one label only
-HELD_OUT = 0.2
+HELD_OUT, FOLDS = 0.2, 5
 ENOUGH = 10  # labels of each class, for a fifth of them to tell anything
 CHOOSING = 10_000  # labels at most by which one of several kinds of features is chosen; its strength is by all
 
@@ -41,41 +42,41 @@ class Choice:
 
 
 def linear_predict(
-    shown: Mapping[str, Principal], labels: Rows, rows: Rows, test: Rows, seed: int, content: Rows | None = None
+    shown: Mapping[str, Principal], labels: Rows, rows: Rows, test: Rows, seed: int, group: Rows | None = None
 ) -> tuple[Rows, Choice, Fit]:
     """The classes of the `test` rows (M,) of what is `shown`, how that was chosen, and the fit.
 
-    labels: (N,) of the training `rows` (N,). Of those with the same `content` (N,) the first alone helps to choose: a
-    copy on both sides would mislead.
+    labels: (N,) of the training `rows` (N,). What is of one `group` (N,) stays on one side while it is chosen: a copy
+    on both would mislead.
     """
-    once = np.arange(len(rows)) if content is None else np.sort(np.unique(content, return_index=True)[1])
-    choice = choose(shown, labels[once], rows[once], seed)
+    choice = choose(shown, labels, rows, seed, group)
     names, numbers = np.unique(labels, return_inverse=True)
     features = shown[choice.features]
     found = _fit(features.z[rows], numbers, penalised(features, choice.whitened), choice.strength)
     return names[found.says(features.z[test])], choice, found
 
 
-def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int) -> Choice:
+def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int, group: Rows | None = None) -> Choice:
     """What does best on held-out training samples: a fifth of them, or folds where a class has under ten.
 
     Among equals it is what comes first: the first of the features, as they are. So few labels could not tell kinds of
     features apart, so then it is the first of these.
     """
     numbers, first = np.unique(labels, return_inverse=True)[1], next(iter(shown))
-    fewest = np.bincount(numbers).min()
+    group = np.arange(len(rows)) if group is None else np.unique(group, return_inverse=True)[1]
+    fewest = min(len(np.unique(group[numbers == number])) for number in range(int(numbers.max()) + 1))
     if fewest < 2:
         return Choice(first, False, WITHOUT_CHOICE)
     if fewest < ENOUGH:
         shown = {first: shown[first]}
     if len(shown) > 1 and len(rows) > CHOOSING:
         few = np.random.default_rng(seed).permutation(len(rows))[:CHOOSING]
-        shown = {(name := _best(shown, numbers[few], rows[few], seed).features): shown[name]}
-    return _best(shown, numbers, rows, seed)
+        shown = {(name := _best(shown, numbers[few], rows[few], seed, group[few]).features): shown[name]}
+    return _best(shown, numbers, rows, seed, group)
 
 
-def _best(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int) -> Choice:
-    splits = list(_splits(labels, seed))
+def _best(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int, group: Rows) -> Choice:
+    splits = list(_splits(labels, seed, group))
     choices = []
     for name, features in shown.items():
         for whitened in (False, True):
@@ -141,14 +142,19 @@ def _fit(
     return fit(z, labels, int(labels.max()) + 1, penalty / (strength * len(z)), start, tolerance)
 
 
-def _splits(labels: Rows, seed: int) -> Iterator[tuple[Rows, Rows]]:
+def _splits(labels: Rows, seed: int, group: Rows) -> Iterator[tuple[Rows, Rows]]:
     """Rows to learn from and rows held out; a class may have none of some that were drawn of many labels."""
+    if len(np.unique(group)) < len(group):
+        few = min(len(np.unique(group[labels == number])) for number in np.unique(labels)) < ENOUGH
+        rounds = [held_out(labels, group, HELD_OUT, seed + number) for number in range(FOLDS if few else 1)]
+        yield from (split for split in rounds if len(split[1]))
+        return
     counts = np.bincount(labels)
     fewest = int(counts[counts > 0].min())
     if fewest < 2:
         splitter: Any = ShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
     elif fewest < ENOUGH:
-        splitter = StratifiedKFold(min(fewest, 5), shuffle=True, random_state=seed)
+        splitter = StratifiedKFold(min(fewest, FOLDS), shuffle=True, random_state=seed)
     else:
         splitter = StratifiedShuffleSplit(1, test_size=HELD_OUT, random_state=seed)
     yield from splitter.split(labels, labels)
