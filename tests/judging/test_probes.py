@@ -276,4 +276,4 @@ def test_a_choice_is_not_misled_by_what_belongs_together() -> None:
     assert choose(features, y, rows, 0).features == "alike"  # as it would be
     few = np.isin(group, range(8))  # four of a class
     only = Shown({"alike": features.features["alike"]}, rows)
-    assert choose(only, y[few], rows[few], 0, group[few]).right < choose(only, y[few], rows[few], 0).right
+    assert choose(only, y[few], rows[few], 0, group[few]).right < 80  # of five times 20
