@@ -13,19 +13,29 @@ from rich.table import Table
 from selftaught.contracts.modality import raw_of
 from selftaught.system.errors import SelftaughtError
 
-KINDS = {
-    "trained": "this run",
-    "untrained": "untrained",
-    "pixels": "raw pixels",
-    "scratch": "from scratch",
-    "pretrained": "pre-trained",  # what the user named, to stand beside
-}
+
+class Called(dict[str, str]):
+    """Names of kinds of features; one that is not known, of what others wrote, goes by its own."""
+
+    def __missing__(self, kind: str) -> str:
+        return kind
 
 
-def kinds(things: str) -> dict[str, str]:
+KINDS = Called(
+    {
+        "trained": "this run",
+        "untrained": "untrained",
+        "pixels": "raw pixels",
+        "scratch": "from scratch",
+        "pretrained": "pre-trained",  # what the user named, to stand beside
+    }
+)
+
+
+def kinds(things: str) -> Called:
     """What each kind of features is called, of samples that are called so."""
     # To ask a modality takes seconds, as torch comes with it; of images, which most pages are about, it is known here.
-    return KINDS if things == "images" else {**KINDS, "pixels": raw_of(things)}
+    return KINDS if things == "images" else Called({**KINDS, "pixels": raw_of(things)})
 
 
 class Row(BaseModel):
