@@ -64,6 +64,14 @@ def test_lines_of_a_comparison_that_are_none_are_counted(run: RunFolder, capsys:
     assert "3 of 5 lines of " in (said := capsys.readouterr().err) and said.count("\n") == 1
 
 
+def test_features_that_nobody_knows_go_by_their_own_name(run: RunFolder) -> None:
+    file = run.folder / "evaluation.json"
+    held = file.read_text()
+    file.write_text(held.replace('"untrained"', '"of <others>"'))
+    assert held != file.read_text()
+    assert "of &lt;others&gt;" in page_of([run.folder])
+
+
 def config(run: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
     file = run.folder / "encoder/config.json"
     held = json.loads(file.read_text())

@@ -15,25 +15,34 @@ from rich.table import Table
 from selftaught.contracts.modality import raw_of
 from selftaught.system.errors import SelftaughtError
 
-KINDS = {
-    "trained": "this run",
-    "initial": "initial weights",  # what the run was begun from, where that was not fresh
-    "untrained": "untrained",
-    "pixels": "raw pixels",
-    "scratch": "from scratch",
-    "pretrained": "pre-trained",  # what the user named, to stand beside
-}
 
+class Called(dict[str, str]):
+    """Names of kinds of features; one that is not known, of what others wrote, goes by its own."""
+
+    def __missing__(self, kind: str) -> str:
+        return kind
+
+
+KINDS = Called(
+    {
+        "trained": "this run",
+        "initial": "initial weights",  # what the run was begun from, where that was not fresh
+        "untrained": "untrained",
+        "pixels": "raw pixels",
+        "scratch": "from scratch",
+        "pretrained": "pre-trained",  # what the user named, to stand beside
+    }
+)
 BASELINES = ("initial", "untrained", "pixels", "scratch")  # what is there without this run's pre-training
 LEVEL = 0.05  # the share of judgements that may claim a difference where there is none
 # Samples below which nothing can be claimed: if so many coins fall alike, and they do twice in 2^n, it may be luck.
 FEWEST = math.ceil(1 - math.log2(LEVEL))
 
 
-def kinds(things: str) -> dict[str, str]:
+def kinds(things: str) -> Called:
     """What each kind of features is called, of samples that are called so."""
     # To ask a modality takes seconds, as torch comes with it; of images, which most pages are about, it is known here.
-    return KINDS if things == "images" else {**KINDS, "pixels": raw_of(things)}
+    return KINDS if things == "images" else Called({**KINDS, "pixels": raw_of(things)})
 
 
 Chosen = list[dict[str, Any]]  # of each fit of a probe what it chose on held-out training labels, and how it went

@@ -180,7 +180,7 @@ def _by_class(evaluation: Evaluation) -> ByClass | None:
     details = [detail for detail in details if detail.labels == details[-1].labels]
     own = next((detail for detail in details if detail.features == "trained"), None)
     called = kinds(evaluation.things)
-    recalls = {called.get(detail.features, detail.features): detail.recall for detail in details}
+    recalls = {called[detail.features]: detail.recall for detail in details}
     return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
 
 
