@@ -20,6 +20,7 @@ from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
 from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset
+from selftaught.judging.targets import Targets, targets_of
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
@@ -44,11 +45,12 @@ class Labelled:
 
     train: Samples
     test: Samples | None
-    classes: NDArray[np.int64]  # of the training samples followed by the test samples
+    classes: NDArray[np.int64]  # of the training samples followed by the test samples; else the strata of `targets`
     names: list[str]  # of the classes, as the disk has them
     content: Rows  # of each of them a number, the same for the same content, and for what looks just alike
     exact: Rows  # likewise, only for the same content
     named: Rows | None = None  # likewise, for those of which the user says that they belong together
+    targets: Targets | None = None  # the truth, where it may be another one than `classes`
 
     @cached_property
     def group(self) -> Rows:
@@ -131,11 +133,12 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     if len({samples.batch(np.arange(1))[0].shape for samples in sources}) > 1:  # copies would look unlike each other
         with quietly():  # all that is to be told of them has been
             sources = [_opened(recipe, preparation, *source, native=False) for source in named]
-    classes, names = _classes(sources)
+    targets = _targets(recipe, sources)
     kind = modality.named(preparation.modality)
     exact, content = contents(sources, kind.LOOKS)
     groups = groups_named(recipe, sources)
-    data = Labelled(sources[0], sources[1] if recipe.test else None, classes, names, content, exact, groups)
+    test = sources[1] if recipe.test else None
+    data = Labelled(sources[0], test, targets.strata, targets.names, content, exact, groups, targets)
     _warn_of_copies(data, kind.THINGS)
     return data
 
@@ -173,21 +176,15 @@ def _opened(
     return samples
 
 
-def _classes(sources: Sequence[Samples]) -> tuple[NDArray[np.int64], list[str]]:
-    """The class of every sample by number, over all sources, and the names of the classes."""
+def _targets(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> Targets:
+    """What the labels of all sources say. Raises DataError where there is nothing to tell apart."""
     labels = [samples.labels or [] for samples in sources]
     names = sorted(set(labels[0]))
     if len(names) < 2:
         held = f"only one class, '{printable(names[0])}'" if names else "no labels"
         deeper = f"; or is each folder in '{printable(names[0])}' a class?" if names and is_deeper(sources[0]) else ""
         raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart{deeper}")
-    if unseen := sorted(set(labels[-1]) - set(names)):
-        raise DataError(f"--test has classes that --train has not: {', '.join(map(printable, unseen[:5]))}")
-    if untested := sorted(set(names) - set(labels[-1])):
-        absent = ", ".join(map(printable, untested[:5]))
-        say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number[label] for own in labels for label in own]), names
+    return targets_of(labels, recipe.task, sources[0].name)
 
 
 def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:

@@ -52,6 +52,10 @@ Groups = Annotated[
 ]
 TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
 LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
+Task = Annotated[
+    Literal["auto", "classes", "several", "number"],
+    about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
+]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
 
 
@@ -187,6 +191,7 @@ class Evaluate(Recipe):
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    task: Task = "auto"
     probe: str = Field("knn,linear", description="any of PROBES")
     features: Features = "auto"
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
@@ -227,6 +232,7 @@ class Compare(Recipe):
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
@@ -265,6 +271,7 @@ class Finetune(Recipe):
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    task: Task = "auto"
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: Own[str] = Field(description="folder for the classifier")
     limit: Most = None

@@ -1,0 +1,110 @@
+"""What labels say of samples: one class of each, several labels, or a number; and how such samples are told apart."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.saying import say
+from selftaught.system.text import printable
+
+Task = Literal["classes", "several", "number"]
+BETWEEN = ";"  # several labels of one sample
+STRATA = 5  # parts of a range of numbers, each of which every split has samples of
+MANY = 50  # whole numbers, beyond which they are hardly names of classes
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The truth of samples, and the strata (N,) that every split has something of."""
+
+    task: Task
+    names: list[str]  # of the classes or labels, as the disk has them; of a number, of its strata
+    values: Array  # classes (N,) int64, labels (N, L) bool, or numbers (N,) float64
+    strata: Rows
+
+
+def targets_of(labels: Sequence[Sequence[str]], asked: str = "auto", name: str = "--train") -> Targets:
+    """Of training and, if there are any, test labels, as one. Raises DataError and UsageError.
+
+    asked: the task, or auto: several where labels have a `;`, a number where they have a fraction, else classes.
+    """
+    together = [label for own in labels for label in own]
+    task = cast(Task, asked) if asked in get_args(Task) else _guessed(labels[0])
+    if task == "several":
+        return _several(labels, together, name)
+    return _numbers(together, name) if task == "number" else _classes(labels, together, name)
+
+
+def _guessed(labels: Sequence[str]) -> Task:
+    """What the labels look like, said aloud where it is not a class."""
+    if any(BETWEEN in label for label in labels):
+        say(f"task     several labels a sample, as some have a {BETWEEN!r}; --task classes takes each text for a class")
+        return "several"
+    numbers = [_number(label) for label in dict.fromkeys(labels)]
+    if any(number is None for number in numbers):
+        return "classes"
+    if any(not cast(float, number).is_integer() for number in numbers):
+        say("task     a number a sample, as some labels have a fraction; --task classes takes each for a class")
+        return "number"
+    if len(numbers) > MANY:
+        say(f"note: the labels are {len(numbers):,} whole numbers, taken for classes; --task number takes their values")
+    return "classes"
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _classes(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
+    names = sorted(set(labels[0]))
+    _refuse_unseen(set(labels[-1]), names, "classes")
+    number = {name: i for i, name in enumerate(names)}
+    values = np.array([number[label] for label in together], dtype=np.int64)
+    return Targets("classes", names, values, values)
+
+
+def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
+    """Strata are by the rarest label of each sample, so that splits have some of it."""
+    sets = [frozenset(part for part in map(str.strip, label.split(BETWEEN)) if part) for label in together]
+    learnt = sets[: len(labels[0])]
+    names = sorted(frozenset().union(*learnt))
+    _refuse_unseen(frozenset().union(*sets[-len(labels[-1]) :]), names, "labels")
+    if len(names) < 2:
+        raise DataError(f"{name} has {len(names)} different label: there is nothing to tell apart")
+    values = np.array([[label in own for label in names] for own in sets], dtype=bool)
+    counts = values[: len(learnt)].sum(axis=0)
+    rarest = np.where(values, counts, len(together) + 1).argmin(axis=1)
+    return Targets("several", names, values, np.where(values.any(axis=1), rarest, len(names)).astype(np.int64))
+
+
+def _numbers(together: Sequence[str], name: str) -> Targets:
+    """Strata are parts of the range with about as many samples each."""
+    values = [_number(label) for label in together]
+    if odd := [label for label, value in zip(together, values) if value is None][:3]:
+        raise UsageError(f"--task number: {printable(name)} has labels that are none, such as {printable(odd[0])!r}")
+    found = np.array(values, dtype=np.float64)
+    if len(np.unique(found)) < 2:
+        raise DataError(f"{name} has only one value, {found[0]:g}: there is nothing to tell apart")
+    edges = np.unique(np.quantile(found, np.linspace(0, 1, STRATA + 1)[1:-1]))
+    strata = np.unique(np.searchsorted(edges, found), return_inverse=True)[1].astype(np.int64)
+    return Targets("number", [f"part {i + 1}" for i in range(int(strata.max()) + 1)], found, strata)
+
+
+def _refuse_unseen(tested: set[str] | frozenset[str], names: Sequence[str], called: str) -> None:
+    if unseen := sorted(tested - set(names)):
+        raise DataError(f"--test has {called} that --train has not: {', '.join(map(printable, unseen[:5]))}")
+    if untested := sorted(set(names) - tested):
+        absent = ", ".join(map(printable, untested[:5]))
+        say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
