@@ -102,7 +102,7 @@ def test_no_fold_learns_what_it_is_judged_on(run: Run, tmp_path: Path) -> None:
     x, y = noise(150, 0)
     doubled = stored(tmp_path / "a.npz", np.concatenate([x, x]), np.concatenate([y, y]))
     result = run.evaluate(doubled, probe="knn,linear,finetune", repeats=1, finetune=BRIEF)
-    assert result.copies == 300 and all(0.38 < row.accuracy < 0.62 for row in result.rows), result.rows
+    assert result.copies == 300 and all(0.34 < row.accuracy < 0.66 for row in result.rows)  # 4 deviations
 
 
 def test_nor_does_the_early_stop(tmp_path: Path) -> None:
