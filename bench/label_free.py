@@ -17,7 +17,7 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, read_rows
+from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, judged_today, read_rows
 from selftaught.methods import registry
 from selftaught.system import components
 from selftaught.training.looking.scores import BETTER, worth
@@ -81,7 +81,7 @@ def main() -> None:
         judge(
             place, encoder, asked.samples, asked.seed, asked.data, asked.folder, changes, rows, f"{place.name}-{name}"
         )
-    table.write_text(markdown(groups(read_rows(), read_rows(rows))))
+    table.write_text(markdown(groups(judged_today(read_rows()), judged_today(read_rows(rows)))))
     print(table.read_text())
 
 

@@ -107,8 +107,7 @@ def judge(
     """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
     method = registry.method_class(place.name)
     identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
-    made = [row for row in read_rows(rows) if row.get("judging", 1) == JUDGING]
-    if any(all(row[key] == value for key, value in identity.items()) for row in made):
+    if any(all(row[key] == value for key, value in identity.items()) for row in judged_today(read_rows(rows))):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return
     say(f"\n{place.name} on {encoder['name']}, seed {seed}")
@@ -178,12 +177,17 @@ def read_rows(rows: Path = ROWS) -> list[dict[str, Any]]:
     return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
+def judged_today(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of them that today's judging has judged."""
+    return [row for row in rows if row.get("judging", 1) == JUDGING]
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of what the presets learn, and below it that of all other attempts."""
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
     presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
     others = [r for r in rows if r not in presets]
-    presets = [r for r in presets if r.get("judging", 1) == JUDGING]
+    presets = judged_today(presets)
     return "\n".join(
         [
             "# Does each method learn?",
@@ -196,6 +200,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             *_table(presets),
             "",
+            *_turned(presets, rows),
             "## Other attempts",
             "",
             "More or fewer samples, or other settings than the preset's; the first rows are older than the scores, and "
@@ -207,6 +212,37 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def _turned(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+    """What the same training came to when it was judged otherwise; in bold another verdict."""
+    keys = ("method", "encoder", "seed", "samples", "changes")
+    before = {json.dumps([row[key] for key in keys]): row for row in rows if row.get("judging", 1) < JUDGING}
+    pairs = [(before[key], row) for row in presets if (key := json.dumps([row[name] for name in keys])) in before]
+    if not pairs:
+        return []
+    lines = ["## Judged before and now", "", "Linear accuracy: before, the probe had five strengths, at most 200 steps"]
+    lines[-1] += " and the encoder's own features, of the baselines as well ([why](../judging.md))."
+    lines += [
+        "",
+        "| method | encoder | seed | trained | untrained | raw pixels | learns |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for then, now in sorted(pairs, key=lambda pair: _learns(pair[0]) == _learns(pair[1])):
+        told = [
+            f"{100 * then['linear'][k]:.1f} to {100 * now['linear'][k]:.1f}" for k in ("trained", "untrained", "pixels")
+        ]
+        said = ["no", "yes"][_learns(then)], ["no", "yes"][_learns(now)]
+        verdict = said[0] if said[0] == said[1] else f"**{said[0]} to {said[1]}**"
+        lines.append(
+            "| " + " | ".join([now["method"], now["encoder"]["name"], str(now["seed"]), *told, verdict]) + " |"
+        )
+    return [*lines, ""]
+
+
+def _learns(row: dict[str, Any]) -> bool:
+    linear: dict[str, float] = row["linear"]
+    return linear["trained"] >= max(linear["untrained"], linear["pixels"]) + MARGIN
+
+
 def _table(rows: list[dict[str, Any]], *more: str) -> list[str]:
     """Lines of a table, a row a run, with further columns by the names of facts."""
     titles = ["family", "kind", "method", "encoder", "seed", "samples", "linear", "untrained", "raw pixels"]
@@ -214,13 +250,12 @@ def _table(rows: list[dict[str, Any]], *more: str) -> list[str]:
     lines = ["| " + " | ".join([*titles, *more]) + " |", "|" + "---|" * 4 + "--:|" * 13 + "---|" * (1 + len(more))]
     for row in rows:
         linear, knn = row["linear"], row["knn"]
-        learns = linear["trained"] >= max(linear["untrained"], linear["pixels"]) + MARGIN
         encoder = row["encoder"]["name"] + "".join(f" {k}={v}" for k, v in row["encoder"]["options"].items())
         cells = [row["family"].replace("_", "-"), row["kind"], row["method"], encoder, row["seed"]]
         cells += [f"{row['samples']:,}"]
         cells += [f"{100 * score[kind]:.1f}" for score in (linear, knn) for kind in ("trained", "untrained", "pixels")]
         cells += [f"{row['health'][score]:.3g}" if score in row.get("health", {}) else "" for score in SCORES]
-        cells += ["yes" if learns else "**no** (experimental)" if row["experimental"] else "**no**"]
+        cells += ["yes" if _learns(row) else "**no** (experimental)" if row["experimental"] else "**no**"]
         cells += [f"`{json.dumps(row[name])}`" if row[name] else "" for name in more]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
