@@ -65,7 +65,7 @@ class Resident(Storage):
 
 
 class Cached(Resident):
-    """Images in a file of the cache, each compared with its checksum when it is first taken.
+    """Images in a file of the cache, each compared with its checksum whenever it is read from the disk.
 
     One that is damaged there is decoded again, each time, and the file is not used by another run.
     """
@@ -74,25 +74,26 @@ class Cached(Resident):
         super().__init__(pixels, np.array(facts.aspect, np.float32))
         self._file, self._work, self._kept = file, work, facts.kept
         self._sums = np.array(facts.sums, np.uint32)
-        self._seen, self._damaged = (np.zeros(len(facts.kept), np.bool_) for _ in range(2))
+        # What is in memory is read once; of what stays on the disk somebody may change a row after it was seen.
+        self._seen, self._warned = np.zeros(len(facts.kept), np.bool_), False
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
         pixels, aspect = super().take(rows)
-        if isinstance(self.pixels, Pages):  # what was cut off since is damaged, too
-            self._seen[rows[~self.pixels.whole(rows)]] = False
         for place in np.flatnonzero(~self._seen[rows]).tolist():
-            self._compare(int(rows[place]), pixels[place])
-        for place in np.flatnonzero(self._damaged[rows]).tolist():
-            pixels[place] = self._again(int(rows[place]))
+            row = int(rows[place])
+            if _sum(pixels[place]) != self._sums[row]:
+                self._warn()
+                pixels[place] = self._again(row)
+            elif not isinstance(self.pixels, Pages):
+                self._seen[row] = True
         return pixels, aspect
 
-    def _compare(self, row: int, pixels: Pixels) -> None:
-        self._damaged[row] = _sum(pixels) != self._sums[row]
-        self._seen[row] = True
-        if self._damaged[row] and self._damaged.sum() == 1:
+    def _warn(self) -> None:
+        if not self._warned:
             say(f"warning: {printable(str(self._file))} is damaged; what is damaged there is decoded again")
             with contextlib.suppress(OSError):
                 self._file.with_suffix(".json").unlink()
+        self._warned = True
 
     def _again(self, row: int) -> Pixels:
         made = self._work.read(self._kept[row])

@@ -116,12 +116,8 @@ class Pages:
         self._stream = os.fdopen(opened(file, os.O_RDONLY), "rb")  # closed with the last who holds it
         (self.shape, self.dtype), self._begin = _head(self._stream)
         self._alone, self._bytes = Lock(), math.prod(self.shape[1:]) * self.dtype.itemsize
-        if not self.shape or not self.whole(np.array([self.shape[0] - 1])).all():
+        if not self.shape or self._begin + self.shape[0] * self._bytes > os.fstat(self._stream.fileno()).st_size:
             raise ValueError("it holds less than it says")
-
-    def whole(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the rows the file still holds."""
-        return self._begin + (rows + 1) * self._bytes <= os.fstat(self._stream.fileno()).st_size
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """(len(rows), ...)."""
