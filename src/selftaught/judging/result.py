@@ -157,9 +157,8 @@ class Evaluation(BaseModel):
         if not self.watched:
             return ""
         of, where = (self.test_samples, "--test") if self.test else (self.train_samples, "--train")
-        return (
-            f"{self.watched:,} of the {of:,} {self.things} of {where} have watched the pre-training, with their labels"
-        )
+        counted = f"{self.watched:,} of the {of:,} {self.things} of {where}"
+        return f"{counted} have watched the pre-training, with their labels"
 
     @property
     def remark(self) -> str:

@@ -124,7 +124,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
     follower = Follower(job, run, stop, loggers, start)
     at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
-    at_start |= follower.looks.watched_at_start(start)
+    at_start |= follower.looks.at_start
     run.set_status("running", **at_start)
     with follower.recorder.bar:
         _fit(job, run, began, follower)

@@ -34,6 +34,7 @@ class Looks:
         self.taken: list[Scores] = []
         since = next((back for back, line in enumerate(reversed(lines)) if line.get("health")), len(lines))
         self.losses = [line["loss"] for line in lines[len(lines) - since :] if line.get("loss") is not None]
+        self.at_start: dict[str, Any] = {}  # what the onlooker said of it
         self.state = "learning"  # what the last look of this process said
 
     def begin(self, start: int) -> None:
@@ -45,6 +46,7 @@ class Looks:
             with undisturbed(self.job.method):
                 fresh = self.job.recipe.init is None
                 keep_start(self.run.folder, self.job.method.encoder, self._mapped(), fresh=fresh)
+        self.at_start = self._watched_at_start(start)
 
     def note(self, loss: float | None) -> None:
         """Take a logged loss into the mean that goes with the next look; None where it is not finite."""
@@ -88,10 +90,10 @@ class Looks:
             say(f"watch    step {step:,}  {onlooker.in_words(numbers)}")
         return {"watched": numbers, "watched_by": onlooker.name} if numbers else {}
 
-    def watched_at_start(self, start: int) -> dict[str, Any]:
-        """{watched_at_start, watched_by} for the status of a run, from step 0 or, of one that goes on, its status.
+    def _watched_at_start(self, start: int) -> dict[str, Any]:
+        """{watched_at_start, watched_by} of step 0, which a run that goes on has in its status.
 
-        None of a run that others have watched from its start: that would be no start of this curve.
+        None where others have watched it then: that would be no start of this curve.
         """
         onlooker, known = self.job.onlooker, self.run.status
         if onlooker is None:
