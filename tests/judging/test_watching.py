@@ -347,18 +347,10 @@ def test_who_watches_may_change_on_the_way_and_the_page_keeps_them_apart(data: d
                 shutil.rmtree(path)
         (out / "checkpoints" / "last").write_text("step_0000008\n")
 
-    run(data, out, watch_labels=data["labelled"], checkpoint_every="8", epochs=4, choose="last", patience=None)
+    how = {"checkpoint_every": "8", "epochs": 4, "choose": "last", "patience": None}
+    run(data, out, watch_labels=data["labelled"], **how)
     cut()
-    again = run(
-        data,
-        out,
-        resume=True,
-        watch_labels=data["others"],
-        checkpoint_every="8",
-        epochs=4,
-        choose="last",
-        patience=None,
-    )
+    again = run(data, out, resume=True, watch_labels=data["others"], **how)
     by = [line["watched_by"] for line in again.metrics() if "watched" in line]
     assert by[0] == by[1] != by[2] == by[3] and again.status["watched_at_start"] is None
     (drawn,) = drawings(again)
@@ -366,7 +358,7 @@ def test_who_watches_may_change_on_the_way_and_the_page_keeps_them_apart(data: d
     digests = read_digests(out, WATCHED)
     assert digests is not None and len(digests) == 2 * 96
     cut()
-    again = run(data, out, resume=True, watch_labels="none", epochs=4, choose="last", patience=None)
+    again = run(data, out, resume=True, watch_labels="none", **how)
     assert list(watched(again)) == [4, 8] and again.status["state"] == "done"
 
 
