@@ -5,13 +5,38 @@ from typing import TYPE_CHECKING
 
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import PAGE
-from selftaught.run.recipes import Compare, Export, Predict, Report
+from selftaught.run.recipes import Compare, Export, Predict, Pretrain, Report
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from selftaught.contracts.modality import Samples
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
+    from selftaught.training.onlooker import Onlooker
+
+
+def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples | None" = None) -> RunFolder:
+    """Teach an encoder without labels, while those of --watch-labels look on; see `training.pretrain`."""
+    from selftaught.contracts import modality
+    from selftaught.training.pretrain import pretrain as carry_out
+
+    if recipe.watched_by and opened is None:  # said before hours of reading
+        from selftaught.judging.watching import refuse_other
+
+        refuse_other(recipe, modality.of(recipe.data))
+    return carry_out(recipe, module, opened, _invited)
+
+
+def _invited(recipe: Pretrain, samples: "Samples") -> "Onlooker | None":
+    """Who looks on: the labels that are named; only then what judges is imported."""
+    if not recipe.watched_by:
+        return None
+    from selftaught.judging.watching import invited
+
+    return invited(recipe, samples.preparation)
 
 
 def compare(recipe: Compare) -> "Comparison":

@@ -65,7 +65,8 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
 def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
-    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}})
+    watched = {"watched": status["watched"]} if status.get("watched") else {}
+    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}, **watched})
 
 
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:

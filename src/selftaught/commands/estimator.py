@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from selftaught.commands.actions import pretrain
 from selftaught.contracts import modality
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
@@ -28,7 +29,6 @@ from selftaught.system.interruption import stopping
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
 from selftaught.training.looking.features import features
-from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data, preflight
 
 

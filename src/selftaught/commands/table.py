@@ -54,7 +54,7 @@ _ROWS = (
     ),
     Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
     Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
-    Command("pretrain", "Teach an encoder from unlabelled data.", "data", "training.pretrain", "parts"),
+    Command("pretrain", "Teach an encoder from unlabelled data.", "data", "commands.actions", "parts"),
     Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),
     Command(
         "compare", "Train several methods with the same budget, and rank them.", "data", "commands.actions", "encoders"

@@ -17,7 +17,7 @@ from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
 from selftaught.judging.sources import Sources, by_part, sources
 from selftaught.judging.subsets import parse_labels
-from selftaught.run.digests import among, read_digests
+from selftaught.run.digests import WATCHED, among, read_digests
 from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
@@ -54,6 +54,8 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
         result = _unjudged(recipe, data, others, modality.named(encoder.preparation.modality).THINGS)
         if result.seen:
             say(f"note: {result.seen}; that is allowed, as labels had no part in it, and is named beside the result")
+        if result.onlooking:
+            say(f"note: {result.onlooking}; if a run or a step was chosen by what they showed, judge on others")
         for count in counts:
             drawn = list(splits(data, count, recipe.repeats, recipe.seed))
             for name, probe in asked.items():
@@ -67,7 +69,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 result.rows += [r for r in known if r.features != "trained"]
     for line in doubts(result):
         say(f"warning: {line}")
-    result.verdicts = verdicts(result.rows, result.things, result.gains, result.seen)
+    result.verdicts = verdicts(result.rows, result.things, result.gains, result.remark)
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
@@ -117,6 +119,14 @@ def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None
     return int(among(held, seen).sum())
 
 
+def _watched(recipe: Evaluate, data: Labelled) -> int | None:
+    """How many judged samples have watched the run's pre-training; None where none has, or that is not known."""
+    watchers, judged = read_digests(Path(recipe.run), WATCHED), data.test or data.train
+    if watchers is None or (held := judged.digests()) is None:
+        return None
+    return int(among(held, watchers).sum())
+
+
 def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> Evaluation:
     """What is known of a judgement before it is made."""
     return Evaluation(
@@ -132,6 +142,7 @@ def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> 
         copies=data.copies,
         near_copies=data.near_copies,
         test_in_pretraining=_in_pretraining(recipe, data, things),
+        watched=_watched(recipe, data),
         rows=[],
         verdict="",
         verdicts=[],

@@ -17,6 +17,8 @@ def refuse_parts(recipe: Evaluate | Finetune, samples: Samples, data: str) -> No
     learnt, *judged = [f"{shown}/{printable(part)}" for part in ordered]
     command = f"evaluate {run} --train" if isinstance(recipe, Evaluate) else f"finetune {run}"
     test = "".join(f" --test {part}" for part in judged[:1])
+    if not recipe.run:  # labels that watch a run which is still to come
+        command, test = "--watch-labels", ""
     named = ", ".join(map(printable, parts))
     raise UsageError(
         f"the folders of {shown} are parts of a split, not classes: {named}; which is it? Say: {command} {learnt}{test}"

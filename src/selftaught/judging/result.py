@@ -131,6 +131,7 @@ class Evaluation(BaseModel):
     copies: int = 0  # training samples with a copy among what is judged, which are then not learnt from
     near_copies: int = 0  # of them, those that only look like what is judged
     test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
+    watched: int | None = None  # judged samples whose labels have watched the pre-training (--watch-labels)
     initial: str | None = None  # what the run was begun from: --init, or the weights of the user's own network
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
@@ -149,6 +150,20 @@ class Evaluation(BaseModel):
             return ""
         of = f"{self.test_in_pretraining:,} of the {self.test_samples:,} {self.things} of --test"
         return f"{of} were in pre-training, without their labels"
+
+    @property
+    def onlooking(self) -> str:
+        """What of the judged samples has watched the pre-training, in words; nothing where none has."""
+        if not self.watched:
+            return ""
+        of, where = (self.test_samples, "--test") if self.test else (self.train_samples, "--train")
+        counted = f"{self.watched:,} of the {of:,} {self.things} of {where}"
+        return f"{counted} have watched the pre-training, with their labels"
+
+    @property
+    def remark(self) -> str:
+        """What else is to be known of the judged samples."""
+        return ", ".join(filter(None, (self.seen, self.onlooking)))
 
     @property
     def probe(self) -> str:
@@ -236,7 +251,7 @@ def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
     shown = Table(
-        "probe", "labels", *called.values(), title="accuracy, 95 % intervals", caption=evaluation.seen or None
+        "probe", "labels", *called.values(), title="accuracy, 95 % intervals", caption=evaluation.remark or None
     )
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}

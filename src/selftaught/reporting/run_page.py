@@ -32,6 +32,7 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
+WATCHED = "accuracy on labels that watch; they teach nothing, but choosing by this curve is using them"
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
@@ -151,7 +152,21 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
         series = {called: _curve(metrics, "health", score) for score, called in scores.items()}
         if known := {called: points for called, points in series.items() if points}:
             drawn.append(line_chart(known, title=title, x_label="step", y_label=""))
+    if watched := _watched(metrics, status):
+        drawn.append(line_chart(watched, title=WATCHED, x_label="step", y_label="accuracy, %"))
     return drawn
+
+
+def _watched(metrics: list[dict[str, Any]], status: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
+    """By step, what labels that look on made of the encoder, from before the first one on.
+
+    Of a run that others have watched before, only what the last ones saw: the accuracies of two sets are no curve.
+    """
+    lines = [{"step": 0, "watched": status.get("watched_at_start"), "watched_by": status.get("watched_by")}, *metrics]
+    seen = [line for line in lines if isinstance(line.get("watched"), dict)]
+    seen = [line for line in seen if line.get("watched_by") == seen[-1].get("watched_by")]
+    names = dict.fromkeys(name for line in seen for name in line["watched"])
+    return {printable(name): [(x, 100 * y) for x, y in _curve(seen, "watched", name)] for name in names}
 
 
 def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float]]:

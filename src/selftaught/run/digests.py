@@ -1,4 +1,4 @@
-"""The digests of what a run was trained on, in its folder: one a sample, in their order."""
+"""The digests of what a run was trained on, in its folder: one a sample, in their order; and of who watched it."""
 
 import io
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from selftaught.system.arrays import array_in
 from selftaught.system.files import write_atomically
 
-FILE = "data.digests.npy"
+FILE, WATCHED = "data.digests.npy", "watched.digests.npy"
 BYTES = 16  # of a digest
 LARGEST = 4 << 30  # bytes of the file
 
@@ -24,10 +24,18 @@ def write_digests(folder: Path, digests: Digests) -> None:
         write_atomically(folder / FILE, buffer.getvalue())
 
 
-def read_digests(folder: Path) -> Digests | None:
+def add_digests(folder: Path, name: str, digests: Digests) -> None:
+    """Write them beside those that the file of this name has already, each once."""
+    held = read_digests(folder, name)
+    buffer = io.BytesIO()
+    np.save(buffer, np.unique(digests if held is None else np.concatenate([held, digests]), axis=0), allow_pickle=False)
+    write_atomically(folder / name, buffer.getvalue())
+
+
+def read_digests(folder: Path, name: str = FILE) -> Digests | None:
     """Those in a run folder; None where there are none, as in runs of earlier versions, or none that hold together."""
     try:
-        held = array_in(folder / FILE, LARGEST)
+        held = array_in(folder / name, LARGEST)
     except (OSError, ValueError, EOFError):
         return None
     return held if held.dtype == np.uint8 and held.ndim == 2 and held.shape[1] == BYTES else None

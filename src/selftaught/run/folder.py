@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 
 MOST_FOLDERS = 100  # of samples that are counted
+AT_START = ("chance", "health_at_start", "watched_at_start", "watched_by")  # in status.json, and stay there
 TIMES = ("seconds", "samples_per_second")  # in status.json, of a run that is done
 
 
@@ -207,7 +208,7 @@ class RunFolder:
         What its start was like stays, and how long it took where it was done once.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        stays = {key: value for key, value in self.status.items() if key in ("chance", "health_at_start", *TIMES)}
+        stays = {key: value for key, value in self.status.items() if key in (*AT_START, *TIMES)}
         status = {"state": state, "reason": reason, "exit_code": exit_code, "time": now, "pid": os.getpid()}
         with spared("status.json"):
             write_json(self.folder / "status.json", {**status, **stays, **more})

@@ -30,6 +30,7 @@ _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
 _TRAINED = (
     "data.json",
     "data.digests.npy",
+    "watched.digests.npy",
     "metrics.jsonl",
     "bad_batches.jsonl",
     "pictures.png",

@@ -11,6 +11,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
+NOBODY = "none"  # of --watch-labels
 
 # What several commands take alike:
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
@@ -60,7 +61,7 @@ Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the 
 
 
 class Pretrain(Recipe):
-    """Teach an encoder from unlabelled data, with no labels anywhere.
+    """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
@@ -124,6 +125,12 @@ class Pretrain(Recipe):
         None, gt=0, le=MOST, description="end the run when the score of --choose has not risen for so many looks"
     )
     map: Free[int] = Field(2000, ge=0, le=1_000_000, description="samples at most in the map of the report; 0 for none")
+    watch_labels: Free[str | None] = Field(
+        None,
+        description="labelled samples that watch: what kNN and a linear probe make of the encoder at each look; they "
+        "teach nothing and choose nothing; none: they watch no longer",
+    )
+    watch_labels_csv: Free[Path | None] = Field(None, description="CSV of path,label for --watch-labels")
     log_every: Free[int] = Field(10, gt=0, le=MOST, description="steps between lines of metrics.jsonl")
     logger: Annotated[Names | None, Mark.COMMAND] = Field(
         None, description="where the lines of metrics.jsonl go as well: tensorboard, or names of plug-ins, by commas"
@@ -134,10 +141,17 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
 
-    def refuse_idle_patience(self) -> None:
-        """Patience waits for a score, so one must be named."""
+    @property
+    def watched_by(self) -> str | None:
+        """The labelled samples that watch, where there are any."""
+        return None if self.watch_labels == NOBODY else self.watch_labels
+
+    def refuse_idle(self) -> None:
+        """Raise UsageError for a setting without what it belongs to: patience waits for a score, labels for samples."""
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
+        if self.watch_labels_csv and not self.watch_labels:
+            raise UsageError("--watch-labels-csv needs --watch-labels, the samples that it has the labels of")
 
 
 class Check(Recipe):

@@ -35,6 +35,9 @@ class Status(Record):
     task: str | None = None
     chance: float | None = None
     health_at_start: Scores | None = None
+    watched_at_start: dict[str, float] | None = None
+    watched_by: str | None = None
+    watched: dict[str, float] | None = None
     steps: Step | None = None
     chosen_step: Step | None = None
     seconds: float | None = None
@@ -53,6 +56,8 @@ class Line(Record):
     seconds: float | None = None
     terms: dict[str, float | None] = {}
     health: Scores | None = None
+    watched: dict[str, float] | None = None
+    watched_by: str | None = None  # the same for the same labelled samples
 
 
 class Environment(Record):

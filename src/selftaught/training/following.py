@@ -53,6 +53,7 @@ class Follower:
                 self.looks.note(line["loss"])
                 if look:
                     line |= self.looks.take(step)
+                    line |= self.looks.watched(step)  # last: whatever becomes of it, the look is written down
         if self.looks.state == "collapsing" and recipe.on_collapse == "stop":
             self.keeping.save(step)
             raise DivergedError(f"step {step:,}: {line['verdict']}")

@@ -26,6 +26,7 @@ from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import fabric_of, set_attention
 from selftaught.training.fit import fit
+from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 
@@ -44,6 +45,7 @@ class Job:
     batches: Batches
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
+    onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
     begun: Tensor | None = None  # some of the encoder's weights as a run began that goes on now
 
     def fit(self, **how: Any) -> None:

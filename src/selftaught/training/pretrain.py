@@ -31,6 +31,7 @@ from selftaught.training.looking.features import as_inputs
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.measuring.trial import Trial
 from selftaught.training.normalising import normalised
+from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
 from selftaught.training.resolve import open_data, preflight
@@ -38,15 +39,18 @@ from selftaught.training.resolve import open_data, preflight
 EVERYTHING = 4096  # plain views shown to Method.start
 
 
-def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None) -> RunFolder:
+def pretrain(
+    command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None, invited: Invited = nobody
+) -> RunFolder:
     """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own".
 
-    `opened` is its data where that is open already; a time budget then pays for training alone.
+    `opened` is its data where that is open already; a time budget then pays for training alone. `invited` says who
+    looks on.
     """
     began = clock.now()
     if command.out:
         if command.overwrite and not command.resume:
-            refuse_inside(Path(command.out), {"DATA": command.data, "--init": command.init})
+            refuse_inside(Path(command.out), _read(command))
         RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
@@ -57,10 +61,12 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
         recipe = normalised(recipe, samples)
+        onlooker = invited(recipe, samples)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
         plan, clock_began = planned(recipe, trial, None if opened else began)
         del trial  # and the network in it
         job = prepare(plan, samples, module)
+        job.onlooker = onlooker
         run = RunFolder(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
@@ -68,6 +74,12 @@ def pretrain(command: Pretrain, module: nn.Module | None = None, opened: Samples
         with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result:
             result |= _train(job, run, stop, clock_began, loggers)
     return run
+
+
+def _read(command: Pretrain) -> dict[str, object]:
+    """What a command reads, by what it is called."""
+    labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
+    return {"DATA": command.data, "--init": command.init, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
@@ -112,6 +124,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
     follower = Follower(job, run, stop, loggers, start)
     at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
+    at_start |= follower.looks.at_start
     run.set_status("running", **at_start)
     with follower.recorder.bar:
         _fit(job, run, began, follower)
@@ -187,6 +200,8 @@ def _describe(job: Job, run: RunFolder) -> None:
     run.write_quarantine(samples.quarantined)
     if (digests := samples.digests()) is not None:
         write_digests(run.folder, digests)
+    if job.onlooker:
+        job.onlooker.begin(run.folder)
     run.write_environment(
         device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
     )
@@ -211,6 +226,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
+    if job.onlooker:
+        say(f"watch    {job.onlooker.about}")
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
     say(

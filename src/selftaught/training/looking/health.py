@@ -223,11 +223,15 @@ def _rounded(scores: Scores) -> Scores:
 
 @contextmanager
 def undisturbed(method: Method) -> Iterator[None]:
-    """Eval mode, with every buffer put back afterwards; nothing is compiled for so short a visit."""
+    """Eval mode, with every buffer and torch's generators put back; nothing is compiled for so short a visit.
+
+    Statistics of batch norm are measured in training mode, where dropout draws.
+    """
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
+    devices = {weight.device.index for weight in method.parameters() if weight.device.type == "cuda"}
     method.eval()
     try:
-        with torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager"), torch.random.fork_rng(devices=devices):
             yield
     finally:
         method.train()

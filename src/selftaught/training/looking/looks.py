@@ -7,7 +7,10 @@ import numpy as np
 
 from selftaught.contracts.modality import Samples
 from selftaught.run.folder import RunFolder
+from selftaught.system.errors import DataError
+from selftaught.system.profiling import part
 from selftaught.system.saying import say
+from selftaught.system.text import printable
 from selftaught.training.job import Job
 from selftaught.training.looking.choice import Choice
 from selftaught.training.looking.health import Health, Scores, sound, undisturbed, verdict
@@ -31,6 +34,7 @@ class Looks:
         self.taken: list[Scores] = []
         since = next((back for back, line in enumerate(reversed(lines)) if line.get("health")), len(lines))
         self.losses = [line["loss"] for line in lines[len(lines) - since :] if line.get("loss") is not None]
+        self.at_start: dict[str, Any] = {}  # what the onlooker said of it
         self.state = "learning"  # what the last look of this process said
 
     def begin(self, start: int) -> None:
@@ -42,6 +46,7 @@ class Looks:
             with undisturbed(self.job.method):
                 fresh = self.job.recipe.init is None
                 keep_start(self.run.folder, self.job.method.encoder, self._mapped(), fresh=fresh)
+        self.at_start = self._watched_at_start(start)
 
     def note(self, loss: float | None) -> None:
         """Take a logged loss into the mean that goes with the next look; None where it is not finite."""
@@ -66,6 +71,36 @@ class Looks:
             say(f"warning: step {step:,}: {words}")
         self.state = state
         return {"mean_loss": mean if math.isfinite(mean) else None, "health": scores, "verdict": words or state}
+
+    def watched(self, step: int) -> dict[str, Any]:
+        """{watched, watched_by}: what the onlooker says of the network as it is now, where there is one.
+
+        It is written down and told, and nothing follows from it, a fault of its own no more than a number.
+        """
+        onlooker = self.job.onlooker
+        if onlooker is None:
+            return {}
+        try:
+            with part("watching"), undisturbed(self.job.method):
+                numbers = onlooker(self.health.encoder())
+        except (DataError, OSError, np.linalg.LinAlgError) as error:
+            say(f"warning: step {step:,}: nobody could watch: {printable(str(error))}")
+            return {}
+        if numbers:
+            say(f"watch    step {step:,}  {onlooker.in_words(numbers)}")
+        return {"watched": numbers, "watched_by": onlooker.name} if numbers else {}
+
+    def _watched_at_start(self, start: int) -> dict[str, Any]:
+        """{watched_at_start, watched_by} of step 0, which a run that goes on has in its status.
+
+        None where others have watched it then: that would be no start of this curve.
+        """
+        onlooker, known = self.job.onlooker, self.run.status
+        if onlooker is None:
+            return {}
+        same = known.get("watched_by") == onlooker.name
+        begun = (known.get("watched_at_start") if same else None) if start else self.watched(0).get("watched")
+        return {"watched_at_start": begun, "watched_by": onlooker.name}
 
     def _take(self, step: int, look: Scores) -> None:
         self.taken.append(look)
@@ -93,11 +128,13 @@ class Looks:
                 keep_end(self.run.folder, step, self.health.encoder(), self._mapped())
 
     def totals(self, step: int) -> dict[str, Any]:
-        """{health, verdict} of the network as it is now, that of `step`."""
+        """{health, verdict} of the network as it is now, that of `step`, and {watched} where somebody looked on."""
         health = self.recorded(step)
         if not set(COSTLY) <= set(health):
             health = {**health, **self.health.closer_look()}
-        return {"health": health, "verdict": self._line(step).get("verdict") or self.state}
+        line = self._line(step)
+        watched = {"watched": line["watched"]} if line.get("watched") else {}
+        return {"health": health, "verdict": line.get("verdict") or self.state, **watched}
 
     def _mapped(self) -> Samples:
         seen = self.job.recipe.steps * self.job.batches.batch_size

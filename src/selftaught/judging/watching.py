@@ -1,0 +1,135 @@
+"""Labels that watch a pre-training: what simple probes make of its encoder at each look, and nothing comes of it.
+
+Training is handed an `Onlooker`, and so never sees a label.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Modality, Preparation
+from selftaught.data.sources.open import COLUMNS
+from selftaught.judging import probe as probes
+from selftaught.judging.accuracy import votes
+from selftaught.judging.finetune import Tuning
+from selftaught.judging.labelled import Labelled, Split, open_labelled, spare
+from selftaught.judging.probe import Exam
+from selftaught.judging.shown import OWN, Shown
+from selftaught.judging.subsets import Rows
+from selftaught.run.digests import WATCHED, add_digests
+from selftaught.run.recipes import Evaluate, Pretrain
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.text import printable
+from selftaught.training.looking.features import features
+
+MOST = 2000  # labelled samples, which a look has to take the features of
+JUDGED = (0.2, 0.5)  # the share that is judged: the second where classes are too small for the first
+FEWEST = 10  # judged samples, copies being one; by fewer a curve would be a matter of luck
+ASKED = {"knn": "kNN", "linear": "linear"}  # probes, and what people call them
+WORDS = "labels watch, they teach nothing"
+
+
+class Watching:
+    """Labelled samples, in a part to learn a probe from and one that is judged; see `Onlooker`."""
+
+    def __init__(self, data: Labelled, seed: int) -> None:
+        """Draws the parts, once. Raises DataError where there is too little to judge."""
+        learnt, judged = _parts(data, seed)
+        self.data = data
+        self.exam = Exam(data=data, split=Split(0, learnt, judged), seed=seed, tuning=Tuning())
+        self.name = _identity(data, learnt, judged)
+        things = modality.named(data.train.preparation.modality).THINGS
+        self.about = (
+            f"{data.train.count:,} labelled {things} of {len(data.names):,} classes, {len(learnt):,} to learn a probe "
+            f"from and {len(judged):,} to judge it; {WORDS}"
+        )
+
+    def begin(self, folder: Path) -> None:
+        """Add the digests of all samples to those in the folder: who watched is to be known when the run is judged."""
+        if (digests := self.data.train.digests()) is not None:
+            add_digests(folder, WATCHED, digests)
+
+    def __call__(self, encoder: Encoder) -> dict[str, float]:
+        """The accuracy of each probe in [0, 1], by its name; copies count once."""
+        z = features(encoder, self.data.train)
+        if not np.isfinite(z).all():
+            return {}
+        taken = {"features": z, "shown": Shown({OWN: z}, self.exam.split.train)}
+        return {name: self._accuracy(probes.named(name), taken) for name in ASKED}
+
+    def _accuracy(self, probe: probes.Probe, taken: Mapping[str, Any]) -> float:
+        judged = self.exam.split.test
+        right = probe.predict(taken[probe.takes], self.exam) == self.data.classes[judged]
+        self.exam.chosen.clear()
+        return round(float(votes(right, self.data.group[judged]).mean()), 4)
+
+    def in_words(self, numbers: Mapping[str, float]) -> str:
+        """In points: kNN 41.2  linear 45.0."""
+        shown = "  ".join(f"{ASKED[name]} {100 * value:.1f}" for name, value in numbers.items())
+        return f"{shown}  ({WORDS})"
+
+
+def invited(recipe: Pretrain, preparation: Preparation) -> Watching:
+    """The labelled samples of --watch-labels, as the encoder takes them. Raises DataError and UsageError."""
+    refuse_other(recipe, modality.named(preparation.modality))
+    asked = _as_judged(recipe)
+    try:
+        return Watching(_of_classes(open_labelled(asked, preparation)), asked.seed)
+    except (DataError, UsageError) as error:
+        way = "; `--watch-labels none` goes on without" if recipe.resume else ""
+        raise (DataError if isinstance(error, DataError) else UsageError)(f"--watch-labels: {error}{way}") from None
+
+
+def refuse_other(recipe: Pretrain, kind: Modality) -> None:
+    """Raise UsageError where the labelled samples are not of this kind."""
+    labelled, given = recipe.watched_by, modality.of(recipe.watched_by)
+    if given is not kind:
+        held = f"{printable(labelled)} holds {given.THINGS}, and the run learns from {kind.THINGS}"
+        way = f"name labelled {kind.THINGS}, and a CSV of path,label, where they need one, by --watch-labels-csv"
+        raise UsageError(f"--watch-labels: {held}; {way}")
+
+
+def _as_judged(recipe: Pretrain) -> Evaluate:
+    """The question as judging knows it, about a run that is still to come."""
+    labelled, csv = str(recipe.watched_by), recipe.watch_labels_csv
+    # A name of a column is meant for the run's own data, and is asked of other files only where they have columns.
+    column = recipe.label_column if csv is None and labelled.lower().endswith(COLUMNS) else None
+    how: dict[str, Any] = {"limit": MOST, "seed": recipe.seed % (1 << 31), "tolerance": recipe.tolerance}
+    return Evaluate(run="", train=labelled, train_labels=csv, label_column=column, **how)
+
+
+def _of_classes(data: Labelled) -> Labelled:
+    if data.targets and data.targets.task != "classes":
+        held = "several labels a sample" if data.targets.task == "several" else "numbers for labels"
+        raise DataError(f"{printable(data.train.name)} has {held}, and only classes can watch")
+    return data
+
+
+def _parts(data: Labelled, seed: int) -> tuple[Rows, Rows]:
+    """Rows to learn from and rows that are judged, stratified, no copy on both sides."""
+    rows, most = np.arange(data.train.count), 0
+    for share in JUDGED:
+        learnt, judged = spare(data, rows, share, seed)
+        most = max(most, different := len(np.unique(data.group[judged])))
+        if different >= FEWEST:
+            return learnt, judged
+    raise DataError(
+        f"{printable(data.train.name)} has {data.train.count:,} labelled samples of {len(data.names):,} classes, of "
+        f"which {most} could be judged and the rest learnt from: {FEWEST} are the fewest that say anything; name more"
+    )
+
+
+def _identity(data: Labelled, learnt: Rows, judged: Rows) -> str:
+    """The same for the same samples, with the same labels, in the same parts."""
+    digests = data.train.digests()
+    held = "\n".join(data.train.keys).encode("utf-8", "surrogateescape") if digests is None else digests.tobytes()
+    digest = hashlib.blake2b(held, digest_size=8)
+    for part in (data.classes, learnt, judged):
+        digest.update(part.tobytes())
+    digest.update("\n".join(data.names).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
