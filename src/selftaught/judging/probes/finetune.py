@@ -20,7 +20,7 @@ def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
     seed = exam.seed + split.repeat
     learnt, held = spare(data, split.train, tuning.spared(len(split.train)), seed)
     model = finetune(encoder, data, learnt, held=held, tuning=tuning, seed=seed)
-    return scores_of(model, data.subset(split.test)).argmax(dim=1).numpy()
+    return model.aim.said(scores_of(model, data.subset(split.test)))
 
 
 def _announce(splits: Sequence[Split], tuning: Tuning) -> None:

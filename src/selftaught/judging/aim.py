@@ -1,0 +1,131 @@
+"""What a network is trained to say of samples, by what their labels are: how wrong it is, and how good."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, average_precision_score, r2_score, recall_score
+from torch import Tensor
+
+from selftaught.judging.labelled import Labelled
+from selftaught.judging.subsets import Rows
+from selftaught.judging.targets import Targets, Task
+
+UNEVEN = 4  # times that one class may have the samples of another, before accuracy says little of the rare ones
+
+Array = NDArray[Any]
+
+
+def targets_in(data: Labelled) -> Targets:
+    """The truth of labelled samples; where nobody says what it is, their classes."""
+    return data.targets or Targets("classes", data.names, data.classes, data.classes)
+
+
+def uneven(classes: Rows) -> bool:
+    """Whether one class has more than four times the samples (N,) of another."""
+    counts = np.unique(classes, return_counts=True)[1]
+    return bool(counts.max() > UNEVEN * counts.min())
+
+
+def balanced_accuracy(truth: Array, said: Array, weight: Array | None = None) -> float:
+    """The mean over those classes that there are of the share that is found; samples (N,) may count differently."""
+    there = np.unique(truth)
+    how: dict[str, Any] = {"labels": there, "average": "macro", "sample_weight": weight, "zero_division": 0}
+    return float(recall_score(truth, said, **how))
+
+
+def average_precisions(truth: Array, scores: Array, weight: Array | None = None) -> list[float | None]:
+    """The average precision of each label (N, L) by scores (N, L); None where no sample has it."""
+    each = zip(truth.T, scores.T)
+    return [float(average_precision_score(own, s, sample_weight=weight)) if own.any() else None for own, s in each]
+
+
+def mean_average_precision(truth: Array, scores: Array, weight: Array | None = None) -> float:
+    """Over those labels (N, L) that some sample has; 0 where none has any."""
+    known = [value for value in average_precisions(truth, scores, weight) if value is not None]
+    return float(np.mean(known)) if known else 0.0
+
+
+def explained(truth: Array, said: Array, weight: Array | None = None) -> float:
+    """R² of numbers (N,); 0 of a single one."""
+    return float(r2_score(truth, said, sample_weight=weight)) if len(truth) > 1 else 0.0
+
+
+def _classes_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    return F.cross_entropy(scores, truth)
+
+
+def _several_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(scores, truth)
+
+
+def _number_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    return F.mse_loss(scores[:, 0], truth)
+
+
+LOSSES: Mapping[Task, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
+    "classes": ("cross_entropy", _classes_loss),
+    "several": ("binary_cross_entropy", _several_loss),
+    "number": ("squared_error", _number_loss),
+}
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is aimed at: a task, and the truth of all samples as the loss takes it."""
+
+    task: Task
+    outputs: int
+    truth: Tensor  # classes (N,), labels (N, L) as 0 and 1, or numbers (N,), standardised
+    mean: float = 0.0  # of the numbers that are learnt from
+    deviation: float = 1.0
+    balanced: bool = False  # whether accuracy is that of each class alike
+
+    @property
+    def called(self) -> str:
+        """What the loss is called."""
+        return LOSSES[self.task][0]
+
+    def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
+        """Of scores (B, outputs), and the truth of the same samples."""
+        return LOSSES[self.task][1](scores.float(), truth)
+
+    def good(self, scores: Tensor, truth: Tensor) -> tuple[float, float]:
+        """How good scores (N, outputs) are: accuracy, mAP or R², and where they are alike, less of the loss."""
+        if not torch.isfinite(scores).all():
+            return -math.inf, -math.inf
+        return self._measure(scores.numpy(), truth.numpy()), -self.loss(scores, truth).item()
+
+    def _measure(self, scores: Array, truth: Array) -> float:
+        if self.task == "several":
+            return mean_average_precision(truth, scores)
+        if self.task == "number":
+            return explained(truth, scores[:, 0])
+        said = scores.argmax(axis=1)
+        return balanced_accuracy(truth, said) if self.balanced else float(accuracy_score(truth, said))
+
+    def said(self, scores: Tensor) -> Array:
+        """What scores (N, outputs) say: classes (N,), scores of labels (N, L), or numbers (N,)."""
+        if self.task == "several":
+            return scores.numpy()
+        if self.task == "number":
+            return (scores[:, 0].double() * self.deviation + self.mean).numpy()
+        return scores.argmax(dim=1).numpy()
+
+
+def aim_of(data: Labelled, learnt: Rows) -> Aim:
+    """The aim of who learns from these training rows, by which numbers are standardised."""
+    targets = targets_in(data)
+    if targets.task == "classes":
+        rows = torch.from_numpy(targets.values)
+        return Aim("classes", len(targets.names), rows, balanced=uneven(targets.values[learnt]))
+    if targets.task == "several":
+        return Aim("several", len(targets.names), torch.from_numpy(targets.values.astype(np.float32)))
+    mean, deviation = float(targets.values[learnt].mean()), float(targets.values[learnt].std()) or 1.0
+    standardised = ((targets.values - mean) / deviation).astype(np.float32)
+    return Aim("number", 1, torch.from_numpy(standardised), mean, deviation)
