@@ -14,16 +14,12 @@ from torch import Tensor
 
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows
-from selftaught.judging.targets import Targets, Task
+from selftaught.judging.targets import Task
+from selftaught.system.errors import DataError
 
 UNEVEN = 4  # times that one class may have the samples of another, before accuracy says little of the rare ones
 
 Array = NDArray[Any]
-
-
-def targets_in(data: Labelled) -> Targets:
-    """The truth of labelled samples; where nobody says what it is, their classes."""
-    return data.targets or Targets("classes", data.names, data.classes, data.classes)
 
 
 def uneven(classes: Rows) -> bool:
@@ -110,22 +106,23 @@ class Aim:
         return balanced_accuracy(truth, said) if self.balanced else float(accuracy_score(truth, said))
 
     def said(self, scores: Tensor) -> Array:
-        """What scores (N, outputs) say: classes (N,), scores of labels (N, L), or numbers (N,)."""
+        """What scores (N, outputs) say: classes (N,), how likely labels are (N, L), or numbers (N,)."""
         if self.task == "several":
-            return scores.numpy()
+            return torch.sigmoid(scores.double()).numpy()
         if self.task == "number":
             return (scores[:, 0].double() * self.deviation + self.mean).numpy()
         return scores.argmax(dim=1).numpy()
 
 
 def aim_of(data: Labelled, learnt: Rows) -> Aim:
-    """The aim of who learns from these training rows, by which numbers are standardised."""
-    targets = targets_in(data)
-    if targets.task == "classes":
-        rows = torch.from_numpy(targets.values)
-        return Aim("classes", len(targets.names), rows, balanced=uneven(targets.values[learnt]))
-    if targets.task == "several":
-        return Aim("several", len(targets.names), torch.from_numpy(targets.values.astype(np.float32)))
-    mean, deviation = float(targets.values[learnt].mean()), float(targets.values[learnt].std()) or 1.0
-    standardised = ((targets.values - mean) / deviation).astype(np.float32)
-    return Aim("number", 1, torch.from_numpy(standardised), mean, deviation)
+    """The aim of who learns from these training rows, by which numbers are standardised. Raises DataError."""
+    truth = data.truth
+    if data.task == "classes":
+        return Aim("classes", len(data.names), torch.from_numpy(truth), balanced=uneven(truth[learnt]))
+    if data.task == "several":
+        return Aim("several", len(data.names), torch.from_numpy(truth.astype(np.float32)))
+    with np.errstate(over="ignore", invalid="ignore"):  # which is said
+        mean, deviation = float(truth[learnt].mean()), float(truth[learnt].std()) or 1.0
+    if not math.isfinite(deviation):
+        raise DataError(f"the labels reach {np.abs(truth[learnt]).max():.3g}: too far apart for their mean to be taken")
+    return Aim("number", 1, torch.from_numpy(((truth - mean) / deviation).astype(np.float32)), mean, deviation)

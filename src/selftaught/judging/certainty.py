@@ -11,7 +11,6 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 
-from selftaught.judging.aim import targets_in
 from selftaught.judging.finetune import Classifier, scores_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows
@@ -31,7 +30,7 @@ Array = NDArray[Any]
 
 def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
     """What the scores of a model mean, by training rows that it has not learnt from; what is doubtful is said."""
-    aim, targets = model.aim, targets_in(data)
+    aim = model.aim
     plain = Meaning(task=aim.task, mean=aim.mean, deviation=aim.deviation)
     if aim.task == "several":
         plain = plain.model_copy(update={"thresholds": (EVEN,) * aim.outputs})
@@ -39,7 +38,7 @@ def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
         unknown = "how far off it is, is not known" if aim.task == "number" else "its probabilities are not calibrated"
         say(f"too few labels to hold some out: {unknown}")
         return plain
-    scores, group, truth = scores_of(model, data.subset(rows)), data.group[rows], targets.values[rows]
+    scores, group, truth = scores_of(model, data.subset(rows)), data.group[rows], data.truth[rows]
     if aim.task == "number":
         _warn_of_few(len(np.unique(group)))
         return plain.model_copy(update={"margin": fitted_margin(np.abs(aim.said(scores) - truth), group)})
@@ -48,7 +47,7 @@ def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
     sure = plain.model_copy(update={"temperature": temperature})
     if aim.task == "classes":
         return sure
-    _warn_of_rare([name for name, own in zip(targets.names, truth.T) if own.sum() < FEWEST])
+    _warn_of_rare([name for name, own in zip(data.names, truth.T) if own.sum() < FEWEST])
     thresholds = fitted_thresholds(sure.answers(scores.double()).numpy(), truth, counting(group))
     return sure.model_copy(update={"thresholds": thresholds})
 

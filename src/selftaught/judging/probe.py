@@ -41,6 +41,7 @@ class Probe:
     takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
+    tasks: Sequence[str] = ("classes",)  # what labels may be, see `Targets`
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels
     untrained: str = "untrained"  # what the untrained network is called once the probe has trained it
     announce: "Callable[[Sequence[Split], Tuning], None]" = lambda splits, tuning: None  # said before it learns

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.aim import UNEVEN, targets_in, uneven
+from selftaught.judging.aim import UNEVEN, uneven
 from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
@@ -34,7 +34,7 @@ ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter o
 TASK = "finetune"  # in status.json
 STOPPED_BY = {"classes": "accuracy", "several": "mAP", "number": "R²"}
 KEPT = (  # of the metrics, in status.json as well
-    *("accuracy", "mean_average_precision", "r2", "low", "high", "balanced_accuracy", "macro_f1", "mae", "rmse"),
+    *("accuracy", "mAP", "R2", "low", "high", "balanced_accuracy", "macro_F1", "MAE", "RMSE"),
     *("temperature", "calibration_error", "margin"),
 )
 
@@ -87,7 +87,8 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     with Progress("fine-tuning", 1, "network") as bar:
         model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed)
         bar.update(1)
-    meaning, names = meaning_of(model, data, choosing), _names(data)
+    meaning = meaning_of(model, data, choosing)
+    names = [] if data.task == "number" else data.names
     head = model.head.cpu()
     tuned_encoder = model.encoder.cpu()
     tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part
@@ -110,15 +111,9 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     return classifier, metrics
 
 
-def _names(data: Labelled) -> list[str]:
-    """Of classes or labels; of a number there are none."""
-    targets = targets_in(data)
-    return [] if targets.task == "number" else targets.names
-
-
 def _uneven_or_not(data: Labelled, learnt: Rows, watched: Rows) -> dict[str, Any]:
     """By what it is chosen when to stop, if it is; of classes whether they are uneven, which is said."""
-    task = targets_in(data).task
+    task = data.task
     if task != "classes":
         return {"stopped_by": STOPPED_BY[task] if len(watched) else None}
     counts = np.bincount(data.classes[learnt], minlength=len(data.names))

@@ -33,6 +33,7 @@ PROBE = Probe(
     takes="encoder",
     priority=2,
     work="fine-tuning",
+    tasks=("classes", "several", "number"),
     by_chance=True,
     untrained="scratch",
 )
