@@ -15,7 +15,7 @@ from torch import Tensor
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows
 from selftaught.judging.targets import Task
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, UsageError
 
 UNEVEN = 4  # times that one class may have the samples of another, before accuracy says little of the rare ones
 
@@ -52,19 +52,19 @@ def explained(truth: Array, said: Array, weight: Array | None = None) -> float:
     return float(r2_score(truth, said, sample_weight=weight)) if len(truth) > 1 else 0.0
 
 
-def _classes_loss(scores: Tensor, truth: Tensor) -> Tensor:
-    return F.cross_entropy(scores, truth)
+def _classes_loss(scores: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
+    return F.cross_entropy(scores, truth, weight)
 
 
-def _several_loss(scores: Tensor, truth: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(scores, truth)
+def _several_loss(scores: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
+    return F.binary_cross_entropy_with_logits(scores, truth, pos_weight=weight)
 
 
-def _number_loss(scores: Tensor, truth: Tensor) -> Tensor:
+def _number_loss(scores: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
     return F.mse_loss(scores[:, 0], truth)
 
 
-LOSSES: Mapping[Task, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
+LOSSES: Mapping[Task, tuple[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]]] = {
     "classes": ("cross_entropy", _classes_loss),
     "several": ("binary_cross_entropy", _several_loss),
     "number": ("squared_error", _number_loss),
@@ -81,6 +81,7 @@ class Aim:
     mean: float = 0.0  # of the numbers that are learnt from
     deviation: float = 1.0
     balanced: bool = False  # whether accuracy is that of each class alike
+    weight: Tensor | None = None  # of each class in the loss, or of having each label (outputs,); None: all count alike
 
     @property
     def called(self) -> str:
@@ -89,7 +90,8 @@ class Aim:
 
     def loss(self, scores: Tensor, truth: Tensor) -> Tensor:
         """Of scores (B, outputs), and the truth of the same samples."""
-        return LOSSES[self.task][1](scores.float(), truth)
+        weight = None if self.weight is None else self.weight.to(scores.device)
+        return LOSSES[self.task][1](scores.float(), truth, weight)
 
     def good(self, scores: Tensor, truth: Tensor) -> tuple[float, float]:
         """How good scores (N, outputs) are: accuracy, mAP or R², and where they are alike, less of the loss."""
@@ -114,15 +116,33 @@ class Aim:
         return scores.argmax(dim=1).numpy()
 
 
-def aim_of(data: Labelled, learnt: Rows) -> Aim:
-    """The aim of who learns from these training rows, by which numbers are standardised. Raises DataError."""
+def aim_of(data: Labelled, learnt: Rows, weighted: bool = False) -> Aim:
+    """The aim of who learns from these training rows, by which numbers are standardised.
+
+    weighted: whether rare classes, or labels, count for more in the loss. Raises DataError, and UsageError of numbers.
+    """
     truth = data.truth
-    if data.task == "classes":
-        return Aim("classes", len(data.names), torch.from_numpy(truth), balanced=uneven(truth[learnt]))
+    if data.task == "number":
+        if weighted:
+            raise UsageError("finetune option 'weighting' cannot be 'balanced' here: labels are numbers, of no class")
+        return _number_aim(truth, learnt)
+    outputs, own = len(data.names), truth[learnt]
     if data.task == "several":
-        return Aim("several", len(data.names), torch.from_numpy(truth.astype(np.float32)))
+        counts = own.sum(axis=0)
+        weight = _float((len(own) - counts).clip(1) / counts.clip(1)) if weighted else None
+        return Aim("several", outputs, _float(truth), weight=weight)
+    counts = np.bincount(own, minlength=outputs)
+    weight = _float(len(own) / (counts.clip(1) * outputs)) if weighted else None
+    return Aim("classes", outputs, torch.from_numpy(truth), balanced=uneven(own), weight=weight)
+
+
+def _number_aim(truth: Array, learnt: Rows) -> Aim:
     with np.errstate(over="ignore", invalid="ignore"):  # which is said
         mean, deviation = float(truth[learnt].mean()), float(truth[learnt].std()) or 1.0
     if not math.isfinite(deviation):
         raise DataError(f"the labels reach {np.abs(truth[learnt]).max():.3g}: too far apart for their mean to be taken")
-    return Aim("number", 1, torch.from_numpy(((truth - mean) / deviation).astype(np.float32)), mean, deviation)
+    return Aim("number", 1, _float((truth - mean) / deviation), mean, deviation)
+
+
+def _float(values: Array) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))

@@ -51,6 +51,8 @@ class Tuning:
     frozen: Annotated[float, Field(ge=0, lt=1, description="a share below 1")] = 0.1
     # Share of the labels that choose when to stop; default: 0.1 from 500 labels on.
     held_out: Annotated[float, Field(ge=0, le=0.5, description="a share up to 0.5")] | None = None
+    # Of classes, or labels, in the loss: all alike, or the rarer the more.
+    weighting: Annotated[Literal["none", "balanced"], Field(description="none or balanced")] = "none"
     # The second is faster where the machine has instructions for it.
     precision: Annotated[Literal["32-true", "bf16-mixed"], Field(description="32-true or bf16-mixed")] = "32-true"
     # Looks at what is held out, of 20 in a training, without a better one before it ends.
@@ -162,7 +164,7 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
     are uneven, by mAP of several labels, by R² of numbers.
     """
     torch.manual_seed(seed)
-    model = Classifier(deepcopy(encoder), aim_of(data, learnt))
+    model = Classifier(deepcopy(encoder), aim_of(data, learnt, tuning.weighting == "balanced"))
     fabric = fabric_of(tuning.precision)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # as convolutions are fastest
     forward = fabric.setup_module(model)

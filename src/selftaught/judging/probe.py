@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # whoever asks for the names alone waits for no torch
     from selftaught.judging.labelled import Labelled, Split
 
 FOLDER = "selftaught.judging.probes"
+ALL_TASKS = ("classes", "several", "number")
 
 
 @dataclass(frozen=True, kw_only=True)

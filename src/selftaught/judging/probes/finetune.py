@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Split, spare
-from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.probe import ALL_TASKS, Exam, Probe
 
 
 def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
@@ -33,7 +33,7 @@ PROBE = Probe(
     takes="encoder",
     priority=2,
     work="fine-tuning",
-    tasks=("classes", "several", "number"),
+    tasks=ALL_TASKS,
     by_chance=True,
     untrained="scratch",
 )
