@@ -20,7 +20,7 @@ from selftaught.judging.targets import targets_of
 from selftaught.run.classifier import Calibrated
 from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, UsageError
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))
 MANY = 80
@@ -102,6 +102,29 @@ def test_losses_are_what_they_are_called() -> None:
     loss = number.loss(torch.tensor([[0.5], [1.0]]), number.truth)
     assert number.called == "squared_error" and loss.item() == pytest.approx((0.25 + 4) / 2)
     assert number.said(torch.tensor([[0.5], [1.0]])) == pytest.approx([12, 14])
+
+
+def test_rare_classes_and_labels_count_for_more_where_asked(squares: tuple[np.ndarray, np.ndarray]) -> None:
+    x, rows = squares[0], np.arange(4)
+    classes = labelled("classes", ["a", "a", "a", "b"], x[:4])
+    assert aim_of(classes, rows).weight is None
+    aim = aim_of(classes, rows, weighted=True)
+    assert aim.weight is not None and aim.weight.tolist() == pytest.approx([4 / 6, 4 / 2])
+    scores = torch.tensor([[1.0, 0.0], [0.5, 0.2], [0.0, 0.0], [0.3, 0.9]])
+    each = -scores.log_softmax(dim=1)[torch.arange(4), aim.truth]
+    weight = aim.weight[aim.truth]
+    assert aim.loss(scores, aim.truth).item() == pytest.approx(((weight * each).sum() / weight.sum()).item())
+    several = aim_of(labelled("several", ["a", "a", "a;b", "a"], x[:4]), rows, weighted=True)
+    assert several.weight is not None and several.weight.tolist() == pytest.approx([1 / 4, 3])
+    p = torch.sigmoid(scores)
+    wanted = -(several.weight * several.truth * p.log() + (1 - several.truth) * (1 - p).log()).mean().item()
+    assert several.loss(scores, several.truth).item() == pytest.approx(wanted)
+    with pytest.raises(UsageError, match="'weighting' cannot be 'balanced' here: labels are numbers"):
+        aim_of(labelled("number", ["1.5", "2.5"], x[:2]), rows[:2], weighted=True)
+    for weighting in ("none", "balanced"):
+        tuning = Tuning.parse({"epochs": 1, "batch_size": 4, "weighting": weighting})
+        model = finetune(encoder(), classes, rows, held=rows[:0], tuning=tuning, seed=0)  # type: ignore[arg-type]
+        assert (model.aim.weight is None) == (weighting == "none")
 
 
 def test_numbers_are_standardised_by_those_that_are_learnt_from(squares: tuple[np.ndarray, np.ndarray]) -> None:

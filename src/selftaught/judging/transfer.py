@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.aim import UNEVEN, uneven
+from selftaught.judging.aim import UNEVEN, aim_of, uneven
 from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
@@ -60,6 +60,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     keep_freed_memory()
     with stopping(recipe.time_limit):
         data = open_labelled(recipe, encoder.preparation)
+        aim_of(data, data.not_tested, tuning.weighting == "balanced")  # what cannot be learnt is refused here
         owned = out.claimed(resume=False, overwrite=replaces, kind=TASK)
         with owned, writing_to(out.folder / LOG), out.working(TASK) as result:
             recipe.save(out.folder / "recipe.yaml")
