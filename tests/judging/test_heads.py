@@ -92,8 +92,8 @@ def test_a_head_says_labels_and_numbers(task: str) -> None:
     rng = np.random.default_rng(0)
     on = rng.random((600, 2)) < 0.5
     x = rng.normal(size=(600, 3, 8)).astype(np.float32)
-    x[:, 0, 0] += 4.0 * on[:, 0]
-    x[:, 2, 1] += 4.0 * on[:, 1]
+    x[:, 0, 0] += 12.0 * on[:, 0]
+    x[:, 2, 1] += 12.0 * on[:, 1]
     labels = [";".join(n for n, own in zip("ab", row) if own) or ";" for row in on]
     if task == "number":
         labels = [f"{500.5 + 10 * row[0] + 20 * row[1]}" for row in on]
