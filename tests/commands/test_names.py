@@ -16,6 +16,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.judging.predict import Predictions
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.export import save_encoder
+from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.text import printable, spelled
 
@@ -100,7 +101,9 @@ def test_a_classifier_keeps_the_names_of_its_classes(tmp_path: Path) -> None:
     images = open_samples(classes(tmp_path / "labelled"))
     encoder = build_encoder(PART, images.preparation)
     encoder.preparation, encoder.part = images.preparation, PART
-    save_classifier(Calibrated(encoder, torch.nn.Linear(encoder.dim, 3), 1.0, [BIRD, "cat", DOG]), tmp_path / "c", {})
+    save_classifier(
+        Calibrated(encoder, torch.nn.Linear(encoder.dim, 3), Meaning(), [BIRD, "cat", DOG]), tmp_path / "c", {}
+    )
     assert load_classifier(tmp_path / "c").classes == [BIRD, "cat", DOG]
 
 

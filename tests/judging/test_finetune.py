@@ -13,10 +13,10 @@ from selftaught.data.tables.encoders import build_encoder as build_for_rows
 from selftaught.data.tables.preparation import Column
 from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
+from selftaught.judging.certainty import calibration_error, fitted_temperature, probabilities_of
 from selftaught.judging.finetune import Tuning, depths, finetune, layer_scales, scores_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import held_out
-from selftaught.judging.transfer import calibration_error, fitted_temperature, probabilities_of
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer

@@ -18,6 +18,7 @@ from selftaught.judging.labelled import Labelled, Split
 from selftaught.judging.probe import Exam
 from selftaught.judging.probes.attentive import Attentive
 from selftaught.judging.probes.layers import Weighted
+from selftaught.judging.targets import targets_of
 from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -83,6 +84,27 @@ def test_the_probe_of_layers_finds_the_one_that_knows(monkeypatch: pytest.Monkey
 
     assert accuracy(Seen, torch.from_numpy(x), y, 600, each=True) > 0.85, "with all of them alike no more than 0.70"
     assert all(int(head.weights.argmax()) == 1 for head in made) and len(made) == len(heads.GRID)
+
+
+@pytest.mark.parametrize("task", ["several", "number"])
+def test_a_head_says_labels_and_numbers(task: str) -> None:
+    """Two labels, or a number made of both, that one of three layers knows."""
+    rng = np.random.default_rng(0)
+    on = rng.random((600, 2)) < 0.5
+    x = rng.normal(size=(600, 3, 8)).astype(np.float32)
+    x[:, 2, 0] += 12.0 * on[:, 0]
+    x[:, 2, 1] += 12.0 * on[:, 1]
+    labels = [";".join(n for n, own in zip("ab", row) if own) or ";" for row in on]
+    if task == "number":
+        labels = [f"{500.5 + 10 * row[0] + 20 * row[1]}" for row in on]
+    targets, alone = targets_of([labels], task), np.arange(600)
+    data = Labelled(None, None, targets.strata, targets.names, alone, alone, targets=targets)  # type: ignore[arg-type]
+    exam = Exam(data=data, split=Split(0, alone[:400], alone[400:]), seed=0, tuning=None)  # type: ignore[arg-type]
+    said = head_predict(Weighted, scaled(torch.from_numpy(x), alone[:400], each=True), exam)
+    if task == "several":
+        assert said.shape == (200, 2) and ((said > 0.5) == on[400:]).mean() > 0.9
+    else:
+        assert said.shape == (200,) and np.abs(said - data.truth[400:]).mean() < 4
 
 
 def test_a_head_sees_no_test_sample_uses_no_others_chance_and_says_the_same_again() -> None:

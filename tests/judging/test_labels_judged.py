@@ -15,7 +15,8 @@ from selftaught.commands.answers import finetune as answered
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.transfer import RANGE, not_measured
+from selftaught.judging.certainty import RANGE
+from selftaught.judging.marks import not_measured
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Finetune
 from selftaught.system.components import Part
@@ -95,19 +96,22 @@ def test_what_fine_tuning_did_not_measure_is_said(
 
 
 def test_a_temperature_at_the_end_of_its_range_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    from selftaught.judging import transfer
+    from selftaught.judging import certainty
 
     for temperature, said in ((math.exp(RANGE[0]) * 1.0001, True), (math.exp(RANGE[1]) / 1.0001, True), (1.3, False)):
-        transfer._warn_of_doubtful(temperature, 500)
+        certainty._warn_of_doubtful(temperature, 500)
         assert ("stands at the end of its range" in capsys.readouterr().err) == said
 
 
 def test_all_classes_measured_need_no_word() -> None:
     metrics = {"classes": ["a", "b"], "measured_per_class": [3, 2], "measured_on": 5}
-    metrics |= {"accuracy": 0.8, "low": 0.5, "high": 0.9}
+    metrics |= {"task": "classes", "accuracy": 0.8, "low": 0.5, "high": 0.9, "balanced_accuracy": 0.75, "uneven": False}
     assert not not_measured(metrics)
     recipe = Finetune.parse({"run": "r", "labelled": "d", "out": "o"})
-    assert answered(recipe, metrics).lines[0] == "accuracy 80.0 ± 20.0 on 5 samples that chose nothing"
+    line = "accuracy 80.0 ± 20.0, balanced accuracy 75.0 on 5 samples that chose nothing"
+    assert answered(recipe, metrics).lines[0] == line
+    uneven = answered(recipe, metrics | {"uneven": True}).lines[0]
+    assert uneven.startswith("balanced accuracy 75.0, accuracy 80.0 ± 20.0 on 5 samples")
 
 
 def test_from_a_label_column_that_is_chosen_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

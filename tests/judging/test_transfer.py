@@ -21,6 +21,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.export import save_encoder
+from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.progress import Progress
@@ -134,7 +135,7 @@ def made(name: str, module: nn.Module | None = None, **options) -> Calibrated:
     encoder = build_encoder(part, preparation, module).train()
     encoder(torch.randn(8, 3, 32, 32))  # running statistics that are not the initial ones
     encoder.preparation, encoder.part = preparation, part
-    return Calibrated(encoder, nn.Linear(encoder.dim, 4), 1.7, ["a", "b", "c", "<d>"]).eval()
+    return Calibrated(encoder, nn.Linear(encoder.dim, 4), Meaning(temperature=1.7), ["a", "b", "c", "<d>"]).eval()
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_resnet"])

@@ -18,6 +18,7 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder, save_encoder
+from selftaught.run.meaning import Meaning
 from selftaught.run.onnx import to_onnx
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -140,7 +141,7 @@ def test_a_classifier_of_rows_is_loaded_by_the_lines_of_its_page(
     quick = {"steps": 1, "batch_size": 16, "precision": "32-true", "layout": "contiguous", "map": 0}
     run = selftaught.pretrain("sklearn:wine", method="vicreg", encoder="mlp", out=str(tmp_path / "run"), **quick)
     encoder = run.encoder()
-    classifier = Calibrated(encoder, nn.Linear(encoder.dim, 3), 1.7, ["a", "b", "c"]).eval()
+    classifier = Calibrated(encoder, nn.Linear(encoder.dim, 3), Meaning(temperature=1.7), ["a", "b", "c"]).eval()
     save_classifier(classifier, tmp_path / "classifier", {})
     block = re.search(r"```python\n(.*?)```", (tmp_path / "classifier" / "README.md").read_text(), re.DOTALL)
     assert block

@@ -58,12 +58,14 @@ def export(recipe: Export) -> tuple[Path, float]:
     """The ONNX file of an encoder or a classifier, and how far its outputs are from the network's."""
     from selftaught.run.classifier import load_classifier
     from selftaught.run.export import load_encoder
+    from selftaught.run.meaning import OUTPUTS
     from selftaught.run.onnx import to_onnx
 
     folder = Path(recipe.run)
     if (folder / "classifier").is_dir():
         file = Path(recipe.out) if recipe.out else folder / "classifier" / "model.onnx"
-        return file, to_onnx(load_classifier(folder), file, "probabilities")
+        classifier = load_classifier(folder)
+        return file, to_onnx(classifier, file, OUTPUTS[classifier.meaning.task])
     file = Path(recipe.out) if recipe.out else folder / "encoder" / "model.onnx"
     return file, to_onnx(load_encoder(folder), file)
 

@@ -16,7 +16,6 @@ from selftaught.run.fields import Recipe
 from selftaught.run.folder import RunFolder
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.saying import say
-from selftaught.system.text import printable
 
 
 @dataclass(frozen=True)
@@ -85,19 +84,14 @@ def compare(recipe: recipes.Compare, result: Any) -> Answer:
 
 
 def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
-    from selftaught.judging.transfer import not_measured
+    from selftaught.judging.marks import in_words
 
-    accuracy = "too few labels to measure its accuracy; name a --test set for that"
-    if metrics["accuracy"] is not None:
-        right, half = 100 * metrics["accuracy"], 50 * (metrics["high"] - metrics["low"])
-        accuracy = f"accuracy {right:.1f} ± {half:.1f} on {metrics['measured_on']:,} samples that chose nothing"
-        if missing := not_measured(metrics):
-            accuracy += f", none of them of class {', '.join(map(printable, missing[:5]))}: it says nothing of these"
-    return Answer({"classifier": recipe.out, **metrics}, lines=[accuracy, f"wrote {recipe.out}"])
+    return Answer({"classifier": recipe.out, **metrics}, lines=[in_words(metrics), f"wrote {recipe.out}"])
 
 
 def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
+    sums |= {"task": result.meaning.task} | ({"values": result.range()} if result.values is not None else {})
     return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=[f"wrote {recipe.out}"])
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning: a linear layer on the encoder, and all of it trained on the labels."""
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
@@ -7,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from timm.models import group_parameters
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Training
 from selftaught.contracts.modality import Samples
+from selftaught.judging.aim import Aim, aim_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows
 from selftaught.system import components
@@ -50,6 +51,8 @@ class Tuning:
     frozen: Annotated[float, Field(ge=0, lt=1, description="a share below 1")] = 0.1
     # Share of the labels that choose when to stop; default: 0.1 from 500 labels on.
     held_out: Annotated[float, Field(ge=0, le=0.5, description="a share up to 0.5")] | None = None
+    # Of classes, or labels, in the loss: all alike, or the rarer the more.
+    weighting: Annotated[Literal["none", "balanced"], Field(description="none or balanced")] = "none"
     # The second is faster where the machine has instructions for it.
     precision: Annotated[Literal["32-true", "bf16-mixed"], Field(description="32-true or bf16-mixed")] = "32-true"
     # Looks at what is held out, of 20 in a training, without a better one before it ends.
@@ -93,18 +96,18 @@ class Classifier(nn.Module):
 
     steps: int  # of training, up to the weights that were kept
 
-    def __init__(self, encoder: Encoder, classes: int) -> None:
+    def __init__(self, encoder: Encoder, aim: Aim) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.dim, classes)
+        self.encoder, self.aim = encoder, aim
+        self.head = nn.Linear(encoder.dim, aim.outputs)
         self.frozen = False  # whether only the head learns
 
     def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The loss of views x (B, ...) with classes y (B,)."""
-        return {"cross_entropy": F.cross_entropy(self.scores(x).float(), y)}
+        """The loss of views x (B, ...) with the truth y (B, ...)."""
+        return {self.aim.called: self.aim.loss(self.scores(x), y)}
 
     def scores(self, x: Tensor) -> Tensor:
-        """Unnormalised log-probabilities (B, classes)."""
+        """Unnormalised log-probabilities, or standardised numbers: (B, outputs)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = self.encoder(x)
         return self.head(features)
@@ -123,7 +126,7 @@ class Classifier(nn.Module):
 
 
 class _Enough(Exception):  # noqa: N818 - nothing went wrong
-    """The held-out samples are no longer classified any better."""
+    """Of the held-out samples it says nothing any better."""
 
 
 class _Best:
@@ -131,17 +134,16 @@ class _Best:
 
     def __init__(self, model: Classifier, data: Labelled, held: Rows, *, every: int, patience: int) -> None:
         self.model, self.every, self.patience = model, every, patience
-        self.held, self.labels = data.train.subset(held), torch.from_numpy(data.classes[held])
-        self.score, self.step, self.since = (-1.0, 0.0), 0, 0
+        self.held, self.truth = data.train.subset(held), model.aim.truth[torch.from_numpy(held)]
+        self.score, self.step, self.since = (-math.inf, 0.0), 0, 0
         self.weights: dict[str, Tensor] = {}
 
     def look(self, step: int, last: bool) -> None:
-        if not len(self.labels) or (not last and step % self.every):
+        if not len(self.truth) or (not last and step % self.every):
             return
         scores = scores_of(self.model, self.held)
         self.model.train()
-        right = (scores.argmax(dim=1) == self.labels).float().mean().item()
-        score = (right, -F.cross_entropy(scores, self.labels).item())  # few samples are often equally many right
+        score = self.model.aim.good(scores, self.truth)  # few samples are often equally many right
         self.since = 0 if score > self.score else self.since + 1
         if not self.since:
             self.score, self.step = score, step
@@ -158,14 +160,15 @@ class _Best:
 def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuning: Tuning, seed: int) -> Classifier:
     """A classifier from a copy of `encoder`, trained on the `learnt` rows of the training samples in `data`.
 
-    The `held` rows, of which there may be none, choose when to stop.
+    The `held` rows, of which there may be none, choose when to stop: by accuracy, by balanced accuracy where classes
+    are uneven, by mAP of several labels, by R² of numbers.
     """
     torch.manual_seed(seed)
-    model = Classifier(deepcopy(encoder), len(data.names))
+    model = Classifier(deepcopy(encoder), aim_of(data, learnt, tuning.weighting == "balanced"))
     fabric = fabric_of(tuning.precision)
     model.to(fabric.device).to(memory_format=torch.channels_last)  # as convolutions are fastest
     forward = fabric.setup_module(model)
-    batches = _batches(encoder, data, learnt, tuning, seed, fabric.device)
+    batches = _batches(model, data, learnt, tuning, seed, fabric.device)
     _refuse_faulty_half(model, batches, tuning.precision)
     steps = tuning.steps(batches.steps_per_epoch)
     alone = min(steps - 1, round(tuning.frozen * steps))  # steps of the head
@@ -195,11 +198,12 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
     return model.to(memory_format=torch.contiguous_format).eval()
 
 
-def _batches(encoder: Encoder, data: Labelled, rows: Rows, tuning: Tuning, seed: int, device: torch.device) -> Batches:
-    """The lightly augmented views and the classes of each step."""
-    views = data.train.views(("light",), patch=encoder.patch, options={"light": tuning.light}, channels_last=True)
-    size, classes = min(tuning.batch_size, len(rows)), torch.from_numpy(data.classes)
-    return Batches(data.train, views, batch_size=size, seed=seed, device=device, rows=rows, targets=classes)
+def _batches(model: Classifier, data: Labelled, rows: Rows, tuning: Tuning, seed: int, device: torch.device) -> Batches:
+    """The lightly augmented views and the truth of each step."""
+    patch, options = model.encoder.patch, {"light": tuning.light}
+    views = data.train.views(("light",), patch=patch, options=options, channels_last=True)
+    size, truth = min(tuning.batch_size, len(rows)), model.aim.truth
+    return Batches(data.train, views, batch_size=size, seed=seed, device=device, rows=rows, targets=truth)
 
 
 def _refuse_faulty_half(model: Classifier, batches: Batches, precision: str) -> None:
@@ -211,7 +215,7 @@ def _refuse_faulty_half(model: Classifier, batches: Batches, precision: str) -> 
 
 @torch.no_grad()
 def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = lambda done: None) -> Tensor:
-    """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, classes)."""
+    """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, outputs)."""
     model.eval()
     scores: list[Tensor] = []
     for x in view_batches(samples):

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from selftaught.judging.aim import Aim, aim_of
 from selftaught.judging.labelled import spare
 from selftaught.judging.probe import Exam
 from selftaught.system.interruption import poll
@@ -38,35 +38,35 @@ class Parts:
 
 @dataclass
 class _Best:
-    right: tuple[int, float] = (-1, 0.0)
+    good: tuple[float, float] = (-inf, 0.0)
     weights: dict[str, Tensor] | None = None
     chosen: dict[str, Any] | None = None
 
 
-def head_predict(make: Callable[..., nn.Module], parts: Parts, exam: Exam) -> Rows:
-    """The classes of the tested samples (M,) by the head that `make` makes of n, D and the number of classes.
+def head_predict(make: Callable[..., nn.Module], parts: Parts, exam: Exam) -> NDArray[Any]:
+    """What is said of the tested samples (M, ...) by the head that `make` makes of n, D and the number of outputs.
 
     AdamW with a cosine; learning rate, weight decay and when to stop are chosen on a fifth of the training labels.
     """
     data, split, best = exam.data, exam.split, _Best()
     seed = exam.seed + split.repeat
     learnt, held = spare(data, split.train, HELD_OUT, seed)
-    classes, head = torch.from_numpy(data.classes), nn.Module()
+    aim, head = aim_of(data, learnt), nn.Module()
     with torch.random.fork_rng(devices=[]):
         for rate, decay in GRID if len(held) else GRID[:1]:
             torch.manual_seed(seed)
-            head = make(*parts.values.shape[1:], len(data.names))
-            _train(head, parts, classes, learnt, held, rate, decay, best)
+            head = make(*parts.values.shape[1:], aim.outputs)
+            _train(head, parts, aim, learnt, held, rate, decay, best)
     head.load_state_dict(best.weights or head.state_dict())
     if best.chosen:
         exam.chosen.append(best.chosen)
-    return np.asarray(_scores(head, parts, split.test).argmax(dim=1).numpy())
+    return aim.said(_scores(head, parts, split.test))
 
 
 def _train(
     head: nn.Module,
     parts: Parts,
-    classes: Tensor,
+    aim: Aim,
     learnt: Rows,
     held: Rows,
     rate: float,
@@ -86,19 +86,17 @@ def _train(
         now, order = order[:BATCH], order[BATCH:]
         head.train()
         optimizer.zero_grad()
-        F.cross_entropy(head(parts.rows(now)), classes[now]).backward()
+        aim.loss(head(parts.rows(now)), aim.truth[now]).backward()
         optimizer.step()
         cosine.step()
         if len(held) and step % ceil(steps / LOOKS) == 0:
-            _look(head, parts, classes, held, {"lr": rate, "weight_decay": decay, "steps": step}, best)
+            _look(head, parts, aim, held, {"lr": rate, "weight_decay": decay, "steps": step}, best)
 
 
-def _look(head: nn.Module, parts: Parts, classes: Tensor, held: Rows, chosen: dict[str, Any], best: _Best) -> None:
-    scores, truth = _scores(head, parts, held), classes[torch.from_numpy(held)]
-    # Few samples are often equally many right.
-    right = int((scores.argmax(dim=1) == truth).sum()), -float(F.cross_entropy(scores, truth))
-    if right > best.right:
-        best.right, best.chosen = right, chosen
+def _look(head: nn.Module, parts: Parts, aim: Aim, held: Rows, chosen: dict[str, Any], best: _Best) -> None:
+    good = aim.good(_scores(head, parts, held), aim.truth[torch.from_numpy(held)])  # few are often equally many right
+    if good > best.good:
+        best.good, best.chosen = good, chosen
         best.weights = {name: value.detach().clone() for name, value in head.state_dict().items()}
 
 

@@ -20,7 +20,7 @@ from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
 from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset
-from selftaught.judging.targets import Targets, targets_of
+from selftaught.judging.targets import Targets, Task, targets_of
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
@@ -51,6 +51,16 @@ class Labelled:
     exact: Rows  # likewise, only for the same content
     named: Rows | None = None  # likewise, for those of which the user says that they belong together
     targets: Targets | None = None  # the truth, where it may be another one than `classes`
+
+    @property
+    def task(self) -> Task:
+        """What labels are: one class of each sample, several, or a number."""
+        return self.targets.task if self.targets else "classes"
+
+    @property
+    def truth(self) -> NDArray[Any]:
+        """What is so of all samples: classes (N,), labels (N, L) as bool, or numbers (N,)."""
+        return self.targets.values if self.targets else self.classes
 
     @cached_property
     def group(self) -> Rows:

@@ -2,17 +2,22 @@
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.contracts.modality import Samples
+from selftaught.judging.certainty import EVEN
 from selftaught.judging.finetune import scores_of
-from selftaught.judging.transfer import probabilities_of
-from selftaught.run.classifier import load_classifier
+from selftaught.judging.targets import BETWEEN
+from selftaught.run.classifier import Calibrated, load_classifier
+from selftaught.run.meaning import Meaning
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
@@ -28,24 +33,44 @@ class Predictions:
     """What a classifier says of samples."""
 
     keys: list[str]
-    classes: list[str]
+    classes: list[str]  # or labels; none where it says numbers
     probabilities: NDArray[Any]  # (N, classes)
     quarantined: list[tuple[str, str]]  # what could not be read, with the reason
     unread: Path | None = None  # the file that lists it
+    meaning: Meaning = field(default_factory=Meaning)  # such as the task, and the thresholds of labels
+    values: NDArray[Any] | None = None  # numbers (N,), where it says these
 
     @property
-    def predicted(self) -> list[str]:
-        """The likeliest class of each sample."""
-        return [self.classes[number] for number in self.probabilities.argmax(axis=1)]
+    def said(self) -> list[list[int]]:
+        """Of each sample the classes or labels, by number: the likeliest class, or those labels that are likely."""
+        if self.meaning.task == "several":
+            return [np.flatnonzero(likely >= self._thresholds).tolist() for likely in self.probabilities]
+        return [[number] for number in self.probabilities.argmax(axis=1).tolist()] if self.classes else []
+
+    @property
+    def predicted(self) -> list[Any]:
+        """The likeliest class of each sample, its labels with a `;` between them, or its number."""
+        if self.values is not None:
+            return self.values.tolist()
+        return [BETWEEN.join(self.classes[number] for number in own) for own in self.said]
 
     def counts(self) -> dict[str, int]:
-        """How many samples of each class there seem to be."""
-        counts = Counter(self.predicted)
-        return {name: counts[name] for name in self.classes}
+        """How many samples of each class, or with each label, there seem to be."""
+        counts = Counter(number for own in self.said for number in own)
+        return {name: counts[number] for number, name in enumerate(self.classes)}
+
+    def range(self) -> dict[str, float]:
+        """The lowest number, their mean and the highest; nothing where there are none."""
+        values = self.values
+        if values is None:
+            return {}
+        return {"lowest": float(values.min()), "mean": float(values.mean()), "highest": float(values.max())}
 
     def write(self, out: Path, every: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
+        Of several labels `probability` has that of each that is said, likewise with a `;` between them; of numbers
+        there are path,predicted,low,high in its place, the ends of the interval that holds 95 %, where it is known.
         Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
         What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
         <name>-quarantine-2.csv and so on.
@@ -53,13 +78,29 @@ class Predictions:
         exactly: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
         with replacing(out) as temporary, temporary.open("w", **exactly) as stream:
             writer = csv.writer(stream)
-            writer.writerow(["path", "predicted", "probability", *(self.classes if every else [])])
-            for key, name, likely in zip(self.keys, self.predicted, self.probabilities, strict=True):
+            header = ["probability", *(self.classes if every else [])] if self.values is None else ["low", "high"]
+            writer.writerow(["path", "predicted", *header])
+            for key, cells in zip(self.keys, self._cells(every), strict=True):
                 poll()
-                cells = [f"{likely.max():.6f}", *(f"{p:.6f}" for p in likely if every)]
-                writer.writerow([key, name, *cells])
+                writer.writerow([key, *cells])
         if self.quarantined:
             self.unread = list_beside(out.with_suffix(""), self.quarantined)
+
+    def _cells(self, every: bool) -> Iterator[list[str]]:
+        """What stands behind the path of each sample."""
+        if self.values is not None:
+            margin = self.meaning.margin
+            for value in self.values.tolist():
+                ends = ["", ""] if margin is None else [f"{value - margin:.7g}", f"{value + margin:.7g}"]
+                yield [f"{value:.7g}", *ends]
+            return
+        for name, own, likely in zip(self.predicted, self.said, self.probabilities, strict=True):
+            sure = BETWEEN.join(f"{likely[number]:.6f}" for number in own)
+            yield [name, sure, *(f"{p:.6f}" for p in likely if every)]
+
+    @property
+    def _thresholds(self) -> NDArray[Any]:
+        return np.array(self.meaning.thresholds or (EVEN,) * len(self.classes))
 
 
 def predict(
@@ -75,6 +116,8 @@ def predict(
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UsageError(f"--out {printable(str(out))} must end in .csv")
     classifier = load_classifier(folder, module)
+    if every and not classifier.classes:
+        raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
     kind = modality.named(classifier.preparation.modality)
     if modality.of(data) is not kind:
         raise UsageError(f"the classifier takes {kind.THINGS}, and the data holds {modality.of(data).THINGS}")
@@ -85,10 +128,21 @@ def predict(
         say(note)
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)
-    probabilities = probabilities_of(scores, classifier.temperature)
-    said = Predictions(list(samples.keys), classifier.classes, probabilities, samples.quarantined)
+    said = _said(classifier, samples, classifier.meaning.answers(scores.double()).numpy())
     if out is not None:
         said.write(Path(out), every)
         if said.quarantined:
             say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
     return said
+
+
+def _said(classifier: Calibrated, samples: Samples, answers: NDArray[Any]) -> Predictions:
+    numbers = classifier.task == "number"
+    return Predictions(
+        list(samples.keys),
+        classifier.classes,
+        np.empty((len(answers), 0)) if numbers else answers,
+        samples.quarantined,
+        meaning=classifier.meaning,
+        values=answers if numbers else None,
+    )

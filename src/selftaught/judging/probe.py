@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # whoever asks for the names alone waits for no torch
     from selftaught.judging.labelled import Labelled, Split
 
 FOLDER = "selftaught.judging.probes"
+ALL_TASKS = ("classes", "several", "number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Probe:
     takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
+    tasks: Sequence[str] = ("classes",)  # what labels may be, see `Targets`
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels
     untrained: str = "untrained"  # what the untrained network is called once the probe has trained it
     announce: "Callable[[Sequence[Split], Tuning], None]" = lambda splits, tuning: None  # said before it learns

@@ -72,6 +72,8 @@ def held_out(labels: NDArray[np.int64], group: Rows, share: float, seed: int) ->
     Samples of a `group` (N,) stay together, so that the share of few groups may be exceeded, or, where a class has all
     of its samples in one, not be reached.
     """
+    if not len(labels):
+        return np.arange(0), np.arange(0)
     drawn = dict(_by_class(labels, seed, "held out"))
     wanted = {number: round(share * len(own)) for number, own in drawn.items()}
     members = _members(group)

@@ -1,27 +1,24 @@
 """From a run to a classifier: fine-tuned on all labels, calibrated, and put to use on new data."""
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from torch import Tensor, nn
+from torch import nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.accuracy import detail, row, votes
-from selftaught.judging.finetune import Tuning, scores_of
+from selftaught.judging.aim import UNEVEN, aim_of, uneven
+from selftaught.judging.certainty import meaning_of
+from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.labelled import Labelled, open_labelled, spare
+from selftaught.judging.marks import marks
 from selftaught.judging.subsets import Rows, held_out
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import LOG
+from selftaught.run.meaning import Meaning
 from selftaught.run.recipes import Finetune
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import UsageError
@@ -35,9 +32,11 @@ from selftaught.system.text import printable, spelled
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
 ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
-BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
-AT_THE_END = 0.01  # of the range: the search stops so far from it
-RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
+STOPPED_BY = {"classes": "accuracy", "several": "mAP", "number": "R²"}
+KEPT = (  # of the metrics, in status.json as well
+    *("accuracy", "mAP", "R2", "low", "high", "balanced_accuracy", "macro_F1", "MAE", "RMSE"),
+    *("temperature", "calibration_error", "margin"),
+)
 
 
 def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any]:
@@ -61,6 +60,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     keep_freed_memory()
     with stopping(recipe.time_limit):
         data = open_labelled(recipe, encoder.preparation)
+        aim_of(data, data.not_tested, tuning.weighting == "balanced")  # what cannot be learnt is refused here
         owned = out.claimed(resume=False, overwrite=replaces, kind=TASK)
         with owned, writing_to(out.folder / LOG), out.working(TASK) as result:
             recipe.save(out.folder / "recipe.yaml")
@@ -70,8 +70,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
             about = {"samples": metrics["learnt_from"], "run": Path(recipe.run).name}
             write_json(out.folder / "metrics.json", metrics)
             save_classifier(classifier, out.folder / "classifier", about)
-            kept = ("accuracy", "low", "high", "temperature", "calibration_error")
-            result |= {name: metrics[name] for name in kept}
+            result |= {name: metrics[name] for name in KEPT if name in metrics}
     return metrics
 
 
@@ -84,49 +83,54 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     """The classifier, and its metrics."""
     learnt, choosing, measuring = _shares(data, tuning, seed)
     tuning.warn_of_few_passes(len(learnt))
+    watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
+    facts = _uneven_or_not(data, learnt, watched)
     with Progress("fine-tuning", 1, "network") as bar:
-        watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
         model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed)
         bar.update(1)
-    temperature = 1.0
-    if len(choosing):
-        truth = torch.from_numpy(data.classes[choosing])
-        temperature = fitted_temperature(scores_of(model, data.subset(choosing)), truth)
-        _warn_of_doubtful(temperature, len(choosing))
-    else:
-        say("too few labels to hold some out: its probabilities are not calibrated")
+    meaning = meaning_of(model, data, choosing)
+    names = [] if data.task == "number" else data.names
     head = model.head.cpu()
     tuned_encoder = model.encoder.cpu()
     tuned_encoder.preparation, tuned_encoder.part = encoder.preparation, encoder.part
+    classifier = Calibrated(tuned_encoder, head, meaning, names).eval()
     metrics = {
-        "classes": [spelled(name) for name in data.names],
+        "task": meaning.task,
+        "classes": [spelled(name) for name in names],
         "samples": data.train.count,
         "learnt_from": len(learnt),
         "held_out": len(choosing) + len(measuring),
         "copies": data.copies,
         "near_copies": data.near_copies,
         "steps": model.steps,
-        "temperature": temperature,
-        "temperature_chosen_by": len(choosing),
-        **_accuracy_on(measuring, model, data, temperature),
+        **facts,
+        **_sure(meaning, len(choosing)),
+        **marks(classifier, data, measuring),
     }
     if data.test:
-        metrics["test"] = _accuracy_on(data.test_rows, model, data, temperature)
-    return Calibrated(tuned_encoder, head, temperature, data.names).eval(), metrics
+        metrics["test"] = marks(classifier, data, data.test_rows)
+    return classifier, metrics
 
 
-def _warn_of_doubtful(temperature: float, samples: int) -> None:
-    """Say where the temperature could as well be another one."""
-    doubts = [f"was chosen by {samples} samples alone"] * (samples < ENOUGH_TO_STOP)
-    at_the_end = min(abs(math.log(temperature) - end) for end in RANGE) < AT_THE_END
-    doubts += ["stands at the end of its range"] * at_the_end
-    if doubts:
-        say(f"warning: the temperature, {temperature:.3g}, {' and '.join(doubts)}: trust no probability of its")
+def _uneven_or_not(data: Labelled, learnt: Rows, watched: Rows) -> dict[str, Any]:
+    """By what it is chosen when to stop, if it is; of classes whether they are uneven, which is said."""
+    task = data.task
+    if task != "classes":
+        return {"stopped_by": STOPPED_BY[task] if len(watched) else None}
+    counts = np.bincount(data.classes[learnt], minlength=len(data.names))
+    stopped_by, odd = STOPPED_BY[task], uneven(data.classes[learnt])
+    if odd:
+        stopped_by = f"balanced {stopped_by}"
+        most, least = (f"{counts[at]:,} {printable(data.names[at])}" for at in (counts.argmax(), counts.argmin()))
+        so = "balanced accuracy chooses when to stop" if len(watched) else "look at each class by itself"
+        say(f"note: classes differ by more than {UNEVEN} to 1 ({most}, {least}): {so}")
+    return {"stopped_by": stopped_by if len(watched) else None, "uneven": odd}
 
 
-def not_measured(metrics: Mapping[str, Any]) -> list[str]:
-    """The classes of which none was among what an accuracy was measured on."""
-    return [name for name, count in zip(metrics["classes"], metrics["measured_per_class"]) if not count]
+def _sure(meaning: Meaning, samples: int) -> dict[str, Any]:
+    """How sure it is, and how many samples chose that."""
+    by = "margin_chosen_by" if meaning.task == "number" else "temperature_chosen_by"
+    return {**{name: value for name, value in meaning.told().items() if name != "task"}, by: samples}
 
 
 def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows]:
@@ -135,49 +139,3 @@ def _shares(data: Labelled, tuning: Tuning, seed: int) -> tuple[Rows, Rows, Rows
     learnt, held = spare(data, data.not_tested, share, seed)
     choosing, measuring = held_out(data.classes[held], data.group[held], 0.5, seed)
     return learnt, data.apart(held[choosing], held[measuring]), held[measuring]
-
-
-def _accuracy_on(rows: Rows, model: Any, data: Labelled, temperature: float) -> dict[str, Any]:
-    """What the model makes of samples that chose nothing; nothing is known where there are none."""
-    names = ("accuracy", "low", "high", "calibration_error", "calibration_error_before", "recall", "confusion")
-    counts = np.bincount(data.classes[rows], minlength=len(data.names)).tolist()
-    if not len(rows):
-        return {"measured_on": 0, "measured_per_class": counts, **dict.fromkeys(names)}
-    scores, truth = scores_of(model, data.subset(rows)), data.classes[rows]
-    said = scores.argmax(dim=1).numpy()
-    right = votes(said == truth, data.group[rows])
-    accuracy = row("trained", "finetune", "", [[right]], len(right))
-    classes = detail("trained", "finetune", "", [[(said, truth)]], len(data.names))
-    after, before = (calibration_error(probabilities_of(scores, t), truth) for t in (temperature, 1.0))
-    values = (accuracy.accuracy, accuracy.low, accuracy.high, after, before, classes.recall, classes.confusion)
-    return {"measured_on": len(rows), "measured_per_class": counts, **dict(zip(names, values, strict=True))}
-
-
-def fitted_temperature(scores: Tensor, labels: Tensor) -> float:
-    """What scores (N, classes) of samples that were not learnt from must be divided by to be as sure as they are right.
-
-    The least cross-entropy (Guo et al., 2017, section 4.2), with targets that leave room for the mistake that few
-    samples have not shown yet (Platt, 1999, section 2.2). https://arxiv.org/abs/1706.04599
-    """
-    scores, doubt = scores.double(), 1 / (len(scores) + 2)
-
-    def loss(log: float) -> float:
-        return float(F.cross_entropy(scores / float(np.exp(log)), labels, label_smoothing=doubt))
-
-    return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
-
-
-def calibration_error(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """By how much the probability of the likeliest class (N, classes) is off from how often it is right, on average.
-
-    The expected calibration error in 15 equal bins (Naeini et al., 2015), in [0, 1].
-    """
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((sure * BINS).astype(int), BINS - 1)
-    off = [abs(float((sure[place == i] - right[place == i]).sum())) for i in range(BINS)]
-    return sum(off) / len(labels)
-
-
-def probabilities_of(scores: Tensor, temperature: float) -> NDArray[Any]:
-    """Scores (N, classes) as probabilities."""
-    return torch.softmax(scores.double() / temperature, dim=1).numpy()

@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
 from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
-from selftaught.run.records import Environment, Facts
+from selftaught.run.records import Environment, Facts, Precisions
 from selftaught.run.standing import standing
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import poll
@@ -33,6 +33,8 @@ HEALTH = {  # curves of what was seen without labels
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
 WATCHED = "accuracy on labels that watch; they teach nothing, but choosing by this curve is using them"
+# Measures of a classifier: what they are called, by what they are multiplied, and their digits.
+WORTH = {"accuracy": ("accuracy", 100, 1), "mAP": ("mAP", 100, 1), "R2": ("R²", 1, 3)}
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
@@ -49,6 +51,7 @@ class ByClass:
     features: list[str]  # what they are called, one a column
     recall: list[tuple[str, list[str]]]  # of each class, in per cent
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
+    told: str = "Of each class, the per cent that were found."
 
 
 def write_report(
@@ -101,6 +104,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "evaluation": evaluation,
         "picture": _read(folder / "pictures.png", _picture),
         "curves": _curves(json_lines(folder / "metrics.jsonl")[0], status),
+        "worth": _worth(status),
         "label_curve": _label_curve(evaluation) if evaluation else None,
         "by_class": (evaluation and _by_class(evaluation)) or _by_class_of(metrics),
         "quarantined": quarantined,
@@ -199,11 +203,25 @@ def _by_class(evaluation: Evaluation) -> ByClass | None:
     return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
 
 
+def _worth(status: Mapping[str, Any]) -> str:
+    """What a classifier comes to, in a line; nothing where its status does not say so."""
+    for key, (name, times, digits) in WORTH.items():
+        values = [status.get(part) for part in (key, "low", "high")]
+        if all(isinstance(value, int | float) for value in values):
+            value, low, high = (f"{times * part:.{digits}f}" for part in values if part is not None)
+            return f"{name} {value} (95 %: {low} to {high}) on labels that chose nothing"
+    return ""
+
+
 def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
-        detail = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
-        return _tables("labels held out", metrics["classes"], {"this classifier": detail.recall}, detail.confusion)
+        detail = Detail.model_validate({"features": "", "probe": "", "labels": "", "confusion": None, **metrics})
+        precision = Precisions.model_validate(metrics).average_precision
+        columns = {"average precision": precision} if precision else {}
+        columns |= {"recall" if precision else "this classifier": detail.recall}
+        found = _tables("labels held out", metrics["classes"], columns, detail.confusion)
+        return replace(found, told="Of each label, in per cent.") if found and precision else found
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -9,6 +9,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.modality import Preparation
+from selftaught.run.meaning import OUTPUTS, Meaning
 
 LOADING = 'net.load_state_dict(load_file("model.safetensors"))'
 
@@ -39,43 +40,63 @@ def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, An
     )
 
 
-def classifier_card(encoder: Encoder, classes: int, temperature: float, in_timm: bool, about: dict[str, Any]) -> str:
-    """The page of an encoder with a head for so many classes; `in_timm` says that timm makes the two in one."""
+def classifier_card(encoder: Encoder, outputs: int, meaning: Meaning, in_timm: bool, about: dict[str, Any]) -> str:
+    """The page of an encoder with a head of so many outputs; `in_timm` says that timm makes the two in one."""
     preparation, kind = encoder.preparation, modality.named(encoder.preparation.modality)
-    certain = f".div({temperature!r}).softmax(dim=1)"
+    answers = OUTPUTS[meaning.task]
     if in_timm:
         code = [
             "import timm",
             "",
             "# from the folder that holds this one",
             'net = timm.create_model("local-dir:classifier", pretrained=True).eval()',
-            f"probabilities = lambda x: net(x){certain}",
+            f"{answers} = lambda x: net(x){meaning.formula}",
         ]
     elif encoder.origin.library == "selftaught":
-        code = ["import selftaught", "", 'probabilities = selftaught.load_classifier(".")']
+        code = ["import selftaught", "", f'{answers} = selftaught.load_classifier(".")']
     else:
         code = [
             *_imports(encoder.origin),
             "",
             *_network(encoder),
-            f"head = torch.nn.Linear({encoder.dim}, {classes})",
+            f"head = torch.nn.Linear({encoder.dim}, {outputs})",
             'for prefix, part in {"net.": net, "head.": head}.items():',
             '    weights = load_file("model.safetensors").items()',
             "    part.load_state_dict({k.removeprefix(prefix): w for k, w in weights if k.startswith(prefix)})",
             "    part.eval()",
             f"features = lambda x: {encoder.origin.features or 'net(x)'}",
-            f"probabilities = lambda x: head(features(x)){certain}",
+            f"{answers} = lambda x: head(features(x)){meaning.formula}",
         ]
+    says, sure = _said(outputs, meaning)
+    number = meaning.task == "number"
     return _page(
-        f"A classifier of {kind.THINGS}",
+        f"Says a number of {kind.THINGS}" if number else f"A classifier of {kind.THINGS}",
         "selftaught",
-        f"Tells {classes} classes apart; `label_names` in config.json says in which order. {preparation.recipe()}\n\n"
-        "Scores are divided by a temperature, so that a probability says how often the answer is right.",
+        f"{says} {preparation.recipe()}\n\n{sure}",
         code,
         library="timm" if in_timm else "pytorch",
-        tags=[kind.task("classification")],
+        tags=[kind.task("regression" if number else "classification")],
         about=about,
     )
+
+
+def _said(outputs: int, meaning: Meaning) -> tuple[str, str]:
+    """What a classifier says, and how sure it is."""
+    divided = "Scores are divided by a temperature, so that a probability says how often"
+    order = "`label_names` in config.json says in which order."
+    if meaning.task == "several":
+        chosen = "`selftaught.thresholds` there has the probability from which on each is said."
+        return (
+            f"Says which of {outputs} labels a sample has, any number of them; {order}",
+            f"{divided} it is so. {chosen}",
+        )
+    if meaning.task == "classes":
+        return f"Tells {outputs} classes apart; {order}", f"{divided} the answer is right."
+    within = "It is not known how far off it is."
+    if meaning.margin is not None:
+        within = f"Of held-out samples 95 % were no further off than {meaning.margin:.6g}, `selftaught.margin` there."
+    scale = "`selftaught.mean` and `selftaught.deviation` in config.json undo what scores are standardised by."
+    return f"Says a number. {scale}", within
 
 
 def _page(

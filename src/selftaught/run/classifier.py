@@ -1,6 +1,5 @@
-"""A classifier on disk, in timm's and the Hub's layout: an encoder, its head, and how sure it may be."""
+"""A classifier on disk, in timm's and the Hub's layout: an encoder, its head, and what their scores mean."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from selftaught.run.export import (
     weights_in,
     write_model,
 )
+from selftaught.run.meaning import Meaning
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
@@ -27,19 +27,29 @@ BARE = ("net.", "head.")  # of the weights' names, where timm has no such networ
 
 
 class Calibrated(nn.Module):
-    """Samples to the probability of each class: (B, classes)."""
+    """Samples to the probability of each class or label (B, classes); of one that says numbers, to these (B,)."""
 
-    def __init__(self, encoder: Encoder, head: nn.Linear, temperature: float, classes: Sequence[str]) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Linear, meaning: Meaning, classes: Sequence[str]) -> None:
         super().__init__()
-        self.encoder, self.head, self.temperature, self.classes = encoder, head, temperature, list(classes)
+        self.encoder, self.head, self.meaning, self.classes = encoder, head, meaning, list(classes)
         self.preparation: Any = encoder.preparation
 
+    @property
+    def task(self) -> str:
+        """Whether it says of a sample one of several `classes`, several labels, or a number."""
+        return self.meaning.task
+
+    @property
+    def temperature(self) -> float:
+        """What scores are divided by, to be as sure as they are right."""
+        return self.meaning.temperature
+
     def scores(self, x: Tensor) -> Tensor:
-        """Unnormalised log-probabilities (B, classes), not calibrated."""
+        """Unnormalised log-probabilities, not calibrated, or a standardised number: (B, outputs)."""
         return self.head(self.encoder(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self.scores(x) / self.temperature, dim=1)
+        return self.meaning.answers(self.scores(x))
 
 
 def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any]) -> None:
@@ -51,13 +61,13 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
     weights = {to_net + name: value for name, value in encoder.net.state_dict().items()}
     weights |= {to_head + name: value for name, value in head.state_dict().items()}
     config = encoder_config(encoder, encoder.part, encoder.preparation, about)
-    count = len(classifier.classes)
+    count, meaning = head.out_features, classifier.meaning
     config |= {"num_classes": count, "label_names": classifier.classes}
     config["pretrained_cfg"] |= {"num_classes": count, "classifier": to_head.removesuffix(".")}
-    config["selftaught"] |= {"prefixes": [to_net, to_head], "temperature": classifier.temperature}
+    config["selftaught"] |= {"prefixes": [to_net, to_head], **meaning.told()}
     if not prefixes and encoder.origin.timm_alone:  # timm knows the encoder, but has another head
         config["architecture"] = f"selftaught_classifier_{encoder.origin.name}"
-    card = classifier_card(encoder, count, classifier.temperature, prefixes is not None, about)
+    card = classifier_card(encoder, count, meaning, prefixes is not None, about)
     write_model(folder, weights, config, card)
 
 
@@ -66,7 +76,7 @@ def _timm_prefixes(classifier: Calibrated) -> tuple[str, str] | None:
     encoder, head = classifier.encoder, classifier.head
     if not encoder.origin.timm_alone:
         return None
-    count = len(classifier.classes)
+    count = head.out_features
     net: Any = timm.create_model(encoder.origin.name, num_classes=count, **encoder.origin.arguments).eval()
     name = net.pretrained_cfg.get("classifier")
     if not isinstance(name, str):
@@ -96,13 +106,13 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     encoder, about = described_encoder(folder, module)
     try:
         classes = [str(name) for name in config_of(folder)["label_names"]]
-        (to_net, to_head), temperature = map(str, about["prefixes"]), float(about["temperature"])
-        if not 0 < temperature < math.inf:
+        (to_net, to_head), meaning = map(str, about["prefixes"]), Meaning.of(about)
+        if not meaning.fits(len(classes)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise UsageError(f"{printable(config)} does not describe a classifier of selftaught's") from None
-    head = nn.Linear(encoder.dim, len(classes))
+    head = nn.Linear(encoder.dim, len(classes) or 1)
     with weights_in(folder, "classifier") as weights:
         head.load_state_dict({name: weights.pop(to_head + name) for name in ("weight", "bias")})
         encoder.net.load_state_dict({name.removeprefix(to_net): value for name, value in weights.items()})
-    return Calibrated(encoder, head, temperature, classes).eval()
+    return Calibrated(encoder, head, meaning, classes).eval()

@@ -275,6 +275,7 @@ class Finetune(Recipe):
     """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
 
     A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
+    Of labels such as cat;dog it learns which a sample has, of numbers to say them, with an interval that holds 95 %.
     """
 
     run: Own[str] = Field(description="a run folder")
@@ -319,8 +320,10 @@ Subset = Annotated[
 class Predict(Recipe):
     classifier: str
     data: str
-    out: File[str] = Field(description="predictions.csv, of path,predicted,probability")
-    every: Annotated[bool, Flag("all")] = Field(False, description="the probability of every class, in a column each")
+    out: File[str] = Field(description="predictions.csv, of path,predicted,probability; of numbers with low,high")
+    every: Annotated[bool, Flag("all")] = Field(
+        False, description="the probability of every class or label, in a column each"
+    )
     limit: Subset = None
 
 

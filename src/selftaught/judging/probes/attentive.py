@@ -7,13 +7,12 @@ https://arxiv.org/abs/2404.08471 https://arxiv.org/abs/2502.08769
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from selftaught.judging.heads import Parts, head_predict
-from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.probe import ALL_TASKS, Exam, Probe
 
 HEAD = 64  # numbers of a token that each head of the attention looks at, about
 
@@ -47,9 +46,8 @@ class Attentive(nn.Module):
 
 
 def _predict(parts: Parts, exam: Exam) -> NDArray[Any]:
-    said: NDArray[np.int64] = head_predict(Attentive, parts, exam)
-    return said
+    return head_predict(Attentive, parts, exam)
 
 
 # It says more of tokens and less of features than the linear probe, which has the word where both are asked.
-PROBE = Probe(predict=_predict, takes="tokens", priority=2, work="attentive probe", by_chance=True)
+PROBE = Probe(predict=_predict, takes="tokens", priority=2, work="attentive probe", tasks=ALL_TASKS, by_chance=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Split, spare
-from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.probe import ALL_TASKS, Exam, Probe
 
 
 def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
@@ -20,7 +20,7 @@ def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
     seed = exam.seed + split.repeat
     learnt, held = spare(data, split.train, tuning.spared(len(split.train)), seed)
     model = finetune(encoder, data, learnt, held=held, tuning=tuning, seed=seed)
-    return scores_of(model, data.subset(split.test)).argmax(dim=1).numpy()
+    return model.aim.said(scores_of(model, data.subset(split.test)))
 
 
 def _announce(splits: Sequence[Split], tuning: Tuning) -> None:
@@ -33,6 +33,7 @@ PROBE = Probe(
     takes="encoder",
     priority=2,
     work="fine-tuning",
+    tasks=ALL_TASKS,
     by_chance=True,
     untrained="scratch",
 )

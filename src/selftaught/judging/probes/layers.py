@@ -7,13 +7,12 @@ https://arxiv.org/abs/1802.05365 https://arxiv.org/abs/2105.01051
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from selftaught.judging.heads import Parts, head_predict
-from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.probe import ALL_TASKS, Exam, Probe
 
 STRIDE = 10.0  # how much faster the weights of the layers move than those of the linear layer, which are many
 
@@ -31,8 +30,7 @@ class Weighted(nn.Module):
 
 
 def _predict(parts: Parts, exam: Exam) -> NDArray[Any]:
-    said: NDArray[np.int64] = head_predict(Weighted, parts, exam)
-    return said
+    return head_predict(Weighted, parts, exam)
 
 
-PROBE = Probe(predict=_predict, takes="layers", priority=2, work="probe of layers", by_chance=True)
+PROBE = Probe(predict=_predict, takes="layers", priority=2, work="probe of layers", tasks=ALL_TASKS, by_chance=True)

@@ -1,0 +1,190 @@
+"""What a classifier comes to on samples that chose nothing, and that in a line."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support
+from torch import Tensor
+
+from selftaught.judging.accuracy import Z, detail, row, votes, wilson
+from selftaught.judging.aim import (
+    average_precisions,
+    balanced_accuracy,
+    explained,
+    mean_average_precision,
+)
+from selftaught.judging.certainty import calibration_error, counting
+from selftaught.judging.finetune import scores_of
+from selftaught.judging.labelled import Labelled
+from selftaught.judging.subsets import Rows
+from selftaught.run.classifier import Calibrated
+from selftaught.run.meaning import Meaning
+from selftaught.system import randomness
+from selftaught.system.interruption import poll
+from selftaught.system.text import printable
+
+DRAWS = 200  # of a bootstrap, which suffice for a standard error (Efron and Tibshirani, 1993, section 6.4)
+
+Array = NDArray[Any]
+
+KEYS: Mapping[str, tuple[str, ...]] = {  # of metrics.json, by task, but those that every task has
+    "classes": (
+        *("accuracy", "low", "high", "balanced_accuracy", "calibration_error", "calibration_error_before"),
+        *("recall", "confusion"),
+    ),
+    "several": (
+        *("mAP", "low", "high", "macro_F1", "calibration_error", "calibration_error_before"),
+        *("average_precision", "precision", "recall"),
+    ),
+    "number": ("R2", "low", "high", "MAE", "RMSE", "held_by_margin"),
+}
+
+
+def marks(classifier: Calibrated, data: Labelled, rows: Rows) -> dict[str, Any]:
+    """What it makes of samples that chose nothing; nothing is known where there are none."""
+    values, task = data.truth[rows], classifier.task
+    known: dict[str, Any] = {"measured_on": len(rows)}
+    if task == "classes":
+        known["measured_per_class"] = np.bincount(values, minlength=len(data.names)).tolist()
+    if task == "several":
+        known["measured_per_class"] = values.sum(axis=0).tolist()
+    if not len(rows):
+        return known | dict.fromkeys(KEYS[task])
+    scores, group = scores_of(classifier, data.subset(rows)).double(), data.group[rows]
+    by = {"classes": _of_classes, "several": _of_several, "number": _of_number}[task]
+    return known | dict(zip(KEYS[task], by(classifier.meaning, scores, values, group), strict=True))
+
+
+def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> tuple[Any, ...]:
+    sure, before = _sure(meaning, scores)
+    said = sure.argmax(axis=1)
+    right = votes(said == truth, group)
+    accuracy = row("trained", "finetune", "", [[right]], len(right))
+    classes = detail("trained", "finetune", "", [[(said, truth)]], sure.shape[1])
+    balanced = balanced_accuracy(truth, said, counting(group))
+    errors = calibration_error(sure, truth), calibration_error(before, truth)
+    return accuracy.accuracy, accuracy.low, accuracy.high, balanced, *errors, classes.recall, classes.confusion
+
+
+def _of_several(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> tuple[Any, ...]:
+    """Nothing is known of labels that no sample has."""
+    sure, before = _sure(meaning, scores)
+    weight, said, there = counting(group), sure >= np.array(meaning.thresholds), truth.any(axis=0)
+    how: dict[str, Any] = {"average": None, "sample_weight": weight, "zero_division": 0}
+    precision, recall, f1, _ = precision_recall_fscore_support(truth, said, **how)
+    errors = _error_of_labels(sure, truth), _error_of_labels(before, truth)
+    each = average_precisions(truth, sure, weight), _known(precision, said.any(axis=0)), _known(recall, there)
+    if not there.any():
+        return None, None, None, None, *errors, *each
+    mean, low, high = _with_interval(lambda some, w: mean_average_precision(truth[some], sure[some], w), group)
+    if low is not None and high is not None:  # where all is right no draw differs
+        ends = wilson(mean, len(np.unique(group)))
+        low, high = max(0.0, min(low, ends[0])), max(high, ends[1])
+    return mean, low, high, float(f1[there].mean()), *errors, *each
+
+
+def _of_number(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> tuple[Any, ...]:
+    """R² is of numbers that differ, or nothing is known of it."""
+    said, weight = meaning.answers(scores).numpy(), counting(group)
+    known: tuple[Any, ...] = None, None, None
+    if len(np.unique(truth)) > 1:
+        known = _with_interval(lambda some, w: explained(truth[some], said[some], w), group)
+    mae = float(mean_absolute_error(truth, said, sample_weight=weight))
+    rmse = math.sqrt(mean_squared_error(truth, said, sample_weight=weight))
+    off, margin = np.abs(said - truth), meaning.margin
+    return *known, mae, rmse, None if margin is None else float(np.average(off <= margin, weights=weight))
+
+
+def _sure(meaning: Meaning, scores: Tensor) -> tuple[Array, Array]:
+    """Probabilities (N, C), and those before they were calibrated."""
+    plain = meaning.model_copy(update={"temperature": 1.0})
+    return meaning.answers(scores).numpy(), plain.answers(scores).numpy()
+
+
+def _error_of_labels(sure: Array, truth: Array) -> float:
+    """The calibration error of what is said of each label, that a sample has it or not."""
+    yes = sure.ravel()
+    return calibration_error(np.stack([1 - yes, yes], axis=1), truth.ravel().astype(np.int64))
+
+
+def _known(values: Array, there: Any) -> list[float | None]:
+    return [float(value) if known else None for value, known in zip(values, there)]
+
+
+def _with_interval(measure: Callable[[Rows, Array], float], group: Rows) -> tuple[float, float | None, float | None]:
+    """A measure of rows that count differently, at most 1, and its 95 % interval by drawing groups anew.
+
+    A bootstrap of groups, each of which counts once, for the standard error; none is known of a single group.
+    """
+    _, number = np.unique(group, return_inverse=True)
+    weight, many = counting(group), int(number.max()) + 1
+    value = measure(np.arange(len(group)), weight)
+    if many < 2:
+        return value, None, None
+    draws, found = randomness.generator(0, "marks"), []
+    for _ in range(DRAWS):
+        poll()
+        drawn = np.bincount(draws.integers(many, size=many), minlength=many)[number] * weight
+        some = np.flatnonzero(drawn)
+        found.append(measure(some, drawn[some]))
+    half = Z * float(np.std(found, ddof=1))
+    return value, value - half, min(1.0, value + half)
+
+
+def not_measured(metrics: Mapping[str, Any]) -> list[str]:
+    """The classes or labels of which none was among what a classifier was measured on."""
+    return [name for name, count in zip(metrics["classes"], metrics.get("measured_per_class", ())) if not count]
+
+
+def in_words(metrics: Mapping[str, Any]) -> str:
+    """What a classifier comes to, in a line."""
+    task = metrics["task"]
+    if not (said := _LINES[task](metrics)):
+        return f"too few labels to measure {_UNKNOWN.get(task, 'its accuracy')}; name a --test set for that"
+    line = f"{said} on {metrics['measured_on']:,} samples that chose nothing"
+    if missing := not_measured(metrics):
+        called = "label" if task == "several" else "class"
+        line += f", none of them of {called} {', '.join(map(printable, missing[:5]))}: it says nothing of these"
+    return line
+
+
+def _shown(metrics: Mapping[str, Any], key: str) -> str:
+    """In points, with half the interval: 71.2 ± 1.1."""
+    known = metrics["low"] is not None
+    return f"{100 * metrics[key]:.1f}" + (f" ± {50 * (metrics['high'] - metrics['low']):.1f}" if known else "")
+
+
+def _classes_line(metrics: Mapping[str, Any]) -> str:
+    if metrics["accuracy"] is None:
+        return ""
+    both = [f"accuracy {_shown(metrics, 'accuracy')}", f"balanced accuracy {100 * metrics['balanced_accuracy']:.1f}"]
+    return ", ".join(both[::-1] if metrics["uneven"] else both)
+
+
+def _several_line(metrics: Mapping[str, Any]) -> str:
+    if metrics["mAP"] is None:
+        return ""
+    return f"mAP {_shown(metrics, 'mAP')}, macro F1 {100 * metrics['macro_F1']:.1f}"
+
+
+def _number_line(metrics: Mapping[str, Any]) -> str:
+    if metrics["MAE"] is None:
+        return ""
+    words = [f"off by {metrics['MAE']:.4g} on average (RMSE {metrics['RMSE']:.4g})"]
+    if metrics["R2"] is not None:
+        spread = "" if metrics["low"] is None else f" ± {(metrics['high'] - metrics['low']) / 2:.3f}"
+        words.insert(0, f"R² {metrics['R2']:.3f}{spread}")
+    if metrics["margin"] is not None:
+        words.append(f"{metrics['held_by_margin']:.0%} within ± {metrics['margin']:.4g}")
+    return ", ".join(words)
+
+
+_UNKNOWN = {"several": "how good it is", "number": "how far off it is"}
+_LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "classes": _classes_line,
+    "several": _several_line,
+    "number": _number_line,
+}
