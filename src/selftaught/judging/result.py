@@ -59,6 +59,8 @@ class Row(BaseModel):
     high: float
     repeats: int
     samples: int | None = None  # that count: copies, and what is of one group, are one
+    measure: str = "accuracy"
+    measures: dict[str, float] = {}
 
     @property
     def half(self) -> float:
@@ -77,6 +79,7 @@ class Detail(BaseModel):
     probe: str
     labels: str
     recall: list[float | None]  # of each class the share that was found; None where none was judged
+    iou: list[float | None] | None = None  # where pixels are judged, of each class intersection over union
     confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
     # Of each fit, by repeat and fold. Of the linear probe: features, whitened, C, at_limit (whether C is the last that
     # is ever tried), iterations and converged. Nothing of what others wrote, or of a probe without a choice.
