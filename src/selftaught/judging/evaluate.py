@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.judging import probe as probes
 from selftaught.judging import dense
+from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, measured, voters, votes
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning

@@ -12,6 +12,7 @@ from selftaught.data.images.decode import DecodeError, attempt, header, opened, 
 from selftaught.data.images.samples import counted, too_many
 from selftaught.data.images.views import centred_box
 from selftaught.data.sources.files import Files
+from selftaught.data.sources.folder import IMAGES, MASKS
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress
 from selftaught.data.storage import Failures
@@ -19,7 +20,6 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 VOID = 255  # of a file: nothing is said of this pixel, as most data sets of the field have it
-IMAGES, MASKS = "images", "masks"  # folders that lie beside each other
 ENDING = ".png"
 GREY, PALETTE = 0, 3  # kinds of colour of a PNG
 SIDEWAYS = 5  # EXIF's orientations from here on lie on their side
@@ -32,10 +32,9 @@ def beside(data: str) -> str:
     """Where masks lie that nobody has named: in `masks` in place of the last folder `images`. Raises UsageError."""
     steps = next((way.parts for way in (Path(data), Path(data).absolute()) if IMAGES in way.parts), None)
     if steps is None:
-        raise UsageError(
-            f"{printable(data)} lies in no folder {IMAGES}, which could have {MASKS} beside it: name them by --masks "
-            "or --test-masks"
-        )
+        shown = printable(data)
+        way = f"name {shown}/{IMAGES}" if (Path(data) / IMAGES).is_dir() else "name them by --masks or --test-masks"
+        raise UsageError(f"{shown} lies in no folder {IMAGES}, which could have {MASKS} beside it: {way}")
     last = len(steps) - 1 - steps[::-1].index(IMAGES)
     return str(Path(*steps[:last], MASKS, *steps[last + 1 :]))
 

@@ -123,4 +123,4 @@ def _counted(layer: nn.Module, maps: Parts, truth: NDArray[np.int16], rows: Rows
     return Counted(np.concatenate([one.sums for one in found]), np.sum([one.confusion for one in found], axis=0))
 
 
-PROBE = Probe(predict=_predict, takes="map", priority=2, work="segmenting", by_chance=True)
+PROBE = Probe(predict=_predict, takes="map", priority=2, work="segmenting")
