@@ -23,6 +23,8 @@ from selftaught.judging.labelled import shown_to
 from selftaught.judging.maps import maps, pixels_at
 from selftaught.judging.masked import open_masked
 from selftaught.judging.probes import segment
+from selftaught.judging.result import table
+from selftaught.reporting.run_page import write_report
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part
@@ -131,6 +133,9 @@ def test_who_knows_the_textures_finds_them(run: Run, data: tuple[Path, Path]) ->
     assert own["iou"] == pytest.approx((np.diag(found) / union).tolist())
     assert own["recall"] == pytest.approx((np.diag(found) / found.sum(axis=1)).tolist())
     assert np.mean(own["iou"]) == pytest.approx(told["rows"][0]["accuracy"])
+    page = write_report([run.folder], run.folder / "report.html").read_text()
+    assert "mIoU in per cent with 95" in page and "intersection over union in per cent" in page
+    assert f"<td>{100 * own['iou'][1]:.1f}</td>" in page and table(result).title == "mIoU, 95 % intervals"
     assert told["rows"][0]["measures"]["pixel_accuracy"] == pytest.approx(np.diag(found).sum() / found.sum())
 
 

@@ -238,9 +238,8 @@ def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[fl
 def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    shown = Table(
-        "probe", "labels", *called.values(), title="accuracy, 95 % intervals", caption=evaluation.seen or None
-    )
+    measured = f"{' and '.join(dict.fromkeys(r.measure for r in evaluation.rows))}, 95 % intervals"
+    shown = Table("probe", "labels", *called.values(), title=measured, caption=evaluation.seen or None)
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)

@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,8 +46,9 @@ class ByClass:
 
     title: str
     features: list[str]  # what they are called, one a column
-    recall: list[tuple[str, list[str]]]  # of each class, in per cent
+    recall: list[tuple[str, list[str]]]  # of each class, in per cent; of pixels intersection over union
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
+    pixels: bool = False  # whether these are what is counted
 
 
 def write_report(
@@ -172,7 +173,8 @@ def _label_curve(evaluation: Evaluation) -> Markup:
     for row in evaluation.rows:
         if row.probe == evaluation.probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
-    return interval_chart(series, title=f"{evaluation.probe} accuracy by number of labels, with 95 % intervals")
+    measure = next(row.measure for row in evaluation.rows if row.probe == evaluation.probe)
+    return interval_chart(series, title=f"{evaluation.probe} {measure} by number of labels, with 95 % intervals")
 
 
 def _by_class(evaluation: Evaluation) -> ByClass | None:
@@ -180,8 +182,11 @@ def _by_class(evaluation: Evaluation) -> ByClass | None:
     details = [detail for detail in details if detail.labels == details[-1].labels]
     own = next((detail for detail in details if detail.features == "trained"), None)
     called = kinds(evaluation.things)
-    recalls = {called[detail.features]: detail.recall for detail in details}
-    return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
+    if own is None:
+        return None
+    recalls = {called[detail.features]: detail.iou or detail.recall for detail in details}
+    made = _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion)
+    return made and replace(made, pixels=own.iou is not None)
 
 
 def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:

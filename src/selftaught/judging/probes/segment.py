@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from selftaught.judging.dense import Counted, counted, miou, pixel_accuracy
-from selftaught.judging.heads import GRID, HELD_OUT, LOOKS, Parts
+from selftaught.judging.heads import HELD_OUT, LOOKS, Parts
 from selftaught.judging.labelled import spare
 from selftaught.judging.masks import VOID
 from selftaught.judging.probe import Exam, Probe
 from selftaught.system.interruption import poll
 
+# Learning rate and weight decay. Few numbers a place need large weights, which a small rate does not reach in time.
+GRID = tuple((rate, decay) for rate in (1e-2, 1e-1, 1e-3) for decay in (0.01, 1.0))
 BATCH, EPOCHS = 16, 20  # images
-FEWEST, MOST = 300, 2000  # steps
+FEWEST, MOST = 300, 1000  # steps
 FINE = 4  # pixels along each side of a place that are learnt from, evenly: their neighbours say much the same
 
 Rows = NDArray[np.int64]
