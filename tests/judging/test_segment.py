@@ -164,6 +164,14 @@ def test_masks_lie_over_their_images_whatever_their_shapes(tmp_path: Path, size:
     assert (seen == read).mean() > 0.9
 
 
+def test_of_each_part_the_middle_is_taken() -> None:
+    numbers = np.random.default_rng(0).integers(0, 9, (12, 30)).astype(np.uint16)
+    assert np.array_equal(masks.cut(numbers, (4, 10), (4, 10)), numbers[1::3, 1::3])
+    assert np.array_equal(masks.cut(numbers, (12, 30), (24, 60)), numbers.repeat(2, axis=0).repeat(2, axis=1))
+    assert np.array_equal(masks.cut(numbers, (12, 12), (12, 12)), numbers[:, 9:21])
+    assert np.array_equal(masks.cut(numbers, (4, 30), (4, 30)), numbers[4:8])
+
+
 @pytest.mark.parametrize("write", [as_deep, as_palette])
 def test_class_numbers_are_read_as_they_are_however_they_are_stored(tmp_path: Path, write: Write) -> None:
     numbers = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
