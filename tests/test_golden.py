@@ -116,7 +116,8 @@ def test_an_evaluation_gives_the_recorded_numbers(tmp_path: Path) -> None:
         ]
         assert now["accuracy"] == pytest.approx(then["accuracy"], abs=0.1)  # a few of 48 samples may tip
     if machine() == golden["machine"]:
-        assert found == before
+        known = [{key: now[key] for key in then} for now, then in zip(found["rows"], before["rows"], strict=True)]
+        assert {**found, "rows": known} == before  # of rows more may be told than was then
 
 
 def record() -> None:

@@ -40,10 +40,10 @@ def most_common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 def test_probes_are_the_files_of_a_folder_in_the_order_of_their_verdicts() -> None:
-    assert set(probe.names()) == {"attentive", "finetune", "knn", "layers", "linear"}
+    assert set(probe.names()) == {"attentive", "finetune", "knn", "layers", "linear", "segment"}
     assert probe.of_features() == ["attentive", "knn", "layers", "linear"]
     by_priority = sorted(probe.names(), key=lambda name: -probe.named(name).priority)
-    assert by_priority == ["linear", "attentive", "finetune", "layers", "knn"]
+    assert by_priority == ["linear", "attentive", "finetune", "layers", "segment", "knn"]
     with pytest.raises(UsageError, match="no probe named 'lineal'; did you mean 'linear'"):
         probe.named("lineal")
 

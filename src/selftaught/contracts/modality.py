@@ -138,6 +138,29 @@ class Looks(Protocol):
         """Whether each sample of one batch is the same as that of another (B,), by a closer look."""
 
 
+class Masks(Protocol):
+    """How the class of each pixel of samples is read."""
+
+    def beside(self, data: str, /) -> str:
+        """Where masks lie that nobody has named. Raises UsageError."""
+
+    def read_masks(
+        self,
+        data: str,
+        folder: str,
+        keys: Sequence[str],
+        view: tuple[int, int],
+        out: tuple[int, int],
+        tolerance: float,
+        progress: Callable[[int, int], None],
+    ) -> tuple[NDArray[np.uint16], NDArray[np.int64], list[tuple[str, str]]]:
+        """Class numbers (M, *out) of what plain views of `view` show, the rows of `keys`, and what cannot be used."""
+
+    @property
+    def VOID(self) -> int:  # noqa: N802 - a constant of a module
+        """The number of pixels of which nothing is said."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modality:
     """A kind of data. What has a default here is right for a kind that says nothing of it."""
@@ -166,6 +189,7 @@ class Modality:
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
+    MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more
     # On the disk, of so many decoded, with so many for memory.
     # Bytes on the disk, of so many that samples take when they are decoded, where so many may be held in memory.

@@ -60,9 +60,9 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
 
     The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,
     which see other labels. `folded`: the folds of a repeat learn from each other's test samples, and every repeat has
-    the same samples, so that their spread says less than it seems to; see `_over_repeats`.
+    the same samples, so that their spread says less than it seems to; see `over_repeats`.
     """
-    spread = _over_repeats(right, folded)
+    spread = over_repeats(right, folded)
     mean, half = spread.mean, spread.half()
     low, high = wilson(mean, samples)
     return Row(
@@ -70,8 +70,8 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
         probe=probe,
         labels=labels,
         accuracy=mean,
-        low=max(0.0, mean - _joined(mean - low, half, folded)),
-        high=min(1.0, mean + _joined(high - mean, half, folded)),
+        low=max(0.0, mean - joined(mean - low, half, folded)),
+        high=min(1.0, mean + joined(high - mean, half, folded)),
         repeats=len(right),
         samples=samples,
     )
@@ -97,13 +97,13 @@ def gain_over(
     must be beaten, the upper ones for all together, as one that is better suffices.
     """
     apart = [[a.astype(float) - b for a, b in zip(*folds)] for folds in zip(own, other)]
-    spread = _over_repeats(apart, folded)
+    spread = over_repeats(apart, folded)
     if folded:  # all rounds are of the same samples, so their spread is known no better than from one
         spread = replace(spread, freedom=len(apart[0]) - 1)
     samples = _each_once(apart, folded, voting)
     gain, level = spread.mean, LEVEL / beside
     low, high = interval(samples)[0], interval(samples, level)[1]
-    down, up = _joined(gain - low, spread.half(), folded), _joined(high - gain, spread.half(level), folded)
+    down, up = joined(gain - low, spread.half(), folded), joined(high - gain, spread.half(level), folded)
     return Gain(
         probe=probe,
         labels=labels,
@@ -127,7 +127,7 @@ def _each_once(apart: Right, folded: bool, voting: Sequence[Sequence[NDArray[np.
 
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """A mean over repeats, and its standard error by how much they differ; with one repeat none is known."""
 
     mean: float
@@ -139,7 +139,7 @@ class _Spread:
         return float(stdtrit(self.freedom, 1 - level / 2)) * self.error if self.freedom else 0.0
 
 
-def _over_repeats(values: Right, folded: bool) -> _Spread:
+def over_repeats(values: Right, folded: bool) -> Spread:
     """The mean of values over repeats, and its error by how much repeats or, `folded`, folds differ.
 
     The variance of the mean over all folds of all repeats is that of a fold times 1/J + 1/(folds - 1), J being how many
@@ -150,12 +150,12 @@ def _over_repeats(values: Right, folded: bool) -> _Spread:
     parts = [float(fold.mean()) for folds in values for fold in folds] if folded else means
     mean = sum(means) / len(means)
     if len(parts) < 2:
-        return _Spread(mean)
+        return Spread(mean)
     share = 1 / len(parts) + (1 / (len(values[0]) - 1) if folded else 0.0)
-    return _Spread(mean, math.sqrt(share * float(np.var(parts, ddof=1))), len(parts) - 1)
+    return Spread(mean, math.sqrt(share * float(np.var(parts, ddof=1))), len(parts) - 1)
 
 
-def _joined(noise: float, spread: float, folded: bool) -> float:
+def joined(noise: float, spread: float, folded: bool) -> float:
     """Half an interval of two errors, that of few samples and that over repeats, which are independent but of folds."""
     return max(noise, spread) if folded else math.hypot(noise, spread)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.judging import dense
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, detail, measured, voters, votes
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, splits
+from selftaught.judging.masked import is_dense, open_masked
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
@@ -43,10 +45,11 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     named = parse_features(recipe.features)
     if recipe.out and not recipe.out.lower().endswith(".json"):
         raise UsageError(f"--out {printable(recipe.out)} must end in .json")
+    masked = is_dense(recipe, asked, counts)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     with stopping():
-        data = open_labelled(recipe, encoder.preparation)
+        data = (open_masked if masked else open_labelled)(recipe, encoder.preparation)
         others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
         takes = {probe.takes for probe in asked.values()}
         shown = {"trained": data} | others.shown
@@ -64,7 +67,10 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
                 exams = exams[:1] if once else exams
                 answers, chosen = _answers(probe, found[probe.takes], exams, shown)
-                _add(result, data, name, str(count), answers, _contents(exams), chosen)
+                if masked:
+                    dense.add(result, name, str(count), answers, _contents(exams), chosen)
+                else:
+                    _add(result, data, name, str(count), answers, _contents(exams), chosen)
                 known = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
                 result.rows += [r for r in known if r.features != "trained"]
     for line in doubts(result):
@@ -134,7 +140,7 @@ def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> 
         run=str(Path(recipe.run)),
         **others.facts(),
         things=things,
-        classes=[spelled(name) for name in data.names],
+        classes=[spelled(name) for name in (data.masks or data).names],
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
         distinct_test_samples=data.distinct,

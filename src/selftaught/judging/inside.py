@@ -34,14 +34,14 @@ def tokens(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
             side += 1
     if side > 1:
         say(f"note: the tokens of {len(data.classes):,} samples are averaged over {side} x {side}, to fit in memory")
-    return _of_all(f"{kind} tokens", encoder, data, lambda x: _tokens(encoder, x, side))
+    return of_all(f"{kind} tokens", encoder, data, lambda x: _tokens(encoder, x, side))
 
 
 def layers(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
     """The feature that each block would give if it were the last (N, blocks, D). Raises UsageError if it has none."""
     if not has_blocks(encoder):
         raise UsageError(f"--probe layers reads the blocks of a transformer, and the {kind} encoder is none")
-    return _of_all(f"{kind} layers", encoder, data, lambda x: _layers(encoder, x))
+    return of_all(f"{kind} layers", encoder, data, lambda x: _layers(encoder, x))
 
 
 def scaled(values: Tensor, part: Rows, each: bool) -> Parts:
@@ -58,7 +58,7 @@ def as_one(pixels: NDArray[np.float32], part: Rows) -> Parts:
     return Parts(values, values.new_zeros(1), values[torch.as_tensor(part)].square().mean().sqrt()[None])
 
 
-def _of_all(called: str, encoder: Encoder, data: Labelled, made: Callable[[Tensor], Tensor]) -> Tensor:
+def of_all(called: str, encoder: Encoder, data: Labelled, made: Callable[[Tensor], Tensor]) -> Tensor:
     encoder.eval()
     found: list[Tensor] = []
     with Progress(called, len(data.classes), "samples") as bar, torch.no_grad():

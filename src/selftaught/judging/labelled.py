@@ -19,6 +19,7 @@ from selftaught.contracts.modality import Preparation, Samples
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
+from selftaught.judging.masks import Masks
 from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset
 from selftaught.judging.targets import Targets, Task, targets_of
 from selftaught.run.recipes import Evaluate, Finetune
@@ -51,6 +52,7 @@ class Labelled:
     exact: Rows  # likewise, only for the same content
     named: Rows | None = None  # likewise, for those of which the user says that they belong together
     targets: Targets | None = None  # the truth, where it may be another one than `classes`
+    masks: Masks | None = None  # the class of each pixel, where that is what is learnt; `classes` are one stratum then
 
     @property
     def task(self) -> Task:
@@ -138,31 +140,62 @@ def open_labelled(recipe: Evaluate | Finetune, preparation: Preparation) -> Labe
     Copies on both sides are told aloud. Raises UsageError where the encoder takes other data, and DataError where they
     cannot be judged on.
     """
-    named = _named(recipe)
-    sources = [_opened(recipe, preparation, *source) for source in named]
+    sources = opened(recipe, preparation)
+    targets = _targets(recipe, sources)
+    return joined(recipe, preparation, sources, classes=targets.strata, names=targets.names, targets=targets)
+
+
+def opened(recipe: Evaluate | Finetune, preparation: Preparation, **how: Any) -> list[Samples]:
+    """The samples to learn from, and those of a test set if there is one; `how` as `open_samples` takes it."""
+    named = named_in(recipe)
+    sources = [_opened(recipe, preparation, *source, **how) for source in named]
     if len({samples.batch(np.arange(1))[0].shape for samples in sources}) > 1:  # copies would look unlike each other
         with quietly():  # all that is to be told of them has been
-            sources = [_opened(recipe, preparation, *source, native=False) for source in named]
-    targets = _targets(recipe, sources)
+            sources = [_opened(recipe, preparation, *source, native=False, **how) for source in named]
+    return sources
+
+
+def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[Samples], **held: Any) -> Labelled:
+    """What has been opened as one, copies and groups known, which are told aloud; `held` as of `Labelled`."""
     kind = modality.named(preparation.modality)
     exact, content = contents(sources, kind.LOOKS)
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
-    data = Labelled(sources[0], test, targets.strata, targets.names, content, exact, groups, targets)
+    data = Labelled(sources[0], test, content=content, exact=exact, named=groups, **held)
     _warn_of_copies(data, kind.THINGS)
     return data
 
 
 def shown_to(preparation: Preparation, recipe: Evaluate, data: Labelled) -> Labelled:
     """The same samples, as another encoder takes them. Raises DataError where they have changed meanwhile."""
+    if data.masks:
+        _refuse_another_part(preparation, data.masks)
     with quietly():  # all that is to be told of them has been
-        train, *test = (_opened(recipe, preparation, *source) for source in _named(recipe))
+        sources = [_opened(recipe, preparation, *source, labelled=not data.masks) for source in named_in(recipe)]
+    if data.masks:
+        sources = [_only(samples, own.keys) for samples, own in zip(sources, data.sources)]
+    train, *test = sources
     if [list(own.keys) for own in (train, *test)] != [list(own.keys) for own in data.sources]:
         raise DataError(f"{data.train.name} has changed while it was judged: say the same again")
     return replace(data, train=train, test=test[0] if test else None)
 
 
-def _named(recipe: Evaluate | Finetune) -> list[tuple[str, Path | None]]:
+def _refuse_another_part(preparation: Preparation, masks: Masks) -> None:
+    """Raise UsageError for an encoder that sees another part of images than what the masks were cut to."""
+    (height, width), (tall, wide) = masks.view, preparation.size
+    if height * wide != width * tall:
+        raise UsageError(
+            f"the pre-trained encoder takes {tall} x {wide} px, which is another part of the images than {height} x "
+            f"{width}: say --pretrained-size {height}x{width}, or --pretrained none"
+        )
+
+
+def _only(samples: Samples, keys: Sequence[str]) -> Samples:
+    known = set(keys)
+    return samples.subset(np.flatnonzero([key in known for key in samples.keys]))
+
+
+def named_in(recipe: Evaluate | Finetune) -> list[tuple[str, Path | None]]:
     """The data to learn from and, where there is one, the test set, each with its labels."""
     learnt = (recipe.train, recipe.train_labels) if isinstance(recipe, Evaluate) else (recipe.labelled, recipe.labels)
     return [learnt, *([(recipe.test, recipe.test_labels)] if recipe.test else [])]
@@ -175,13 +208,13 @@ def _opened(
     if given is not kind:
         takes = f"the encoder of {printable(recipe.run)} takes {kind.THINGS}"
         raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
-    how |= {"labelled": True, **recipe.model_dump(include={"label_column", "limit", "seed", "tolerance"})}
+    how = {"labelled": True, **how, **recipe.model_dump(include={"label_column", "limit", "seed", "tolerance"})}
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)
     warn_of(samples.quarantined, data)
     for note in samples.notes:
         say(note)
-    if labels is None:
+    if labels is None and how["labelled"]:
         refuse_parts(recipe, samples, data)
     return samples
 

@@ -10,8 +10,6 @@ from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
 
 if TYPE_CHECKING:  # whoever asks for the names alone waits for no torch
-    from numpy.typing import NDArray
-
     from selftaught.judging.finetune import Tuning
     from selftaught.judging.labelled import Labelled, Split
 
@@ -35,11 +33,12 @@ class Exam:
 class Probe:
     """A way to judge features: it learns the classes of some samples, then says which class others are of."""
 
-    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder.
-    predict: "Callable[[Any, Exam], NDArray[Any]]"
+    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder; of those
+    # that say something of each pixel, what that came to: see `Counted`.
+    predict: "Callable[[Any, Exam], Any]"
     # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`;
-    # tokens, and layers of encoders that have some: see `Parts`.
-    takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
+    # tokens, and layers of encoders that have some, and the map: see `Parts`.
+    takes: Literal["features", "standardised", "shown", "tokens", "layers", "map", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
     tasks: Sequence[str] = ("classes",)  # what labels may be, see `Targets`
@@ -62,5 +61,5 @@ def named(name: str) -> Probe:
 
 
 def of_features() -> list[str]:
-    """The names of the probes that judge features, not networks; to know them takes importing all."""
-    return [name for name in names() if named(name).takes != "encoder"]
+    """The names of the probes that judge features by labels, not networks or maps; to know them takes importing all."""
+    return [name for name in names() if named(name).takes not in ("encoder", "map")]

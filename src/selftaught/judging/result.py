@@ -59,6 +59,8 @@ class Row(BaseModel):
     high: float
     repeats: int
     samples: int | None = None  # that count: copies, and what is of one group, are one
+    measure: str = "accuracy"
+    measures: dict[str, float] = {}
 
     @property
     def half(self) -> float:
@@ -77,6 +79,7 @@ class Detail(BaseModel):
     probe: str
     labels: str
     recall: list[float | None]  # of each class the share that was found; None where none was judged
+    iou: list[float | None] | None = None  # where pixels are judged, of each class intersection over union
     confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
     # Of each fit, by repeat and fold. Of the linear probe: features, whitened, C, at_limit (whether C is the last that
     # is ever tried), iterations and converged. Nothing of what others wrote, or of a probe without a choice.
@@ -250,9 +253,8 @@ def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[fl
 def table(evaluation: Evaluation) -> Table:
     """All accuracies for a terminal, in points."""
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    shown = Table(
-        "probe", "labels", *called.values(), title="accuracy, 95 % intervals", caption=evaluation.remark or None
-    )
+    measured = f"{' and '.join(dict.fromkeys(r.measure for r in evaluation.rows))}, 95 % intervals"
+    shown = Table("probe", "labels", *called.values(), title=measured, caption=evaluation.remark or None)
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)

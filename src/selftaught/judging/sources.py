@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.judging.baselines import Pixels, standardised
 from selftaught.judging.inside import as_one, layers, scaled, tokens
 from selftaught.judging.labelled import Labelled
+from selftaught.judging.maps import evened, maps, pixels_at
 from selftaught.judging.shown import Shown, taken
 from selftaught.judging.subsets import FOLDS
 from selftaught.system.progress import Progress
@@ -52,7 +53,9 @@ def sources(
             found[takes] = {kind: _inside(one, inside, takes == "layers") for kind, one in own.items()}
             if "untrained" in encoders:
                 found[takes]["pixels"] = lambda part: as_one(pixels(part), part)
-    if wanted <= {"encoder", "tokens", "layers"}:  # nobody asks for features, which take long of many samples
+    if "map" in wanted:
+        found["map"] = _maps(own, data)
+    if wanted <= {"encoder", "tokens", "layers", "map"}:  # nobody asks for features, which take long of many samples
         return found
     alone = features[:1] or ("own",)  # what probes see that choose nothing
     held = features if "shown" in wanted else alone
@@ -89,6 +92,20 @@ def _made(own: Own, make: Callable[[Encoder], Any], most: int = 1) -> Source:
 def _inside(own: Own, inside: Callable[[str, Encoder, Labelled], Tensor], each: bool) -> Source:
     values = _made(own, lambda encoder: inside(own.kind, encoder, own.data))
     return lambda part: scaled(values(part), part, each)
+
+
+def _maps(own: Mapping[str, Own], data: Labelled) -> Sources:
+    """The map of each encoder, and the pixels and the position of each place of the trained one's."""
+    found = {kind: _map(one) for kind, one in own.items()}
+    if "untrained" in own:
+        pixels = pixels_at(data, found["trained"](np.arange(1)).values.shape[2:])
+        found["pixels"] = lambda part: evened(pixels, part)
+    return found
+
+
+def _map(own: Own) -> Source:
+    values = _made(own, lambda encoder: maps(own.kind, encoder, own.data))
+    return lambda part: evened(values(part), part)
 
 
 def _features(own: Own, wanted: tuple[str, ...]) -> Source:

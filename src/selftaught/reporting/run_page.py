@@ -35,6 +35,10 @@ HEALTH = {  # curves of what was seen without labels
 WATCHED = "accuracy on labels that watch; they teach nothing, but choosing by this curve is using them"
 # Measures of a classifier: what they are called, by what they are multiplied, and their digits.
 WORTH = {"accuracy": ("accuracy", 100, 1), "mAP": ("mAP", 100, 1), "R2": ("R²", 1, 3)}
+OF_PIXELS = (
+    "Of each class, intersection over union in per cent: pixels that were found, of those that are or were said to be "
+    "of it."
+)
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
@@ -49,7 +53,7 @@ class ByClass:
 
     title: str
     features: list[str]  # what they are called, one a column
-    recall: list[tuple[str, list[str]]]  # of each class, in per cent
+    recall: list[tuple[str, list[str]]]  # of each class, in per cent; of pixels intersection over union
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
     told: str = "Of each class, the per cent that were found."
 
@@ -191,7 +195,8 @@ def _label_curve(evaluation: Evaluation) -> Markup:
     for row in evaluation.rows:
         if row.probe == evaluation.probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
-    return interval_chart(series, title=f"{evaluation.probe} accuracy by number of labels, with 95 % intervals")
+    measure = next(row.measure for row in evaluation.rows if row.probe == evaluation.probe)
+    return interval_chart(series, title=f"{evaluation.probe} {measure} by number of labels, with 95 % intervals")
 
 
 def _by_class(evaluation: Evaluation) -> ByClass | None:
@@ -199,8 +204,11 @@ def _by_class(evaluation: Evaluation) -> ByClass | None:
     details = [detail for detail in details if detail.labels == details[-1].labels]
     own = next((detail for detail in details if detail.features == "trained"), None)
     called = kinds(evaluation.things)
-    recalls = {called[detail.features]: detail.recall for detail in details}
-    return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
+    if own is None:
+        return None
+    recalls = {called[detail.features]: detail.iou or detail.recall for detail in details}
+    made = _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion)
+    return replace(made, told=OF_PIXELS) if made and own.iou else made
 
 
 def _worth(status: Mapping[str, Any]) -> str:

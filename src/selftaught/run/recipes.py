@@ -52,6 +52,14 @@ Groups = Annotated[
     about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
 ]
 TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
+MasksOf = Annotated[
+    Path | None,
+    about(
+        "folder of masks for --probe segment: PNG of class numbers, 255 for none, of the paths of --train; "
+        "default: a folder masks beside the folder images"
+    ),
+]
+TestMasks = Annotated[Path | None, about("likewise, of --test")]
 LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
 Task = Annotated[
     Literal["auto", "classes", "several", "number"],
@@ -206,6 +214,8 @@ class Evaluate(Recipe):
     test_groups: TestGroups = None
     label_column: LabelColumn = None
     task: Task = "auto"
+    masks: MasksOf = None
+    test_masks: TestMasks = None
     probe: str = Field("knn,linear", description="any of PROBES")
     features: Features = "auto"
     finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")

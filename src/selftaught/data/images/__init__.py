@@ -3,7 +3,7 @@
 from functools import partial
 
 from selftaught.contracts.modality import Modality
-from selftaught.data.images import duplicates, pictures
+from selftaught.data.images import duplicates, masks, pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.preparation import Preparation
@@ -46,6 +46,7 @@ MODALITY = Modality(
     PRETRAINED=True,
     PICTURES=pictures,
     LOOKS=duplicates,
+    MASKS=masks,
     named_encoders=named_encoders,
     cache_bytes=lambda decoded, memory: decoded if goes_to_cache(decoded, memory) else 0,
 )

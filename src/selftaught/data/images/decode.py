@@ -72,7 +72,7 @@ _one_large = threading.Lock()
 
 def header(data: bytes) -> Header:
     """What the file says of itself, without decoding it. Raises DecodeError."""
-    with _opened(data) as image:
+    with opened(data) as image:
         orientation, animated = 1, False
         with contextlib.suppress(Exception):  # broken EXIF is as good as none
             orientation = int(image.getexif().get(0x0112, 1))
@@ -94,7 +94,7 @@ def picture(data: bytes, at_least: tuple[int, int] | None = None, band: bool | N
     frame, a TIFF its first page. `band`: whether what a TIFF tags as alpha is a band of what was measured, or
     transparency; None: by its values. Raises DecodeError for anything that is not a whole image of an allowed format.
     """
-    with _opened(data) as image:
+    with opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
             if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
@@ -107,7 +107,7 @@ def picture(data: bytes, at_least: tuple[int, int] | None = None, band: bool | N
             image.load()
             if image.format in JPEGS:
                 _refuse_padding(data, image)
-            return Picture(_pixels(_upright(image)), remarks)
+            return Picture(_pixels(upright(image)), remarks)
 
 
 def _of_tiff(data: bytes, image: Any, band: bool | None) -> Picture:
@@ -129,7 +129,7 @@ def _of_tiff(data: bytes, image: Any, band: bool | None) -> Picture:
         remarks.append(f"have {held} bands: the {told} used")
     if bits > 8 and used > 1:
         remarks.append(DEEP)
-    pixels = _pixels(_upright(image))
+    pixels = _pixels(upright(image))
     if (bits, numbers) in ((8, 2), (32, 1)):  # which Pillow takes for unsigned and for signed ones
         pixels = pixels.view(np.int8 if bits == 8 else np.uint32).astype(np.int64)
     return Picture(pixels, tuple(remarks), own)
@@ -153,7 +153,7 @@ def _is_animated(image: Image.Image) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def opened(data: bytes) -> Iterator[Image.Image]:
     """The image in `data`, its header read and found sane; whatever goes wrong becomes a DecodeError."""
     if not data:
         raise DecodeError("empty file")
@@ -206,7 +206,7 @@ def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None
     if image.info.get("exif"):
         turned = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         turned.info["exif"] = image.info["exif"]
-        pixels = np.asarray(_upright(turned))
+        pixels = np.asarray(upright(turned))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
@@ -227,7 +227,7 @@ def _refuse_padding(data: bytes, image: Image.Image) -> None:
             raise DecodeError("image file is truncated: its end is grey padding")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF orientation says; broken EXIF is as good as none."""
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)

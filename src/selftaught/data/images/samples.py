@@ -247,12 +247,21 @@ def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
 
 def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
     """Raise BrokenData where too many of `count` images cannot be decoded, or used."""
-    if len(failed) > tolerance * count or len(failed) == count:
-        first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
+    if too_many(failed, count, tolerance):
         verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
-        allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
-        message = f"{len(failed)} of {count} images in {printable(name)} cannot be {verb}{allowed}"
-        raise BrokenData(f"{message}; the first is {first}", name, failed)
+        raise BrokenData(counted(f"images in {printable(name)}", verb, count, tolerance, failed), name, failed)
+
+
+def too_many(failed: Failures, count: int, tolerance: float) -> bool:
+    """Whether more of `count` have failed than are allowed to, or all."""
+    return len(failed) > tolerance * count or len(failed) == count
+
+
+def counted(things: str, verb: str, count: int, tolerance: float, failed: Failures) -> str:
+    """How many of what cannot be decoded or used, and why the first few are not."""
+    first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
+    allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
+    return f"{len(failed)} of {count} {things} cannot be {verb}{allowed}; the first is {first}"
 
 
 def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:

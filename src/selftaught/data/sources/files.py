@@ -10,7 +10,19 @@ from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.contents import SIZE, Contents, Digests, Rows, Stamps, stamps_in, stamps_of
-from selftaught.data.sources.folder import LINK, NO_IMAGE, OURS, OUTSIDE, SUFFIXES, passed_over, read_regular, walk
+from selftaught.data.sources.folder import (
+    IMAGES,
+    LINK,
+    MASKS,
+    NO_IMAGE,
+    OURS,
+    OUTSIDE,
+    SUFFIXES,
+    masked,
+    passed_over,
+    read_regular,
+    walk,
+)
 from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.errors import DataError
 from selftaught.system.ownership import MANIFEST, refuse_as_data
@@ -41,6 +53,11 @@ class Files(Source):
         self.contents = contents or Contents(len(keys))
         folders = [key.partition("/")[0] if "/" in key else "" for key in keys]
         self.labels = folders if all(folders) else None
+        for place in masked(keys):
+            inside = f"{place}/" * bool(place)
+            self.note(
+                f"what {inside}{MASKS} holds is taken for images; to leave masks out, name {inside}{IMAGES} alone"
+            )
 
     def fingerprint(self) -> str:
         rows = zip(self.keys, self._sizes())  # encoded all at once: there may be millions

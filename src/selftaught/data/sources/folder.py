@@ -11,6 +11,7 @@ from selftaught.system.ownership import MANIFEST, is_ours
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # Pillow's names of what is decoded
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif")
+IMAGES, MASKS = "images", "masks"  # folders beside each other, one with the class of each pixel of the other's
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 NO_IMAGE, HIDDEN, SYSTEM = "not named like an image", "hidden", "left by the operating system"
@@ -70,6 +71,16 @@ def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
             else:
                 keys.append(key)
     return sorted(keys), ignored
+
+
+def masked(keys: Sequence[str]) -> list[str]:
+    """The folders, "" for the root, in which masks lie beside the images that they are of."""
+    if not any(f"{MASKS}/" in key for key in keys):  # of 100,000 this is quickly known
+        return []
+    heads = (
+        {f"/{key}".partition(f"/{name}/")[0] for key in keys if f"/{name}/" in f"/{key}"} for name in (IMAGES, MASKS)
+    )
+    return [head.lstrip("/") for head in sorted(set.intersection(*heads))]
 
 
 def _is_ours(folder: str, entries: Sequence[os.DirEntry[str]]) -> bool:
