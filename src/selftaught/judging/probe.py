@@ -34,13 +34,15 @@ class Exam:
 class Probe:
     """A way to judge features: it learns the classes of some samples, then says which class others are of."""
 
-    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder.
+    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder; of
+    # several labels how likely each is (M, L), of numbers their values (M,).
     predict: "Callable[[Any, Exam], NDArray[Any]]"
     # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`;
     # tokens, and layers of encoders that have some: see `Parts`.
     takes: Literal["features", "standardised", "shown", "tokens", "layers", "encoder"]
     priority: int  # of the probes that were asked the verdict of the highest is the verdict
     work: str  # what a progress bar calls it
+    tasks: Sequence[str] = ("classes",)  # what labels may be, see `Targets`
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels
     untrained: str = "untrained"  # what the untrained network is called once the probe has trained it
     announce: "Callable[[Sequence[Split], Tuning], None]" = lambda splits, tuning: None  # said before it learns

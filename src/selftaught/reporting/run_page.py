@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 from PIL import Image
 
-from selftaught.judging.result import Detail, Evaluation, kinds
+from selftaught.judging import units
+from selftaught.judging.classwise import in_points, last_details, shares_of
+from selftaught.judging.result import Detail, Evaluation, kinds, others_of
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
 from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
@@ -32,6 +34,7 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
+FOUND, PRECISE = "the per cent that were found", "the average precision in per cent"
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
@@ -45,8 +48,9 @@ class ByClass:
     """What a probe makes of each class, with the most labels."""
 
     title: str
+    told: str  # what of each class
     features: list[str]  # what they are called, one a column
-    recall: list[tuple[str, list[str]]]  # of each class, in per cent
+    shares: list[tuple[str, list[str]]]  # of each class, in per cent
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
 
 
@@ -75,6 +79,8 @@ def page_of(
         title=title or f"selftaught: {', '.join(section['name'] for section in sections)}",
         sections=sections,
         kinds_of=kinds,
+        units=units,
+        others_of=others_of,
         live=live,
     )
 
@@ -167,48 +173,50 @@ def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float
 
 
 def _label_curve(evaluation: Evaluation) -> Markup:
-    called = kinds(evaluation.things)
+    called, measure = kinds(evaluation.things), evaluation.measure
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
         if row.probe == evaluation.probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
-    return interval_chart(series, title=f"{evaluation.probe} accuracy by number of labels, with 95 % intervals")
+    title = f"{evaluation.probe} {units.called(measure)} by number of labels, with 95 % intervals"
+    return interval_chart(series, title=title, called=units.axis(measure), percent=units.is_share(measure))
 
 
 def _by_class(evaluation: Evaluation) -> ByClass | None:
-    details = [detail for detail in evaluation.details if detail.probe == evaluation.probe]
-    details = [detail for detail in details if detail.labels == details[-1].labels]
+    details = last_details(evaluation)
     own = next((detail for detail in details if detail.features == "trained"), None)
     called = kinds(evaluation.things)
-    recalls = {called[detail.features]: detail.recall for detail in details}
-    return _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion) if own else None
+    if own is None or not evaluation.classes:
+        return None
+    shares = {called[detail.features]: shares_of(detail) for detail in details}
+    told = PRECISE if own.average_precision else FOUND
+    return _tables(f"{own.probe}, {own.labels}", told, evaluation.classes, shares, own.confusion)
 
 
 def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
         detail = Detail.model_validate({"features": "", "probe": "", "labels": "", **metrics})
-        return _tables("labels held out", metrics["classes"], {"this classifier": detail.recall}, detail.confusion)
+        return _tables(
+            "labels held out", FOUND, metrics["classes"], {"this classifier": detail.recall}, detail.confusion
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _tables(
-    title: str, classes: list[str], recalls: dict[str, list[float | None]], confusion: list[list[int]] | None
+    title: str, told: str, classes: list[str], shares: dict[str, list[float | None]], confusion: list[list[int]] | None
 ) -> ByClass | None:
-    """Tables by class; `recalls` by what the features are called. None where a file does not fit its classes."""
+    """Tables by class; `shares` by what the features are called. None where a file does not fit its classes."""
     names = [printable(name) for name in classes]
-    if any(len(recall) != len(names) for recall in recalls.values()):
+    if any(len(own) != len(names) for own in shares.values()):
         return None
-
-    def cell(share: float | None) -> str:
-        return "" if share is None else f"{100 * share:.1f}"
-
     lines = confusion if confusion and len(names) <= MOST_CONFUSED else []
     return ByClass(
         title,
-        list(recalls),
-        [(name, [cell(share) for share in shares]) for name, *shares in zip(names, *recalls.values())],
+        told,
+        list(shares),
+        [(name, [in_points(share) for share in own]) for name, *own in zip(names, *shares.values())],
         [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
     )
 
