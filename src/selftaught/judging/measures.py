@@ -76,7 +76,8 @@ def refuse_others(task: Task, able: dict[str, Sequence[str]], per_class: Sequenc
 def values(task: Task, answers: Answers, contents: Contents) -> dict[str, float]:
     """All measures of a task by name, each a mean over repeats; what is of one group counts once."""
     found = [_MEASURED[task](*own) for own in _rounds(answers, contents)]
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    return {name: float(f"{mean:.12g}") for name, mean in means.items()}  # the rest depends on the order of sums
 
 
 def shares(measure: str, answers: Answers, contents: Contents) -> Right:

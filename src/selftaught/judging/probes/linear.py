@@ -77,7 +77,7 @@ def said_of(
     choice = choose(shown, strata, rows, seed, group, truth, learner)
     features = shown[choice.features]
     penalty = penalised(features, choice.whitened)
-    found = _fit(learner, features.z[rows], truth, penalty, choice.strength)
+    found = _fit(features.z[rows], truth, penalty, choice.strength, learner)
     return found.says(features.z[test]), choice, found
 
 
@@ -160,7 +160,7 @@ def _held_out(
         count = 0.0
         for number, (learnt, (held, so)) in enumerate(parts):
             penalty = penalised(features, whitened)
-            found = before[number] = _fit(learner, *learnt, penalty, strength, before[number], ROUGH)
+            found = before[number] = _fit(*learnt, penalty, strength, learner, before[number], ROUGH)
             count += learner.score(found.says(held), so)
         return count
 
@@ -173,11 +173,11 @@ def penalised(features: Principal, whitened: bool) -> NDArray[np.float64]:
 
 
 def _fit(
-    learner: Learner,
     z: Array,
     truth: Array,
     penalty: NDArray[np.float64],
     strength: float,
+    learner: Learner,
     start: Any = None,
     tolerance: float = TOLERANCE,
 ) -> Any:
