@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.judging import logistic, onevsrest, precision, ridge
+from selftaught.judging import logistic, onevsrest, ridge
 from selftaught.judging.targets import Task
 
 Array = NDArray[Any]
-DIGITS = 4  # of mAP or R², below which two strengths are as good: they hardly ever are the same
+DIGITS = 4  # of R², below which two strengths are as good: they hardly ever are the same
+LEAST = 1e-6  # probability that is told from none
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,14 @@ def _several(z: Array, truth: Array, penalty: Array, strength: float, start: Any
     return onevsrest.fit(z, truth, penalty / (strength * len(z)), start, tolerance)
 
 
-def _precise(said: Array, truth: Array) -> float:
-    """The mean average precision; 0 where no label is among the few that were held out."""
-    weights = np.ones(len(truth))
-    return round(float(precision.parts(said, truth, weights).mean()), DIGITS) if truth.any() else 0.0
+def _likely(said: Array, truth: Array) -> float:
+    """The share of the labels' entropy that is told, in per cent: more means more without end where all can be told.
+
+    An order alone, as mAP sees it, would leave probabilities that mean nothing.
+    """
+    known = truth.mean(axis=0).clip(LEAST, 1 - LEAST)
+    left, whole = (np.log(np.where(truth, sure, 1 - sure).clip(LEAST)).mean() for sure in (said, known))
+    return round(float(1 - left / whole), 2)
 
 
 def _number(z: Array, truth: Array, penalty: Array, strength: float, start: Any, tolerance: float) -> ridge.Ridge:
@@ -56,6 +61,6 @@ def _explained(said: Array, truth: Array) -> float:
 
 LEARNERS: dict[Task, Learner] = {
     "classes": Learner(_classes, _right),
-    "several": Learner(_several, _precise),
+    "several": Learner(_several, _likely),
     "number": Learner(_number, _explained),
 }

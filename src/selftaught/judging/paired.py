@@ -12,7 +12,7 @@ from selftaught.judging.result import LEVEL
 from selftaught.system import randomness
 
 DRAWS = 4999  # of signs, where all cannot be gone through
-SIZES = 200  # different sizes, from which on each sample has a coin of its own
+SIZES = 40  # different sizes, from which on each sample has a coin of its own
 CHUNK = 256  # draws at once, of such coins
 SAME = 1e-9  # sums of shares that differ by less are the same
 
@@ -60,9 +60,9 @@ def interval(
     Min, 2005). https://doi.org/10.1002/sim.1781. Student's factor, for groups are few and not all alike. What lies
     apart from 0 so is also beyond luck by the exact test: its level holds however few there are. `known`: what `luck`
     says, or another exact test of the same samples; `reach`: how far apart one sample can be, or, where nothing bounds
-    it nor the mean, None: then as far as any is.
+    it nor the mean, None: then it is as far as most are.
     """
-    far = float(np.abs(apart).max()) if reach is None else reach
+    far = math.sqrt(float(np.mean(apart**2))) if reach is None else reach
     mean, told = float(apart.mean()), np.append(apart, [far, -far])
     half = float(stdtrit(len(told) - 1, 1 - level / 2)) * float(told.std(ddof=1)) / math.sqrt(len(told))
     low, high = min(float(told.mean()) - half, mean), max(float(told.mean()) + half, mean)

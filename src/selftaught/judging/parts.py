@@ -78,11 +78,11 @@ def parts_of_numbers(said: Array, truth: Array, weights: Array) -> Array:
 def within_of_parts(parts: Array, reach: float | None) -> tuple[float, float]:
     """The 95 % interval of a measure by what each sample adds (N,).
 
-    As in `paired.interval` one more sample lies half a `reach` above and one below, or as far as any does. Of a share
+    As in `paired.interval` one more sample lies half a `reach` above and one below, or as far as most do. Of a share
     it is Wilson's, of as many samples as have such noise; else, without a bound, Student's.
     """
     mean = float(parts.mean())
-    far = float(np.abs(parts - mean).max()) if reach is None else reach / 2
+    far = float(parts.std()) if reach is None else reach / 2
     told = np.append(parts, [mean + far, mean - far])
     variance = float(told.var(ddof=1)) / len(told)
     if reach is None:

@@ -48,7 +48,8 @@ class ByClass:
     """What a probe makes of each class, with the most labels."""
 
     title: str
-    told: str  # what of each class
+    told: str  # what of each
+    one: str  # class, or label
     features: list[str]  # what they are called, one a column
     shares: list[tuple[str, list[str]]]  # of each class, in per cent
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
@@ -215,6 +216,7 @@ def _tables(
     return ByClass(
         title,
         told,
+        "label" if told == PRECISE else "class",
         list(shares),
         [(name, [in_points(share) for share in own]) for name, *own in zip(names, *shares.values())],
         [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
