@@ -50,7 +50,7 @@ def main() -> None:
 
 def markdown(found: Comparison) -> str:
     """The ranking as a table, and the verdict."""
-    measure = Measure(found.measure, found.labelled)
+    measure = Measure(found.measure, found.labelled, found.of)
     cores = len(os.sched_getaffinity(0))
     lines = [
         "# Ten methods, the same time",

@@ -23,6 +23,7 @@ from scipy.stats import binom
 from selftaught.judging.accuracy import measured, voters, votes, wilson
 from selftaught.judging.comparison import Ran
 from selftaught.judging.estimates import Measure
+from selftaught.judging.measures import other_than_accuracy, shares
 from selftaught.judging.ranking import ranked, verdict
 from selftaught.judging.result import FEWEST, LEVEL, Row, verdicts
 from selftaught.judging.subsets import folds
@@ -80,6 +81,60 @@ def said_of(right: dict[str, Any], samples: int, folded: bool = False, voting: A
     rows, gains = measured(right, "linear", "all labels", samples, folded, voting)
     verdict = verdicts(rows, gains=gains)[0].split(": ")[-1]
     return Said(verdict == "it helped", verdict == "it did not help", rows[0].accuracy - rows[1].accuracy)
+
+
+def said_by(measure: str, answers: dict[str, Any], contents: Any, samples: int, folded: bool = False) -> Said:
+    """Likewise, of what was said and is so, by a measure; `contents`: of each repeat and fold the groups."""
+    voting = [[voters(own) for own in folds] for folds in contents]
+    by = other_than_accuracy(measure, answers, contents, voting if folded else None)
+    right = {kind: shares(measure, own, contents) for kind, own in answers.items()}
+    rows, gains = measured(right, "linear", "all labels", samples, folded, voting, by)
+    verdict = verdicts(rows, gains=gains)[0].split(": ")[-1]
+    return Said(verdict == "it helped", verdict == "it did not help", rows[0].accuracy - rows[1].accuracy)
+
+
+def uneven(samples: int, rare: float) -> Cell:
+    """Two classes, one of which is rare, by balanced accuracy."""
+
+    def judge(rng: Rng, gain: float) -> Said:
+        truth = rng.random(samples) < rare
+        truth[:2] = [False, True]
+        told = {k: rng.random(samples) < 0.7 + gain * (k == "trained") for k in KINDS}
+        answers = {kind: [[(np.where(right, truth, ~truth), truth)]] for kind, right in told.items()}
+        return said_by("balanced_accuracy", answers, [[np.arange(samples)]], samples)
+
+    return Cell(f"balanced accuracy, test set of {samples:,}, {rare:.0%} of the rare class", judge, 0.25)
+
+
+def several(samples: int, labels: int, per_group: int = 1) -> Cell:
+    """Labels that some have, and scores that tell a little of each, by mAP."""
+
+    def judge(rng: Rng, gain: float) -> Said:
+        group = np.arange(samples) // per_group
+        own = rng.random((group.max() + 1, labels)) < np.linspace(0.1, 0.4, labels)
+        own[0] = True
+        answers = {}
+        for kind in KINDS:
+            noise = rng.normal(size=own.shape)[group] + 0.1 * rng.normal(size=(samples, labels))
+            answers[kind] = [[((1 + gain * (kind == "trained")) * own[group] + noise, own[group])]]
+        return said_by("mAP", answers, [[group]], int(group.max()) + 1)
+
+    kept = f", groups of {per_group}" * (per_group > 1)
+    return Cell(f"mAP of {labels} labels, test set of {samples:,}{kept}", judge, 3.0)
+
+
+def numbers(samples: int, freedom: float) -> Cell:
+    """Numbers, of which features explain half, with tails that are the heavier the less `freedom`, by R2."""
+
+    def judge(rng: Rng, gain: float) -> Said:
+        truth = rng.normal(size=samples)
+        answers = {}
+        for kind in KINDS:
+            noise = rng.standard_t(freedom, samples) * (1 - gain * (kind == "trained"))
+            answers[kind] = [[(0.5 * truth + 0.5 * noise, truth)]]
+        return said_by("R2", answers, [[np.arange(samples)]], samples)
+
+    return Cell(f"R2, test set of {samples:,}, noise of {freedom:g} degrees of freedom", judge, 0.7)
 
 
 def one_test_set(samples: int, easy: float, alike: float = 2.0, kinds: Sequence[str] = KINDS) -> Cell:
@@ -147,7 +202,14 @@ def subsets(samples: int, repeats: int, luck: float) -> Cell:
 
 
 def folded(
-    samples: int, classes: int, width: int, apart: float, per_group: int = 1, rare: float = 0.0, baselines: int = 2
+    samples: int,
+    classes: int,
+    width: int,
+    apart: float,
+    per_group: int = 1,
+    rare: float = 0.0,
+    baselines: int = 2,
+    measure: str = "accuracy",
 ) -> Cell:
     """Folds of samples whose features are drawn; the nearest mean of a class classifies, and learns anew in each."""
     kinds, names = KINDS[: 1 + baselines], [str(name) for name in range(classes)]
@@ -157,16 +219,16 @@ def folded(
         group = np.arange(samples) // per_group
         means = rng.normal(0, apart, (classes, width))
         x = {kind: _features(rng, y, group, means * (1 + gain * (kind == "trained")), per_group) for kind in kinds}
-        told: dict[str, list[list[Array]]] = {kind: [[] for _ in range(ROUNDS)] for kind in kinds}
-        voting: list[list[Array]] = [[] for _ in range(ROUNDS)]
+        told: dict[str, list[list[Any]]] = {kind: [[] for _ in range(ROUNDS)] for kind in kinds}
+        asked: list[list[Array]] = [[] for _ in range(ROUNDS)]
         for repeat, train, test in folds(y, group, names, ROUNDS, int(rng.integers(1 << 30))):
-            voting[repeat].append(voters(group[test]))
+            asked[repeat].append(group[test])
             for kind in kinds:
-                told[kind][repeat].append(votes(_nearest(x[kind], y, train, test) == y[test], group[test]))
-        return said_of(told, len(np.unique(group)), True, voting)
+                told[kind][repeat].append((_nearest(x[kind], y, train, test), y[test]))
+        return said_by(measure, told, asked, len(np.unique(group)), True)
 
     kept = f", groups of {per_group}" * (per_group > 1) + f", one class of {rare:.0%}" * (rare > 0)
-    kept += ", one baseline" * (baselines == 1)
+    kept += ", one baseline" * (baselines == 1) + f", by {measure}" * (measure != "accuracy")
     about = f"folds of {samples}, {classes} classes, {width} features {apart:g} apart{kept}"
     return Cell(about, judge, 1.0 if apart else None)
 
@@ -226,6 +288,11 @@ def cells() -> Iterator[Cell]:
     yield folded(60, 2, 4, 0.6, rare=0.7)
     yield from (folded(samples, 2, 4, 0.0, baselines=1) for samples in (20, 60, 150))
     yield from (folded(samples, 2, 4, 0.6, per_group=5) for samples in (60, 300))
+    yield from (uneven(samples, rare) for samples in (20, 100, 1_000) for rare in (0.05, 0.2))
+    yield from (several(samples, labels) for samples, labels in ((10, 3), (40, 3), (200, 10)))
+    yield several(120, 5, per_group=3)
+    yield from (numbers(samples, freedom) for samples in (8, 40, 300) for freedom in (3.0, 30.0))
+    yield folded(60, 2, 4, 0.6, rare=0.5, measure="balanced_accuracy")
     for methods in (2, 8, 10, 40):
         for seeds, samples in ((1, 1_000), (2, 1_000), (2, 10_000), (3, 10_000)):
             yield from (compared(methods, seeds, samples, held_out) for held_out in (False, True))

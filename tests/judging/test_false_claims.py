@@ -12,12 +12,16 @@ from bench.false_claims import (
     folded,
     grouped,
     imbalanced,
+    numbers,
     one_test_set,
     opposed,
+    several,
     subsets,
     too_many,
+    uneven,
 )
 
+from selftaught.judging import precision
 from selftaught.judging.paired import interval, luck
 from selftaught.judging.result import FEWEST
 
@@ -37,12 +41,27 @@ CELLS = [
 ]
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.about)
+OTHERS = [  # by other measures than accuracy
+    *(uneven(samples, rare) for samples, rare in ((20, 0.2), (200, 0.05))),
+    folded(60, 2, 4, 0.6, rare=0.5, measure="balanced_accuracy"),
+    *(numbers(samples, freedom) for samples, freedom in ((8, 3.0), (60, 3.0))),
+]
+SLOW = [several(10, 3), several(40, 2, per_group=2)]
+
+
+@pytest.mark.parametrize("cell", CELLS + OTHERS, ids=lambda cell: cell.about)
 def test_where_nothing_was_learnt_nothing_is_claimed(cell: Cell) -> None:
     found = claims(cell, TRIALS, power=False)
     assert not too_many(found["false"], TRIALS), found
     if "2 seed(s), test set of 10,000" in cell.about:
         assert abs(found["above"]) < 0.3, "the value of the winner is that of the others"
+
+
+@pytest.mark.parametrize("cell", SLOW, ids=lambda cell: cell.about)
+def test_nor_is_by_measures_that_take_longer_to_test(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "WORK", 1)  # the fewest swaps that are ever drawn
+    found = claims(cell, 100, power=False)
+    assert not too_many(found["false"], 100), found
 
 
 @pytest.mark.parametrize(
@@ -55,6 +74,9 @@ def test_where_nothing_was_learnt_nothing_is_claimed(cell: Cell) -> None:
         (folded(150, 2, 200, 0.1), 0.8),
         (compared(8, 2, 10_000, False), 0.9),
         (compared(8, 2, 1_000, True), 0.4),
+        (uneven(200, 0.2), 0.8),
+        (several(30, 3), 0.5),
+        (numbers(100, 30.0), 0.75),
     ],
     ids=lambda value: value.about if isinstance(value, Cell) else "",
 )

@@ -1,7 +1,7 @@
 """Accuracies with intervals, and how much more one has than another, from what was said and what is so."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,16 @@ SHOWN_CLASSES = 100  # a larger confusion matrix is not kept
 # Of each repeat, of each of its folds: what was said (N,), and what is so.
 Answers = Sequence[Sequence[tuple[NDArray[Any], NDArray[Any]]]]
 Right = Sequence[Sequence[NDArray[Any]]]  # likewise, how many of the answers to each content are right: see `votes`
+
+
+@dataclass(frozen=True)
+class Other:
+    """How another measure than accuracy is judged, of which `Right` has what each content adds to it."""
+
+    measure: str
+    within: Callable[[str], tuple[float, float]]  # the 95 % interval that samples leave, of a kind of features
+    lucky: Callable[[str], float]  # how often luck alone sets what is trained so far from a kind
+    reach: float | None  # how much a sample adds at most; None where there is no bound, to the measure neither
 
 
 def votes(right: NDArray[Any], content: NDArray[np.int64]) -> NDArray[Any]:
@@ -44,18 +54,27 @@ def measured(
     samples: int,
     folded: bool = False,
     voting: Sequence[Sequence[NDArray[np.int64]]] | None = None,
+    by: Other | None = None,
 ) -> tuple[list[Row], list[Gain]]:
     """The accuracy of each kind of features, and what those of the run gain over each of the others."""
-    rows = [row(kind, probe, labels, own, samples, folded) for kind, own in right.items()]
+    rows = [row(kind, probe, labels, own, samples, folded, by) for kind, own in right.items()]
     baselines, gains = sum(kind in BASELINES for kind in right), []
     for kind, own in right.items():
         if kind != "trained":
             beside = baselines if kind in BASELINES else 1
-            gains.append(gain_over(right["trained"], own, probe, labels, kind, folded, voting, beside))
+            gains.append(gain_over(right["trained"], own, probe, labels, kind, folded, voting, beside, by))
     return rows, gains
 
 
-def row(features: str, probe: str, labels: str, right: Right, samples: int, folded: bool = False) -> Row:
+def row(
+    features: str,
+    probe: str,
+    labels: str,
+    right: Right,
+    samples: int,
+    folded: bool = False,
+    by: Other | None = None,
+) -> Row:
     """The mean accuracy over repeats on `samples` different test samples; `right` says of each fold's which are.
 
     The interval joins two independent errors: Wilson's for so many test samples, and that of the mean over repeats,
@@ -64,16 +83,18 @@ def row(features: str, probe: str, labels: str, right: Right, samples: int, fold
     """
     spread = over_repeats(right, folded)
     mean, half = spread.mean, spread.half()
-    low, high = wilson(mean, samples)
+    low, high = by.within(features) if by else wilson(mean, samples)
+    least = 0.0 if not by or by.reach else -math.inf
     return Row(
         features=features,
         probe=probe,
         labels=labels,
         accuracy=mean,
-        low=max(0.0, mean - joined(mean - low, half, folded)),
+        low=max(least, mean - joined(mean - low, half, folded)),
         high=min(1.0, mean + joined(high - mean, half, folded)),
         repeats=len(right),
         samples=samples,
+        measure=by.measure if by else "accuracy",
     )
 
 
@@ -86,6 +107,7 @@ def gain_over(
     folded: bool = False,
     voting: Sequence[Sequence[NDArray[np.int64]]] | None = None,
     beside: int = 1,
+    by: Other | None = None,
 ) -> Gain:
     """How much more of the same samples `own` gets right than `other`, with a 95 % interval of the difference.
 
@@ -100,23 +122,25 @@ def gain_over(
     spread = over_repeats(apart, folded)
     if folded:  # all rounds are of the same samples, so their spread is known no better than from one
         spread = replace(spread, freedom=len(apart[0]) - 1)
-    samples = _each_once(apart, folded, voting)
+    samples = each_once(apart, folded, voting)
     gain, level = spread.mean, LEVEL / beside
-    low, high = interval(samples)[0], interval(samples, level)[1]
+    lucky, reach = by.lucky(against) if by else luck(samples), by.reach if by else 1.0
+    low, high = interval(samples, LEVEL, lucky, reach)[0], interval(samples, level, lucky, reach)[1]
+    most = 1.0 if reach else math.inf
     down, up = joined(gain - low, spread.half(), folded), joined(high - gain, spread.half(level), folded)
     return Gain(
         probe=probe,
         labels=labels,
         against=against,
         gain=gain,
-        low=max(-1.0, gain - down),
-        high=min(1.0, gain + up),
-        luck=luck(samples),
+        low=max(-most, gain - down),
+        high=min(most, gain + up),
+        luck=lucky,
         samples=len(samples),
     )
 
 
-def _each_once(apart: Right, folded: bool, voting: Sequence[Sequence[NDArray[np.int64]]] | None) -> NDArray[Any]:
+def each_once(apart: Right, folded: bool, voting: Sequence[Sequence[NDArray[np.int64]]] | None) -> NDArray[Any]:
     """One value for each sample or group (N,): its mean over repeats."""
     if not folded:  # every repeat judges the same ones
         return np.asarray(np.mean([folds[0] for folds in apart], axis=0))
@@ -169,7 +193,7 @@ def detail(features: str, probe: str, labels: str, answers: Answers, classes: in
     return Detail(features=features, probe=probe, labels=labels, recall=recall, confusion=kept)
 
 
-def wilson(share: float, samples: int) -> tuple[float, float]:
+def wilson(share: float, samples: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share seen in so many samples."""
     scale = 1 + Z**2 / samples
     centre = (share + Z**2 / (2 * samples)) / scale

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from selftaught.contracts.modality import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
 from selftaught.judging.estimates import Measure, estimates
-from selftaught.judging.evaluate import evaluate
-from selftaught.judging.labelled import open_labelled
+from selftaught.judging.evaluate import evaluate, open_judged
+from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.result import Row
 from selftaught.judging.shown import parse_features
@@ -88,7 +89,8 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         samples = bench.samples(0)
         recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
         if recipe.train:  # a mistake in it should not be found out after the first run
-            open_labelled(bench.judging("", seed=0, test=True), samples.preparation)
+            data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
+            bench.measure = replace(bench.measure, of=measure_of(data))
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -191,6 +193,9 @@ class _Bench:
     def carry_out(self, folder: Path) -> Comparison:
         """All rungs; what is in the folder already is not done again."""
         self.folder, self.runs = folder, read_runs(folder / ROWS)
+        # What earlier runs were measured by all are, or they could not be compared.
+        earlier = next((row.measure for ran in self.runs for row in ran.judged), self.measure.of)
+        self.measure = replace(self.measure, of=earlier)
         left = self.methods
         rounds = plan(len(left), self.recipe.rungs)
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
@@ -267,7 +272,7 @@ class _Bench:
         results: dict[str, Any] = {}
         for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:
             recipe = self.judging(str(run.folder), seed, test)
-            result = evaluate(recipe, baselines=self._baselines(name, run.recipe.encoder, seed))
+            result = evaluate(recipe, None, self._baselines(name, run.recipe.encoder, seed), self.measure.of)
             if result.unkept:
                 say(f"warning: {result.unkept}")
             results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
@@ -288,6 +293,7 @@ class _Bench:
             things=self.kind.THINGS,
             measure=self.measure.name,
             labelled=self.measure.labelled,
+            of=self.measure.of,
             labels=str(parse_labels(recipe.labels)[0]),
             rungs=self.rungs,
             machine={"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},

@@ -96,13 +96,14 @@ class Place(BaseModel):
 
 
 class Comparison(BaseModel):
-    """What comparison.json holds. Accuracies are in [0, 1]."""
+    """What comparison.json holds. Accuracies are in [0, 1], or what `of` says in their place."""
 
     out: str  # its folder
     data: str
     things: str
     measure: str  # linear, knn, or the label-free score
-    labelled: bool  # whether `measure` is an accuracy
+    labelled: bool  # whether `measure` is an accuracy, or
+    of: str = "accuracy"  # what else that probe is measured by: balanced_accuracy, mAP or R2
     train: str | None
     test: str | None
     labels: str

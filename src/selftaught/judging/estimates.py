@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import stdtrit
 
+from selftaught.judging import units
 from selftaught.judging.comparison import Over, Ran
 from selftaught.judging.result import FEWEST, LEVEL, Row
 from selftaught.system.components import Part
@@ -23,6 +24,22 @@ class Measure:
 
     name: str
     labelled: bool
+    of: str = "accuracy"  # of labelled ones, what the probe is measured by: that, balanced_accuracy, mAP or R2
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies in [0, 1], and is told in points."""
+        return self.labelled and units.is_share(self.of)
+
+    @property
+    def called(self) -> str:
+        """For people: linear accuracy."""
+        return f"{self.name} {units.called(self.of)}" if self.labelled else self.name
+
+    @property
+    def scale(self) -> int:
+        """By what it is multiplied where it is shown."""
+        return 100 if self.is_share else 1
 
     def value(self, rows: Sequence[Row], ran: Ran) -> float:
         """What a run came to; an accuracy is read from `rows`."""
@@ -34,7 +51,7 @@ class Measure:
 
     def shown(self, value: float) -> str:
         """For people: an accuracy in points."""
-        return f"{100 * value:.1f}" if self.labelled else f"{value:.4g}"
+        return units.written(self.of, value) if self.labelled else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -147,12 +164,13 @@ def tukey(methods: int, freedom: int) -> float:
     return float(studentized_range.ppf(1 - LEVEL, methods, freedom or np.inf)) / math.sqrt(2)
 
 
-def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int) -> list[Over]:
+def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int, most: float = 1.0) -> list[Over]:
     """What a method gains over what learnt nothing; the luck of a network untrained is taken for that of a trained one.
 
     The best of so many `methods` is asked about, so its interval is one that would hold for all (Bonferroni); that of
     the test samples, for the best of `choice`: one, where they did not choose it. Samples are joined as if each were
-    judged on others (Newcombe's method 10), which is too wide where all find the same ones hard.
+    judged on others (Newcombe's method 10), which is too wide where all find the same ones hard. `most`: the
+    largest gain there can be.
     """
     found = []
     for kind in ("untrained", "pixels"):
@@ -166,7 +184,7 @@ def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int) -> li
         luck *= math.sqrt(2) if kind == "untrained" else 1.0
         low = gain - math.hypot(wider * math.hypot(now.down, up), luck)
         high = gain + math.hypot(wider * math.hypot(now.up, down), luck)
-        found.append(Over(against=kind, gain=gain, low=max(-1.0, low), high=min(1.0, high)))
+        found.append(Over(against=kind, gain=gain, low=max(-most, low), high=min(most, high)))
     return found
 
 

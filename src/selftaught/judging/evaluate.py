@@ -7,13 +7,23 @@ from pathlib import Path
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.contracts.modality import Preparation
 from selftaught.judging import dense
 from selftaught.judging import probe as probes
-from selftaught.judging.accuracy import Answers, detail, measured, voters, votes
+from selftaught.judging.accuracy import Answers, measured, voters
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, open_labelled, splits
 from selftaught.judging.masked import is_dense, open_masked
+from selftaught.judging.measures import (
+    details_of,
+    measure_of,
+    other_than_accuracy,
+    refuse_others,
+    refuse_unmeasured,
+    shares,
+    values,
+)
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
@@ -32,13 +42,16 @@ from selftaught.system.text import printable, spelled
 from selftaught.training.looking.features import Array
 
 
-def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = ()) -> Evaluation:
+def evaluate(
+    recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = (), measure: str | None = None
+) -> Evaluation:
     """Carry out a recipe, write RUN/evaluation.json, or the file --out, and return what is in it.
 
     Where it cannot be written the result says why in `unkept`.
 
     `baselines` are rows of an earlier evaluation by the same recipe, of a run whose encoder was built alike from the
-    same seed: all but those of this run's own features are taken from there.
+    same seed: all but those of this run's own features are taken from there. `measure`: what stands first, where it is
+    not to be told by the labels.
     """
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
@@ -49,7 +62,8 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     with stopping():
-        data = (open_masked if masked else open_labelled)(recipe, encoder.preparation)
+        data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
+        measure = dense.MEASURE if masked else measure or measure_of(data)
         others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
         takes = {probe.takes for probe in asked.values()}
         shown = {"trained": data} | others.shown
@@ -70,7 +84,7 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
                 if masked:
                     dense.add(result, name, str(count), answers, _contents(exams), chosen)
                 else:
-                    _add(result, data, name, str(count), answers, _contents(exams), chosen)
+                    _add(result, data, name, str(count), answers, _contents(exams), chosen, measure)
                 known = (r for r in baselines if (r.probe, r.labels) == (name, str(count)))
                 result.rows += [r for r in known if r.features != "trained"]
     for line in doubts(result):
@@ -81,6 +95,19 @@ def evaluate(recipe: Evaluate, module: nn.Module | None = None, baselines: Seque
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
     result.unkept = kept(Path(recipe.run), result.model_dump(mode="json"), recipe.out)
     return result
+
+
+def open_judged(recipe: Evaluate, preparation: Preparation) -> Labelled:
+    """The labelled samples, where the probes and numbers of labels that are asked for suit them. Raises UsageError."""
+    data = open_labelled(recipe, preparation)
+    named = map(str.strip, recipe.probe.split(","))
+    refuse_others(
+        data.task,
+        {name: probes.named(name).tasks for name in named},
+        [count.text for count in parse_labels(recipe.labels) if count.per_class],
+    )
+    refuse_unmeasured(data)
+    return data
 
 
 def _answers(
@@ -100,7 +127,7 @@ def _answers(
                 poll()
                 own = replace(exam, kind=kind, chosen=chosen[called], data=shown.get(kind, exam.data))
                 said = probe.predict(held(exam.data.part(exam.split.test)), own)
-                rounds.setdefault(exam.split.repeat, []).append((said, exam.data.classes[exam.split.test]))
+                rounds.setdefault(exam.split.repeat, []).append((said, exam.data.truth[exam.split.test]))
                 bar.update(bar.done + 1)
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}, chosen
 
@@ -140,7 +167,8 @@ def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> 
         run=str(Path(recipe.run)),
         **others.facts(),
         things=things,
-        classes=[spelled(name) for name in (data.masks or data).names],
+        task=data.task,
+        classes=[] if data.task == "number" else [spelled(name) for name in (data.masks or data).names],
         train_samples=data.train.count,
         test_samples=data.test.count if data.test else 0,
         distinct_test_samples=data.distinct,
@@ -163,19 +191,18 @@ def _add(
     answers: dict[str, Answers],
     contents: Sequence[Sequence[Array]],
     chosen: dict[str, Chosen],
+    measure: str,
 ) -> None:
-    """Count how many of the answers for each kind are right, and how many more of the trained one's."""
-    right = {
-        kind: [
-            [votes(said == truth, content) for (said, truth), content in zip(folds, asked, strict=True)]
-            for folds, asked in zip(own, contents, strict=True)
-        ]
-        for kind, own in answers.items()
-    }
+    """Measure the answers for each kind, and by how much the trained one's are better."""
+    right = {kind: shares(measure, own, contents) for kind, own in answers.items()}
     voting = [[voters(content) for content in asked] for asked in contents]
-    rows, gains = measured(right, probe, labels, data.tested, data.test is None, voting)
+    folded = data.test is None
+    by = other_than_accuracy(measure, answers, contents, voting if folded else None)
+    rows, gains = measured(right, probe, labels, data.tested, folded, voting, by)
+    for row in rows:
+        row.measures = values(data.task, answers[row.features], contents)
     result.rows += rows
     result.gains += gains
     for kind, own in answers.items():
-        known = detail(kind, probe, labels, own, len(data.names))
+        known = details_of(data.task, kind, probe, labels, own, len(data.names))
         result.details.append(known.model_copy(update={"chosen": chosen[kind]}))

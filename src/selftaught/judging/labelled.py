@@ -20,8 +20,8 @@ from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
 from selftaught.judging.masks import Masks
-from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset
-from selftaught.judging.targets import Targets, Task, targets_of
+from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset, merged
+from selftaught.judging.targets import BETWEEN, Targets, Task, targets_of
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
@@ -63,6 +63,11 @@ class Labelled:
     def truth(self) -> NDArray[Any]:
         """What is so of all samples: classes (N,), labels (N, L) as bool, or numbers (N,)."""
         return self.targets.values if self.targets else self.classes
+
+    @property
+    def strata(self) -> list[str]:
+        """What `classes` are called, where they are no classes, too."""
+        return self.names if self.task == "classes" else [f"part {i + 1}" for i in range(int(self.classes.max()) + 1)]
 
     @cached_property
     def group(self) -> Rows:
@@ -162,6 +167,8 @@ def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
     data = Labelled(sources[0], test, content=content, exact=exact, named=groups, **held)
+    if data.task != "classes":  # strata are of our own making, and none is to be too small for folds
+        data.classes = merged(data.classes, data.group)
     _warn_of_copies(data, kind.THINGS)
     return data
 
@@ -216,6 +223,18 @@ def _opened(
         say(note)
     if labels is None and how["labelled"]:
         refuse_parts(recipe, samples, data)
+    return samples if recipe.task == "several" else _with_some(samples, kind.THINGS)
+
+
+def _with_some(samples: Samples, things: str) -> Samples:
+    """Those of the samples that have any label: to have none of several is an answer only where several are asked."""
+    rows = np.flatnonzero([label != BETWEEN for label in samples.labels or []])
+    if none := samples.count - len(rows):
+        shown = f"{none:,} {things} of {printable(samples.name)} have none of the labels"
+        if not len(rows):
+            raise DataError(f"{shown}: say --task several if that is meant")
+        say(f"note: {shown} and are left out; --task several takes them, too")
+        return samples.subset(rows)
     return samples
 
 
@@ -238,11 +257,16 @@ def spare(data: Labelled, rows: Rows, share: float, seed: int) -> tuple[Rows, Ro
 
 def without_losing(data: Labelled, rows: Rows, left: Rows) -> Rows:
     """Those `left` of training `rows`. Raises DataError where a class has lost all of its samples."""
-    if lost := np.setdiff1d(data.classes[rows], data.classes[left]).tolist():
-        names = ", ".join(printable(data.names[number]) for number in lost[:5])
+    if data.task == "classes":
+        _refuse_lost(data, np.setdiff1d(data.classes[rows], data.classes[left]))
+    return left
+
+
+def _refuse_lost(data: Labelled, lost: Rows) -> None:
+    if len(lost):
+        names = ", ".join(printable(data.names[number]) for number in lost[:5].tolist())
         alike = "copies" if data.named is None else "copies, or others of their group,"
         raise DataError(f"all samples of {names} have {alike} among what is judged: nothing is left to learn from")
-    return left
 
 
 def _warn_of_copies(data: Labelled, things: str) -> None:
@@ -255,6 +279,11 @@ def _warn_of_copies(data: Labelled, things: str) -> None:
     if others := data.train.count - len(data.not_tested) - data.copies:
         say(f"warning: {others:,} {things} of --train are of groups that --test has as well; they are not learnt from")
     without_losing(data, np.arange(data.train.count), data.not_tested)
+    if data.task == "several":
+        had, have = data.truth[: data.train.count].any(axis=0), data.truth[data.not_tested].any(axis=0)
+        _refuse_lost(data, np.flatnonzero(had & ~have))
+    if not len(data.not_tested):
+        raise DataError("all samples of --train have copies in --test: nothing is left to learn from")
     if (different := data.distinct) < data.test.count:
         say(f"warning: --test holds {different:,} different {things} in {data.test.count:,}; copies count once")
 
@@ -269,12 +298,12 @@ def splits(data: Labelled, count: LabelCount, repeats: int, seed: int) -> Iterat
     """Every split that a number of labels is judged on; all probes and all kinds of features see the same."""
 
     def drawn(known: Rows, number: int) -> Rows:
-        return known[label_subset(data.classes[known], data.names, count, seed + number)]
+        return known[label_subset(data.classes[known], data.strata, count, seed + number)]
 
     known = data.not_tested
     if data.test:
         for repeat in range(repeats):
             yield Split(repeat, drawn(known, repeat), data.test_rows)
         return
-    for number, (repeat, train, test) in enumerate(folds(data.classes, data.group, data.names, repeats, seed)):
+    for number, (repeat, train, test) in enumerate(folds(data.classes, data.group, data.strata, repeats, seed)):
         yield Split(repeat, drawn(without_losing(data, known, data.apart(train, test)), number), test)

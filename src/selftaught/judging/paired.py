@@ -12,6 +12,8 @@ from selftaught.judging.result import LEVEL
 from selftaught.system import randomness
 
 DRAWS = 4999  # of signs, where all cannot be gone through
+SIZES = 40  # different sizes, from which on each sample has a coin of its own
+CHUNK = 256  # draws at once, of such coins
 SAME = 1e-9  # sums of shares that differ by less are the same
 
 
@@ -29,21 +31,41 @@ def luck(apart: NDArray[Any]) -> float:
     if len(sizes) < 2:
         differ = int(counts.sum())
         return float(binomtest(int((apart > 0).sum()), differ).pvalue) if differ else 1.0
-    coins = randomness.generator(0, "luck").binomial(counts, 0.5, (DRAWS, len(sizes)))
-    as_far = np.abs((2 * coins - counts) @ sizes) >= abs(float(apart.sum())) - SAME
+    sums = _of_each(apart) if len(sizes) > SIZES else _of_sizes(sizes, counts)
+    as_far = np.abs(sums) >= abs(float(apart.sum())) - SAME
     return (1 + int(as_far.sum())) / (1 + DRAWS)
 
 
-def interval(apart: NDArray[Any], level: float = LEVEL) -> tuple[float, float]:
+def _of_sizes(sizes: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[Any]:
+    """Sums of so many of each size (DRAWS,), whose signs are drawn."""
+    coins = randomness.generator(0, "luck").binomial(counts, 0.5, (DRAWS, len(sizes)))
+    return np.asarray((2 * coins - counts) @ sizes)
+
+
+def _of_each(apart: NDArray[Any]) -> NDArray[Any]:
+    """Likewise, where nearly every sample has a size of its own: a bit is a coin, and eight are a number to draw."""
+    rng, sums = randomness.generator(0, "signs"), []
+    for start in range(0, DRAWS, CHUNK):
+        drawn = rng.integers(0, 256, (min(CHUNK, DRAWS - start), -(-len(apart) // 8)), dtype=np.uint8)
+        sums.append(2.0 * (np.unpackbits(drawn, axis=1, count=len(apart)) @ apart) - apart.sum())
+    return np.concatenate(sums)
+
+
+def interval(
+    apart: NDArray[Any], level: float = LEVEL, known: float | None = None, reach: float | None = 1.0
+) -> tuple[float, float]:
     """Where the mean of `apart` (N,) lies, but for a share `level` of all judgements; around 0 where luck explains it.
 
     One sample more on which each is the better keeps few samples from proving too much, also at its centre (Agresti and
     Min, 2005). https://doi.org/10.1002/sim.1781. Student's factor, for groups are few and not all alike. What lies
-    apart from 0 so is also beyond luck by the exact test: its level holds however few there are.
+    apart from 0 so is also beyond luck by the exact test: its level holds however few there are. `known`: what `luck`
+    says, or another exact test of the same samples; `reach`: how far apart one sample can be, or, where nothing bounds
+    it nor the mean, None: then it is as far as most are.
     """
-    mean, told = float(apart.mean()), np.append(apart, [1.0, -1.0])
+    far = math.sqrt(float(np.mean(apart**2))) if reach is None else reach
+    mean, told = float(apart.mean()), np.append(apart, [far, -far])
     half = float(stdtrit(len(told) - 1, 1 - level / 2)) * float(told.std(ddof=1)) / math.sqrt(len(told))
     low, high = min(float(told.mean()) - half, mean), max(float(told.mean()) + half, mean)
-    if luck(apart) > level:
+    if (luck(apart) if known is None else known) > level:
         low, high = min(low, 0.0), max(high, 0.0)
-    return max(low, -1.0), min(high, 1.0)
+    return (low, high) if reach is None else (max(low, -1.0), min(high, 1.0))

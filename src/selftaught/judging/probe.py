@@ -33,8 +33,9 @@ class Exam:
 class Probe:
     """A way to judge features: it learns the classes of some samples, then says which class others are of."""
 
-    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder; of those
-    # that say something of each pixel, what that came to: see `Counted`.
+    # The class of each sample of exam.split.test (M,), by the features (N, D) of all samples or by an encoder; of
+    # several labels how likely each is (M, L), of numbers their values (M,); of probes that say something of each
+    # pixel, what that came to: see `Counted`.
     predict: "Callable[[Any, Exam], Any]"
     # standardised: mean 0 and deviation 1 in the training part; shown: all kinds of features by name, see `Shown`;
     # tokens, and layers of encoders that have some, and the map: see `Parts`.

@@ -39,7 +39,7 @@ def _place(
     own = [ran for ran in runs if ran.method == method and ran.state == "done"]
     at_last = [ran for ran in own if ran.rung == rung]
     where = registry.places().get(method)  # none where a plug-in has gone since
-    methods = len({ran.method for ran in runs})
+    methods, most = len({ran.method for ran in runs}), 1.0 if measure.is_share else math.inf
     return Place(
         rank=rank,
         first=sum(better(other, now, len(others) + 1) for other in others) + 1,
@@ -54,7 +54,7 @@ def _place(
         pixels=_baseline(at_last, "pixels"),
         samples=round(float(np.mean([ran.samples for ran in at_last]))),
         note=_note(runs, method, at_last),
-        over=over(now, at_last, methods, 1 if apart else methods) if measure.labelled else [],
+        over=over(now, at_last, methods, 1 if apart else methods, most) if measure.labelled else [],
     )
 
 
@@ -63,7 +63,7 @@ def _point(own: Sequence[Ran], rung: int, estimate: Estimate, measure: Measure) 
     half = estimate.half if measure.labelled or math.isfinite(estimate.half) else 0.0  # nothing to show of it
     low, high = estimate.shown - half, estimate.shown + half
     if measure.labelled:
-        low, high = max(0.0, low), min(1.0, high)
+        low, high = max(0.0, low) if measure.is_share else low, min(1.0, high)
     return Point(
         rung=rung,
         minutes=float(np.mean(seconds)) / 60,
@@ -91,7 +91,7 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
     """Who leads, and who cannot be told apart from it, in one line."""
     if not places:
         return "nothing to rank yet"
-    lead, how = places[0], f"{measure.name} accuracy" if measure.labelled else measure.name
+    lead, how = places[0], measure.called
     if lead.point.measured is not None:
         how += f", measured {measure.shown(lead.point.measured)}, and drawn to the others by what is luck"
     line = f"{lead.method} leads with {with_interval(lead.point, measure)} ({how})"
@@ -126,9 +126,12 @@ def budget_of(rung: Rung) -> str:
 
 def table(comparison: Comparison) -> Table:
     """The ranking for a terminal."""
-    measure = Measure(comparison.measure, comparison.labelled)
+    measure = Measure(comparison.measure, comparison.labelled, comparison.of)
     budgets = {rung.rung: budget_of(rung) for rung in comparison.rungs}
-    heads = [measure.name, *(["untrained", kinds(comparison.things)["pixels"]] if measure.labelled else [])]
+    heads = [
+        measure.name if comparison.of == "accuracy" else measure.called,
+        *(["untrained", kinds(comparison.things)["pixels"]] if measure.labelled else []),
+    ]
     shown = Table("rank", "may be", "method", *heads, "each got", title="95 % intervals")
     for place in comparison.ranking:
         values = values_of(place, measure)

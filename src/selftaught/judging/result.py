@@ -5,7 +5,7 @@ Whoever reads an evaluation.json needs no more than this, and so waits for no pr
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
 from selftaught.contracts.modality import raw_of
+from selftaught.judging import units
 from selftaught.system.errors import SelftaughtError
 
 
@@ -59,8 +60,8 @@ class Row(BaseModel):
     high: float
     repeats: int
     samples: int | None = None  # that count: copies, and what is of one group, are one
-    measure: str = "accuracy"
-    measures: dict[str, float] = {}
+    measure: str = "accuracy"  # what `accuracy` is: that, balanced_accuracy, mAP, R2, which may be negative, or mIoU
+    measures: dict[str, float] = {}  # all that were taken, by name
 
     @property
     def half(self) -> float:
@@ -68,8 +69,8 @@ class Row(BaseModel):
         return (self.high - self.low) / 2
 
     def shown(self) -> str:
-        """In points, with the interval: 71.2 ± 1.1."""
-        return f"{100 * self.accuracy:.1f} ± {100 * self.half:.1f}"
+        """With the interval, in points: 71.2 ± 1.1; of R² as it is: 0.712 ± 0.011."""
+        return f"{units.written(self.measure, self.accuracy)} ± {units.written(self.measure, self.half)}"
 
 
 class Detail(BaseModel):
@@ -80,6 +81,7 @@ class Detail(BaseModel):
     labels: str
     recall: list[float | None]  # of each class the share that was found; None where none was judged
     iou: list[float | None] | None = None  # where pixels are judged, of each class intersection over union
+    average_precision: list[float | None] = []  # where a sample has several labels, of each; `recall` is from 0.5 on
     confusion: list[list[int]] | None  # how many of class i were taken for class j; None for over 100 classes
     # Of each fit, by repeat and fold. Of the linear probe: features, whitened, C, at_limit (whether C is the last that
     # is ever tried), iterations and converged. Nothing of what others wrote, or of a probe without a choice.
@@ -125,7 +127,8 @@ class Evaluation(BaseModel):
     train: str
     test: str | None
     things: str = "images"
-    classes: list[str]
+    task: str = "classes"  # what labels are: that, several a sample, or a number
+    classes: list[str]  # or labels; of numbers none
     train_samples: int
     test_samples: int
     distinct_test_samples: int | None = None  # what is judged, without copies, which count once; in folds, of all
@@ -145,6 +148,11 @@ class Evaluation(BaseModel):
     verdict: str
     verdicts: list[str]
     unkept: SelftaughtError | None = Field(None, exclude=True)  # what was in the way of writing it down
+
+    @property
+    def measure(self) -> str:
+        """What stands first."""
+        return self.rows[0].measure if self.rows else "accuracy"
 
     @property
     def seen(self) -> str:
@@ -193,10 +201,11 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
         beside = " and ".join(f"{r.shown()} {called[r.features]}" for r in others)
         if named:
             beside += f" ({named.shown()} {called['pretrained']})"
+        of = "" if trained.measure == "accuracy" else f"{units.called(trained.measure)} "
         said = _said(trained, others, known, things)
         if named and not said.startswith("too few"):
             said += _rivalled(*_ends(trained, named, known.get("pretrained"), 1))
-        lines.append(f"{probe}, {labels}: {trained.shown()} against {beside}{remark and f', {remark}'}: {said}")
+        lines.append(f"{probe}, {labels}: {of}{trained.shown()} against {beside}{remark and f', {remark}'}: {said}")
     return lines
 
 
@@ -251,16 +260,26 @@ def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[fl
 
 
 def table(evaluation: Evaluation) -> Table:
-    """All accuracies for a terminal, in points."""
+    """All accuracies for a terminal, in points; where another measure stands first, the others below it."""
+    first = evaluation.measure
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    measured = f"{' and '.join(dict.fromkeys(r.measure for r in evaluation.rows))}, 95 % intervals"
-    shown = Table("probe", "labels", *called.values(), title=measured, caption=evaluation.remark or None)
+    title, more = f"{units.called(first)}, 95 % intervals", ["measure"] * (first != "accuracy")
+    shown = Table("probe", "labels", *more, *called.values(), title=title, caption=evaluation.remark or None)
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
         best = max(group.values(), key=lambda r: r.accuracy)
         cells = {kind: f"[bold]{r.shown()}[/]" if r is best else r.shown() for kind, r in group.items()}
-        shown.add_row(probe, labels, *(cells.get(kind, "") for kind in called))
+        shown.add_row(probe, labels, *map(units.called, [first] * len(more)), *(cells.get(kind, "") for kind in called))
+        for measure in others_of(group.values()) if more else ():
+            known = [group[kind].measures.get(measure) if kind in group else None for kind in called]
+            values = ["" if value is None else units.written(measure, value) for value in known]
+            shown.add_row("", "", units.called(measure), *values)
     return shown
+
+
+def others_of(rows: Iterable[Row]) -> list[str]:
+    """The measures that were taken beside the one that stands first."""
+    return list(dict.fromkeys(name for row in rows for name in row.measures if name != row.measure))
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:

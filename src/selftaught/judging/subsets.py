@@ -66,6 +66,17 @@ def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCo
     return np.sort(np.concatenate(chosen))
 
 
+def merged(strata: NDArray[np.int64], group: Rows) -> NDArray[np.int64]:
+    """Strata (N,) of which those with too few groups for folds are one, or, if that is too few, of the largest."""
+    found, own = np.unique(strata, return_inverse=True)
+    groups = np.array([len(np.unique(group[own == number])) for number in range(len(found))])
+    rare = groups < FOLDS
+    if rare.all():
+        return np.zeros_like(strata)
+    apart = len(found) if len(np.unique(group[rare[own]])) >= FOLDS else int(groups.argmax())
+    return np.unique(np.where(rare[own], apart, own), return_inverse=True)[1].astype(np.int64)
+
+
 def held_out(labels: NDArray[np.int64], group: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     """Rows to learn from and rows held out: of each class its share, but never all of it; both ascending.
 

@@ -8,12 +8,12 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.labels import BETWEEN as BETWEEN  # what parts the labels of one sample
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 Task = Literal["classes", "several", "number"]
-BETWEEN = ";"  # several labels of one sample
 STRATA = 5  # parts of a range of numbers, each of which every split has samples of
 MANY = 50  # whole numbers, beyond which they are hardly names of classes
 

@@ -10,6 +10,7 @@ WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40
 LETTER = 11  # pixels of a letter at the most, on a phone
 POINTS = 600  # drawn of a curve at most
+WORDS, WORDS_OF_NUMBERS = "{:.1f} (95 %: {:.1f} to {:.1f})", "{:.3f} (95 %: {:.3f} to {:.3f})"
 SHADES = 6  # colours that the page defines as --series-0 ...
 
 Points = Sequence[tuple[float, float]]
@@ -51,19 +52,29 @@ def line_chart(
     return plot.figure(title, list(series))
 
 
-def interval_chart(series: Mapping[str, Sequence[tuple[str, float, float, float]]], *, title: str) -> Markup:
-    """Accuracies with 95 % intervals: for each name, (label, accuracy, low, high) in [0, 1] in a common order."""
+def interval_chart(
+    series: Mapping[str, Sequence[tuple[str, float, float, float]]],
+    *,
+    title: str,
+    called: str = "accuracy, %",
+    percent: bool = True,
+) -> Markup:
+    """Values with 95 % intervals: for each name, (label, value, low, high) in a common order.
+
+    percent: whether they are shares in [0, 1], such as accuracies; others may be as large as they like.
+    """
     labels = list(dict.fromkeys(label for points in series.values() for label, *_ in points))
     low, high = _range([v for points in series.values() for _, *ends in points for v in ends[1:]])
-    plot = _Plot(len(labels), (max(0.0, low) * 100, min(1.0, high) * 100), "", "accuracy, %")
+    ends = (max(0.0, low) * 100, min(1.0, high) * 100) if percent else (low, high)
+    plot = _Plot(len(labels), ends, "", called)
     for place, label in enumerate(labels):
         plot.label(place, label)
     for shade, (name, points) in enumerate(series.items()):
         # Side by side about the middle of their place, as far apart as there is room, but never far.
         shift = (shade - (len(series) - 1) / 2) * min(24 / plot.slot, 1 / (len(series) + 1))
         for label, *values in points:
-            value, low, high = (100 * v for v in values)
-            words = f"{name}, {label}: {value:.1f} (95 %: {low:.1f} to {high:.1f})"
+            value, low, high = (100 * v if percent else v for v in values)
+            words = f"{name}, {label}: " + (WORDS if percent else WORDS_OF_NUMBERS).format(value, low, high)
             plot.interval(words, labels.index(label) + 0.5 + shift, value, (low, high), _colour(shade))
     return plot.figure(title, list(series))
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from selftaught.judging import units
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.estimates import Measure
 from selftaught.judging.ranking import budget_of, with_interval
@@ -14,8 +15,8 @@ from selftaught.system.text import printable
 
 def write_page(comparison: Comparison, out: Path) -> None:
     """Write one self-contained HTML page."""
-    measure = Measure(comparison.measure, comparison.labelled)
-    scale = 100 if comparison.labelled else 1
+    measure = Measure(comparison.measure, comparison.labelled, comparison.of)
+    scale = measure.scale
     alike = len(comparison.rungs) == 1  # all have had the same time, so that minutes would lay all in one place
     series = {
         place.method: [
@@ -23,13 +24,14 @@ def write_page(comparison: Comparison, out: Path) -> None:
         ]
         for place in comparison.ranking
     }
-    called = f"{measure.name} accuracy, %" if comparison.labelled else measure.name
+    called = measure.called + ", %" * measure.is_share
     along = "rank" if alike else "minutes of training"
     page = rendered(
         "comparison.html",
         comparison=comparison,
         measure=measure,
         called=called,
+        units=units,
         chart=interval_curves(
             series, title=f"{called}, {'by' if alike else 'against'} {along}", x_label=along, y_label=called
         ),

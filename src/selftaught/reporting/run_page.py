@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 from PIL import Image
 
-from selftaught.judging.result import Detail, Evaluation, kinds
+from selftaught.judging import units
+from selftaught.judging.classwise import in_points, last_details, shares_of
+from selftaught.judging.result import Detail, Evaluation, kinds, others_of
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
 from selftaught.reporting.map_section import map_json, neighbours, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
-from selftaught.run.records import Environment, Facts, Precisions
+from selftaught.run.records import Environment, Facts
 from selftaught.run.standing import standing
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import poll
@@ -35,10 +37,9 @@ HEALTH = {  # curves of what was seen without labels
 WATCHED = "accuracy on labels that watch; they teach nothing, but choosing by this curve is using them"
 # Measures of a classifier: what they are called, by what they are multiplied, and their digits.
 WORTH = {"accuracy": ("accuracy", 100, 1), "mAP": ("mAP", 100, 1), "R2": ("R²", 1, 3)}
-OF_PIXELS = (
-    "Of each class, intersection over union in per cent: pixels that were found, of those that are or were said to be "
-    "of it."
-)
+FOUND, PRECISE = "the per cent that were found", "the average precision in per cent"
+IN_PARTS = "both in per cent"
+OF_PIXELS = "intersection over union in per cent: pixels that were found, of those that are or were said to be of it"
 MOST_FOLDERS = 20  # whose numbers are drawn
 MOST_CONFUSED = 20  # classes; a larger confusion matrix fits no page
 # What reading a file raises that is missing, half-written or somebody else's; Pillow has the last two of its own.
@@ -52,10 +53,11 @@ class ByClass:
     """What a probe makes of each class, with the most labels."""
 
     title: str
+    told: str  # what of each
+    one: str  # class, or label
     features: list[str]  # what they are called, one a column
-    recall: list[tuple[str, list[str]]]  # of each class, in per cent; of pixels intersection over union
+    shares: list[tuple[str, list[str]]]  # of each class, in per cent
     confusion: list[tuple[str, list[tuple[int, float]]]]  # this run's, with the share of the class
-    told: str = "Of each class, the per cent that were found."
 
 
 def write_report(
@@ -83,6 +85,8 @@ def page_of(
         title=title or f"selftaught: {', '.join(section['name'] for section in sections)}",
         sections=sections,
         kinds_of=kinds,
+        units=units,
+        others_of=others_of,
         live=live,
     )
 
@@ -190,25 +194,24 @@ def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float
 
 
 def _label_curve(evaluation: Evaluation) -> Markup:
-    called = kinds(evaluation.things)
+    called, measure = kinds(evaluation.things), evaluation.measure
     series: dict[str, list[tuple[str, float, float, float]]] = {}
     for row in evaluation.rows:
         if row.probe == evaluation.probe:
             series.setdefault(called[row.features], []).append((row.labels, row.accuracy, row.low, row.high))
-    measure = next(row.measure for row in evaluation.rows if row.probe == evaluation.probe)
-    return interval_chart(series, title=f"{evaluation.probe} {measure} by number of labels, with 95 % intervals")
+    title = f"{evaluation.probe} {units.called(measure)} by number of labels, with 95 % intervals"
+    return interval_chart(series, title=title, called=units.axis(measure), percent=units.is_share(measure))
 
 
 def _by_class(evaluation: Evaluation) -> ByClass | None:
-    details = [detail for detail in evaluation.details if detail.probe == evaluation.probe]
-    details = [detail for detail in details if detail.labels == details[-1].labels]
+    details = last_details(evaluation)
     own = next((detail for detail in details if detail.features == "trained"), None)
     called = kinds(evaluation.things)
-    if own is None:
+    if own is None or not evaluation.classes:
         return None
-    recalls = {called[detail.features]: detail.iou or detail.recall for detail in details}
-    made = _tables(f"{own.probe}, {own.labels}", evaluation.classes, recalls, own.confusion)
-    return replace(made, told=OF_PIXELS) if made and own.iou else made
+    shares = {called[detail.features]: shares_of(detail) for detail in details}
+    told = PRECISE if own.average_precision else OF_PIXELS if own.iou else FOUND
+    return _tables(f"{own.probe}, {own.labels}", told, evaluation.classes, shares, own.confusion)
 
 
 def _worth(status: Mapping[str, Any]) -> str:
@@ -225,31 +228,29 @@ def _by_class_of(metrics: dict[str, Any]) -> ByClass | None:
     """What a classifier's metrics.json says of each class, on the labels that were held out."""
     try:
         detail = Detail.model_validate({"features": "", "probe": "", "labels": "", "confusion": None, **metrics})
-        precision = Precisions.model_validate(metrics).average_precision
-        columns = {"average precision": precision} if precision else {}
-        columns |= {"recall" if precision else "this classifier": detail.recall}
-        found = _tables("labels held out", metrics["classes"], columns, detail.confusion)
-        return replace(found, told="Of each label, in per cent.") if found and precision else found
+        precise = detail.average_precision
+        columns = {"average precision": precise} if precise else {}
+        columns |= {"recall" if precise else "this classifier": detail.recall}
+        told = IN_PARTS if precise else FOUND
+        return _tables("labels held out", told, metrics["classes"], columns, detail.confusion)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _tables(
-    title: str, classes: list[str], recalls: dict[str, list[float | None]], confusion: list[list[int]] | None
+    title: str, told: str, classes: list[str], shares: dict[str, list[float | None]], confusion: list[list[int]] | None
 ) -> ByClass | None:
-    """Tables by class; `recalls` by what the features are called. None where a file does not fit its classes."""
+    """Tables by class; `shares` by what the features are called. None where a file does not fit its classes."""
     names = [printable(name) for name in classes]
-    if any(len(recall) != len(names) for recall in recalls.values()):
+    if any(len(own) != len(names) for own in shares.values()):
         return None
-
-    def cell(share: float | None) -> str:
-        return "" if share is None else f"{100 * share:.1f}"
-
     lines = confusion if confusion and len(names) <= MOST_CONFUSED else []
     return ByClass(
         title,
-        list(recalls),
-        [(name, [cell(share) for share in shares]) for name, *shares in zip(names, *recalls.values())],
+        told,
+        "label" if told in (PRECISE, IN_PARTS) else "class",
+        list(shares),
+        [(name, [in_points(share) for share in own]) for name, *own in zip(names, *shares.values())],
         [(name, [(n, n / max(1, sum(line))) for n in line]) for name, line in zip(names, lines)],
     )
 

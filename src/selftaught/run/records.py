@@ -72,12 +72,6 @@ class Facts(Record):
     folders: dict[str, Annotated[int, Field(ge=0, le=LAST)]] = {}  # how many samples lie in each
 
 
-class Precisions(Record):
-    """Of metrics.json of a classifier of several labels: what is known of each."""
-
-    average_precision: list[float | None] | None = None
-
-
 class BadStep(Record):
     """A line of bad_batches.jsonl."""
 

@@ -126,12 +126,10 @@ def subset(rows: NDArray[np.int64], labels: Sequence[str] | None, limit: int | N
         return rows
     shuffled = rows[generator(seed, "limit").permutation(len(rows))]
     if labels:  # every class's share comes first in its own shuffled order
-        names = np.array(labels)[shuffled]
-        place = np.empty(len(rows))
-        for name in np.unique(names):
-            own = np.flatnonzero(names == name)
-            place[own] = (np.arange(len(own)) + 0.5) / len(own)
-        shuffled = shuffled[np.argsort(place, kind="stable")]
+        _, own, counts = np.unique(np.array(labels)[shuffled], return_inverse=True, return_counts=True)
+        place = np.empty(len(rows))  # there may be as many classes as rows, where labels are numbers
+        place[np.argsort(own, kind="stable")] = np.arange(len(rows)) - np.repeat(counts.cumsum() - counts, counts)
+        shuffled = shuffled[np.argsort((place + 0.5) / counts[own], kind="stable")]
     return np.sort(shuffled[:limit])
 
 

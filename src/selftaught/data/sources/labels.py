@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from selftaught.data.sources.cells import nothing_in, read_cells
+from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
 from selftaught.data.sources.folder import SUFFIXES
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -19,6 +19,8 @@ LIKE_LABELS = (
 )
 KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath", "image", "img", "image_id")
 NO_LABEL = "none"  # of --label-column: nothing is left out of learning
+BETWEEN = ";"  # several labels of one sample; alone, that it is known to have none
+YES, NO = ("1", "1.0", "yes", "true"), ("0", "0.0", "no", "false")  # in any letters, in a column that is a label
 
 
 class Line(NamedTuple):
@@ -34,14 +36,55 @@ def named_like(header: Sequence[str], names: Sequence[str]) -> list[str]:
     return sorted((c for c in header if c.strip().lower() in names), key=lambda c: names.index(c.strip().lower()))
 
 
-def label_among(header: Sequence[str], asked: str | None, shown: str) -> str | None:
-    """The column that was asked for, or else the first that is named like a label. Raises UsageError."""
+def labels_among(header: Sequence[str], asked: str | None, shown: str) -> list[str]:
+    """The columns that were asked for, or else the first that is named like a label. Raises UsageError.
+
+    asked: a column, or several by commas, each of which is a label that a sample has or has not.
+    """
     if asked == NO_LABEL and asked not in header:
-        return None
-    if asked is not None and asked not in header:
+        return []
+    if asked is None:
+        return named_like(header, (*LABELS, *LIKE_LABELS))[:1]
+    names = parted(header, asked)
+    if missing := [name for name in names if name not in header]:
         known = ", ".join(printable(name) for name in header[:10])
-        raise UsageError(f"--label-column {printable(asked)} is no column of {shown}; it has {known or 'none'}")
-    return asked or next(iter(named_like(header, (*LABELS, *LIKE_LABELS))), None)
+        raise UsageError(f"--label-column {printable(missing[0])} is no column of {shown}; it has {known or 'none'}")
+    return names
+
+
+def parted(header: Sequence[str], asked: str) -> list[str]:
+    """The columns that a name stands for, each once: itself, or those between its commas."""
+    return [asked] if asked in header else list(dict.fromkeys(name.strip() for name in asked.split(",")))
+
+
+def label_cells(columns: Sequence[Sequence[str]], names: Sequence[str], shown: str) -> list[str]:
+    """The label of each sample by cells (columns, N): that of the one column, or the names of those that say yes.
+
+    Where none does the label is `BETWEEN` alone, and where all cells are empty there is none. Raises DataError.
+    """
+    if len(names) == 1:
+        return list(columns[0])
+    if odd := next((name for name in names if BETWEEN in name), None):
+        raise DataError(f"column {printable(odd)!r} of {shown} cannot be one of several labels: {BETWEEN!r} parts them")
+    said = [_yes_or_no(cells, name, shown) for cells, name in zip(columns, names)]
+    return [_together(row, names) for row in zip(*said)]
+
+
+def _yes_or_no(cells: Sequence[str], name: str, shown: str) -> list[bool | None]:
+    """What a column says of each sample; None where it says nothing."""
+    meant: dict[str, bool | None] = {**dict.fromkeys(YES, True), **dict.fromkeys(NO, False), **dict.fromkeys(NO_VALUE)}
+    words = [cell.strip().lower() for cell in cells]
+    if odd := next((cell for cell, word in zip(cells, words) if word not in meant), None):
+        wanted = "0 or 1, no or yes, false or true"
+        told = f"column {printable(name)!r} of {shown} holds {printable(odd)!r}"
+        raise DataError(f"{told}: where --label-column names several columns, each must hold {wanted}")
+    return [meant[word] for word in words]
+
+
+def _together(row: Sequence[bool | None], names: Sequence[str]) -> str:
+    if all(said is None for said in row):
+        return ""
+    return BETWEEN.join(name for name, said in zip(names, row) if said) or BETWEEN
 
 
 def label_text(value: Any) -> str:
@@ -68,30 +111,34 @@ def read_labels(file: Path, asked: str | None = None) -> list[Line]:
         for number, line in enumerate(read_cells(file, names=True).lines, 1)
         if line
     ]
-    key, label = 0, 1
-    if lines and (places := _places(lines[0][1], asked, shown)):
-        (key, label), lines = places, lines[1:]
-    short = next((number for number, line in lines if len(line) <= max(key, label)), None)
+    key, names, places = 0, [""], [1]
+    if lines and (columns := _columns(lines[0][1], asked, shown)):
+        header, lines = lines[0][1], lines[1:]
+        key, names = header.index(columns[0]), columns[1:]
+        places = [header.index(name) for name in names]
+    short = next((number for number, line in lines if len(line) <= max(key, *places)), None)
     if not lines or short:
         faulty = f"; line {short} has not" if short else ""
         raise DataError(f"{shown} must have lines of path,label, of rows key,label{faulty}")
-    return [Line(number, line[key], line[label]) for number, line in lines]
+    labels = label_cells([[line[place] for _, line in lines] for place in places], names, shown)
+    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)]
 
 
-def _places(header: Sequence[str], asked: str | None, shown: str) -> tuple[int, int] | None:
-    """Which cells of a line are key and label, where the first line has the names of columns."""
+def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] | None:
+    """The columns of keys and of labels, where the first line has the names of columns."""
     if any(cell.lower().endswith(SUFFIXES) for cell in header):
         return None
     keys = named_like(header, KEYS)
-    label = asked if asked in header else label_among(header, None, shown)
-    if not keys and asked not in header and (label is None or len(header) < 3):
+    known = asked is not None and bool({*parted(header, asked)} & {*header})
+    labels = labels_among(header, asked if known else None, shown)
+    if not keys and not known and (not labels or len(header) < 3):
         return None
     key = keys[0] if keys else header[0]
     others = [column for column in header if column != key]
-    if label is None and len(others) > 1:
+    if not labels and len(others) > 1:
         listed = ", ".join(map(printable, others[:10]))
         raise UsageError(f"{shown} has no label by name among its columns {listed}: say which with --label-column")
-    return (header.index(key), header.index(label or others[0])) if others else None
+    return [key, *(labels or others[:1])] if others else None
 
 
 def labels_in_file(file: Path, asked: str | None = None) -> dict[str, str]:

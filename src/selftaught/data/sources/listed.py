@@ -9,7 +9,16 @@ from selftaught.data.sources.cells import HEAD, first_lines, parting_of, read_ce
 from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
-from selftaught.data.sources.labels import KEYS, Line, agreeing, known_labels, label_among, named_like, plain
+from selftaught.data.sources.labels import (
+    KEYS,
+    Line,
+    agreeing,
+    known_labels,
+    label_cells,
+    labels_among,
+    named_like,
+    plain,
+)
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -63,15 +72,16 @@ def open_list(file: Path, label_column: str | None = None) -> Files:
     if bad := next((number for number, line in rows if not line[place].strip() or "\0" in line[place]), None):
         raise DataError(f"{shown}, line {bad} names no file in column {printable(header[place])!r}")
     _refuse_elsewhere(shown, [line[place] for _, line in rows[:LOOKED_AT]], folder)
-    label = label_among(header, label_column, shown)
+    columns = labels_among(header, label_column, shown)
+    label = ", ".join(columns)
     notes: list[str] = []
-    cells = [line[header.index(label)] if label else "" for _, line in rows]
-    labels = known_labels(cells, label, notes.append) if label else cells
+    cells = [[line[header.index(column)] for _, line in rows] for column in columns]
+    labels = known_labels(label_cells(cells, columns, shown), label, notes.append) if label else [""] * len(rows)
     named = (Line(number, _key(line[place], folder), text) for (number, line), text in zip(rows, labels))
     by_key = dict(sorted(agreeing(named, shown).items()))
     source = _source(file, list(by_key))
     source.labels = list(by_key.values()) if label else source.labels
-    others = [column for column in header if column not in (header[place], label)]
+    others = [column for column in header if column not in (header[place], *columns)]
     source.notes = [*_told(len(by_key), header[place], label, others), *notes]
     return source
 
@@ -112,7 +122,7 @@ def _source(file: Path, keys: list[str]) -> Files:
     return Files(file.stem, keys, lambda: stamps()[:, SIZE].tolist(), read, (), contents)
 
 
-def _told(count: int, paths: str, label: str | None, others: Sequence[str]) -> list[str]:
+def _told(count: int, paths: str, label: str, others: Sequence[str]) -> list[str]:
     """What to say of a list."""
     beside = f", and their labels in column {printable(label)!r}" if label else ""
     left = f"; not learnt from: {', '.join(map(printable, others[:5]))}{', ...' * (len(others) > 5)}" if others else ""

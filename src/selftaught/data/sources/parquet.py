@@ -19,7 +19,7 @@ from PIL import Image
 from selftaught.data.sources.contents import Contents, stamps_in
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
-from selftaught.data.sources.labels import known_labels, label_among, label_text
+from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among
 from selftaught.data.sources.packed import refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
@@ -118,9 +118,9 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
     with reading(str(path), KIND):
         others = [name for name in file.schema_arrow.names if name != column]
         refuse_many_cells(file, [*others, f"{column}.path"])  # before labels are looked for among them
-        label = _label(file, label_column, shown)
-        refuse_long_text(path, file, [*([label] if label else []), f"{column}.path"])
-        keys, labels = _keys(file, column), _labels(file, label) if label else None
+        columns = _label_columns(file, label_column, shown)
+        refuse_long_text(path, file, [*columns, f"{column}.path"])
+        keys, cells = _keys(file, column), [_labels(file, name) for name in columns]
     if not keys:
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
@@ -128,8 +128,9 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
     contents = Contents(len(keys), os.path.realpath(path), lambda: stamps_in(status, range(len(keys))))
     reader = _reader(path, file, column, [group.num_rows for group in groups])
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
-    if label and labels is not None:
-        source.labels = known_labels(labels, label, source.note)
+    if columns:
+        label = ", ".join(columns)
+        source.labels = known_labels(label_cells(cells, columns, shown), label, source.note)
         source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")
     return source
 
@@ -153,11 +154,11 @@ def _keys(file: Any, column: str) -> list[str]:
     return held if all(held) and len(set(held)) == len(held) else numbers
 
 
-def _label(file: Any, asked: str | None, shown: str) -> str | None:
-    """The column of labels; of two with one name neither, and of guesses none that cannot be labels."""
+def _label_columns(file: Any, asked: str | None, shown: str) -> list[str]:
+    """The columns of labels; of two with one name neither, and of guesses none that cannot be labels."""
     names = file.schema_arrow.names
-    label = label_among([name for name in names if names.count(name) == 1], asked, shown)
-    return label if asked or label is None or _is_of_labels(file, label) else None
+    labels = labels_among([name for name in names if names.count(name) == 1], asked, shown)
+    return [label for label in labels if asked or _is_of_labels(file, label)]
 
 
 def _is_of_labels(file: Any, name: str) -> bool:

@@ -15,7 +15,16 @@ from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
-from selftaught.data.sources.labels import LABELS, LIKE_LABELS, NO_LABEL, known_labels, label_among, named_like
+from selftaught.data.sources.labels import (
+    LABELS,
+    LIKE_LABELS,
+    NO_LABEL,
+    known_labels,
+    label_cells,
+    labels_among,
+    named_like,
+    parted,
+)
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.data.tables.numbers import Column, cleaned, column_of, number_in
@@ -46,7 +55,7 @@ class Table(Source):
     keys: list[str]
     labels: list[str] | None
     written: dict[str, list[str]] = field(default_factory=dict)  # all columns as they were written, if they were
-    label: str | None = None  # the column that labels come from
+    label: str | None = None  # the column that labels come from; several by commas
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
@@ -145,9 +154,9 @@ def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Tab
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     cells = {name: rows[i] for i, name in enumerate(header)}
-    labels = _label_columns(header, label_column, taken, shown)
-    table = _from_columns(path.stem, cells, labels, parting)
-    table.notes = [*notes, *table.notes, *_notes_of_labels(header, labels, label_column, taken)]
+    labels, others = _label_columns(header, label_column, taken, shown)
+    table = _from_columns(path.stem, cells, labels, others, parting)
+    table.notes = [*notes, *table.notes, *_notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
 
@@ -200,33 +209,39 @@ def _counts_columns(numbers: Sequence[float]) -> bool:
     return rise and len(numbers) >= (COUNTED if counted else RISING)
 
 
-def _label_columns(header: Sequence[str], asked: str | None, taken: Taken | None, shown: str) -> list[str]:
-    """The columns that are labels, and no features; the first holds those that are asked for.
+def _label_columns(
+    header: Sequence[str], asked: str | None, taken: Taken | None, shown: str
+) -> tuple[list[str], list[str]]:
+    """The columns that hold the labels, and those that are no features either, as they are named like labels.
 
-    Raises UsageError where an encoder has learnt from the column that was asked for.
+    Raises UsageError where an encoder has learnt from a column that was asked for.
     """
     features = taken.columns if taken else ()
-    if asked in features:
-        told = f"the encoder has learnt from column {printable(asked)!r} of {shown}, so it cannot be judged by it"
-        raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
-    if asked is None and taken and taken.label in header:
+    for column in parted(header, asked) if asked is not None else ():
+        if column in features:
+            told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
+            raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
+    if asked is None and taken and taken.label and {*parted(header, taken.label)} <= {*header}:
         asked = taken.label
     if asked is not None:
-        named = label_among(header, asked, shown)
-        return [named] if named is not None else []
-    return named_like([column for column in header if column not in features], LABELS)
+        return labels_among(header, asked, shown), []
+    named = named_like([column for column in header if column not in features], LABELS)
+    return named[:1], named[1:]
 
 
-def _notes_of_labels(header: Sequence[str], labels: Sequence[str], asked: str | None, taken: Taken | None) -> list[str]:
+def _notes_of_labels(
+    header: Sequence[str], labels: Sequence[str], left_out: Sequence[str], asked: str | None, taken: Taken | None
+) -> list[str]:
+    told = f"column {printable(', '.join(labels))!r}"
     if taken:
-        return [f"labels are those of column {printable(label)!r}" for label in labels[:1]]
+        return [f"labels are those of {told}"] * bool(labels)
     notes = []
     if labels:
         why = "holds the labels" if asked else "is taken for the label"
         way = "" if asked else f"; --label-column {NO_LABEL} learns from it as well"
-        notes.append(f"column {printable(labels[0])!r} {why} and is not learnt from{way}")
-    if labels[1:]:
-        left = ", ".join(repr(printable(column)) for column in labels[1:])
+        notes.append(f"{told} {why} and is not learnt from{way}")
+    if left_out:
+        left = ", ".join(repr(printable(column)) for column in left_out)
         notes.append(f"{left} is left out as well, to be no feature; --label-column says which is the label")
     others = [] if asked or labels else named_like(header, LIKE_LABELS)
     return notes + [
@@ -236,17 +251,20 @@ def _notes_of_labels(header: Sequence[str], labels: Sequence[str], asked: str | 
     ]
 
 
-def _from_columns(name: str, cells: dict[str, list[str]], labels: Sequence[str], parting: str) -> Table:
-    """Columns of text told apart: keys, numbers, categories, and `labels`."""
-    key = next(iter(named_like([c for c in cells if c not in labels], IDS)), None)
-    read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, key)}
+def _from_columns(
+    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str
+) -> Table:
+    """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these."""
+    key = next(iter(named_like([c for c in cells if c not in (*labels, *others)], IDS)), None)
+    read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, *others, key)}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in columns}
-    table = Table(name, columns, keys, None, written, labels[0] if labels else None, _notes_of_cells(read))
+    table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
     if labels:
-        table.labels = known_labels(cells[labels[0]], labels[0], table.note)
+        said = label_cells([cells[label] for label in labels], labels, printable(name))
+        table.labels = known_labels(said, ", ".join(labels), table.note)
     return table
 
 

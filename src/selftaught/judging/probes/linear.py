@@ -1,4 +1,7 @@
-"""The linear probe: logistic regression, whose features, whitening and strength are chosen on training labels alone."""
+"""The linear probe, whose features, whitening and strength are chosen on training labels alone.
+
+Of classes it is a logistic regression, of several labels one for each against the rest, of numbers ridge regression.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
-from selftaught.judging.logistic import ROUGH, TOLERANCE, Fit, fit
+from selftaught.judging.learners import LEARNERS, Learner
+from selftaught.judging.logistic import ROUGH, TOLERANCE, Fit
 from selftaught.judging.principal import Principal
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.shown import Shown
 from selftaught.judging.subsets import held_out
+from selftaught.judging.targets import Task
 from selftaught.system.interruption import poll
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularisation, that are always tried
@@ -33,7 +38,7 @@ class Choice:
     features: str
     whitened: bool
     strength: float
-    right: int = 0  # of the held-out samples
+    right: float = 0  # how many of the held-out samples are, or by how much what is said of them is good
 
     @property
     def at_limit(self) -> bool:
@@ -49,20 +54,49 @@ def linear_predict(
     labels: (N,) of the training `rows` (N,). What is of one `group` (N,) stays on one side while it is chosen: a copy
     on both would mislead.
     """
-    choice = choose(shown, labels, rows, seed, group)
     names, numbers = np.unique(labels, return_inverse=True)
+    said, choice, found = said_of(shown, numbers, numbers, rows, test, seed, group)
+    return names[said], choice, found
+
+
+def said_of(
+    shown: Mapping[str, Principal],
+    truth: Array,
+    strata: Rows,
+    rows: Rows,
+    test: Rows,
+    seed: int,
+    group: Rows | None = None,
+    task: Task = "classes",
+) -> tuple[Array, Choice, Any]:
+    """Likewise, where labels need not be classes: what is said of the `test` rows, how it was chosen, and the fit.
+
+    truth: of the training `rows`, classes in [0, classes) (N,), labels (N, L) or numbers (N,); strata: (N,).
+    """
+    learner = LEARNERS[task]
+    choice = choose(shown, strata, rows, seed, group, truth, learner)
     features = shown[choice.features]
-    found = _fit(features.z[rows], numbers, penalised(features, choice.whitened), choice.strength)
-    return names[found.says(features.z[test])], choice, found
+    penalty = penalised(features, choice.whitened)
+    found = _fit(features.z[rows], truth, penalty, choice.strength, learner)
+    return found.says(features.z[test]), choice, found
 
 
-def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int, group: Rows | None = None) -> Choice:
+def choose(
+    shown: Mapping[str, Principal],
+    labels: Rows,
+    rows: Rows,
+    seed: int,
+    group: Rows | None = None,
+    truth: Array | None = None,
+    learner: Learner = LEARNERS["classes"],
+) -> Choice:
     """What does best on held-out training samples: a fifth of them, or folds where a class has under ten.
 
     Among equals it is what comes first: the first of the features, as they are. So few labels could not tell kinds of
-    features apart, so then it is the first of these.
+    features apart, so then it is the first of these. truth: what is learnt, where `labels` are strata alone.
     """
     numbers, first = np.unique(labels, return_inverse=True)[1], next(iter(shown))
+    truth = numbers if truth is None else truth
     group = np.arange(len(rows)) if group is None else np.unique(group, return_inverse=True)[1]
     fewest = min(len(np.unique(group[numbers == number])) for number in range(int(numbers.max()) + 1))
     if fewest < 2:
@@ -71,21 +105,23 @@ def choose(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int, 
         shown = {first: shown[first]}
     if len(shown) > 1 and len(rows) > CHOOSING:
         few = np.random.default_rng(seed).permutation(len(rows))[:CHOOSING]
-        shown = {(name := _best(shown, numbers[few], rows[few], seed, group[few]).features): shown[name]}
-    return _best(shown, numbers, rows, seed, group)
+        own = _splits(numbers[few], seed, group[few])
+        shown = {(name := _best(shown, truth[few], rows[few], list(own), learner).features): shown[name]}
+    return _best(shown, truth, rows, list(_splits(numbers, seed, group)), learner)
 
 
-def _best(shown: Mapping[str, Principal], labels: Rows, rows: Rows, seed: int, group: Rows) -> Choice:
-    splits = list(_splits(labels, seed, group))
+def _best(
+    shown: Mapping[str, Principal], truth: Array, rows: Rows, splits: Sequence[tuple[Rows, Rows]], learner: Learner
+) -> Choice:
     choices = []
     for name, features in shown.items():
         for whitened in (False, True):
-            strength, right = searched(_held_out(features, labels, rows, splits, whitened))
+            strength, right = searched(_held_out(features, truth, rows, splits, whitened, learner))
             choices.append(Choice(name, whitened, strength, right))
     return max(choices, key=lambda choice: choice.right)
 
 
-def searched(right: Callable[[float], int]) -> tuple[float, int]:
+def searched(right: Callable[[float], float]) -> tuple[float, float]:
     """The strength of which most is right, and how much; more are tried while the one at an end is the best."""
     tried = {strength: right(strength) for strength in STRENGTHS}
     while (further := _further(tried)) is not None:
@@ -94,13 +130,13 @@ def searched(right: Callable[[float], int]) -> tuple[float, int]:
     return best, tried[best]
 
 
-def _winner(tried: Mapping[float, int]) -> float:
+def _winner(tried: Mapping[float, float]) -> float:
     """The middle one of the best: where many strengths are as good, neither end of them is meant."""
     best = sorted(strength for strength, right in tried.items() if right == max(tried.values()))
     return best[len(best) // 2]
 
 
-def _further(tried: Mapping[float, int]) -> float | None:
+def _further(tried: Mapping[float, float]) -> float | None:
     """The next strength beyond the end that is the best; None where none is, or the limit is reached."""
     best = _winner(tried)
     beyond = best / 10 if best == min(tried) else best * 10 if best == max(tried) else None
@@ -109,17 +145,23 @@ def _further(tried: Mapping[float, int]) -> float | None:
 
 
 def _held_out(
-    features: Principal, labels: Rows, rows: Rows, splits: Sequence[tuple[Rows, Rows]], whitened: bool
-) -> Callable[[float], int]:
-    """How many held-out samples are right by a strength; each fit goes on from the one before."""
-    parts = [[(features.z[rows[side]], labels[side]) for side in split] for split in splits]
-    before: list[Fit | None] = [None] * len(parts)
+    features: Principal,
+    truth: Array,
+    rows: Rows,
+    splits: Sequence[tuple[Rows, Rows]],
+    whitened: bool,
+    learner: Learner,
+) -> Callable[[float], float]:
+    """How many held-out samples are right by a strength, or how good it is; each fit goes on from the one before."""
+    parts = [[(features.z[rows[side]], truth[side]) for side in split] for split in splits]
+    before: list[Any] = [None] * len(parts)
 
-    def right(strength: float) -> int:
-        count = 0
-        for number, (learnt, (held, truth)) in enumerate(parts):
-            found = before[number] = _fit(*learnt, penalised(features, whitened), strength, before[number], ROUGH)
-            count += int((found.says(held) == truth).sum())
+    def right(strength: float) -> float:
+        count = 0.0
+        for number, (learnt, (held, so)) in enumerate(parts):
+            penalty = penalised(features, whitened)
+            found = before[number] = _fit(*learnt, penalty, strength, learner, before[number], ROUGH)
+            count += learner.score(found.says(held), so)
         return count
 
     return right
@@ -132,14 +174,15 @@ def penalised(features: Principal, whitened: bool) -> NDArray[np.float64]:
 
 def _fit(
     z: Array,
-    labels: Rows,
+    truth: Array,
     penalty: NDArray[np.float64],
     strength: float,
-    start: Fit | None = None,
+    learner: Learner,
+    start: Any = None,
     tolerance: float = TOLERANCE,
-) -> Fit:
+) -> Any:
     poll()
-    return fit(z, labels, int(labels.max()) + 1, penalty / (strength * len(z)), start, tolerance)
+    return learner.fit(z, truth, penalty, strength, start, tolerance)
 
 
 def _splits(labels: Rows, seed: int, group: Rows) -> Iterator[tuple[Rows, Rows]]:
@@ -162,19 +205,25 @@ def _splits(labels: Rows, seed: int, group: Rows) -> Iterator[tuple[Rows, Rows]]
 
 def _predict(shown: Shown, exam: Exam) -> Array:
     rows, data, split = exam.split.train, exam.data, exam.split
-    said, choice, found = linear_predict(shown, data.classes[rows], rows, split.test, split.repeat, data.group[rows])
-    exam.chosen.append(
-        {
-            "features": choice.features,
-            "whitened": choice.whitened,
-            "C": choice.strength,
-            "at_limit": choice.at_limit,
-            "iterations": found.iterations,
-            "converged": found.converged,
-        }
-    )
+    group, seed = data.group[rows], split.repeat
+    if data.task == "classes":
+        said, choice, found = linear_predict(shown, data.classes[rows], rows, split.test, seed, group)
+    else:
+        about = (data.truth[rows], data.classes[rows], rows, split.test, seed, group, data.task)
+        said, choice, found = said_of(shown, *about)
+    exam.chosen.append(_told(choice) | _ended(found))
     return said
 
 
+def _told(choice: Choice) -> dict[str, Any]:
+    how = {"features": choice.features, "whitened": choice.whitened, "C": choice.strength}
+    return {**how, "at_limit": choice.at_limit}
+
+
+def _ended(found: Any) -> dict[str, Any]:
+    """How the fit went; one in closed form goes nowhere."""
+    return {"iterations": found.iterations, "converged": found.converged} if isinstance(found, Fit) else {}
+
+
 # The verdict that counts most: what a linear layer can read is what others who use the features can count on.
-PROBE = Probe(predict=_predict, takes="shown", priority=3, work="linear probe")
+PROBE = Probe(predict=_predict, takes="shown", priority=3, work="linear probe", tasks=tuple(LEARNERS))

@@ -1,0 +1,46 @@
+"""What measures are called, and how their values are written; whoever reads results needs no more."""
+
+CALLED = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mAP": "mAP",
+    "macro_F1": "macro F1",
+    "mIoU": "mIoU",
+    "pixel_accuracy": "pixel accuracy",
+    "R2": "R²",
+    "MAE": "mean absolute error",
+}
+OF_NUMBERS = ("R2", "MAE")  # which are no shares of anything: they may be negative, or have the unit of labels
+
+
+def called(measure: str) -> str:
+    """A measure's name for people; one that is not known goes by its own."""
+    return CALLED.get(measure, measure)
+
+
+def is_share(measure: str) -> bool:
+    """Whether a measure lies in [0, 1], and is told in points."""
+    return measure not in OF_NUMBERS
+
+
+def written(measure: str, value: float) -> str:
+    """A value for people: 71.2 points, an R² of 0.712."""
+    if is_share(measure):
+        return f"{100 * value:.1f}"
+    return f"{value:.3f}" if measure == "R2" else f"{value:.4g}"
+
+
+def axis(measure: str) -> str:
+    """What stands beside the axis of a chart."""
+    return called(measure) + ", %" * is_share(measure)
+
+
+def sentence(measure: str) -> str:
+    """How a sentence begins that tells values of it: Accuracy in per cent."""
+    name = called(measure)
+    return (name if name[1:].lower() != name[1:] else name.capitalize()) + " in per cent" * is_share(measure)
+
+
+def scale(measure: str) -> int:
+    """By what values of a chart are multiplied."""
+    return 100 if is_share(measure) else 1
