@@ -51,7 +51,12 @@ Groups = Annotated[
     about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
 ]
 TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
-LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
+LabelColumn = Shared[
+    Annotated[
+        str | None,
+        about("the labels, and no feature; several by commas, of yes and no; or none; default: one of such a name"),
+    ]
+]
 Task = Annotated[
     Literal["auto", "classes", "several", "number"],
     about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
