@@ -60,7 +60,12 @@ MasksOf = Annotated[
     ),
 ]
 TestMasks = Annotated[Path | None, about("likewise, of --test")]
-LabelColumn = Shared[Annotated[str | None, about("the labels, and no feature; or none; default: one of such a name")]]
+LabelColumn = Shared[
+    Annotated[
+        str | None,
+        about("the labels, and no feature; several by commas, of yes and no; or none; default: one of such a name"),
+    ]
+]
 Task = Annotated[
     Literal["auto", "classes", "several", "number"],
     about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
