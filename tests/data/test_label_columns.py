@@ -45,6 +45,20 @@ def test_a_column_whose_name_has_a_comma_is_one_column(tmp_path: Path) -> None:
     assert labels_for(tmp_path / "labels.csv", ["a.png"], "images", "cat,dog") == ["both"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "labels"),
+    [
+        ("a.png,cat;dog\nb.png,dog;bird\n", ["cat;dog", "dog;bird"]),
+        ("path,label\na.png,cat;dog\nb.png,dog;bird\n", ["cat;dog", "dog;bird"]),
+        ("a.png;1,5\nb.png;2,5\n", ["1,5", "2,5"]),
+        ("path;label\na.png;cat\nb.png;dog\n", ["cat", "dog"]),
+    ],
+)
+def test_what_parts_labels_parts_no_cells(lines: str, labels: list[str], tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(lines)
+    assert labels_for(tmp_path / "labels.csv", KEYS[:2], "images") == labels
+
+
 def test_a_list_of_images_may_have_a_column_for_each(tmp_path: Path) -> None:
     for key in KEYS:
         Image.new("L", (8, 8)).save(tmp_path / key)

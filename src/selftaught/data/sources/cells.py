@@ -34,13 +34,18 @@ def read_cells(file: Path, names: bool = False) -> Cells:
     """
     with reading(str(file), " as text"):
         text = text_in(file, "surrogateescape" if names else "strict")
-        parting = parting_of(text)
+        parting = parting_of(text, keyed=names)
         return Cells(list(csv.reader(io.StringIO(text, newline=""), delimiter=parting)), parting)
 
 
-def parting_of(text: str) -> str:
-    """The character that parts most of the first lines into as many cells as the first one; else a comma."""
-    shares = {mark: _alike(text, mark) for mark in PARTING}
+def parting_of(text: str, keyed: bool = False) -> str:
+    """The character that parts most of the first lines into as many cells as the first one; else a comma.
+
+    keyed: whether lines begin with a name, so that of two it is the one that ends it: `a.png,cat;dog`, `a.png;1,5`.
+    """
+    first = text.lstrip().split("\n", 1)[0]
+    marks = sorted(PARTING, key=lambda mark: first.find(mark) % (len(first) + 1)) if keyed else PARTING
+    shares = {mark: _alike(text, mark) for mark in marks}
     return max(shares, key=lambda mark: shares[mark]) if any(shares.values()) else ","
 
 
