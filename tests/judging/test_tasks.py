@@ -158,7 +158,7 @@ def test_onnx_says_the_same(made: dict, task: str, tmp_path: Path) -> None:
 def test_the_page_says_what_they_are_worth(made: dict, tmp_path: Path) -> None:
     text = write_report([made["images", "several"]], tmp_path / "several.html").read_text()
     told = json.loads((made["images", "several"] / "metrics.json").read_text())
-    assert f"mAP {100 * told['mAP']:.1f} (95 %:" in text and "Of each label, in per cent." in text
+    assert f"mAP {100 * told['mAP']:.1f} (95 %:" in text and "Of each label, both in per cent." in text
     assert "average precision" in text and all(name in text for name in NAMES)
     text = write_report([made["images", "number"]], tmp_path / "number.html").read_text()
     assert "R² 0." in text and "Class by class" not in text

@@ -223,7 +223,7 @@ def _opened(
         say(note)
     if labels is None and how["labelled"]:
         refuse_parts(recipe, samples, data)
-    return samples if recipe.task == "several" else _with_some(samples, kind.THINGS)
+    return _with_some(samples, kind.THINGS) if samples.labels and recipe.task != "several" else samples
 
 
 def _with_some(samples: Samples, things: str) -> Samples:
