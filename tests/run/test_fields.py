@@ -16,7 +16,7 @@ RECIPES = Recipe.__subclasses__()
             Pretrain,
             (Mark.FREE,),
             {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
-            | {"workers", "memory", "cache", "devices"},
+            | {"workers", "memory", "cache", "devices", "watch_labels", "watch_labels_csv"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
         (Compare, (Mark.FREE,), {"workers", "memory", "cache"}),

@@ -102,7 +102,7 @@ def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Pat
         ({"method": {"name": "simclr", "options": {"temperatur": 1}}}, "did you mean 'temperature'"),
         ({"method": {"name": "simclr", "options": {"temperature": "hot"}}}, "cannot be 'hot'"),
         ({"training": {"optimiser": "sgd"}}, "did you mean 'optimizer'"),
-        ({"training": {"optimizer": "adam"}}, "cannot be 'adam'"),
+        ({"training": {"optimizer": "adamax"}}, "cannot be 'adamax'"),
         ({"views": {"stronger": {"jitter": 1}}}, "did you mean 'strong'"),
         ({"views": {"strong": {"jiter": 1}}}, "did you mean 'jitter'"),
         ({"method": "mae"}, "mae needs an encoder that works on tokens, which test_resnet does not; try"),
