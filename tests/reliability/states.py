@@ -7,6 +7,14 @@ from safetensors.torch import load_file
 
 from selftaught.run import checkpoint
 
+TINY = {  # of a run of few steps, saved after each, the same on every machine
+    "batch_size": 8,
+    "log_every": 1,
+    "checkpoint_every": "1",
+    "precision": "32-true",
+    "layout": "contiguous",
+}
+
 
 def final_state(run: Path, steps: int) -> dict[str, torch.Tensor]:
     """All tensors of the last checkpoint, which must be that of the last step."""

@@ -20,6 +20,7 @@ from selftaught.system.files import write_together
 from selftaught.system.reading import yaml_in
 from selftaught.training.pretrain import pretrain
 from tests.reliability.faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points
+from tests.reliability.states import TINY
 
 
 def groups(number: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -183,16 +184,11 @@ def command(out: Path, **more: object) -> Pretrain:
         "limit": 32,
         "method": "rotation",
         "encoder": "test_resnet",
-        "batch_size": 8,
         "size": 16,
         "steps": 4,
-        "log_every": 1,
-        "checkpoint_every": "1",
-        "precision": "32-true",
-        "layout": "contiguous",
         "out": str(out),
     }
-    return Pretrain.parse({**values, **more})
+    return Pretrain.parse({**TINY, **values, **more})
 
 
 def test_training_goes_on_while_a_disk_is_full_and_resumes_from_what_was_kept(

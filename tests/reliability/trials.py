@@ -25,7 +25,7 @@ from tests.reliability.forks import child, forked, quietly, reaped, wait_until
 from tests.reliability.fuzz import kinds, tried
 from tests.reliability.meddled import made
 from tests.reliability.meddled import tried as tried_in
-from tests.reliability.states import lost_bytes
+from tests.reliability.states import TINY, lost_bytes
 from tests.reliability.test_faults import struck_everywhere
 
 STEPS = 7
@@ -38,15 +38,10 @@ def command(out: Path, method: str, data: Path, **more: Any) -> Pretrain:
         "data": str(data),
         "method": {"name": method, "options": {"dim": 4} if method == "wmse" else {}},
         "encoder": "test_vit" if registry.method_class(method).needs_tokens else "test_resnet",
-        "batch_size": 8,
         "steps": STEPS,
-        "log_every": 1,
-        "checkpoint_every": "1",
-        "precision": "32-true",
-        "layout": "contiguous",
         "out": str(out),
     }
-    return Pretrain.parse({**values, **more})
+    return Pretrain.parse({**TINY, **values, **more})
 
 
 def flags(out: Path, data: Path, *more: str) -> list[str]:

@@ -8,8 +8,7 @@ from pydantic import BaseModel
 from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
 from selftaught.system.components import Part
-from selftaught.system.reading import json_lines
-from selftaught.system.saying import say
+from selftaught.system.reading import json_lines_aloud
 from selftaught.system.text import printable
 
 
@@ -123,11 +122,7 @@ class Comparison(BaseModel):
 
 def read_runs(file: Path) -> list[Ran]:
     """Every run that is done; a line that a crash has cut is not."""
-    lines, lost = json_lines(file, Ran)
-    if lost:
-        many = f"{lost:,} of {lost + len(lines):,} lines of {printable(str(file))}"
-        say(f"warning: {many} cannot be read, and are left out")
-    return [Ran.model_validate(line) for line in lines]
+    return [Ran.model_validate(line) for line in json_lines_aloud(file, Ran, printable(str(file)))]
 
 
 def training_of(run: RunFolder) -> dict[str, Any]:

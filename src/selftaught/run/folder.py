@@ -51,7 +51,7 @@ from selftaught.system.ownership import (
     says_how_it_stands,
 )
 from selftaught.system.quarantine import write_quarantine
-from selftaught.system.reading import json_lines, json_object
+from selftaught.system.reading import json_lines, json_lines_aloud, json_object
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -270,10 +270,7 @@ class RunFolder:
         """Drop lines past a checkpoint, which a resumed run will write again."""
         for name, schema in (("metrics.jsonl", Line), ("bad_batches.jsonl", BadStep)):
             if (file := self.folder / name).exists():
-                lines, lost = json_lines(file, schema)
-                if lost:
-                    say(f"warning: {lost:,} of {lost + len(lines):,} lines of {name} cannot be read, and are left out")
-                kept = [line for line in lines if line["step"] <= step]
+                kept = [line for line in json_lines_aloud(file, schema, name) if line["step"] <= step]
                 write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
 
     def note_step(self, line: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from selftaught.system import bombs
 from selftaught.system.components import place_and_problem
 from selftaught.system.regular import bounded, opened, regular_bytes
+from selftaught.system.saying import say
 
 LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
 LARGEST_OBJECT = 64 << 20  # bytes of a JSON file; what is judged of 100 classes has one or two millions
@@ -61,6 +62,14 @@ def json_lines(file: Path, schema: Any = Plain, last: int = LARGEST_LINES) -> tu
             held.append(_fitting(parsed(line), schema))
     whole = lines[:-1] if lines and lines[-1].strip(b"\0\n") == b"" else lines
     return held, len(whole) - len(held)
+
+
+def json_lines_aloud(file: Path, schema: Any, shown: str) -> list[Plain]:
+    """The same lines; of those that are left out it is said how many there were, and of which file."""
+    lines, lost = json_lines(file, schema)
+    if lost:
+        say(f"warning: {lost:,} of {lost + len(lines):,} lines of {shown} cannot be read, and are left out")
+    return lines
 
 
 def _last_lines(file: Path, last: int) -> list[bytes]:
