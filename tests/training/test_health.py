@@ -19,7 +19,7 @@ from selftaught.system.interruption import Stop
 from selftaught.training.following import Follower
 from selftaught.training.job import prepare
 from selftaught.training.looking.features import estimate_norms
-from selftaught.training.looking.health import Health, verdict, watched
+from selftaught.training.looking.health import ALIKE, Health, verdict, watched
 from selftaught.training.resolve import open_data, resolve
 
 HOW: dict[str, Any] = {
@@ -145,6 +145,8 @@ def test_a_network_that_learns_is_left_alone(method: str, tmp_path: Path, capsys
     assert run.status["verdict"] == "learning" and "warning" not in capsys.readouterr().err
     scored = [line for line in run.metrics() if "health" in line]
     assert [line["step"] for line in scored] == [6 * epoch for epoch in range(1, 9)]
+    told = [line["health"]["answer_spread"] / line["health"]["feature_spread"] for line in scored]
+    assert min(told) > 2 * ALIKE, "answers tell samples apart from the first look on, as far as features do"
     wanted = {"feature_spread", "rankme", "alpha_req", "alignment", "uniformity", "answer_spread", "answer_rank"}
     wanted.add("weights_moved")
     assert set(scored[0]["health"]) == wanted | ({"teacher_distance"} if method == "byol" else set())

@@ -52,9 +52,9 @@ def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
     return x if weight is None else x.to(weight.device, weight.dtype)
 
 
-def norms_of(encoder: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def norms_of(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """The layers whose statistics can be measured."""
-    return [layer for layer in encoder.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    return [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
 
 
 def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Method
 from selftaught.methods.parts.teacher import Teacher
-from selftaught.system import randomness
+from selftaught.system import distributed, randomness
 from selftaught.training.job import Job
-from selftaught.training.looking.features import estimate_norms, features
+from selftaught.training.looking.features import estimate_norms, features, norms_of
 from selftaught.training.looking.scores import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
 
 LOOKS = 100  # at most, over a run
@@ -122,9 +122,11 @@ class Health:
                 spreads.append(feature_spread(z))
                 ranks.append(rankme(z) if z.shape[1] <= WIDEST else 0.0)
 
+        for norm in norms_of(job.method):
+            norm.train(len(self.rows) > 1)  # else they are those of a batch long ago, and its answers another network's
         hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
         try:
-            with randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
+            with distributed.alone(), randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
                 job.forward(*job.batches.views_of(self.rows))
         finally:
             for hook in hooks:
