@@ -9,11 +9,12 @@ import torch
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.aim import Aim, aim_of, mean_average_precision, uneven
+from selftaught.judging.aim import Aim, aim_of
 from selftaught.judging.certainty import calibration_error, fitted_margin, fitted_temperature, fitted_thresholds
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Labelled, Split
 from selftaught.judging.marks import KEYS, in_words, marks
+from selftaught.judging.metrics import mean_average_precision, uneven
 from selftaught.judging.probe import Exam
 from selftaught.judging.probes.finetune import PROBE
 from selftaught.judging.targets import targets_of
@@ -147,7 +148,7 @@ def test_what_chooses_when_to_stop_is_the_measure_of_the_task() -> None:
     plain, balanced = Aim("classes", 2, truth), Aim("classes", 2, truth, balanced=True)
     assert [plain.good(s, truth)[0] for s in (lazy, keen)] == pytest.approx([0.8, 0.7])
     assert [balanced.good(s, truth)[0] for s in (lazy, keen)] == pytest.approx([0.5, 0.8125])
-    assert uneven(np.array([0] * 9 + [1] * 2)) and not uneven(np.array([0] * 8 + [1] * 2))
+    assert uneven(np.array([9, 2])) and not uneven(np.array([8, 2]))
     several = Aim("several", 3, torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0, 0]]))
     scores = torch.tensor([[0.9, 0.1, 0.5], [0.8, 0.2, 0.9], [0.7, 0.3, 0.1]])
     # The first label's samples stand first and third, the second's second; nobody has the third.

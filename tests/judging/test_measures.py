@@ -13,7 +13,7 @@ from selftaught.judging import onevsrest, precision, ridge
 from selftaught.judging.accuracy import gain_over, measured
 from selftaught.judging.measures import other_than_accuracy, shares, values
 from selftaught.judging.paired import SIZES, interval, luck
-from selftaught.judging.parts import within_of_classes
+from selftaught.judging.parts import reach_of_labels, within_of_classes, within_of_parts
 from selftaught.judging.precision import Answered, luck_of_swaps
 from selftaught.judging.principal import principal
 from selftaught.judging.probes.knn import knn_means
@@ -81,6 +81,17 @@ def test_intervals_hold_the_truth(measure: str) -> None:
         [row], _ = measured(right, "linear", "all labels", 80, by=by)
         held.append(row.low <= whole <= row.high)
     assert 0.91 <= np.mean(held) <= 0.995, np.mean(held)
+
+
+def test_few_samples_of_many_labels_are_no_surer_than_an_accuracy() -> None:
+    rng, found, weights = np.random.default_rng(6), [], np.ones(10)
+    for _ in range(300):
+        truth = rng.random((10, 10)) < 0.4
+        scores = 3 * truth + rng.normal(size=(10, 10))
+        parts = precision.parts(scores, truth, weights)
+        found.append((parts.mean(), *within_of_parts(parts, reach_of_labels(truth, weights))))
+    values, low, high = np.array(found).T
+    assert ((low <= values.mean()) & (values.mean() <= high)).mean() > 0.95  # 0.74 by what parts tell alone
 
 
 def test_classes_that_are_all_right_may_be_wrong_once_in_a_while() -> None:

@@ -9,47 +9,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, average_precision_score, r2_score, recall_score
+from sklearn.metrics import accuracy_score
 from torch import Tensor
 
 from selftaught.judging.labelled import Labelled
+from selftaught.judging.metrics import balanced_accuracy, explained, mean_average_precision, uneven
 from selftaught.judging.subsets import Rows
 from selftaught.judging.targets import Task
 from selftaught.system.errors import DataError, UsageError
 
-UNEVEN = 4  # times that one class may have the samples of another, before accuracy says little of the rare ones
-
 Array = NDArray[Any]
-
-
-def uneven(classes: Rows) -> bool:
-    """Whether one class has more than four times the samples (N,) of another."""
-    counts = np.unique(classes, return_counts=True)[1]
-    return bool(counts.max() > UNEVEN * counts.min())
-
-
-def balanced_accuracy(truth: Array, said: Array, weight: Array | None = None) -> float:
-    """The mean over those classes that there are of the share that is found; samples (N,) may count differently."""
-    there = np.unique(truth)
-    how: dict[str, Any] = {"labels": there, "average": "macro", "sample_weight": weight, "zero_division": 0}
-    return float(recall_score(truth, said, **how))
-
-
-def average_precisions(truth: Array, scores: Array, weight: Array | None = None) -> list[float | None]:
-    """The average precision of each label (N, L) by scores (N, L); None where no sample has it."""
-    each = zip(truth.T, scores.T)
-    return [float(average_precision_score(own, s, sample_weight=weight)) if own.any() else None for own, s in each]
-
-
-def mean_average_precision(truth: Array, scores: Array, weight: Array | None = None) -> float:
-    """Over those labels (N, L) that some sample has; 0 where none has any."""
-    known = [value for value in average_precisions(truth, scores, weight) if value is not None]
-    return float(np.mean(known)) if known else 0.0
-
-
-def explained(truth: Array, said: Array, weight: Array | None = None) -> float:
-    """R² of numbers (N,); 0 of a single one."""
-    return float(r2_score(truth, said, sample_weight=weight)) if len(truth) > 1 else 0.0
 
 
 def _classes_loss(scores: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
@@ -133,7 +102,7 @@ def aim_of(data: Labelled, learnt: Rows, weighted: bool = False) -> Aim:
         return Aim("several", outputs, _float(truth), weight=weight)
     counts = np.bincount(own, minlength=outputs)
     weight = _float(len(own) / (counts.clip(1) * outputs)) if weighted else None
-    return Aim("classes", outputs, torch.from_numpy(truth), balanced=uneven(own), weight=weight)
+    return Aim("classes", outputs, torch.from_numpy(truth), balanced=uneven(counts[counts > 0]), weight=weight)
 
 
 def _number_aim(truth: Array, learnt: Rows) -> Aim:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from selftaught.judging.finetune import Classifier, scores_of
 from selftaught.judging.labelled import Labelled
+from selftaught.judging.metrics import EVEN, counting_once
 from selftaught.judging.subsets import Rows
 from selftaught.run.meaning import Meaning
 from selftaught.system.saying import say
@@ -23,7 +24,7 @@ BINS = 15  # as of Guo et al.; the error depends on their number, so it stays th
 AT_THE_END = 0.01  # of the range: the search stops so far from it
 RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
 HELD = 0.95  # share of new samples that a margin is to hold
-FEWEST, EVEN = 5, 0.5  # samples with a label that choose its threshold; with fewer it is said where it is likelier
+FEWEST = 5  # samples with a label that choose its threshold; with fewer it is said where it is likelier than not
 
 Array = NDArray[Any]
 
@@ -48,14 +49,8 @@ def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
     if aim.task == "classes":
         return sure
     _warn_of_rare([name for name, own in zip(data.names, truth.T) if own.sum() < FEWEST])
-    thresholds = fitted_thresholds(sure.answers(scores.double()).numpy(), truth, counting(group))
+    thresholds = fitted_thresholds(sure.answers(scores.double()).numpy(), truth, counting_once(group))
     return sure.model_copy(update={"thresholds": thresholds})
-
-
-def counting(group: Rows) -> NDArray[np.float64]:
-    """How much each sample counts (N,), where every group (N,) counts once."""
-    _, number = np.unique(group, return_inverse=True)
-    return 1 / np.bincount(number)[number]
 
 
 def fitted_temperature(scores: Tensor, truth: Tensor) -> float:
@@ -100,7 +95,7 @@ def fitted_margin(off: Array, group: Rows) -> float:
     where new samples are like these; every group (N,) counts once. The largest where there are too few, under 19.
     https://doi.org/10.1080/01621459.2017.1307116
     """
-    order, weight = np.argsort(off), counting(group)
+    order, weight = np.argsort(off), counting_once(group)
     below = np.cumsum(weight[order]) / (weight.sum() + 1)  # of so many and the new one
     place = int(np.searchsorted(below, HELD - 1e-9))
     return float(off[order][min(place, len(off) - 1)])

@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support
 from torch import Tensor
 
-from selftaught.judging.accuracy import Z, detail, row, votes, wilson
-from selftaught.judging.aim import (
-    average_precisions,
-    balanced_accuracy,
-    explained,
-    mean_average_precision,
-)
-from selftaught.judging.certainty import calibration_error, counting
+from selftaught.judging.accuracy import detail, row, votes
+from selftaught.judging.certainty import calibration_error
 from selftaught.judging.finetune import scores_of
 from selftaught.judging.labelled import Labelled
+from selftaught.judging.metrics import (
+    average_precisions,
+    balanced_accuracy,
+    counting_once,
+    explained,
+    macro_f1,
+    mean_average_precision,
+)
+from selftaught.judging.parts import parts_of_numbers, reach_of_labels, within_of_parts
+from selftaught.judging.precision import parts as parts_of_labels
 from selftaught.judging.subsets import Rows
 from selftaught.run.classifier import Calibrated
 from selftaught.run.meaning import Meaning
-from selftaught.system import randomness
-from selftaught.system.interruption import poll
 from selftaught.system.text import printable
-
-DRAWS = 200  # of a bootstrap, which suffice for a standard error (Efron and Tibshirani, 1993, section 6.4)
 
 Array = NDArray[Any]
 
@@ -64,7 +64,7 @@ def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> t
     right = votes(said == truth, group)
     accuracy = row("trained", "finetune", "", [[right]], len(right))
     classes = detail("trained", "finetune", "", [[(said, truth)]], sure.shape[1])
-    balanced = balanced_accuracy(truth, said, counting(group))
+    balanced = balanced_accuracy(truth, said, counting_once(group))
     errors = calibration_error(sure, truth), calibration_error(before, truth)
     return accuracy.accuracy, accuracy.low, accuracy.high, balanced, *errors, classes.recall, classes.confusion
 
@@ -72,26 +72,23 @@ def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> t
 def _of_several(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> tuple[Any, ...]:
     """Nothing is known of labels that no sample has."""
     sure, before = _sure(meaning, scores)
-    weight, said, there = counting(group), sure >= np.array(meaning.thresholds), truth.any(axis=0)
+    weight, said, there = counting_once(group), sure >= np.array(meaning.thresholds), truth.any(axis=0)
     how: dict[str, Any] = {"average": None, "sample_weight": weight, "zero_division": 0}
-    precision, recall, f1, _ = precision_recall_fscore_support(truth, said, **how)
+    precision, recall, _, _ = precision_recall_fscore_support(truth, said, **how)
     errors = _error_of_labels(sure, truth), _error_of_labels(before, truth)
     each = average_precisions(truth, sure, weight), _known(precision, said.any(axis=0)), _known(recall, there)
     if not there.any():
         return None, None, None, None, *errors, *each
-    mean, low, high = _with_interval(lambda some, w: mean_average_precision(truth[some], sure[some], w), group)
-    if low is not None and high is not None:  # where all is right no draw differs
-        ends = wilson(mean, len(np.unique(group)))
-        low, high = max(0.0, min(low, ends[0])), max(high, ends[1])
-    return mean, low, high, float(f1[there].mean()), *errors, *each
+    within = _within(parts_of_labels(sure, truth, weight), group, reach_of_labels(truth, weight))
+    return mean_average_precision(truth, sure, weight), *within, macro_f1(truth, said, weight), *errors, *each
 
 
 def _of_number(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> tuple[Any, ...]:
     """R² is of numbers that differ, or nothing is known of it."""
-    said, weight = meaning.answers(scores).numpy(), counting(group)
+    said, weight = meaning.answers(scores).numpy(), counting_once(group)
     known: tuple[Any, ...] = None, None, None
     if len(np.unique(truth)) > 1:
-        known = _with_interval(lambda some, w: explained(truth[some], said[some], w), group)
+        known = explained(truth, said, weight), *_within(parts_of_numbers(said, truth, weight), group)
     mae = float(mean_absolute_error(truth, said, sample_weight=weight))
     rmse = math.sqrt(mean_squared_error(truth, said, sample_weight=weight))
     off, margin = np.abs(said - truth), meaning.margin
@@ -114,24 +111,10 @@ def _known(values: Array, there: Any) -> list[float | None]:
     return [float(value) if known else None for value, known in zip(values, there)]
 
 
-def _with_interval(measure: Callable[[Rows, Array], float], group: Rows) -> tuple[float, float | None, float | None]:
-    """A measure of rows that count differently, at most 1, and its 95 % interval by drawing groups anew.
-
-    A bootstrap of groups, each of which counts once, for the standard error; none is known of a single group.
-    """
-    _, number = np.unique(group, return_inverse=True)
-    weight, many = counting(group), int(number.max()) + 1
-    value = measure(np.arange(len(group)), weight)
-    if many < 2:
-        return value, None, None
-    draws, found = randomness.generator(0, "marks"), []
-    for _ in range(DRAWS):
-        poll()
-        drawn = np.bincount(draws.integers(many, size=many), minlength=many)[number] * weight
-        some = np.flatnonzero(drawn)
-        found.append(measure(some, drawn[some]))
-    half = Z * float(np.std(found, ddof=1))
-    return value, value - half, min(1.0, value + half)
+def _within(parts: Array, group: Rows, reach: float | None = None) -> tuple[float | None, float | None]:
+    """The 95 % interval of a measure by what each sample adds (N,), as in `parts`; none is known of a single group."""
+    each = votes(parts, group)
+    return within_of_parts(each, reach) if len(each) > 1 else (None, None)
 
 
 def not_measured(metrics: Mapping[str, Any]) -> list[str]:

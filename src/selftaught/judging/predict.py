@@ -13,8 +13,8 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
-from selftaught.judging.certainty import EVEN
 from selftaught.judging.finetune import scores_of
+from selftaught.judging.metrics import EVEN
 from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning

@@ -7,12 +7,13 @@ import numpy as np
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging.aim import UNEVEN, aim_of, uneven
+from selftaught.judging.aim import aim_of
 from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.labelled import Labelled, open_labelled, spare
 from selftaught.judging.marks import marks
+from selftaught.judging.metrics import UNEVEN, uneven
 from selftaught.judging.subsets import Rows, held_out
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
@@ -118,7 +119,7 @@ def _uneven_or_not(data: Labelled, learnt: Rows, watched: Rows) -> dict[str, Any
     if task != "classes":
         return {"stopped_by": STOPPED_BY[task] if len(watched) else None}
     counts = np.bincount(data.classes[learnt], minlength=len(data.names))
-    stopped_by, odd = STOPPED_BY[task], uneven(data.classes[learnt])
+    stopped_by, odd = STOPPED_BY[task], uneven(counts[counts > 0])
     if odd:
         stopped_by = f"balanced {stopped_by}"
         most, least = (f"{counts[at]:,} {printable(data.names[at])}" for at in (counts.argmax(), counts.argmin()))

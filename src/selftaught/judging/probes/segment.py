@@ -1,7 +1,7 @@
 """The dense probe: one linear layer says the class of each place of a frozen map, and so of each pixel.
 
-As DINOv2 (Oquab et al., 2023, section 7.4), DINOv3 (Siméoni et al., 2025, section 6.1) and CAPI (Darcet et al., 2025)
-judge features: standardised numbers of the last map, a linear layer, its scores made as fine as the mask.
+As DINOv2 (Oquab et al., 2023), DINOv3 (Siméoni et al., 2025) and CAPI (Darcet et al., 2025) judge features for
+segmentation: standardised numbers of the last map, a linear layer, its scores made as fine as the mask.
 https://arxiv.org/abs/2304.07193 https://arxiv.org/abs/2508.10104 https://arxiv.org/abs/2502.08769
 """
 

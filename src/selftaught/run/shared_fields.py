@@ -1,0 +1,67 @@
+"""Settings that several commands take alike, each said once: its type, its bounds, and what is told of it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from selftaught.run.fields import Free, Length, Mark, Own, Shared, Speed, about
+from selftaught.run.quantities import Bytes, Duration, Named, Share, Size
+
+MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
+
+Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
+Unlabelled = Shared[Annotated[Own[str], about("unlabelled images")]]
+Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
+Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
+Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
+Broken = Shared[Annotated[Share, about("share of images that may be broken, such as 5%; these are left out")]]
+Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
+Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
+Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]
+Seed = Shared[Annotated[int, about("of everything random", ge=0, lt=1 << 63)]]
+TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
+Precision = Annotated[
+    Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")
+]
+Layout = Annotated[
+    Shared[Literal["auto", "contiguous", "channels_last"]],
+    about("of tensors in memory; auto: the fastest, by measuring"),
+]
+Workers = Shared[Free[Annotated[int | None, about("threads that decode; default: one a core", gt=0, le=1024)]]]
+Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory, such as 8GB; more go to the cache")]
+Cache = Annotated[
+    Shared[Free[Bytes | None]],
+    about("size of the cache of decoded images; more are streamed; default: by the disk"),
+]
+TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
+TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
+Features = Annotated[
+    str,
+    about(
+        "of the encoder, by commas: own, mean, class, mean_std, quarters, last_blocks; of several, or auto, "
+        "what is best on held-out training labels"
+    ),
+]
+Groups = Annotated[
+    Path | None,
+    about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
+]
+TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
+MasksOf = Annotated[
+    Path | None,
+    about(
+        "folder of masks for --probe segment: PNG of class numbers, 255 for none, of the paths of --train; "
+        "default: a folder masks beside the folder images"
+    ),
+]
+TestMasks = Annotated[Path | None, about("likewise, of --test")]
+LabelColumn = Shared[
+    Annotated[
+        str | None,
+        about("the labels, and no feature; several by commas, of yes and no; or none; default: one of such a name"),
+    ]
+]
+Task = Annotated[
+    Literal["auto", "classes", "several", "number"],
+    about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
+]
+Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
