@@ -14,11 +14,12 @@ from selftaught.data.tables.preparation import Column
 from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
 from selftaught.judging.certainty import calibration_error, fitted_temperature, probabilities_of
-from selftaught.judging.finetune import Tuning, depths, finetune, layer_scales, scores_of
+from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import held_out
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.training.layers import depths, layer_scales
 from selftaught.training.optimizers import build_optimizer
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))

@@ -16,7 +16,6 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.judging import shown
-from selftaught.judging.pretrained import load_pretrained
 from selftaught.judging.probes import knn
 from selftaught.judging.result import Evaluation, choices, doubts
 from selftaught.judging.shown import features_of, parse_features, taken
@@ -24,6 +23,7 @@ from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.looking.features import features
+from selftaught.training.pretrained import load_pretrained
 from tests.judging.test_evaluate import stripes
 
 IMAGES = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.3,))

@@ -41,6 +41,8 @@ class Training:
     fixed_lr: tuple[str, ...] = ()  # parts (parameter name prefixes) whose lr has no schedule
     bias_lr: bounds.Rate | None = None  # of biases and norms, per 256 samples, where they have one of their own
     clip: bounds.Positive | None = None  # gradient norm
+    layer_decay: bounds.ShareAboveZero = 1.0  # lr of an encoder's layer as a share of the next one's; 1: all alike
+    frozen: bounds.BelowOne = 0.0  # share of training in which the first half of its layers stays as it is
 
 
 class Method(nn.Module, ABC):
@@ -57,6 +59,7 @@ class Method(nn.Module, ABC):
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
     needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
+    needs_teacher: ClassVar[bool] = False  # whether it is given another encoder, frozen, after the data: --teacher
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:

@@ -10,11 +10,12 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.baselines import initial, untrained
 from selftaught.judging.labelled import Labelled, shown_to
-from selftaught.judging.pretrained import TIMM, load_pretrained, rival
+from selftaught.run.known import TIMM
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
+from selftaught.training.pretrained import load_pretrained, rival
 
 NONE = "none"  # of --pretrained
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
-from timm.models import group_parameters
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
@@ -25,6 +24,7 @@ from selftaught.system.saying import say
 from selftaught.training.batches import Batches
 from selftaught.training.devices import fabric_of, fault_of
 from selftaught.training.fit import fit
+from selftaught.training.layers import layer_scales
 from selftaught.training.looking.features import as_inputs, view_batches
 from selftaught.training.optimizers import build_optimizer
 
@@ -32,7 +32,6 @@ EPOCHS, FEWEST, MOST = 30, 100, 2000  # where the user says nothing, steps lie b
 LOOKS = 20  # at held-out samples, in a whole training
 ENOUGH = 500  # labels from which some are spared to choose when to stop
 SPARED = 0.1  # share of them
-NEARLY_ALL = 0.9  # of the weights; a part that holds more is no layer, it holds the layers
 
 Positive = Annotated[float, Field(gt=0, le=1e6, description="a positive number")]
 
@@ -223,33 +222,3 @@ def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = la
         scores.append(model.scores(as_inputs(model, x)).float().cpu())
         progress(sum(map(len, scores)))
     return torch.cat(scores)
-
-
-def depths(net: nn.Module) -> dict[nn.Parameter, int]:
-    """The layer of each weight, the first from the input being 0: timm's own grouping, or else the parts in order."""
-    if hasattr(net, "group_matcher"):
-        layer = group_parameters(net, net.group_matcher(coarse=True), reverse=True)  # type: ignore[operator]
-        return {weight: layer[name] for name, weight in net.named_parameters()}
-    return {weight: number for number, part in enumerate(_parts(net)) for weight in part}
-
-
-def layer_scales(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
-    """What the learning rate of each weight is multiplied by: `decay` for every layer between it and the output.
-
-    As of BEiT (Bao et al., 2021, appendix H), with the new head, which is not in `net`, as the last layer.
-    https://arxiv.org/abs/2106.08254
-    """
-    layers = depths(net)
-    return {weight: decay ** (max(layers.values()) + 1 - depth) for weight, depth in layers.items()}
-
-
-def _parts(net: nn.Module) -> list[list[nn.Parameter]]:
-    """The weights of a network, a list for each of its parts."""
-    own = [[weight] for weight in net.parameters(recurse=False)]
-    whole = sum(weight.numel() for weight in net.parameters())
-    parts = own
-    for child in net.children():
-        weights = list(child.parameters())
-        inside = sum(weight.numel() for weight in weights) > NEARLY_ALL * whole and any(child.children())
-        parts = parts + (_parts(child) if inside else [weights])
-    return [part for part in parts if part]

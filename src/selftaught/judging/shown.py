@@ -13,11 +13,11 @@ from torch import Tensor
 from selftaught.contracts.encoder import Encoder, TokenEncoder, Tokens
 from selftaught.contracts.modality import Samples
 from selftaught.judging.baselines import standardised
-from selftaught.judging.pretrained import Renormalised
 from selftaught.judging.principal import Principal, principal
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
 from selftaught.training.looking.features import as_inputs, view_batches
+from selftaught.training.pretrained import Renormalised
 
 AUTO, OWN = "auto", "own"
 NAMES = (OWN, "mean", "class", "mean_std", "quarters", "last_blocks")

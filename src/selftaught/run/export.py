@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
@@ -31,7 +32,16 @@ from selftaught.system.text import filesize, printable
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
     """Write an encoder into `folder`; `about` is what else is known of how it was made."""
     config = encoder_config(encoder, part, preparation, about)
-    write_model(folder, encoder.net.state_dict(), config, encoder_card(encoder, preparation, about))
+    write_model(folder, merged(encoder.net), config, encoder_card(encoder, preparation, about))
+
+
+def merged(net: nn.Module) -> dict[str, Tensor]:
+    """A network's weights by their own names, those that are made of several, as low ranks are added, made one."""
+    held = {name: value for name, value in net.state_dict().items() if ".parametrizations." not in f".{name}"}
+    for name, layer in net.named_modules():
+        if parametrize.is_parametrized(layer):
+            held |= {f"{name}.{own}".lstrip("."): getattr(layer, own) for own in layer.parametrizations}
+    return held
 
 
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> None:

@@ -13,6 +13,7 @@ from selftaught.system.text import LARGEST, bytes_of
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 100 * 365 * UNITS["d"]  # a hundred years
 MOST_STEPS = 1 << 40
+ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
 
 
 def seconds(value: Any) -> Any:
@@ -100,6 +101,16 @@ def names(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
 
+def adapted(value: Any) -> Any:
+    """Which weights learn: all, norms, last:4, or lora:8."""
+    if value in (ALL, "norms"):
+        return value
+    kind, _, number = str(value).partition(":")
+    if kind not in MOST_ADAPTED or not number.isdecimal() or not 1 <= int(number) <= MOST_ADAPTED[kind]:
+        raise ValueError("it is all, norms, last:4 (of the layers), or lora:8 (ranks that are added)")
+    return f"{kind}:{int(number)}"
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
@@ -109,4 +120,5 @@ Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
 Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
 Also = Annotated[Helper, BeforeValidator(helper)]
+Adapted = Annotated[str, BeforeValidator(adapted)]
 Names = Annotated[str, BeforeValidator(names)]

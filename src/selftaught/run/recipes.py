@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
-from selftaught.run.quantities import Also, BatchSize, Cadence, Duration, Named, Names, Size
+from selftaught.run.quantities import ALL, Adapted, Also, BatchSize, Cadence, Duration, Named, Names, Size
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -81,7 +81,24 @@ class Pretrain(Recipe):
     limit: Most = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
-    init: str | None = Field(None, description="weights to start from: timm, a file or a run folder")
+    init: str | None = Field(
+        None,
+        description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
+        "--encoder; default network, size and normalisation are then theirs",
+    )
+    teacher: str | None = Field(
+        None, description="network to learn from, for methods that have one (distill): named as --init is"
+    )
+    teacher_size: Speed[Size | None] = Field(None, description="side of what it is shown; default: that of the views")
+    teacher_fingerprint: Fingerprint = None
+    preset: Literal["auto", "own", "warm"] = Field(
+        "auto",
+        description="own: the method's, for fresh weights; warm: for going on from what others have taught, slower "
+        "near the input, which waits at first; auto: warm with --init",
+    )
+    adapt: Speed[Adapted] = Field(
+        ALL, description="weights of --init that learn: all, norms, last:4 (layers), or lora:8 (low ranks, added)"
+    )
     normalise: Literal["auto", "data", "init"] = Field(
         "auto", description="by whose mean and deviation: the data's, or those of --init; auto: the latter if known"
     )
@@ -132,6 +149,9 @@ class Pretrain(Recipe):
         """Raise UsageError for a setting without what it belongs to: patience waits for a score, labels for samples."""
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
+        if not self.init and not (self.encoder and self.encoder.name == "own"):
+            for flag in [f"--adapt {self.adapt}"] * (self.adapt != ALL) + ["--preset warm"] * (self.preset == "warm"):
+                raise UsageError(f"{flag} is for weights that know something already: name them by --init")
         if self.watch_labels_csv and not self.watch_labels:
             raise UsageError("--watch-labels-csv needs --watch-labels, the samples that it has the labels of")
 

@@ -64,4 +64,4 @@ Task = Annotated[
     Literal["auto", "classes", "several", "number"],
     about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
 ]
-Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data; checked on resume")]
+Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data, or a teacher; checked on resume")]

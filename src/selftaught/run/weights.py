@@ -1,9 +1,7 @@
 """Weights to start from: timm's, a file's or another run's, fitted to an encoder as far as they fit."""
 
 from collections.abc import Container
-from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import timm
@@ -15,20 +13,18 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
+from selftaught.run.known import GREY, TIMM, is_of_timm
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
-from selftaught.system.reading import json_in
 from selftaught.system.text import printable
 
-Values = tuple[float, ...]
-
-GREY, COLOURS = 1, 3  # channels
+COLOURS = 3  # channels
 WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
 PREFIXES = ("module.", "model.", "net.", "encoder.", "encoder_q.", "backbone.", "student.")
 
 
 def load_initial_weights(encoder: Encoder, source: str) -> str:
-    """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; a line that says what did.
+    """Copy what fits of "timm", a model of timm's, a file, a run or a folder in timm's layout; a line says what did.
 
     A file that fits nowhere is a usage error, never a silent fresh start.
     """
@@ -39,8 +35,8 @@ def load_initial_weights(encoder: Encoder, source: str) -> str:
 
 
 def fit_weights(encoder: Encoder, source: str) -> list[str]:
-    """Copy what fits of "timm", a FILE or a RUN folder into `encoder`; the names of the weights that nothing fits."""
-    tensors = _from_timm(encoder) if source == "timm" else _from_file(source)
+    """Copy what fits of such weights into `encoder`; the names of those that nothing fits."""
+    tensors = _from_timm(encoder, source) if source == TIMM or is_of_timm(source) else _from_file(source)
     net = encoder.net
     own = net.state_dict()
     tensors = {_bare(name, own): value for name, value in tensors.items()}
@@ -59,35 +55,6 @@ def fit_weights(encoder: Encoder, source: str) -> list[str]:
     return left
 
 
-def normalisation_of(source: str, architecture: str, channels: int) -> tuple[Values, Values] | None:
-    """Mean and deviation, a number a channel, of the images that weights were taught with; None where nobody knows.
-
-    Known are those of timm's architectures, and those that a config.json beside the weights tells. Of colours that
-    become grey it is their mean, as the weights of the first convolution become a sum.
-    """
-    known: Any = timm.get_pretrained_cfg(architecture) if source == "timm" else _told(Path(source))
-    try:
-        mean, std = ([float(value) for value in getattr(known, name)] for name in ("mean", "std"))
-    except (AttributeError, TypeError, ValueError):
-        return None
-    if len(mean) != len(std) or not mean or min(std) <= 0:
-        return None
-    if len(mean) == channels:
-        return tuple(mean), tuple(std)
-    if GREY in (len(mean), channels):
-        return (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
-    return None
-
-
-def _told(path: Path) -> SimpleNamespace | None:
-    """What the config.json of a run, a folder in timm's layout, or weights in one says of the images."""
-    folder = path if path.is_dir() else path.parent if path.name == "model.safetensors" else None
-    for file in (folder / "encoder/config.json", folder / "config.json") if folder else ():
-        with suppress(OSError, ValueError):
-            return SimpleNamespace(**json_in(file, dict[str, Any], links=True).get("pretrained_cfg", {}))
-    return None
-
-
 def _folded(value: Tensor, own: Tensor) -> Tensor:
     """Weights of a first convolution, those for colours or grey made ones for as many channels as `own` takes."""
     given, wanted = value.shape, own.shape
@@ -99,15 +66,18 @@ def _folded(value: Tensor, own: Tensor) -> Tensor:
     return adapt_input_conv(wanted[1], value)
 
 
-def _from_timm(encoder: Encoder) -> dict[str, Tensor]:
+def _from_timm(encoder: Encoder, source: str) -> dict[str, Tensor]:
+    """The weights of a model of timm's, built as the encoder is where that is of the same architecture."""
     origin = encoder.origin
-    if origin.library != "timm":
+    if source == TIMM and origin.library != TIMM:
         raise UsageError(f"--init timm needs an encoder of timm's, not {origin.name}")
+    name = origin.name if source == TIMM else source
+    same = origin.library == TIMM and name.partition(".")[0] == origin.name.partition(".")[0]
     try:
-        trained = timm.create_model(origin.name, pretrained=True, num_classes=0, **origin.arguments)
+        trained = timm.create_model(name, pretrained=True, num_classes=0, **(origin.arguments if same else {}))
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"--init timm: the weights of {origin.name} could not be had: {first}") from None
+        raise UsageError(f"--init {source}: the weights of {name} could not be had: {first}") from None
     return trained.state_dict()
 
 
@@ -117,7 +87,7 @@ def _from_file(source: str) -> dict[str, Tensor]:
         path = next((p for p in (path / "encoder/model.safetensors", path / "model.safetensors") if p.exists()), path)
     shown = printable(source)
     if not path.is_file():
-        raise UsageError(f"--init {shown} is neither 'timm', a file nor a run folder with an encoder in it")
+        raise UsageError(f"--init {shown} is neither a model of timm's, a file nor a folder with an encoder in it")
     try:
         if path.suffix == ".safetensors":
             refuse_odd_weights(path, links=True)

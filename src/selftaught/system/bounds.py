@@ -63,6 +63,7 @@ Rising = AfterValidator(rising)
 Shares = Annotated[tuple[Share, Share], Rising, words("two shares from 0 to 1, such as 0.1,0.5")]
 Moments = Annotated[tuple[Share, ...], BeforeValidator(several), words("shares of training, such as 0.6,0.8")]
 BelowOne = Annotated[float, Field(ge=0, lt=1, description="a share below 1")]
+ShareAboveZero = Annotated[float, Field(gt=0, le=1, description="a share above 0")]
 SharesBelowOne = Annotated[tuple[BelowOne, BelowOne], words("two shares below 1, such as 0.9,0.999")]
 Rate = Annotated[float, Field(gt=0, le=1e4, description="a number above 0, at most 10,000")]  # of learning
 Decay = Annotated[float, number(0, 1e4)]  # of weights

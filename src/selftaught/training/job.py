@@ -1,6 +1,6 @@
 """Everything one pre-training works with, built from a recipe that leaves nothing open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,13 +22,16 @@ from selftaught.system import components
 from selftaught.system.bombs import machine_memory
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
+from selftaught.training.adapting import adapt
 from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import fabric_of, set_attention
 from selftaught.training.fit import fit
+from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
+from selftaught.training.starting import teacher_of
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Job:
     fabric: Fabric
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
-    begun: Tensor | None = None  # some of the encoder's weights as a run began that goes on now
+    begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
 
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
@@ -71,9 +74,15 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
     fabric = fabric_of(plan.precision)
     forward: Any = fabric.setup_module(method)
-    optimizer = build_optimizer(method, training, plan.batch_size)
+    optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=fabric.device)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, fabric, forward)
+
+
+def _by_layer(net: nn.Module, training: Training) -> tuple[dict[nn.Parameter, float], set[nn.Parameter]]:
+    """What the learning rates of an encoder's weights are multiplied by, and those that learn later."""
+    scales = layer_scales(net, training.layer_decay) if training.layer_decay < 1 else {}
+    return scales, first_half(net) if training.frozen else set()
 
 
 def _compile_encoders(method: nn.Module) -> None:
@@ -111,7 +120,8 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
         weights = "as they were saved"
     else:
         weights = load_initial_weights(encoder, plan.init) if plan.init else "fresh weights"
-    method = _asked(plan, encoder, data)
+    adapt(encoder, plan.adapt)
+    method = _asked(plan, encoder, data, preparation)
     if plan.compile:
         _compile_encoders(method)
     if plan.encode_chunk:  # outside of what is compiled, so that every chunk has the shape that was compiled for
@@ -119,14 +129,15 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     return method, weights
 
 
-def _asked(plan: Plan, encoder: Encoder, data: Data) -> Method:
+def _asked(plan: Plan, encoder: Encoder, data: Data, preparation: Preparation) -> Method:
     """The method of a plan, with its helper where there is one."""
     built: list[Method] = []
     for part in named_methods(plan):
         cls = registry.method_class(part.name)
+        given = (encoder, data, *([teacher_of(plan, preparation).encoder] if cls.needs_teacher else ()))
         if cls.needs_color and data.shape[0] != 3:
             raise UsageError(f"{part.name} needs colour images; these have {data.shape[0]} channel(s)")
-        built.append(cls(encoder, data, **components.checked(f"method {part.name}", cls, part.options)))
+        built.append(cls(*given, **components.checked(f"method {part.name}", cls, part.options)))
     return Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
 
 
@@ -134,7 +145,7 @@ def _refuse_beyond_memory(plan: Plan, kind: modality.Modality, preparation: Prep
     """Refuse a network that is larger than the machine, before it takes the memory there is to say so."""
     try:
         with torch.device("meta"):
-            method = _asked(plan, kind.build_encoder(plan.encoder, preparation), data)
+            method = _asked(plan, kind.build_encoder(plan.encoder, preparation), data, preparation)
     except Exception:  # said, if it is one of the plan's faults, by whoever builds it of numbers
         return
     needed = sum(tensor.nbytes for tensor in method.state_dict().values())

@@ -60,7 +60,7 @@ class Keeping:
         groups = {
             "model": checkpoint.model_tensors(job.method),
             "optimizer": checkpoint.optimizer_tensors(job.optimizer),
-            "begun": {"weights": self.looks.health.begun},
+            "begun": self.looks.health.begun,
         }
         state = {"steps": job.recipe.steps, "threads": torch.get_num_threads()}
         try:

@@ -1,6 +1,6 @@
 """Optimisers from a training preset: parameter groups, learning rates and their schedules."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -58,16 +58,21 @@ def scaled_lr(training: Training, batch_size: int) -> float:
 
 
 def build_optimizer(
-    model: nn.Module, training: Training, batch_size: int, scales: Mapping[nn.Parameter, float] | None = None
+    model: nn.Module,
+    training: Training,
+    batch_size: int,
+    scales: Mapping[nn.Parameter, float] | None = None,
+    late: Container[nn.Parameter] = (),
 ) -> Optimizer:
     """The preset's optimiser over the trainable parameters of a model.
 
-    `scales`: what the learning rate of a parameter is multiplied by, where that is not 1. Groups record `names`,
-    `peak_lr`, `peak_weight_decay` and whether their learning rate is `fixed`.
+    `scales`: what the learning rate of a parameter is multiplied by, where that is not 1; `late`: those that learn only
+    after the preset's share `frozen`. Groups record `names`, `peak_lr`, `peak_weight_decay`, whether their learning
+    rate is `fixed`, and whether they are `late`.
     """
     peak = scaled_lr(training, batch_size)
     bias = training.bias_lr / training.lr if training.bias_lr else 1.0
-    groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, ...], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -76,7 +81,8 @@ def build_optimizer(
         scale = (scales or {}).get(parameter, 1.0) * (bias if parameter.ndim <= 1 else 1.0)
         lr, decay = peak * scale, training.weight_decay if decays else 0.0
         peaks = {"lr": lr, "weight_decay": decay, "peak_lr": lr, "peak_weight_decay": decay}
-        group = groups.setdefault((decays, fixed, scale), {"params": [], "names": [], **peaks, "fixed": fixed})
+        facts = {"fixed": fixed, "late": parameter in late}
+        group = groups.setdefault((decays, *facts.values(), scale), {"params": [], "names": [], **peaks, **facts})
         group["params"].append(parameter)
         group["names"].append(name)
     chosen = list(groups.values())
@@ -103,6 +109,7 @@ def apply_schedule(optimizer: Optimizer, training: Training, progress: float) ->
         else warmup_cosine(progress, training.warmup, training.final_lr)
     )
     for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * (1.0 if group["fixed"] else factor)
+        waits = group["late"] and progress <= training.frozen
+        group["lr"] = 0.0 if waits else group["peak_lr"] * (1.0 if group["fixed"] else factor)
         if training.weight_decay_end is not None and group["peak_weight_decay"]:
             group["weight_decay"] = cosine(group["peak_weight_decay"], training.weight_decay_end, progress)

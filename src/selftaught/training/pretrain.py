@@ -30,11 +30,11 @@ from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.measuring.trial import Trial
-from selftaught.training.normalising import normalised
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
 from selftaught.training.resolve import open_data, preflight
+from selftaught.training.starting import in_words, normalised, taking_over, taught, teacher_of
 
 EVERYTHING = 4096  # plain views shown to Method.start
 
@@ -55,12 +55,13 @@ def pretrain(
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
     recipe = command.continued(saved) if saved else command
+    recipe = taking_over(recipe, kind)
     preflight(recipe, module, kind)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
-        recipe = normalised(recipe, samples)
+        recipe = taught(normalised(recipe, samples, kind), samples)
         onlooker = invited(recipe, samples)
         trial = Trial(samples, stop, module=module, budget=recipe.budget)
         plan, clock_began = planned(recipe, trial, None if opened else began)
@@ -79,7 +80,7 @@ def pretrain(
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
     labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
-    return {"DATA": command.data, "--init": command.init, **labels}
+    return {"DATA": command.data, "--init": command.init, "--teacher": command.teacher, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
@@ -175,7 +176,7 @@ def _restore(job: Job, run: RunFolder) -> int:
         say(f"warning: {line}")
     checkpoint.restore_model(job.method, groups["model"])
     checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
-    job.begun = groups.get("begun", {}).get("weights")
+    job.begun = groups.get("begun", {})
     used, now = state.get("threads"), torch.get_num_threads()
     if used not in (None, now):
         say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
@@ -222,6 +223,10 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     for note in samples.notes:
         say(f"         {note}")
+    if recipe.teacher:
+        say(f"teacher  {teacher_of(recipe, samples.preparation).line}")
+    if recipe.preset == "warm":
+        say(f"warm     {in_words(preset, recipe.adapt)}")
     if recipe.normalise == "init":
         say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
     if samples.quarantined:

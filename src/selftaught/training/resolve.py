@@ -25,6 +25,7 @@ from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
+from selftaught.training.starting import preset_of, warmed
 
 FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
@@ -110,7 +111,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     method = registry.method_class(recipe.method.name)
     # What a run was begun with stays, even if nothing was said of it then.
-    training = recipe.training if recipe.fingerprint else {**suited(method, recipe), **recipe.training}
+    training = recipe.training if recipe.fingerprint else {**begun_with(method, recipe), **recipe.training}
     preset = training_preset(method, recipe)
     if samples.count < FEWEST:
         usable = f"of the {kind.THINGS} {samples.count} can be used"
@@ -130,6 +131,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "steps": steps,
         "size": samples.preparation.size if kind.SIZED else None,
         "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
+        "preset": preset_of(recipe),
         "fingerprint": samples.fingerprint,
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
@@ -153,6 +155,13 @@ def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training
     return Training(**given)
 
 
+def begun_with(method: type[Method], recipe: Pretrain) -> dict[str, Any]:
+    """What a run that begins changes in the method's preset, by its optimiser and by what it starts from."""
+    changes = suited(method, recipe)
+    lr = changes.get("lr", method.preset.lr)
+    return changes | warmed(recipe, lr)
+
+
 def suited(method: type[Method], recipe: Pretrain) -> dict[str, Any]:
     """Learning rate and weight decay for an optimiser that is not the method's own."""
     wanted = training_preset(method, recipe).optimizer
@@ -174,10 +183,16 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle()
     kind = kind or modality.of(recipe.data)
+    if recipe.teacher and not kind.PRETRAINED:
+        raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")
+    if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
+        raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         components.checked(f"method {part.name}", cls, part.options)
+        if cls.needs_teacher and not recipe.teacher:
+            raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:

@@ -1,12 +1,14 @@
 """A slow copy of a network, whose outputs serve as targets."""
 
 from copy import deepcopy
+from typing import Any, Self
 
 import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from selftaught.contracts.encoder import Encoder
 from selftaught.methods.objectives.distillation import moved_centre, sharpened
 from selftaught.methods.parts.schedules import linear
 from selftaught.system.profiling import part
@@ -43,6 +45,29 @@ class Teacher(nn.Module):
         # A momentum m remembers about 1 / (1 - m) steps: 0.99 a hundred, 0.999 a thousand. 50,000 samples in batches of
         # 256 are 195 steps, so most methods here have a lower one than their papers.
         torch._foreach_lerp_(own, theirs, 1 - momentum)
+
+
+class Frozen(nn.Module):
+    """A network that others have taught and that stays as it is, in eval mode: no part of what is learnt or saved."""
+
+    def __init__(self, network: Encoder) -> None:
+        super().__init__()
+        self._held = [network.eval().requires_grad_(False)]  # in a list: torch knows no modules there
+
+    @property
+    def network(self) -> Encoder:
+        """The network itself."""
+        return self._held[0]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self.network._apply(fn, recurse)  # to another device, or another layout in memory
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Its feature (B, dim) and map of x."""
+        with part("teacher"):
+            return self.network.feature_and_map(x)
 
 
 class Centring(nn.Module):

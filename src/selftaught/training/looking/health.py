@@ -43,8 +43,9 @@ class Health:
     def __init__(self, job: Job) -> None:
         self.job = job
         # As the run began: of one that goes on, its checkpoint has it, unless that is older than this measure.
-        now, begun = sketched(job.method.encoder), job.begun
-        self.begun = now if begun is None or begun.shape != now.shape else begun
+        now, begun = sketched(job.method.encoder), job.begun.get("weights")
+        self.begun = {"weights": now if begun is None or begun.shape != now.shape else begun}
+        self.begun |= {name: kept for name, kept in job.begun.items() if name == "features"}
         samples = job.samples
         rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
@@ -63,6 +64,7 @@ class Health:
             z = features(encoder, self.probed)
             if not np.isfinite(z).all():
                 return {}
+            drift = self._drift(z)
             pair = [features(encoder, self.compared, view="strong", draw=draw) for draw in (0, 1)]
             scores = {
                 "feature_spread": feature_spread(z),
@@ -71,17 +73,33 @@ class Health:
                 "alignment": alignment(*pair),
                 "uniformity": uniformity(z),
                 **answers,
+                **drift,
             }
             for teacher in self.job.method.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
                     scores["teacher_distance"] = alignment(z, features(teacher.layers[0], self.probed))
         return _rounded(scores) | self._moved()
 
+    def _drift(self, z: NDArray[Any]) -> Scores:
+        """How far the features (N, dim) of a run that goes on from known weights have turned from what they were.
+
+        1 less the mean cosine between the two, both without the mean that they had: 0 as the run began, about 1 where
+        nothing is left of them.
+        """
+        if not self.job.recipe.init:
+            return {}
+        now = torch.from_numpy(z[:: max(1, len(z) // COMPARED)][:COMPARED])
+        first = self.begun.setdefault("features", now)
+        if first.shape != now.shape:
+            return {}
+        mean = first.mean(dim=0)
+        return {"drift": 1 - float(torch.cosine_similarity(now - mean, first - mean).mean())}
+
     def _moved(self) -> Scores:
         """How far the encoder's weights are from where the run began, as a share of their size then."""
-        if not len(self.begun):
+        if not len(begun := self.begun["weights"]):
             return {}
-        moved = (sketched(self.job.method.encoder) - self.begun).norm() / self.begun.norm().clamp(min=1e-12)
+        moved = (sketched(self.job.method.encoder) - begun).norm() / begun.norm().clamp(min=1e-12)
         return {"weights_moved": float(f"{float(moved):.4g}")}
 
     def closer_look(self) -> Scores:

@@ -1,10 +1,13 @@
 """Encoders that others have trained and that are on this machine, to stand beside a run's: its true rivals."""
 
+import hashlib
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
+import torch.nn.functional as F
 from huggingface_hub import try_to_load_from_cache
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
@@ -15,12 +18,13 @@ from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.folder import RunFolder
+from selftaught.run.known import TIMM, is_of_timm
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.text import printable
 
-COLOURS, TIMM = 3, "timm"
+COLOURS = 3
 
 Side = tuple[int, int] | None
 
@@ -30,6 +34,7 @@ class Renormalised(Encoder):
 
     mean: Tensor
     std: Tensor
+    side: Side = None  # of what `inner` is shown, where that is another than it is given
 
     def __init__(self, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> None:
         super().__init__()
@@ -46,8 +51,13 @@ class Renormalised(Encoder):
     def map(self, x: Tensor) -> Tensor:
         return self.inner.map(self.own(x))
 
+    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner.feature_and_map(self.own(x))
+
     def own(self, x: Tensor) -> Tensor:
         """Samples as `inner` takes them."""
+        if self.side and x.shape[2:] != self.side:
+            x = F.interpolate(x, self.side, mode="bilinear")
         return x.expand(-1, self.channels, -1, -1) * self.std + self.mean
 
 
@@ -64,6 +74,8 @@ def load_pretrained(source: str, part: Part, preparation: Preparation, size: Sid
     """
     if source == TIMM:
         return _of_timm(TIMM, part.name, preparation, size, pretrained_cfg_overlay={"file": str(weights_of(part))})
+    if is_of_timm(source):
+        return _of_timm(source, source, preparation, size)
     path = Path(source.removeprefix("local-dir:"))
     if not path.is_dir():
         return _of_weights(str(path), part, _sized(preparation, size))
@@ -75,6 +87,33 @@ def load_pretrained(source: str, part: Part, preparation: Preparation, size: Sid
         shown = _sized(preparation, size or other.size)
         return _fitted(source, inner, shown, other.channels, other.mean, other.std), _described("a run", source, shown)
     return _of_timm(source, f"local-dir:{path}", preparation, size)
+
+
+class Taught(NamedTuple):
+    """A network to learn from."""
+
+    encoder: Encoder
+    line: str  # what it is, for people
+    fingerprint: str  # of its weights
+
+
+@lru_cache(maxsize=1)  # whoever measures and whoever trains have the same one, which nothing changes
+def load_teacher(source: str, size: Side, name: str, preparation: Preparation) -> Taught:
+    """A network to learn from, shown views as large as they are, or `size`.
+
+    name: that of the student, whose architecture a file of weights is taken for. Raises UsageError.
+    """
+    shown = size or preparation.size
+    try:
+        encoder, line = load_pretrained(source, Part(name=name), preparation, shown)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--pretrained", "--teacher")) from None
+    assert isinstance(encoder, Renormalised)
+    encoder.side = size
+    digest = hashlib.sha256()
+    for key, weight in encoder.inner.state_dict().items():
+        digest.update(key.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+    return Taught(encoder, line, digest.hexdigest())
 
 
 def rival(run: Path, part: Part) -> str | None:

@@ -13,10 +13,10 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.pretrained import load_pretrained, rival, weights_of
 from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.training.pretrained import load_pretrained, rival, weights_of
 
 GREY = Preparation(channels=1, size=(32, 32), low=0, high=255, mean=(0.3,), std=(0.4,))
 PART = Part(name="test_resnet")

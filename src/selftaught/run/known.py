@@ -1,0 +1,81 @@
+"""What weights that others have taught tell of themselves: the network they are of, and the images it has seen."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from selftaught.system.components import Part
+from selftaught.system.reading import json_in
+
+TIMM = "timm"  # as a source: the weights that timm has for the network in question
+GREY = 1  # channels
+
+Values = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Each is None where nothing tells it."""
+
+    part: Part | None = None  # the network
+    size: tuple[int, int] | None = None  # of images (height, width)
+    mean: Values | None = None  # a number a channel
+    std: Values | None = None
+
+    def normalisation(self, channels: int) -> tuple[Values, Values] | None:
+        """Mean and deviation for images of so many channels.
+
+        Of colours that become grey it is their mean, as the weights of the first convolution become a sum.
+        """
+        if not self.mean or not self.std or len(self.mean) != len(self.std) or min(self.std) <= 0:
+            return None
+        if len(self.mean) == channels:
+            return self.mean, self.std
+        if GREY in (len(self.mean), channels):
+            return tuple((sum(values) / len(values),) * channels for values in (self.mean, self.std))  # type: ignore[return-value]
+        return None
+
+
+def is_of_timm(source: str) -> bool:
+    """Whether a source is the name of a model of timm's, such as resnet50 or vit_small_patch14_dinov2.lvd142m."""
+    return not Path(source).exists() and timm.is_model(source)
+
+
+def known_of(source: str, architecture: str) -> Known:
+    """What is known of weights by their source: "timm" (of the architecture), a timm model, a folder, a file."""
+    if source == TIMM or is_of_timm(source):
+        cfg: Any = timm.get_pretrained_cfg(architecture if source == TIMM else source)
+        told = {} if cfg is None else {"pretrained_cfg": cfg.to_dict(), "architecture": cfg.architecture}
+    else:
+        told = _config_of(Path(source))
+    cfg = told.get("pretrained_cfg")
+    cfg = cfg if isinstance(cfg, dict) else {}
+    shape = cfg.get("input_size")
+    size = tuple(map(int, shape[1:])) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
+    return Known(_part_of(told), size, _values(cfg.get("mean")), _values(cfg.get("std")))  # type: ignore[arg-type]
+
+
+def _part_of(told: dict[str, Any]) -> Part | None:
+    """The network of a config.json: as a run of ours recorded it, or as timm calls it, with the stem it has there."""
+    with suppress(KeyError, TypeError, ValueError):
+        return Part.model_validate(told["selftaught"]["encoder"])
+    name = told.get("architecture")
+    return Part(name=name, options={"stem": TIMM}) if isinstance(name, str) and timm.is_model(name) else None
+
+
+def _values(given: Any) -> Values | None:
+    with suppress(TypeError, ValueError):
+        return tuple(float(value) for value in given)
+    return None
+
+
+def _config_of(path: Path) -> dict[str, Any]:
+    """The config.json of a run, of a folder in timm's layout, or beside weights in one; nothing where there is none."""
+    folder = path if path.is_dir() else path.parent if path.name == "model.safetensors" else None
+    for file in (folder / "encoder/config.json", folder / "config.json") if folder else ():
+        with suppress(OSError, ValueError):
+            return json_in(file, dict[str, Any], links=True)
+    return {}

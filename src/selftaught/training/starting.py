@@ -1,0 +1,106 @@
+"""What a run takes over from the weights that it starts from: their network, image size and normalisation, and pace."""
+
+from pathlib import Path
+from typing import Any
+
+from selftaught.contracts import modality
+from selftaught.contracts.method import Training
+from selftaught.contracts.modality import Modality, Samples
+from selftaught.run.export import encoder_about
+from selftaught.run.known import Known, known_of
+from selftaught.run.quantities import ALL
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
+from selftaught.training.pretrained import Taught, load_teacher
+
+# For going on from what others have taught: a fifth of the method's rate, each layer 0.8 times as fast as the next, the
+# first half of them not at all in the first tenth, in which the new heads find their way.
+WARM: dict[str, Any] = {"layer_decay": 0.8, "warmup": 0.05, "frozen": 0.1}
+SLOWER = 0.2
+
+
+def taking_over(recipe: Pretrain, kind: Modality) -> Pretrain:
+    """The recipe with the network and the size of what --init names, where the user names none."""
+    known = _known(recipe, kind)
+    if recipe.fingerprint is not None or known is None:
+        return recipe
+    taken: dict[str, Any] = {}
+    if recipe.encoder is None and known.part:
+        taken["encoder"] = known.part
+    if recipe.size is None and known.size and kind.SIZED:
+        taken["size"] = known.size
+    return recipe.model_copy(update=taken)
+
+
+def _known(recipe: Pretrain, kind: Modality) -> Known | None:
+    if not recipe.init or not kind.PRETRAINED:
+        return None
+    return known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
+
+
+def warmed(recipe: Pretrain, lr: float) -> dict[str, Any]:
+    """What the method's preset becomes for going on from known weights, its own rate being `lr`; nothing from none."""
+    return {"lr": SLOWER * lr, **WARM} if preset_of(recipe) == "warm" else {}
+
+
+def preset_of(recipe: Pretrain) -> str:
+    """The preset that a run begins with: what was asked for, or warm from known weights."""
+    if recipe.preset != "auto":
+        return recipe.preset
+    return "warm" if recipe.init and recipe.fingerprint is None else "own"
+
+
+def teacher_of(recipe: Pretrain, preparation: Any) -> Taught:
+    """The network that a run learns from."""
+    name = recipe.encoder.name if recipe.encoder else modality.named(preparation.modality).ENCODER
+    return load_teacher(str(recipe.teacher), recipe.teacher_size, name, preparation)
+
+
+def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
+    """The recipe with the fingerprint of its teacher. Raises UsageError where a run goes on that had another one."""
+    if recipe.teacher is None:
+        return recipe
+    teacher = teacher_of(recipe, samples.preparation)
+    if recipe.teacher_fingerprint not in (None, teacher.fingerprint):
+        raise UsageError(f"cannot resume: --teacher {printable(recipe.teacher)} is not what this run has learnt from")
+    return recipe.model_copy(update={"teacher_fingerprint": teacher.fingerprint})
+
+
+def in_words(training: Training, adapt: str) -> str:
+    """How a run goes on from known weights."""
+    told = f"layers learn {training.layer_decay:g} times as fast as the next one" if training.layer_decay < 1 else ""
+    waits = f"the first half of them waits for {training.frozen:.0%} of training" if training.frozen else ""
+    learning = "" if adapt == ALL else f"only {adapt} learns"
+    return ", ".join(filter(None, (told, waits, learning))) + "; --preset own starts as from nothing"
+
+
+def normalised(recipe: Pretrain, samples: Samples, kind: Modality) -> Pretrain:
+    """The recipe with it decided by whose mean and deviation images are normalised, and the samples' preparation so.
+
+    Weights that others have taught expect the values they were taught with. Raises UsageError where it is wanted of
+    weights of which nothing is known.
+    """
+    begun = recipe.fingerprint is not None
+    if recipe.normalise == "data" or not recipe.init or (begun and recipe.normalise == "auto"):
+        return recipe.model_copy(update={"normalise": "data"})  # as runs from before there was a choice were, too
+    known = _as_begun(recipe) if begun else None
+    if known is None and (own := _known(recipe, kind)):
+        known = own.normalisation(samples.preparation.channels)
+    if known is None and recipe.normalise == "init":
+        raise UsageError(f"--normalise init: nothing tells how --init {printable(recipe.init)} was; leave it out")
+    if known is not None:
+        mean, std = known
+        samples.preparation = samples.preparation.model_copy(update={"mean": mean, "std": std})
+    return recipe.model_copy(update={"normalise": "data" if known is None else "init"})
+
+
+def _as_begun(recipe: Pretrain) -> tuple[Any, Any] | None:
+    """As it was when a run began that goes on: what --init names may be gone, or another one."""
+    for name in ("initial", "encoder"):
+        try:
+            about = encoder_about(Path(str(recipe.out)) / name)["preparation"]
+            return tuple(about["mean"]), tuple(about["std"])
+        except (UsageError, KeyError, TypeError):
+            continue
+    return None
