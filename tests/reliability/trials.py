@@ -27,6 +27,7 @@ from tests.reliability.meddled import made
 from tests.reliability.meddled import tried as tried_in
 from tests.reliability.states import TINY, lost_bytes
 from tests.reliability.test_faults import struck_everywhere
+from tests.teachers import teacher_for
 
 STEPS = 7
 INPUTS_A_TRIAL = 500
@@ -40,6 +41,7 @@ def command(out: Path, method: str, data: Path, **more: Any) -> Pretrain:
         "encoder": "test_vit" if registry.method_class(method).needs_tokens else "test_resnet",
         "steps": STEPS,
         "out": str(out),
+        **teacher_for(method, out.parent / "teacher"),
     }
     return Pretrain.parse({**TINY, **values, **more})
 

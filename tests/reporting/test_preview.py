@@ -10,6 +10,7 @@ from selftaught.commands.cli import run_command
 from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview
+from tests.teachers import teacher_for
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
 
@@ -19,6 +20,8 @@ def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) 
     needs_tokens = registry.method_class(name).needs_tokens
     out = tmp_path / "seen.png"
     flags = ["--method", name, "--encoder", "test_vit" if needs_tokens else "test_resnet", "--size", "32"]
+    for flag, value in teacher_for(name, tmp_path / "teacher").items():
+        flags += [f"--{flag}", value]
     assert run_command(["preview", str(photos), *flags, "--samples", "4", "--out", str(out)]) == 0
     with Image.open(out) as sheet:
         assert sheet.width > 200 and len(sheet.getcolors(1 << 24) or []) > 100

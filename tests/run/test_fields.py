@@ -8,6 +8,10 @@ from selftaught.run.recipes import Check, Compare, Pretrain, Preview
 RECIPES = Recipe.__subclasses__()
 
 
+SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
+FILLED_IN = {"fingerprint", "teacher_fingerprint"}
+
+
 @pytest.mark.parametrize(
     ("recipe", "marks", "names"),
     [
@@ -20,10 +24,10 @@ RECIPES = Recipe.__subclasses__()
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
         (Compare, (Mark.FREE,), {"workers", "memory", "cache"}),
-        (Pretrain, (Mark.SPEED,), {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk"}),
-        (Pretrain, (Mark.FILLED_IN,), {"fingerprint"}),
-        (Recipe, (Mark.FILLED_IN,), {"fingerprint"}),
-        (Recipe, (Mark.ONE_RUN,), {"data", "run", "out", "fingerprint", "resume", "overwrite"}),
+        (Pretrain, (Mark.SPEED,), SPEED),
+        (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
+        (Recipe, (Mark.FILLED_IN,), FILLED_IN),
+        (Recipe, (Mark.ONE_RUN,), {"data", "run", "out", "resume", "overwrite"} | FILLED_IN),
     ],
 )
 def test_marks_say_what_lists_of_names_said(recipe: type[Recipe], marks: tuple[Mark, ...], names: set[str]) -> None:
@@ -33,11 +37,12 @@ def test_marks_say_what_lists_of_names_said(recipe: type[Recipe], marks: tuple[M
 def test_marks_whose_order_shows_are_in_it() -> None:
     assert Pretrain.marked(Mark.LENGTH) == ("epochs", "steps", "budget")  # as an error line names them
     handed = Check.marked(Mark.SHARED)  # as the suggested command says them
-    assert handed[:7] == ("data", "method", "encoder", "size", "batch_size", "epochs", "tolerance")
-    assert handed[7:] == ("label_column", "workers")
+    assert handed[:5] == ("data", "method", "teacher", "teacher_size", "encoder")
+    assert handed[5:] == ("size", "batch_size", "epochs", "tolerance", "label_column", "workers")
+    taught = {"teacher", "teacher_size"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "precision", "layout", "workers", "memory", "cache"}
-    assert set(Compare.marked(Mark.SHARED)) == shared
-    assert set(Preview.marked(Mark.SHARED)) == {"data", "method", "encoder", "views", "size", "limit", "seed"}
+    assert set(Compare.marked(Mark.SHARED)) == shared | taught
+    assert set(Preview.marked(Mark.SHARED)) == {"data", "method", "encoder", "views", "size", "limit", "seed"} | taught
 
 
 @pytest.mark.parametrize("recipe", [Check, Compare, Preview])

@@ -23,6 +23,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
 from tests.methods.test_contract import small
+from tests.teachers import teacher_for
 
 STEPS = 7
 METHODS = sorted(registry.places())
@@ -60,6 +61,7 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
             "out": str(out),
             "precision": "32-true",
             "layout": "contiguous",
+            **teacher_for(method, out.parent / "teacher"),
             **more,
         }
     )

@@ -83,7 +83,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     saved = Path(command.out or "") / RECIPE
     recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
-    chosen = methods_named(recipe.methods)
+    chosen = methods_named(recipe.methods, taught=bool(recipe.teacher))
     with stopping(recipe.time_limit) as stop:
         bench = _Bench(recipe, chosen, stop, written)
         samples = bench.samples(0)
@@ -123,12 +123,16 @@ def _refused(recipe: Compare) -> Compare:
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
 
 
-def methods_named(wanted: str) -> list[str]:
-    """Methods by names, families and kinds, each once, in the order in which they are first meant."""
+def methods_named(wanted: str, taught: bool = False) -> list[str]:
+    """Methods by names, families and kinds, each once, in the order in which they are first meant.
+
+    Of those that learn from a teacher, where there is none, only by names.
+    """
     places = registry.places()
-    groups = {name: [name] for name in places} | {"all": sorted(places)}
+    open_to = {name for name in places if taught or not registry.method_class(name).needs_teacher}
+    groups = {name: [name] for name in places} | {"all": sorted(open_to)}
     for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
-        for group in (place.family, place.kind):
+        for group in () if place.name not in open_to else (place.family, place.kind):
             groups.setdefault(group, []).append(place.name)
     named: list[str] = []
     for name in map(str.strip, wanted.replace("-", "_").split(",")):

@@ -57,9 +57,12 @@ def _job(recipe: Preview) -> Job:
         own = run.recipe
         chosen |= {"method": own.method, "also": own.also, "encoder": own.encoder, "size": own.size}
         chosen["views"] = recipe.views or own.views
+        chosen |= {name: getattr(own, name) for name in ("teacher", "teacher_size") if name not in chosen}
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
     preflight(command, None)
+    if run:  # whose weights are called by what of them learnt
+        command = command.model_copy(update={"adapt": own.adapt})
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)

@@ -27,6 +27,8 @@ from selftaught.run.shared_fields import (
     Seed,
     Side,
     Task,
+    TeacherSize,
+    Teaching,
     TestGroups,
     TestLabels,
     TestMasks,
@@ -86,10 +88,8 @@ class Pretrain(Recipe):
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
         "--encoder; default network, size and normalisation are then theirs",
     )
-    teacher: str | None = Field(
-        None, description="network to learn from, for methods that have one (distill): named as --init is"
-    )
-    teacher_size: Speed[Size | None] = Field(None, description="side of what it is shown; default: that of the views")
+    teacher: Teaching = None
+    teacher_size: TeacherSize = None
     teacher_fingerprint: Fingerprint = None
     preset: Literal["auto", "own", "warm"] = Field(
         "auto",
@@ -164,6 +164,8 @@ class Check(Recipe):
 
     data: Unlabelled = Field(description="unlabelled images, or rows")
     method: Question = Field(Part(name="simclr"), description="whose settings and time to predict")
+    teacher: Teaching = None
+    teacher_size: TeacherSize = None
     encoder: Backbone = None
     size: Side = None
     batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
@@ -186,6 +188,8 @@ class Preview(Recipe):
 
     data: Unlabelled
     method: Question = Part(name="simclr")
+    teacher: Teaching = None
+    teacher_size: TeacherSize = None
     encoder: Backbone = None
     views: Views = Field({})
     size: Side = None
@@ -257,6 +261,8 @@ class Compare(Recipe):
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
+    teacher: Teaching = None
+    teacher_size: TeacherSize = None
     seeds: int = Field(2, gt=0, le=1000, description="runs of each method")
     rungs: int = Field(
         3, gt=0, le=100, description="rounds at most; in each half the methods go on, with twice the budget"

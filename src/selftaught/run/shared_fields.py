@@ -14,6 +14,14 @@ Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `se
 Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
 Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
 Broken = Shared[Annotated[Share, about("share of images that may be broken, such as 5%; these are left out")]]
+Teaching = Shared[
+    Speed[
+        Annotated[str | None, about("network to learn from, for methods that have one (distill): named as --init is")]
+    ]
+]
+TeacherSize = Shared[
+    Speed[Annotated[Size | None, about("side of what the teacher is shown; default: that of the views")]]
+]
 Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
 Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
 Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]

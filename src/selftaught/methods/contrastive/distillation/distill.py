@@ -26,6 +26,7 @@ class Distill(Method):
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
     needs_teacher = True
+    needs_images = True  # networks that others have taught are known of images alone
 
     def __init__(
         self,
@@ -76,8 +77,7 @@ class Distill(Method):
     def _of_places(self, own: Tensor, theirs: Tensor) -> Tensor:
         """How far apart the two are at each place, of the coarser of both maps."""
         grid = tuple(map(min, own.shape[2:], theirs.shape[2:]))
-        pooled = F.adaptive_avg_pool2d if len(grid) == 2 else F.adaptive_avg_pool1d
-        own, theirs = (pooled(places, grid).flatten(2) for places in (own, theirs))  # type: ignore[arg-type]
+        own, theirs = (F.adaptive_avg_pool2d(places, (grid[0], grid[1])).flatten(2) for places in (own, theirs))
         said, wanted = (places.transpose(1, 2).flatten(0, 1) for places in (self.map_projector(own), theirs))
         return cosine_distance(said, wanted)
 
