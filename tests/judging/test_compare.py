@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 import selftaught
 from selftaught.commands.cli import run_command
-from selftaught.judging.compare import methods_named, plan
+from selftaught.judging.entrants import methods_named, plan
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
@@ -67,6 +67,45 @@ def test_methods_are_named_by_name_family_and_kind() -> None:
     assert set(methods_named("self-prediction,contrastive")) == set(methods_named("all"))
     with pytest.raises(UsageError, match="no method, family or kind named 'contrastiv'; did you mean 'contrastive'"):
         methods_named("contrastiv")
+
+
+def test_a_method_that_learns_from_a_teacher_is_named_or_has_one() -> None:
+    assert "distill" not in methods_named("all") and "distill" in methods_named("all", taught=True)
+    assert methods_named("distill") == ["distill"] and "distill" not in methods_named("distillation")
+
+
+def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_path: Path) -> None:
+    grid = "lr=1e-3,0.01; training.weight_decay=0.1"
+    how = command(digits, tmp_path / "grid", methods="rotation", grid=grid, rungs=1)
+    found = selftaught.compare(**how)
+    names = {"rotation lr=0.001 training.weight_decay=0.1", "rotation lr=0.01 training.weight_decay=0.1"}
+    assert {place.method for place in found.ranking} == names
+    assert {place.family for place in found.ranking} == {"self_prediction"}
+    for ran in found.runs:
+        recipe = selftaught.Run.open(tmp_path / "grid" / ran.run).recipe
+        assert recipe.lr == ran.settings["lr"] and recipe.training == {"weight_decay": 0.1}
+    again = selftaught.compare(**{**how, "resume": True})
+    assert [ran.run for ran in again.runs] == [ran.run for ran in found.runs]
+
+
+@pytest.mark.parametrize(
+    ("methods", "grid", "said"),
+    [
+        ("simclr,byol", "lr=0.1,0.2", "--grid varies the settings of one method, and --methods names 2"),
+        ("simclr", "temperature", "--grid cannot have 'temperature': it looks like"),
+        ("simclr", "encoder.depth=1,2", "--grid cannot have 'encoder.depth=1,2'"),
+        ("simclr", "method=0.1", "--grid cannot have 'method=0.1'"),
+        ("simclr", "method.temperature=0", "method simclr option 'temperature' cannot be 0"),
+        ("simclr", "method.nothing=1", "method simclr has no option 'nothing'"),
+        ("simclr", "lr=" + ",".join(["0.1"] * 101), "--grid names 101 settings; 100 are the most"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused_before_anything_runs(
+    methods: str, grid: str, said: str, digits: Split, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        selftaught.compare(**command(digits, tmp_path / "grid", methods=methods, grid=grid))
+    assert said in str(refused.value) and not (tmp_path / "grid").exists()
 
 
 def test_the_better_half_goes_on_with_twice_the_budget() -> None:

@@ -27,6 +27,7 @@ from selftaught.contracts.encoder import TokenEncoder
 from selftaught.contracts.modality import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
+from selftaught.judging.entrants import Entrant, entrants, plan
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import evaluate, open_judged
 from selftaught.judging.measures import measure_of
@@ -83,7 +84,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     saved = Path(command.out or "") / RECIPE
     recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
-    chosen = methods_named(recipe.methods, taught=bool(recipe.teacher))
+    chosen = entrants(recipe)
     with stopping(recipe.time_limit) as stop:
         bench = _Bench(recipe, chosen, stop, written)
         samples = bench.samples(0)
@@ -123,43 +124,13 @@ def _refused(recipe: Compare) -> Compare:
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
 
 
-def methods_named(wanted: str, taught: bool = False) -> list[str]:
-    """Methods by names, families and kinds, each once, in the order in which they are first meant.
-
-    Of those that learn from a teacher, where there is none, only by names.
-    """
-    places = registry.places()
-    open_to = {name for name in places if taught or not registry.method_class(name).needs_teacher}
-    groups = {name: [name] for name in places} | {"all": sorted(open_to)}
-    for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
-        for group in () if place.name not in open_to else (place.family, place.kind):
-            groups.setdefault(group, []).append(place.name)
-    named: list[str] = []
-    for name in map(str.strip, wanted.replace("-", "_").split(",")):
-        if name not in groups:
-            raise UsageError(f"no method, family or kind named {name!r}; {hint(name, groups)}")
-        named += groups[name]
-    return list(dict.fromkeys(named))
-
-
-def plan(methods: int, rungs: int) -> list[tuple[int, float]]:
-    """How many methods each rung has, and its share of the budget; two at least come to the last one.
-
-    A single one in the last rung would have nobody to be compared with by whole runs.
-    """
-    counts = [methods]
-    while len(counts) < rungs and counts[-1] > 2:
-        counts.append(max(2, math.ceil(counts[-1] / 2)))
-    return [(count, 0.5 ** (len(counts) - 1 - i)) for i, count in enumerate(counts)]
-
-
 class _Bench:
     """Trains and judges the runs of one comparison, each by the same settings."""
 
     def __init__(
-        self, recipe: Compare, methods: list[str], stop: Stop, written: Callable[[Comparison, Path], None]
+        self, recipe: Compare, entrants: dict[str, Entrant], stop: Stop, written: Callable[[Comparison, Path], None]
     ) -> None:
-        self.recipe, self.methods, self.stop, self.written = recipe, methods, stop, written
+        self.recipe, self.entrants, self.stop, self.written = recipe, entrants, stop, written
         self.kind = modality.of(recipe.data)
         self.measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         self.runs: list[Ran] = []
@@ -171,7 +142,7 @@ class _Bench:
             raise UsageError(
                 f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
             )
-        if not self.tokens and any(registry.method_class(method).needs_tokens for method in methods):
+        if not self.tokens and any(registry.method_class(own.method).needs_tokens for own in entrants.values()):
             self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
             if not self._has_tokens(self.token_encoder):
                 raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
@@ -200,7 +171,7 @@ class _Bench:
         # What earlier runs were measured by all are, or they could not be compared.
         earlier = next((row.measure for ran in self.runs for row in ran.judged), self.measure.of)
         self.measure = replace(self.measure, of=earlier)
-        left = self.methods
+        left = list(self.entrants)
         rounds = plan(len(left), self.recipe.rungs)
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds)} of training and the judging on top" if seconds else ""
@@ -237,13 +208,20 @@ class _Bench:
             return
         self.stop.poll()
         say(f"\n{method}, seed {seed}, rung {rung.rung}")
-        name = f"runs/{method}-seed{seed}-rung{rung.rung}"
-        needs_tokens = registry.method_class(method).needs_tokens
+        entrant = self.entrants[method]
+        name = f"runs/{entrant.folder}-seed{seed}-rung{rung.rung}"
+        needs_tokens = registry.method_class(entrant.method).needs_tokens
         encoder = self.token_encoder if needs_tokens else self.encoder
-        row: dict[str, Any] = {"method": method, "seed": seed, "rung": rung.rung, "run": name}
+        row: dict[str, Any] = {
+            "method": method,
+            "seed": seed,
+            "rung": rung.rung,
+            "run": name,
+            "settings": entrant.settings,
+        }
         row |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
         try:
-            run = self._train(method, encoder, seed, rung, self.folder / name)
+            run = self._train(entrant, encoder, seed, rung, self.folder / name)
             row |= training_of(run) | self._judge(run, seed)
             ran = Ran(state="done", **row)
         except Interrupted:
@@ -260,9 +238,9 @@ class _Bench:
         if ran.state == "done":  # the encoder stays; nothing goes on from here
             run.remove_checkpoints()
 
-    def _train(self, method: str, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
+    def _train(self, entrant: Entrant, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
         length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
-        own = {"method": {"name": method}, "encoder": encoder, "seed": seed, "out": out}
+        own = {**entrant.recipe(), "encoder": encoder, "seed": seed, "out": out}
         own |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
         command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": RunFolder(out).exists()})
         return pretrain(command, opened=self.samples(seed))

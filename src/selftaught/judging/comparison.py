@@ -15,7 +15,8 @@ from selftaught.system.text import printable
 class Ran(BaseModel):
     """One run of a comparison, a line of comparison.jsonl; of a run that failed, why."""
 
-    method: str
+    method: str  # and what varies of it, where settings are compared
+    settings: dict[str, Any] = {}  # those that vary
     seed: int
     rung: int  # from 1
     encoder: Part

@@ -38,7 +38,7 @@ def _place(
     now, others = in_rungs[rung], [other for name, other in by_rung[rung].items() if name != method]
     own = [ran for ran in runs if ran.method == method and ran.state == "done"]
     at_last = [ran for ran in own if ran.rung == rung]
-    where = registry.places().get(method)  # none where a plug-in has gone since
+    where = registry.places().get(method.partition(" ")[0])  # none where a plug-in has gone since
     methods, most = len({ran.method for ran in runs}), 1.0 if measure.is_share else math.inf
     return Place(
         rank=rank,

@@ -243,6 +243,10 @@ class Compare(Recipe):
         "simclr,byol,vicreg,swav,mae,rotation,inpainting,denoising",
         description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
     )
+    grid: str | None = Field(
+        None,
+        description="settings of one method to compare, not methods: method.temperature=0.1,0.2; several by ;",
+    )
     budget: Length[Duration | None] = Field(None, description="time to train each, in the last rung; default: 20m")
     epochs: Length[float | None] = Field(
         None, gt=0, le=MOST, description="passes over the data each, instead of --budget"

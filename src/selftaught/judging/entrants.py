@@ -1,0 +1,124 @@
+"""Who takes part in a comparison, and how many of them each round has: methods, or one whose settings vary."""
+
+import itertools
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from selftaught.methods import registry
+from selftaught.run.recipes import Compare, Pretrain
+from selftaught.system import components
+from selftaught.system.components import hint
+from selftaught.system.errors import UsageError
+from selftaught.training.resolve import training_preset
+
+VARIED = ("method", "training", "views", "lr", "batch_size")  # what else differs would be another comparison
+MOST = 100  # settings
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One that takes part: a method, perhaps with settings of its own."""
+
+    name: str  # as the ranking calls it: simclr, or simclr method.temperature=0.1
+    method: str
+    settings: dict[str, Any] = field(default_factory=dict)  # by the names that pretrain has for them
+
+    @property
+    def folder(self) -> str:
+        """How the folders of its runs begin."""
+        return re.sub(r"[^\w.=-]+", "-", self.name)
+
+    def recipe(self) -> dict[str, Any]:
+        """What it says of a pre-training."""
+        told: dict[str, Any] = {"method": {"name": self.method, "options": {}}}
+        for path, value in self.settings.items():
+            head, *steps = path.split(".")
+            table = told.setdefault(head, {}) if steps else told
+            table = table["options"] if head == "method" else table
+            for step in steps[:-1]:
+                table = table.setdefault(step, {})
+            table[(steps or [head])[-1]] = value
+        return told
+
+
+def entrants(recipe: Compare) -> dict[str, Entrant]:
+    """Those of a recipe, by their names. Raises UsageError."""
+    methods = methods_named(recipe.methods, taught=bool(recipe.teacher))
+    if not recipe.grid:
+        return {name: Entrant(name, name) for name in methods}
+    if len(methods) != 1:
+        raise UsageError(f"--grid varies the settings of one method, and --methods names {len(methods)}")
+    found = [Entrant(_called(methods[0], settings), methods[0], settings) for settings in _varied(recipe.grid)]
+    for entrant in found:
+        _refuse_impossible(entrant)
+    return {entrant.name: entrant for entrant in found}
+
+
+def _varied(grid: str) -> list[dict[str, Any]]:
+    """Every combination of the values that a grid names: method.temperature=0.1,0.2; lr=0.001,0.003."""
+    axes: dict[str, list[Any]] = {}
+    for axis in filter(None, map(str.strip, grid.split(";"))):
+        path, equals, values = map(str.strip, axis.partition("="))
+        head, _, rest = path.partition(".")
+        if not equals or head not in VARIED or bool(rest) != (head in VARIED[:3]):
+            raise UsageError(f"--grid cannot have {axis!r}: it looks like method.temperature=0.1,0.2 or lr=0.001,0.003")
+        axes[path] = [_value(word) for word in values.split(",")]
+    if math.prod(map(len, axes.values())) > MOST:
+        raise UsageError(f"--grid names {math.prod(map(len, axes.values())):,} settings; {MOST} are the most")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _value(word: str) -> Any:
+    try:
+        value = yaml.safe_load(word)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return word.strip()
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[\d.]+e-?\d+", value) else value
+
+
+def _called(method: str, settings: dict[str, Any]) -> str:
+    """The name of a method with settings: simclr lr=0.001."""
+    told = {path: f"{value:g}" if isinstance(value, float) else value for path, value in settings.items()}
+    return " ".join([method, *(f"{path}={value}" for path, value in told.items())])
+
+
+def _refuse_impossible(entrant: Entrant) -> None:
+    """Raise UsageError for a setting that cannot be, before anything is trained."""
+    recipe = Pretrain.parse({"data": "", **entrant.recipe()})
+    method = registry.method_class(entrant.method)
+    components.checked(f"method {entrant.method}", method, recipe.method.options)
+    training_preset(method, recipe)
+
+
+def methods_named(wanted: str, taught: bool = False) -> list[str]:
+    """Methods by names, families and kinds, each once, in the order in which they are first meant.
+
+    Of those that learn from a teacher, where there is none, only by names.
+    """
+    places = registry.places()
+    open_to = {name for name in places if taught or not registry.method_class(name).needs_teacher}
+    groups = {name: [name] for name in places} | {"all": sorted(open_to)}
+    for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):
+        for group in () if place.name not in open_to else (place.family, place.kind):
+            groups.setdefault(group, []).append(place.name)
+    named: list[str] = []
+    for name in map(str.strip, wanted.replace("-", "_").split(",")):
+        if name not in groups:
+            raise UsageError(f"no method, family or kind named {name!r}; {hint(name, groups)}")
+        named += groups[name]
+    return list(dict.fromkeys(named))
+
+
+def plan(methods: int, rungs: int) -> list[tuple[int, float]]:
+    """How many methods each rung has, and its share of the budget; two at least come to the last one.
+
+    A single one in the last rung would have nobody to be compared with by whole runs.
+    """
+    counts = [methods]
+    while len(counts) < rungs and counts[-1] > 2:
+        counts.append(max(2, math.ceil(counts[-1] / 2)))
+    return [(count, 0.5 ** (len(counts) - 1 - i)) for i, count in enumerate(counts)]
