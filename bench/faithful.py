@@ -56,6 +56,10 @@ def dino_ours(student: Tensor, teacher: Tensor, centre: Tensor) -> Tensor:
     return distillation.distilled(answer, student, 0.1).mean()
 
 
+def dinov2_ours(teacher: Tensor, student: Tensor) -> Tensor:
+    return distillation.distilled(clusters.sinkhorn(teacher.detach(), 0.07, 3), student, 0.1).mean()
+
+
 def barlow_ours(a: Tensor, b: Tensor) -> Tensor:
     c = redundancy.cross_correlation(a, b)
     return (c.diagonal() - 1).square().sum() + 0.005 * redundancy.off_diagonal(c)
@@ -128,6 +132,8 @@ def cases() -> dict[str, Case]:
             lightly=lambda: peer.NegativeCosineSimilarity(),
         ),
         "dino": Case(dino_ours, formulas.dino, ((B, K), (B, K), (K,))),
+        "dinov2": Case(dinov2_ours, formulas.sinkhorn_distilled, ((B, K), (B, K))),
+        "dinov2, koleo": Case(r.koleo, formulas.koleo, ((B, D),), lightly=lambda: peer.KoLeoLoss()),
         "swav": Case(
             swav_ours,
             formulas.swav,

@@ -97,6 +97,19 @@ def dino(student: Tensor, teacher: Tensor, centre: Tensor) -> Tensor:
     return -(shares(teacher.detach() - centre.detach(), 0.04) * shares(student, 0.1).log()).sum(dim=1).mean()
 
 
+def koleo(x: Tensor) -> Tensor:
+    """DINOv2: minus the mean log distance of unit vectors to the nearest other one."""
+    x, total = unit(x), torch.zeros(())
+    for i in range(len(x)):
+        total = total - torch.stack([(x[i] - x[j]).norm() for j in range(len(x)) if j != i]).min().log()
+    return total / len(x)
+
+
+def sinkhorn_distilled(teacher: Tensor, student: Tensor) -> Tensor:
+    """DINOv2: cross entropy of a student with what Sinkhorn makes of its teacher's scores, at 0.07."""
+    return -(sinkhorn(teacher, 0.07) * shares(student, 0.1).log()).sum(dim=1).mean()
+
+
 def barlow(a: Tensor, b: Tensor, lambd: float = 0.005) -> Tensor:
     """Barlow Twins, equations 1 and 2, with batch norm's 1e-5."""
     a, b = ((x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + 1e-5).sqrt() for x in (a, b))

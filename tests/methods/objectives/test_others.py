@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
-from selftaught.methods.objectives.distillation import cosine_distance, distilled, moved_centre, sharpened
+from selftaught.methods.objectives.distillation import (
+    across_views,
+    cosine_distance,
+    distilled,
+    moved_centre,
+    sharpened,
+    within_views,
+)
 from selftaught.methods.objectives.prediction import (
     hidden_error,
     normalised_patches,
@@ -155,6 +162,22 @@ def test_distillation_with_centring_and_sharpening_equals_the_paper() -> None:
     assert torch.equal(moved_centre(centre, teacher[:0], 0.9), centre)
     answer = sharpened(teacher, centre, 0.04)
     assert torch.autograd.gradcheck(lambda x: distilled(answer, x, 0.1), student.requires_grad_())
+
+
+def test_views_answer_each_other_and_never_themselves() -> None:
+    answers, said = draw(2, 5, 4).softmax(dim=2), draw(3, 5, 4, seed=1)
+    pairs = [(0, 1), (0, 2), (1, 0), (1, 2)]
+    slow = sum(distilled(answers[a], said[b], 0.1).mean() for a, b in pairs) / 4
+    assert torch.allclose(across_views(list(answers), list(said), 0.1), slow)
+
+
+def test_hidden_tokens_count_alike_within_a_view_and_views_alike() -> None:
+    hidden = torch.tensor([[1, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=torch.bool)
+    answers, scores = draw(4, 5).softmax(dim=1), draw(4, 5, seed=1)
+    each = distilled(answers, scores, 0.1)
+    assert torch.allclose(within_views(answers, scores, hidden, 0.1), (each[:3].mean() + each[3]) / 3)
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    assert within_views(answers[:0], scores[:0], none, 0.1).item() == 0
 
 
 def test_only_objectives_are_the_loss_of_a_profile() -> None:

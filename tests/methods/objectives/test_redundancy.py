@@ -11,6 +11,7 @@ from selftaught.methods.objectives.clusters import mean_entropy, nearest_centre,
 from selftaught.methods.objectives.distillation import negative_cosine
 from selftaught.methods.objectives.redundancy import (
     cross_correlation,
+    koleo,
     nuclear_norm,
     second_moment,
     sigreg,
@@ -86,6 +87,19 @@ def test_ticos_terms_equal_the_paper() -> None:
     assert torch.allclose(agreement, -sum(x @ y for x, y in zip(a, b)) / 5)
     assert torch.allclose(contrast, sum(x @ moment @ x for x in a) / 5)
     assert torch.autograd.gradcheck(lambda x: sum(tico_terms(x, b, second_moment(x))), a.requires_grad_())
+
+
+def test_koleo_equals_the_paper_and_bears_rows_that_are_alike() -> None:
+    x = draw(7, 3)
+    units = [row / row.norm() for row in x]
+    nearest = [min((a - b).norm() for b in units if b is not a) for a in units]
+    assert torch.allclose(koleo(x), -sum(distance.log() for distance in nearest) / 7)
+    assert torch.allclose(koleo(5 * x), koleo(x))
+    assert torch.autograd.gradcheck(koleo, x.requires_grad_())
+    twice = torch.ones(4, 3, requires_grad=True)
+    koleo(twice).backward()
+    assert koleo(twice).item() == pytest.approx(-math.log(1e-8), rel=1e-3)
+    assert twice.grad is not None and twice.grad.isfinite().all()
 
 
 def test_simsiams_cosine() -> None:

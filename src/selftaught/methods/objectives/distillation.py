@@ -1,5 +1,7 @@
 """Objectives with a teacher: say what the slow self says."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +40,21 @@ def sharpened(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
 def distilled(target: Tensor, scores: Tensor, temperature: float) -> Tensor:
     """Cross entropy (...,) of a student's scores (..., K) with a teacher's answer (..., K). DINO (equation 2)."""
     return -(target * F.log_softmax(scores / temperature, dim=-1)).sum(dim=-1)
+
+
+def across_views(answers: Sequence[Tensor], said: Sequence[Tensor], temperature: float) -> Tensor:
+    """Mean cross entropy of what a student `said` of every view with the `answers` (each B x K) to the first ones."""
+    # Never a view with itself: agreeing there asks for no knowledge of the sample.
+    pairs = [(a, b) for a in range(len(answers)) for b in range(len(said)) if a != b]
+    return torch.stack([distilled(answers[a], said[b], temperature).mean() for a, b in pairs]).mean()
+
+
+def within_views(answers: Tensor, scores: Tensor, hidden: Tensor, temperature: float) -> Tensor:
+    """Mean over views of the mean cross entropy at their hidden tokens (answers, scores: M x K; hidden: B x N booleans,
+    M of them true), as in iBOT."""
+    # Every view counts alike, however much of it was hidden.
+    share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
+    return (distilled(answers, scores, temperature) * share).sum() / len(hidden)
 
 
 @torch.no_grad()

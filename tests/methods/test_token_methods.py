@@ -1,0 +1,65 @@
+"""What the newer methods promise beyond the contract."""
+
+import pytest
+import torch
+
+from selftaught.contracts.method import Data
+from selftaught.data.images.encoders import build_encoder
+from selftaught.data.images.preparation import Preparation
+from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
+from selftaught.methods.parts.teacher import Evening
+from selftaught.system import randomness
+from selftaught.system.components import Part
+from tests.methods.test_contract import BATCH, made, small, views
+from tests.methods.test_details import run
+
+
+def test_dinov2s_answers_are_even_and_its_temperature_rises() -> None:
+    evening = Evening(50, 0.04, 0.07, 0.3)
+    scores = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    answers = evening(scores / 10)
+    assert torch.allclose(answers.sum(dim=1), torch.ones(12)) and torch.allclose(
+        answers.sum(dim=0), torch.full((4,), 3.0)
+    )
+    assert float(evening.temperature) == pytest.approx(0.04)
+    evening.follow(0.15)
+    assert float(evening.temperature) == pytest.approx(0.055)
+    assert (evening(scores / 10) != answers).any()
+    assert evening(scores[:0]).shape == (0, 4)  # no token is hidden
+
+
+def test_dinov2s_heads_are_untied_and_rest_at_first() -> None:
+    method = made("dinov2", out_dim=24, patch_out_dim=12)
+    assert len(method.head.directions) == 24 and len(method.patch_head.directions) == 12
+    for progress, rest in ((0.0, True), (0.5, False)):
+        method.zero_grad()
+        sum(run(method, *views(method)).values()).backward()
+        assert method.head.directions.grad is not None and method.patch_head.directions.grad is not None
+        method.before_step(progress)
+        assert (method.head.directions.grad is None) == (method.patch_head.directions.grad is None) == rest
+
+
+def test_dinov2s_teacher_sees_what_the_student_does_not() -> None:
+    method = made("dinov2", mask_probability=1.0, local_crops=0).eval()
+    both = torch.cat(views(method))
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        hidden = torch.cat([method._hidden(view, number) for number, view in enumerate(both.chunk(2))])
+        patches = method.tokens.patchify(both)
+        other = method.tokens.unpatchify(torch.where(hidden[..., None], -patches, patches), (32, 32))
+        said = [run(method, *x.chunk(2)) for x in (both, other)]
+        answers = [method._answers(x, hidden)[1] for x in (both, other)]
+        seen = [method.tokens.tokens(x, hidden=hidden, hole=method.hole).patches for x in (both, other)]
+    assert torch.equal(*seen) and not torch.allclose(*answers, atol=1e-3)
+    assert torch.equal(said[0]["koleo"], said[1]["koleo"]) and said[0]["patches"] != said[1]["patches"]
+    assert 0.1 < hidden.float().mean() < 0.5 and not torch.equal(*hidden.chunk(2))
+
+
+def test_dinov2_trains_a_network_with_registers_and_layer_scale_as_the_public_ones() -> None:
+    facts = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
+    options = {"patch": 8, "depth": 2, "width": 32, "pool": "token"}
+    encoder = build_encoder(Part(name="vit_small_patch14_reg4_dinov2", options=options), facts)
+    method = DINOv2(encoder, Data(64, (3, 32, 32), (0.5,) * 3, (0.25,) * 3), **small("dinov2"))
+    x = views(method)
+    sum(run(method, *x).values()).backward()
+    assert encoder.tokens(x[0]).prefix.shape[1] == 5
+    assert all(p.grad is not None for p in encoder.parameters())
