@@ -60,6 +60,11 @@ def dinov2_ours(teacher: Tensor, student: Tensor) -> Tensor:
     return distillation.distilled(clusters.sinkhorn(teacher.detach(), 0.07, 3), student, 0.1).mean()
 
 
+def simdino_ours(a: Tensor, b: Tensor) -> Tensor:
+    rate = redundancy.coding_rate(formulas.unit(a), 0.05)
+    return distillation.half_distance(a, b.detach()).mean() - (B + D) / (B * D) * rate
+
+
 def barlow_ours(a: Tensor, b: Tensor) -> Tensor:
     c = redundancy.cross_correlation(a, b)
     return (c.diagonal() - 1).square().sum() + 0.005 * redundancy.off_diagonal(c)
@@ -134,6 +139,7 @@ def cases() -> dict[str, Case]:
         "dino": Case(dino_ours, formulas.dino, ((B, K), (B, K), (K,))),
         "dinov2": Case(dinov2_ours, formulas.sinkhorn_distilled, ((B, K), (B, K))),
         "dinov2, koleo": Case(r.koleo, formulas.koleo, ((B, D),), lightly=lambda: peer.KoLeoLoss()),
+        "simdino": Case(simdino_ours, formulas.simdino),
         "swav": Case(
             swav_ours,
             formulas.swav,

@@ -110,6 +110,14 @@ def sinkhorn_distilled(teacher: Tensor, student: Tensor) -> Tensor:
     return -(sinkhorn(teacher, 0.07) * shares(student, 0.1).log()).sum(dim=1).mean()
 
 
+def simdino(a: Tensor, b: Tensor, epsilon: float = 0.05) -> Tensor:
+    """SimDINO of one view and the teacher's of another, with the coding rate as its authors' code weighs it."""
+    a, b = unit(a), unit(b.detach())
+    (n, d), eye = a.shape, torch.eye(a.shape[1], dtype=a.dtype)
+    rate = torch.linalg.slogdet(eye + d / (n * epsilon) * sum(torch.outer(x, x) for x in a))[1] / 2
+    return (a - b).square().sum(dim=1).mean() / 2 - (n + d) / (n * d) * rate
+
+
 def barlow(a: Tensor, b: Tensor, lambd: float = 0.005) -> Tensor:
     """Barlow Twins, equations 1 and 2, with batch norm's 1e-5."""
     a, b = ((x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + 1e-5).sqrt() for x in (a, b))

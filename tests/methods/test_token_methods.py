@@ -2,14 +2,17 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from selftaught.contracts.method import Data
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
+from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.teacher import Evening
 from selftaught.system import randomness
 from selftaught.system.components import Part
+from selftaught.system.errors import UsageError
 from tests.methods.test_contract import BATCH, made, small, views
 from tests.methods.test_details import run
 
@@ -63,3 +66,33 @@ def test_dinov2_trains_a_network_with_registers_and_layer_scale_as_the_public_on
     sum(run(method, *x).values()).backward()
     assert encoder.tokens(x[0]).prefix.shape[1] == 5
     assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_simdinos_rate_is_of_the_mean_of_student_and_teacher_and_goes_with_the_batch() -> None:
+    found = {}
+    for smooth in (True, False):
+        method = made("simdino", smooth=smooth).eval()
+        with torch.no_grad():
+            for p in method.head.parameters():
+                p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+        said, answers = (
+            torch.stack([F.normalize(head(method.encoder(view)), dim=1) for view in views(method)[:2]])
+            for head in (method.head, method.teacher.layers[1])
+        )
+        spread = (said + answers) / 2 if smooth else said
+        rate = sum(coding_rate(view, 0.05) for view in spread) / 2
+        found[smooth] = run(method, *views(method))["coding_rate"]
+        assert torch.allclose(found[smooth], -(BATCH + 16) / (BATCH * 16) * rate, atol=1e-5)
+    assert found[True] != found[False]
+
+
+def test_simdino_may_ask_for_hidden_patches_of_a_vision_transformer_alone() -> None:
+    method = made("simdino", encoder="test_vit", patch_weight=2.0, mask_probability=1.0)
+    terms = run(method, *views(method))
+    assert set(terms) == {"distance", "coding_rate", "patches"} and 0 < terms["patches"].item() < 4
+    sum(terms.values()).backward()
+    assert method.hole.grad is not None and method.hole.grad.any()
+    plain = made("simdino", encoder="test_vit")
+    assert not hasattr(plain, "hole") and set(run(plain, *views(plain))) == {"distance", "coding_rate"}
+    with pytest.raises(UsageError, match="from a vision transformer alone"):
+        made("simdino", patch_weight=1.0)

@@ -11,8 +11,10 @@ from selftaught.methods.objectives.distillation import (
     across_views,
     cosine_distance,
     distilled,
+    half_distance,
     moved_centre,
     sharpened,
+    views_apart,
     within_views,
 )
 from selftaught.methods.objectives.prediction import (
@@ -173,11 +175,17 @@ def test_views_answer_each_other_and_never_themselves() -> None:
 
 def test_hidden_tokens_count_alike_within_a_view_and_views_alike() -> None:
     hidden = torch.tensor([[1, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=torch.bool)
-    answers, scores = draw(4, 5).softmax(dim=1), draw(4, 5, seed=1)
-    each = distilled(answers, scores, 0.1)
-    assert torch.allclose(within_views(answers, scores, hidden, 0.1), (each[:3].mean() + each[3]) / 3)
-    none = torch.zeros(2, 3, dtype=torch.bool)
-    assert within_views(answers[:0], scores[:0], none, 0.1).item() == 0
+    each = draw(4)
+    assert torch.allclose(within_views(each, hidden), (each[:3].mean() + each[3]) / 3)
+    assert within_views(each[:0], torch.zeros(2, 3, dtype=torch.bool)).item() == 0
+
+
+def test_simdinos_distance_is_that_of_unit_vectors_of_different_views() -> None:
+    answers, said = draw(2, 5, 4), draw(3, 5, 4, seed=1)
+    slow = [cosine_distance(answers[a], said[b]) / 2 for a, b in [(0, 1), (0, 2), (1, 0), (1, 2)]]
+    assert torch.allclose(views_apart(answers, said), sum(slow) / 4)
+    assert torch.allclose(half_distance(answers[0], said[0]).mean(), cosine_distance(answers[0], said[0]) / 2)
+    assert torch.autograd.gradcheck(lambda x: views_apart(answers, x), said.requires_grad_())
 
 
 def test_only_objectives_are_the_loss_of_a_profile() -> None:

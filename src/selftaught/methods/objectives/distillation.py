@@ -49,12 +49,25 @@ def across_views(answers: Sequence[Tensor], said: Sequence[Tensor], temperature:
     return torch.stack([distilled(answers[a], said[b], temperature).mean() for a, b in pairs]).mean()
 
 
-def within_views(answers: Tensor, scores: Tensor, hidden: Tensor, temperature: float) -> Tensor:
-    """Mean over views of the mean cross entropy at their hidden tokens (answers, scores: M x K; hidden: B x N booleans,
-    M of them true), as in iBOT."""
-    # Every view counts alike, however much of it was hidden.
+def within_views(losses: Tensor, hidden: Tensor) -> Tensor:
+    """Mean over views of the mean loss at their hidden tokens (losses: M; hidden: B x N booleans, M of them true)."""
+    # Every view counts alike, however much of it was hidden, as in iBOT.
     share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
-    return (distilled(answers, scores, temperature) * share).sum() / len(hidden)
+    return (losses * share).sum() / len(hidden)
+
+
+@objective
+def views_apart(answers: Tensor, said: Tensor) -> Tensor:
+    """Half the mean squared distance, as unit vectors, of what a student `said` (V x B x D) of every view and the
+    `answers` (A x B x D) to the first ones, never of a view and itself. SimDINO (2502.10385)."""
+    cosines = torch.einsum("abd,vbd->av", F.normalize(answers, dim=2), F.normalize(said, dim=2)) / answers.shape[1]
+    return 1 - cosines[~torch.eye(*cosines.shape, dtype=torch.bool, device=cosines.device)].mean()
+
+
+@objective
+def half_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Half the squared distance (M,) of paired rows (M x D) as unit vectors."""
+    return 1 - F.cosine_similarity(a, b, dim=1)
 
 
 @torch.no_grad()

@@ -109,6 +109,19 @@ def koleo(x: Tensor) -> Tensor:
 
 
 @objective
+def coding_rate(x: Tensor, epsilon: float) -> Tensor:
+    """How many bits, but for a factor, the rows of x (B x D, all processes) take at a distortion of `epsilon`.
+
+    Half the log determinant of the identity plus D / epsilon times their second moment, as the code of SimDINO's
+    authors has it (2502.10385): largest where they fill all directions.
+    """
+    width = x.shape[1]
+    matrix = torch.eye(width, dtype=x.dtype, device=x.device) + width / epsilon * second_moment(x)
+    # By a factor's diagonal; not the kind that raises, since what is not finite is for the loop to tell.
+    return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
+
+
+@objective
 def tico_terms(a: Tensor, target: Tensor, moment: Tensor) -> tuple[Tensor, Tensor]:
     """TiCo's transformation invariance and covariance contrast (a, target: B x D unit rows; moment: D x D).
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
-from selftaught.methods.objectives.distillation import across_views, within_views
+from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.methods.parts.masks import view_mask
 from selftaught.methods.parts.pictures import words
@@ -89,8 +89,8 @@ class IBOT(Method):
         said = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
             said += self.head(self.encoder(torch.cat(local))).chunk(len(local))
-        within = within_views(answers, self.head(seen.patches[hidden]), hidden, self.temperature)
-        return {"views": across_views(answer, said, self.temperature), "patches": within}
+        within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
+        return {"views": across_views(answer, said, self.temperature), "patches": within_views(within, hidden)}
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
         """(B, N) booleans; the views are masked apart."""
