@@ -92,6 +92,15 @@ def whole_error(kind: Any) -> Loss:
     return lambda p, t: prediction.weighted_error(p, t.detach(), torch.ones_like(p[:, :1]), kind)
 
 
+def nepa_ours(said: Tensor, embedded: Tensor) -> Tensor:
+    return distillation.negative_cosine(said[:, :-1].flatten(0, 1), embedded.detach()[:, 1:].flatten(0, 1))
+
+
+def bootleg_ours(predicted: Tensor, target: Tensor) -> Tensor:
+    layers = [prediction.normalised_tokens(layer.detach(), "layer") for layer in target.unbind(dim=2)]
+    return whole_error("smooth_l1")(predicted.flatten(2), torch.cat(layers, dim=2))
+
+
 def lightly_wmse() -> Loss:
     whitening = peer.Whitening2d(num_features=D, track_running_stats=False, eps=0.0).double()
     return lambda x, weight: (whitening(x) * weight.detach()).sum()
@@ -159,6 +168,8 @@ def cases() -> dict[str, Case]:
         ),
         "mae": Case(mae_ours, formulas.mae, ((B, 5, D), (B, 5, D))),
         "simmim": Case(whole_error("l1"), lambda p, t: (p - t.detach()).abs().mean()),
+        "nepa": Case(nepa_ours, formulas.nepa, ((B, 5, D), (B, 5, D))),
+        "bootleg": Case(bootleg_ours, formulas.layered, ((B, 4, 3, D), (B, 4, 3, D))),
         "ijepa, data2vec": Case(whole_error("smooth_l1"), formulas.huber),
     }
 

@@ -181,6 +181,18 @@ def huber(predicted: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     return torch.where(gap < beta, gap**2 / (2 * beta), gap - beta / 2).mean()
 
 
+def nepa(said: Tensor, embedded: Tensor) -> Tensor:
+    """NEPA: minus the cosine of every answer with the embedding of the next patch."""
+    pairs = [(said[:, i], embedded.detach()[:, i + 1]) for i in range(said.shape[1] - 1)]
+    return -torch.stack([(unit(a) * unit(b)).sum(dim=1).mean() for a, b in pairs]).mean()
+
+
+def layered(predicted: Tensor, target: Tensor) -> Tensor:
+    """Bootleg: every token of every layer (last axis but one) normalised by itself, and predicted with Huber's loss."""
+    mean, deviation = target.mean(dim=-1, keepdim=True), (target.var(dim=-1, keepdim=True, correction=0) + 1e-5).sqrt()
+    return huber(predicted, (target - mean) / deviation)
+
+
 def evenness(scores: Tensor) -> Tensor:
     """MSN: the entropy of the mean assignment."""
     mean = shares(scores, 0.1).mean(dim=0)

@@ -10,6 +10,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.teacher import Evening
+from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -96,3 +97,58 @@ def test_simdino_may_ask_for_hidden_patches_of_a_vision_transformer_alone() -> N
     assert not hasattr(plain, "hole") and set(run(plain, *views(plain))) == {"distance", "coding_rate"}
     with pytest.raises(UsageError, match="from a vision transformer alone"):
         made("simdino", patch_weight=1.0)
+
+
+@pytest.mark.parametrize(
+    ("depth", "count", "wanted"), [(12, 4, (2, 5, 8, 11)), (4, 9, (0, 1, 2, 3)), (6, 1, (5,)), (5, 2, (1, 4))]
+)
+def test_bootlegs_layers_lie_at_even_distances_up_to_the_last(depth: int, count: int, wanted: tuple[int, ...]) -> None:
+    assert spaced(depth, count) == wanted
+
+
+@pytest.mark.parametrize(("norm", "axis"), [("layer", 2), ("instance", 1)])
+def test_bootleg_predicts_several_layers_of_the_teacher(norm: str, axis: int) -> None:
+    method = made("bootleg", layers=2, target_norm=norm).eval()
+    (x,) = views(method)
+    dim, depth = method.encoder.dim, method.tokens.depth
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        blocks = method._blocks(x)
+        target = method._targets(x, blocks)
+        outputs = method.tokens.tokens(x, layers=range(depth)).layers
+        for place, number in enumerate(spaced(depth, 2)):
+            layer = outputs[number][:, -method.tokens.length((32, 32)) :]
+            gap = layer - layer.mean(axis, keepdim=True)
+            slow = gap / (layer.var(axis, keepdim=True, correction=0) + 1e-5).sqrt()
+            found = target[3, 1, :, place * dim : (place + 1) * dim]
+            assert torch.allclose(found, slow[3, blocks.targets[3, 1]], atol=1e-4)
+    assert target.shape[3] == 2 * dim == method.predictor.predict.out_features
+    with torch.no_grad():
+        for p in method.encoder.parameters():
+            p.add_(0.1)
+    assert torch.equal(method._targets(x, blocks), target)  # the teacher's, until it follows
+
+
+def test_nepa_says_the_next_embedding_having_seen_only_what_came_before() -> None:
+    method = made("nepa").eval()
+    (x,) = views(method)
+    with torch.no_grad():
+        said, wanted = method._predict(x)
+        patches = method.tokens.patchify(x)
+        for place in (0, 5, said.shape[1] - 1):
+            changed = patches.clone()
+            changed[:, place + 1 :] *= -1
+            other, _ = method._predict(method.tokens.unpatchify(changed, (32, 32)))
+            assert torch.allclose(other[:, : place + 1], said[:, : place + 1], atol=1e-5)
+            assert place + 1 == said.shape[1] or not torch.allclose(other[:, place + 1], said[:, place + 1], atol=1e-3)
+        embed = method.encoder.net.patch_embed.proj
+        slow = patches[:, 1:] @ embed.weight.flatten(1).T + embed.bias
+    assert torch.allclose(wanted, slow, atol=1e-5)
+    expected = -torch.nn.functional.cosine_similarity(said, slow, dim=2).mean()
+    assert run(method, x)["next_embedding"].item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_nepas_targets_are_constants() -> None:
+    method = made("nepa")
+    (x,) = views(method)
+    said, wanted = method._predict(x)
+    assert said.requires_grad and not wanted.requires_grad
