@@ -20,8 +20,8 @@ class DINOv2(Method):
     """Of every view the student says what the teacher says of the other global one, and of hidden patches what it says
     of them; Sinkhorn's steps even the answers out, and a student's features of a batch are kept apart (KoLeo).
 
-    Public weights go on from where they are: `--init vit_small_patch14_dinov2.lvd142m`, with `--encoder.pool token`,
-    as their feature is the class token. Heads are not published, and start anew.
+    To go on from public weights: `--encoder vit_small_patch14_dinov2 --encoder.pool token --init timm`, at a much lower
+    rate than from nothing, as in recipes/dinov2_continued.yaml. Heads are not published, and start anew.
     """
 
     question = "What would my slow self say of the other view, and of the hidden patches?"
