@@ -96,6 +96,7 @@ def test_koleo_equals_the_paper_and_bears_rows_that_are_alike() -> None:
     nearest = [min((a - b).norm() for b in units if b is not a) for a in units]
     assert torch.allclose(koleo(x), -sum(distance.log() for distance in nearest) / 7)
     assert torch.allclose(koleo(5 * x), koleo(x))
+    assert koleo(torch.eye(3)).item() == pytest.approx(-math.log(2) / 2)  # far apart, and still not each its own
     assert torch.autograd.gradcheck(koleo, x.requires_grad_())
     twice = torch.ones(4, 3, requires_grad=True)
     koleo(twice).backward()
