@@ -37,7 +37,6 @@ TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4
 SAMPLES = 50_000
 MORE_SAMPLES = {
     "bootleg": 100_000,
-    "crossmae": 100_000,
     "data2vec": 100_000,
     "deepcluster": 150_000,
     "exemplar": 200_000,
