@@ -56,6 +56,15 @@ def dino_ours(student: Tensor, teacher: Tensor, centre: Tensor) -> Tensor:
     return distillation.distilled(answer, student, 0.1).mean()
 
 
+def dinov2_ours(teacher: Tensor, student: Tensor) -> Tensor:
+    return distillation.distilled(clusters.sinkhorn(teacher.detach(), 0.07, 3), student, 0.1).mean()
+
+
+def simdino_ours(a: Tensor, b: Tensor) -> Tensor:
+    rate = redundancy.coding_rate(formulas.unit(a), 0.05)
+    return distillation.half_distance(a, b.detach()).mean() - (B + D) / (B * D) * rate
+
+
 def barlow_ours(a: Tensor, b: Tensor) -> Tensor:
     c = redundancy.cross_correlation(a, b)
     return (c.diagonal() - 1).square().sum() + 0.005 * redundancy.off_diagonal(c)
@@ -81,6 +90,15 @@ def mae_ours(predicted: Tensor, target: Tensor) -> Tensor:
 
 def whole_error(kind: Any) -> Loss:
     return lambda p, t: prediction.weighted_error(p, t.detach(), torch.ones_like(p[:, :1]), kind)
+
+
+def nepa_ours(said: Tensor, embedded: Tensor) -> Tensor:
+    return distillation.negative_cosine(said[:, :-1].flatten(0, 1), embedded.detach()[:, 1:].flatten(0, 1))
+
+
+def bootleg_ours(predicted: Tensor, target: Tensor) -> Tensor:
+    layers = [prediction.normalised_tokens(layer.detach(), "layer") for layer in target.unbind(dim=2)]
+    return whole_error("smooth_l1")(predicted.flatten(2), torch.cat(layers, dim=2))
 
 
 def lightly_wmse() -> Loss:
@@ -128,6 +146,9 @@ def cases() -> dict[str, Case]:
             lightly=lambda: peer.NegativeCosineSimilarity(),
         ),
         "dino": Case(dino_ours, formulas.dino, ((B, K), (B, K), (K,))),
+        "dinov2": Case(dinov2_ours, formulas.sinkhorn_distilled, ((B, K), (B, K))),
+        "dinov2, koleo": Case(r.koleo, formulas.koleo, ((B, D),), lightly=lambda: peer.KoLeoLoss()),
+        "simdino": Case(simdino_ours, formulas.simdino),
         "swav": Case(
             swav_ours,
             formulas.swav,
@@ -147,6 +168,8 @@ def cases() -> dict[str, Case]:
         ),
         "mae": Case(mae_ours, formulas.mae, ((B, 5, D), (B, 5, D))),
         "simmim": Case(whole_error("l1"), lambda p, t: (p - t.detach()).abs().mean()),
+        "nepa": Case(nepa_ours, formulas.nepa, ((B, 5, D), (B, 5, D))),
+        "bootleg": Case(bootleg_ours, formulas.layered, ((B, 4, 3, D), (B, 4, 3, D))),
         "ijepa, data2vec": Case(whole_error("smooth_l1"), formulas.huber),
     }
 

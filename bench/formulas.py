@@ -97,6 +97,27 @@ def dino(student: Tensor, teacher: Tensor, centre: Tensor) -> Tensor:
     return -(shares(teacher.detach() - centre.detach(), 0.04) * shares(student, 0.1).log()).sum(dim=1).mean()
 
 
+def koleo(x: Tensor) -> Tensor:
+    """DINOv2: minus the mean log distance of unit vectors to the nearest other one."""
+    x, total = unit(x), torch.zeros(())
+    for i in range(len(x)):
+        total = total - torch.stack([(x[i] - x[j]).norm() for j in range(len(x)) if j != i]).min().log()
+    return total / len(x)
+
+
+def sinkhorn_distilled(teacher: Tensor, student: Tensor) -> Tensor:
+    """DINOv2: cross entropy of a student with what Sinkhorn makes of its teacher's scores, at 0.07."""
+    return -(sinkhorn(teacher, 0.07) * shares(student, 0.1).log()).sum(dim=1).mean()
+
+
+def simdino(a: Tensor, b: Tensor, epsilon: float = 0.05) -> Tensor:
+    """SimDINO of one view and the teacher's of another, with the coding rate as its authors' code weighs it."""
+    a, b = unit(a), unit(b.detach())
+    (n, d), eye = a.shape, torch.eye(a.shape[1], dtype=a.dtype)
+    rate = torch.linalg.slogdet(eye + d / (n * epsilon) * sum(torch.outer(x, x) for x in a))[1] / 2
+    return (a - b).square().sum(dim=1).mean() / 2 - (n + d) / (n * d) * rate
+
+
 def barlow(a: Tensor, b: Tensor, lambd: float = 0.005) -> Tensor:
     """Barlow Twins, equations 1 and 2, with batch norm's 1e-5."""
     a, b = ((x - x.mean(dim=0)) / (x.var(dim=0, correction=0) + 1e-5).sqrt() for x in (a, b))
@@ -158,6 +179,18 @@ def mae(predicted: Tensor, target: Tensor) -> Tensor:
 def huber(predicted: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     gap = (predicted - target.detach()).abs()
     return torch.where(gap < beta, gap**2 / (2 * beta), gap - beta / 2).mean()
+
+
+def nepa(said: Tensor, embedded: Tensor) -> Tensor:
+    """NEPA: minus the cosine of every answer with the embedding of the next patch."""
+    pairs = [(said[:, i], embedded.detach()[:, i + 1]) for i in range(said.shape[1] - 1)]
+    return -torch.stack([(unit(a) * unit(b)).sum(dim=1).mean() for a, b in pairs]).mean()
+
+
+def layered(predicted: Tensor, target: Tensor) -> Tensor:
+    """Bootleg: every token of every layer (last axis but one) normalised by itself, and predicted with Huber's loss."""
+    mean, deviation = target.mean(dim=-1, keepdim=True), (target.var(dim=-1, keepdim=True, correction=0) + 1e-5).sqrt()
+    return huber(predicted, (target - mean) / deviation)
 
 
 def evenness(scores: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ TOKENS: dict[str, Any] = {"name": "vit_tiny_patch16_224", "options": {"depth": 4
 # Pre-training samples (not views) that a method gets, unless it needs more:
 SAMPLES = 50_000
 MORE_SAMPLES = {
+    "bootleg": 100_000,
     "data2vec": 100_000,
     "deepcluster": 150_000,
     "exemplar": 200_000,

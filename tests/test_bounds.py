@@ -44,7 +44,16 @@ SLOW = {"permutations": {2000}}  # to choose so many takes half a minute
 FITTING = {"decoder_width": 32, "predictor_width": 32, "dim": 4}  # what numbers of heads, and groups, go with
 TILED = ("jigsaw", "pirl", "relative_location")
 # Some numbers of these go with none of what else there is here.
-TOGETHER = ("decoder_width", "decoder_heads", "predictor_width", "predictor_heads", "group", "dim", "gap")
+TOGETHER = (
+    "decoder_width",
+    "decoder_heads",
+    "predictor_width",
+    "predictor_heads",
+    "group",
+    "dim",
+    "gap",
+    "patch_weight",
+)
 
 every_option = pytest.mark.parametrize(("what", "name"), [pair for pair in OPTIONS if pair not in PLAIN])
 

@@ -145,6 +145,10 @@ def test_rotation_turns_every_image_all_four_ways() -> None:
         "deblurring",
         "transformation",
         "exemplar",
+        "dinov2",
+        "simdino",
+        "bootleg",
+        "nepa",
     ],
 )
 def test_views_need_not_be_square(name: str) -> None:

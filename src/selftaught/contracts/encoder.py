@@ -88,6 +88,10 @@ class TokenEncoder(Encoder):
         """What `forward` would make of these tokens (B, dim): their mean or the class token, as the network pools."""
 
     @abstractmethod
+    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Embeddings (B, N or K, dim) of what is shown, which do not yet say where they are from."""
+
+    @abstractmethod
     def freeze_patches(self) -> None:
         """Keep the embedding of raw patches as it is from now on."""
 

@@ -66,10 +66,6 @@ class Transformer(TokenEncoder):
     """A token encoder whose `net` has the blocks and the last norm of timm's vision transformers."""
 
     @abstractmethod
-    def embedded(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """Embeddings (B, N or K, dim) of what is shown, which do not yet say where they are from."""
-
-    @abstractmethod
     def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
         """What the first block gets (B, P + N or K, dim): prefix tokens first, then embeddings with their places."""
 

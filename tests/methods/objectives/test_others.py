@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
-from selftaught.methods.objectives.distillation import cosine_distance, distilled, moved_centre, sharpened
+from selftaught.methods.objectives.distillation import (
+    across_views,
+    cosine_distance,
+    distilled,
+    half_distance,
+    moved_centre,
+    sharpened,
+    views_apart,
+    within_views,
+)
 from selftaught.methods.objectives.prediction import (
     hidden_error,
     normalised_patches,
@@ -155,6 +164,28 @@ def test_distillation_with_centring_and_sharpening_equals_the_paper() -> None:
     assert torch.equal(moved_centre(centre, teacher[:0], 0.9), centre)
     answer = sharpened(teacher, centre, 0.04)
     assert torch.autograd.gradcheck(lambda x: distilled(answer, x, 0.1), student.requires_grad_())
+
+
+def test_views_answer_each_other_and_never_themselves() -> None:
+    answers, said = draw(2, 5, 4).softmax(dim=2), draw(3, 5, 4, seed=1)
+    pairs = [(0, 1), (0, 2), (1, 0), (1, 2)]
+    slow = sum(distilled(answers[a], said[b], 0.1).mean() for a, b in pairs) / 4
+    assert torch.allclose(across_views(list(answers), list(said), 0.1), slow)
+
+
+def test_hidden_tokens_count_alike_within_a_view_and_views_alike() -> None:
+    hidden = torch.tensor([[1, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=torch.bool)
+    each = draw(4)
+    assert torch.allclose(within_views(each, hidden), (each[:3].mean() + each[3]) / 3)
+    assert within_views(each[:0], torch.zeros(2, 3, dtype=torch.bool)).item() == 0
+
+
+def test_simdinos_distance_is_that_of_unit_vectors_of_different_views() -> None:
+    answers, said = draw(2, 5, 4), draw(3, 5, 4, seed=1)
+    slow = [cosine_distance(answers[a], said[b]) / 2 for a, b in [(0, 1), (0, 2), (1, 0), (1, 2)]]
+    assert torch.allclose(views_apart(answers, said), sum(slow) / 4)
+    assert torch.allclose(half_distance(answers[0], said[0]).mean(), cosine_distance(answers[0], said[0]) / 2)
+    assert torch.autograd.gradcheck(lambda x: views_apart(answers, x), said.requires_grad_())
 
 
 def test_only_objectives_are_the_loss_of_a_profile() -> None:

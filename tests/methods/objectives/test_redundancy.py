@@ -10,7 +10,9 @@ from torch import Tensor
 from selftaught.methods.objectives.clusters import mean_entropy, nearest_centre, spherical_k_means
 from selftaught.methods.objectives.distillation import negative_cosine
 from selftaught.methods.objectives.redundancy import (
+    coding_rate,
     cross_correlation,
+    koleo,
     nuclear_norm,
     second_moment,
     sigreg,
@@ -86,6 +88,31 @@ def test_ticos_terms_equal_the_paper() -> None:
     assert torch.allclose(agreement, -sum(x @ y for x, y in zip(a, b)) / 5)
     assert torch.allclose(contrast, sum(x @ moment @ x for x in a) / 5)
     assert torch.autograd.gradcheck(lambda x: sum(tico_terms(x, b, second_moment(x))), a.requires_grad_())
+
+
+def test_koleo_equals_the_paper_and_bears_rows_that_are_alike() -> None:
+    x = draw(7, 3)
+    units = [row / row.norm() for row in x]
+    nearest = [min((a - b).norm() for b in units if b is not a) for a in units]
+    assert torch.allclose(koleo(x), -sum(distance.log() for distance in nearest) / 7)
+    assert torch.allclose(koleo(5 * x), koleo(x))
+    assert koleo(torch.eye(3)).item() == pytest.approx(-math.log(2) / 2)  # far apart, and still not each its own
+    assert torch.autograd.gradcheck(koleo, x.requires_grad_())
+    twice = torch.ones(4, 3, requires_grad=True)
+    koleo(twice).backward()
+    assert koleo(twice).item() == pytest.approx(-math.log(1e-8), rel=1e-3)
+    assert twice.grad is not None and twice.grad.isfinite().all()
+
+
+def test_coding_rate_is_half_a_log_determinant_and_largest_where_all_directions_are_filled() -> None:
+    x = draw(7, 3)
+    moment = sum(torch.outer(row, row) for row in x) / 7
+    slow = torch.logdet(torch.eye(3, dtype=torch.float64) + 3 / 0.05 * moment) / 2
+    assert torch.allclose(coding_rate(x, 0.05), slow)
+    even, line = torch.eye(4).repeat(2, 1), torch.eye(4)[:1].repeat(8, 1)
+    assert coding_rate(even, 0.5).item() == pytest.approx(4 * math.log(1 + 1 / 0.5) / 2)
+    assert coding_rate(line, 0.5).item() == pytest.approx(math.log(1 + 4 / 0.5) / 2)
+    assert torch.autograd.gradcheck(lambda v: coding_rate(v, 0.05), x.requires_grad_())
 
 
 def test_simsiams_cosine() -> None:

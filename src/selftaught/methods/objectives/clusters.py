@@ -18,7 +18,9 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     """
     # The largest score of all is taken off first: the result is the same and exp cannot overflow.
     logits = scores / epsilon
-    highest = distributed.gather(logits.max()[None]).max()
+    # A process may hold no scores at all, as where they are those of hidden tokens.
+    highest = logits.max() if len(logits) else logits.new_tensor(-torch.inf)
+    highest = distributed.gather(highest[None]).max()
     assignment = torch.exp(logits - highest)
     count = distributed.total(logits.new_tensor(float(len(scores))))
     assignment = assignment / distributed.total(assignment.sum())

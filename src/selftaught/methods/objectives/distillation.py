@@ -1,5 +1,7 @@
 """Objectives with a teacher: say what the slow self says."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +40,34 @@ def sharpened(scores: Tensor, centre: Tensor, temperature: float) -> Tensor:
 def distilled(target: Tensor, scores: Tensor, temperature: float) -> Tensor:
     """Cross entropy (...,) of a student's scores (..., K) with a teacher's answer (..., K). DINO (equation 2)."""
     return -(target * F.log_softmax(scores / temperature, dim=-1)).sum(dim=-1)
+
+
+def across_views(answers: Sequence[Tensor], said: Sequence[Tensor], temperature: float) -> Tensor:
+    """Mean cross entropy of what a student `said` of every view with the `answers` (each B x K) to the first ones."""
+    # Never a view with itself: agreeing there asks for no knowledge of the sample.
+    pairs = [(a, b) for a in range(len(answers)) for b in range(len(said)) if a != b]
+    return torch.stack([distilled(answers[a], said[b], temperature).mean() for a, b in pairs]).mean()
+
+
+def within_views(losses: Tensor, hidden: Tensor) -> Tensor:
+    """Mean over views of the mean loss at their hidden tokens (losses: M; hidden: B x N booleans, M of them true)."""
+    # Every view counts alike, however much of it was hidden, as in iBOT.
+    share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
+    return (losses * share).sum() / len(hidden)
+
+
+@objective
+def views_apart(answers: Tensor, said: Tensor) -> Tensor:
+    """Half the mean squared distance, as unit vectors, of what a student `said` (V x B x D) of every view and the
+    `answers` (A x B x D) to the first ones, never of a view and itself. SimDINO (2502.10385)."""
+    cosines = torch.einsum("abd,vbd->av", F.normalize(answers, dim=2), F.normalize(said, dim=2)) / answers.shape[1]
+    return 1 - cosines[~torch.eye(*cosines.shape, dtype=torch.bool, device=cosines.device)].mean()
+
+
+@objective
+def half_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Half the squared distance (M,) of paired rows (M x D) as unit vectors."""
+    return 1 - F.cosine_similarity(a, b, dim=1)
 
 
 @torch.no_grad()

@@ -23,6 +23,14 @@ def normalised_patches(patches: Tensor, epsilon: float = 1e-6) -> Tensor:
     return (patches - mean) / (patches.var(dim=2, keepdim=True) + epsilon).sqrt()
 
 
+def normalised_tokens(tokens: Tensor, over: Literal["layer", "instance"]) -> Tensor:
+    """Tokens (B, N, D) without mean and with unit deviation: each by itself (layer), or each of its numbers over the
+    tokens of a sample (instance). data2vec (2202.03555, section 3.3)."""
+    if over == "layer":
+        return F.layer_norm(tokens, tokens.shape[-1:])
+    return F.instance_norm(tokens.transpose(1, 2)).transpose(1, 2)
+
+
 @objective
 def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean cross entropy of scores (B x K) with the right answers' numbers (B,); `weight` (B,) leaves some out."""

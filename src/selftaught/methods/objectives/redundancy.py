@@ -8,6 +8,7 @@ from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
 
 EPSILON = 1e-4  # inside the root of the standard deviation (VICReg, section 4.1)
+CLOSEST = 1e-8  # distance that is still told from none
 # LeJEPA's algorithm 1. The authors' code has since looked from 0 to 3, which differs by 0.4 % in value.
 REACH, NODES = 5.0, 17  # where a characteristic function is looked at: from -5 to 5
 
@@ -92,6 +93,32 @@ def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     gap = ((real - normal).square() + imaginary.square()) * normal
     # Times the count, as the test's statistic is: its size for a truly normal cloud is then the same at any batch size.
     return count * torch.trapezoid(gap, nodes, dim=1).mean()
+
+
+@objective
+def koleo(x: Tensor) -> Tensor:
+    """Minus the mean log distance of every row to its nearest other row, of unit length (x: B x D, all processes).
+
+    The Kozachenko-Leonenko estimate of how spread out they are, but for a constant; DINOv2 (2304.07193).
+    """
+    x = F.normalize(distributed.gather(x), dim=1)
+    with torch.no_grad():
+        nearest = (x @ x.T).fill_diagonal_(-torch.inf).argmax(dim=1)
+    # Bounded below, where rows are alike: the slope of the logarithm would be infinite.
+    return -(x - x[nearest]).square().sum(dim=1).clamp(min=CLOSEST**2).log().mean() / 2
+
+
+@objective
+def coding_rate(x: Tensor, epsilon: float) -> Tensor:
+    """How many bits, but for a factor, the rows of x (B x D, all processes) take at a distortion of `epsilon`.
+
+    Half the log determinant of the identity plus D / epsilon times their second moment, as the code of SimDINO's
+    authors has it (2502.10385): largest where they fill all directions.
+    """
+    width = x.shape[1]
+    matrix = torch.eye(width, dtype=x.dtype, device=x.device) + width / epsilon * second_moment(x)
+    # By a factor's diagonal; not the kind that raises, since what is not finite is for the loop to tell.
+    return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
 
 
 @objective

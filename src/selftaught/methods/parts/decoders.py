@@ -58,16 +58,17 @@ class TokenPredictor(nn.Module):
     I-JEPA (2301.08243, section 3 and appendix A.1).
     """
 
-    def __init__(self, dim: int, width: int, depth: int, heads: int) -> None:
+    def __init__(self, dim: int, width: int, depth: int, heads: int, answers: int = 1) -> None:
+        """`answers` is how many features are predicted of each place, one after the other."""
         super().__init__()
         self.embed = nn.Linear(dim, width)
         self.asked = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = _blocks(width, depth, heads)
         self.norm = nn.LayerNorm(width)
-        self.predict = nn.Linear(width, dim)
+        self.predict = nn.Linear(width, answers * dim)
 
     def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, asked: Tensor, grid: Sequence[int]) -> Tensor:
-        """Predictions (B, M, L, dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep` (B, K)."""
+        """Predictions (B, M, L, answers * dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep`."""
         count, length = asked.shape[1:]
         positions = sine_positions(grid, self.embed.out_features).to(patches)
         seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)

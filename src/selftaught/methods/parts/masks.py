@@ -95,6 +95,26 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
 MASKS = {"cut": blockwise_mask, "grown": grown_mask}
 
 
+def view_mask(
+    batch: int,
+    grid: Sequence[int],
+    number: int,
+    ratio: tuple[float, float],
+    probability: float,
+    blocks: Literal["cut", "grown"],
+    device: torch.device,
+) -> Tensor:
+    """Blocks hidden in the view `number`, apart from all others: with `probability` a share within `ratio`: (B, N).
+
+    iBOT (2111.07832, section 3.2).
+    """
+    low, high = ratio
+    draws = randomness.uniform((batch, 2), f"masked share {number}", device)
+    share = torch.where(draws[:, 0] < probability, low + draws[:, 1] * (high - low), 0.0)
+    with randomness.view(number):
+        return MASKS[blocks](batch, grid, share, device).flatten(1)
+
+
 def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
     """Whole-cell rectangles (B, K, *grid) of sides (B, K, 2) in cells at places (B, K, 2) in [0, 1)."""
     inside = []

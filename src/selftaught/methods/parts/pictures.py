@@ -30,6 +30,13 @@ def without(tokens: TokenEncoder, x: Tensor, hidden: Tensor) -> Tensor:
     return tokens.unpatchify(tokens.patchify(x).masked_fill(hidden[..., None], 0.0), x.shape[2:])
 
 
+def words(tokens: TokenEncoder, x: Tensor, hidden: Tensor, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Images x (B, C, H, W), what is left of them without the patches `hidden` (B, N), and which patches share a word
+    by each of the named scores (B, N, K)."""
+    told = {name: by_word(tokens, x, said.argmax(dim=2)) for name, said in scores.items()}
+    return {"input": x, "shown": without(tokens, x, hidden), **told}
+
+
 def by_word(tokens: TokenEncoder, x: Tensor, words: Tensor) -> Tensor:
     """Images x (B, C, H, W) with every patch replaced by the mean of all that were given its word (words: B x N)."""
     patches = tokens.patchify(x)

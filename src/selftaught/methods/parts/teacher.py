@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from selftaught.contracts.encoder import Encoder
+from selftaught.methods.objectives.clusters import sinkhorn
 from selftaught.methods.objectives.distillation import moved_centre, sharpened
 from selftaught.methods.parts.schedules import linear
 from selftaught.system.profiling import part
@@ -70,7 +71,37 @@ class Frozen(nn.Module):
             return self.network.feature_and_map(x)
 
 
-class Centring(nn.Module):
+class Warming(nn.Module):
+    """A temperature that is a part of the state, and rises during a warm-up."""
+
+    def __init__(self, start: float, end: float, warmup: float) -> None:
+        """It goes from `start` to `end` during the first `warmup` of training."""
+        super().__init__()
+        self.schedule = (start, end, warmup)
+        self.temperature = nn.Buffer(torch.tensor(start if warmup else end))
+
+    def follow(self, progress: float) -> None:
+        """After an optimiser step: move to the temperature of `progress`."""
+        start, end, warmup = self.schedule
+        self.temperature.fill_(linear(start, end, progress / warmup) if warmup else end)
+
+
+class Evening(Warming):
+    """What evens a teacher's answers out over a batch: Sinkhorn's steps, at a temperature that rises.
+
+    DINOv2 (2304.07193) has it in place of the centre, after SwAV.
+    """
+
+    def __init__(self, iterations: int, start: float, end: float, warmup: float) -> None:
+        super().__init__(start, end, warmup)
+        self.iterations = iterations
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Answers (M, K) of scores (M, K), of which all processes together use every word alike."""
+        return sinkhorn(scores, float(self.temperature), self.iterations)
+
+
+class Centring(Warming):
     """What keeps a teacher's answers from becoming all alike or all even: a centre taken off, and a temperature.
 
     The centre is a running mean of its scores; the temperature rises during a warm-up. DINO (2104.14294, section 3.1).
@@ -78,10 +109,9 @@ class Centring(nn.Module):
 
     def __init__(self, dim: int, momentum: float, start: float, end: float, warmup: float) -> None:
         """The temperature goes from `start` to `end` during the first `warmup` of training."""
-        super().__init__()
-        self.momentum, self.schedule = momentum, (start, end, warmup)
+        super().__init__(start, end, warmup)
+        self.momentum = momentum
         self.centre = nn.Buffer(torch.zeros(dim))
-        self.temperature = nn.Buffer(torch.tensor(start if warmup else end))
         self._newest: Tensor | None = None
 
     def forward(self, scores: Tensor, asked: Tensor | None = None) -> Tensor:
@@ -97,5 +127,4 @@ class Centring(nn.Module):
         """After an optimiser step: move the centre, and the temperature to that of `progress`."""
         if self._newest is not None:
             self.centre.copy_(moved_centre(self.centre, self._newest, self.momentum))
-        start, end, warmup = self.schedule
-        self.temperature.fill_(linear(start, end, progress / warmup) if warmup else end)
+        super().follow(progress)

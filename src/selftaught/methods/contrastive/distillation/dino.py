@@ -3,11 +3,10 @@
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
-from selftaught.methods.objectives.distillation import distilled
+from selftaught.methods.objectives.distillation import across_views
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.methods.parts.schedules import cosine
@@ -61,10 +60,7 @@ class DINO(Method):
         said = through(lambda x: self.head(self.encoder(x)), views)
         # Of large parts only: the teacher knows more than the student, which also sees small ones.
         answers = self.centring(through(self.teacher, views[:2]))
-        # Never a view with itself: agreeing there asks for no knowledge of the sample.
-        pairs = [(a, b) for a in range(2) for b in range(len(views)) if a != b]
-        losses = [distilled(answers[a], said[b], self.temperature).mean() for a, b in pairs]
-        return {"distillation": torch.stack(losses).mean()}
+        return {"distillation": across_views(list(answers), list(said), self.temperature)}
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:

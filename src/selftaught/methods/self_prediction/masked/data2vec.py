@@ -3,11 +3,10 @@
 from typing import Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
-from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.objectives.prediction import normalised_tokens, weighted_error
 from selftaught.methods.parts.masks import MASKS, random_mask
 from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
@@ -56,7 +55,7 @@ class Data2Vec(Method):
         `blocks` is how those of images are drawn: the last one cut where the share is reached, or, as in BEiT's code,
         whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
-        self.target_norm = target_norm
+        self.target_norm: Literal["layer", "instance"] = target_norm
         self.blocks, self.mask_ratio, self.beta, self.momentum = (
             MASKS[blocks],
             mask_ratio,
@@ -89,12 +88,7 @@ class Data2Vec(Method):
         made = slow.tokens(x, layers=self.layers).layers
         patches = [precise(layer[:, -self.tokens.length(x.shape[2:]) :]) for layer in made]
         # Each block is normalised before the mean, or the one with the largest numbers would be all of it.
-        return torch.stack([self._normalised(layer) for layer in patches]).mean(dim=0)
-
-    def _normalised(self, layer: Tensor) -> Tensor:
-        if self.target_norm == "layer":
-            return F.layer_norm(layer, layer.shape[-1:])
-        return F.instance_norm(layer.transpose(1, 2)).transpose(1, 2)
+        return torch.stack([normalised_tokens(layer, self.target_norm) for layer in patches]).mean(dim=0)
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(*self.momentum, progress))

@@ -6,11 +6,11 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, randomness
-from selftaught.methods.objectives.distillation import distilled
+from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
+from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import MASKS
-from selftaught.methods.parts.pictures import by_word, without
+from selftaught.methods.parts.masks import view_mask
+from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
 
@@ -62,7 +62,7 @@ class IBOT(Method):
         reached, or whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
-        self.blocks, self.mask_ratio, self.mask_probability = MASKS[blocks], mask_ratio, mask_probability
+        self.blocks, self.mask_ratio, self.mask_probability = blocks, mask_ratio, mask_probability
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
         self.head = DistillationHead(
             encoder.dim, out_dim, head_width, bottleneck, last_layer=last_layer, norm_last_layer=norm_last_layer
@@ -89,20 +89,13 @@ class IBOT(Method):
         said = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
             said += self.head(self.encoder(torch.cat(local))).chunk(len(local))
-        pairs = [(a, b) for a in range(2) for b in range(len(said)) if a != b]
-        across = torch.stack([distilled(answer[a], said[b], self.temperature).mean() for a, b in pairs]).mean()
         within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
-        # Every view counts alike, however much of it was hidden.
-        share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
-        return {"views": across, "patches": (within * share).sum() / len(hidden)}
+        return {"views": across_views(answer, said, self.temperature), "patches": within_views(within, hidden)}
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
         """(B, N) booleans; the views are masked apart."""
-        low, high = self.mask_ratio
-        draws = randomness.uniform((len(x), 2), f"masked share {number}", x.device)
-        ratio = torch.where(draws[:, 0] < self.mask_probability, low + draws[:, 1] * (high - low), 0.0)
-        with randomness.view(number):
-            return self.blocks(len(x), self.tokens.grid(x.shape[2:]), ratio, x.device).flatten(1)
+        how = (self.mask_ratio, self.mask_probability, self.blocks)
+        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how, x.device)
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
@@ -124,5 +117,4 @@ class IBOT(Method):
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
         slow, slow_head = self.teacher.layers
         scores = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}
-        words = {name: by_word(self.tokens, x, said.argmax(dim=2)) for name, said in scores.items()}
-        return {"input": x, "shown": without(self.tokens, x, hidden), **words}
+        return words(self.tokens, x, hidden, scores)
