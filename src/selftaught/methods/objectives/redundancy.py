@@ -77,6 +77,61 @@ def nuclear_norm(x: Tensor) -> Tensor:
 
 
 @objective
+def coding_rate(x: Tensor, epsilon: float) -> Tensor:
+    """Nats that tell rows of unit length (x: ... x N x D) apart to within a squared distance of `epsilon`.
+
+    Total coding rate, as in EMP-SSL (2304.03977): half the logarithm of the determinant of I + D / (N epsilon) x^T x.
+    """
+    count, dim = x.shape[-2:]
+    # Of x x^T it is the same: the smaller of the two matrices is decomposed.
+    matrix = dim / (count * epsilon) * (x.mT @ x if dim <= count else x @ x.mT)
+    eye = torch.eye(matrix.shape[-1], dtype=x.dtype, device=x.device)
+    # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant.
+    return torch.linalg.cholesky(eye + matrix).diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+
+
+@objective
+def log_frobenius(x: Tensor) -> Tensor:
+    """log of the squared Frobenius norm of x^T x, of which the trace is made one (x: ... x N x D).
+
+    FroSSL (2310.02903): 0 where all rows lie along one direction, and -log of the smaller of N and D where no direction
+    has more than another, which is told without decomposing anything.
+    """
+    count, dim = x.shape[-2:]
+    matrix = x.mT @ x if dim <= count else x @ x.mT  # of one norm
+    return matrix.square().sum(dim=(-2, -1)).log() - 2 * x.square().sum(dim=(-2, -1)).log()
+
+
+@objective
+def scale_gap(x: Tensor) -> Tensor:
+    """How far each feature's standard deviation is from one, squared, on average (x: ... x N x D).
+
+    VISReg (2606.02572), whose slope stays the same size where features collapse.
+    """
+    return (1 - _deviation(x)).square().mean()
+
+
+@objective
+def shape_gap(x: Tensor, directions: Tensor) -> Tensor:
+    """Squared distance of x from a standard normal along each of some directions (D x S), on average (x: ... x N x D).
+
+    The sliced Wasserstein distance of VISReg (2606.02572): sorted projections beside the quantiles of the normal. Scale
+    is divided out, as a constant for the gradient: it is `scale_gap`'s.
+    """
+    scaled = (x - x.mean(dim=-2, keepdim=True)) / _deviation(x).detach()
+    projected = (scaled @ F.normalize(directions.to(x.dtype), dim=0)).sort(dim=-2).values
+    count = x.shape[-2]
+    ranks = torch.arange(1, count + 1, dtype=x.dtype, device=x.device) / (count + 1)
+    return (projected - torch.special.ndtri(ranks)[:, None]).square().mean()
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of each feature (... x 1 x D)."""
+    # Lifted, not moved: the root's slope at a feature that is dead to the last bit would be infinite.
+    return x.var(dim=-2, correction=0, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+
+
+@objective
 def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     """How far x (B x D, all processes) is from a standard normal, along each of some directions (D x S), on average.
 
