@@ -28,8 +28,8 @@ class EMPSSL(Method):
         data: Data,
         /,
         *,
-        # 20 to 200 in the paper; each costs a pass. 4,000 images of CIFAR-10, seen three times, one seed: 41.3 % linear,
-        # 39.4 in as much time with eight small patches (`local`), 38.8 untrained.
+        # 20 to 200 in the paper; each costs a pass. 4,000 images of CIFAR-10, seen three times, one seed: 41.3 %,
+        # and 39.4 in as much time with eight small patches (`local`), 38.8 untrained.
         patches: Annotated[int, bounds.whole(2, 256)] = 4,
         lambd: bounds.Weight = 200.0,
         epsilon: bounds.Positive = 0.2,
