@@ -83,6 +83,22 @@ def tico_ours(a: Tensor, target: Tensor) -> Tensor:
     return agreement + 8.0 * contrast
 
 
+def emp_ssl_ours(z: Tensor) -> Tensor:
+    z = formulas.unit(z)
+    agreement = 1 - torch.nn.functional.cosine_similarity(z, z.mean(dim=0, keepdim=True), dim=2).mean()
+    return 200 * agreement - redundancy.coding_rate(z, 0.2).mean()
+
+
+def frossl_ours(a: Tensor, b: Tensor) -> Tensor:
+    z = torch.stack([torch.nn.functional.normalize(x, dim=0) for x in (a, b)])
+    return redundancy.log_frobenius(z).sum() + 2 * 2 * D * (z - z.mean(dim=0)).square().mean()
+
+
+def visreg_ours(x: Tensor, directions: Tensor) -> Tensor:
+    center = x.mean(dim=0).square().mean()
+    return redundancy.scale_gap(x) + redundancy.shape_gap(x, directions.detach()) + center
+
+
 def mae_ours(predicted: Tensor, target: Tensor) -> Tensor:
     hidden = (torch.arange(target.shape[1]) % 2 == 0).expand(len(target), -1)
     return prediction.hidden_error(predicted, prediction.normalised_patches(target.detach()), hidden)
@@ -161,6 +177,10 @@ def cases() -> dict[str, Case]:
         "wmse": Case(lambda x, w: (r.whitened(x, 0.0) * w.detach()).sum(), formulas.whitened, lightly=lightly_wmse),
         "mmcr": Case(r.nuclear_norm, lambda x: torch.linalg.eigvalsh(x.T @ x).sqrt().sum(), ((B, D),)),
         "lejepa": Case(lambda x, s: r.sigreg(x, s.detach()), formulas.sigreg, ((B, D), (D, 5))),
+        # lightly 1.6 adds the coding rate where the paper takes it off, and 1e-4 to the deviations of VISReg.
+        "emp_ssl": Case(emp_ssl_ours, formulas.emp_ssl, ((3, B, D),)),
+        "frossl": Case(frossl_ours, formulas.frossl, lightly=lambda: lambda a, b: peer.FroSSLLoss()([a, b])),
+        "visreg": Case(visreg_ours, formulas.visreg, ((B, D), (D, 5))),
         "tico": Case(
             tico_ours,
             formulas.tico,

@@ -5,6 +5,7 @@ Whole matrices and loops, no regard for memory or for other processes: what benc
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -156,6 +157,38 @@ def sigreg(x: Tensor, directions: Tensor) -> Tensor:
         step = nodes[1] - nodes[0]
         total = total + len(x) * step * (sum(gaps) - (gaps[0] + gaps[-1]) / 2)
     return total / directions.shape[1]
+
+
+def emp_ssl(z: Tensor, epsilon: float = 0.2) -> Tensor:
+    """EMP-SSL's objective, with its authors' weight of 200, of patches (V x B x D); the mean one is not normalised."""
+    z, (patches, count, dim) = unit(z), z.shape
+    centre, total = sum(z) / patches, torch.zeros(())
+    for patch in z:
+        cosine = sum(a @ b / (a.norm() * b.norm()) for a, b in zip(patch, centre)) / count
+        gram = sum(torch.outer(a, a) for a in patch)
+        rate = torch.logdet(torch.eye(dim, dtype=z.dtype) + dim / (count * epsilon) * gram) / 2
+        total = total + 200 * (1 - cosine) - rate
+    return total / patches
+
+
+def frossl(a: Tensor, b: Tensor) -> Tensor:
+    """FroSSL, as lightly has it: columns of length one, and the sum over views."""
+    views = [x / x.norm(dim=0) for x in (a, b)]
+    centre, total = sum(views) / 2, torch.zeros(())
+    for x in views:
+        c = x.T @ x / (x.T @ x).diagonal().sum()
+        total = total + 2 * c.norm().log() + 2 * x.shape[1] * ((x - centre) ** 2).mean()
+    return total
+
+
+def visreg(x: Tensor, directions: Tensor) -> Tensor:
+    """VISReg's regulariser: the mean, the deviations, and the quantiles along each direction."""
+    deviation = ((x - x.mean(dim=0)) ** 2).mean(dim=0).sqrt()
+    scaled = (x - x.mean(dim=0)) / deviation.detach()
+    total = (1 - deviation).square().mean() + x.mean(dim=0).square().mean()
+    quantiles = torch.tensor([NormalDist().inv_cdf(i / (len(x) + 1)) for i in range(1, len(x) + 1)], dtype=x.dtype)
+    along = [(scaled @ (w / w.norm())).sort().values for w in directions.detach().T]
+    return total + torch.stack([(each - quantiles).square().mean() for each in along]).mean()
 
 
 def tico(a: Tensor, target: Tensor, beta: float = 0.9, rho: float = 8.0) -> Tensor:

@@ -109,12 +109,18 @@ PAPERS = [  # what presets do otherwise, and the papers, or their authors' code,
     ("denoising", KIND, {"level": 0.25}),
     ("wmse", KIND, {"epsilon": 0.0, "views_apart": True}),
     ("mmcr", KIND, {"asymmetric": True}),
+    ("emp_ssl", KIND, {"patches": 20}),
+    ("visreg", KIND, {"lambd": 0.9}),
 ]
 COLOURS = [  # the largest change of hue and of saturation, and how often a view is blurred and solarised
     ("mmcr", "strong", (0.1, 0.2, 1.0, 0.0)),
     ("mmcr", "strong_other", (0.1, 0.2, 0.1, 0.2)),
     ("lejepa", "global", (0.1, 0.2, 0.5, 0.2)),
     ("lejepa", "local", (0.1, 0.2, 0.5, 0.2)),
+    ("visreg", "global", (0.05, 0.2, 0.5, 0.2)),
+    ("visreg", "local", (0.05, 0.2, 0.5, 0.2)),
+    ("frossl", "strong", (0.1, 0.4, 0.0, 0.0)),
+    ("emp_ssl", "strong", (0.2, 0.4, 0.1, 0.1)),
     ("pirl", "strong", (0.2, 0.4, 0.0, 0.0)),
     ("pirl", "light", (0.2, 0.4, 0.0, 0.0)),
 ]

@@ -15,6 +15,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
+from selftaught.data.tables import MODALITY
 from selftaught.judging import shown
 from selftaught.judging.probes import knn
 from selftaught.judging.result import Evaluation, choices, doubts
@@ -81,6 +82,45 @@ def test_a_network_of_yours_gives_a_map_as_well() -> None:
     assert {name: x.shape[1] for name, x in made.items()} == {"own": 8, "mean": 8, "mean_std": 16, "quarters": 32}
 
 
+def slow_bag(encoder: Encoder, x: torch.Tensor) -> torch.Tensor:
+    """Of squares half as wide as the square x, evenly from the first place to the last, as large as x."""
+    side, found = x.shape[3], torch.zeros(len(x), encoder.dim)
+    for top in range(4):
+        for left in range(4):
+            up, across = round(top * side / 6), round(left * side / 6)
+            patch = x[:, :, up : up + side // 2, across : across + side // 2]
+            found += encoder(nn.functional.interpolate(patch, (side, side), mode="bilinear", align_corners=False)) / 16
+    return found
+
+
+@pytest.mark.parametrize("part", BOTH, ids=lambda part: part.name)
+@torch.no_grad()
+def test_a_bag_is_the_mean_of_the_features_of_patches_and_only_had_by_name(part: Part) -> None:
+    encoder, x = built(part), torch.randn(3, 1, 16, 16)
+    found = features_of(encoder, x, ("bag",))
+    assert list(found) == ["bag"] and torch.allclose(found["bag"], slow_bag(encoder, x), rtol=1e-4, atol=1e-5)
+    both = features_of(encoder, x, ("bag", "own"))
+    assert list(both) == ["own", "bag"] and torch.allclose(both["own"], encoder(x), atol=1e-5)
+    assert "bag" not in features_of(encoder, x), "it costs a pass for each patch"
+
+
+@torch.no_grad()
+def test_a_bag_of_a_tiny_image_has_each_place_once() -> None:
+    tiny = IMAGES.model_copy(update={"size": (2, 3)})
+    encoder = build_encoder(Part(name="own"), tiny, nn.Conv2d(1, 4, 1)).eval()
+    seen: list[tuple[int, ...]] = []
+    encoder.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape)))
+    features_of(encoder, torch.randn(1, 1, 2, 3), ("bag",))
+    assert seen == [(1, 1, 2, 3)] * 4
+
+
+def test_rows_have_no_bag() -> None:
+    rows = MODALITY.open_samples("sklearn:wine")
+    encoder = MODALITY.build_encoder(Part(name="mlp"), rows.preparation)
+    with pytest.raises(UsageError, match=r"--features cannot be 'bag': of the given encoder there are own, mean$"):
+        taken(encoder, [rows], ("bag",), lambda done: None, rows.count)
+
+
 def test_what_others_trained_is_taken_by_its_own_tokens(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_for_hf(timm.create_model("test_vit", num_classes=12), tmp_path / "theirs", model_config={"num_classes": 12})
@@ -90,6 +130,8 @@ def test_what_others_trained_is_taken_by_its_own_tokens(tmp_path: Path) -> None:
     made = features_of(encoder, x)
     with torch.no_grad():
         assert torch.allclose(made["own"], encoder(x), atol=1e-5) and "last_blocks" in made
+        # Of patches of what the run's encoder is shown, each normalised as these weights have it.
+        assert torch.allclose(features_of(encoder, x, ("bag",))["bag"], slow_bag(encoder, x), atol=1e-5)
 
 
 def test_auto_has_no_feature_twice_and_none_that_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +188,15 @@ def test_what_was_chosen_is_recorded_for_every_kind(run: Run, tmp_path: Path) ->
     for detail in before["details"]:
         del detail["chosen"]
     assert choices(Evaluation.model_validate(before)) == [], "what was written before there were choices"
+
+
+def test_a_bag_is_made_of_every_network_alike(run: Run, tmp_path: Path) -> None:
+    train = stripes(tmp_path / "a.npz", 60, 1)
+    result = run.evaluate(train, probe="knn,linear", features="bag", repeats=1)
+    assert {row.features for row in result.rows} == {"trained", "untrained", "pixels"}
+    told = json.loads((run.folder / "evaluation.json").read_text())
+    chosen = {d["features"]: {c["features"] for c in d["chosen"]} for d in told["details"] if d["probe"] == "linear"}
+    assert chosen == {"trained": {"bag"}, "untrained": {"bag"}, "pixels": {"pixels"}}
 
 
 def test_a_feature_that_the_encoder_lacks_is_refused(run: Run, tmp_path: Path) -> None:

@@ -185,13 +185,54 @@ def test_more_views_make_mmcrs_centres() -> None:
     assert set(run(method)) == {"centres", "manifolds"}
 
 
-def test_lejepas_directions_are_drawn_anew_every_step() -> None:
-    method = made("lejepa").eval()
+def test_emp_ssls_patches_agree_with_their_mean_and_each_has_a_rate_of_its_own() -> None:
+    method = made("emp_ssl", patches=3)  # batch norm of the batch: untrained features are nearly alike without
+    assert method.views == ("strong",) * 3
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        terms = method(*views(method))
+        seen = method.projector(method.encoder(torch.cat(views(method))))
+        z = nn.functional.normalize(seen, dim=1).unflatten(0, (3, -1))
+        alike = method(*[views(method)[0]] * 3)
+    cosines = nn.functional.cosine_similarity(z, z.mean(dim=0, keepdim=True), dim=2)
+    assert terms["agreement"].item() == pytest.approx(200 * (1 - cosines.mean().item()), rel=1e-3)
+    rates = [torch.logdet(torch.eye(16) + 16 / (BATCH * 0.2) * patch.T @ patch) / 2 for patch in z]
+    assert terms["rate"].item() == pytest.approx(-sum(rates).item() / 3, rel=1e-4)
+    assert alike["agreement"].item() == pytest.approx(0, abs=1e-3)
+
+
+def test_frossls_features_or_samples_are_normalised() -> None:
+    features, samples = made("frossl", strong_views=3), made("frossl", normalise="samples")
+    assert features.views == ("strong",) * 3
+    z = 5 * torch.randn(2, BATCH, 16) + 2
+    by_feature, by_sample = features._normalised(z), samples._normalised(z)
+    assert torch.allclose(by_feature.mean(dim=1), torch.zeros(2, 16), atol=1e-5)
+    assert torch.allclose(by_feature.std(dim=1, correction=0), torch.ones(2, 16), atol=1e-4)
+    assert torch.allclose(by_sample.norm(dim=2), torch.full((2, BATCH), 4.0), atol=1e-4)
+    assert features._normalised(torch.ones(2, BATCH, 16)).isfinite().all(), "features that have died"
+
+
+def test_visreg_predicts_the_mean_of_the_global_views_and_weighs_its_terms() -> None:
+    plain = made("visreg", global_crops=2, local_crops=1).eval()
+    heavy = made("visreg", global_crops=2, local_crops=1, scale=8.0, shape=3.0, center=5.0).eval()
+    assert plain.views == ("global", "global", "local") and plain.weights["scale"] == 4
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        one, other = plain(*views(plain)), heavy(*views(heavy))
+        z = torch.stack([plain.projector(plain.encoder(x)) for x in views(plain)])
+    centre = (z[0] + z[1]) / 2
+    assert one["prediction"].item() == pytest.approx(0.4 * (z - centre).square().mean().item(), rel=1e-3)
+    assert one["center"].item() == pytest.approx(0.6 * z.mean(dim=1).square().mean().item(), rel=1e-3)
+    ratios = {name: (other[name] / one[name]).item() for name in one}
+    assert ratios == pytest.approx({"prediction": 1, "scale": 2, "shape": 3, "center": 5}, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "term"), [("lejepa", "sigreg"), ("visreg", "shape")])
+def test_directions_are_drawn_anew_every_step(name: str, term: str) -> None:
+    method = made(name).eval()
     with torch.no_grad():
         first = []
         for step in (0, 0, 1):
             with randomness.at(0, step, slice(0, BATCH)):
-                first.append(method(*views(method))["sigreg"])
+                first.append(method(*views(method))[term])
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
 
 

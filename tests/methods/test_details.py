@@ -181,6 +181,67 @@ def test_denoisings_emphasis_weighs_what_was_destroyed() -> None:
         assert torch.allclose(run(only.eval(), x)["reconstruction"], expected, rtol=1e-4)
 
 
+def test_vime_is_asked_for_what_stood_there_and_which_cells_are_false() -> None:
+    from selftaught.methods.parts.damage import swapped_cells
+
+    method = made("vime", level=0.4, alpha=3.0).eval()
+    x = views(method)[0]
+    terms = run(method, x)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        shown, changed = swapped_cells(x, 0.4)
+        said = method.decoder(method.encoder.map(shown))
+    values, doubts = said[:, :3], said[:, 3:].sigmoid()
+    assert terms["values"].item() == pytest.approx(3 * ((values - x) ** 2).mean().item(), rel=1e-4)
+    right = torch.where(changed, doubts, 1 - doubts)
+    assert terms["mask"].item() == pytest.approx(-right.log().mean().item(), rel=1e-4)
+
+
+def test_subtabs_subsets_cover_all_columns_and_overlap() -> None:
+    from selftaught.methods.contrastive.negatives.subtab import spans
+
+    assert spans(16, 4, 0.75) == [(0, 7), (1, 8), (5, 12), (9, 16)]
+    assert spans(16, 4, 0.0) == [(0, 4), (4, 8), (8, 12), (12, 16)]
+    for columns in range(2, 40):
+        for subsets in range(2, min(columns, 9) + 1):
+            found = spans(columns, subsets, 0.5)
+            assert set().union(*(range(*span) for span in found)) == set(range(columns)) and len(found) == subsets
+            assert all(0 <= start < stop <= columns for start, stop in found)
+
+
+def test_subtabs_parts_are_zero_outside_of_their_columns_and_have_false_cells_of_their_own() -> None:
+    method = made("subtab", level=0.5)
+    (x,) = views(method)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        parts = method._parts(x)
+    held = torch.zeros(len(parts), x.shape[-1], dtype=torch.bool)
+    for number, ((start, stop), part) in enumerate(zip(method.spans, parts)):
+        assert not part[..., :start].any() and not part[..., stop:].any()
+        kept = (part == x)[..., start:stop].all(dim=1).float().mean()
+        assert 0.45 < kept < 0.65  # an eighth of the donors is the sample itself
+        held[number, start:stop] = True
+    both = held[0] & held[1]
+    assert not torch.equal(parts[0][..., both], parts[1][..., both])
+
+
+def test_subtab_rebuilds_the_whole_from_each_part_and_compares_all_pairs() -> None:
+    method = made("subtab", subsets=3, level=0.0, reconstruction=2.0, distance=3.0).eval()
+    (x,) = views(method)
+    terms = run(method, x)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        parts = method._parts(x)
+        rebuilt = [method.decoder(method.encoder.map(part)) for part in parts]
+        z = [torch.nn.functional.normalize(method.projector(method.encoder(part)), dim=1) for part in parts]
+    errors = [((answer - x) ** 2).mean().item() for answer in rebuilt]
+    assert terms["reconstruction"].item() == pytest.approx(2 * sum(errors) / 3, rel=1e-4)
+    gaps = [((a - b) ** 2).sum(dim=1).mean().item() for a, b in itertools.combinations(z, 2)]
+    assert terms["distance"].item() == pytest.approx(3 * sum(gaps) / 3, rel=1e-2, abs=1e-4)
+
+
+def test_subtab_needs_columns_to_part() -> None:
+    with pytest.raises(UsageError, match="subtab needs samples of at least 2 columns"):
+        made("subtab", encoder="test_resnet", size=(32, 1))
+
+
 def test_simmims_answer_ignores_what_is_hidden() -> None:
     for encoder in ("test_resnet", "test_vit"):
         simmim = made("simmim", encoder=encoder, size=(32, 48)).eval()

@@ -19,10 +19,13 @@ from selftaught.system.errors import UsageError
 from selftaught.training.looking.features import as_inputs, view_batches
 from selftaught.training.pretrained import Renormalised
 
-AUTO, OWN = "auto", "own"
-NAMES = (OWN, "mean", "class", "mean_std", "quarters", "last_blocks")
+AUTO, OWN, BAG = "auto", "own", "bag"
+NAMES = (OWN, "mean", "class", "mean_std", "quarters", "last_blocks", BAG)
 LAST = 4  # blocks, as in the linear evaluation of DINO (2104.14294, section 4.1) and DINOv2 (2304.07193, section 7.1)
 GRID = 2  # quarters along each side
+# Of a bag, along each side: places of its patches, half as wide and high as the sample, as EMP-SSL's (2304.03977) are.
+# The authors draw 128 of them; a grid is the same each time, and each place costs a pass.
+PLACES = 4
 AUTO_WIDTH = 1024  # numbers that a feature of "auto" may have, unless it is the encoder's own
 AUTO_BYTES = 1 << 29  # that the features of "auto" may take together
 
@@ -81,19 +84,16 @@ def taken(
     done = 0
     for samples in sources:
         for x in view_batches(samples, patch=encoder.patch):
-            made = features_of(encoder, as_inputs(encoder, x), names or (wanted if wanted == (OWN,) else ()))
-            names = names or _named(made, wanted, count, called)
+            x = as_inputs(encoder, x)
+            made = features_of(encoder, x, names or wanted)
+            if lacking := [name for name in wanted if name not in made]:
+                there = ", ".join((*features_of(encoder, x), *[BAG] * (x.ndim == 4)))
+                raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {there}")
+            names = names or wanted or tuple(_affordable(_different(made), count))
             rows.append({name: made[name].float().cpu().numpy() for name in names})
             done += len(x)
             seen(done)
     return {name: np.concatenate([row[name] for row in rows]) for name in names}
-
-
-def _named(made: Parts, wanted: tuple[str, ...], count: int, called: str) -> tuple[str, ...]:
-    """The features to keep of `count` samples, by those of the first few."""
-    if lacking := [name for name in wanted if name not in made]:
-        raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {', '.join(made)}")
-    return wanted or tuple(_affordable(_different(made), count))
 
 
 def _different(made: Parts) -> Parts:
@@ -121,12 +121,31 @@ def _affordable(made: Parts, count: int) -> list[str]:
 
 @torch.no_grad()
 def features_of(encoder: Encoder, x: Tensor, wanted: tuple[str, ...] = ()) -> Parts:
-    """Features (B, D) of samples x by name: those wanted, or with none wanted all that the encoder has."""
+    """Features (B, D) of samples x by name: those wanted that there are, or with none wanted all that cost one pass."""
+    made: Parts = {BAG: _bag(encoder, x)} if BAG in wanted and x.ndim == 4 else {}
     if wanted == (OWN,):
-        return {OWN: encoder(x)}
-    inner, x = opened(encoder, x)
-    made = _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
+        made[OWN] = encoder(x)
+    elif set(wanted) != {BAG}:
+        inner, x = opened(encoder, x)
+        made |= _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
     return {name: made[name] for name in NAMES if name in made and (not wanted or name in wanted)}
+
+
+def _bag(encoder: Encoder, x: Tensor) -> Tensor:
+    """The mean of the features (B, D) of overlapping patches of images x (B, C, H, W), each as large as the image."""
+    size = (x.shape[2], x.shape[3])
+    tall, wide = (-(-side // 2) for side in size)
+    features = [
+        encoder(F.interpolate(x[..., top : top + tall, left : left + wide], size, mode="bilinear", align_corners=False))
+        for top in _starts(size[0] - tall)
+        for left in _starts(size[1] - wide)
+    ]
+    return torch.stack(features).mean(dim=0)
+
+
+def _starts(room: int) -> list[int]:
+    """Where patches begin along a side that leaves them so much room, evenly and each place once."""
+    return sorted({round(place * room / (PLACES - 1)) for place in range(PLACES)})
 
 
 def opened(encoder: Encoder, x: Tensor) -> tuple[Encoder, Tensor]:

@@ -19,7 +19,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from tests.methods.test_contract import small
 
-SOME = ("mae", "denoising", "simclr", "vicreg", "data2vec")
+SOME = ("mae", "denoising", "vime", "simclr", "subtab", "vicreg", "data2vec")
 GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),

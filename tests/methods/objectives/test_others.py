@@ -18,6 +18,7 @@ from selftaught.methods.objectives.distillation import (
     within_views,
 )
 from selftaught.methods.objectives.prediction import (
+    binary_cross_entropy,
     hidden_error,
     normalised_patches,
     weighted_cross_entropy,
@@ -55,6 +56,16 @@ def test_vicregs_terms_equal_the_paper() -> None:
     assert torch.allclose(invariance(x, other), ((x - other) ** 2).sum() / 36)
     assert variance(torch.zeros(8, 3)).item() == pytest.approx(0.99)
     assert torch.autograd.gradcheck(lambda v: variance(v) + covariance(v), x.requires_grad_())
+
+
+def test_binary_cross_entropy_equals_its_definition() -> None:
+    scores, truth = draw(4, 3), draw(4, 3, seed=1) > 0
+    slow = 0.0
+    for score, true in zip(scores.flatten().tolist(), truth.flatten().tolist()):
+        share = 1 / (1 + math.exp(-score))
+        slow -= math.log(share if true else 1 - share) / 12
+    assert binary_cross_entropy(scores, truth).item() == pytest.approx(slow)
+    assert torch.autograd.gradcheck(lambda x: binary_cross_entropy(x, truth), scores.requires_grad_())
 
 
 def slow_sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:

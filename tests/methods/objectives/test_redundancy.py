@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from statistics import NormalDist
 
 import pytest
 import torch
@@ -13,8 +14,11 @@ from selftaught.methods.objectives.redundancy import (
     coding_rate,
     cross_correlation,
     koleo,
+    log_frobenius,
     nuclear_norm,
+    scale_gap,
     second_moment,
+    shape_gap,
     sigreg,
     tico_terms,
     whitened,
@@ -55,6 +59,71 @@ def test_nuclear_norm() -> None:
     assert nuclear_norm(torch.eye(3)).item() == pytest.approx(3)
     assert nuclear_norm(torch.ones(4, 4)).item() == pytest.approx(4)  # all samples alike: one direction
     assert torch.autograd.gradcheck(nuclear_norm, x.requires_grad_())
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
+def test_the_coding_rate_equals_the_paper(shape: tuple[int, int]) -> None:
+    x = torch.nn.functional.normalize(draw(*shape), dim=1)
+    count, dim = shape
+    slow = torch.zeros(dim, dim, dtype=torch.float64)
+    for row in x:
+        slow += torch.outer(row, row)
+    spectrum = torch.linalg.eigvalsh(torch.eye(dim, dtype=torch.float64) + dim / (count * 0.2) * slow)
+    assert coding_rate(x, 0.2).item() == pytest.approx(spectrum.log().sum().item() / 2)
+    alike = x[:1].expand(count, -1)  # one direction: all others cost nothing
+    assert coding_rate(alike, 0.2).item() == pytest.approx(math.log(1 + dim / 0.2) / 2)
+    assert coding_rate(torch.stack([x, alike]), 0.2)[1] < coding_rate(x, 0.2)
+    assert torch.autograd.gradcheck(lambda v: coding_rate(v, 0.2), x.requires_grad_())
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
+def test_frossls_norm_is_that_of_the_spectrum(shape: tuple[int, int]) -> None:
+    x = draw(*shape)
+    shares = torch.linalg.eigvalsh(x.T @ x).clamp(min=0)
+    shares = shares / shares.sum()
+    assert log_frobenius(x).item() == pytest.approx(math.log((shares**2).sum().item()))
+    assert log_frobenius(3 * x).item() == pytest.approx(log_frobenius(x).item())
+    assert log_frobenius(torch.eye(*shape)).item() == pytest.approx(-math.log(4))
+    assert log_frobenius(x[:1].expand(shape)).item() == pytest.approx(0)
+    assert torch.allclose(log_frobenius(torch.stack([x, x.flip(0) ** 2]))[1], log_frobenius(x**2))
+    assert torch.autograd.gradcheck(log_frobenius, x.requires_grad_())
+
+
+def test_visregs_terms_equal_the_paper() -> None:
+    x, directions = 2 * draw(12, 4), draw(4, 3, seed=1)
+    deviations = [math.sqrt(sum((v - sum(c) / 12) ** 2 for v in c) / 12) for c in x.T.tolist()]
+    assert scale_gap(x).item() == pytest.approx(sum((1 - d) ** 2 for d in deviations) / 4)
+    quantiles = [NormalDist().inv_cdf(i / 13) for i in range(1, 13)]
+    scaled, slow = (x - x.mean(dim=0)) / torch.tensor(deviations, dtype=torch.float64), 0.0
+    for direction in directions.T:
+        along = sorted((scaled @ (direction / direction.norm())).tolist())
+        slow += sum((a - q) ** 2 for a, q in zip(along, quantiles)) / 12 / 3
+    assert shape_gap(x, directions).item() == pytest.approx(slow)
+    both = torch.stack([x, 3 * x])  # each view by itself, and shape has no scale
+    assert shape_gap(both, directions).item() == pytest.approx(slow)
+    assert scale_gap(both).item() == pytest.approx((scale_gap(x).item() + scale_gap(3 * x).item()) / 2)
+    many = draw(4000, 4)
+    assert shape_gap(many, directions).item() < 0.01 < shape_gap(many**3, directions).item()
+    assert torch.autograd.gradcheck(scale_gap, x.requires_grad_())
+
+
+def test_visregs_scale_is_a_constant_for_its_shape_and_pulls_a_collapsed_cloud_apart() -> None:
+    x, directions = draw(12, 4).requires_grad_(), draw(4, 3, seed=1)
+    (slope,) = torch.autograd.grad(shape_gap(x, directions), x)
+    deviation, size = x.std(dim=0, correction=0).detach(), torch.ones((), dtype=torch.float64, requires_grad=True)
+    scaled, slow = (x - x.mean(dim=0)).detach() / deviation * size, torch.zeros((), dtype=torch.float64)
+    for direction in directions.T:
+        along = (scaled @ (direction / direction.norm())).sort().values
+        slow = slow + sum((a - NormalDist().inv_cdf(i / 13)) ** 2 for i, a in enumerate(along, 1)) / 12 / 3
+    # How it changes where all of x grows: not at all, were the deviation no constant.
+    assert (slope * x).sum().item() == pytest.approx(torch.autograd.grad(slow, size)[0].item())
+    sizes = []
+    for shrunk in (1e-2, 1e-8):
+        small = (shrunk * draw(12, 4)).requires_grad_()
+        sizes.append(torch.autograd.grad(scale_gap(small), small)[0].norm())
+    assert sizes[1] == pytest.approx(float(sizes[0]), rel=0.05)
+    dead = torch.zeros(5, 2, requires_grad=True)
+    assert torch.autograd.grad(scale_gap(dead) + shape_gap(dead, draw(2, 3)), dead)[0].isfinite().all()
 
 
 def slow_epps_pulley(values: list[float]) -> float:
@@ -102,17 +171,6 @@ def test_koleo_equals_the_paper_and_bears_rows_that_are_alike() -> None:
     koleo(twice).backward()
     assert koleo(twice).item() == pytest.approx(-math.log(1e-8), rel=1e-3)
     assert twice.grad is not None and twice.grad.isfinite().all()
-
-
-def test_coding_rate_is_half_a_log_determinant_and_largest_where_all_directions_are_filled() -> None:
-    x = draw(7, 3)
-    moment = sum(torch.outer(row, row) for row in x) / 7
-    slow = torch.logdet(torch.eye(3, dtype=torch.float64) + 3 / 0.05 * moment) / 2
-    assert torch.allclose(coding_rate(x, 0.05), slow)
-    even, line = torch.eye(4).repeat(2, 1), torch.eye(4)[:1].repeat(8, 1)
-    assert coding_rate(even, 0.5).item() == pytest.approx(4 * math.log(1 + 1 / 0.5) / 2)
-    assert coding_rate(line, 0.5).item() == pytest.approx(math.log(1 + 4 / 0.5) / 2)
-    assert torch.autograd.gradcheck(lambda v: coding_rate(v, 0.05), x.requires_grad_())
 
 
 def test_simsiams_cosine() -> None:

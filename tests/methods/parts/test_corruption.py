@@ -43,6 +43,21 @@ def test_regions_are_connected_shapes_and_blocks_are_rectangles() -> None:
         assert (inner > 0.99).sum() > 0.3 * mask.sum()  # far from salt and pepper
 
 
+@pytest.mark.parametrize("shape", [(64, 3, 16, 20), (64, 3, 7)])
+def test_swapped_cells_hold_what_other_samples_hold_in_the_same_place(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape)
+    x[:, :, 0] = 1.0  # the same in all samples: swapped or not, nothing there is false
+    swapped, changed = at(damage.swapped_cells, x, 0.3)
+    assert changed.shape == (64, 1, *shape[2:]) and changed.dtype == torch.bool
+    assert torch.equal((swapped != x).any(dim=1, keepdim=True), changed) and not changed[:, :, 0].any()
+    assert abs(changed[:, :, 1:].float().mean() - 0.3) < 0.06
+    for row, _, *place in changed.nonzero()[:40].tolist():
+        cell = (slice(None), slice(None), *place)
+        assert (swapped[cell][row] == x[cell]).all(dim=1).any(), "all channels of one cell"
+    part = at(damage.swapped_cells, x[8:24], 0.3, rows=slice(8, 24))
+    assert torch.equal(at(damage.swapped_cells, x, 0.3)[1], changed) and part[1].shape[0] == 16
+
+
 def test_masking_noise_sets_values_to_zero_before_normalisation() -> None:
     x = torch.randn(64, 3, 16, 20)
     noisy, hit = at(damage.masking_noise, x, 0.3, DATA)

@@ -40,6 +40,12 @@ def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) 
 
 
 @objective
+def binary_cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross entropy of scores with whether each is true, booleans (of one shape)."""
+    return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
+
+
+@objective
 def hidden_error(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over hidden tokens (predicted, target: B x N x D; hidden: B x N booleans). MAE (section 3)."""
     return weighted_error(predicted, target, hidden[..., None].to(predicted.dtype))

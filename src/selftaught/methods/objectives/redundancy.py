@@ -78,6 +78,63 @@ def nuclear_norm(x: Tensor) -> Tensor:
 
 
 @objective
+def coding_rate(x: Tensor, epsilon: float) -> Tensor:
+    """Nats that tell rows of unit length (x: ... x N x D, all processes) apart to a squared distance of `epsilon`.
+
+    Total coding rate, as in EMP-SSL (2304.03977) and SimDINO (2502.10385): half the logarithm of the determinant of
+    I + D / (N epsilon) x^T x.
+    """
+    count, dim = x.shape[-2:]
+    # Of x x^T it is the same: the smaller of the two matrices is decomposed.
+    matrix = dim / (count * epsilon) * (x.mT @ x if dim <= count else x @ x.mT)
+    eye = torch.eye(matrix.shape[-1], dtype=x.dtype, device=x.device)
+    # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant. Not the kind that
+    # raises: what is not finite is for the loop to tell.
+    return torch.linalg.cholesky_ex(eye + matrix).L.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+
+
+@objective
+def log_frobenius(x: Tensor) -> Tensor:
+    """log of the squared Frobenius norm of x^T x, of which the trace is made one (x: ... x N x D).
+
+    FroSSL (2310.02903): 0 where all rows lie along one direction, and -log of the smaller of N and D where no direction
+    has more than another, which is told without decomposing anything.
+    """
+    count, dim = x.shape[-2:]
+    matrix = x.mT @ x if dim <= count else x @ x.mT  # of one norm
+    return matrix.square().sum(dim=(-2, -1)).log() - 2 * x.square().sum(dim=(-2, -1)).log()
+
+
+@objective
+def scale_gap(x: Tensor) -> Tensor:
+    """How far each feature's standard deviation is from one, squared, on average (x: ... x N x D).
+
+    VISReg (2606.02572), whose slope stays the same size where features collapse.
+    """
+    return (1 - _deviation(x)).square().mean()
+
+
+@objective
+def shape_gap(x: Tensor, directions: Tensor) -> Tensor:
+    """Squared distance of x from a standard normal along each of some directions (D x S), on average (x: ... x N x D).
+
+    The sliced Wasserstein distance of VISReg (2606.02572): sorted projections beside the quantiles of the normal. Scale
+    is divided out, as a constant for the gradient: it is `scale_gap`'s.
+    """
+    scaled = (x - x.mean(dim=-2, keepdim=True)) / _deviation(x).detach()
+    projected = (scaled @ F.normalize(directions.to(x.dtype), dim=0)).sort(dim=-2).values
+    count = x.shape[-2]
+    ranks = torch.arange(1, count + 1, dtype=x.dtype, device=x.device) / (count + 1)
+    return (projected - torch.special.ndtri(ranks)[:, None]).square().mean()
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Of each feature (... x 1 x D)."""
+    # Lifted, not moved: the root's slope at a feature that is dead to the last bit would be infinite.
+    return x.var(dim=-2, correction=0, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+
+
+@objective
 def sigreg(x: Tensor, directions: Tensor) -> Tensor:
     """How far x (B x D, all processes) is from a standard normal, along each of some directions (D x S), on average.
 
@@ -106,19 +163,6 @@ def koleo(x: Tensor) -> Tensor:
         nearest = (x @ x.T).fill_diagonal_(-torch.inf).argmax(dim=1)
     # Bounded below, where rows are alike: the slope of the logarithm would be infinite.
     return -(x - x[nearest]).square().sum(dim=1).clamp(min=CLOSEST**2).log().mean() / 2
-
-
-@objective
-def coding_rate(x: Tensor, epsilon: float) -> Tensor:
-    """How many bits, but for a factor, the rows of x (B x D, all processes) take at a distortion of `epsilon`.
-
-    Half the log determinant of the identity plus D / epsilon times their second moment, as the code of SimDINO's
-    authors has it (2502.10385): largest where they fill all directions.
-    """
-    width = x.shape[1]
-    matrix = torch.eye(width, dtype=x.dtype, device=x.device) + width / epsilon * second_moment(x)
-    # By a factor's diagonal; not the kind that raises, since what is not finite is for the loop to tell.
-    return torch.linalg.cholesky_ex(matrix).L.diagonal().log().sum()
 
 
 @objective

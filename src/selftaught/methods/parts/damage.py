@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught.contracts.method import Data
-from selftaught.system import randomness
+from selftaught.system import distributed, randomness
 from selftaught.system.precision import in_full_precision
 
 
@@ -109,3 +109,18 @@ def salt_and_pepper(x: Tensor, level: float, data: Data) -> tuple[Tensor, Tensor
     draw = randomness.uniform(x.shape, "salt and pepper", x.device)
     low, high = extremes(data, x)
     return torch.where(draw < level / 2, low, torch.where(draw < level, high, x)), draw < level
+
+
+def swapped_cells(x: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """A share `level` of the cells of x (B, C, ...) with what they hold in other samples, and which are another's now.
+
+    A cell is a column of a row or a pixel, with all of its channels; which changed is (B, 1, ...). Others are all of
+    the batch, of all processes. VIME (Yoon et al., 2020) and SubTab (2110.04361), on rows.
+    """
+    places = x.shape[2:]
+    hit = randomness.uniform((len(x), *places), "swapped cells", x.device) < level
+    everyone = distributed.gather(x).flatten(2)
+    donor = randomness.integers(len(everyone), (len(x), *places), "donors of cells", x.device).flatten(1)
+    others = everyone[donor, :, torch.arange(donor.shape[1], device=x.device)].mT.unflatten(2, places)
+    changed = hit[:, None] & (others != x).any(dim=1, keepdim=True)
+    return torch.where(changed, others, x), changed

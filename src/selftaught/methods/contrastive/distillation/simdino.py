@@ -70,7 +70,8 @@ class SimDINO(Method):
         """Of the teacher's features (2, B, dim) and the student's (V, B, dim)."""
         unit, target = (nn.functional.normalize(x, dim=2) for x in (said[:2], answers))
         spread = (unit + target) / 2 if self.smooth else unit
-        rate = torch.stack([coding_rate(view, self.epsilon) for view in spread]).mean()
+        # Of all processes, as the rate is no mean.
+        rate = coding_rate(distributed.gather(spread.transpose(0, 1)).transpose(0, 1), self.epsilon).mean()
         count, dim = said.shape[1] * distributed.world_size(), said.shape[2]
         return {
             "distance": views_apart(answers, said),
