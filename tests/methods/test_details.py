@@ -224,17 +224,17 @@ def test_subtabs_parts_are_zero_outside_of_their_columns_and_have_false_cells_of
 
 
 def test_subtab_rebuilds_the_whole_from_each_part_and_compares_all_pairs() -> None:
-    method = made("subtab", subsets=3, level=0.0, reconstruction=2.0, distance=3.0).eval()
+    method = made("subtab", subsets=3, level=0.0, reconstruction=2.0, distance=3.0)
     (x,) = views(method)
     terms = run(method, x)
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        parts = method._parts(x)
-        rebuilt = [method.decoder(method.encoder.map(part)) for part in parts]
-        z = [torch.nn.functional.normalize(method.projector(method.encoder(part)), dim=1) for part in parts]
+        parts = torch.cat(method._parts(x))  # one batch of batch norm: untrained features are nearly alike without
+        rebuilt = method.decoder(method.encoder.map(parts)).chunk(3)
+        z = torch.nn.functional.normalize(method.projector(method.encoder(parts)), dim=1).chunk(3)
     errors = [((answer - x) ** 2).mean().item() for answer in rebuilt]
     assert terms["reconstruction"].item() == pytest.approx(2 * sum(errors) / 3, rel=1e-4)
     gaps = [((a - b) ** 2).sum(dim=1).mean().item() for a, b in itertools.combinations(z, 2)]
-    assert terms["distance"].item() == pytest.approx(3 * sum(gaps) / 3, rel=1e-2, abs=1e-4)
+    assert terms["distance"].item() == pytest.approx(3 * sum(gaps) / 3, rel=1e-3) and sum(gaps) > 0.1
 
 
 def test_subtab_needs_columns_to_part() -> None:
