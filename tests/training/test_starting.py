@@ -48,6 +48,7 @@ def test_weights_that_are_known_see_what_they_were_taught_with(first: Run, tmp_p
     data = photos(tmp_path / "bright.npz", 180)
     run = selftaught.pretrain(data, init=first.folder, steps=1, out=tmp_path / "run", **HOW)
     assert mean_of(run) == mean_of(first) and run.recipe.normalise == "init"
+    assert run.recipe.preset == "own" and not run.recipe.training, "a run's own rate was the method's"
     theirs, began = first.encoder(), selftaught.load_encoder(run.folder / "initial")
     same = features(theirs, open_samples(data, like=theirs.preparation))
     assert np.allclose(same, features(began, open_samples(data, like=began.preparation)), atol=1e-5)

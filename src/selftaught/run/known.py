@@ -24,6 +24,7 @@ class Known:
     size: tuple[int, int] | None = None  # of images (height, width)
     mean: Values | None = None  # a number a channel
     std: Values | None = None
+    ours: bool = False  # whether a run has made them
 
     def normalisation(self, channels: int) -> tuple[Values, Values] | None:
         """Mean and deviation for images of so many channels.
@@ -55,7 +56,8 @@ def known_of(source: str, architecture: str) -> Known:
     cfg = cfg if isinstance(cfg, dict) else {}
     shape = cfg.get("input_size")
     size = tuple(map(int, shape[1:])) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
-    return Known(_part_of(told), size, _values(cfg.get("mean")), _values(cfg.get("std")))  # type: ignore[arg-type]
+    mean, std = _values(cfg.get("mean")), _values(cfg.get("std"))
+    return Known(_part_of(told), size, mean, std, "selftaught" in told)  # type: ignore[arg-type]
 
 
 def _part_of(told: dict[str, Any]) -> Part | None:

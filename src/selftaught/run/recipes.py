@@ -94,7 +94,7 @@ class Pretrain(Recipe):
     preset: Literal["auto", "own", "warm"] = Field(
         "auto",
         description="own: the method's, for fresh weights; warm: for going on from what others have taught, slower "
-        "near the input, which waits at first; auto: warm with --init",
+        "near the input, which waits at first; auto: warm with --init, but for that of a run",
     )
     adapt: Speed[Adapted] = Field(
         ALL, description="weights of --init that learn: all, norms, last:4 (layers), or lora:8 (low ranks, added)"

@@ -111,7 +111,8 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     method = registry.method_class(recipe.method.name)
     # What a run was begun with stays, even if nothing was said of it then.
-    training = recipe.training if recipe.fingerprint else {**begun_with(method, recipe), **recipe.training}
+    began = preset_of(recipe, kind)
+    training = recipe.training if recipe.fingerprint else {**begun_with(method, recipe, began), **recipe.training}
     preset = training_preset(method, recipe)
     if samples.count < FEWEST:
         usable = f"of the {kind.THINGS} {samples.count} can be used"
@@ -131,7 +132,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "steps": steps,
         "size": samples.preparation.size if kind.SIZED else None,
         "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
-        "preset": preset_of(recipe),
+        "preset": began,
         "fingerprint": samples.fingerprint,
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
@@ -155,11 +156,11 @@ def training_preset(method: Method | type[Method], recipe: Pretrain) -> Training
     return Training(**given)
 
 
-def begun_with(method: type[Method], recipe: Pretrain) -> dict[str, Any]:
+def begun_with(method: type[Method], recipe: Pretrain, preset: str) -> dict[str, Any]:
     """What a run that begins changes in the method's preset, by its optimiser and by what it starts from."""
     changes = suited(method, recipe)
     lr = changes.get("lr", method.preset.lr)
-    return changes | warmed(recipe, lr)
+    return changes | warmed(preset, lr)
 
 
 def suited(method: type[Method], recipe: Pretrain) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from selftaught.system.text import printable
 from selftaught.training.pretrained import Taught, load_teacher
 
 # For going on from what others have taught: a fifth of the method's rate, each layer 0.8 times as fast as the next, the
-# first half of them not at all in the first tenth, in which the new heads find their way.
+# first half of them not at all in the first tenth, in which the new heads find their way. Not from a run of ours, whose
+# rate was the method's: SimCLR's, from CIFAR-10 to digits in five epochs, gave 67.3 % with a label a class by its own
+# preset, 57.2 by this one, and 64.6 by this one at its own rate (one seed).
 WARM: dict[str, Any] = {"layer_decay": 0.8, "warmup": 0.05, "frozen": 0.1}
 SLOWER = 0.2
 
@@ -39,16 +41,17 @@ def _known(recipe: Pretrain, kind: Modality) -> Known | None:
     return known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
 
 
-def warmed(recipe: Pretrain, lr: float) -> dict[str, Any]:
+def warmed(preset: str, lr: float) -> dict[str, Any]:
     """What the method's preset becomes for going on from known weights, its own rate being `lr`; nothing from none."""
-    return {"lr": SLOWER * lr, **WARM} if preset_of(recipe) == "warm" else {}
+    return {"lr": SLOWER * lr, **WARM} if preset == "warm" else {}
 
 
-def preset_of(recipe: Pretrain) -> str:
-    """The preset that a run begins with: what was asked for, or warm from known weights."""
+def preset_of(recipe: Pretrain, kind: Modality) -> str:
+    """The preset that a run begins with: what was asked for, or warm from weights that others have taught."""
     if recipe.preset != "auto":
         return recipe.preset
-    return "warm" if recipe.init and recipe.fingerprint is None else "own"
+    known = _known(recipe, kind) if recipe.fingerprint is None else None
+    return "warm" if known and not known.ours else "own"
 
 
 def teacher_of(recipe: Pretrain, preparation: Any) -> Taught:
