@@ -60,6 +60,7 @@ SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 # What judged a row; 1 (rows that do not say) tried five strengths of 200 iterations on the encoder's own features, this
 # one fits to the end and chooses features, whitening and strength, of the baselines, too.
 JUDGING = 2
+IDENTITY = ("method", "encoder", "seed", "samples", "changes")  # of a training
 MARGIN = 0.01  # that linear accuracy must lie above untrained and raw pixels
 
 
@@ -188,6 +189,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
     presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
     others = [r for r in rows if r not in presets]
+    waiting = [row for row in presets if row not in judged_today(presets) and not _again(row, judged_today(presets))]
     presets = judged_today(presets)
     return "\n".join(
         [
@@ -202,6 +204,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             *_table(presets),
             "",
             *_turned(presets, rows),
+            *_waiting(waiting),
             "## Other attempts",
             "",
             "More or fewer samples, or other settings than the preset's; the first rows are older than the scores, and "
@@ -215,9 +218,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def _turned(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
     """What the same training came to when it was judged otherwise; in bold another verdict."""
-    keys = ("method", "encoder", "seed", "samples", "changes")
-    before = {json.dumps([row[key] for key in keys]): row for row in rows if row.get("judging", 1) < JUDGING}
-    pairs = [(before[key], row) for row in presets if (key := json.dumps([row[name] for name in keys])) in before]
+    before = {json.dumps([row[key] for key in IDENTITY]): row for row in rows if row.get("judging", 1) < JUDGING}
+    pairs = [(before[key], row) for row in presets if (key := json.dumps([row[name] for name in IDENTITY])) in before]
     if not pairs:
         return []
     lines = ["## Judged before and now", "", "Linear accuracy: before, the probe had five strengths, at most 200 steps"]
@@ -237,6 +239,21 @@ def _turned(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[s
             "| " + " | ".join([now["method"], now["encoder"]["name"], str(now["seed"]), *told, verdict]) + " |"
         )
     return [*lines, ""]
+
+
+def _again(row: dict[str, Any], judged: list[dict[str, Any]]) -> bool:
+    """Whether the same training is among those that are judged."""
+    return any(all(row[key] == other[key] for key in IDENTITY) for other in judged)
+
+
+def _waiting(rows: list[dict[str, Any]]) -> list[str]:
+    """Presets that have not been judged as of today, where there are any."""
+    if not rows:
+        return []
+    told = (
+        "As they were judged before: five strengths, 200 steps and the encoder's own features, for baselines as well."
+    )
+    return ["## Not judged again yet", "", told, "", *_table(rows), ""]
 
 
 def _learns(row: dict[str, Any]) -> bool:
