@@ -56,7 +56,7 @@ def made(
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
     data = Data(COUNT, preparation.shape, preparation.mean, preparation.std)
-    teacher = [build_encoder(Part(name="test_convnext"), preparation)] * cls.needs_teacher
+    teacher = [build_encoder(Part(name="test_convnext"), preparation)] if cls.needs_teacher else []
     method = cls(build_encoder(Part(name=network), preparation), data, *teacher, **(small(name) | chosen))
     if starts:
         method.start(torch.randn(COUNT, *preparation.shape))

@@ -23,6 +23,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
 from tests.methods.test_contract import small
+from tests.system.distributed.steps import side
 from tests.teachers import teacher_for
 
 STEPS = 7
@@ -57,6 +58,7 @@ def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
             "batch_size": 8,
             "steps": STEPS,
             "log_every": 1,
+            "map": 0,
             "checkpoint_every": "4",
             "out": str(out),
             "precision": "32-true",
@@ -99,7 +101,8 @@ def losses(run: RunFolder) -> list[tuple[int, float]]:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_cut_run_resumes_bit_for_bit(method: str, array: Path, tmp_path: Path) -> None:
     step, precision, layout = COMBINATIONS[METHODS.index(method) % len(COMBINATIONS)]
-    choices = {"precision": precision, "layout": layout, "checkpoint_every": str(step)}
+    size = 32 if registry.method_class(method).needs_teacher else side(method)
+    choices = {"precision": precision, "layout": layout, "checkpoint_every": str(step), "size": size}
     whole = pretrain(command(method, array, tmp_path / "whole", **choices))
     again = resumed(whole, step, command(method, array, tmp_path / "cut", resume=True, **choices))
     assert_same(weights(whole), weights(again))

@@ -317,7 +317,7 @@ def test_weights_that_fit_nowhere_or_hide_code_are_refused(tmp_path: Path, monke
         "other.safetensors": "fits no weight",
         "bomb.pth": "--init bomb.pth",
         "text.pth": "--init text.pth",
-        "nowhere": "neither 'timm', a file nor a run folder",
+        "nowhere": "neither a model of timm's, a file nor a folder with an encoder",
     }.items():
         with pytest.raises(UsageError, match=said) as caught:
             load_initial_weights(build("test_resnet"), name)
