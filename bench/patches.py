@@ -84,7 +84,8 @@ def main() -> None:
 def opened(data: str, limit: int | None) -> tuple[Array, Array]:
     """Images (N, H, W, 3) and their labels (N,)."""
     samples = open_samples(data, labelled=True, limit=limit)
-    return samples.batch(np.arange(samples.count))[0], np.array(samples.labels)
+    images = samples.batch(np.arange(samples.count))[0].permute(0, 2, 3, 1)
+    return images.contiguous().numpy(), np.array(samples.labels)
 
 
 def normalised(patches: Tensor) -> Tensor:
