@@ -109,7 +109,7 @@ def judge(
     """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
     method = registry.method_class(place.name)
     identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
-    if any(all(row[key] == value for key, value in identity.items()) for row in judged_today(read_rows(rows))):
+    if _again(identity, judged_today(read_rows(rows))):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return
     say(f"\n{place.name} on {encoder['name']}, seed {seed}")
@@ -189,8 +189,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
     presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
     others = [r for r in rows if r not in presets]
-    waiting = [row for row in presets if row not in judged_today(presets) and not _again(row, judged_today(presets))]
-    presets = judged_today(presets)
+    today = judged_today(presets)
+    waiting, presets = [row for row in presets if not _again(row, today)], today
     return "\n".join(
         [
             "# Does each method learn?",

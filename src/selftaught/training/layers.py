@@ -21,19 +21,22 @@ def layer_scales(net: nn.Module, decay: float) -> dict[nn.Parameter, float]:
     https://arxiv.org/abs/2106.08254
     """
     layers = depths(net)
-    return {weight: decay ** (max(layers.values()) + 1 - depth) for weight, depth in layers.items()}
+    deepest = max(layers.values())
+    return {weight: decay ** (deepest + 1 - depth) for weight, depth in layers.items()}
 
 
 def first_half(net: nn.Module) -> set[nn.Parameter]:
     """The weights of those layers that are nearer to the input."""
     layers = depths(net)
-    return {weight for weight, depth in layers.items() if 2 * depth <= max(layers.values())}
+    deepest = max(layers.values())
+    return {weight for weight, depth in layers.items() if 2 * depth <= deepest}
 
 
 def last_layers(net: nn.Module, count: int) -> set[nn.Parameter]:
     """The weights of the last so many layers."""
     layers = depths(net)
-    return {weight for weight, depth in layers.items() if depth > max(layers.values()) - count}
+    deepest = max(layers.values())
+    return {weight for weight, depth in layers.items() if depth > deepest - count}
 
 
 def _parts(net: nn.Module) -> list[list[nn.Parameter]]:

@@ -133,6 +133,11 @@ class Blocks:
     context: Tensor  # (B, K): what the student sees
     targets: Tensor  # (B, M, L): what it predicts, block by block
 
+    def of(self, tokens: Tensor) -> Tensor:
+        """Those of all tokens (B, N, D) that are asked for, block by block (B, M, L, D)."""
+        places = self.targets.flatten(1)[..., None].expand(-1, -1, tokens.shape[2])
+        return tokens.gather(1, places).unflatten(1, self.targets.shape[1:])
+
 
 def context_and_targets(
     batch: int,

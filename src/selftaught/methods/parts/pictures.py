@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from selftaught.contracts.encoder import TokenEncoder
+from selftaught.methods.parts.masks import Blocks, outside
 
 
 def filled(x: Tensor, hidden: Tensor, predicted: Tensor) -> dict[str, Tensor]:
@@ -28,6 +29,12 @@ def filled_patches(
 def without(tokens: TokenEncoder, x: Tensor, hidden: Tensor) -> Tensor:
     """Images x (B, C, H, W) without the patches `hidden` (B, N): grey, as zero is the mean of normalised values."""
     return tokens.unpatchify(tokens.patchify(x).masked_fill(hidden[..., None], 0.0), x.shape[2:])
+
+
+def shown_and_asked(tokens: TokenEncoder, x: Tensor, blocks: Blocks) -> dict[str, Tensor]:
+    """Images x (B, C, H, W), what a student sees of them, and what it is asked for."""
+    places, length = {"shown": blocks.context, "asked": blocks.targets.flatten(1)}, tokens.length(x.shape[2:])
+    return {"input": x, **{name: without(tokens, x, outside(at, length)) for name, at in places.items()}}
 
 
 def words(tokens: TokenEncoder, x: Tensor, hidden: Tensor, scores: dict[str, Tensor]) -> dict[str, Tensor]:

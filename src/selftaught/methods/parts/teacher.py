@@ -1,17 +1,20 @@
 """A slow copy of a network, whose outputs serve as targets."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.methods.objectives.clusters import sinkhorn
 from selftaught.methods.objectives.distillation import moved_centre, sharpened
+from selftaught.methods.objectives.prediction import normalised_tokens
 from selftaught.methods.parts.schedules import linear
+from selftaught.system.precision import precise
 from selftaught.system.profiling import part
 
 
@@ -46,6 +49,15 @@ class Teacher(nn.Module):
         # A momentum m remembers about 1 / (1 - m) steps: 0.99 a hundred, 0.999 a thousand. 50,000 samples in batches of
         # 256 are 195 steps, so most methods here have a lower one than their papers.
         torch._foreach_lerp_(own, theirs, 1 - momentum)
+
+
+def normalised_layers(
+    slow: nn.Module, x: Tensor, layers: Sequence[int], norm: Literal["layer", "instance"]
+) -> list[Tensor]:
+    """Some layers of a slow network's patches (B, N, dim), each normalised: else one's large numbers would be all."""
+    tokens = cast(TokenEncoder, slow)
+    made = tokens.tokens(x, layers=layers).layers
+    return [normalised_tokens(precise(layer[:, -tokens.length(x.shape[2:]) :]), norm) for layer in made]
 
 
 class Frozen(nn.Module):

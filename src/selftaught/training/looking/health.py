@@ -44,8 +44,7 @@ class Health:
         self.job = job
         # As the run began: of one that goes on, its checkpoint has it, unless that is older than this measure.
         now, begun = sketched(job.method.encoder), job.begun.get("weights")
-        self.begun = {"weights": now if begun is None or begun.shape != now.shape else begun}
-        self.begun |= {name: kept for name, kept in job.begun.items() if name == "features"}
+        self.begun = {**job.begun, "weights": now if begun is None or begun.shape != now.shape else begun}
         samples = job.samples
         rows, self.rows = watched(samples.count)
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)

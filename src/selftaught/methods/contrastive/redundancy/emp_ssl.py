@@ -5,9 +5,9 @@ from typing import Annotated
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.redundancy import coding_rate
-from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.crops import of_everyone, through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -48,7 +48,7 @@ class EMPSSL(Method):
         z = F.normalize(precise(through(lambda x: self.projector(self.encoder(x)), views)), dim=2)
         centre = z.mean(dim=0, keepdim=True)
         # Patch by patch: pooled, those of one image would have to differ. Of all processes, as the rate is no mean.
-        everyone = distributed.gather(z.transpose(0, 1)).transpose(0, 1)
+        everyone = of_everyone(z)
         return {
             "agreement": self.lambd * (1 - F.cosine_similarity(z, centre, dim=2).mean()),
             "rate": -coding_rate(everyone, self.epsilon).mean(),

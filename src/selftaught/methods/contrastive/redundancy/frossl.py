@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise
+from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.redundancy import log_frobenius
-from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.crops import of_everyone, through
 from selftaught.methods.parts.heads import mlp
 
 LEAST = 1e-6  # deviation of a feature, by which it is divided
@@ -49,7 +49,7 @@ class FroSSL(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = precise(through(lambda x: self.projector(self.encoder(x)), views))
         # Of all processes: means, deviations and norms are those of the whole batch.
-        z = self._normalised(distributed.gather(z.transpose(0, 1)).transpose(0, 1))
+        z = self._normalised(of_everyone(z))
         return {
             "invariance": self.lambd * (z - z.mean(dim=0)).square().mean(),
             "frobenius": log_frobenius(z).mean(),

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, precise, randomness
 from selftaught.methods.objectives.redundancy import invariance, scale_gap, shape_gap
-from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.crops import of_everyone, through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -50,7 +50,7 @@ class VISReg(Method):
         z = precise(through(lambda x: self.projector(self.encoder(x)), views))
         directions = randomness.whole_normal((self.dim, self.slices), "directions", z.device)
         # Of all processes, whose features are ranked together; view by view, as a sample's views are no samples.
-        cloud = distributed.gather(z.transpose(0, 1)).transpose(0, 1)
+        cloud = of_everyone(z)
         terms = {
             "scale": scale_gap(cloud),
             "shape": shape_gap(cloud, directions),

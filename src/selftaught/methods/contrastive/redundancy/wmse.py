@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, UsageError, bounds, distributed, randomness
+from selftaught import Data, Encoder, Method, Training, UsageError, bounds, randomness
 from selftaught.methods.objectives.distillation import cosine_distance
 from selftaught.methods.objectives.redundancy import whitened
-from selftaught.methods.parts.crops import through
+from selftaught.methods.parts.crops import of_everyone, through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -45,7 +45,7 @@ class WMSE(Method):
         seen = through(self.encoder, views, self.views_apart)
         # The projector sees both views as one batch, in the authors' code, too.
         z = self.projector(seen.flatten(0, 1)).unflatten(0, (2, -1))
-        everyone = distributed.gather(z.transpose(0, 1)).transpose(0, 1)  # 2 x (all samples) x dim
+        everyone = of_everyone(z)  # 2 x (all samples) x dim
         count = everyone.shape[1]
         size = min(self.group, count)
         if size < self.dim:

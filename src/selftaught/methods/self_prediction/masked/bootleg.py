@@ -1,17 +1,17 @@
 """Bootleg (Lowe et al., 2026): from one part, predict what others are at several depths. https://arxiv.org/abs/2603.15553"""
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
-from selftaught.methods.objectives.prediction import normalised_tokens, weighted_error
+from selftaught import Data, Encoder, Method, Training, bounds
+from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import TokenPredictor
-from selftaught.methods.parts.masks import Blocks, context_and_targets, outside
-from selftaught.methods.parts.pictures import without
+from selftaught.methods.parts.masks import Blocks, context_and_targets
+from selftaught.methods.parts.pictures import shown_and_asked
 from selftaught.methods.parts.schedules import linear
-from selftaught.methods.parts.teacher import Teacher
+from selftaught.methods.parts.teacher import Teacher, normalised_layers
 
 
 class Bootleg(Method):
@@ -74,20 +74,14 @@ class Bootleg(Method):
     @torch.no_grad()
     def _targets(self, x: Tensor, blocks: Blocks) -> Tensor:
         """The teacher's layers at every target block, each normalised, side by side (B, M, L, layers * dim)."""
-        made = cast(TokenEncoder, self.teacher.layers[0]).tokens(x, layers=self.layers).layers
-        patches = [precise(layer[:, -self.tokens.length(x.shape[2:]) :]) for layer in made]
-        whole = torch.cat([normalised_tokens(layer, self.target_norm) for layer in patches], dim=2)
-        places = blocks.targets.flatten(1)[..., None].expand(-1, -1, whole.shape[2])
-        return whole.gather(1, places).unflatten(1, blocks.targets.shape[1:])
+        made = normalised_layers(self.teacher.layers[0], x, self.layers, self.target_norm)
+        return blocks.of(torch.cat(made, dim=2))
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(self.momentum, 1.0, progress))
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x, blocks = views[0], self._blocks(views[0])
-        length = self.tokens.length(x.shape[2:])
-        places = {"shown": blocks.context, "asked": blocks.targets.flatten(1)}
-        return {"input": x, **{name: without(self.tokens, x, outside(at, length)) for name, at in places.items()}}
+        return shown_and_asked(self.tokens, views[0], self._blocks(views[0]))
 
 
 def spaced(depth: int, count: int) -> tuple[int, ...]:

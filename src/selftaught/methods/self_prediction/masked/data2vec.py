@@ -1,16 +1,16 @@
 """data2vec (Baevski et al., 2022): say what your slow self thinks of the whole. https://arxiv.org/abs/2202.03555"""
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
-from selftaught.methods.objectives.prediction import normalised_tokens, weighted_error
+from selftaught import Data, Encoder, Method, Training, bounds
+from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.masks import MASKS, random_mask
 from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
-from selftaught.methods.parts.teacher import Teacher
+from selftaught.methods.parts.teacher import Teacher, normalised_layers
 
 
 class Data2Vec(Method):
@@ -84,11 +84,8 @@ class Data2Vec(Method):
     @torch.no_grad()
     def _targets(self, x: Tensor) -> Tensor:
         """(B, N, dim)"""
-        slow = cast(TokenEncoder, self.teacher.layers[0])
-        made = slow.tokens(x, layers=self.layers).layers
-        patches = [precise(layer[:, -self.tokens.length(x.shape[2:]) :]) for layer in made]
-        # Each block is normalised before the mean, or the one with the largest numbers would be all of it.
-        return torch.stack([normalised_tokens(layer, self.target_norm) for layer in patches]).mean(dim=0)
+        made = normalised_layers(self.teacher.layers[0], x, self.layers, self.target_norm)
+        return torch.stack(made).mean(dim=0)
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(*self.momentum, progress))

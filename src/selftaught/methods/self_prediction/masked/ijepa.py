@@ -9,8 +9,8 @@ from torch import Tensor
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, precise
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.decoders import TokenPredictor
-from selftaught.methods.parts.masks import Blocks, context_and_targets, outside
-from selftaught.methods.parts.pictures import without
+from selftaught.methods.parts.masks import Blocks, context_and_targets
+from selftaught.methods.parts.pictures import shown_and_asked
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
 
@@ -72,15 +72,10 @@ class IJEPA(Method):
     def _targets(self, x: Tensor, blocks: Blocks) -> Tensor:
         """The teacher's tokens of every target block, normalised (B, M, L, dim)."""
         whole = precise(cast(TokenEncoder, self.teacher.layers[0]).tokens(x).patches)
-        whole = F.layer_norm(whole, whole.shape[-1:])
-        places = blocks.targets.flatten(1)[..., None].expand(-1, -1, whole.shape[2])
-        return whole.gather(1, places).unflatten(1, blocks.targets.shape[1:])
+        return blocks.of(F.layer_norm(whole, whole.shape[-1:]))
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, momentum=linear(self.momentum, 1.0, progress))
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
-        x, blocks = views[0], self._blocks(views[0])
-        length = self.tokens.length(x.shape[2:])
-        places = {"shown": blocks.context, "asked": blocks.targets.flatten(1)}
-        return {"input": x, **{name: without(self.tokens, x, outside(at, length)) for name, at in places.items()}}
+        return shown_and_asked(self.tokens, views[0], self._blocks(views[0]))
