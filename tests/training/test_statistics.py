@@ -16,8 +16,10 @@ from selftaught.commands.python import Run
 from selftaught.contracts.encoder import batch_norms
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.sources import Own, _made
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.looking.features import estimate_norms, norms_of
+from selftaught.training.pretrained import load_pretrained
 
 HOW: dict[str, Any] = {"method": "byol", "precision": "32-true", "layout": "contiguous", "map": 0, "batch_size": 16}
 
@@ -128,3 +130,13 @@ def test_a_network_of_the_users_keeps_what_it_has_seen(data: Path, tmp_path: Pat
 def test_there_must_be_some_to_keep(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--statistics init is for weights that know something already"):
         selftaught.pretrain(data, statistics="init", steps=1, out=tmp_path / "run", **HOW)
+
+
+def test_public_weights_beside_a_run_keep_theirs_where_they_are_fine_tuned(warm: Run, theirs: Path) -> None:
+    shown = warm.encoder().preparation
+    for source in (theirs, theirs / "model.safetensors"):
+        public, _ = load_pretrained(str(source), Part(name="test_resnet", options={"stem": "timm"}), shown)
+        assert batch_norms(public) and not norms_of(public)
+        assert not any(norm.training for norm in batch_norms(public.train()))
+    other, line = load_pretrained(str(theirs / "model.safetensors"), Part(name="test_resnet"), shown)
+    assert ("fresh" in line) == bool(norms_of(other))

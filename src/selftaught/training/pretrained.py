@@ -39,7 +39,7 @@ class Renormalised(Encoder):
     def __init__(self, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> None:
         super().__init__()
         self.inner, self.net, self.dim, self.origin = inner, inner.net, inner.dim, inner.origin
-        self.channels = channels
+        self.channels, self.keeps_statistics = channels, inner.keeps_statistics
         # (x * given.std + given.mean - mean) / std, in one step.
         own, deviation = _per_channel(mean, channels), _per_channel(std, channels)
         self.register_buffer("std", _per_channel(given.std, channels) / deviation)
@@ -166,6 +166,7 @@ def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how
     cfg: Any = net.pretrained_cfg  # what timm knows of the images that it was trained on
     inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
     inner.origin = Origin("timm", str(cfg.get("architecture")))
+    inner.keeps_statistics = True
     channels, *own = cfg.get("input_size") or (COLOURS, *preparation.size)
     shown = _sized(preparation, size or (int(own[0]), int(own[1])))
     fitted = _fitted(source, inner, shown, int(channels), cfg["mean"], cfg["std"])
@@ -193,6 +194,7 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
         assert problem
         raise UsageError(str(problem).replace("--init", "--pretrained", 1))
     left, inner, channels = best
+    inner.keeps_statistics = not left  # they were taken behind weights that are missing
     cfg: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
     mean, std = (cfg.mean, cfg.std) if cfg and channels == COLOURS else (preparation.mean, preparation.std)
     line = f"{part.name} with the weights of {printable(source)}" + (f", but fresh {', '.join(left[:4])}" * bool(left))
