@@ -134,6 +134,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
+        "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
 
