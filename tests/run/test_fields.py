@@ -9,7 +9,7 @@ RECIPES = Recipe.__subclasses__()
 
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
-FILLED_IN = {"fingerprint", "teacher_fingerprint"}
+FILLED_IN = {"draws", "fingerprint", "teacher_fingerprint"}
 
 
 @pytest.mark.parametrize(

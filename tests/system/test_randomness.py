@@ -20,6 +20,79 @@ def test_a_part_of_a_batch_draws_what_the_whole_batch_draws() -> None:
     assert torch.equal(torch.cat(parts), whole)
 
 
+def former(total: int, columns: int, kind: str) -> np.ndarray:
+    """What was drawn of a global batch before there were blocks: all of it, from one stream."""
+    rng = randomness.generator(3, "noise", 7, 2)
+    return (
+        rng.standard_normal((total, columns), np.float32)
+        if kind == "normal"
+        else rng.integers(1000, size=(total, columns))
+    )
+
+
+def part(kind: str, rows: slice, total: int, columns: int) -> np.ndarray:
+    shape = (rows.stop - rows.start, columns)
+    with randomness.at(3, 7, rows, total), randomness.view(2):
+        return (
+            randomness.normal(shape, "noise") if kind == "normal" else randomness.integers(1000, shape, "noise")
+        ).numpy()
+
+
+@pytest.mark.parametrize("columns", [1, 3, 8, 22])
+def test_a_draw_that_jumps_gets_the_numbers_of_one_that_draws_all_before(columns: int) -> None:
+    whole = randomness.generator(3, "mask", 7, 2).random((1000, columns), dtype=np.float32)
+    for start, stop in ((0, 1000), (0, 1), (1, 2), (333, 700), (999, 1000)):
+        with randomness.at(3, 7, slice(start, stop), 1000), randomness.view(2):
+            jumped = randomness.uniform((stop - start, columns), "mask")
+        assert np.array_equal(jumped.numpy(), whole[start:stop])
+
+
+@pytest.mark.parametrize("kind", ["normal", "integers"])
+def test_numbers_of_unlike_length_are_the_former_ones_up_to_a_block_and_the_same_for_any_part(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert np.array_equal(part(kind, slice(200, 300), 600, 7), former(600, 7, kind)[200:300])
+    monkeypatch.setattr(randomness, "BLOCK", 7 * 100 + 3)  # a hundred rows each
+    whole = part(kind, slice(0, 600), 600, 7)
+    assert np.array_equal(whole[:100], former(600, 7, kind)[:100])
+    assert len(np.unique(whole[::100], axis=0)) == 6  # each block is a stream of its own
+    for start, stop in ((0, 50), (50, 150), (100, 200), (250, 599), (599, 600)):
+        assert np.array_equal(part(kind, slice(start, stop), 600, 7), whole[start:stop])
+
+
+def test_what_began_with_one_stream_goes_on_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(randomness, "BLOCK", 70)
+    with randomness.drawn_by("streams"):
+        assert np.array_equal(part("normal", slice(300, 310), 600, 7), former(600, 7, "normal")[300:310])
+    assert not np.array_equal(part("normal", slice(300, 310), 600, 7), former(600, 7, "normal")[300:310])
+
+
+def test_a_process_draws_no_more_than_its_rows_and_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(randomness, "generator", lambda *told, **where: Counted(drawn))
+    with randomness.at(0, 0, slice(65_000, 65_128), 65_536):
+        randomness.uniform((128, 196), "mask")
+        randomness.normal((128, 30), "noise")
+        randomness.integers(9, (128, 30), "donor")
+    assert drawn[0] < 128 * 196 + randomness.WORDS and max(drawn) <= randomness.BLOCK + 128 * 30
+
+
+class Counted:
+    """A generator that tells how many numbers it was asked for."""
+
+    def __init__(self, drawn: list[int]) -> None:
+        self.drawn = drawn
+
+    def random(self, count: int, dtype: type) -> np.ndarray:
+        self.drawn.append(count)
+        return np.zeros(count, dtype)
+
+    standard_normal = random
+
+    def integers(self, high: int, size: int) -> np.ndarray:
+        return self.random(size, np.int64)
+
+
 def test_every_part_of_the_address_matters() -> None:
     first = draw(0, 7, slice(0, 8), 8)
     others = [

@@ -20,6 +20,7 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images.samples import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.recipes import Pretrain
+from selftaught.system import randomness
 from selftaught.system.errors import DataError, DivergedError, UsageError
 from selftaught.training import planning
 from selftaught.training.job import prepare
@@ -244,6 +245,22 @@ def test_a_run_that_began_before_there_was_a_choice_of_attention_resumes(photos:
     held = yaml.safe_load((run.folder / "recipe.yaml").read_text())
     (run.folder / "recipe.yaml").write_text(yaml.safe_dump({k: v for k, v in held.items() if k != "attention"}))
     assert selftaught.pretrain(photos, out=run.folder, resume=True).status["state"] == "done"
+
+
+def test_a_run_goes_on_with_the_random_numbers_that_it_began_with(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[str] = []
+    seeded = randomness.seed_torch
+    monkeypatch.setattr(randomness, "seed_torch", lambda *at: (ways.append(randomness._way.get()), seeded(*at)))
+    run = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK)
+    assert {*ways} == {run.recipe.draws} == {"blocks"}
+    held = yaml.safe_load((run.folder / "recipe.yaml").read_text())
+    (run.folder / "recipe.yaml").write_text(yaml.safe_dump({k: v for k, v in held.items() if k != "draws"}))
+    shutil.rmtree(run.checkpoints)  # so that there is something left to draw
+    ways.clear()
+    again = selftaught.pretrain(photos, out=run.folder, resume=True)  # as one of a version that knew of no blocks
+    assert {*ways} == {again.recipe.draws} == {"streams"}
 
 
 def test_resume_without_a_run_starts_at_0_and_says_so(

@@ -12,6 +12,7 @@ from selftaught.run.shared_fields import (
     Backbone,
     Broken,
     Cache,
+    Draws,
     Epochs,
     Features,
     Fingerprint,
@@ -144,6 +145,7 @@ class Pretrain(Recipe):
     resume: Own[bool] = Field(False, description="go on from the last checkpoint in --out")
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
+    draws: Draws = None
 
     @property
     def watched_by(self) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from selftaught.run.fields import Free, Length, Mark, Own, Shared, Speed, about
 from selftaught.run.quantities import Bytes, Duration, Named, Share, Size
+from selftaught.system import randomness
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
 
@@ -71,5 +72,9 @@ LabelColumn = Shared[
 Task = Annotated[
     Literal["auto", "classes", "several", "number"],
     about("what labels are: one class of each sample, several by ';', or a number; default: as they look"),
+]
+# Runs begun before there were blocks say nothing of it.
+Draws = Annotated[
+    randomness.Way | None, Mark.FILLED_IN, Mark.ONE_RUN, about("where random numbers stand: streams, or blocks of rows")
 ]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data, or a teacher; checked on resume")]

@@ -16,6 +16,11 @@ def _running() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
+# Called otherwise since torch 2.14, which warns of the former names.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
+
 def rank() -> int:
     """This process's number."""
     return dist.get_rank() if _running() else 0
@@ -36,17 +41,37 @@ def total(x: Tensor) -> Tensor:
     return _Sum.apply(x) if world_size() > 1 else x
 
 
+def shuffled(x: Tensor, order: Tensor) -> Tensor:
+    """This process's share (B, ...) of the rows of all processes, x (B, ...) each, in another order, without gradients.
+
+    order: (world * B,), the same everywhere, on the CPU. Each row goes to the one process that is to have it.
+    """
+    if world_size() == 1:
+        return x[order]
+    wanted, share = order.view(world_size(), -1), len(x)
+    sent = [rows[rows // share == rank()] - rank() * share for rows in wanted]
+    source = wanted[rank()] // share
+    come = torch.empty_like(x, memory_format=torch.contiguous_format)
+    counts = source.bincount(minlength=world_size()).tolist()
+    dist.all_to_all_single(come, x[torch.cat(sent)], counts, [len(rows) for rows in sent])
+    # They come by source, and of each in the order wanted.
+    return come[source.argsort(stable=True).argsort()]
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
+        gathered = x.new_empty(world_size() * len(x), *x.shape[1:])
+        _all_gather(gathered, x.contiguous())
+        return gathered
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         # Every process computes the loss from the same gathered rows, so each row's gradient is the sum of all.
-        return _summed(grad).chunk(world_size())[rank()]
+        # Nobody needs the sums of others' rows: gloo and NCCL know how to leave them where they belong.
+        own = grad.new_empty(len(grad) // world_size(), *grad.shape[1:])
+        _reduce_scatter(own, grad.contiguous())
+        return own
 
 
 class _Sum(torch.autograd.Function):

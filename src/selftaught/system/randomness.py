@@ -1,15 +1,17 @@
 """Random numbers with an address: a pure function of seed, purpose, step, view position and row.
 
-Every draw is made for the whole global batch and sliced to the rows at hand, so the numbers a sample gets
-depend neither on the number of processes and micro-batches nor on what was drawn before: a resumed run equals
-an uninterrupted one bit for bit. The generator is numpy's counter-based Philox (Salmon et al., 2011).
+A row's numbers stand at a place of their own, to which a draw jumps, so they depend neither on the number of
+processes and micro-batches nor on what was drawn before: a resumed run equals an uninterrupted one bit for bit, and
+what a process draws costs what its own rows cost. The generator is numpy's counter-based Philox (Salmon et al., 2011).
 """
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.system.context import holding
+
+WORDS = 8  # of 32 bits, that Philox gives for each value of its counter; a float32 takes one
+BLOCK = 2**18  # numbers, about a millisecond: what those have in common that cannot be jumped among
+# Where rows stand whose numbers take more or fewer words each. "streams", of runs begun before there were blocks: one
+# behind the other, so that those before must be drawn as well. "blocks": each block of rows is a stream of its own, of
+# which the first is the former stream. A run keeps its way, which its plan says.
+Way = Literal["streams", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,9 @@ class Address:
     total: int
     position: int = 0
 
-    @property
-    def rows(self) -> slice:
-        """Which rows of the global batch these are."""
-        return slice(self.start, self.stop)
-
 
 _address: ContextVar[Address] = ContextVar("address")
+_way: ContextVar[Way] = ContextVar("way", default="blocks")
 
 
 def at(seed: int, step: int, rows: slice, total: int | None = None) -> AbstractContextManager[None]:
@@ -49,6 +54,11 @@ def view(position: int) -> AbstractContextManager[None]:
     return holding(_address, replace(here(), position=position))
 
 
+def drawn_by(way: Way) -> AbstractContextManager[None]:
+    """Draw as a run does that began this way."""
+    return holding(_way, way)
+
+
 def here() -> Address:
     """The current address."""
     try:
@@ -57,55 +67,74 @@ def here() -> Address:
         raise RuntimeError("random numbers need an address: call inside `with randomness.at(...)`") from None
 
 
-def generator(seed: int, purpose: str, step: int = 0, position: int = 0) -> np.random.Generator:
-    """A generator at an address: key from seed and purpose, counter from step and position."""
+def generator(
+    seed: int, purpose: str, step: int = 0, position: int = 0, *, stream: int = 0, after: int = 0
+) -> np.random.Generator:
+    """A generator at an address: key from seed and purpose, counter from step, position and `stream`.
+
+    It starts `after` so many values of the counter, of `WORDS` words each.
+    """
     # A key of its own for each purpose: drawing more for one never moves what another gets.
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=16).digest()
     # The low word of the counter is left to the draws themselves; the others hold the address.
-    counter = np.array([0, 0, position, step], dtype=np.uint64)
+    counter = np.array([after, stream, position, step], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64), counter=counter))
 
 
-def _draw(purpose: str) -> tuple[np.random.Generator, Address]:
+def _place(shape: Sequence[int]) -> tuple[Address, int]:
+    """The current address, at which as many rows as `shape` has are drawn, and the numbers of a row."""
     address = here()
-    return generator(address.seed, purpose, address.step, address.position), address
-
-
-def _rows(numbers: NDArray, address: Address, shape: Sequence[int], device: torch.device | str | None) -> Tensor:
-    # All rows were drawn, and most may be thrown away: that is the price of numbers that do not depend on who asks.
     if shape[0] != address.stop - address.start:
         raise ValueError(f"asked for {shape[0]} rows at an address of {address.stop - address.start}")
-    return torch.from_numpy(numbers[address.start : address.stop]).to(device or "cpu")
+    return address, math.prod(shape[1:])
+
+
+def _draw(purpose: str, address: Address, stream: int = 0, after: int = 0) -> np.random.Generator:
+    return generator(address.seed, purpose, address.step, address.position, stream=stream, after=after)
 
 
 def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Uniform float32 numbers in [0, 1); `shape[0]` is the number of rows at this address."""
-    rng, address = _draw(purpose)
-    return _rows(rng.random((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
+    address, columns = _place(shape)
+    after, passed = divmod(address.start * columns, WORDS)
+    count = passed + shape[0] * columns
+    numbers = _draw(purpose, address, after=after).random(count, dtype=np.float32)[passed:]
+    return torch.from_numpy(numbers.reshape(tuple(shape))).to(device or "cpu")
 
 
 def whole(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Uniform float32 numbers in [0, 1) that all rows of the global batch share: the same on every process."""
-    rng, _ = _draw(purpose)
-    return torch.from_numpy(rng.random(tuple(shape), dtype=np.float32)).to(device or "cpu")
+    numbers = _draw(purpose, here()).random(tuple(shape), dtype=np.float32)
+    return torch.from_numpy(numbers).to(device or "cpu")
 
 
 def whole_normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers that all rows of the global batch share: the same on every process."""
-    rng, _ = _draw(purpose)
-    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(device or "cpu")
+    numbers = _draw(purpose, here()).standard_normal(tuple(shape), dtype=np.float32)
+    return torch.from_numpy(numbers).to(device or "cpu")
 
 
 def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers; `shape[0]` is the number of rows at this address."""
-    rng, address = _draw(purpose)
-    return _rows(rng.standard_normal((address.total, *shape[1:]), dtype=np.float32), address, shape, device)
+    numbers = _by_rows(lambda rng, count: rng.standard_normal(count, dtype=np.float32), shape, purpose)
+    return torch.from_numpy(numbers).to(device or "cpu")
 
 
 def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Integers in [0, high), int64; `shape[0]` is the number of rows at this address."""
-    rng, address = _draw(purpose)
-    return _rows(rng.integers(high, size=(address.total, *shape[1:])), address, shape, device)
+    numbers = _by_rows(lambda rng, count: rng.integers(high, size=count), shape, purpose)
+    return torch.from_numpy(numbers).to(device or "cpu")
+
+
+def _by_rows(draw: Callable[[np.random.Generator, int], NDArray], shape: Sequence[int], purpose: str) -> NDArray:
+    """Numbers by `draw`, which takes another one where the first is not accepted, so that none can be jumped to."""
+    address, columns = _place(shape)
+    rows = max(1, BLOCK // max(1, columns)) if _way.get() == "blocks" else address.total
+    parts = []
+    for block in range(address.start // rows, -(-address.stop // rows)):
+        first, stop = (min(max(row - block * rows, 0), rows) for row in (address.start, address.stop))
+        parts.append(draw(_draw(purpose, address, stream=block), stop * columns)[first * columns :])
+    return np.concatenate(parts).reshape(tuple(shape))
 
 
 def indices(draws: Tensor, count: int) -> Tensor:

@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data, Method, Training
 from selftaught.contracts.modality import MakeViews, Preparation, Samples
 from selftaught.methods import registry
+from selftaught.methods.parts.memory import refuse_banks_beyond
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
@@ -73,6 +74,8 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
     fabric = fabric_of(plan.precision)
+    if fabric.device.type == "cuda":  # which may hold less than the machine, where they were made
+        refuse_banks_beyond(torch.cuda.mem_get_info(fabric.device)[1], method)
     forward: Any = fabric.setup_module(method)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=fabric.device)

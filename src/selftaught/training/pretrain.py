@@ -16,7 +16,7 @@ from selftaught.run.folder import TIMES, RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
-from selftaught.system import clock
+from selftaught.system import clock, randomness
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.errors import OutOfMemory, UsageError
 from selftaught.system.files import spared
@@ -73,7 +73,8 @@ def pretrain(
         kept = checkpoint.KEEP + (recipe.choose != "last")
         checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
         owned = run.claimed(recipe.resume, recipe.overwrite)
-        with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result:
+        told = loggers.told_the_end(run)
+        with randomness.drawn_by(plan.draws), owned, writing_to(run.folder / LOG), told, run.working() as result:
             result |= _train(job, run, stop, clock_began, loggers)
     return run
 

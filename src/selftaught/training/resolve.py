@@ -135,6 +135,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
+        "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
 

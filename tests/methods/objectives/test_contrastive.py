@@ -161,16 +161,29 @@ def test_equals_the_paper_and_has_its_gradient(case: str) -> None:
         assert torch.autograd.gradcheck(lambda *xs: fast(*xs, *[v for v in given if not isinstance(v, Tensor)]), wanted)
 
 
-@pytest.mark.parametrize("tile", [1, 7, 30])
+def cut(monkeypatch: pytest.MonkeyPatch, cells: int, height: int) -> None:
+    """Tiles of so many similarities, and so many rows at least."""
+    monkeypatch.setitem(similarity.CELLS, "cpu", cells)
+    monkeypatch.setattr(similarity, "HEIGHT", height)
+
+
+@pytest.mark.parametrize(("cells", "height"), [(1, 1), (7, 1), (30, 1), (12, 3), (100, 1)])
 @pytest.mark.parametrize("case", CASES)
-def test_tiles_change_nothing(case: str, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similarity, "TILE", tile)
+def test_tiles_change_nothing(case: str, cells: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut(monkeypatch, cells, height)
     held_to_the_paper(case)
+
+
+def test_tiles_stay_high_however_many_keys_there_are() -> None:
+    down, across = similarity._tiles(torch.empty(256, 1), torch.empty(131_072, 1))
+    assert (len(down), len(across)) == (2, 32)  # all keys are met twice, not once for every four queries
+    down, across = similarity._tiles(torch.empty(2048, 1), torch.empty(2048, 1))
+    assert (len(down), len(across)) == (8, 1)
 
 
 @pytest.mark.parametrize("scale", [2.0, similarity.STEEPEST, similarity.STEEPEST + 0.1])
 def test_half_the_pairs_say_what_all_of_them_do(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similarity, "TILE", 50)
+    cut(monkeypatch, 50, 3)
     vectors = F.normalize(torch.randn(20, 6), dim=1)
     vectors[7] = -vectors[3]  # opposite: the least share there can be
     own = torch.arange(20)
@@ -220,7 +233,7 @@ def test_half_types_are_promoted_inside_autocast() -> None:
 
 @pytest.mark.parametrize("loss", [nt_xent, dcl, lambda a, b, t: info_nce_with_queue(a, b, b.detach().repeat(4, 1), t)])
 def test_no_similarity_matrix_is_kept(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similarity, "TILE", 64)
+    cut(monkeypatch, 64, 1)
     kept: list[int] = []
     a, b = (torch.randn(64, 8, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):

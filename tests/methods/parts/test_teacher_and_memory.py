@@ -1,11 +1,16 @@
 """The slow copy and the queue: what follows, what stays, and what is part of the state."""
 
+import pytest
 import timm
 import torch
 from torch import nn
 
-from selftaught.methods.parts.memory import Queue
+from selftaught.contracts.method import Data
+from selftaught.methods import registry
+from selftaught.methods.parts import memory
+from selftaught.methods.parts.memory import Bank, Queue, refuse_banks_beyond
 from selftaught.methods.parts.teacher import Teacher
+from selftaught.system.errors import UsageError
 
 
 def test_a_teacher_follows_weights_and_keeps_its_own_statistics() -> None:
@@ -60,3 +65,28 @@ def test_a_teacher_drops_nothing() -> None:
     teacher, x = Teacher(student).train(), torch.randn(4, 3, 160, 160)
     assert torch.equal(teacher(x), teacher(x))
     assert not torch.equal(student(x), student(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "taken"),
+    [("instance_discrimination", 128, "51.2 GB"), ("pirl", 128, "51.2 GB"), ("deepcluster", 256, "102.4 GB")],
+)
+def test_banks_larger_than_the_memory_are_refused_with_the_number(
+    name: str, numbers: int, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "machine_memory", lambda: 40 * 10**9)
+    encoder = nn.Sequential()
+    encoder.dim, encoder.patch = 4, 1
+    with pytest.raises(UsageError, match=f"keeps {numbers} numbers of each of 100,000,000 samples, {taken}") as refused:
+        registry.method_class(name)(encoder, Data(10**8, (3, 32, 32), (0.5,) * 3, (0.25,) * 3), dim=128)
+    fits = int(str(refused.value).split("--limit ")[1].split(",")[0])
+    assert "\n" not in str(refused.value) and "such as moco" in str(refused.value)
+    memory.refuse_beyond(40 * 10**9, fits, numbers)
+
+
+def test_a_device_is_held_to_all_banks_of_a_method() -> None:
+    method = nn.ModuleList(Bank(100, 4, filled=False, banks=2) for _ in range(2))
+    refuse_banks_beyond(2 * 100 * 4 * 4, method)
+    with pytest.raises(UsageError, match="keeps 8 numbers of each of 100 samples, 3 kB"):
+        refuse_banks_beyond(2 * 100 * 4 * 4 - 1, method)
+    refuse_banks_beyond(0, nn.Linear(2, 2))

@@ -168,7 +168,9 @@ def uniformity_loss(x: Tensor, t: float) -> Tensor:
 
     Wang and Isola (2005.10242, section 4).
     """
-    x = distributed.gather(F.normalize(x, dim=1))
-    own = torch.arange(len(x), device=x.device)
-    # Of unit vectors -t d^2 is 2 t cos - 2 t, so that the sum is one of a similarity matrix.
-    return log_sum_exp(x, x, 2 * t, own[:, None]).logsumexp(dim=0) - 2 * t - math.log(len(x) * (len(x) - 1))
+    x = F.normalize(x, dim=1)
+    everyone, count = distributed.gather(x), len(x) * distributed.world_size()
+    own = torch.arange(len(x), device=x.device) + distributed.rank() * len(x)
+    # Of unit vectors -t d^2 is 2 t cos - 2 t, so that the sum is one of a similarity matrix: here of its own rows.
+    sums = log_sum_exp(x, everyone, 2 * t, own[:, None]).logsumexp(dim=0)
+    return distributed.gather(sums[None]).logsumexp(dim=0) - 2 * t - math.log(count * (count - 1))

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught.methods.objectives.objective import objective
+from selftaught.methods.objectives.similarity import nearest_other
 from selftaught.system import distributed
 
 EPSILON = 1e-4  # inside the root of the standard deviation (VICReg, section 4.1)
@@ -25,9 +26,8 @@ def variance(x: Tensor, floor: float = 1.0) -> Tensor:
 
     VICReg (equations 1 and 2).
     """
-    x = distributed.gather(x)
     # Inside the root: its slope at a feature that has died would be infinite.
-    return F.relu(floor - (x.var(dim=0) + EPSILON).sqrt()).mean()
+    return F.relu(floor - (_variance(x, correction=1) + EPSILON).sqrt()).mean()
 
 
 @objective
@@ -36,8 +36,8 @@ def covariance(x: Tensor) -> Tensor:
 
     VICReg (equations 3 and 4).
     """
-    x = distributed.gather(x)
-    matrix = torch.cov(x.T)
+    apart = x - _mean(x)
+    matrix = distributed.total(apart.T @ apart) / (_count(x) - 1)
     return off_diagonal(matrix) / x.shape[1]
 
 
@@ -47,13 +47,47 @@ def cross_correlation(a: Tensor, b: Tensor, epsilon: float = 1e-5) -> Tensor:
 
     Barlow Twins (2103.03230, equation 2); `epsilon` is added to variances, as batch norm does.
     """
-    count = len(a) * distributed.world_size()
+    return distributed.total(standardised(a, epsilon).T @ standardised(b, epsilon)) / _count(a)
 
-    def standardised(x: Tensor) -> Tensor:
-        x = x - distributed.total(x.sum(dim=0)) / count
-        return x * (distributed.total(x.square().sum(dim=0)) / count + epsilon).rsqrt()
 
-    return distributed.total(standardised(a).T @ standardised(b)) / count
+def standardised(x: Tensor, epsilon: float) -> Tensor:
+    """Rows x (... x N x D, all processes) with features of mean 0 and variance 1, but for `epsilon` added to it."""
+    x = x - _mean(x)
+    return x * (_mean(x.square()) + epsilon).rsqrt()
+
+
+def of_everyone(x: Tensor) -> Tensor:
+    """The rows of all processes (... x all x D), by those of this one (... x N x D)."""
+    return distributed.gather(x.movedim(-2, 0)).movedim(0, -2)
+
+
+# Sums of the rows of all processes, not the rows themselves, where sums will do: what they take does not grow with the
+# batch, and each process computes its own part alone.
+
+
+def _count(x: Tensor) -> int:
+    return x.shape[-2] * distributed.world_size()
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Of each feature of x (... x N x D, all processes): ... x 1 x D."""
+    return distributed.total(x.sum(dim=-2, keepdim=True)) / _count(x)
+
+
+def _variance(x: Tensor, correction: int = 0) -> Tensor:
+    """Of each feature of x (... x N x D, all processes): ... x 1 x D."""
+    if distributed.world_size() == 1:
+        return x.var(dim=-2, correction=correction, keepdim=True)  # in one pass
+    apart = x - _mean(x)
+    return distributed.total(apart.square().sum(dim=-2, keepdim=True)) / (_count(x) - correction)
+
+
+def _gram(x: Tensor) -> Tensor:
+    """x^T x (x: ... x N x D, all processes), or x x^T, which has the same spectrum, where that is smaller."""
+    if x.shape[-1] <= _count(x):
+        return distributed.total(x.mT @ x)
+    x = of_everyone(x)
+    return x @ x.mT
 
 
 @objective
@@ -84,9 +118,7 @@ def coding_rate(x: Tensor, epsilon: float) -> Tensor:
     Total coding rate, as in EMP-SSL (2304.03977) and SimDINO (2502.10385): half the logarithm of the determinant of
     I + D / (N epsilon) x^T x.
     """
-    count, dim = x.shape[-2:]
-    # Of x x^T it is the same: the smaller of the two matrices is decomposed.
-    matrix = dim / (count * epsilon) * (x.mT @ x if dim <= count else x @ x.mT)
+    matrix = x.shape[-1] / (_count(x) * epsilon) * _gram(x)
     eye = torch.eye(matrix.shape[-1], dtype=x.dtype, device=x.device)
     # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant. Not the kind that
     # raises: what is not finite is for the loop to tell.
@@ -95,19 +127,18 @@ def coding_rate(x: Tensor, epsilon: float) -> Tensor:
 
 @objective
 def log_frobenius(x: Tensor) -> Tensor:
-    """log of the squared Frobenius norm of x^T x, of which the trace is made one (x: ... x N x D).
+    """log of the squared Frobenius norm of x^T x, of which the trace is made one (x: ... x N x D, all processes).
 
     FroSSL (2310.02903): 0 where all rows lie along one direction, and -log of the smaller of N and D where no direction
     has more than another, which is told without decomposing anything.
     """
-    count, dim = x.shape[-2:]
-    matrix = x.mT @ x if dim <= count else x @ x.mT  # of one norm
-    return matrix.square().sum(dim=(-2, -1)).log() - 2 * x.square().sum(dim=(-2, -1)).log()
+    trace = distributed.total(x.square().sum(dim=(-2, -1)))
+    return _gram(x).square().sum(dim=(-2, -1)).log() - 2 * trace.log()
 
 
 @objective
 def scale_gap(x: Tensor) -> Tensor:
-    """How far each feature's standard deviation is from one, squared, on average (x: ... x N x D).
+    """How far each feature's standard deviation is from one, squared, on average (x: ... x N x D, all processes).
 
     VISReg (2606.02572), whose slope stays the same size where features collapse.
     """
@@ -115,23 +146,32 @@ def scale_gap(x: Tensor) -> Tensor:
 
 
 @objective
-def shape_gap(x: Tensor, directions: Tensor) -> Tensor:
-    """Squared distance of x from a standard normal along each of some directions (D x S), on average (x: ... x N x D).
+def offset(x: Tensor) -> Tensor:
+    """How far each feature's mean is from zero, squared, on average (x: ... x N x D, all processes). VISReg."""
+    return _mean(x).square().mean()
 
-    The sliced Wasserstein distance of VISReg (2606.02572): sorted projections beside the quantiles of the normal. Scale
-    is divided out, as a constant for the gradient: it is `scale_gap`'s.
+
+@objective
+def shape_gap(x: Tensor, directions: Tensor) -> Tensor:
+    """Squared distance of x from a standard normal along each of some directions (D x S), on average.
+
+    x: ... x N x D, all processes, of which each sorts along its share of the directions. The sliced Wasserstein
+    distance of VISReg (2606.02572): sorted projections beside the quantiles of the normal. Scale is divided out, as a
+    constant for the gradient: it is `scale_gap`'s.
     """
-    scaled = (x - x.mean(dim=-2, keepdim=True)) / _deviation(x).detach()
-    projected = (scaled @ F.normalize(directions.to(x.dtype), dim=0)).sort(dim=-2).values
-    count = x.shape[-2]
+    scaled = of_everyone((x - _mean(x)) / _deviation(x).detach())
+    own = F.normalize(directions.to(x.dtype), dim=0)[:, distributed.rank() :: distributed.world_size()]
+    projected = (scaled @ own).sort(dim=-2).values
+    count = scaled.shape[-2]
     ranks = torch.arange(1, count + 1, dtype=x.dtype, device=x.device) / (count + 1)
-    return (projected - torch.special.ndtri(ranks)[:, None]).square().mean()
+    gaps = (projected - torch.special.ndtri(ranks)[:, None]).square()
+    return distributed.total(gaps.sum()) / (scaled[..., 0].numel() * directions.shape[1])
 
 
 def _deviation(x: Tensor) -> Tensor:
     """Of each feature (... x 1 x D)."""
     # Lifted, not moved: the root's slope at a feature that is dead to the last bit would be infinite.
-    return x.var(dim=-2, correction=0, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny).sqrt()
+    return _variance(x).clamp(min=torch.finfo(x.dtype).tiny).sqrt()
 
 
 @objective
@@ -158,11 +198,13 @@ def koleo(x: Tensor) -> Tensor:
 
     The Kozachenko-Leonenko estimate of how spread out they are, but for a constant; DINOv2 (2304.07193).
     """
-    x = F.normalize(distributed.gather(x), dim=1)
+    x = F.normalize(x, dim=1)
+    everyone = distributed.gather(x)
+    own = torch.arange(len(x), device=x.device) + distributed.rank() * len(x)
     with torch.no_grad():
-        nearest = (x @ x.T).fill_diagonal_(-torch.inf).argmax(dim=1)
+        nearest = nearest_other(x, everyone, own)
     # Bounded below, where rows are alike: the slope of the logarithm would be infinite.
-    return -(x - x[nearest]).square().sum(dim=1).clamp(min=CLOSEST**2).log().mean() / 2
+    return -(x - everyone[nearest]).square().sum(dim=1).clamp(min=CLOSEST**2).log().mean() / 2
 
 
 @objective

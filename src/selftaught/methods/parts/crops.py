@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from selftaught.system import distributed
-
 
 def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], apart: bool = False) -> Tensor:
     """What `network` makes of each view (V x B x D); neighbours of one size go through it together, as one batch of its
@@ -16,11 +14,6 @@ def through(network: Callable[[Tensor], Tensor], views: Sequence[Tensor], apart:
     sizes = itertools.groupby(views, key=lambda view: tuple(view.shape[2:]))
     groups = [[view] for view in views] if apart else [list(group) for _, group in sizes]
     return torch.cat([network(torch.cat(group)) for group in groups]).unflatten(0, (len(views), -1))
-
-
-def of_everyone(views: Tensor) -> Tensor:
-    """What all processes have of each view (V x all samples x D), by what this one has (V x B x D)."""
-    return distributed.gather(views.transpose(0, 1)).transpose(0, 1)
 
 
 def evenly(everything: Tensor, most: int = 256) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught.system import randomness
+from selftaught.system import distributed, randomness
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
@@ -171,23 +171,23 @@ def context_and_targets(
         target = torch.stack([side.round().clamp(1, length) for side, length in zip(sides, grid)])
         share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
         context_sides, within = torch.stack([share * length for length in grid]), list(grid)
-    # Drawn for the whole batch, all processes' part, for the fewest cells are to be the same everywhere.
-    places = randomness.whole((randomness.here().total, targets + 1, 2), "places of blocks", device)
+    places = randomness.uniform((batch, targets + 1, 2), "places of blocks", device)
     beyond = (0, grid[1] - within[1], 0, grid[0] - within[0])
     asked = F.pad(_rectangles(target.expand(len(places), targets, 2), places[:, :targets], within), beyond)
     around = F.pad(_rectangles(context_sides.expand(len(places), 1, 2), places[:, targets:], within), beyond)[:, 0]
     left = _outside(around, asked, LEAST if collator == "authors" else None)
-    count = max(1, int(left.flatten(1).sum(dim=1).min()))
-    rows = randomness.here().rows
+    # Of all processes: every context of the batch has as many.
+    fewest = distributed.gather(left.flatten(1).sum(dim=1).min()[None]).min()
+    count = max(1, int(fewest))
     if collator == "authors":
-        first = left[rows].flatten(1).long().argsort(dim=1, descending=True, stable=True)
+        first = left.flatten(1).long().argsort(dim=1, descending=True, stable=True)
         context = first[:, :count]
     else:
         drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
         # What may not be kept sorts last: 2 lies above every draw.
-        context = torch.where(left[rows].flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
+        context = torch.where(left.flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
     length = int(target.prod())
-    positions = asked[rows].flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
+    positions = asked.flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
     return Blocks(context, positions)
 
 

@@ -5,6 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught.system import distributed, randomness
+from selftaught.system.bombs import machine_memory
+from selftaught.system.errors import UsageError
+from selftaught.system.text import filesize
+
+NUMBER = 4  # bytes of each number of a bank: float32
 
 
 class Queue(nn.Module):
@@ -35,11 +40,18 @@ class Queue(nn.Module):
 
 
 class Bank(nn.Module):
-    """One unit vector for every sample of the data: a moving average of its features."""
+    """One unit vector for every sample of the data: a moving average of its features.
 
-    def __init__(self, count: int, dim: int, *, filled: bool = True) -> None:
-        """`filled`: start with random vectors, else with zeros."""
+    Each process holds all of it, count x dim x 4 bytes: 51 GB for a hundred million samples of 128 numbers.
+    """
+
+    def __init__(self, count: int, dim: int, *, filled: bool = True, banks: int = 1) -> None:
+        """`filled`: start with random vectors, else with zeros; `banks`: how many like this the method has.
+
+        Raises UsageError where these are larger than the machine's memory, before taking any of it.
+        """
         super().__init__()
+        refuse_beyond(machine_memory(), count, dim, banks)
         start = F.normalize(torch.randn(count, dim), dim=1) if filled else torch.zeros(count, dim)
         self.features = nn.Buffer(start)
 
@@ -54,3 +66,23 @@ class Bank(nn.Module):
         # Unit length before, or a long feature would count for more, and after, as the mean of two is shorter.
         moved = torch.lerp(F.normalize(x, dim=1), self.features[index], momentum)
         self.features[index] = F.normalize(moved, dim=1)
+
+
+def refuse_beyond(memory: int, count: int, dim: int, banks: int = 1) -> None:
+    """Raise UsageError where banks of `count` samples, of `dim` numbers each, take more than `memory` bytes."""
+    sample = banks * dim * NUMBER
+    if count * sample > memory:
+        taken = f"{filesize(count * sample)} in every process"
+        raise UsageError(
+            f"the method keeps {banks * dim} numbers of each of {count:,} samples, {taken}, and there are "
+            f"{filesize(memory)} of memory: use --limit {memory // (2 * sample)}, a smaller --method.dim, or a method "
+            "that keeps nothing of each sample, such as moco or swav"
+        )
+
+
+def refuse_banks_beyond(memory: int, method: nn.Module) -> None:
+    """The same of all banks of a method, for a device of so many bytes."""
+    banks = [module.features for module in method.modules() if isinstance(module, Bank)]
+    if banks:
+        count, dim = banks[0].shape
+        refuse_beyond(memory, count, dim, len(banks))

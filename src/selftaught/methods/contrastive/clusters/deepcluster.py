@@ -51,7 +51,7 @@ class DeepCluster(Method):
         clusters = prototypes_for(data, prototypes)
         self.projector = mlp(encoder.dim, width, dim)
         # Without a random start: a row of zeros says that its sample was not seen yet.
-        self.banks = nn.ModuleList(Bank(data.count, dim, filled=False) for _ in range(2))
+        self.banks = nn.ModuleList(Bank(data.count, dim, filled=False, banks=2) for _ in range(2))
         self.centres = nn.Buffer(F.normalize(torch.randn(heads, clusters, dim), dim=2))
         self.assigned = nn.Buffer(torch.full((heads, data.count), -1))
         self.seen = nn.Buffer(torch.zeros((), dtype=torch.int64))  # samples since the last clustering

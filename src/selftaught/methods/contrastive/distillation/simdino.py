@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, UsageError, bounds, distributed
 from selftaught.methods.objectives.distillation import half_distance, views_apart, within_views
 from selftaught.methods.objectives.redundancy import coding_rate
-from selftaught.methods.parts.crops import of_everyone, through
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import bottleneck_mlp
 from selftaught.methods.parts.masks import view_mask
 from selftaught.methods.parts.schedules import cosine
@@ -70,8 +70,7 @@ class SimDINO(Method):
         """Of the teacher's features (2, B, dim) and the student's (V, B, dim)."""
         unit, target = (nn.functional.normalize(x, dim=2) for x in (said[:2], answers))
         spread = (unit + target) / 2 if self.smooth else unit
-        # Of all processes, as the rate is no mean.
-        rate = coding_rate(of_everyone(spread), self.epsilon).mean()
+        rate = coding_rate(spread, self.epsilon).mean()
         count, dim = said.shape[1] * distributed.world_size(), said.shape[2]
         return {
             "distance": views_apart(answers, said),

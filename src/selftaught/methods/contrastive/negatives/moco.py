@@ -73,12 +73,10 @@ class MoCo(Method):
         """Keys (B, dim), made in groups of the shuffled global batch."""
         if not self.grouped:
             return self.teacher(x)
-        everyone = distributed.gather(x)
         # Drawn alike by all processes, of which each encodes another part of the one shuffled batch.
-        order = randomness.whole((len(everyone),), "shuffle", x.device).argsort()
-        mine = slice(distributed.rank() * len(x), (distributed.rank() + 1) * len(x))
-        keys = distributed.gather(self._in_groups(self.teacher, everyone[order[mine]]))
-        return keys[order.argsort()[mine]]
+        order = randomness.whole((len(x) * distributed.world_size(),), "shuffle").argsort()
+        keys = self._in_groups(self.teacher, distributed.shuffled(x, order))
+        return distributed.shuffled(keys, order.argsort())
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, self.projector, momentum=self.momentum)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.redundancy import coding_rate
-from selftaught.methods.parts.crops import of_everyone, through
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -47,9 +47,8 @@ class EMPSSL(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = F.normalize(precise(through(lambda x: self.projector(self.encoder(x)), views)), dim=2)
         centre = z.mean(dim=0, keepdim=True)
-        # Patch by patch: pooled, those of one image would have to differ. Of all processes, as the rate is no mean.
-        everyone = of_everyone(z)
         return {
             "agreement": self.lambd * (1 - F.cosine_similarity(z, centre, dim=2).mean()),
-            "rate": -coding_rate(everyone, self.epsilon).mean(),
+            # Patch by patch: pooled, those of one image would have to differ.
+            "rate": -coding_rate(z, self.epsilon).mean(),
         }

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds, precise
-from selftaught.methods.objectives.redundancy import log_frobenius
-from selftaught.methods.parts.crops import of_everyone, through
+from selftaught.methods.objectives.redundancy import log_frobenius, standardised
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 LEAST = 1e-6  # deviation of a feature, by which it is divided
@@ -48,8 +48,7 @@ class FroSSL(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = precise(through(lambda x: self.projector(self.encoder(x)), views))
-        # Of all processes: means, deviations and norms are those of the whole batch.
-        z = self._normalised(of_everyone(z))
+        z = self._normalised(z)
         return {
             "invariance": self.lambd * (z - z.mean(dim=0)).square().mean(),
             "frobenius": log_frobenius(z).mean(),
@@ -58,5 +57,4 @@ class FroSSL(Method):
     def _normalised(self, z: Tensor) -> Tensor:
         if self.normalise == "samples":
             return z.shape[2] ** 0.5 * F.normalize(z, dim=2)
-        z = z - z.mean(dim=1, keepdim=True)
-        return z / (z.square().mean(dim=1, keepdim=True) + LEAST**2).sqrt()
+        return standardised(z, LEAST**2)

@@ -5,8 +5,8 @@ from typing import Annotated
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds, precise, randomness
-from selftaught.methods.objectives.redundancy import invariance, scale_gap, shape_gap
-from selftaught.methods.parts.crops import of_everyone, through
+from selftaught.methods.objectives.redundancy import invariance, offset, scale_gap, shape_gap
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
@@ -49,13 +49,8 @@ class VISReg(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         z = precise(through(lambda x: self.projector(self.encoder(x)), views))
         directions = randomness.whole_normal((self.dim, self.slices), "directions", z.device)
-        # Of all processes, whose features are ranked together; view by view, as a sample's views are no samples.
-        cloud = of_everyone(z)
-        terms = {
-            "scale": scale_gap(cloud),
-            "shape": shape_gap(cloud, directions),
-            "center": cloud.mean(dim=1).square().mean(),
-        }
+        # View by view, as a sample's views are no samples.
+        terms = {"scale": scale_gap(z), "shape": shape_gap(z, directions), "center": offset(z)}
         centre = z[: self.global_crops].mean(dim=0).expand_as(z)
         told = {"prediction": (1 - self.lambd) * invariance(z, centre)}
         return told | {name: self.lambd * self.weights[name] * term for name, term in terms.items()}

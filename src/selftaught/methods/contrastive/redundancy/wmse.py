@@ -4,8 +4,8 @@ from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, UsageError, bounds, randomness
 from selftaught.methods.objectives.distillation import cosine_distance
-from selftaught.methods.objectives.redundancy import whitened
-from selftaught.methods.parts.crops import of_everyone, through
+from selftaught.methods.objectives.redundancy import of_everyone, whitened
+from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import mlp
 
 
