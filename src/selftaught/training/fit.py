@@ -24,7 +24,6 @@ def no_budget(step: int, loss: float, norm: float) -> None:
 
 
 def fit(
-    fabric: Any,
     model: nn.Module,
     optimizer: Optimizer,
     batches: Callable[[int], tuple[Tensor, ...]],
@@ -64,7 +63,7 @@ def fit(
                 loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             with part("backward"):
-                fabric.backward(loss)
+                loss.backward()
         with part("guard"):
             fine = guard(terms)
         if fine:

@@ -204,7 +204,7 @@ def _describe(job: Job, run: RunFolder) -> None:
     if job.onlooker:
         job.onlooker.begin(run.folder)
     run.write_environment(
-        device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
+        device=str(job.engine.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
     )
 
 
@@ -238,7 +238,7 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {lr:.3g}, {recipe.way} on {job.fabric.device}"
+        f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
     if preset.optimizer != (own := job.method.preset).optimizer:
         say(
