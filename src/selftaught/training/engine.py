@@ -1,5 +1,6 @@
 """What a step runs on: a device, a precision, and other processes with a share of the batch each."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -9,14 +10,18 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from selftaught.system import distributed
+from selftaught.system.devices import device_of
 
 
 class Engine:
     """A device at a precision: 32-true, bf16-mixed or 64-true."""
 
     def __init__(self, precision: str, device: torch.device | None = None) -> None:
-        """`device`: a GPU where there is one, if none is named."""
-        self.precision, self.device = precision, device or _usual_device()
+        """`device`: a GPU where there is one, if none is named; of several this process's own."""
+        device = device or device_of("auto")
+        if device.type != "cpu":
+            device = torch.device(device.type, torch.accelerator.current_device_index())
+        self.precision, self.device = precision, device
 
     def setup(self, module: nn.Module) -> "Forward":
         """Move a module here, and the way to call it: in this precision, its gradients shared with other processes."""
@@ -61,12 +66,9 @@ def _shared(module: nn.Module, device: torch.device) -> nn.Module:
     Buffers are not broadcast: batch norm sums over processes, queues and centres gather, so all hold the same.
     """
     own = [device] if device.type == "cuda" else None
-    return DistributedDataParallel(module, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True)
-
-
-def _usual_device() -> torch.device:
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return torch.device("cpu") if found is None else torch.device(found.type, torch.accelerator.current_device_index())
+    with warnings.catch_warnings():  # newer torch has another name for it, which means something else
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(module, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _as(value: Tensor, dtype: torch.dtype) -> Tensor:

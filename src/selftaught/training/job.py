@@ -17,8 +17,9 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
-from selftaught.system import components
+from selftaught.system import components, distributed, processes
 from selftaught.system.bombs import machine_memory
+from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
 from selftaught.training.adapting import adapt
@@ -72,7 +73,9 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     channels_last = plan.layout == "channels_last"
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
-    engine = Engine(plan.precision)
+    engine = Engine(plan.precision, device_of(plan.device))
+    if distributed.world_size() > 1 and plan.norm != "device":
+        distributed.share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
     forward: Any = engine.setup(method)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
