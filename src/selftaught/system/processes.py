@@ -47,6 +47,7 @@ class _Company:
 
 _company: _Company | None = None
 _times = 0  # that this process has joined others
+_stores: dict[tuple[str, int], Store] = {}  # where it has met them; kept, as the next run meets there again
 
 
 def count() -> int:
@@ -114,15 +115,18 @@ def joined(on_gpu: bool, compiles: bool = False) -> Iterator[None]:
 
 def _met(place: Place) -> Store:
     """The store at the address that all were told."""
+    if (place.host, place.port) in _stores:
+        return _stores[place.host, place.port]
     host = f"[{place.host}]" if ":" in place.host else place.host
     try:
         told = rendezvous(f"tcp://{host}:{place.port}", place.rank, place.world, timeout=timedelta(seconds=GATHERING))
-        return next(iter(told))[0]
+        store: Store = next(iter(told))[0]
     except (dist.DistError, RuntimeError, ValueError) as error:
         line = str(error).splitlines()[0][:200]
         raise UsageError(
             f"process {place.rank} cannot meet the {place.world} others at {place.host}:{place.port}: {line}"
         ) from None
+    return _stores.setdefault((place.host, place.port), store)
 
 
 def _started(company: _Company, on_gpu: bool, patience: float) -> None:
