@@ -162,7 +162,7 @@ def bare(case: dict[str, Any], data: Path, compiled: bool) -> dict[str, Any]:
         with randomness.at(0, step, slice(0, case["batch"])):
             loss = torch.stack(list(job.forward(*views).values())).sum()
         job.optimizer.zero_grad()
-        job.fabric.backward(loss)
+        loss.backward()
         job.optimizer.step()
         seconds.append(time.perf_counter() - began)
     return {"seconds": statistics.median(seconds[WARM_UP:])}

@@ -185,7 +185,6 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         "sklearn",
         "scipy",
         "timm",
-        "lightning",
         "PIL",
         "pyarrow",
         "pandas",

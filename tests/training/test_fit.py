@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder
@@ -73,11 +72,9 @@ def run(steps: int, start: int = 0, poison: int | None = None, state: dict | Non
     def watch(step: int, terms: dict[str, Tensor]) -> None:
         method.watched.append((step, optimizer.param_groups[0]["lr"], set(terms)))
 
-    fabric = Fabric(accelerator="cpu", devices=1)
     method.weights = method.encoder.layer.weight
     try:
         fit(
-            fabric,
             method,
             optimizer,
             batches,

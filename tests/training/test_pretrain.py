@@ -108,7 +108,7 @@ def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Pat
         ({"views": {"strong": {"jiter": 1}}}, "did you mean 'jitter'"),
         ({"method": "mae"}, "mae needs an encoder that works on tokens, which test_resnet does not; try"),
         ({"steps": 3, "epochs": 2}, "not both"),
-        ({"devices": "4"}, "one device so far"),
+        ({"devices": "several"}, "it is a number from 1 to 1,024, or all"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_leaves_nothing(photos: Path, tmp_path: Path, change: dict, said: str) -> None:

@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples | None" = None) -> RunFolder:
     """Teach an encoder without labels, while those of --watch-labels look on; see `training.pretrain`."""
     from selftaught.contracts import modality
+    from selftaught.training.launch import launched, wanted
     from selftaught.training.pretrain import pretrain as carry_out
 
     if recipe.watched_by and opened is None:  # said before hours of reading
         from selftaught.judging.watching import refuse_other
 
         refuse_other(recipe, modality.of(recipe.data))
+    if (count := wanted(recipe)) > 1:
+        if module is not None or opened is not None:
+            raise UsageError(
+                f"--devices {recipe.devices} starts processes, which know a network and data by name: name them, or "
+                "start your script with torchrun"
+            )
+        return launched(recipe, count)
     return carry_out(recipe, module, opened, _invited)
 
 

@@ -1,10 +1,13 @@
 """The command line: one word a command, documented exit codes, one line for a mistake."""
 
 import gc
+import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -118,6 +121,9 @@ def run_command(args: Sequence[str] | None = None) -> int:
 
 
 def _complain(line: str) -> None:
-    from selftaught.system.saying import person
+    from selftaught.system.saying import LAST_WORDS, person
 
+    if file := os.environ.get(LAST_WORDS):
+        Path(file).write_text(json.dumps({"line": " ".join(line.split())}), encoding="utf-8")
+        return
     person.write("error: " + " ".join(line.split()) + "\n")

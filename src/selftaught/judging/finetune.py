@@ -22,7 +22,8 @@ from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
 from selftaught.training.batches import Batches
-from selftaught.training.devices import fabric_of, fault_of
+from selftaught.training.devices import fault_of
+from selftaught.training.engine import Engine
 from selftaught.training.fit import fit
 from selftaught.training.layers import layer_scales
 from selftaught.training.looking.features import as_inputs, view_batches
@@ -164,10 +165,10 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
     """
     torch.manual_seed(seed)
     model = Classifier(deepcopy(encoder), aim_of(data, learnt, tuning.weighting == "balanced"))
-    fabric = fabric_of(tuning.precision)
-    model.to(fabric.device).to(memory_format=torch.channels_last)  # as convolutions are fastest
-    forward = fabric.setup_module(model)
-    batches = _batches(model, data, learnt, tuning, seed, fabric.device)
+    engine = Engine(tuning.precision)
+    model.to(engine.device).to(memory_format=torch.channels_last)  # as convolutions are fastest
+    forward = engine.setup(model)
+    batches = _batches(model, data, learnt, tuning, seed, engine.device)
     _refuse_faulty_half(model, batches, tuning.precision)
     steps = tuning.steps(batches.steps_per_epoch)
     alone = min(steps - 1, round(tuning.frozen * steps))  # steps of the head
@@ -184,7 +185,7 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
                 best.look(first + step, first + step == steps)
 
         optimizer = build_optimizer(part, preset, batches.batch_size, scales)
-        fit(fabric, model, optimizer, lambda step: batches(first + step), steps=last - first, watch=watch, **how)
+        fit(model, optimizer, lambda step: batches(first + step), steps=last - first, watch=watch, **how)
 
     if alone:  # a new head knows nothing, and its first gradients would only spoil the encoder
         model.frozen = True

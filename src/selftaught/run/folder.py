@@ -239,7 +239,7 @@ class RunFolder:
 
     def write_environment(self, **more: Any) -> None:
         """Record what the run was made with."""
-        packages = ("selftaught", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow")
+        packages = ("selftaught", "torch", "torchvision", "timm", "numpy", "pillow")
         write_json(
             self.folder / "environment.json",
             {

@@ -13,6 +13,7 @@ from selftaught.system.text import LARGEST, bytes_of
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 100 * 365 * UNITS["d"]  # a hundred years
 MOST_STEPS = 1 << 40
+MOST_DEVICES = 1024  # of one machine
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
 
 
@@ -111,6 +112,13 @@ def adapted(value: Any) -> Any:
     return f"{kind}:{int(number)}"
 
 
+def devices(value: Any) -> Any:
+    """How many devices: a number, all, or auto."""
+    if str(value) in ("all", "auto") or (str(value).isdecimal() and 1 <= int(value) <= MOST_DEVICES):
+        return str(value)
+    raise ValueError(f"it is a number from 1 to {MOST_DEVICES:,}, or all")
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
@@ -121,4 +129,5 @@ Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
 Also = Annotated[Helper, BeforeValidator(helper)]
 Adapted = Annotated[str, BeforeValidator(adapted)]
+Devices = Annotated[str, BeforeValidator(devices)]
 Names = Annotated[str, BeforeValidator(names)]

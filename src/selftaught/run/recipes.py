@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
-from selftaught.run.quantities import ALL, Adapted, Also, BatchSize, Cadence, Duration, Named, Names, Size
+from selftaught.run.quantities import ALL, Adapted, Also, BatchSize, Cadence, Devices, Duration, Named, Names, Size
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -108,7 +108,15 @@ class Pretrain(Recipe):
         description="of the encoder's batch norms: learnt anew from the data, or kept as they are in --init; auto: "
         "the latter where others have taught it",
     )
-    devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
+    device: Free[Literal["auto", "cpu", "cuda", "mps"]] = Field(
+        "auto", description="what kind; auto: a GPU if there is"
+    )
+    devices: Free[Devices] = Field(
+        "auto", description="how many, each with a process and a share of the batch: a number or all; auto: one"
+    )
+    norm: Literal["global", "node", "device"] = Field(
+        "global", description="the samples that batch norm sees together: those of all devices, a machine's, or its own"
+    )
     precision: Precision = "auto"
     layout: Layout = "auto"
     attention: Literal["auto", "fused", "plain"] = Field(

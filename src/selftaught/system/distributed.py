@@ -7,13 +7,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules._functions import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from selftaught.system.context import holding
 
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
 
 def _running() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return dist.is_available() and dist.is_initialized() and not _alone.get()
 
 
 # Called otherwise since torch 2.14, which warns of the former names.
@@ -36,9 +39,9 @@ def gather(x: Tensor) -> Tensor:
     return _Gather.apply(x) if world_size() > 1 else x
 
 
-def total(x: Tensor) -> Tensor:
-    """The sum of x over all processes, letting gradients flow back to each."""
-    return _Sum.apply(x) if world_size() > 1 else x
+def total(x: Tensor, group: Any = None) -> Tensor:
+    """The sum of x over all processes, or those of a group, letting gradients flow back to each."""
+    return _Sum.apply(x, group) if world_size() > 1 else x
 
 
 def shuffled(x: Tensor, order: Tensor) -> Tensor:
@@ -76,23 +79,23 @@ class _Gather(torch.autograd.Function):
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return _summed(x)
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        return _summed(x, group)
 
-    backward = forward  # every process's loss depends on every x
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _summed(grad, ctx.group), None  # every process's loss depends on every x
 
 
-def _summed(x: Tensor) -> Tensor:
+def _summed(x: Tensor, group: Any = None) -> Tensor:
     x = x.contiguous().clone()
-    dist.all_reduce(x)
+    dist.all_reduce(x, group=group)
     return x
 
 
-_alone: ContextVar[bool] = ContextVar("alone", default=False)
-
-
 def alone() -> AbstractContextManager[None]:
-    """Let batch norm see only what this process holds, as in one that has no others."""
+    """Let all inside, batch norm too, see only what this process holds, as in one that has no others."""
     return holding(_alone, True)
 
 
@@ -101,38 +104,82 @@ def is_alone() -> bool:
     return _alone.get()
 
 
-def share_batch_norms(module: nn.Module) -> None:
-    """Make every batch norm inside see the global batch, whatever its subclass adds (timm's have an activation).
+_block: ContextVar[int] = ContextVar("block", default=0)
 
-    torch's own SyncBatchNorm runs on GPUs only; names and state stay as they are. No run calls this so far, as one
-    trains on one device; whatever puts a method on several has to, or they learn something else than one would. The
-    tests hold all methods to that with two processes.
+
+def among(count: int) -> AbstractContextManager[None]:
+    """Let batch norms sum over this process and its neighbours by number, so many in all; 0: over all of theirs."""
+    return holding(_block, count)
+
+
+def block() -> int:
+    """What `among` says."""
+    return _block.get()
+
+
+_groups: dict[int, Any] = {}  # of the processes at hand, by how many are in each
+
+
+def in_blocks(count: int) -> Any:
+    """The group of this process, where every `count` processes in their order are one; all have to ask at once."""
+    if count not in _groups:
+        _groups[count] = dist.new_subgroups(count)[0]
+    return _groups[count]
+
+
+def forget_groups() -> None:
+    """Know of no groups any more, as the processes part."""
+    _groups.clear()
+
+
+def share_batch_norms(module: nn.Module, group: Any = None) -> None:
+    """Make every batch norm inside see the global batch, or a group's, whatever its subclass adds (timm's: activation).
+
+    Names and state stay as they are. Whatever puts a method on several devices has to call this, or they learn
+    something else than one would; the tests hold all methods to that with two processes.
     """
     for layer in module.modules():
         if isinstance(layer, _BatchNorm) and not isinstance(layer, _Shared):
             own = type(layer)
-            layer.__class__ = type(own.__name__, (_Shared, own), {})
+            layer.__class__ = type(own.__name__, (_Shared, own), {"group": group})  # not in its dict: no copy of it
 
 
 class _Shared:
-    """Batch norm with the statistics of all processes, ahead of a batch norm class in the order of inheritance."""
+    """Batch norm with the statistics of several processes, ahead of a batch norm class in the order of inheritance."""
+
+    group: Any = None
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        if not self.training or world_size() == 1 or _alone.get():
+        if not self.training or world_size() == 1:
             return super().forward(x)  # type: ignore[misc]
+        group = in_blocks(block()) if block() else self.group
+        x = self._by_kernels(x, group) if x.is_cuda and self.track_running_stats else self._by_sums(x, group)
+        return self.act(self.drop(x)) if hasattr(self, "act") else x
+
+    def _share(self: Any) -> float:
+        """How much the running statistics take of this batch's."""
+        self.num_batches_tracked += 1
+        return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+
+    def _by_kernels(self: Any, x: Tensor, group: Any) -> Tensor:
+        """torch's own, for GPUs alone: two collectives a layer, and no copies of x."""
+        group = group or dist.group.WORLD
+        running = (self.running_mean, self.running_var, self.eps, self._share(), group, dist.get_world_size(group))
+        return SyncBatchNorm.apply(x.contiguous(), self.weight, self.bias, *running)
+
+    def _by_sums(self: Any, x: Tensor, group: Any) -> Tensor:
         axes = [0, *range(2, x.ndim)]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         wide = x if x.dtype == torch.float64 else x.float()
-        count = total(wide.new_tensor(float(x.numel() // x.shape[1])))  # processes may hold unequal shares
-        mean = total(wide.sum(axes)) / count
+        count = total(wide.new_tensor(float(x.numel() // x.shape[1])), group)  # processes may hold unequal shares
+        mean = total(wide.sum(axes), group) / count
         apart = wide - mean.view(shape)
-        variance = total(apart.square().sum(axes)) / count
+        variance = total(apart.square().sum(axes), group) / count
         if self.track_running_stats:
-            self.num_batches_tracked += 1
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            share = self._share()
             self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), share)
             self.running_var.lerp_((variance.detach() * (count / (count - 1))).to(self.running_var.dtype), share)
         x = (apart * (variance + self.eps).rsqrt().view(shape)).to(x.dtype)
         if self.affine:
             x = x * self.weight.view(shape) + self.bias.view(shape)
-        return self.act(self.drop(x)) if hasattr(self, "act") else x
+        return x

@@ -58,6 +58,17 @@ class Unsaved(Interrupted):
     """The state could not be written, on a full disk for one; the last good one is kept and can be resumed."""
 
 
+class CompanionError(SelftaughtError):
+    """Another of the processes that work together has ended, or does not answer: `rank` is its number.
+
+    The exit code is the one it has ended with.
+    """
+
+    def __init__(self, line: str, rank: int, exit_code: int) -> None:
+        super().__init__(line)
+        self.rank, self.exit_code = rank, exit_code
+
+
 def is_of_the_disk(error: BaseException) -> bool:
     """Whether a disk is full, broken or not to be written."""
     return isinstance(error, OSError) and error.errno in OF_THE_DISK

@@ -39,6 +39,7 @@ def _stderr() -> TextIO:
 
 
 person = Person()
+LAST_WORDS = "SELFTAUGHT_LAST_WORDS"  # in the environment: a file for what ends the work, told by whoever started it
 console = Console(file=cast(TextIO, person), highlight=False)
 _log: list[TextIO] = []
 _quiet = ContextVar("_quiet", default=False)

@@ -9,9 +9,19 @@ from torch import Tensor
 
 from selftaught.contracts.modality import MakeViews, Samples
 from selftaught.system import clock, distributed, randomness
+from selftaught.system.errors import UsageError
 from selftaught.system.profiling import part
 
 AHEAD = 2  # steps whose samples are asked for early: the next is read while this one trains, and one more in reserve
+
+
+def refuse_uneven(batch_size: int, count: int) -> None:
+    """Raise UsageError where a batch cannot be divided among so many processes: some samples would never be seen."""
+    if batch_size % count:
+        near = [n for n in (batch_size // count * count, -(-batch_size // count) * count) if n >= max(2, count)]
+        raise UsageError(
+            f"--batch-size {batch_size} cannot be divided among {count} processes; use {' or '.join(map(str, near))}"
+        )
 
 
 class Batches:
@@ -32,6 +42,7 @@ class Batches:
         rows: NDArray[np.int64] | None = None,
         targets: Tensor | None = None,
     ) -> None:
+        refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device, self.targets = torch.device(device), targets
         self.seconds = 0.0  # spent fetching and making views, in all

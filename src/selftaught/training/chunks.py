@@ -32,7 +32,7 @@ def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Cal
     """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _again(encoder, distributed.is_alone())
+        return nullcontext(), _again(encoder, distributed.is_alone(), distributed.block())
 
     def run(x: Tensor, *args: Any, **named: Any) -> Any:
         if len(x) <= size:
@@ -68,9 +68,9 @@ def _joined(made: Sequence[Any]) -> Any:
 
 
 @contextmanager
-def _again(module: nn.Module, alone: bool) -> Iterator[None]:
+def _again(module: nn.Module, alone: bool, block: int) -> Iterator[None]:
     """The second pass over a chunk, in backward: batch norm sees no other processes than before, and keeps nothing."""
-    with distributed.alone() if alone else nullcontext(), _statistics_kept(module):
+    with distributed.alone() if alone else distributed.among(block), _statistics_kept(module):
         yield
 
 

@@ -1,12 +1,9 @@
-"""Fabric, told what half precision is for here: the network, and not what it is shown or asked."""
+"""What a device can and cannot do with a network: kinds of attention, and faults of half precision."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 
@@ -41,20 +38,3 @@ def fault_of(network: nn.Module, show: Callable[[], Any]) -> str | None:
     for hook in hooks:
         hook.remove()
     return struck[0] if struck else None
-
-
-class _HalfInside(MixedPrecision):
-    """Autocast, without the rounding of views: targets are made from them, and edges (HOG) and colours would suffer."""
-
-    def convert_input(self, data: Any) -> Any:
-        return data
-
-
-def fabric_of(precision: str) -> Fabric:
-    """One device, a GPU where there is one, at `precision`: 32-true, bf16-mixed or 64-true."""
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # the plan already names the precision
-    if precision != "bf16-mixed":
-        return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    device = accelerator.type if accelerator else "cpu"
-    return Fabric(accelerator="auto", devices=1, plugins=[_HalfInside("bf16-mixed", device)])

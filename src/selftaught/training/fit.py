@@ -11,6 +11,7 @@ from selftaught.contracts.method import Training
 from selftaught.system import distributed, randomness
 from selftaught.system.errors import DivergedError
 from selftaught.system.profiling import part
+from selftaught.training.agreement import Agreement
 from selftaught.training.guards import Guard
 from selftaught.training.optimizers import apply_schedule
 
@@ -24,7 +25,6 @@ def no_budget(step: int, loss: float, norm: float) -> None:
 
 
 def fit(
-    fabric: Any,
     model: nn.Module,
     optimizer: Optimizer,
     batches: Callable[[int], tuple[Tensor, ...]],
@@ -37,6 +37,7 @@ def fit(
     watch: Watch = lambda step, terms: None,
     bad: Bad = no_budget,
     forward: Callable[..., dict[str, Tensor]] | None = None,
+    agreement: Agreement | None = None,
 ) -> None:
     """Minimise the sum of the loss terms that `model` returns for each batch of views.
 
@@ -44,12 +45,14 @@ def fit(
     `batches(step)` gives this process's views of a step; `watch(step, terms)` follows every step and may save or
     end the run by raising; `bad(step, loss, norm)` hears of a step that was left out because its loss or gradient
     is not finite, and may end the run likewise; `forward` is the model as it should be called, where that is not the
-    model itself (wrapped for a device, precision or several processes). Raises OutOfMemory with the model as it was
-    before the step that did not fit.
+    model itself (wrapped for a device, precision or several processes). Of several processes each takes its share of
+    the batch, all of them see the same terms, and `agreement` has what they wish for. Raises OutOfMemory with the
+    model as it was before the step that did not fit.
     """
     forward = model if forward is None else forward
     model.train()
-    guard = Guard(model, optimizer, training.clip)
+    agreement = agreement or Agreement()
+    guard = Guard(model, optimizer, training.clip, agreement)
     for step in range(start, steps if until is None else until):
         apply_schedule(optimizer, training, (step + 1) / steps)
         views = batches(step)
@@ -64,7 +67,8 @@ def fit(
                 loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             with part("backward"):
-                fabric.backward(loss)
+                loss.backward()
+        agreement.step = step + 1
         with part("guard"):
             fine = guard(terms)
         if fine:
@@ -76,4 +80,4 @@ def fit(
         else:
             bad(step + 1, guard.loss, guard.norm)
         with part("logging"):
-            watch(step + 1, terms)
+            watch(step + 1, guard.terms)

@@ -1,19 +1,20 @@
 """What follows every step of a run, in this order: its line, a look, an end where one is called for, a checkpoint."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
-from selftaught.system import clock
+from selftaught.system import clock, distributed, processes
 from selftaught.system.errors import DivergedError, Interrupted
 from selftaught.system.interruption import Stop
 from selftaught.system.profiling import Profile
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
+from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.guards import refuse_many
 from selftaught.training.job import Job
 from selftaught.training.keeping import Keeping
@@ -22,8 +23,41 @@ from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
 
 
+class Fellow:
+    """What the loop calls after each step in a process that does not lead: it goes on, or ends, as the leader does."""
+
+    def __init__(self, stop: Stop, start: int) -> None:
+        self.stop, self.step = stop, start
+        self.agreement = _agreed_on(stop)
+
+    def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.step = step
+        if self.agreement["stop"]:
+            reason_of(self.stop.reason)
+        if self.agreement["stop"] or self.agreement["word"]:
+            processes.heard(SettledError)
+
+    def leave_out(self, step: int, loss: float, norm: float) -> None:
+        """Wait for what the leader makes of a step that was left out."""
+        processes.heard()
+
+    def keep(self) -> None:
+        """Wait until the leader has saved."""
+        processes.heard()
+
+    settled = False  # which the leader says
+
+
+def _agreed_on(stop: Stop, word: Callable[[int], bool] = lambda step: False) -> Agreement:
+    """What one process may wish for after a step: a stop, or a word of the leader's that all wait for."""
+    return Agreement(stop=lambda step: bool(stop.reason), word=word)
+
+
 class Follower:
-    """What the loop calls after each step; it ends the run by raising, with the state of that step saved."""
+    """What the loop calls after each step; it ends the run by raising, with the state of that step saved.
+
+    Of several processes it is the leader's, and what it decides the others hear.
+    """
 
     def __init__(self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, start: int) -> None:
         """Looks at the network as it begins; only then the clock of the run's speed starts."""
@@ -32,11 +66,30 @@ class Follower:
         self.looks.begin(start)
         self.keeping = Keeping(job, run, self.looks, start)
         self.recorder = Recorder(job, run, loggers, start)
+        self.agreement = _agreed_on(stop, self._has_a_word)
         self.step = start  # the last that is done
         self.left_out = run.bad_steps()
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         self.step = step
+        with processes.telling() if self._is_told() else nullcontext():
+            self._follow_through(step, terms)
+
+    def _has_a_word(self, step: int) -> bool:
+        """Whether something follows a step that takes long, or may end the run."""
+        return self._looks_at(step) or self.keeping.is_due(step)
+
+    def _is_told(self) -> bool:
+        """Whether the others wait to hear what this step leads to."""
+        return processes.count() > 1 and (self.agreement["stop"] or self.agreement["word"])
+
+    def _saves(self, step: int) -> bool:
+        return self.keeping.is_due(step) and (self._is_told() or processes.count() == 1)
+
+    def _looks_at(self, step: int) -> bool:
+        return step == self.job.recipe.steps or self.looks.health.due(step)
+
+    def _follow_through(self, step: int, terms: dict[str, Tensor]) -> None:
         try:
             self._follow(step, terms)
         except Interrupted:  # a look can be stopped as well, after a step that no checkpoint holds yet
@@ -47,7 +100,10 @@ class Follower:
     def _follow(self, step: int, terms: dict[str, Tensor]) -> None:
         recipe, last = self.job.recipe, step == self.job.recipe.steps
         self.recorder.time()
-        look = last or self.looks.health.due(step)
+        look = self._looks_at(step)
+        # Before all that takes long, as the others wait to be asked; of what reaches this process meanwhile a single
+        # one hears in time, and several agree on it in the next step.
+        stopped = reason_of(self.stop.reason) if self.agreement["stop"] else None
         if look or self.recorder.is_due(step):
             with self.recorder.line(step, terms) as line:
                 self.looks.note(line["loss"])
@@ -59,15 +115,19 @@ class Follower:
             raise DivergedError(f"step {step:,}: {line['verdict']}")
         if last:
             return  # what comes after the loop saves it, and nothing is left that a stop could end
-        if self.stop.reason:
-            raise Interrupted(f"stopped by {self.stop.reason} at step {step:,}; add --resume to go on")
+        if reason := stopped or (self.stop.reason if processes.count() == 1 else None):
+            raise Interrupted(f"stopped by {reason} at step {step:,}; add --resume to go on")
         if self.looks.choice.settled:
             raise SettledError
-        if self.keeping.is_due(step):
+        if self._saves(step):
             self.keeping.attempt(step)
 
     def leave_out(self, step: int, loss: float, norm: float) -> None:
         """Note a step that was left out because it was not finite, and its samples; end the run after too many."""
+        with processes.telling(), distributed.alone():  # of the samples of all
+            self._leave_out(step, loss, norm)
+
+    def _leave_out(self, step: int, loss: float, norm: float) -> None:
         keys = [self.job.samples.keys[row] for row in self.job.batches.rows(step - 1)]
         self.left_out.append(step)
         self.run.note_bad_step({"step": step, "loss": str(loss), "gradient_norm": str(norm), "samples": keys})
@@ -85,6 +145,16 @@ class Follower:
         fine = [part.isfinite().all(dim=1) for part in held]
         return [self.job.samples.keys[row] for place, row in enumerate(rows) if not all(one[place] for one in fine)]
 
+    def keep(self) -> None:
+        """Save the step that is done, or say why not."""
+        with processes.telling():
+            self.keeping.attempt(self.step)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the score that chooses has not risen for as long as the recipe is patient."""
+        return self.looks.choice.settled
+
     def finish(self) -> dict[str, Any]:
         """Save what is to stay, and say what the run came to.
 
@@ -92,7 +162,8 @@ class Follower:
         the network the run ends with.
         """
         self.keeping.finish(self.step)
-        self.keeping.draw()
+        with distributed.alone():
+            self.keeping.draw()
         kept = self.keeping.chosen or self.step
         self.looks.end(kept)
         self.stop.poll()  # scores take long; the files of the run are all there by now

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from selftaught.system import distributed
 from selftaught.system.errors import DivergedError, OutOfMemory, is_out_of_memory
 from selftaught.system.text import printable
+from selftaught.training.agreement import Agreement
 
 IN_A_ROW = 3  # bad steps that are left out before a run is given up
 SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
@@ -18,11 +20,13 @@ SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
 class Guard:
     """Clips the gradient's norm, and says of every step whether its loss and gradient are finite.
 
-    The statistics that batch norm gathered in a bad step are put back: they would spoil every later one.
+    The statistics that batch norm gathered in a bad step are put back: they would spoil every later one. Of several
+    processes all say the same, and with what they tell each other travels what they wish for.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, clip: float | None) -> None:
-        self.optimizer, self.clip = optimizer, clip
+    def __init__(self, model: nn.Module, optimizer: Optimizer, clip: float | None, agreement: Agreement) -> None:
+        self.optimizer, self.clip, self.agreement = optimizer, clip, agreement
+        self.terms: dict[str, Tensor] = {}  # of the last step, their mean over all processes
         self.statistics = [
             buffer
             for layer in model.modules()
@@ -49,7 +53,8 @@ class Guard:
         """Whether the optimiser may use the gradients at hand, which come from these terms."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        loss = torch.stack(list(terms.values())).sum().detach()
+        self.terms, norm = self._of_all(terms, norm) if distributed.world_size() > 1 else (terms, norm)
+        loss = torch.stack(list(self.terms.values())).sum().detach()
         if not loss.isfinite() & norm.isfinite():
             self.loss, self.norm = float(loss), float(norm)
             self._put_back()
@@ -57,6 +62,15 @@ class Guard:
         if self.clip:
             nn.utils.clip_grads_with_norm_(parameters, self.clip, norm)
         return True
+
+    @torch.no_grad()
+    def _of_all(self, terms: dict[str, Tensor], norm: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The means of terms and norm over all processes, on the host, which waits here once for it all."""
+        own = torch.stack([*terms.values(), norm]).double()
+        sums = distributed.total(torch.cat([own, own.new_tensor(self.agreement.wishes())])).cpu()
+        means = sums[: len(own)] / distributed.world_size()
+        self.agreement.grant(sums[len(own) :].tolist())
+        return dict(zip(terms, means)), means[-1].to(norm.dtype)
 
     def _put_back(self) -> None:
         if self.statistics:

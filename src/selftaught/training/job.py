@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,14 +18,16 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
-from selftaught.system import components
+from selftaught.system import components, distributed, processes
 from selftaught.system.bombs import machine_memory
+from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
 from selftaught.training.adapting import adapt
 from selftaught.training.batches import Batches
 from selftaught.training.chunks import encode_in_chunks
-from selftaught.training.devices import fabric_of, set_attention
+from selftaught.training.devices import set_attention
+from selftaught.training.engine import Engine
 from selftaught.training.fit import fit
 from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
@@ -47,7 +48,7 @@ class Job:
     optimizer: Optimizer
     views: MakeViews
     batches: Batches
-    fabric: Fabric
+    engine: Engine
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
@@ -55,7 +56,7 @@ class Job:
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
         own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
-        fit(self.fabric, self.method, self.optimizer, self.batches, **own, **how)
+        fit(self.method, self.optimizer, self.batches, **own, **how)
 
 
 def prepare(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
@@ -73,13 +74,15 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     channels_last = plan.layout == "channels_last"
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
-    fabric = fabric_of(plan.precision)
-    if fabric.device.type == "cuda":  # which may hold less than the machine, where they were made
-        refuse_banks_beyond(torch.cuda.mem_get_info(fabric.device)[1], method)
-    forward: Any = fabric.setup_module(method)
+    engine = Engine(plan.precision, device_of(plan.device))
+    if engine.device.type == "cuda":  # which may hold less than the machine, where they were made
+        refuse_banks_beyond(torch.cuda.mem_get_info(engine.device)[1], method)
+    if distributed.world_size() > 1 and plan.norm != "device":
+        distributed.share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
+    forward: Any = engine.setup(method)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
-    batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=fabric.device)
-    return Job(plan, samples, method, weights, training, optimizer, views, batches, fabric, forward)
+    batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
+    return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward)
 
 
 def _by_layer(net: nn.Module, training: Training) -> tuple[dict[nn.Parameter, float], set[nn.Parameter]]:

@@ -1,13 +1,39 @@
 """From what was asked to what will be done: each open choice is decided by the data, or measured in little time."""
 
+from typing import Any
+
+from torch import nn
+
+from selftaught.contracts.modality import Samples
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
-from selftaught.system import clock
+from selftaught.system import clock, distributed, processes
+from selftaught.system.interruption import Stop
+from selftaught.training.batches import refuse_uneven
 from selftaught.training.measuring.batch_size import fitting_batch, refuse_too_large
 from selftaught.training.measuring.budget import steps_within
 from selftaught.training.measuring.speed import fastest
 from selftaught.training.measuring.trial import Trial
-from selftaught.training.resolve import resolve
+from selftaught.training.resolve import power_of_two, resolve
+
+
+def planned_by_all(
+    recipe: Pretrain, samples: Samples, stop: Stop, module: nn.Module | None, began: float | None
+) -> tuple[Plan, float | None]:
+    """The plan that the leader makes, alone, for all processes, and when the clock of a time budget started there."""
+
+    def decided() -> tuple[Plan, float | None]:
+        with distributed.alone():
+            return planned(recipe, Trial(samples, stop, module=module, budget=recipe.budget), began)
+
+    def told() -> tuple[dict[str, Any], float | None]:
+        plan, since = decided()
+        return plan.model_dump(mode="json"), since
+
+    if processes.count() == 1:
+        return decided()
+    values, since = processes.led(told)
+    return Plan.parse(values), since
 
 
 def planned(recipe: Pretrain, trial: Trial, began: float | None = None) -> tuple[Plan, float | None]:
@@ -20,10 +46,17 @@ def planned(recipe: Pretrain, trial: Trial, began: float | None = None) -> tuple
     samples = trial.samples
     plan = resolve(recipe, samples)
     if recipe.batch_size == "auto":
-        plan = resolve(recipe.model_copy(update={"batch_size": fitting_batch(plan, trial)}), samples)
-    plan = plan.computed(fastest(recipe, plan, trial))
-    refuse_too_large(plan, trial)
+        fits = min(fitting_batch(plan, trial), power_of_two(samples.count // 4) // processes.count())
+        plan = resolve(recipe.model_copy(update={"batch_size": fits * processes.count()}), samples)
+    refuse_uneven(plan.batch_size, processes.count())
+    plan = plan.computed(fastest(recipe, _share(plan), trial))
+    refuse_too_large(_share(plan), trial)
     if recipe.budget is None or recipe.steps is not None:  # a resumed run has the steps that it began with
         return plan, None
     began = clock.now() if began is None else began
-    return plan.model_copy(update={"steps": steps_within(plan, recipe.budget, trial, began)}), began
+    return plan.model_copy(update={"steps": steps_within(_share(plan), recipe.budget, trial, began)}), began
+
+
+def _share(plan: Plan) -> Plan:
+    """The plan of what one process does, which is what can be measured by one."""
+    return plan.model_copy(update={"batch_size": max(2, plan.batch_size // processes.count())})

@@ -1,5 +1,7 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +18,26 @@ from selftaught.run.folder import TIMES, RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
-from selftaught.system import clock, randomness
+from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
-from selftaught.system.errors import OutOfMemory, UsageError
+from selftaught.system.devices import device_of
+from selftaught.system.errors import CompanionError, OutOfMemory, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.ownership import refuse_inside
-from selftaught.system.saying import say, writing_to
+from selftaught.system.saying import quietly, say, writing_to
 from selftaught.system.text import printable
-from selftaught.training.following import Follower
+from selftaught.training.following import Fellow, Follower
+from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
-from selftaught.training.measuring.trial import Trial
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
-from selftaught.training.planning import planned
-from selftaught.training.resolve import open_data, preflight
+from selftaught.training.planning import planned_by_all
+from selftaught.training.resolve import preflight
 from selftaught.training.starting import in_words, keeping, normalised, taking_over, taught, teacher_of
 
 EVERYTHING = 4096  # plain views shown to Method.start
@@ -48,11 +51,15 @@ def pretrain(
     `opened` is its data where that is open already; a time budget then pays for training alone. `invited` says who
     looks on.
     """
+    on_gpu = device_of(command.device).type == "cuda"
+    with processes.joined(on_gpu, command.compile), nullcontext() if processes.leads() else quietly():
+        return _pretrain(command, module, opened, invited)
+
+
+def _pretrain(command: Pretrain, module: nn.Module | None, opened: Samples | None, invited: Invited) -> RunFolder:
     began = clock.now()
-    if command.out:
-        if command.overwrite and not command.resume:
-            refuse_inside(Path(command.out), _read(command))
-        RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
+    refuse_unlike(command)
+    processes.led(lambda: _refuse_occupied(command))
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
     recipe = command.continued(saved) if saved else command
@@ -61,22 +68,53 @@ def pretrain(
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        samples = opened or open_data(recipe, stop, like=_begun_with(recipe) if saved else None)
+        samples = opened or opened_by_all(recipe, stop, like=_begun_with(recipe) if saved else None)
         recipe = taught(normalised(recipe, samples, kind), samples)
-        onlooker = invited(recipe, samples)
-        trial = Trial(samples, stop, module=module, budget=recipe.budget)
-        plan, clock_began = planned(recipe, trial, None if opened else began)
-        del trial  # and the network in it
+        onlooker = invited(recipe, samples) if processes.leads() else None
+        plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
         job = prepare(plan, samples, module)
         job.onlooker = onlooker
-        run = RunFolder(plan.out or fresh_folder(f"{samples.name}-{plan.method.name}"), module)
-        kept = checkpoint.KEEP + (recipe.choose != "last")
-        checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
-        owned = run.claimed(recipe.resume, recipe.overwrite)
-        told = loggers.told_the_end(run)
-        with randomness.drawn_by(plan.draws), owned, writing_to(run.folder / LOG), told, run.working() as result:
-            result |= _train(job, run, stop, clock_began, loggers)
+        named = f"{samples.name}-{plan.method.name}"
+        run = RunFolder(processes.led(lambda: plan.out or str(fresh_folder(named))), module)
+        processes.publish("folder", str(run.folder))
+        with randomness.drawn_by(plan.draws):
+            if processes.leads():
+                _lead(job, run, stop, clock_began, loggers)
+            else:
+                _accompany(job, run, stop, clock_began)
     return run
+
+
+def _refuse_occupied(command: Pretrain) -> None:
+    if command.out:
+        if command.overwrite and not command.resume:
+            refuse_inside(Path(command.out), _read(command))
+        RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
+
+
+def _lead(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> None:
+    """Train, and be the one who writes and speaks."""
+    recipe = job.recipe
+    kept = checkpoint.KEEP + (recipe.choose != "last")
+    checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
+    owned = run.claimed(recipe.resume, recipe.overwrite)
+    with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result, processes.explained():
+        result |= _train(job, run, stop, began, loggers)
+
+
+def _accompany(job: Job, run: RunFolder, stop: Stop, began: float | None) -> None:
+    """Train as the leader does, which writes and speaks; where it is lost, the next one says so in its log."""
+    try:
+        with processes.explained():
+            fellow = Fellow(stop, _begin(job, run))
+            processes.heard()  # that the leader has looked at the network as it begins
+            _fit(job, run, began, fellow)
+            processes.heard()  # that all is written
+    except CompanionError as error:
+        if error.rank == 0 and processes.rank() == 1:
+            with writing_to(run.folder / LOG):
+                raise
+        raise
 
 
 def _read(command: Pretrain) -> dict[str, object]:
@@ -117,48 +155,68 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
-    before, start = run.status, _restore(job, run) if job.recipe.resume else 0
-    if not start and job.method.starts:
-        job.method.start(_everything(job))
-    _describe(job, run)
-    if not start and (job.recipe.init or run.module is not None):
-        _keep_initial(job, run)
-    _announce(job, run, start)
-    loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
-    follower = Follower(job, run, stop, loggers, start)
-    at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
-    at_start |= follower.looks.at_start
-    run.set_status("running", **at_start)
+    before, start = run.status, _begin(job, run)
+    with processes.telling():
+        _describe(job, run)
+        if not start and (job.recipe.init or run.module is not None):
+            _keep_initial(job, run)
+        _announce(job, run, start)
+        loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
+        follower = Follower(job, run, stop, loggers, start)
+        at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
+        at_start |= follower.looks.at_start
+        run.set_status("running", **at_start)
     with follower.recorder.bar:
         _fit(job, run, began, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
-    return {**follower.finish(), **at_start, **took}  # what had nothing left to train took as long as it did
+    with processes.telling():
+        totals = follower.finish()
+    return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
 
 
-def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower) -> None:
+def _begin(job: Job, run: RunFolder) -> int:
+    """The network as it goes on, or as a new run begins, in every process; the step."""
+    start = processes.led(lambda: _restore(job, run)) if job.recipe.resume else 0
+    if start and not processes.leads():
+        _, state, _ = _loaded(job, run)
+        if state["step"] != start:
+            raise UsageError(
+                f"{processes.said_of(processes.rank())} finds step {state['step']:,} in {run.folder}, and the leader "
+                f"{start:,}: --out must be one folder that all machines share"
+            )
+    if not start and job.method.starts:
+        job.method.start(_everything(job))
+    return start
+
+
+def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fellow) -> None:
     """Train up to the last step, or to where the choice is settled.
 
     Where a time budget runs since `began`, stops on the way correct the number of steps.
     """
     start = at = follower.step
-    batch = job.batches.batch_size
+    batch, settled = job.batches.batch_size, processes.led(lambda: follower.settled)
+    how: dict[str, Any] = {"watch": follower, "bad": follower.leave_out, "agreement": follower.agreement}
     try:
         for share in (1.0,) if began is None else (*CORRECTED_AT, 1.0):
             since, until = clock.now(), round(share * job.recipe.steps)
-            if until <= at or follower.looks.choice.settled:
+            if until <= at or settled:
                 continue
-            job.fit(steps=job.recipe.steps, start=at, until=until, watch=follower, bad=follower.leave_out)
+            job.fit(steps=job.recipe.steps, start=at, until=until, **how)
             rate, at = (until - at) / (clock.now() - since), until
             if began is not None and share < 1:
-                follower.keeping.attempt(at)  # before the recipe: a run cut between the two goes on with the old plan
-                steps = corrected(job.recipe.budget or 0, job.recipe.steps, at, rate, began)
-                job.recipe = job.recipe.model_copy(update={"steps": steps})
-                with spared("recipe.yaml"):
-                    job.recipe.save(run.folder / "recipe.yaml")
+                follower.keep()  # before the recipe: a run cut between the two goes on with the old plan
+                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began)
+                job.recipe = job.recipe.model_copy(update={"steps": processes.led(now)})
+                if processes.leads():
+                    with spared("recipe.yaml"):
+                        job.recipe.save(run.folder / "recipe.yaml")
     except SettledError:
         choose, patience = job.recipe.choose, job.recipe.patience
         say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
     except OutOfMemory as error:
+        if not isinstance(follower, Follower):
+            raise
         if follower.step > start:
             follower.keeping.save(follower.step)
         raise OutOfMemory(
@@ -173,11 +231,9 @@ def _restore(job: Job, run: RunFolder) -> int:
         say(f"no checkpoint in {run.folder} yet: starting at step 0")
         run.forget_metrics_after(0)
         return 0
-    groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints)
+    groups, state, complaints = _loaded(job, run)
     for line in complaints:
         say(f"warning: {line}")
-    checkpoint.restore_model(job.method, groups["model"])
-    checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
     job.begun = groups.get("begun", {})
     used, now = state.get("threads"), torch.get_num_threads()
     if used not in (None, now):
@@ -185,6 +241,14 @@ def _restore(job: Job, run: RunFolder) -> int:
     run.forget_metrics_after(state["step"])
     say(f"resuming at step {state['step']:,}")
     return state["step"]
+
+
+def _loaded(job: Job, run: RunFolder) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any], list[str]]:
+    """What the newest whole checkpoint holds, whose weights and optimiser are put back; state, and complaints."""
+    groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints)
+    checkpoint.restore_model(job.method, groups["model"])
+    checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
+    return groups, state, complaints
 
 
 def _everything(job: Job) -> torch.Tensor:
@@ -206,7 +270,10 @@ def _describe(job: Job, run: RunFolder) -> None:
     if job.onlooker:
         job.onlooker.begin(run.folder)
     run.write_environment(
-        device=str(job.fabric.device), threads=torch.get_num_threads(), preparation=preparation.model_dump(mode="json")
+        device=str(job.engine.device),
+        processes=processes.hosts(),
+        threads=torch.get_num_threads(),
+        preparation=preparation.model_dump(mode="json"),
     )
 
 
@@ -242,7 +309,7 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {lr:.3g}, {recipe.way} on {job.fabric.device}"
+        f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
     if preset.optimizer != (own := job.method.preset).optimizer:
         say(

@@ -181,8 +181,6 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
 
     `kind` is the modality of the data, where its name does not tell.
     """
-    if recipe.devices not in ("auto", "1"):
-        raise UsageError(f"--devices cannot be {recipe.devices!r}: training runs on one device so far; use --devices 1")
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle()
     kind = kind or modality.of(recipe.data)

@@ -28,7 +28,7 @@ def steps(name: str) -> dict[str, Tensor]:
     """Loss of each step, gradients of the last, and the state after it, as all processes together have them."""
     size = (side(name), side(name))
     method = made(name, size=size).double()
-    torch.set_default_dtype(torch.float64)  # as Fabric does inside a step
+    torch.set_default_dtype(torch.float64)  # as the engine does inside a step
     distributed.share_batch_norms(method)
     share = BATCH // distributed.world_size()
     rows = slice(distributed.rank() * share, (distributed.rank() + 1) * share)

@@ -143,7 +143,7 @@ class Health:
             norm.train(len(self.rows) > 1)  # else they are those of a batch long ago, and its answers another network's
         hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
         try:
-            with distributed.alone(), randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
+            with randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
                 job.forward(*job.batches.views_of(self.rows))
         finally:
             for hook in hooks:
@@ -250,7 +250,7 @@ def undisturbed(method: Method) -> Iterator[None]:
     devices = {weight.device.index for weight in method.parameters() if weight.device.type == "cuda"}
     method.eval()
     try:
-        with torch.compiler.set_stance("force_eager"), torch.random.fork_rng(devices=devices):
+        with distributed.alone(), torch.compiler.set_stance("force_eager"), torch.random.fork_rng(devices=devices):
             yield
     finally:
         method.train()

@@ -47,7 +47,7 @@ def _needs(plan: Plan, trial: Trial, most: int) -> tuple[float, int, int]:
         job = trial.job(whole, rows)
         weights = STATE * sum(p.numel() for p in job.method.parameters())
         try:
-            return kept_bytes(job, rows) / rows, weights, free_memory(job.fabric.device)
+            return kept_bytes(job, rows) / rows, weights, free_memory(job.engine.device)
         except UsageError:  # a method that cannot do with so few
             if rows >= most:
                 raise

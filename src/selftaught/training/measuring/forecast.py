@@ -71,7 +71,7 @@ def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bo
     return Forecast(
         seconds=round(plan.steps * plan.batch_size / rate, 1),
         samples_per_second=round(rate, 2),
-        measured_on=f"a few steps of {rows} in {plan.way} on {job.fabric.device}"
+        measured_on=f"a few steps of {rows} in {plan.way} on {job.engine.device}"
         + ("" if known else "; a run measures other settings first and may be faster"),
         reading_seconds=0.0,
         checkpoint_bytes=saved,

@@ -86,7 +86,7 @@ def _measured(recipe: Pretrain, plan: Plan, candidates: list[Way], trial: Trial)
         measure(candidates)
         chosen = _clearly_fastest(seconds, candidates[0])
         job = trial.job(plan, rows)
-        if recipe.attention == "auto" and job.fabric.device.type == "cpu" and attentions(job.method):
+        if recipe.attention == "auto" and job.engine.device.type == "cpu" and attentions(job.method):
             other = chosen._replace(attention="plain")
             measure([other, chosen])
             chosen = _clearly_fastest({way: seconds.get(way, math.inf) for way in (chosen, other)}, chosen)

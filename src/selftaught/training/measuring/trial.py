@@ -119,7 +119,7 @@ def half_precision_fault(job: Job) -> str | None:
         with randomness.at(job.recipe.seed, 0, slice(0, rows)):
             job.method(*job.batches(0))
 
-    return fault_of(job.method, show) if job.fabric.device.type == "cpu" else None
+    return fault_of(job.method, show) if job.engine.device.type == "cpu" else None
 
 
 def kept_bytes(job: Job, rows: int) -> int:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise, randomness
+from selftaught import Data, Encoder, Method, Training, UsageError, bounds, distributed, precise, randomness
 from selftaught.methods.objectives.contrastive import info_nce_with_queue
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
@@ -63,10 +63,19 @@ class MoCo(Method):
         if not self.grouped:
             return network(x)
         # The global batch is divided, not this process's rows, so that the groups do not depend on how many there are.
-        groups = max(1, round(len(x) * distributed.world_size() / self.group)) // distributed.world_size()
+        world = distributed.world_size()
+        groups = max(1, round(len(x) * world / self.group))
+        if groups < world and world % groups == 0:  # a group is of several processes
+            with distributed.among(world // groups):
+                return network(x)
+        if groups % world:
+            raise UsageError(
+                f"moco's batch of {len(x) * world} makes {groups} groups of --method.group {self.group}, which {world} "
+                f"processes cannot share; use --method.group {len(x)}, or less"
+            )
         # Alone: statistics of a group are its own, where batch norm would sum them over processes.
         with distributed.alone():
-            return torch.cat([network(part) for part in x.chunk(max(1, groups))])
+            return torch.cat([network(part) for part in x.chunk(groups // world)])
 
     @torch.no_grad()
     def _keys(self, x: Tensor) -> Tensor:

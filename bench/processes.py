@@ -1,0 +1,48 @@
+"""Every method by several processes beside one: how far apart their losses are over 20 steps, in float32.
+
+    python -m bench.processes [--count 2] [METHOD ...]
+
+Prints a line a method, and ends with exit code 1 where one is further off than is promised. Needs no GPU: processes
+talk through gloo.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from tests.distributed.runs import apart, data, start, train
+
+from selftaught.methods import registry
+
+PROMISED = 1e-5
+PORT = 29871
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("methods", nargs="*", default=sorted(registry.places()))
+    parser.add_argument("--count", type=int, default=2)
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    off = 0
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        os.environ["SELFTAUGHT_CACHE"] = str(folder / "cache")
+        data(folder)
+        train(folder, folder / "one", told.methods)
+        running = start(told.count, [str(folder), str(folder / "many"), *told.methods], PORT)
+        codes = [one.wait() for one in running]
+        for name in told.methods:
+            ended = (folder / "many" / name / "encoder").exists()
+            far = apart(name, folder / "one", folder / "many") if ended else float("inf")
+            off += far > PROMISED
+            print(f"{name:<24} {far:.1e}{'' if far <= PROMISED else '  further off than is promised'}", flush=True)
+    print(f"{len(told.methods) - off} of {len(told.methods)} methods within {PROMISED:g} of one process")
+    return int(off > 0 or any(codes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What clocks and signals decide: any process may wish for it, and all hear of it at the same step."""
+
+from collections.abc import Callable, Sequence
+
+from selftaught.system import processes
+from selftaught.system.interruption import undeterred
+
+Wish = Callable[[int], bool]  # of the step that is done next
+
+
+class Agreement:
+    """Wishes of single processes, such as to stop; what one of them wishes for is granted to all.
+
+    They travel with the numbers that the guard of each step waits for anyway, so they cost no message. All processes
+    name the same wishes in the same order.
+    """
+
+    def __init__(self, **wishes: Wish) -> None:
+        self._wishes = wishes
+        self._granted: dict[str, bool] = {}
+        self.step = 0  # of which is spoken
+
+    def wishes(self) -> list[float]:
+        """What this process wishes for once `step` is done, as numbers to be summed over all."""
+        return [float(wish(self.step)) for wish in self._wishes.values()]
+
+    def grant(self, sums: Sequence[float]) -> None:
+        """Take what all together wish for."""
+        self._granted = {name: total > 0 for name, total in zip(self._wishes, sums)}
+
+    def __getitem__(self, name: str) -> bool:
+        """Whether a wish is granted: in a single process what it wishes for at the moment."""
+        return self._granted.get(name, False) if processes.count() > 1 else self._wishes[name](self.step)
+
+
+def reason_of(own: str | None) -> str:
+    """Why to stop, where some process has a reason of its own and all know that one has; it names who."""
+    with undeterred():  # or who has the reason would go before the others know
+        reasons = processes.exchanged(own)
+    rank, reason = next((place, told) for place, told in enumerate(reasons) if told)
+    return f"{reason}, which reached {processes.said_of(rank)}," if processes.count() > 1 else reason

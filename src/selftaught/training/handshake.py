@@ -1,0 +1,45 @@
+"""What all processes must have alike before the first step: versions, settings and data."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from selftaught.contracts.modality import Samples
+from selftaught.run.fields import Mark
+from selftaught.run.recipes import Pretrain
+from selftaught.system import processes
+from selftaught.system.devices import device_of
+from selftaught.system.interruption import Stop
+from selftaught.training.resolve import open_data
+
+PACKAGES = ("selftaught", "torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def refuse_unlike(command: Pretrain) -> None:
+    """Raise UsageError where another process has other versions, settings or kinds of device; it names who and what."""
+    if processes.count() == 1:
+        return
+    mine = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    kind = device_of(command.device).type
+    processes.refuse_difference({**mine, "the device": kind, **_settings(command)})
+
+
+def _settings(command: Pretrain) -> dict[str, Any]:
+    """What makes the result, and the folder; data may have another name on each machine, its content is compared."""
+    left_out = {*Pretrain.marked(Mark.FREE), "data"}
+    return {
+        f"--{name.replace('_', '-')}": value
+        for name, value in command.model_dump(mode="json", exclude=left_out).items()
+    }
+
+
+def opened_by_all(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
+    """The samples, which one process of each machine decodes into the cache and the others find there.
+
+    They share the memory that the recipe allows. Raises UsageError where they hold something else somewhere.
+    """
+    share = recipe.model_copy(update={"memory": recipe.memory // len(processes.neighbours())})
+    samples = processes.in_turn(lambda: open_data(share, stop, like))
+    if processes.count() > 1:
+        processes.refuse_difference({"the data's content": samples.fingerprint, "its samples": samples.count})
+    return samples
