@@ -16,12 +16,12 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
-from selftaught.run.export import encoder_about, load_encoder
+from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
-from selftaught.run.known import TIMM, is_of_timm
+from selftaught.run.known import TIMM, is_of_timm, known_of
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 COLOURS = 3
@@ -79,7 +79,7 @@ def load_pretrained(source: str, part: Part, preparation: Preparation, size: Sid
     path = Path(source.removeprefix("local-dir:"))
     if not path.is_dir():
         return _of_weights(str(path), part, _sized(preparation, size))
-    if (path / "encoder").is_dir() or _is_ours(path):
+    if (path / "encoder").is_dir() or known_of(str(path), part.name).ours:
         inner = load_encoder(path)
         other = inner.preparation
         if other.modality != preparation.modality:
@@ -144,13 +144,6 @@ def _sized(preparation: Preparation, size: Side) -> Preparation:
 
 def _described(what: str, source: str, preparation: Preparation) -> str:
     return f"{what} of {printable(source)}, at {preparation.size[0]} x {preparation.size[1]} px"
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return bool(encoder_about(path))
-    except SelftaughtError:
-        return False
 
 
 def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how: Any) -> tuple[Encoder, str]:
