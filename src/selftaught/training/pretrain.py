@@ -176,7 +176,7 @@ def _restore(job: Job, run: RunFolder) -> int:
         say(f"warning: {line}")
     checkpoint.restore_model(job.method, groups["model"])
     checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
-    job.begun = groups.get("begun", {})
+    job.begun = dict(groups.get("begun", {}))
     used, now = state.get("threads"), torch.get_num_threads()
     if used not in (None, now):
         say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
