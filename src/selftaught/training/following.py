@@ -37,10 +37,11 @@ class Follower:
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         self.step = step
+        self.keeping.collect()
         try:
             self._follow(step, terms)
         except Interrupted:  # a look can be stopped as well, after a step that no checkpoint holds yet
-            if self.keeping.saved != step:
+            if not self.keeping.holds(step):
                 self.keeping.save(step)
             raise
 

@@ -127,7 +127,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
     at_start |= follower.looks.at_start
     run.set_status("running", **at_start)
-    with follower.recorder.bar:
+    with follower.recorder.bar, follower.keeping:
         _fit(job, run, began, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     return {**follower.finish(), **at_start, **took}  # what had nothing left to train took as long as it did
