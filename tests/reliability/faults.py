@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -55,12 +56,14 @@ def at_point(number: int | None, strike: Callable[[str], None]) -> Iterator[list
         if len(met) - 1 == number:
             strike(function.__name__)
 
-    before = sys.getprofile()
+    before, of_threads = sys.getprofile(), threading.getprofile()
     sys.setprofile(watch)
+    threading.setprofile(watch)  # saves are written in a thread of their own
     try:
         yield met
     finally:
         sys.setprofile(before)
+        threading.setprofile(of_threads)  # type: ignore[arg-type]
 
 
 def failing(code: int) -> Callable[[str], None]:

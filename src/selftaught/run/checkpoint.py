@@ -1,170 +1,175 @@
-"""Checkpoints: safetensors and JSON, no pickle, complete or absent, and verified before they are trusted."""
+"""Checkpoints: safetensors and JSON, no pickle, complete or absent, and verified before they are trusted.
+
+What is spread over processes lies in files of theirs, `model.2-of-4.safetensors`; the manifest says which rows.
+"""
 
 import errno
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from selftaught.run.layout import IN_STEP, owned
-from selftaught.run.records import Manifest, State
-from selftaught.run.tensors import CheckpointError as CheckpointError
+from selftaught.run.records import Manifest, Part, State
+from selftaught.run.rows import CheckpointError as CheckpointError
+from selftaught.run.rows import Rows, rows_of
+from selftaught.run.rows import on_host as on_host
+from selftaught.run.saved import Saved
+from selftaught.run.steps import discard, make_room, order, prune, remove, sweep
+from selftaught.run.steps import named as named
+from selftaught.run.steps import steps as steps
 from selftaught.run.tensors import model_tensors as model_tensors
 from selftaught.run.tensors import optimizer_tensors as optimizer_tensors
 from selftaught.run.tensors import restore_model as restore_model
 from selftaught.run.tensors import restore_optimizer as restore_optimizer
-from selftaught.system.arrays import refuse_odd_weights
+from selftaught.system.circle import Alone, Circle, all_do
 from selftaught.system.errors import UsageError
-from selftaught.system.files import flush_folder, left_behind, spared, temporary_for, write_atomically, write_json
-from selftaught.system.ownership import clear, owns
+from selftaught.system.files import flush_folder, spared, temporary_for, write_atomically, write_json
 from selftaught.system.reading import json_in
-from selftaught.system.regular import regular_bytes
-from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
-LARGEST_NAME = 1 << 10  # bytes of a file that names a checkpoint
 KEEP = 2  # checkpoints, beside the best one
 SPARE = 16 << 20  # bytes a disk should have left beside a checkpoint, for what else a run writes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NAME = re.compile(r"step_(\d+)(?:\.(\d+))?")
+ALONE = Alone()
+TENSORS = ".safetensors"
 
-Groups = Mapping[str, Mapping[str, Tensor]]
+Groups = Mapping[str, Mapping[str, Tensor | Rows]]
+Loaded = dict[str, Mapping[str, Tensor]]  # by the names of the groups
 
 
 def save(
-    folder: Path, step: int, groups: Groups, state: Mapping[str, Any], keep: int = KEEP, best: bool = False
+    folder: Path,
+    step: int,
+    groups: Groups,
+    state: Mapping[str, Any],
+    keep: int = KEEP,
+    best: bool = False,
+    circle: Circle = ALONE,
+    under_way: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write `folder`/step_NNNNNNN with one safetensors file a group, and point `last` at it; `best`, too, if it is.
 
     Everything goes to a temporary neighbour first, is flushed to the disk and renamed; the manifest with sizes and
     SHA-256 is written last. Then all are removed but the newest `keep` and the best. Where the disk is full, the
     oldest that can be spared makes room; where that does not help, OSError is raised and nothing has changed.
+
+    All of a circle call this with their own rows, and the first writes what everybody has; what fails in one fails in
+    all. `under_way` is told when there is room for it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    leads = circle.rank == 0
+    all_do(circle, lambda: _make_ready(folder) if leads else None)
     try:
-        final = _written(folder, step, groups, state)
+        final = _written(folder, step, groups, state, circle, under_way)
     except OSError as error:
-        if error.errno not in FULL or not _make_room(folder):
+        if error.errno not in FULL or not all_do(circle, lambda: leads and make_room(folder))[0]:
             raise
-        final = _written(folder, step, groups, state)
-    for name in ("last", "best") if best else ("last",):
+        final = _written(folder, step, groups, state, circle, under_way)
+    names = ("last", "best") if best else ("last",)
+    all_do(circle, lambda: _named_and_pruned(folder, final, names, keep) if leads else None)
+    return final
+
+
+def _make_ready(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+
+
+def _named_and_pruned(folder: Path, final: Path, names: tuple[str, ...], keep: int) -> None:
+    for name in names:
         write_atomically(folder / name, final.name + "\n")
     with spared("what is left of older checkpoints"):  # the new one is safe already
-        _prune(folder, final, keep)
+        prune(folder, final, keep)
+
+
+def _written(
+    folder: Path, step: int, groups: Groups, state: Mapping[str, Any], circle: Circle, under_way: Callable[[], None]
+) -> Path:
+    """A whole checkpoint under a name of its own; one of the same step stays beside it until `last` has moved on."""
+    leads = circle.rank == 0
+    name = all_do(circle, lambda: _begun(folder, step, bytes_of(groups)) if leads else None)[0]
+    final, temporary = (folder / one for one in name)
+    try:
+        under_way()
+        written = all_do(circle, lambda: _own_files(temporary, groups, circle))
+        all_do(circle, lambda: _finished(temporary, final, written, {**state, "step": step}) if leads else None)
+    except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
+        if leads:
+            with suppress(OSError):
+                discard(temporary)
+        raise
     return final
 
 
-def _written(folder: Path, step: int, groups: Groups, state: Mapping[str, Any]) -> Path:
-    """A whole checkpoint under a name of its own; one of the same step stays beside it until `last` has moved on."""
+def _begun(folder: Path, step: int, needed: int) -> list[str]:
+    """The name that a checkpoint will have, and that of its folder until then, which is made."""
     final = folder / f"step_{step:07d}"
-    if versions := [version for other, version in map(_order, steps(folder)) if other == step]:
+    if versions := [version for other, version in map(order, steps(folder)) if other == step]:
         final = folder / f"step_{step:07d}.{max(versions) + 1}"
-    _refuse_without_room(folder, bytes_of(groups))
+    _refuse_without_room(folder, needed)
     temporary = temporary_for(final)
     temporary.mkdir()
+    return [final.name, temporary.name]
+
+
+def _own_files(folder: Path, groups: Groups, circle: Circle) -> dict[str, Any]:
+    """Write this process's rows and, if it is the first, what everybody has; what the manifest says of the files."""
+    held = {group: {name: rows_of(tensor) for name, tensor in tensors.items()} for group, tensors in groups.items()}
+    files = dict(_files_of(held, circle))
+    for name, tensors in files.items():
+        _write_tensors({own: rows.held for own, rows in tensors.items()}, folder / name)
+    facts = {name: _size_and_hash(folder / name) for name in files}
+    if any(rows.split for tensors in held.values() for rows in tensors.values()):
+        for name, tensors in files.items():
+            facts[name]["tensors"] = _parts(folder / name, tensors)
+    return facts
+
+
+def _files_of(groups: Mapping[str, Mapping[str, Rows]], circle: Circle) -> Iterator[tuple[str, dict[str, Rows]]]:
+    """The files that a process writes, and what is in each."""
+    for group, tensors in groups.items():
+        if circle.rank == 0:
+            yield f"{group}{TENSORS}", {name: rows for name, rows in tensors.items() if rows.is_everywhere}
+        own = {name: rows for name, rows in tensors.items() if rows.split and len(rows.held) and not rows.spare}
+        if own:
+            yield f"{group}.{circle.rank + 1}-of-{circle.size}{TENSORS}", own
+
+
+def _parts(file: Path, tensors: Mapping[str, Rows]) -> dict[str, Any]:
+    """What the manifest says of the tensors in a file: the shape of each, its type, and which rows are there."""
+    with safe_open(file, framework="pt") as written:
+        types = {name: written.get_slice(name).get_dtype() for name in tensors}
+    return {
+        name: {"shape": rows.shape, "dtype": types[name], "rows": [rows.begin, rows.end]}
+        for name, rows in tensors.items()
+    }
+
+
+def _finished(temporary: Path, final: Path, written: list[dict[str, Any]], state: Mapping[str, Any]) -> None:
+    """Write what says that all is there, and give the folder its name. The state is that of the whole job."""
+    write_json(temporary / "state.json", state)
+    facts = {name: fact for files in written for name, fact in files.items()}
+    facts["state.json"] = _size_and_hash(temporary / "state.json")
+    write_json(temporary / "manifest.json", dict(sorted(facts.items())))
+    temporary.replace(final)
     try:
-        for name, tensors in groups.items():
-            _write_tensors(tensors, temporary / f"{name}.safetensors")
-        write_json(temporary / "state.json", {**state, "step": step})
-        manifest = {file.name: _size_and_hash(file) for file in sorted(temporary.iterdir())}
-        write_json(temporary / "manifest.json", manifest)
-        temporary.replace(final)
-    except BaseException:  # KeyboardInterrupt, too: this process lives on, so nobody else would remove it
-        with suppress(OSError):
-            _discard(temporary)
-        raise
-    try:
-        flush_folder(folder)
+        flush_folder(final.parent)
     except OSError:  # whether it would outlive a power cut is not known, so it is not there
         with suppress(OSError):
-            _remove(final)
+            remove(final)
         raise
-    return final
-
-
-def steps(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, oldest first."""
-    held = (path for path in folder.glob("step_*") if NAME.fullmatch(path.name) and not path.is_symlink())
-    return sorted(held, key=_order)
-
-
-def named(folder: Path, name: str) -> Path | None:
-    """The checkpoint that the file `name` (last, best) points at, if there is one."""
-    try:
-        target = regular_bytes(folder / name, LARGEST_NAME).decode().strip()
-    except (OSError, ValueError):
-        return None
-    return folder / target if NAME.fullmatch(target) and (folder / target).is_dir() else None
-
-
-def _order(path: Path) -> tuple[int, int]:
-    """Step and version; a step is saved again only after its checkpoint was passed over."""
-    match = NAME.fullmatch(path.name)
-    assert match
-    return int(match[1]), int(match[2] or 0)
-
-
-def _prune(folder: Path, newest: Path, keep: int) -> None:
-    """Remove all but the newest `keep` and the best; whatever is past the newest had been passed over."""
-    reached = [path for path in steps(folder) if _order(path) <= _order(newest)]
-    latest = list({_order(path)[0]: path for path in reached}.values())
-    kept = {*latest[-keep:], newest, named(folder, "best")}
-    for path in steps(folder):
-        if path not in kept and not _holds_others(path):
-            _remove(path)
-
-
-def _holds_others(path: Path) -> bool:
-    """Whether somebody has put something into a checkpoint, which then stays."""
-    return not {file.name for file in path.iterdir()} <= {*IN_STEP}
-
-
-def _remove(path: Path) -> None:
-    """Away with a checkpoint: first its name, so that half of one is never met."""
-    condemned = temporary_for(path)
-    path.replace(condemned)
-    _discard(condemned)
-
-
-def _discard(folder: Path) -> None:
-    """Away with what we write in a checkpoint's folder, and with the folder if nobody has put anything there."""
-    clear(folder, dict.fromkeys(IN_STEP))
-    if not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what was being written or removed when its process ended."""
-    for path in left_behind(folder):
-        is_folder = path.is_dir() and not path.is_symlink()
-        if owns(owned(["checkpoints"]), f"checkpoints/{path.name}", is_folder):
-            with spared(f"the removal of {path.name}"):
-                _discard(path) if is_folder else path.unlink()
-
-
-def _make_room(folder: Path) -> bool:
-    """Remove the oldest checkpoint that is neither last nor best; False where there is none."""
-    kept = {named(folder, "last"), named(folder, "best"), *steps(folder)[-1:]}
-    for path in steps(folder):
-        if path not in kept and not _holds_others(path):
-            say(f"warning: the disk is full: {path.name} is removed to make room")
-            _remove(path)
-            return True
-    return False
 
 
 def bytes_of(groups: Groups) -> int:
     """Bytes of the tensors in a checkpoint."""
-    return sum(tensor.nbytes for tensors in groups.values() for tensor in tensors.values())
+    return sum(tensor.nbytes for tensors in groups.values() for tensor in tensors.values())  # of what is spread, all
 
 
 def _refuse_without_room(folder: Path, needed: int) -> None:
@@ -190,54 +195,84 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
         )
 
 
-def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """The tensor groups and the state of one checkpoint, after verifying every file against the manifest."""
+def load(path: Path, circle: Circle = ALONE) -> tuple[Loaded, dict[str, Any]]:
+    """The tensor groups and the state of one checkpoint, after verifying every file against the manifest.
+
+    Tensors are read when they are asked for, of those that are spread only the rows that are. In a circle each process
+    verifies its share of the files. Raises CheckpointError, in all of them, for what is wrong with any.
+    """
+    fault = ""
+    groups: Loaded = {}
+    state: dict[str, Any] = {}
     try:
-        manifest: Manifest = json_in(path / "manifest.json", Manifest)
-        for name, expected in manifest.items():
-            if Path(name).name != name or not (path / name).is_file() or (path / name).is_symlink():
-                raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
-            if _size_and_hash(path / name) != expected:
-                raise CheckpointError(f"{path / name} does not match its manifest")
-        if unknown := {file.name for file in path.glob("*.safetensors")} - manifest.keys():
-            raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
-        state = json_in(path / "state.json", State)
-        if missing := [name for name in ("state.json", "model.safetensors") if name not in manifest]:
-            raise CheckpointError(f"its manifest does not cover {' and '.join(missing)}")
-        files = [path / name for name in manifest if name.endswith(".safetensors")]
-        for file in files:
-            refuse_odd_weights(file)
-        return {file.stem: load_file(file) for file in files}, state
+        groups, state = _opened(path, circle)
+    except CheckpointError as error:
+        fault = str(error)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"{type(error).__name__}: {printable(error)}") from error
+        fault = f"{type(error).__name__}: {printable(error)}"
+    if faults := [other for other in circle.told(fault) if other]:
+        raise CheckpointError(faults[0])
+    return groups, state
 
 
-def load_newest(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+def _opened(path: Path, circle: Circle) -> tuple[Loaded, dict[str, Any]]:
+    manifest: dict[str, dict[str, Any]] = json_in(path / "manifest.json", Manifest)
+    for number, (name, expected) in enumerate(manifest.items()):
+        _verify(path, name, expected, number % circle.size == circle.rank)
+    if unknown := {file.name for file in path.glob(f"*{TENSORS}")} - manifest.keys():
+        raise CheckpointError(f"its manifest does not cover {printable(', '.join(sorted(unknown)))}")
+    state = json_in(path / "state.json", State)
+    if missing := [name for name in ("state.json", f"model{TENSORS}") if name not in manifest]:
+        raise CheckpointError(f"its manifest does not cover {' and '.join(missing)}")
+    groups: dict[str, Saved] = {}
+    for name in (name for name in manifest if name.endswith(TENSORS)):
+        said = manifest[name].get("tensors")
+        parts = None if said is None else {tensor: Part(**about) for tensor, about in said.items()}
+        groups.setdefault(name.partition(".")[0], Saved()).add(path / name, parts)
+    return {name: group.closed() for name, group in groups.items()}, state
+
+
+def _verify(path: Path, name: str, expected: Mapping[str, Any], thoroughly: bool) -> None:
+    """Raise CheckpointError where a file is not the one that the manifest tells of; thoroughly: by its hash as well."""
+    file = path / name
+    if Path(name).name != name or not file.is_file() or file.is_symlink():
+        raise CheckpointError(f"{printable(name)} is missing, or no file of the checkpoint")
+    found = _size_and_hash(file) if thoroughly else {"bytes": file.stat().st_size}
+    if any(expected.get(fact) != value for fact, value in found.items()):
+        raise CheckpointError(f"{file} does not match its manifest")
+
+
+def load_newest(folder: Path) -> tuple[Loaded, dict[str, Any], list[str]]:
     """The newest checkpoint that is whole, with a line for every newer one that is not.
 
     Raises CheckpointError if there is none.
     """
-    return _newest(folder)[1:]
+    return _newest(folder, ALONE)[1:]
 
 
-def load_to_go_on(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+def load_to_go_on(folder: Path, circle: Circle = ALONE) -> tuple[Loaded, dict[str, Any], list[str]]:
     """The same, and `last` names it from now on: whoever wrote it may have ended before saying so.
 
-    What that process was still writing is swept.
+    What that process was still writing is swept. All of a circle come to the same checkpoint.
     """
-    _sweep(folder)
-    path, groups, state, complaints = _newest(folder)
-    if named(folder, "last") != path:
+    leads = circle.rank == 0
+    if leads:
+        sweep(folder)
+    path, groups, state, complaints = _newest(folder, circle)
+    if leads and named(folder, "last") != path:
         with spared("last"):
             write_atomically(folder / "last", path.name + "\n")
     return groups, state, complaints
 
 
-def _newest(folder: Path) -> tuple[Path, dict[str, dict[str, Tensor]], dict[str, Any], list[str]]:
+def _newest(folder: Path, circle: Circle) -> tuple[Path, Loaded, dict[str, Any], list[str]]:
     complaints = []
-    for path in reversed(steps(folder)):
+    for name in reversed(
+        circle.told([path.name for path in steps(folder)])[0]
+    ):  # a network may show others an older list
+        path = folder / name
         try:
-            groups, state = load(path)
+            groups, state = load(path, circle)
         except CheckpointError as error:
             complaints.append(f"checkpoint {path.name} is damaged and was passed over: {error}")
             continue

@@ -19,6 +19,7 @@ from selftaught.contracts.modality import Preparation
 from selftaught.run.card import encoder_card
 from selftaught.run.layout import FOLDERS, MODEL
 from selftaught.run.records import Config
+from selftaught.run.rows import whole
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.bombs import HARMLESS, HONEST
 from selftaught.system.components import Part, place_and_problem
@@ -28,11 +29,18 @@ from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import json_in
 from selftaught.system.text import filesize, printable
 
+Packed = Mapping[str, str | bytes]  # files by name
+
 
 def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder: Path, about: dict[str, Any]) -> None:
     """Write an encoder into `folder`; `about` is what else is known of how it was made."""
+    write_packed(folder, packed_encoder(encoder, part, preparation, about))
+
+
+def packed_encoder(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> Packed:
+    """The files of an encoder as it is at this moment, which may be written later."""
     config = encoder_config(encoder, part, preparation, about)
-    write_model(folder, merged(encoder.net), config, encoder_card(encoder, preparation, about))
+    return packed(merged(encoder.net), config, encoder_card(encoder, preparation, about))
 
 
 def merged(net: nn.Module) -> dict[str, Tensor]:
@@ -46,10 +54,20 @@ def merged(net: nn.Module) -> dict[str, Tensor]:
 
 def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> None:
     """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
-    folder.mkdir(parents=True, exist_ok=True)
+    write_packed(folder, packed(weights, config, card))
+
+
+def packed(weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> Packed:
+    """What will be in model.safetensors, config.json and README.md."""
     model = save(_each_its_own(weights), metadata={"format": "pt"})
     described = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    write_together(folder, dict(zip(MODEL, (model, described, card), strict=True)))
+    return dict(zip(MODEL, (model, described, card), strict=True))
+
+
+def write_packed(folder: Path, files: Packed) -> None:
+    """Write files into `folder`, which is made where there is none; none is replaced before all are on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_together(folder, files)
 
 
 @contextmanager
@@ -70,7 +88,7 @@ def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     own: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, weight in weights.items():
-        kept = weight.detach().cpu().contiguous()
+        kept = whole(weight).detach().cpu().contiguous()
         place = kept.untyped_storage().data_ptr()
         own[name] = kept.clone() if place in seen else kept
         seen.add(place)

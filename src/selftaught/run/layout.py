@@ -15,8 +15,9 @@ HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it ha
 
 _MODEL = Inside(re.compile("|".join(map(re.escape, (*MODEL, "model.onnx")))))
 _STEP = r"step_\d+(\.\d+)?"
-IN_STEP = ("model.safetensors", "optimizer.safetensors", "begun.safetensors", "state.json", "manifest.json")
-_CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({'|'.join(map(re.escape, IN_STEP))})")
+# The second part is of what is spread over processes: of which one of how many.
+IN_STEP = re.compile(r"(model|optimizer|begun)(\.\d+-of-\d+)?\.safetensors|(state|manifest)\.json")
+_CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({IN_STEP.pattern})")
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,

@@ -79,7 +79,21 @@ class BadStep(Record):
     samples: list[str] = []
 
 
-Manifest = dict[str, dict[str, Any]]  # of a checkpoint: size and hash of its files, compared with what is there
+class Part(Record):
+    """What a file of a checkpoint holds of a tensor that is spread over several."""
+
+    shape: list[Annotated[int, Field(ge=0, le=LAST)]]  # of the whole tensor
+    dtype: str
+    rows: tuple[Annotated[int, Field(ge=0, le=LAST)], Annotated[int, Field(ge=0, le=LAST)]]  # first, and the one past
+
+
+class Written(Record):
+    """What the manifest of a checkpoint says of a file: size and hash, which are compared with what is there."""
+
+    tensors: dict[str, Part] = {}  # where some tensor is spread over files: of every tensor in this one
+
+
+Manifest = dict[str, Written]
 
 
 class State(Record):

@@ -90,10 +90,11 @@ class Follower:
         return step == self.job.recipe.steps or self.looks.health.due(step)
 
     def _follow_through(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.keeping.collect()
         try:
             self._follow(step, terms)
         except Interrupted:  # a look can be stopped as well, after a step that no checkpoint holds yet
-            if self.keeping.saved != step:
+            if not self.keeping.holds(step):
                 self.keeping.save(step)
             raise
 
@@ -149,6 +150,7 @@ class Follower:
         """Save the step that is done, or say why not."""
         with processes.telling():
             self.keeping.attempt(self.step)
+            self.keeping.holds(self.step)  # which waits until it is written
 
     @property
     def settled(self) -> bool:

@@ -2,14 +2,20 @@
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
 
 import torch
 
 from selftaught.contracts import modality
 from selftaught.run import checkpoint
-from selftaught.run.export import save_encoder
+from selftaught.run.export import Packed, packed_encoder, write_packed
 from selftaught.run.folder import RunFolder
+from selftaught.run.rows import is_split, rows_of
 from selftaught.system import clock, randomness
+from selftaught.system.background import Background
+from selftaught.system.circle import Alone, everybody
 from selftaught.system.errors import DivergedError, Unsaved
 from selftaught.system.files import spared, write_atomically
 from selftaught.system.interruption import undeterred
@@ -23,16 +29,40 @@ from selftaught.training.looking.looks import Looks
 PICTURED = 8  # samples in the picture of what the network was shown
 
 
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say what could not be saved, and go on."""
+    try:
+        yield
+    except Unsaved as error:
+        say(f"warning: {error}; training goes on")
+
+
 class Keeping:
-    """Saves a run's state when it is due, and leaves the network that is to be kept at its end."""
+    """Saves a run's state when it is due, and leaves the network that is to be kept at its end.
+
+    A save copies the state to the host and is written while training goes on, one at a time. What becomes of it is
+    heard after a step, at the next save, or as the `with` ends that training stands in: it waits for what is written.
+    Where weights are spread over processes, all of them make one of these, and save at the same steps.
+    """
 
     def __init__(self, job: Job, run: RunFolder, looks: Looks, start: int) -> None:
         self.job, self.run, self.looks = job, run, looks
+        spread = any(map(is_split, job.method.parameters()))
+        self.circle = everybody() if spread else Alone()  # what everybody has is written by the leader
         self.saved = start  # the step that is on the disk; before the first there is nothing to save
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last
         self._saved_at = clock.now()
+        self._writer: Background | None = None
+        self._writing = start  # the step that is being written, or was
         buffers = job.method.named_buffers()  # such as the mask of an attention, of minus infinities
         self._unbounded = {name for name, tensor in buffers if tensor.isinf().any()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *told: object) -> None:
+        self._settle_aloud()
 
     def is_due(self, step: int) -> bool:
         """Whether it is time for a checkpoint: every so many steps or seconds, and at the best step so far."""
@@ -42,58 +72,114 @@ class Keeping:
         return clock.now() - self._saved_at >= float(every.rstrip("s")) or step == self.looks.choice.best
 
     def attempt(self, step: int) -> None:
-        """Save, or say why not and train on: the disk may have room the next time."""
-        try:
-            self.save(step)
-        except Unsaved as error:
-            say(f"warning: {error}; training goes on")
+        """Begin to save, or say why not and train on: the disk may have room the next time."""
+        self._settle_aloud()
+        with _said():
+            self._begin(step)
 
     def save(self, step: int) -> None:
         """Write a checkpoint and refresh the exported encoder.
 
         Raises DivergedError where a weight is not finite, and Unsaved where the disk does not take them.
         """
-        job, best = self.job, self.looks.choice.best
+        self._settle_aloud()
+        try:
+            self._begin(step)
+        finally:
+            self._settle()
+
+    def collect(self) -> None:
+        """Hear of a save that has come to its end meanwhile; one that failed is said, and training goes on."""
+        if self._writer and self._writer.over:
+            self._settle_aloud()
+
+    def holds(self, step: int) -> bool:
+        """Whether a step is on the disk, which may have to be waited for."""
+        self._settle_aloud()
+        return self.saved == step
+
+    def _begin(self, step: int) -> None:
+        """Begin to write a checkpoint, and the encoder after it; raises as `save` does for what fails at once."""
         # At the start as well: what fails is tried again when it is due, not at every step.
         self._saved_at = clock.now()
         self._refuse_unsound(step)
+        best = self.looks.choice.best
+        groups = self._copied()
+        state = {"steps": self.job.recipe.steps, "threads": torch.get_num_threads()}
+        self._writer, self._writing = Background(), step
+        circle, told = self.circle, self._writer.under_way
+
+        def write() -> None:
+            checkpoint.save(self.run.checkpoints, step, groups, state, best=step == best, circle=circle, under_way=told)
+            self.saved = step
+
+        try:
+            self._writer.do(write)
+            self._writer.wait_until_under_way()
+            if best in (None, step):
+                packed = self._packed(step)
+                self._writer.do(lambda: self._write_encoder(packed))
+        except OSError as error:
+            raise self._unsaved(error) from error
+        finally:
+            self._writer.no_more()
+
+    def _copied(self) -> checkpoint.Groups:
+        """All that a checkpoint holds, as it is at this moment, on the host."""
+        job = self.job
         groups = {
             "model": checkpoint.model_tensors(job.method),
             "optimizer": checkpoint.optimizer_tensors(job.optimizer),
             "begun": self.looks.health.begun,
         }
-        state = {"steps": job.recipe.steps, "threads": torch.get_num_threads()}
+        return checkpoint.on_host(groups)
+
+    def _settle(self) -> None:
+        """Wait for what is being written. Raises Unsaved where that failed."""
+        writer, self._writer = self._writer, None
         try:
-            checkpoint.save(self.run.checkpoints, step, groups, state, best=step == best)
-            self.saved = step
-            if best in (None, step):
-                self.export(step)
+            if writer:
+                writer.wait()
+                self._saved_at = clock.now()  # a disk that takes long to write is given time between
         except OSError as error:
-            held = checkpoint.steps(self.run.checkpoints)
-            kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
-            raise Unsaved(f"step {step:,} could not be saved: {printable(str(error))}; {kept}") from error
-        self._saved_at = clock.now()
+            raise self._unsaved(error) from error
+
+    def _settle_aloud(self) -> None:
+        with _said():
+            self._settle()
+
+    def _unsaved(self, error: OSError) -> Unsaved:
+        held = checkpoint.steps(self.run.checkpoints)
+        kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
+        return Unsaved(f"step {self._writing:,} could not be saved: {printable(str(error))}; {kept}")
 
     def _refuse_unsound(self, step: int) -> None:
         """Raise DivergedError where a weight or statistic is spoilt: the checkpoints before it must not make way."""
-        for name, tensor in self.job.method.state_dict().items():
-            if tensor.isnan().any() if name in self._unbounded else not tensor.isfinite().all():
-                raise DivergedError(
-                    f"a weight or statistic is not finite at step {step:,}; the last good state is kept"
-                )
+        held = {name: rows_of(tensor).held for name, tensor in self.job.method.state_dict().items()}
+        spoilt = [x.isnan().any() if name in self._unbounded else ~x.isfinite().all() for name, x in held.items()]
+        if any(self.circle.told(bool(torch.stack(spoilt).any()))):  # one wait for the device, not one a tensor
+            raise DivergedError(f"a weight or statistic is not finite at step {step:,}; the last good state is kept")
 
     def export(self, step: int) -> None:
         """Write the encoder as others will load it; a stop that is asked for meanwhile waits."""
+        self._write_encoder(self._packed(step))
+
+    def _packed(self, step: int) -> Packed:
+        """The files of the encoder as it is to be used."""
         job = self.job
         about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
-        folder = self.run.folder / "encoder"
         with undisturbed(job.method), undeterred():
-            save_encoder(self.looks.health.encoder(), job.recipe.encoder, job.samples.preparation, folder, about)
+            return packed_encoder(self.looks.health.encoder(), job.recipe.encoder, job.samples.preparation, about)
+
+    def _write_encoder(self, packed: Packed) -> None:
+        """Write it, where this process leads the others."""
+        if self.circle.rank == 0:
+            write_packed(self.run.folder / "encoder", packed)
 
     def finish(self, step: int) -> None:
         """Save the last step, unless it is, and leave the network that is to be kept, exported."""
         best = self.looks.choice.best
-        if step != self.saved:
+        if not self.holds(step):
             self.save(step)
         elif best is None:  # what follows the last checkpoint may have been cut
             self.export(step)

@@ -166,7 +166,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
         at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
         at_start |= follower.looks.at_start
         run.set_status("running", **at_start)
-    with follower.recorder.bar:
+    with follower.recorder.bar, follower.keeping:
         _fit(job, run, began, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     with processes.telling():
@@ -243,7 +243,7 @@ def _restore(job: Job, run: RunFolder) -> int:
     return state["step"]
 
 
-def _loaded(job: Job, run: RunFolder) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any], list[str]]:
+def _loaded(job: Job, run: RunFolder) -> tuple[checkpoint.Loaded, dict[str, Any], list[str]]:
     """What the newest whole checkpoint holds, whose weights and optimiser are put back; state, and complaints."""
     groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints)
     checkpoint.restore_model(job.method, groups["model"])
