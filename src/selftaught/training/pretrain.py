@@ -234,7 +234,7 @@ def _restore(job: Job, run: RunFolder) -> int:
     groups, state, complaints = _loaded(job, run)
     for line in complaints:
         say(f"warning: {line}")
-    job.begun = groups.get("begun", {})
+    job.begun = dict(groups.get("begun", {}))
     used, now = state.get("threads"), torch.get_num_threads()
     if used not in (None, now):
         say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
