@@ -101,7 +101,7 @@ def test_a_process_that_is_killed_ends_the_other_and_is_named(rank: int, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-def test_a_signal_to_one_process_saves_once_and_one_process_goes_on(tmp_path: Path) -> None:
+def test_a_signal_to_one_process_saves_once(tmp_path: Path) -> None:
     with running(tmp_path, 100_000) as (parent, children):
         os.kill(children[1], signal.SIGTERM)
         said = parent.communicate(timeout=60)[1]

@@ -1,5 +1,6 @@
 """Commands that only put together what lower rooms do; each imports what it needs when it is carried out."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,10 @@ def compare(recipe: Compare) -> "Comparison":
     """Rank methods, with a page that is written anew after every run."""
     from selftaught.judging.compare import compare as carry_out
     from selftaught.reporting.compare_page import write_page
+    from selftaught.system.places import placed
 
+    if placed(os.environ):
+        raise UsageError("compare is done by one process so far: start it without torchrun or srun")
     return carry_out(recipe, write_page)
 
 

@@ -32,7 +32,7 @@ from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
-from selftaught.training.looking.features import as_inputs
+from selftaught.training.looking.features import as_inputs, norms_of
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
@@ -311,6 +311,10 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
         f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
+    if (count := processes.count()) > 1:
+        say(f"         by {count} processes, {recipe.batch_size // count} samples each; batch norm: {recipe.norm}")
+    if recipe.encode_chunk and norms_of(job.method):
+        say(f"         batch norm sees {recipe.encode_chunk} samples of a device at a time, not the whole batch")
     if preset.optimizer != (own := job.method.preset).optimizer:
         say(
             f"         {preset.optimizer}: lr {preset.lr:g} per 256 samples, weight decay {preset.weight_decay:g} "
