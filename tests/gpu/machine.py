@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad
 
 from tests.gpu.card import CARD, AsIfThere, Held
 
-_to, _autocast = Tensor.to, torch.autocast
+_to, _autocast, _grouped = Tensor.to, torch.autocast, clip_grad._group_tensors_by_device_and_dtype
 FREE, ALL = 75 << 30, 80 << 30  # bytes of the card
 
 
@@ -55,6 +56,8 @@ def beside_a_card() -> Iterator[Stream]:
         patch.setattr(torch.cuda, "memory_allocated", lambda device=None: 0)
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
         patch.setattr(torch.cuda, "manual_seed_all", lambda seed: None)
+        patch.setattr(torch.cuda, "get_rng_state", lambda device=None: torch.get_rng_state())
+        patch.setattr(torch.cuda, "set_rng_state", lambda state, device=None: None)  # the CPU's numbers are drawn
         patch.setattr(torch.cuda, "Stream", Stream)
         patch.setattr(torch.cuda, "current_stream", lambda device=None: getattr(current, "stream", usual))
         patch.setattr(torch.cuda, "stream", lambda stream: _in_stream(current, stream))
@@ -64,6 +67,7 @@ def beside_a_card() -> Iterator[Stream]:
         patch.setattr(ThreadPoolExecutor, "submit", _submitted(ThreadPoolExecutor.submit))
         # A parameter on the card is a new one: below Python a Held lies on the CPU, and its values would not be moved.
         patch.setattr(torch.__future__, "_overwrite_module_params_on_conversion", True)
+        patch.setattr(clip_grad, "_group_tensors_by_device_and_dtype", _by_device)
         _without_fabric(patch)
         # So that torch.tensor(..., device="cuda") is made on the host and copied, as it is.
         torch._C._set_only_lift_cpu_tensors(True)
@@ -77,13 +81,24 @@ def beside_a_card() -> Iterator[Stream]:
 def _moving(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if args and isinstance(args[0], Held):
         return _to(self, CARD, args[0].dtype, *args[1:], **kwargs)
-    return _to(self, *args, **kwargs)
+    return _to(self, *map(_numbered, args), **{name: _numbered(value) for name, value in kwargs.items()})
+
+
+def _numbered(value: Any) -> Any:
+    """A device with its number, for which the driver would be asked."""
+    return CARD if isinstance(value, torch.device) and value == torch.device("cuda") else value
 
 
 def _pinned(self: Tensor, device: Any = None) -> Tensor:
     made = self.clone()
     made.as_if_pinned = True  # type: ignore[attr-defined]
     return made
+
+
+def _by_device(lists: Any, *args: Any, **kwargs: Any) -> Any:
+    """Groups of gradients; torch asks below Python where they lie, and would move what they are scaled by there."""
+    groups = _grouped(lists, *args, **kwargs)
+    return {(CARD if isinstance(got[0][0][0], Held) else key[0], key[1]): got for key, got in groups.items()}
 
 
 def _as_on_a_cpu(device_type: str, **how: Any) -> Any:

@@ -3,7 +3,8 @@
 In the first one tables that are kept for a device are made.
 """
 
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor
 
 from selftaught.methods import registry
+from selftaught.reporting.preview import drawn
 from selftaught.run.recipes import Pretrain
 from selftaught.system.interruption import stopping
 from selftaught.training.job import Job, prepare
 from selftaught.training.pretrain import _everything
 from selftaught.training.resolve import open_data, resolve
 from selftaught.training.starting import taught
-from tests.gpu.card import Held, Waits, waits
+from tests.gpu.card import Held, Waits, used, waits
 from tests.gpu.machine import beside_a_card
 from tests.methods.test_contract import small
 from tests.teachers import teacher_for
@@ -35,6 +37,8 @@ class Tried:
     losses: list[dict[str, float]]  # terms of each step
     views: Waits  # in making the views of the second
     step: Waits  # in the second itself
+    operations: set[str] = field(default_factory=set)  # on the card, by name
+    pictures: dict[str, Tensor] = field(default_factory=dict)  # what preview draws of two images after them
 
 
 def fitting(name: str, kind: str) -> bool:
@@ -67,14 +71,30 @@ def tried(job: Job) -> Tried:
     for step in range(STEPS):
         with waits() as found.views:
             views = job.batches(step)
-        with waits() as found.step:
+        with waits() as found.step, used() as operations:
             _step(job, step, views, found.losses)
+        found.operations |= set(operations)
+    if len(job.samples.preparation.shape) == 3:
+        found.pictures = drawn(job, 2, 0)
     return found
+
+
+class _Given:
+    """Batches that are made already."""
+
+    def __init__(self, views: tuple[Tensor, ...], device: torch.device) -> None:
+        self.views, self.device = views, device
+
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        return self.views
+
+    def ahead(self, until: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def _step(job: Job, step: int, views: tuple[Tensor, ...], losses: list[dict[str, float]]) -> None:
     seen: list[dict[str, Tensor]] = []
-    given = replace(job, batches=lambda step: views)
+    given = replace(job, batches=_Given(views, job.batches.device))
     given.fit(steps=STEPS, start=step, until=step + 1, watch=lambda step, terms: seen.append(terms))
     losses.append({name: _value(term) for name, term in seen[0].items()})
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.system.context import holding
+from selftaught.system.devices import moved
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _rows(numbers: NDArray, address: Address, shape: Sequence[int], device: torc
     # All rows were drawn, and most may be thrown away: that is the price of numbers that do not depend on who asks.
     if shape[0] != address.stop - address.start:
         raise ValueError(f"asked for {shape[0]} rows at an address of {address.stop - address.start}")
-    return torch.from_numpy(numbers[address.start : address.stop]).to(device or "cpu")
+    return moved(torch.from_numpy(numbers[address.start : address.stop]), device)
 
 
 def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
@@ -87,13 +88,13 @@ def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | Non
 def whole(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Uniform float32 numbers in [0, 1) that all rows of the global batch share: the same on every process."""
     rng, _ = _draw(purpose)
-    return torch.from_numpy(rng.random(tuple(shape), dtype=np.float32)).to(device or "cpu")
+    return moved(torch.from_numpy(rng.random(tuple(shape), dtype=np.float32)), device)
 
 
 def whole_normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers that all rows of the global batch share: the same on every process."""
     rng, _ = _draw(purpose)
-    return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(device or "cpu")
+    return moved(torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)), device)
 
 
 def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
