@@ -22,6 +22,22 @@ the loss and the gradient are finite before the weights move. No card was there:
 | method | data | views, first | step, first | views, now | step, now | where, now, beside the guard |
 |---|---|--:|--:|--:|--:|---|
 """
+TAIL = """
+# What repeats no bits
+
+`--deterministic` takes kernels that repeat every bit on a card, and none that do not: torch ends a run at the first
+operation that has no such kernel (`torch.use_deterministic_algorithms`). By torch's list those below
+are such, in steps of small networks, of the methods beside them; all other methods have none there. Resizing on the
+way (bilinear) has a slower kernel that repeats, which is taken. Sums over several GPUs repeat on as many of them alone.
+What is refused below is the resizing of learnt positions to views of another size, which every vision transformer that
+learns them does: such views, as the small crops of multi-crop, take an encoder of another kind.
+
+"""
+# What torch.use_deterministic_algorithms says that it refuses on CUDA, by the names of operations below autograd.
+REFUSED = re.compile(
+    r"(adaptive_max_pool2d|_adaptive_avg_pool[23]d|fractional_max_pool[23]d|reflection_pad[123]d|grid_sampler_[23]d"
+    r"|_?upsample_(linear1d|bilinear2d|bicubic2d|trilinear3d)(_aa)?)_backward\w*|max_unpool\w+|nll_loss2d_forward|histc|put_"
+)
 ROW = re.compile(r"\| (\w+) \| (\w+) \| (\d+) \| (\d+) \|")
 
 
@@ -37,15 +53,19 @@ def told(waits: Waits) -> str:
 def record() -> None:
     """Write the table anew."""
     first = {found[:2]: found[2:] for found in ROW.findall(FILE.read_text())} if FILE.exists() else {}
-    lines = []
+    lines, refused = [], []
     with TemporaryDirectory() as folder:
         for kind in ("images", "rows"):
             for name in trying.names(kind):
-                found = trying.on_the_card(*trying.plan_of(name, kind, Path(folder)))
+                plan, samples = trying.plan_of(name, kind, Path(folder))
+                found = trying.on_the_card(plan, samples)
+                steady = trying.on_the_card(plan.model_copy(update={"deterministic": True}), samples)
+                if odd := sorted(filter(REFUSED.fullmatch, steady.operations)):
+                    refused.append(f"- {name}, {kind}: {', '.join(odd)}")
                 now = (str(found.views.total()), str(found.step.total()))
                 cells = (name, kind, *first.get((name, kind), now), *now, told(found.views + found.step))
                 lines.append("| " + " | ".join(cells) + " |")
-    FILE.write_text(HEAD + "\n".join(lines) + "\n")
+    FILE.write_text(HEAD + "\n".join(lines) + "\n" + TAIL + "\n".join(refused) + "\n")
 
 
 if __name__ == "__main__":
