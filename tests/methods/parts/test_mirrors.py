@@ -24,7 +24,8 @@ def test_what_another_has_written_is_asked_for() -> None:
     mirror.write(buffer, 1.0)
     buffer.copy_(torch.tensor(2.0))  # as a checkpoint is restored
     assert mirror.read(buffer) == 2.0
-    assert mirror.read(torch.tensor(3.0)) == 3.0  # as it is moved to a device
+    moved = torch.zeros(()).fill_(0.0).fill_(3.0)  # as it comes to a device, and was written as often
+    assert moved._version == buffer._version and mirror.read(moved) == 3.0
 
 
 def test_a_copy_of_a_queue_goes_its_own_way() -> None:

@@ -97,7 +97,7 @@ class CrossDecoder(nn.Module):
     def forward(self, layers: Sequence[Tensor], asked: Tensor, grid: Sequence[int]) -> Tensor:
         """Predictions (B, M, patch_dim) at places `asked` (B, M), from layers that are (B, T, dim) each."""
         made = torch.stack(tuple(layers))
-        positions = sine_positions(grid, len(self.question)).to(made)
+        positions = sines(grid, len(self.question), made)
         stream = self.question.to(made.dtype) + positions[asked]
         for block, weights in zip(self.blocks, self.mix):
             stream = block(stream, torch.einsum("l,lbtd->btd", weights.to(made.dtype), made))
