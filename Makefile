@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test soak lint lock bill clean
+.PHONY: demo test test-gpu soak lint lock bill clean
 
 demo: .venv/ready
 	$(BIN)/selftaught demo
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+# What only a real GPU can tell, in one process: skipped with a reason where there is none.
+test-gpu: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m gpu -rs tests/gpu
 
 # Hours of the suite's kind of trouble in minutes; goes on where it was cut. Counts go to docs/results/soak.json.
 soak: .venv/ready

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.run.classifier import load_classifier as load_classifier
     from selftaught.run.export import load_encoder as load_encoder
     from selftaught.system import bounds as bounds
+    from selftaught.system import devices as devices
     from selftaught.system import distributed as distributed
     from selftaught.system import randomness as randomness
     from selftaught.system.errors import UsageError as UsageError

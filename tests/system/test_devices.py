@@ -1,9 +1,11 @@
 """A device by name, or one line that says why it is not there."""
 
+import os
+
 import pytest
 import torch
 
-from selftaught.system.devices import device_of
+from selftaught.system.devices import constant, device_of, kernels
 from selftaught.system.errors import UsageError
 
 
@@ -38,3 +40,29 @@ def test_the_cpu_is_taken_beside_a_card_where_it_is_named(monkeypatch: pytest.Mo
 def test_an_unknown_name_is_named() -> None:
     with pytest.raises(UsageError, match="--device cannot be 'gpu': it is one of auto, cpu, cuda, mps"):
         device_of("gpu")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_cards_kernels_are_the_fastest_or_those_that_repeat_and_only_inside(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    def state() -> tuple[bool, bool]:
+        return torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+
+    with kernels(torch.device("cpu"), deterministic):
+        assert state() == (False, False)
+    with pytest.raises(ZeroDivisionError), kernels(torch.device("cuda"), deterministic):
+        assert state() == (not deterministic, deterministic)
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
+        raise ZeroDivisionError
+    assert state() == (False, False)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+
+def test_a_constant_is_made_once_for_a_type() -> None:
+    x = torch.zeros(2)
+    assert constant((0.1, 0.2), x).tolist() == torch.tensor([0.1, 0.2]).tolist()
+    assert constant((0.1, 0.2), x) is constant((0.1, 0.2), x) is not constant((0.1, 0.2), x.double())
+    assert constant((True, False), x).dtype == torch.float32 and constant((1,), x, torch.long).dtype == torch.long

@@ -13,6 +13,7 @@ from selftaught.contracts import modality
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Embed
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
@@ -33,7 +34,7 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     writers = {".npz": _write_npz, ".parquet": _write_parquet}
     if out.suffix not in writers:
         raise UsageError(f"--out {printable(out)} must end in {' or '.join(writers)}")
-    encoder = load_encoder(recipe.run, module=module)
+    encoder = load_encoder(recipe.run, module=module).to(device_of("auto"))
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
     how = {"like": encoder.preparation, "limit": recipe.limit}

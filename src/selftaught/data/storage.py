@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, Protocol
 from uuid import uuid4
 from zlib import crc32
@@ -115,24 +116,28 @@ class Streamed(Storage):
         self._work, self._kept = work, kept
         self._pool = ThreadPoolExecutor(work.workers or os.cpu_count(), thread_name_prefix="decode")
         self._coming: dict[int, Future[Decoded]] = {}
+        self._alone = RLock()  # a batch may be made ahead while a look takes another
 
     def take(self, rows: Rows) -> tuple[Pixels, NDArray[np.float32]]:
-        self.prefetch(rows)
+        with self._alone:
+            self.prefetch(rows)
+            coming = [self._coming[row] for row in rows.tolist()]
+            for row in rows.tolist():
+                self._coming.pop(row, None)
         pixels = np.empty((len(rows), *self.shape), self.dtype)
         aspect = np.empty(len(rows), np.float32)
         for place, row in enumerate(rows.tolist()):
-            made = self._coming[row].result()
+            made = coming[place].result()
             if isinstance(made, str):  # it was whole when the run began
                 raise self._work.changed(int(self._kept[row]), made)
             pixels[place], aspect[place] = made
-        for row in rows.tolist():
-            self._coming.pop(row, None)
         return pixels, aspect
 
     def prefetch(self, rows: Rows) -> None:
-        for row in rows.tolist():
-            if row not in self._coming:
-                self._coming[row] = self._pool.submit(self._work.read, int(self._kept[row]))
+        with self._alone:
+            for row in rows.tolist():
+                if row not in self._coming:
+                    self._coming[row] = self._pool.submit(self._work.read, int(self._kept[row]))
 
 
 @dataclass

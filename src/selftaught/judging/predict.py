@@ -19,6 +19,7 @@ from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
@@ -115,7 +116,7 @@ def predict(
     """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named."""
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UsageError(f"--out {printable(str(out))} must end in .csv")
-    classifier = load_classifier(folder, module)
+    classifier = load_classifier(folder, module).to(device_of("auto"))
     if every and not classifier.classes:
         raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
     kind = modality.named(classifier.preparation.modality)

@@ -16,6 +16,7 @@ from selftaught.judging.labelled import Labelled
 from selftaught.judging.maps import evened, maps, pixels_at
 from selftaught.judging.shown import Shown, taken
 from selftaught.judging.subsets import FOLDS
+from selftaught.system.devices import device_of
 from selftaught.system.progress import Progress
 from selftaught.training.looking.features import estimate_norms, norms_of
 
@@ -45,7 +46,8 @@ def sources(
     shown: the samples as each encoder takes them, and as the trained one does those of whom nothing is said.
     """
     data = shown["trained"]
-    own = {kind: Own(kind, encoder, shown.get(kind, data)) for kind, encoder in encoders.items()}
+    device = device_of("auto")
+    own = {kind: Own(kind, encoder.to(device), shown.get(kind, data)) for kind, encoder in encoders.items()}
     found: dict[str, Sources] = {"encoder": {kind: _made(one, lambda encoder: encoder) for kind, one in own.items()}}
     pixels = by_part(lambda part: _pixels(data, part, seed))
     for takes, inside in (("tokens", tokens), ("layers", layers)):

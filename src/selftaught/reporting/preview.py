@@ -23,6 +23,7 @@ from selftaught.system.interruption import stopping
 from selftaught.system.pictures import data_uri, encoded
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
+from selftaught.training.looking.features import as_inputs
 from selftaught.training.resolve import open_data, preflight, resolve
 
 ENDINGS = (".png", ".html")
@@ -74,7 +75,7 @@ def _job(recipe: Preview) -> Job:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
         checkpoint.restore_model(job.method, groups["model"])
     else:
-        job.method.start(_spread(samples, 512))
+        job.method.start(as_inputs(job.method, _spread(samples, 512)))
     return job
 
 
@@ -91,9 +92,8 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     plain_views = job.samples.views(("plain",))(torch.from_numpy(rows), *raw)
     job.method.eval()
     with torch.no_grad(), randomness.at(seed, 0, slice(0, count)):
-        views = job.views(torch.from_numpy(rows), *raw)
-        own = job.method.picture(*views)
-    return {"image": plain_views[0], **own}
+        own = job.method.picture(*job.batches.views_of(rows))
+    return {"image": plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:

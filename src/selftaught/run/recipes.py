@@ -123,6 +123,7 @@ class Pretrain(Recipe):
         "auto", description="one kernel, or products of matrices; auto: the faster, measured along with the others"
     )
     compile: bool = Field(False, description="compile the network (slower start, faster steps)")
+    deterministic: bool = Field(False, description="on a GPU, the same bits each time, by kernels that are slower")
     profile: Free[bool] = Field(False, description="say where the time of a step goes; writes profile.json and a trace")
     workers: Workers = None
     memory: Memory = 2 << 30

@@ -1,6 +1,12 @@
-"""Devices by name: what there is beside the CPU, and one line where a named one is not there."""
+"""Devices by name, and what comes to them without the host waiting for what they have to do."""
+
+import os
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from selftaught.system.errors import UsageError
 
@@ -27,3 +33,60 @@ def _missing(kind: str) -> str | None:
     if kind == "mps" and not torch.backends.mps.is_available():
         return "torch finds no GPU of Apple's" if torch.backends.mps.is_built() else "this torch was built without MPS"
     return None
+
+
+def moved(x: Tensor, device: torch.device | str | None) -> Tensor:
+    """A tensor of the host's on a device (default: the CPU), which runs on meanwhile; so does the host."""
+    device = torch.device(device or "cpu")
+    if device.type == "cuda":  # only a copy from pinned memory runs beside the computation
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def numbered(x: Tensor, device: torch.device) -> Tensor:
+    """The same, for numbers by which the host is to choose as well: see `on_the_host`."""
+    made = moved(x, device)
+    if made is not x:
+        made.on_the_host = x  # type: ignore[attr-defined]
+    return made
+
+
+def on_the_host(x: Tensor) -> Tensor:
+    """The values of a tensor on the CPU; nothing waits for a device where they came from there by `numbered`."""
+    kept: Tensor | None = getattr(x, "on_the_host", None)
+    return x.cpu() if kept is None else kept
+
+
+def constant(values: Hashable, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers, in tuples, as a tensor beside `like`, and of its type if no other is named; not to be changed.
+
+    Each is brought to a device once: a copy for every batch would have the host wait for all that the device has to do.
+    """
+    return _constant(values, dtype or like.dtype, like.device)
+
+
+@cache  # without end: what is dropped would be another stream's memory while one still reads it
+def _constant(values: Hashable, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # Not by `moved`: whoever asks next may be another stream, for which the copy has to be there.
+    return torch.tensor(values, dtype=dtype, device="cpu").to(device)
+
+
+@contextmanager
+def kernels(device: torch.device, deterministic: bool) -> Iterator[None]:
+    """Compute inside by the kernels that a card is fastest by or, `deterministic`, by those that repeat every bit.
+
+    The latter raise RuntimeError where there is none: docs/results/card_waits.md lists where. CPUs always repeat.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS does not repeat
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.use_deterministic_algorithms(deterministic, warn_only=False)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before[0]
+        torch.use_deterministic_algorithms(before[1])

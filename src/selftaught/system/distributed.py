@@ -11,6 +11,7 @@ from torch.nn.modules._functions import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from selftaught.system.context import holding
+from selftaught.system.devices import moved
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
@@ -50,15 +51,15 @@ def shuffled(x: Tensor, order: Tensor) -> Tensor:
     order: (world * B,), the same everywhere, on the CPU. Each row goes to the one process that is to have it.
     """
     if world_size() == 1:
-        return x[order]
+        return x[moved(order, x.device)]
     wanted, share = order.view(world_size(), -1), len(x)
     sent = [rows[rows // share == rank()] - rank() * share for rows in wanted]
     source = wanted[rank()] // share
     come = torch.empty_like(x, memory_format=torch.contiguous_format)
     counts = source.bincount(minlength=world_size()).tolist()
-    dist.all_to_all_single(come, x[torch.cat(sent)], counts, [len(rows) for rows in sent])
+    dist.all_to_all_single(come, x[moved(torch.cat(sent), x.device)], counts, [len(rows) for rows in sent])
     # They come by source, and of each in the order wanted.
-    return come[source.argsort(stable=True).argsort()]
+    return come[moved(source.argsort(stable=True).argsort(), x.device)]
 
 
 class _Gather(torch.autograd.Function):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.system.context import holding
+from selftaught.system.devices import moved
 
 WORDS = 8  # of 32 bits, that Philox gives for each value of its counter; a float32 takes one
 BLOCK = 2**18  # numbers, about a millisecond: what those have in common that cannot be jumped among
@@ -99,31 +100,31 @@ def uniform(shape: Sequence[int], purpose: str, device: torch.device | str | Non
     after, passed = divmod(address.start * columns, WORDS)
     count = passed + shape[0] * columns
     numbers = _draw(purpose, address, after=after).random(count, dtype=np.float32)[passed:]
-    return torch.from_numpy(numbers.reshape(tuple(shape))).to(device or "cpu")
+    return moved(torch.from_numpy(numbers.reshape(tuple(shape))), device)
 
 
 def whole(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Uniform float32 numbers in [0, 1) that all rows of the global batch share: the same on every process."""
     numbers = _draw(purpose, here()).random(tuple(shape), dtype=np.float32)
-    return torch.from_numpy(numbers).to(device or "cpu")
+    return moved(torch.from_numpy(numbers), device)
 
 
 def whole_normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers that all rows of the global batch share: the same on every process."""
     numbers = _draw(purpose, here()).standard_normal(tuple(shape), dtype=np.float32)
-    return torch.from_numpy(numbers).to(device or "cpu")
+    return moved(torch.from_numpy(numbers), device)
 
 
 def normal(shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Standard normal float32 numbers; `shape[0]` is the number of rows at this address."""
     numbers = _by_rows(lambda rng, count: rng.standard_normal(count, dtype=np.float32), shape, purpose)
-    return torch.from_numpy(numbers).to(device or "cpu")
+    return moved(torch.from_numpy(numbers), device)
 
 
 def integers(high: int, shape: Sequence[int], purpose: str, device: torch.device | str | None = None) -> Tensor:
     """Integers in [0, high), int64; `shape[0]` is the number of rows at this address."""
     numbers = _by_rows(lambda rng, count: rng.integers(high, size=count), shape, purpose)
-    return torch.from_numpy(numbers).to(device or "cpu")
+    return moved(torch.from_numpy(numbers), device)
 
 
 def _by_rows(draw: Callable[[np.random.Generator, int], NDArray], shape: Sequence[int], purpose: str) -> NDArray:

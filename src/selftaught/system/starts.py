@@ -1,6 +1,7 @@
 """How transformers may start, whoever builds one: positions that are known and never learnt, and Xavier's weights."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,17 @@ def sine_positions(grid: Sequence[int], width: int) -> Tensor:
     angles = [axis.flatten()[:, None] * frequencies for axis in axes]
     waves = torch.cat([wave for angle in angles for wave in (angle.sin(), angle.cos())], dim=1)
     return F.pad(waves, (0, width - waves.shape[1]))
+
+
+def sines(grid: Sequence[int], width: int, like: Tensor) -> Tensor:
+    """The same beside `like` and of its type, made once for each device; not to be changed."""
+    return _sines(tuple(grid), width, like.dtype, like.device)
+
+
+@lru_cache(32)
+def _sines(grid: tuple[int, ...], width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.device("cpu"):
+        return sine_positions(grid, width).to(device, dtype)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Which samples a step sees, and their views: a pure function of the seed and the step."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -9,8 +11,10 @@ from torch import Tensor
 
 from selftaught.contracts.modality import MakeViews, Samples
 from selftaught.system import clock, distributed, randomness
+from selftaught.system.devices import moved, numbered
 from selftaught.system.errors import UsageError
 from selftaught.system.profiling import part
+from selftaught.training.ahead import Ahead
 
 AHEAD = 2  # steps whose samples are asked for early: the next is read while this one trains, and one more in reserve
 
@@ -45,7 +49,8 @@ class Batches:
         refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device, self.targets = torch.device(device), targets
-        self.seconds = 0.0  # spent fetching and making views, in all
+        self.seconds = 0.0  # that a step has waited for its views, in all
+        self._ahead: Ahead | None = None
         self._learnt = learnt = np.arange(samples.count) if rows is None else rows
         # Two: of this epoch, and of the next where steps look ahead.
         self._order = lru_cache(2)(lambda epoch: randomness.permutation(seed, epoch, len(learnt)))
@@ -65,26 +70,36 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """The views of a step, drawn at the step's own address, whichever step the caller is at."""
         began = clock.now()
+        views = self._ahead(step) if self._ahead else self._made(step)
+        self.seconds += clock.now() - began
+        return views
+
+    @contextmanager
+    def ahead(self, until: int) -> Iterator[None]:
+        """Beside a card, make the batch of the next step, before `until`, while the one that was asked for is used."""
+        if self.device.type != "cuda":
+            yield
+            return
+        with Ahead(self._made, self.device, until) as self._ahead:
+            try:
+                yield
+            finally:
+                self._ahead = None
+
+    def _made(self, step: int) -> tuple[Tensor, ...]:
         rows = self.rows(step)
         first = distributed.rank() * len(rows)
         for ahead in range(1, AHEAD + 1):
             self.samples.prefetch(self.rows(step + ahead))
         with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
-            views = self.views_of(rows)
-        self.seconds += clock.now() - began
-        return views
+            return self.views_of(rows)
 
     @torch.no_grad()
     def views_of(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
         """The views of these samples, and their targets, by the random numbers of whatever step it is."""
         with part("input"):
-            raw = tuple(self._moved(stored) for stored in self.samples.batch(rows))
+            raw = tuple(moved(stored, self.device) for stored in self.samples.batch(rows))
         numbers = torch.from_numpy(rows)
         with part("views"):
-            views = self.views(numbers.to(self.device), *raw)
-        return views if self.targets is None else (*views, self._moved(self.targets[numbers]))
-
-    def _moved(self, stored: Tensor) -> Tensor:
-        if self.device.type == "cuda":  # only a copy from pinned memory runs beside the computation
-            stored = stored.pin_memory()
-        return stored.to(self.device, non_blocking=True)
+            views = self.views(numbered(numbers, self.device), *raw)
+        return views if self.targets is None else (*views, moved(self.targets[numbers], self.device))

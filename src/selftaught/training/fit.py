@@ -12,7 +12,7 @@ from selftaught.system import distributed, randomness
 from selftaught.system.errors import DivergedError
 from selftaught.system.profiling import part
 from selftaught.training.agreement import Agreement
-from selftaught.training.guards import Guard
+from selftaught.training.guards import Guard, refuse_memory
 from selftaught.training.optimizers import apply_schedule
 
 Watch = Callable[[int, dict[str, Tensor]], Any]
@@ -55,7 +55,11 @@ def fit(
     guard = Guard(model, optimizer, training.clip, agreement)
     for step in range(start, steps if until is None else until):
         apply_schedule(optimizer, training, (step + 1) / steps)
-        views = batches(step)
+        try:
+            views = batches(step)
+        except Exception as error:  # views are made where the memory of a step is
+            refuse_memory(error)
+            raise
         rows = len(views[0])
         first = distributed.rank() * rows
         randomness.seed_torch(seed, step, distributed.rank())

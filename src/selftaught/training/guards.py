@@ -46,8 +46,7 @@ class Guard:
         if error is None:
             return
         self._put_back()
-        if is_out_of_memory(error):
-            raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'none left'}") from error
+        refuse_memory(error)
 
     def __call__(self, terms: dict[str, Tensor]) -> bool:
         """Whether the optimiser may use the gradients at hand, which come from these terms."""
@@ -75,6 +74,12 @@ class Guard:
     def _put_back(self) -> None:
         if self.statistics:
             torch._foreach_copy_(self.statistics, self._before)
+
+
+def refuse_memory(error: BaseException) -> None:
+    """Raise OutOfMemory where that is what an error of torch's or Python's says."""
+    if is_out_of_memory(error):
+        raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'none left'}") from error
 
 
 def refuse_many(bad: Sequence[int], step: int, faulty: Callable[[], Sequence[str]] = tuple) -> None:

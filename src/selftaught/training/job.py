@@ -20,7 +20,7 @@ from selftaught.run.plan import Plan
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components, distributed, processes
 from selftaught.system.bombs import machine_memory
-from selftaught.system.devices import device_of
+from selftaught.system.devices import device_of, kernels
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
 from selftaught.training.adapting import adapt
@@ -56,7 +56,11 @@ class Job:
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
         own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
-        fit(self.method, self.optimizer, self.batches, **own, **how)
+        with (
+            kernels(self.batches.device, self.recipe.deterministic),
+            self.batches.ahead(how.get("until") or how["steps"]),
+        ):
+            fit(self.method, self.optimizer, self.batches, **own, **how)
 
 
 def prepare(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:

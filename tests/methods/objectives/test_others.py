@@ -187,8 +187,8 @@ def test_views_answer_each_other_and_never_themselves() -> None:
 def test_hidden_tokens_count_alike_within_a_view_and_views_alike() -> None:
     hidden = torch.tensor([[1, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=torch.bool)
     each = draw(4)
-    assert torch.allclose(within_views(each, hidden), (each[:3].mean() + each[3]) / 3)
-    assert within_views(each[:0], torch.zeros(2, 3, dtype=torch.bool)).item() == 0
+    assert torch.allclose(within_views(each, hidden, hidden.flatten().nonzero()[:, 0]), (each[:3].mean() + each[3]) / 3)
+    assert within_views(each[:0], torch.zeros(2, 3, dtype=torch.bool), torch.zeros(0, dtype=torch.long)).item() == 0
 
 
 def test_simdinos_distance_is_that_of_unit_vectors_of_different_views() -> None:

@@ -1,13 +1,15 @@
 """Augmentation of whole batches, with parameters of its own for every image: pure functions on (B, C, H, W)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from math import ceil
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from selftaught.system.devices import constant
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision does
 # In-phase and quadrature of YIQ (FCC, 1953), to the digits at which a grey has none of either.
@@ -29,10 +31,15 @@ class Change:
     sigma: Tensor  # of the blur, in view pixels; 0 is none
     solarise: Tensor  # booleans
     order: Tensor | None = None  # (B, 4): which of the four colour changes comes when; exact mode only
+    # Which images (K,) have a sigma, and which are solarised, where the host knows: asking a card would wait for it.
+    blurred: Tensor | None = None
+    solarised: Tensor | None = None
 
     def of(self, rows: slice) -> "Change":
         """The change of these rows."""
-        part = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name != "order"}
+        if rows == slice(0, len(self.flip)):
+            return self
+        part = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.default is MISSING}
         return Change(**part, order=None if self.order is None else self.order[rows])
 
 
@@ -94,13 +101,18 @@ def resize(x: Tensor, change: Change, size: tuple[int, int], blur: bool = True) 
     batches).
     """
     batch, channels, height, width = x.shape
-    blurred = change.sigma.nonzero().squeeze(1) if blur else change.sigma.new_empty(0, dtype=torch.long)
+    blurred = _which(change.blurred, change.sigma) if blur else change.sigma.new_empty(0, dtype=torch.long)
     columns = x.permute(3, 1, 0, 2).contiguous()
     taps = resize_taps(change.box[:, 1], change.box[:, 3], width, size[1], change.flip)
     columns = _blurred_columns(_summed_columns(columns, *taps), change.sigma, blurred)
     rows = columns.view(size[1], -1).t().contiguous().view(channels, batch, height, size[1])
     taps = resize_taps(change.box[:, 0], change.box[:, 2], height, size[0])
     return _blurred_rows(_summed_rows(rows, *taps), change.sigma, blurred)
+
+
+def _which(known: Tensor | None, given: Tensor) -> Tensor:
+    """Rows (K,) at which something is `given` (B,), unless they are known."""
+    return given.nonzero().squeeze(1) if known is None else known
 
 
 def _summed_columns(x: Tensor, pixels: Tensor, weights: Tensor) -> Tensor:
@@ -169,7 +181,7 @@ def _colour_planes(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     luma = to_yiq[:1].expand(3, 3)
     quarter_turn = from_yiq[:, 1:2] @ to_yiq[2:] - from_yiq[:, 2:] @ to_yiq[1:2]
     planes = (luma, torch.eye(3, dtype=torch.float64) - luma, quarter_turn)
-    return tuple(plane.to(device, torch.float32) for plane in planes)  # type: ignore[return-value]
+    return tuple(plane.float().to(device) for plane in planes)  # type: ignore[return-value]
 
 
 def plain(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -187,15 +199,15 @@ def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float
     batch, channels = x.shape[:2]
     flat = x.reshape(batch, channels, -1)
     means = flat.mean(dim=2)
-    luma = torch.tensor(GREY, device=x.device) if channels == 3 else means.new_full((channels,), 1 / channels)
+    luma = constant(GREY, means) if channels == 3 else means.new_full((channels,), 1 / channels)
     matrix, offset = colour_matrices(change, channels, means @ luma)
-    centre, spread = x.new_tensor(mean).view(-1, 1), x.new_tensor(std).view(-1, 1)
+    centre, spread = (constant(tuple(each), x).view(-1, 1) for each in (mean, std))
     # Normalisation is one more affine step, so it joins the matrix, and the clamp moves to normalised values.
     out = torch.baddbmm((offset - centre) / spread, matrix / spread, flat)
     for channel, (middle, width) in enumerate(zip(mean, std)):
         # Bounds that are numbers are ten times as fast as bounds that are tensors.
         out[:, channel].clamp_(-middle / width, (1 - middle) / width)
-    solarised = change.solarise.nonzero().squeeze(1)
+    solarised = _which(change.solarised, change.solarise)
     if len(solarised):
         part = out[solarised]
         out[solarised] = torch.where(part >= (0.5 - centre) / spread, (1 - 2 * centre) / spread - part, part)
@@ -219,7 +231,7 @@ def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float
                 x[rows] = colour(x[rows], rows)
     if x.shape[1] == 3:
         x = torch.where(change.grey[:, None, None, None], _grey(x).expand_as(x), x)
-    wanted = change.sigma.nonzero().squeeze(1)
+    wanted = _which(change.blurred, change.sigma)
     x = _blurred_rows(x, change.sigma, wanted)
     x = _blurred_rows(x.mT, change.sigma, wanted).mT
     x = torch.where(change.solarise[:, None, None, None] & (x >= 0.5), 1 - x, x)
@@ -227,14 +239,15 @@ def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float
 
 
 def _normalised(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    return (x - x.new_tensor(mean).view(-1, 1, 1)) / x.new_tensor(std).view(-1, 1, 1)
+    centre, spread = (constant(tuple(each), x).view(-1, 1, 1) for each in (mean, std))
+    return (x - centre) / spread
 
 
 def _grey(x: Tensor) -> Tensor:
     """Grey values (B, 1, H, W)."""
     if x.shape[1] != 3:
         return x.mean(dim=1, keepdim=True)
-    return (x * torch.tensor(GREY, device=x.device, dtype=x.dtype).view(3, 1, 1)).sum(dim=1, keepdim=True)
+    return (x * constant(GREY, x).view(3, 1, 1)).sum(dim=1, keepdim=True)
 
 
 def _mixed(x: Tensor, other: Tensor, share: Tensor) -> Tensor:

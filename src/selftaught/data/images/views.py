@@ -16,6 +16,7 @@ from selftaught.data.images.augment import Change
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.views import FIXED
 from selftaught.system import bounds, randomness
+from selftaught.system.devices import constant, moved
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
 TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
@@ -137,12 +138,13 @@ class Views(views.Views):
         else:
             box = random_boxes(draw(2 * TRIES + 2, "crop"), images.shape[2:], aspect, chosen.crop)
         change = _unchanged(box)
-        chances = draw(5, "chance")
+        decided = randomness.uniform((len(images), 5), "chance")
+        chances = moved(decided, images.device)
         change.flip = chances[:, 0] < chosen.flip
         if chosen.jitter > 0:
             jittered = (chances[:, 1] < chosen.jitter_probability).float()
             draws = 2 * draw(4, "colour") - 1
-            strength = chosen.jitter * draws.new_tensor([0.8, 0.8, chosen.saturation])
+            strength = chosen.jitter * constant((0.8, 0.8, chosen.saturation), draws)
             low = (1 - strength).clamp(min=0)
             factors = 1 + jittered[:, None] * (_between(draws[:, :3], low, 1 + strength) - 1)
             change.brightness, change.contrast, change.saturation = factors.unbind(dim=1)
@@ -152,6 +154,9 @@ class Views(views.Views):
             sigma = _between(2 * draw(1, "blur")[:, 0] - 1, *chosen.blur_sigma)
             change.sigma = torch.where(chances[:, 3] < chosen.blur, sigma, torch.zeros_like(sigma))
         change.solarise = chances[:, 4] < chosen.solarise
+        if images.device.type != "cpu":
+            struck = (decided[:, 3] < chosen.blur, decided[:, 4] < chosen.solarise)
+            change.blurred, change.solarised = (moved(hit.nonzero().squeeze(1), images.device) for hit in struck)
         if self._exact:
             change.order = draw(4, "order").argsort(dim=1)
         return change

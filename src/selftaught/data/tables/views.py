@@ -9,6 +9,7 @@ from torch import Tensor
 
 from selftaught.data import views
 from selftaught.system import randomness
+from selftaught.system.devices import constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,8 @@ class Views(views.SingleViews):
             others = self.everything[donor, :, torch.arange(columns, device=values.device)].transpose(1, 2)
             values = torch.where(hit[:, None], others, values)
         if chosen.noise:
-            numbers = torch.tensor([column.kind == "number" for column in self.preparation.columns])
+            numbers = constant(tuple(column.kind == "number" for column in self.preparation.columns), values)
             noise = chosen.noise * randomness.normal((count, columns), "noise", values.device)
             values = values.clone()
-            values[:, 0] += noise * numbers.to(values)
+            values[:, 0] += noise * numbers
         return values

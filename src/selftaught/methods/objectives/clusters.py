@@ -19,10 +19,10 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     # The largest score of all is taken off first: the result is the same and exp cannot overflow.
     logits = scores / epsilon
     # A process may hold no scores at all, as where they are those of hidden tokens.
-    highest = logits.max() if len(logits) else logits.new_tensor(-torch.inf)
+    highest = logits.max() if len(logits) else logits.new_full((), -torch.inf)
     highest = distributed.gather(highest[None]).max()
     assignment = torch.exp(logits - highest)
-    count = distributed.total(logits.new_tensor(float(len(scores))))
+    count = distributed.total(logits.new_full((), float(len(scores))))
     assignment = assignment / distributed.total(assignment.sum())
     for _ in range(iterations):
         # The least is for prototypes that nobody scores above exp's reach: 0 / 0 would spoil every assignment.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
+from selftaught.system.devices import constant
 from selftaught.system.precision import in_full_precision
 
 
@@ -49,10 +50,11 @@ def across_views(answers: Sequence[Tensor], said: Sequence[Tensor], temperature:
     return torch.stack([distilled(answers[a], said[b], temperature).mean() for a, b in pairs]).mean()
 
 
-def within_views(losses: Tensor, hidden: Tensor) -> Tensor:
-    """Mean over views of the mean loss at their hidden tokens (losses: M; hidden: B x N booleans, M of them true)."""
+def within_views(losses: Tensor, hidden: Tensor, places: Tensor) -> Tensor:
+    """Mean over views of the mean loss at their hidden tokens (losses: M; hidden: B x N booleans, M of them true, at
+    `places` (M,) of all B N)."""
     # Every view counts alike, however much of it was hidden, as in iBOT.
-    share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1))[hidden]  # of its view
+    share = (hidden / hidden.sum(dim=1, keepdim=True).clamp(min=1)).flatten()[places]  # of its view
     return (losses * share).sum() / len(hidden)
 
 
@@ -61,7 +63,8 @@ def views_apart(answers: Tensor, said: Tensor) -> Tensor:
     """Half the mean squared distance, as unit vectors, of what a student `said` (V x B x D) of every view and the
     `answers` (A x B x D) to the first ones, never of a view and itself. SimDINO (2502.10385)."""
     cosines = torch.einsum("abd,vbd->av", F.normalize(answers, dim=2), F.normalize(said, dim=2)) / answers.shape[1]
-    return 1 - cosines[~torch.eye(*cosines.shape, dtype=torch.bool, device=cosines.device)].mean()
+    others = tuple(place for place in range(cosines.numel()) if place // cosines.shape[1] != place % cosines.shape[1])
+    return 1 - cosines.flatten()[constant(others, cosines, torch.long)].mean()
 
 
 @objective
@@ -76,5 +79,5 @@ def moved_centre(centre: Tensor, scores: Tensor, momentum: float) -> Tensor:
     """The running mean (K,) of a teacher's scores (N, K) over all processes. DINO (equation 4)."""
     # Sums and counts apart: processes may hold different numbers of scores, or none.
     total = distributed.total(scores.sum(dim=0))
-    count = distributed.total(scores.new_tensor(float(len(scores))))
+    count = distributed.total(scores.new_full((), float(len(scores))))
     return torch.where(count > 0, momentum * centre + (1 - momentum) * total / count.clamp(min=1), centre)

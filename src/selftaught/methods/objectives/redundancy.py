@@ -99,8 +99,9 @@ def whitened(x: Tensor, epsilon: float) -> Tensor:
     x = x - x.mean(dim=-2, keepdim=True)
     matrix = x.mT @ x / (x.shape[-2] - 1)
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    # A factor exists only where no direction is flat; a share of the identity sees to that.
-    factor = torch.linalg.cholesky((1 - epsilon) * matrix + epsilon * eye)
+    # A factor exists only where no direction is flat; a share of the identity sees to that. Not the kind that raises,
+    # for which the host would wait: what is not finite is for the loop to tell.
+    factor = torch.linalg.cholesky_ex((1 - epsilon) * matrix + epsilon * eye).L
     # Solved, not inverted: the same rows, with less rounding.
     return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
 
@@ -121,7 +122,7 @@ def coding_rate(x: Tensor, epsilon: float) -> Tensor:
     matrix = x.shape[-1] / (_count(x) * epsilon) * _gram(x)
     eye = torch.eye(matrix.shape[-1], dtype=x.dtype, device=x.device)
     # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant. Not the kind that
-    # raises: what is not finite is for the loop to tell.
+    # raises, as above.
     return torch.linalg.cholesky_ex(eye + matrix).L.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.method import Data
 from selftaught.methods.parts.damage import extremes
+from selftaught.system.devices import constant
 from selftaught.system.precision import in_full_precision, precise
 
 TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))  # sRGB, D65
@@ -22,8 +23,8 @@ def lab(rgb: Tensor) -> Tensor:
     """sRGB in [0, 1] (B, 3, ...) as CIE Lab: L from 0 to 100, a and b about -110 to 110."""
     rgb = rgb.clamp(0, 1)
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = torch.einsum("ij,bj...->bi...", linear.new_tensor(TO_XYZ), linear)
-    xyz = xyz / linear.new_tensor(WHITE).view(-1, *[1] * (rgb.ndim - 2))
+    xyz = torch.einsum("ij,bj...->bi...", constant(TO_XYZ, linear), linear)
+    xyz = xyz / constant(WHITE, linear).view(-1, *[1] * (rgb.ndim - 2))
     root = torch.where(xyz > 0.008856, xyz.clamp(min=1e-8) ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = root.unbind(dim=1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
@@ -36,10 +37,15 @@ def rgb(lab: Tensor) -> Tensor:
     y = (light + 16) / 116
     root = torch.stack([y + a / 500, y, (y - b / 200).clamp(min=0)], dim=1)
     xyz = torch.where(root > 0.2068966, root**3, (root - 16 / 116) / 7.787)
-    xyz = xyz * lab.new_tensor(WHITE).view(-1, *[1] * (lab.ndim - 2))
-    linear = torch.einsum("ij,bj...->bi...", torch.linalg.inv(lab.new_tensor(TO_XYZ)), xyz)
+    xyz = xyz * constant(WHITE, lab).view(-1, *[1] * (lab.ndim - 2))
+    linear = torch.einsum("ij,bj...->bi...", _from_xyz(lab.dtype, lab.device), xyz)
     curved = 1.055 * linear.clamp(min=1e-8) ** (1 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curved, 12.92 * linear).clamp(0, 1)
+
+
+@cache
+def _from_xyz(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.linalg.inv(torch.tensor(TO_XYZ, dtype=dtype, device="cpu")).to(device)
 
 
 @cache

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from selftaught.contracts.method import Data
 from selftaught.system import distributed, randomness
+from selftaught.system.devices import constant
 from selftaught.system.precision import in_full_precision
 
 
@@ -17,7 +18,7 @@ def warped(x: Tensor, corners: Tensor) -> Tensor:
     the middle. What lies outside the image is zero.
     """
     corners = corners.float()
-    square = corners.new_tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    square = constant(((-1, -1), (1, -1), (1, 1), (-1, 1)), corners)
     u, v = square.unbind(dim=1)
     zero, one = torch.zeros_like(u), torch.ones_like(u)
     # Each corner gives two linear equations in the eight unknowns of the map: u, v to (au + bv + c) / (gu + hv + 1).
@@ -27,7 +28,8 @@ def warped(x: Tensor, corners: Tensor) -> Tensor:
         linear = torch.stack(basis, dim=1).expand(len(x), 4, 6)
         rows.append(torch.cat([linear, -(goal * u)[..., None], -(goal * v)[..., None]], dim=2))
     goal = corners.transpose(1, 2).reshape(-1, 8, 1)
-    matrix = F.pad(torch.linalg.solve(torch.cat(rows, dim=1), goal)[..., 0], (0, 1), value=1.0).view(-1, 3, 3)
+    # Not the kind that raises where there is no such map, for which the host would wait.
+    matrix = F.pad(torch.linalg.solve_ex(torch.cat(rows, dim=1), goal).result[..., 0], (0, 1), value=1.0).view(-1, 3, 3)
     # Middles of pixels, in half sides from the middle.
     down, across = ((2 * torch.arange(side, device=x.device) + 1 - side).float() / side for side in x.shape[2:])
     points = torch.cartesian_prod(down, across).flip(1)
@@ -39,7 +41,7 @@ def warped(x: Tensor, corners: Tensor) -> Tensor:
 def extremes(data: Data, like: Tensor) -> tuple[Tensor, Tensor]:
     """What the lowest and the highest stored value are after normalisation, per channel (C, 1, ...)."""
     ones = (1,) * (len(data.shape) - 1)
-    mean, std = (torch.tensor(v, device=like.device, dtype=like.dtype).view(-1, *ones) for v in (data.mean, data.std))
+    mean, std = (constant(tuple(v), like).view(-1, *ones) for v in (data.mean, data.std))
     return -mean / std, (1 - mean) / std
 
 

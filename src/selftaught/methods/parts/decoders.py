@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import Encoder
 from selftaught.methods.parts.heads import mlp
 from selftaught.system.errors import UsageError
-from selftaught.system.starts import sine_positions, xavier
+from selftaught.system.starts import sines, xavier
 
 
 class TokenDecoder(nn.Module):
@@ -47,7 +47,7 @@ class TokenDecoder(nn.Module):
         holes = self.hole.to(shown.dtype).expand(len(shown), length, -1)
         full = holes.scatter(1, keep[..., None].expand_as(shown), shown)
         # After the holes are in, so that a hole knows where it is.
-        full = full + sine_positions(grid, full.shape[2]).to(full)
+        full = full + sines(grid, full.shape[2], full)
         decoded = self.norm(self.blocks(torch.cat([prefix, full], dim=1)))
         return self.predict(decoded[:, prefix.shape[1] :])
 
@@ -70,7 +70,7 @@ class TokenPredictor(nn.Module):
     def forward(self, patches: Tensor, prefix: Tensor, keep: Tensor, asked: Tensor, grid: Sequence[int]) -> Tensor:
         """Predictions (B, M, L, answers * dim) at places `asked` (B, M, L) from patches (B, K, dim) at `keep`."""
         count, length = asked.shape[1:]
-        positions = sine_positions(grid, self.embed.out_features).to(patches)
+        positions = sines(grid, self.embed.out_features, patches)
         seen = torch.cat([self.embed(prefix), self.embed(patches) + positions[keep]], dim=1)
         questions = (self.asked.to(seen.dtype) + positions[asked]).flatten(0, 1)
         # Every block is asked about by itself: answers to one may not look at the questions of another.
@@ -97,7 +97,7 @@ class CrossDecoder(nn.Module):
     def forward(self, layers: Sequence[Tensor], asked: Tensor, grid: Sequence[int]) -> Tensor:
         """Predictions (B, M, patch_dim) at places `asked` (B, M), from layers that are (B, T, dim) each."""
         made = torch.stack(tuple(layers))
-        positions = sine_positions(grid, len(self.question)).to(made)
+        positions = sines(grid, len(self.question), made)
         stream = self.question.to(made.dtype) + positions[asked]
         for block, weights in zip(self.blocks, self.mix):
             stream = block(stream, torch.einsum("l,lbtd->btd", weights.to(made.dtype), made))

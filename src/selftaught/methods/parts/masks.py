@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught.system import distributed, randomness
+from selftaught.system.devices import constant, moved
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
+CPU = torch.device("cpu")
 LEAST = 10  # cells that a context has more than, in I-JEPA's code
 
 
@@ -49,7 +51,7 @@ def blockwise_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, devic
     """
     cells = math.prod(grid)
     # At least one cell is left to see.
-    wanted = (torch.as_tensor(ratio, device=device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    wanted = (_tensor(ratio, device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
     # 16 cells of 14 x 14 are a twelfth; smaller grids keep about that share.
     smallest = min(16, max(1, cells // 12))
     draws = randomness.uniform((batch, BLOCKS, 4), "blocks", device)
@@ -71,7 +73,7 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
     hide too much is drawn again, and where ten such draws fail, the mask stays a little smaller than asked for.
     """
     cells = math.prod(grid)
-    wanted = (torch.as_tensor(ratio, device=device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    wanted = (_tensor(ratio, device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
     smallest = min(16, max(1, cells // 12))
     draws = randomness.uniform((batch, GROWN, TRIES, 4), "grown blocks", device)
     aspect = torch.exp((2 * draws[..., 1] - 1) * math.log(1 / 0.3))
@@ -83,13 +85,36 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
         sides = torch.stack([(area * aspect[:, number]).sqrt(), (area / aspect[:, number]).sqrt()], dim=2).round()
         blocks = _rectangles(sides, draws[:, number, :, 2:], grid)
         new = (blocks & ~hidden).flatten(2).sum(dim=2)
-        fits = (new > 0) & (new <= left) & (sides > 0).all(dim=2) & (sides < sides.new_tensor(grid)).all(dim=2)
+        fits = (new > 0) & (new <= left) & (sides > 0).all(dim=2) & (sides < constant(tuple(grid), sides)).all(dim=2)
         going = going & fits.any(dim=1)
-        if not going.any():
+        if device.type == "cpu" and not going.any():  # a card would have the host wait for the answer
             break
         chosen = blocks[torch.arange(batch, device=device), fits.int().argmax(dim=1), None]
         hidden = hidden | (chosen & going.view(-1, 1, 1, 1))
     return hidden[:, 0]
+
+
+def _tensor(ratio: float | Tensor, device: torch.device) -> Tensor:
+    return ratio if isinstance(ratio, Tensor) else torch.full((), ratio, device=device)
+
+
+@dataclass
+class Hidden:
+    """Which tokens of a batch are hidden."""
+
+    mask: Tensor  # (B, N) booleans
+    places: Tensor  # (M,): the hidden ones, among all B N
+
+    def of(self, tokens: Tensor) -> Tensor:
+        """Those (M, ...) of tokens (B, N, ...) that are hidden."""
+        return tokens.flatten(0, 1)[self.places]
+
+
+def hidden_in(masks: Sequence[Tensor], device: torch.device) -> Hidden:
+    """Masks (B, N) of several views, made on the host, as one batch on a device."""
+    # How many are hidden is known to the host, which would wait for a device's answer.
+    mask = torch.cat(list(masks))
+    return Hidden(moved(mask, device), moved(mask.flatten().nonzero().squeeze(1), device))
 
 
 MASKS = {"cut": blockwise_mask, "grown": grown_mask}
@@ -102,7 +127,7 @@ def view_mask(
     ratio: tuple[float, float],
     probability: float,
     blocks: Literal["cut", "grown"],
-    device: torch.device,
+    device: torch.device = CPU,
 ) -> Tensor:
     """Blocks hidden in the view `number`, apart from all others: with `probability` a share within `ratio`: (B, N).
 
@@ -158,7 +183,8 @@ def context_and_targets(
     one draw gives a block both, no block is as long as the grid or reaches its last row and column, the first cells of
     a context are kept, and targets are allowed into one that would have no more than ten. Its contexts are smaller.
     """
-    sizes = randomness.whole((4,), "sizes of blocks", device)
+    # On the host, down to what is sorted: it has to know how many cells there are, and would wait for a device to say.
+    sizes = randomness.whole((4,), "sizes of blocks")
     if collator == "authors":
         target = _authors_sides(sizes[0], target_scale, target_aspect, grid)
         context_sides = _authors_sides(sizes[1], context_scale, (1.0, 1.0), grid)
@@ -171,7 +197,7 @@ def context_and_targets(
         target = torch.stack([side.round().clamp(1, length) for side, length in zip(sides, grid)])
         share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
         context_sides, within = torch.stack([share * length for length in grid]), list(grid)
-    places = randomness.uniform((batch, targets + 1, 2), "places of blocks", device)
+    places = randomness.uniform((batch, targets + 1, 2), "places of blocks")
     beyond = (0, grid[1] - within[1], 0, grid[0] - within[0])
     asked = F.pad(_rectangles(target.expand(len(places), targets, 2), places[:, :targets], within), beyond)
     around = F.pad(_rectangles(context_sides.expand(len(places), 1, 2), places[:, targets:], within), beyond)[:, 0]
@@ -179,6 +205,7 @@ def context_and_targets(
     # Of all processes: every context of the batch has as many.
     fewest = distributed.gather(left.flatten(1).sum(dim=1).min()[None]).min()
     count = max(1, int(fewest))
+    left, asked = (moved(each, device) for each in (left, asked))
     if collator == "authors":
         first = left.flatten(1).long().argsort(dim=1, descending=True, stable=True)
         context = first[:, :count]

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from selftaught.methods.parts.mirrors import Mirror
 from selftaught.system import distributed, randomness
 from selftaught.system.bombs import machine_memory
 from selftaught.system.errors import UsageError
@@ -22,21 +23,23 @@ class Queue(nn.Module):
         self.features = nn.Buffer(start)
         self.place = nn.Buffer(torch.zeros((), dtype=torch.int64))
         self.count = nn.Buffer(torch.tensor(size if filled else 0))
+        self._place, self._count = Mirror(), Mirror()
 
     @property
     def full(self) -> bool:
         """Whether every slot holds a feature."""
-        return int(self.count) == len(self.features)
+        return self._count.read(self.count) == len(self.features)
 
     @torch.no_grad()
     def push(self, x: Tensor) -> None:
         """Put features x (B, dim) of all processes in, in place of the oldest."""
         # Of all processes, so that each holds the same queue; of more than fits, the last.
         x = distributed.gather(x.detach()).to(self.features.dtype)[-len(self.features) :]
-        slots = (int(self.place) + torch.arange(len(x), device=x.device)) % len(self.features)
+        place, count = int(self._place.read(self.place)), int(self._count.read(self.count))
+        slots = (place + torch.arange(len(x), device=x.device)) % len(self.features)
         self.features[slots] = x
-        self.place.fill_((int(self.place) + len(x)) % len(self.features))
-        self.count.fill_(min(int(self.count) + len(x), len(self.features)))
+        self._place.write(self.place, (place + len(x)) % len(self.features))
+        self._count.write(self.count, min(count + len(x), len(self.features)))
 
 
 class Bank(nn.Module):

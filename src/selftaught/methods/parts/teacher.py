@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.methods.objectives.clusters import sinkhorn
 from selftaught.methods.objectives.distillation import moved_centre, sharpened
 from selftaught.methods.objectives.prediction import normalised_tokens
+from selftaught.methods.parts.mirrors import Mirror
 from selftaught.methods.parts.schedules import linear
 from selftaught.system.precision import precise
 from selftaught.system.profiling import part
@@ -91,11 +92,16 @@ class Warming(nn.Module):
         super().__init__()
         self.schedule = (start, end, warmup)
         self.temperature = nn.Buffer(torch.tensor(start if warmup else end))
+        self._mirror = Mirror()
+
+    def now(self) -> float:
+        """The temperature."""
+        return self._mirror.read(self.temperature)
 
     def follow(self, progress: float) -> None:
         """After an optimiser step: move to the temperature of `progress`."""
         start, end, warmup = self.schedule
-        self.temperature.fill_(linear(start, end, progress / warmup) if warmup else end)
+        self._mirror.write(self.temperature, linear(start, end, progress / warmup) if warmup else end)
 
 
 class Evening(Warming):
@@ -110,7 +116,7 @@ class Evening(Warming):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Answers (M, K) of scores (M, K), of which all processes together use every word alike."""
-        return sinkhorn(scores, float(self.temperature), self.iterations)
+        return sinkhorn(scores, self.now(), self.iterations)
 
 
 class Centring(Warming):
@@ -129,11 +135,11 @@ class Centring(Warming):
     def forward(self, scores: Tensor, asked: Tensor | None = None) -> Tensor:
         """Answers (..., K) of scores (..., K), which all move the centre at the next `follow`.
 
-        `asked`: booleans (...), for the answers (M, K) of those alone.
+        `asked`: places (M,) of some among all, for the answers (M, K) of those alone.
         """
         # Kept until the step was taken: the centre of an answer knows earlier batches only (algorithm 1).
         self._newest = scores.detach().flatten(0, -2)
-        return sharpened(scores if asked is None else scores[asked], self.centre, float(self.temperature))
+        return sharpened(scores if asked is None else scores.flatten(0, -2)[asked], self.centre, self.now())
 
     def follow(self, progress: float) -> None:
         """After an optimiser step: move the centre, and the temperature to that of `progress`."""

@@ -57,8 +57,9 @@ def _too_short(plan: Plan) -> bool:
 
 def _candidates(recipe: Pretrain, plan: Plan) -> list[Way]:
     """Every precision and layout that is open, the default first where it is among them."""
-    gpu = torch.cuda.is_available()
-    open_precisions = ["bf16-mixed"] if gpu and torch.cuda.is_bf16_supported() else ["32-true", "bf16-mixed"]
+    open_precisions = ["32-true", "bf16-mixed"]
+    if torch.cuda.is_available():  # a card that only emulates bf16 says that it supports it, and is slower by it
+        open_precisions = ["bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"]
     precisions: Any = open_precisions if recipe.precision == "auto" else [plan.precision]
     layouts: Any = ["contiguous", "channels_last"] if recipe.layout == "auto" else [plan.layout]
     return [Way(p, layout, plan.attention) for p, layout in itertools.product(precisions, layouts)]

@@ -146,7 +146,9 @@ def kept_bytes(job: Job, rows: int) -> int:
 def free_memory(device: torch.device) -> int:
     """Bytes that are free, of the device's memory or the machine's."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # What torch has taken and does not use is as good as free.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return _available(Path("/proc/meminfo"), Path("/sys/fs/cgroup"))
 
 

@@ -13,6 +13,7 @@ from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.crops import evenly, through
 from selftaught.methods.parts.heads import mlp, prototypes_for
 from selftaught.methods.parts.memory import Bank
+from selftaught.methods.parts.mirrors import Mirror
 
 
 class DeepCluster(Method):
@@ -55,6 +56,7 @@ class DeepCluster(Method):
         self.centres = nn.Buffer(F.normalize(torch.randn(heads, clusters, dim), dim=2))
         self.assigned = nn.Buffer(torch.full((heads, data.count), -1))
         self.seen = nn.Buffer(torch.zeros((), dtype=torch.int64))  # samples since the last clustering
+        self._seen = Mirror()
         self.rounds = nn.Buffer(torch.zeros((), dtype=torch.int64))
         self._newest: tuple[Tensor, Tensor] | None = None
 
@@ -85,9 +87,10 @@ class DeepCluster(Method):
         for bank, view in zip(self.banks, z):
             # Momentum 0: the newest feature alone, as clusters are to be of the network as it is (appendix D.2).
             bank.push(index, view, 0.0)  # type: ignore[operator]
-        self.seen.add_(len(index) * distributed.world_size())
-        if int(self.seen) + len(index) * distributed.world_size() > self.count:  # no whole batch is left of this epoch
-            self.seen.zero_()
+        batch = len(index) * distributed.world_size()
+        seen = int(self._seen.read(self.seen)) + batch
+        self._seen.write(self.seen, 0 if seen + batch > self.count else seen)
+        if seen + batch > self.count:  # no whole batch is left of this epoch
             for head in range(len(self.centres)):
                 bank = self.banks[head % len(self.banks)]
                 self.assigned[head] = self._cluster(bank.features, head)  # type: ignore[arg-type]

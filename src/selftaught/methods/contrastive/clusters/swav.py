@@ -1,7 +1,7 @@
 """SwAV (Caron et al., 2020): which prototype does my other view belong to? https://arxiv.org/abs/2006.09882"""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from selftaught.methods.objectives.clusters import sinkhorn, swapped_prediction
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import Prototypes, mlp, prototypes_for
 from selftaught.methods.parts.memory import Queue
+from selftaught.methods.parts.mirrors import Mirror
 
 
 class SwAV(Method):
@@ -59,6 +60,14 @@ class SwAV(Method):
         self.queues = nn.ModuleList(Queue(min(queue, max(1, data.count // 8)), dim) for _ in range(2 if queue else 0))
         self._newest: Tensor | None = None  # features of the last batch's global views, for the queues
         self.seen = nn.Buffer(torch.zeros((), dtype=torch.float64))  # progress; part of the state, for resume
+        self._progress = Mirror()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        try:
+            fn(self.seen)
+        except TypeError:  # MPS has no float64
+            self.seen = nn.Buffer(self.seen.float())
+        return super()._apply(fn, recurse)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         embedded = through(lambda x: self.projector(self.encoder(x)), views)
@@ -74,7 +83,7 @@ class SwAV(Method):
     def _assign(self, i: int, scores: Tensor) -> Tensor:
         """Assignments of the i-th global view's batch, made with the queue where that has begun."""
         batch = len(scores)
-        queue = self.queues[i] if len(self.queues) and self.seen >= self.queue_start else None
+        queue = self.queues[i] if len(self.queues) and self._progress.read(self.seen) >= self.queue_start else None
         if isinstance(queue, Queue) and queue.full:
             share = queue.features[distributed.rank() :: distributed.world_size()]  # each process holds all of it
             earlier = self.prototypes(share).detach()
@@ -94,7 +103,7 @@ class SwAV(Method):
         for queue, z in zip(self.queues, () if self._newest is None else self._newest):
             assert isinstance(queue, Queue)
             queue.push(z)
-        self.seen.fill_(progress)
+        self._progress.write(self.seen, progress)
 
     def chance(self, batch: int) -> float:
         return math.log(len(self.prototypes.weight))

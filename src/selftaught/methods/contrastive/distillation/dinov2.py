@@ -10,7 +10,7 @@ from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.objectives.redundancy import koleo
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import view_mask
+from selftaught.methods.parts.masks import Hidden, hidden_in, view_mask
 from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Evening, Teacher
@@ -80,33 +80,33 @@ class DINOv2(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         both, local = torch.cat(views[:2]), views[2:]
-        hidden = torch.cat([self._hidden(view, number) for number, view in enumerate(views[:2])])
+        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate(views[:2])], both.device)
         answer, answers = self._answers(both, hidden)
-        seen = self.tokens.tokens(both, hidden=hidden, hole=self.hole)
+        seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         features = self.tokens.feature(seen)
         said = list(self.head(features).chunk(2))
         if local:
             said += self.head(self.encoder(torch.cat(local))).chunk(len(local))
-        within = distilled(answers, self.patch_head(seen.patches[hidden]), self.temperature)
+        within = distilled(answers, self.patch_head(hidden.of(seen.patches)), self.temperature)
         return {
             "views": across_views(answer.chunk(2), said, self.temperature),
-            "patches": within_views(within, hidden),
+            "patches": within_views(within, hidden.mask, hidden.places),
             # Each view by itself: the two of a sample are meant to be near each other.
             "koleo": self.koleo_weight * torch.stack([koleo(view) for view in features.chunk(2)]).sum(),
         }
 
     @torch.no_grad()
-    def _answers(self, both: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def _answers(self, both: Tensor, hidden: Hidden) -> tuple[Tensor, Tensor]:
         """The teacher's answers of whole views (2B, K) and of their hidden patches (M, K), which it sees."""
         slow, head, patch_head = self.teacher.layers
         whole = cast(TokenEncoder, slow).tokens(both)
         feature = cast(TokenEncoder, slow).feature(whole)
-        return self.evening(head(feature)), self.evening(patch_head(whole.patches[hidden]))
+        return self.evening(head(feature)), self.evening(patch_head(hidden.of(whole.patches)))
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans; the views are masked apart."""
+        """(B, N) booleans on the host; the views are masked apart."""
         how = (self.mask_ratio, self.mask_probability, self.blocks)
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how, x.device)
+        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how)
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
@@ -125,7 +125,7 @@ class DINOv2(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""
         x = views[0]
-        hidden = self._hidden(x, 0)
+        hidden = self._hidden(x, 0).to(x.device)
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
         slow, _, patch_head = self.teacher.layers
         whole = cast(TokenEncoder, slow).tokens(x)

@@ -10,7 +10,7 @@ from selftaught.methods.objectives.distillation import half_distance, views_apar
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import bottleneck_mlp
-from selftaught.methods.parts.masks import view_mask
+from selftaught.methods.parts.masks import hidden_in, view_mask
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
 
@@ -79,8 +79,8 @@ class SimDINO(Method):
 
     def _with_patches(self, *views: Tensor) -> dict[str, Tensor]:
         both, local = torch.cat(views[:2]), views[2:]
-        hidden = torch.cat([self._hidden(view, number) for number, view in enumerate(views[:2])])
-        seen = self.tokens.tokens(both, hidden=hidden, hole=self.hole)
+        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate(views[:2])], both.device)
+        seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         said = self.head(self.tokens.feature(seen)).unflatten(0, (2, -1))
         if local:
             said = torch.cat([said, through(lambda x: self.head(self.encoder(x)), local)])
@@ -88,13 +88,16 @@ class SimDINO(Method):
             slow, slow_head = self.teacher.layers
             whole = cast(TokenEncoder, slow).tokens(both)
             answers = slow_head(cast(TokenEncoder, slow).feature(whole)).unflatten(0, (2, -1))
-            wanted = slow_head(whole.patches[hidden])
-        apart = half_distance(wanted, self.head(seen.patches[hidden]))
-        return {**self._terms(answers, said), "patches": self.patch_weight * within_views(apart, hidden)}
+            wanted = slow_head(hidden.of(whole.patches))
+        apart = half_distance(wanted, self.head(hidden.of(seen.patches)))
+        return {
+            **self._terms(answers, said),
+            "patches": self.patch_weight * within_views(apart, hidden.mask, hidden.places),
+        }
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans; the views are masked apart."""
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *self.masking, x.device)
+        """(B, N) booleans on the host; the views are masked apart."""
+        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *self.masking)
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, bounds
+from selftaught import Data, Encoder, Method, Training, bounds, devices
 from selftaught.methods.objectives.prediction import cross_entropy
 
 
@@ -35,15 +35,19 @@ class Exemplar(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         first, second, index = views
         # The first sample of each of `classes` equal parts of the data is an exemplar.
-        label = index * self.classes // self.count
-        exemplar = (index == 0) | ((index - 1) * self.classes // self.count != label)
+        number = devices.on_the_host(index)  # where the count of what is chosen is known without waiting for it
+        label = number * self.classes // self.count
+        exemplar = (number == 0) | ((number - 1) * self.classes // self.count != label)
         chosen = exemplar.nonzero().squeeze(1)
         if not len(chosen):  # a batch without exemplars teaches nothing, but still has a loss
-            chosen = torch.zeros(1, dtype=torch.long, device=index.device)
+            chosen = torch.zeros(1, dtype=torch.long)
+        weight, label, chosen = (
+            devices.moved(each, index.device) for each in (exemplar[chosen], label[chosen], chosen)
+        )
         features = self.encoder(torch.cat([first[chosen], second[chosen]]))
         # Weighed by what is an exemplar, for all processes: one of them may have had none.
-        counts = exemplar[chosen].to(features.dtype).repeat(2)
-        return {"cross_entropy": cross_entropy(self.classifier(features), label[chosen].repeat(2), counts)}
+        counts = weight.to(features.dtype).repeat(2)
+        return {"cross_entropy": cross_entropy(self.classifier(features), label.repeat(2), counts)}
 
     def chance(self, batch: int) -> float:
         return math.log(self.classes)

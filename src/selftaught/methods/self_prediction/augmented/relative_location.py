@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds
+from selftaught import Data, Encoder, Method, Training, bounds, devices
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.tiles import Tiles, joined
@@ -59,7 +59,7 @@ class RelativeLocation(Method):
         tiles = self.tiles(x)
         features = self.encoder(tiles.flatten(0, 1)).unflatten(0, tiles.shape[:2])
         middle = features[:, CENTRE : CENTRE + 1].expand(-1, len(AROUND), -1)
-        pairs = torch.cat([middle, features[:, AROUND]], dim=2)
+        pairs = torch.cat([middle, features[:, devices.constant(AROUND, features, torch.long)]], dim=2)
         return tiles, self.classifier(pairs.flatten(0, 1)).unflatten(0, pairs.shape[:2])
 
     def chance(self, batch: int) -> float:

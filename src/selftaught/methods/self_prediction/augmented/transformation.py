@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, devices, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import warped
 from selftaught.methods.parts.heads import mlp
@@ -75,7 +75,7 @@ class Transformation(Method):
         turn = randomness.indices(draws[:, 0], 4)
         # A quarter turn takes every corner to the place of the next.
         order = (torch.arange(4, device=draws.device) + turn[:, None]) % 4
-        turned = torch.tensor(CORNERS, device=draws.device)[order]
+        turned = devices.constant(CORNERS, draws)[order]
         low, high = self.scale
         scaled = turned * (low + draws[:, 1, None, None] * (high - low))
         return scaled + 2 * self.shift * (2 * draws[:, 2:].view(-1, 4, 2) - 1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import view_mask
+from selftaught.methods.parts.masks import hidden_in, view_mask
 from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
@@ -76,26 +76,29 @@ class IBOT(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         first, second, *local = views
-        hidden = torch.cat([self._hidden(view, number) for number, view in enumerate((first, second))])
+        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate((first, second))], first.device)
         both = torch.cat([first, second])
-        seen = self.tokens.tokens(both, hidden=hidden, hole=self.hole)
+        seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         with torch.no_grad():
             slow, slow_head = self.teacher.layers
             slow = cast(TokenEncoder, slow)
             whole = slow.tokens(both)
             answer = self.centring(slow_head(slow.feature(whole))).chunk(2)
             # All patches move the centre, but only the hidden ones are asked for.
-            answers = self.patch_centring(slow_head(whole.patches), asked=hidden)
+            answers = self.patch_centring(slow_head(whole.patches), asked=hidden.places)
         said = list(self.head(self.tokens.feature(seen)).chunk(2))
         if local:
             said += self.head(self.encoder(torch.cat(local))).chunk(len(local))
-        within = distilled(answers, self.head(seen.patches[hidden]), self.temperature)
-        return {"views": across_views(answer, said, self.temperature), "patches": within_views(within, hidden)}
+        within = distilled(answers, self.head(hidden.of(seen.patches)), self.temperature)
+        return {
+            "views": across_views(answer, said, self.temperature),
+            "patches": within_views(within, hidden.mask, hidden.places),
+        }
 
     def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans; the views are masked apart."""
+        """(B, N) booleans on the host; the views are masked apart."""
         how = (self.mask_ratio, self.mask_probability, self.blocks)
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how, x.device)
+        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how)
 
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
@@ -113,7 +116,7 @@ class IBOT(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""
         x = views[0]
-        hidden = self._hidden(x, 0)
+        hidden = self._hidden(x, 0).to(x.device)
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
         slow, slow_head = self.teacher.layers
         scores = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}

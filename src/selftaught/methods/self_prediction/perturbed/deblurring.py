@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selftaught import Data, Encoder, Method, Training, bounds, randomness
+from selftaught import Data, Encoder, Method, Training, bounds, devices, randomness
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.damage import blurred, compressed, pixelated
 from selftaught.methods.parts.decoders import MapDecoder
@@ -50,14 +50,15 @@ class Deblurring(Method):
         return {"reconstruction": weighted_error(predicted, x, torch.ones_like(x[:, :1]), self.loss)}
 
     def _damaged(self, x: Tensor) -> Tensor:
-        draws = randomness.uniform((len(x), 2), "damage", x.device)
+        draws = randomness.uniform((len(x), 2), "damage")  # on the host, which has to know how many rows there are
         which = randomness.indices(draws[:, 0], len(self.damages))
         # Each damage only on its own rows: all three on all would cost three times as much.
         made = torch.empty_like(x)
         for number, damage in enumerate(self.damages):
             rows = (which == number).nonzero().squeeze(1)
             if len(rows):
-                made[rows] = self._one(damage, x[rows], draws[rows, 1]).to(made.dtype)
+                rows, strength = devices.moved(rows, x.device), devices.moved(draws[rows, 1], x.device)
+                made[rows] = self._one(damage, x[rows], strength).to(made.dtype)
         return made
 
     def _one(self, damage: str, x: Tensor, strength: Tensor) -> Tensor:
