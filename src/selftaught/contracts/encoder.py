@@ -4,9 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
+
+
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The layers inside that have statistics."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
 
 
 @dataclass
@@ -34,6 +39,15 @@ class Encoder(nn.Module, ABC):
     patch: int = 1  # side of a patch, of which a sample has a whole number; 1 where there are none
     preparation: Any = None  # how samples become its input, once it was loaded from an export
     part: Any = None  # its name and options, then
+    keeps_statistics: bool = False  # whether batch norms go by what they have been taught, in training, too
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; batch norms whose statistics are kept stay as they are in use."""
+        super().train(mode)
+        if self.keeps_statistics:
+            for norm in batch_norms(self):
+                norm.eval()
+        return self
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from selftaught.methods import registry
 from selftaught.run.recipes import Compare, Pretrain
+from selftaught.run.settings import put, value_of
 from selftaught.system import components
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
@@ -36,12 +35,7 @@ class Entrant:
         """What it says of a pre-training."""
         told: dict[str, Any] = {"method": {"name": self.method, "options": {}}}
         for path, value in self.settings.items():
-            head, *steps = path.split(".")
-            table = told.setdefault(head, {}) if steps else told
-            table = table["options"] if head == "method" else table
-            for step in steps[:-1]:
-                table = table.setdefault(step, {})
-            table[(steps or [head])[-1]] = value
+            put(told, path, value, Pretrain.model_fields)
         return told
 
 
@@ -66,18 +60,10 @@ def _varied(grid: str) -> list[dict[str, Any]]:
         head, _, rest = path.partition(".")
         if not equals or head not in VARIED or bool(rest) != (head in VARIED[:3]):
             raise UsageError(f"--grid cannot have {axis!r}: it looks like method.temperature=0.1,0.2 or lr=0.001,0.003")
-        axes[path] = [_value(word) for word in values.split(",")]
+        axes[path] = [value_of(word) for word in values.split(",")]
     if math.prod(map(len, axes.values())) > MOST:
         raise UsageError(f"--grid names {math.prod(map(len, axes.values())):,} settings; {MOST} are the most")
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-def _value(word: str) -> Any:
-    try:
-        value = yaml.safe_load(word)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return word.strip()
-    return float(value) if isinstance(value, str) and re.fullmatch(r"[\d.]+e-?\d+", value) else value
 
 
 def _called(method: str, settings: dict[str, Any]) -> str:

@@ -121,6 +121,7 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
             "modality": preparation.modality,
             "encoder": part.model_dump(mode="json"),
             "preparation": preparation.model_dump(mode="json"),
+            **({"statistics": "init"} if encoder.keeps_statistics else {}),
             **about,
         },
     }
@@ -173,6 +174,7 @@ def described_encoder(folder: Path, module: nn.Module | None) -> tuple[Encoder, 
         _refuse_larger(folder, kind, part, preparation)
     encoder = _built(folder, kind, part, preparation, module)
     encoder.preparation, encoder.part = preparation, part
+    encoder.keeps_statistics = about.get("statistics") == "init"
     return encoder, about
 
 

@@ -25,6 +25,7 @@ class Known:
     mean: Values | None = None  # a number a channel
     std: Values | None = None
     ours: bool = False  # whether a run has made them
+    kept: bool = False  # whether that run has kept the statistics of batch norms that others had taken
 
     def normalisation(self, channels: int) -> tuple[Values, Values] | None:
         """Mean and deviation for images of so many channels.
@@ -57,7 +58,9 @@ def known_of(source: str, architecture: str) -> Known:
     shape = cfg.get("input_size")
     size = tuple(map(int, shape[1:])) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
     mean, std = _values(cfg.get("mean")), _values(cfg.get("std"))
-    return Known(_part_of(told), size, mean, std, "selftaught" in told)  # type: ignore[arg-type]
+    own = told.get("selftaught")
+    kept = isinstance(own, dict) and own.get("statistics") == "init"
+    return Known(_part_of(told), size, mean, std, own is not None, kept)  # type: ignore[arg-type]
 
 
 def _part_of(told: dict[str, Any]) -> Part | None:

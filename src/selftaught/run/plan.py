@@ -37,6 +37,7 @@ class Plan(Pretrain):
     layout: Literal["contiguous", "channels_last"]
     attention: Literal["fused", "plain"]
     normalise: Literal["data", "init"]
+    statistics: Literal["data", "init"]
     preset: Literal["own", "warm"]
     fingerprint: str
 

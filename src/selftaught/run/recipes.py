@@ -102,6 +102,11 @@ class Pretrain(Recipe):
     normalise: Literal["auto", "data", "init"] = Field(
         "auto", description="by whose mean and deviation: the data's, or those of --init; auto: the latter if known"
     )
+    statistics: Literal["auto", "data", "init"] = Field(
+        "auto",
+        description="of the encoder's batch norms: learnt anew from the data, or kept as they are in --init; auto: "
+        "the latter where others have taught it",
+    )
     devices: Free[str] = Field("auto", description="how many; one so far, a GPU where there is one")
     precision: Precision = "auto"
     layout: Layout = "auto"
@@ -150,7 +155,12 @@ class Pretrain(Recipe):
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
         if not self.init and not (self.encoder and self.encoder.name == "own"):
-            for flag in [f"--adapt {self.adapt}"] * (self.adapt != ALL) + ["--preset warm"] * (self.preset == "warm"):
+            asked = {
+                f"--adapt {self.adapt}": self.adapt != ALL,
+                "--preset warm": self.preset == "warm",
+                "--statistics init": self.statistics == "init",
+            }
+            for flag in (flag for flag, given in asked.items() if given):
                 raise UsageError(f"{flag} is for weights that know something already: name them by --init")
         if self.watch_labels_csv and not self.watch_labels:
             raise UsageError("--watch-labels-csv needs --watch-labels, the samples that it has the labels of")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
@@ -34,7 +35,7 @@ from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned
 from selftaught.training.resolve import open_data, preflight
-from selftaught.training.starting import in_words, normalised, taking_over, taught, teacher_of
+from selftaught.training.starting import in_words, keeping, normalised, taking_over, taught, teacher_of
 
 EVERYTHING = 4096  # plain views shown to Method.start
 
@@ -55,7 +56,7 @@ def pretrain(
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
     recipe = command.continued(saved) if saved else command
-    recipe = taking_over(recipe, kind)
+    recipe = keeping(taking_over(recipe, kind), kind, module)
     preflight(recipe, module, kind)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
@@ -229,6 +230,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"warm     {in_words(preset, recipe.adapt)}")
     if recipe.normalise == "init":
         say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
+    if recipe.statistics == "init" and batch_norms(job.method.encoder):
+        say("         batch norms keep the statistics they come with; --statistics data learns them anew")
     if samples.quarantined:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     if job.onlooker:

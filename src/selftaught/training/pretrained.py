@@ -16,12 +16,12 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
-from selftaught.run.export import encoder_about, load_encoder
+from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
-from selftaught.run.known import TIMM, is_of_timm
+from selftaught.run.known import TIMM, is_of_timm, known_of
 from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 COLOURS = 3
@@ -39,7 +39,7 @@ class Renormalised(Encoder):
     def __init__(self, inner: Encoder, given: Preparation, channels: int, mean: Any, std: Any) -> None:
         super().__init__()
         self.inner, self.net, self.dim, self.origin = inner, inner.net, inner.dim, inner.origin
-        self.channels = channels
+        self.channels, self.keeps_statistics = channels, inner.keeps_statistics
         # (x * given.std + given.mean - mean) / std, in one step.
         own, deviation = _per_channel(mean, channels), _per_channel(std, channels)
         self.register_buffer("std", _per_channel(given.std, channels) / deviation)
@@ -79,7 +79,7 @@ def load_pretrained(source: str, part: Part, preparation: Preparation, size: Sid
     path = Path(source.removeprefix("local-dir:"))
     if not path.is_dir():
         return _of_weights(str(path), part, _sized(preparation, size))
-    if (path / "encoder").is_dir() or _is_ours(path):
+    if (path / "encoder").is_dir() or known_of(str(path), part.name).ours:
         inner = load_encoder(path)
         other = inner.preparation
         if other.modality != preparation.modality:
@@ -146,13 +146,6 @@ def _described(what: str, source: str, preparation: Preparation) -> str:
     return f"{what} of {printable(source)}, at {preparation.size[0]} x {preparation.size[1]} px"
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        return bool(encoder_about(path))
-    except SelftaughtError:
-        return False
-
-
 def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how: Any) -> tuple[Encoder, str]:
     options: dict[str, Any] = {"pretrained": True, "num_classes": 0, **how}
     sized: dict[str, Any] = {"img_size": list(size)} if size else {}
@@ -166,6 +159,7 @@ def _of_timm(source: str, name: str, preparation: Preparation, size: Side, **how
     cfg: Any = net.pretrained_cfg  # what timm knows of the images that it was trained on
     inner: Encoder = TimmTokens(net) if isinstance(net, VisionTransformer) else TimmPooled(net)
     inner.origin = Origin("timm", str(cfg.get("architecture")))
+    inner.keeps_statistics = True
     channels, *own = cfg.get("input_size") or (COLOURS, *preparation.size)
     shown = _sized(preparation, size or (int(own[0]), int(own[1])))
     fitted = _fitted(source, inner, shown, int(channels), cfg["mean"], cfg["std"])
@@ -193,6 +187,7 @@ def _of_weights(source: str, part: Part, preparation: Preparation) -> tuple[Enco
         assert problem
         raise UsageError(str(problem).replace("--init", "--pretrained", 1))
     left, inner, channels = best
+    inner.keeps_statistics = not left  # they were taken behind weights that are missing
     cfg: Any = timm.get_pretrained_cfg(part.name) if inner.origin.library == "timm" else None
     mean, std = (cfg.mean, cfg.std) if cfg and channels == COLOURS else (preparation.mean, preparation.std)
     line = f"{part.name} with the weights of {printable(source)}" + (f", but fresh {', '.join(left[:4])}" * bool(left))

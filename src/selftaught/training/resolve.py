@@ -132,6 +132,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "steps": steps,
         "size": samples.preparation.size if kind.SIZED else None,
         "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
+        "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
     }

@@ -78,11 +78,66 @@ class TokenPredictor(nn.Module):
         return self.predict(self.norm(self.blocks(stream)))[:, -length:].unflatten(0, (-1, count))
 
 
+class CrossDecoder(nn.Module):
+    """Predicts the raw numbers behind asked tokens, each by itself, from what an encoder made of others in its layers.
+
+    CrossMAE (2401.14391, figure 4): blocks in which questions look at encodings, and never at each other. Each block
+    looks at a weighted sum of the encoder's layers, which is learnt; here it begins as the last layer alone.
+    """
+
+    def __init__(self, dim: int, patch_dim: int, width: int, depth: int, heads: int, layers: int) -> None:
+        """`layers` is how many of the encoder's are seen."""
+        super().__init__()
+        self.question = nn.Parameter(torch.randn(width) * 0.02)
+        self.mix = nn.Parameter(F.one_hot(torch.full((depth,), layers - 1), layers).float())
+        self.blocks = nn.ModuleList(_CrossBlock(dim, width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.predict = nn.Linear(width, patch_dim)
+
+    def forward(self, layers: Sequence[Tensor], asked: Tensor, grid: Sequence[int]) -> Tensor:
+        """Predictions (B, M, patch_dim) at places `asked` (B, M), from layers that are (B, T, dim) each."""
+        made = torch.stack(tuple(layers))
+        positions = sine_positions(grid, len(self.question)).to(made)
+        stream = self.question.to(made.dtype) + positions[asked]
+        for block, weights in zip(self.blocks, self.mix):
+            stream = block(stream, torch.einsum("l,lbtd->btd", weights.to(made.dtype), made))
+        return self.predict(self.norm(stream))
+
+
+class _CrossBlock(nn.Module):
+    """A block of a transformer whose questions look at what was seen instead of at each other."""
+
+    def __init__(self, dim: int, width: int, heads: int) -> None:
+        super().__init__()
+        _refuse_odd_heads(width, heads)
+        self.heads = heads
+        self.norm, self.norm_seen, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(dim), nn.LayerNorm(width)
+        self.query, self.key_value, self.out = (
+            nn.Linear(width, width),
+            nn.Linear(dim, 2 * width),
+            nn.Linear(width, width),
+        )
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Questions x (B, M, width), answered a little further by what was seen (B, T, dim)."""
+        key, value = self.key_value(self.norm_seen(seen)).chunk(2, dim=2)
+        query, key, value = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.query(self.norm(x)), key, value)
+        )
+        x = x + self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm_mlp(x))
+
+
 def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     """Blocks of a transformer. Raises UsageError where the heads cannot share the width."""
+    _refuse_odd_heads(width, heads)
+    return nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
+
+
+def _refuse_odd_heads(width: int, heads: int) -> None:
     if width % heads:
         raise UsageError(f"a width of {width} cannot be shared by {heads} heads: it is to be a multiple of them")
-    return nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
 
 
 class MapDecoder(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.encoder import Encoder, batch_norms
 from selftaught.contracts.modality import Samples
 from selftaught.system import distributed, randomness
 from selftaught.system.interruption import poll
@@ -53,8 +53,9 @@ def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def norms_of(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """The layers whose statistics can be measured."""
-    return [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    """The layers whose statistics can be measured: all batch norms, but those of encoders that keep theirs."""
+    kept = {norm for part in module.modules() if getattr(part, "keeps_statistics", False) for norm in batch_norms(part)}
+    return [norm for norm in batch_norms(module) if norm not in kept]
 
 
 def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:

@@ -1,0 +1,51 @@
+"""Settings as people write them: a value in words, and a dotted name that says where it belongs in a recipe."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from selftaught.system.errors import UsageError
+
+
+def value_of(text: str) -> Any:
+    """A number, true or false, a list such as 0.2,1, or a word."""
+    if "," in text:
+        return [value_of(item) for item in text.split(",")]
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):  # a number of thousands of digits, for one
+        return text.strip()
+    return float(value) if isinstance(value, str) and re.fullmatch(r"-?[\d.]+e[-+]?\d+", value) else value
+
+
+def put(values: dict[str, Any], path: str, value: Any, fields: Mapping[str, FieldInfo]) -> None:
+    """Put a value where its dotted name says: method.width into the part's options, others into nested tables.
+
+    A name without a dot is a field of its own. Raises UsageError for an option of a part that nobody has named.
+    """
+    field, *steps = path.split(".")
+    if not steps:
+        values[field] = value
+        return
+    if get_origin(fields[field].annotation) is dict:
+        table = values[field] = values.get(field) or {}
+    else:
+        table = _options(values, field, getattr(fields[field].default, "name", None), path)
+    for step in steps[:-1]:
+        table = table.setdefault(step, {})
+    table[steps[-1]] = value
+
+
+def _options(values: dict[str, Any], field: str, default: str | None, path: str) -> dict[str, Any]:
+    """The options of the part in a field, which may be its name alone, or left out for the default one."""
+    current = values.get(field, default)
+    if current is None:
+        raise UsageError(f"--{path} needs --{field}")
+    if not isinstance(current, dict):
+        values[field] = current = {"name": current, "options": {}}
+    current["options"] = current.get("options") or {}
+    options: dict[str, Any] = current["options"]
+    return options
