@@ -16,7 +16,7 @@ from selftaught.run import checkpoint
 from selftaught.training.keeping import Keeping
 
 STEPS, EVERY = 12, 3
-HOW = {"method": "rotation", "encoder": "timm/resnet50", "size": 32, "limit": 64, "batch_size": 8, "map": 0}
+HOW = {"method": "rotation", "encoder": "resnet50", "size": 32, "limit": 64, "batch_size": 8, "map": 0}
 HOW |= {"precision": "32-true", "layout": "contiguous", "training": {"optimizer": "adamw"}}
 
 
