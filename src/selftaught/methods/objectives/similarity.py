@@ -53,9 +53,8 @@ class _LogSumExp(torch.autograd.Function):
         down, across = _tiles(queries, keys)
         for rows in down:
             sums = queries.new_zeros(rows.stop - rows.start)
-            highest = torch.full_like(sums, torch.finfo(sums.dtype).min)[
-                :, None
-            ]  # finite: a tile may be left out whole
+            # Finite from the start, as a tile may be left out whole.
+            highest = torch.full_like(sums, torch.finfo(sums.dtype).min)[:, None]
             for columns in across:
                 # Less the largest so far, so that exp cannot overflow; in place, as a tile is used once.
                 logits = _logits(queries[rows], keys[columns], scale, skip[rows] - columns.start)
