@@ -13,6 +13,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.decoders import CrossDecoder
+from selftaught.methods.parts.masks import hidden_in
 from selftaught.methods.parts.teacher import Evening
 from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
@@ -51,11 +52,12 @@ def test_dinov2s_teacher_sees_what_the_student_does_not() -> None:
     method = made("dinov2", mask_probability=1.0, local_crops=0).eval()
     both = torch.cat(views(method))
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        hidden = torch.cat([method._hidden(view, number) for number, view in enumerate(both.chunk(2))])
+        asked = hidden_in([method._hidden(view, number) for number, view in enumerate(both.chunk(2))], both.device)
+        hidden = asked.mask
         patches = method.tokens.patchify(both)
         other = method.tokens.unpatchify(torch.where(hidden[..., None], -patches, patches), (32, 32))
         said = [run(method, *x.chunk(2)) for x in (both, other)]
-        answers = [method._answers(x, hidden)[1] for x in (both, other)]
+        answers = [method._answers(x, asked)[1] for x in (both, other)]
         seen = [method.tokens.tokens(x, hidden=hidden, hole=method.hole).patches for x in (both, other)]
     assert torch.equal(*seen) and not torch.allclose(*answers, atol=1e-3)
     assert torch.equal(said[0]["koleo"], said[1]["koleo"]) and said[0]["patches"] != said[1]["patches"]

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from selftaught.run.recipes import Pretrain
-from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -41,7 +40,7 @@ class Plan(Pretrain):
     statistics: Literal["data", "init"]
     preset: Literal["own", "warm"]
     fingerprint: str
-    draws: randomness.Way = "streams"
+    draws: Literal["streams", "blocks"] = "streams"
 
     @property
     def way(self) -> Way:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from selftaught.run.fields import Free, Length, Mark, Own, Shared, Speed, about
 from selftaught.run.quantities import Bytes, Duration, Named, Share, Size
-from selftaught.system import randomness
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
 
@@ -75,6 +74,9 @@ Task = Annotated[
 ]
 # Runs begun before there were blocks say nothing of it.
 Draws = Annotated[
-    randomness.Way | None, Mark.FILLED_IN, Mark.ONE_RUN, about("where random numbers stand: streams, or blocks of rows")
+    Literal["streams", "blocks"] | None,
+    Mark.FILLED_IN,
+    Mark.ONE_RUN,
+    about("where random numbers stand: streams, or blocks of rows"),
 ]
 Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data, or a teacher; checked on resume")]
