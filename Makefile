@@ -8,7 +8,7 @@ demo: .venv/ready
 	$(BIN)/selftaught demo
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 # What only a real GPU can tell, in one process: skipped with a reason where there is none.
 test-gpu: .venv/ready
