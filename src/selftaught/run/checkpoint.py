@@ -267,9 +267,8 @@ def load_to_go_on(folder: Path, circle: Circle = ALONE) -> tuple[Loaded, dict[st
 
 def _newest(folder: Path, circle: Circle) -> tuple[Path, Loaded, dict[str, Any], list[str]]:
     complaints = []
-    for name in reversed(
-        circle.told([path.name for path in steps(folder)])[0]
-    ):  # a network may show others an older list
+    # The leader's list: a network may show others an older one.
+    for name in reversed(circle.told([path.name for path in steps(folder)])[0]):
         path = folder / name
         try:
             groups, state = load(path, circle)

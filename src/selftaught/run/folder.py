@@ -64,6 +64,11 @@ AT_START = ("chance", "health_at_start", "watched_at_start", "watched_by")  # in
 TIMES = ("seconds", "samples_per_second")  # in status.json, of a run that is done
 
 
+def versions() -> dict[str, str]:
+    """Of what a run is made with, by package."""
+    return {name: version(name) for name in ("selftaught", "torch", "torchvision", "timm", "numpy", "pillow")}
+
+
 class RunFolder:
     """A run folder; see the design for its layout. It can be moved and opened without this package."""
 
@@ -239,13 +244,12 @@ class RunFolder:
 
     def write_environment(self, **more: Any) -> None:
         """Record what the run was made with."""
-        packages = ("selftaught", "torch", "torchvision", "timm", "numpy", "pillow")
         write_json(
             self.folder / "environment.json",
             {
                 "python": platform.python_version(),
                 "platform": platform.platform(),
-                "packages": {name: version(name) for name in packages},
+                "packages": versions(),
                 "cpus": os.cpu_count(),
                 "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
                 **more,

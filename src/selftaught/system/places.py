@@ -25,9 +25,8 @@ def placed(told: Mapping[str, str]) -> Place | None:
     """The place that the environment gives this process; None where it is the only one. Raises UsageError."""
     if told.get("WORLD_SIZE", "1") != "1":
         return _by_torchrun(told)
-    if (
-        told.get("SLURM_STEP_NUM_TASKS", "1") != "1"
-    ):  # srun's alone: a batch script is one process, whatever it asks for
+    # Of srun's step alone: a batch script is one process, whatever it asks for.
+    if told.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _by_slurm(told)
     return None
 

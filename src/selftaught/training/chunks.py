@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from selftaught.contracts.encoder import Encoder, Tokens
+from selftaught.contracts.encoder import Encoder, Tokens, batch_norms
 from selftaught.system import distributed
 
 
@@ -77,7 +76,7 @@ def _again(module: nn.Module, alone: bool, block: int) -> Iterator[None]:
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     """Leave running statistics as they are: the second pass over a chunk is no news."""
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    norms = [layer for layer in batch_norms(module) if layer.track_running_stats]
     before = [(layer.momentum, layer.num_batches_tracked) for layer in norms]
     for layer in norms:
         layer.momentum = 0.0

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from selftaught.contracts.encoder import batch_norms
 from selftaught.system import distributed
 from selftaught.system.errors import DivergedError, OutOfMemory, is_out_of_memory
 from selftaught.system.text import printable
@@ -29,8 +29,7 @@ class Guard:
         self.terms: dict[str, Tensor] = {}  # of the last step, their mean over all processes
         self.statistics = [
             buffer
-            for layer in model.modules()
-            if isinstance(layer, _BatchNorm)
+            for layer in batch_norms(model)
             for buffer in (layer.running_mean, layer.running_var, layer.num_batches_tracked)
             if buffer is not None
         ]

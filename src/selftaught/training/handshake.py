@@ -1,25 +1,23 @@
 """What all processes must have alike before the first step: versions, settings and data."""
 
 import platform
-from importlib.metadata import version
 from typing import Any
 
 from selftaught.contracts.modality import Samples
 from selftaught.run.fields import Mark
+from selftaught.run.folder import versions
 from selftaught.run.recipes import Pretrain
 from selftaught.system import processes
 from selftaught.system.devices import device_of
 from selftaught.system.interruption import Stop
 from selftaught.training.resolve import open_data
 
-PACKAGES = ("selftaught", "torch", "torchvision", "timm", "numpy", "pillow")
-
 
 def refuse_unlike(command: Pretrain) -> None:
     """Raise UsageError where another process has other versions, settings or kinds of device; it names who and what."""
     if processes.count() == 1:
         return
-    mine = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    mine = {"python": platform.python_version(), **versions()}
     kind = device_of(command.device).type
     processes.refuse_difference({**mine, "the device": kind, **_settings(command)})
 

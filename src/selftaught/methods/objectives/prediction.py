@@ -23,6 +23,12 @@ def normalised_patches(patches: Tensor, epsilon: float = 1e-6) -> Tensor:
     return (patches - mean) / (patches.var(dim=2, keepdim=True) + epsilon).sqrt()
 
 
+def error_of_nothing(size: int) -> float:
+    """The squared error of predicting zero for a normalised patch of `size` numbers: its variance, whose estimate
+    divides by one less than its size."""
+    return (size - 1) / size
+
+
 def normalised_tokens(tokens: Tensor, over: Literal["layer", "instance"]) -> Tensor:
     """Tokens (B, N, D) without mean and with unit deviation: each by itself (layer), or each of its numbers over the
     tokens of a sample (instance). data2vec (2202.03555, section 3.3)."""

@@ -14,7 +14,6 @@ from selftaught.system.devices import constant, moved
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
-CPU = torch.device("cpu")
 LEAST = 10  # cells that a context has more than, in I-JEPA's code
 
 
@@ -127,17 +126,16 @@ def view_mask(
     ratio: tuple[float, float],
     probability: float,
     blocks: Literal["cut", "grown"],
-    device: torch.device = CPU,
 ) -> Tensor:
     """Blocks hidden in the view `number`, apart from all others: with `probability` a share within `ratio`: (B, N).
 
-    iBOT (2111.07832, section 3.2).
+    They are on the host, which is to know how many are hidden. iBOT (2111.07832, section 3.2).
     """
     low, high = ratio
-    draws = randomness.uniform((batch, 2), f"masked share {number}", device)
+    draws = randomness.uniform((batch, 2), f"masked share {number}")
     share = torch.where(draws[:, 0] < probability, low + draws[:, 1] * (high - low), 0.0)
     with randomness.view(number):
-        return MASKS[blocks](batch, grid, share, device).flatten(1)
+        return MASKS[blocks](batch, grid, share, share.device).flatten(1)
 
 
 def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, bounds, randomness
-from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
+from selftaught.methods.objectives.prediction import error_of_nothing, hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
 from selftaught.methods.parts.pictures import filled_patches
 
@@ -60,9 +60,7 @@ class AIM(Method):
         return target[:, 1:], self.head(seen[:, :-1]), place[1:] >= prefix[:, 0, 0]
 
     def chance(self, batch: int) -> float | None:
-        # Predicting zero costs the variance of a normalised patch; its estimate divides by one less than its size.
-        size = self.tokens.patch_dim
-        return (size - 1) / size if self.norm_pix_loss else None
+        return error_of_nothing(self.tokens.patch_dim) if self.norm_pix_loss else None
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         _, predicted, asked = self._predict(views[0])

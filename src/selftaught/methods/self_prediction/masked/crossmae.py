@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
-from selftaught.methods.objectives.prediction import normalised_patches, weighted_error
+from selftaught.methods.objectives.prediction import error_of_nothing, normalised_patches, weighted_error
 from selftaught.methods.parts.decoders import CrossDecoder
-from selftaught.methods.parts.masks import outside, random_mask
+from selftaught.methods.parts.masks import random_mask
 from selftaught.methods.parts.pictures import filled_patches
 from selftaught.system import randomness
 
@@ -73,12 +73,10 @@ class CrossMAE(Method):
         return normalised_patches(patches) if self.norm_pix_loss else patches
 
     def chance(self, batch: int) -> float | None:
-        # As of MAE: a normalised patch's estimate of variance divides by one less than its size.
-        size = self.tokens.patch_dim
-        return (size - 1) / size if self.norm_pix_loss else None
+        return error_of_nothing(self.tokens.patch_dim) if self.norm_pix_loss else None
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         keep, hidden = self._masked(views[0])
         everywhere = torch.arange(hidden.shape[1], device=hidden.device).expand_as(hidden)
         predicted = self._predicted(views[0], keep, everywhere)
-        return filled_patches(self.tokens, views[0], outside(keep, hidden.shape[1]), predicted, self.norm_pix_loss)
+        return filled_patches(self.tokens, views[0], hidden, predicted, self.norm_pix_loss)

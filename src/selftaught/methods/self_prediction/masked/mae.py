@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
-from selftaught.methods.objectives.prediction import hidden_error, normalised_patches
+from selftaught.methods.objectives.prediction import error_of_nothing, hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
 from selftaught.methods.parts.masks import random_mask
 from selftaught.methods.parts.pictures import filled_patches
@@ -60,9 +60,7 @@ class MAE(Method):
         return normalised_patches(target) if self.norm_pix_loss else target, predicted, hidden
 
     def chance(self, batch: int) -> float | None:
-        # Predicting zero costs the variance of a normalised patch; its estimate divides by one less than its size.
-        size = self.tokens.patch_dim
-        return (size - 1) / size if self.norm_pix_loss else None
+        return error_of_nothing(self.tokens.patch_dim) if self.norm_pix_loss else None
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         _, predicted, hidden = self._predict(views[0])
