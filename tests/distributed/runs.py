@@ -12,8 +12,7 @@ import torch
 import selftaught
 from selftaught.methods import registry
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import small
-from tests.system.distributed.steps import side
+from tests.methods.test_contract import side, small
 from tests.teachers import teacher_for
 
 ROOT = Path(__file__).parents[2]

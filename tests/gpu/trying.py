@@ -21,7 +21,7 @@ from selftaught.training.resolve import open_data, resolve
 from selftaught.training.starting import taught
 from tests.gpu.card import Held, Waits, used, waits
 from tests.gpu.machine import beside_a_card
-from tests.methods.test_contract import small
+from tests.methods.test_contract import side, small
 from tests.teachers import teacher_for
 from tests.test_golden import data as written
 
@@ -53,7 +53,10 @@ def plan_of(name: str, kind: str, folder: Path, **more: Any) -> tuple[Any, Any]:
     own: dict[str, Any] = {"data": str(written(folder, kind, 0)), "batch_size": ROWS, "steps": STEPS}
     own |= {"method": {"name": name, "options": small(name)}, "precision": "32-true", "layout": "contiguous"}
     if kind == "images":
-        own |= {"encoder": "test_vit" if cls.needs_tokens else "test_resnet", "size": 32}
+        own |= {
+            "encoder": "test_vit" if cls.needs_tokens else "test_resnet",
+            "size": 32 if cls.needs_teacher else side(name),
+        }
         own |= {"views": dict.fromkeys(sorted({*cls.views} - {"plain", "index", "light"}), CHANGED)}
     own |= teacher_for(name, folder / "teacher") | {"attention": "plain"}
     recipe = Pretrain.parse(own | more)

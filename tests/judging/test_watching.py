@@ -28,6 +28,7 @@ from selftaught.training.looking import features as looking
 from selftaught.training.pretrain import pretrain as trained_alone
 
 HOW: dict[str, Any] = {
+    "size": 16,
     "batch_size": 16,
     "epochs": 3,
     "log_every": 1,
@@ -43,7 +44,7 @@ class Dropping(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        wide = nn.Linear(3 * 32 * 32, 16)
+        wide = nn.Linear(3 * 16 * 16, 16)
         self.layers = nn.Sequential(nn.Flatten(), wide, nn.Dropout(0.5), nn.BatchNorm1d(16), nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

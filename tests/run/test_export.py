@@ -100,39 +100,47 @@ def test_what_timm_cannot_build_has_its_ends_named_too(tmp_path: Path, name: str
     assert known["classifier"] == "fc" and not list(encoder.net.get_submodule("fc").parameters())
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("resnet18", {}),
-        ("resnet18", {"stem": "half", "depth": 1, "width": 16}),
-        ("resnet18", {"depth": 1, "width": 16, "pool": "grid"}),
-        ("test_resnet", {}),
-        ("test_resnet", {"stem": "half"}),
-        ("torchvision/resnet18", {}),
-    ],
-)
-def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(
-    tmp_path: Path, name: str, options: dict
-) -> None:
-    folder = tmp_path / "encoder"
-    encoder = exported(folder, name, **options)
-    with pytest.raises(RuntimeError, match="Unknown model"):
-        timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
-    block = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    assert block and "selftaught" not in block[1]
-    x = torch.randn(3, 3, 32, 32)
-    save_file({"x": x}, tmp_path / "x.safetensors")
-    check = f"""{block[1]}
-import sys
-from safetensors.torch import save_file
-assert "selftaught" not in sys.modules
-x = load_file(r"{tmp_path / "x.safetensors"}")["x"]
-with torch.no_grad():
-    save_file({{"y": {"features" if options.get("pool") == "grid" else "net"}(x)}}, r"{tmp_path / "y.safetensors"}")
-"""
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=folder)
+REPLACED: list[tuple[str, dict]] = [
+    ("resnet18", {}),
+    ("resnet18", {"stem": "half", "depth": 1, "width": 16}),
+    ("resnet18", {"depth": 1, "width": 16, "pool": "grid"}),
+    ("test_resnet", {}),
+    ("test_resnet", {"stem": "half"}),
+    ("torchvision/resnet18", {}),
+]
+# One process reads them all: it knows nothing of selftaught, only what a page says.
+READER = """
+import os, sys
+from safetensors.torch import load_file, save_file
+import torch
+for folder, features in [line.split("\\t") for line in open("folders.txt").read().splitlines()]:
+    os.chdir(folder)
+    names = {}
+    exec(open("lines.py").read(), names)
+    assert "selftaught" not in sys.modules
     with torch.no_grad():
-        assert torch.allclose(load_file(tmp_path / "y.safetensors")["y"], encoder(x), atol=1e-5)
+        save_file({"y": names[features](load_file("../x.safetensors")["x"])}, "y.safetensors")
+"""
+
+
+def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(tmp_path: Path) -> None:
+    x, encoders, lines = torch.randn(3, 3, 32, 32), [], []
+    save_file({"x": x}, tmp_path / "x.safetensors")
+    for number, (name, options) in enumerate(REPLACED):
+        folder = tmp_path / str(number)
+        encoders.append(exported(folder, name, **options))
+        with pytest.raises(RuntimeError, match="Unknown model"):
+            timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)
+        block = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+        assert block and "selftaught" not in block[1]
+        (folder / "lines.py").write_text(block[1])
+        lines.append(f"{folder}\t{'features' if options.get('pool') == 'grid' else 'net'}\n")
+    (tmp_path / "folders.txt").write_text("".join(lines))
+    subprocess.run([sys.executable, "-c", READER], check=True, cwd=tmp_path)
+    with torch.no_grad():
+        for number, encoder in enumerate(encoders):
+            read = load_file(tmp_path / str(number) / "y.safetensors")["y"]
+            assert torch.allclose(read, encoder(x), atol=1e-5), REPLACED[number]
 
 
 def test_a_classifier_of_rows_is_loaded_by_the_lines_of_its_page(

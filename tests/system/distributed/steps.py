@@ -10,18 +10,10 @@ from torch import Tensor
 
 from selftaught.methods import registry
 from selftaught.system import distributed, randomness
-from tests.methods.test_contract import BATCH, made, views
+from tests.methods.test_contract import BATCH, made, side, views
 
 LATE = 0.9  # progress: queues are in use, schedules have moved
 STEPS = 3
-TILED = ("jigsaw", "pirl", "relative_location")
-
-
-def side(name: str) -> int:
-    """The fewest pixels that a method can do with: convolutions in float64 are nearly all that these steps cost."""
-    if registry.method_class(name).needs_tokens:
-        return 32
-    return 24 if name in TILED else 16
 
 
 def steps(name: str) -> dict[str, Tensor]:
