@@ -1,6 +1,7 @@
 """Self-contained HTML pages from the templates: everything is escaped that is not markup made here."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -19,10 +20,15 @@ class Live:
 
 def rendered(template: str, **values: Any) -> str:
     """The page that a template makes of these values."""
-    environment = Environment(
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """One, so that a template is compiled once: a page that is watched is made anew every few seconds."""
+    return Environment(
         loader=PackageLoader("selftaught.reporting"),
         autoescape=select_autoescape(default=True),
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
