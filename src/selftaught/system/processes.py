@@ -6,9 +6,9 @@ stopped; tensors go another way (`distributed`). In a single process each functi
 
 import json
 import os
-import re
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,20 +17,15 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed import PrefixStore, Store, rendezvous  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
-from selftaught.system import clock, distributed
+from selftaught.system import clock, departures, distributed, meeting
 from selftaught.system.errors import CompanionError, SelftaughtError, UsageError
 from selftaught.system.interruption import poll, undeterred
 from selftaught.system.places import Place, placed
 
 T = TypeVar("T")
-GATHERING = 300.0  # seconds that the first process waits for the last one
-SILENCE = 35.0  # seconds that a step's collectives wait for another process: a job that hangs ends in under a minute
-COMPILING = 1800.0  # likewise, where the first steps compile
 PAUSES = (0.001, 0.05)  # seconds between two looks whether something was said: the first, and the longest
-LAST_WORDS = 3.0  # seconds in which a process that ends has said why
-LOST = re.compile(r"gloo|nccl|connection|timed out|socket|broken pipe|store", re.IGNORECASE)  # as backends complain
 
 
 @dataclass
@@ -43,11 +38,11 @@ class _Company:
     hosts: list[str] = field(default_factory=list)
     said: int = 0  # times that the leader has told something
     asked: int = 0  # times that all have told something
+    orders: Mapping[str, Any] = field(default_factory=dict)  # what the leader may have this process do meanwhile
 
 
 _company: _Company | None = None
-_times = 0  # that this process has joined others
-_stores: dict[tuple[str, int], Store] = {}  # where it has met them; kept, as the next run meets there again
+_times: Counter[Store] = Counter()  # that this process has joined those who meet there
 
 
 def count() -> int:
@@ -88,22 +83,23 @@ def hosts() -> list[str]:
 
 def said_of(rank: int) -> str:
     """A process, for people."""
-    return f"process {rank} of {count()} on {_company.hosts[rank] if _company and _company.hosts else 'this machine'}"
+    return departures.called(rank, count(), _company.hosts if _company else [])
 
 
 @contextmanager
 def joined(on_gpu: bool, compiles: bool = False) -> Iterator[None]:
     """Be one of the processes that the environment tells of, and leave them at the end, telling why if by an error."""
-    global _company, _times
+    global _company
     place = placed(os.environ)
     if place is None or _company is not None:
         yield
         return
-    _company = _Company(place, PrefixStore(f"selftaught/{_times}", _met(place)))
-    _times += 1
+    store = meeting.met(place)
+    _company = _Company(place, PrefixStore(f"selftaught/{_times[store]}", store))
+    _times[store] += 1
     try:
         with explained():
-            _started(_company, on_gpu, COMPILING if compiles else SILENCE)
+            _started(_company, on_gpu, meeting.patience(compiles))
             yield
     except BaseException as error:
         _say_last(error)
@@ -111,22 +107,6 @@ def joined(on_gpu: bool, compiles: bool = False) -> Iterator[None]:
     finally:
         _leave(_company, on_gpu)
         _company = None
-
-
-def _met(place: Place) -> Store:
-    """The store at the address that all were told."""
-    if (place.host, place.port) in _stores:
-        return _stores[place.host, place.port]
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    try:
-        told = rendezvous(f"tcp://{host}:{place.port}", place.rank, place.world, timeout=timedelta(seconds=GATHERING))
-        store: Store = next(iter(told))[0]
-    except (dist.DistError, RuntimeError, ValueError) as error:
-        line = str(error).splitlines()[0][:200]
-        raise UsageError(
-            f"process {place.rank} cannot meet the {place.world} others at {place.host}:{place.port}: {line}"
-        ) from None
-    return _stores.setdefault((place.host, place.port), store)
 
 
 def _started(company: _Company, on_gpu: bool, patience: float) -> None:
@@ -158,7 +138,7 @@ def _leave(company: _Company, on_gpu: bool) -> None:
     distributed.forget_groups()
     if company.place.rank == 0:  # may have the store, which others still read
         left = [f"left/{rank}" for rank in range(company.place.world)]
-        until = clock.now() + LAST_WORDS
+        until = clock.now() + departures.LAST_WORDS
         with suppress(Exception):
             while not company.store.check(left) and clock.now() < until:
                 time.sleep(PAUSES[1])
@@ -213,18 +193,37 @@ def telling() -> Iterator[list[Any]]:
 def heard(*known: type[BaseException]) -> Any:
     """What the leader tells next, with its errors of ours and those `known` raised here as well.
 
-    A stop that is asked for meanwhile waits: it is to be agreed on.
+    What it orders before that is done. A stop that is asked for meanwhile waits: it is to be agreed on.
     """
-    assert _company is not None
-    number, _company.said = _company.said, _company.said + 1
     with undeterred():
-        told = json.loads(_waited_for(f"said/{number}"))
+        while "order" in (told := _next()):
+            _company.orders[told["order"]](*told["of"])  # type: ignore[union-attr]
     if "error" not in told:
         return told["value"]
     kinds = {kind.__name__: kind for kind in (*_kinds(SelftaughtError), KeyboardInterrupt, *known)}
     if told["error"] in kinds:
         raise kinds[told["error"]](told["line"])
     raise CompanionError(f"{said_of(0)} ended: {told['error']}: {told['line']}", 0, 1)
+
+
+def _next() -> dict[str, Any]:
+    assert _company is not None
+    number, _company.said = _company.said, _company.said + 1
+    told: dict[str, Any] = json.loads(_waited_for(f"said/{number}"))
+    return told
+
+
+def order(name: str, *of: Any) -> None:
+    """Have the others do a piece of work that takes all of them, while they wait to hear what the leader does."""
+    _tell({"order": name, "of": of})
+
+
+@contextmanager
+def obeying(orders: Mapping[str, Any]) -> Iterator[None]:
+    """Do what the leader orders by these names, whenever it is waited for inside."""
+    assert _company is not None
+    _company.orders = orders
+    yield
 
 
 def in_turn(work: Callable[[], T]) -> T:
@@ -252,35 +251,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if _company is None or not LOST.search(f"{type(error).__name__} {error}"):
+        if _company is None or not departures.is_of_a_connection(error):
             raise
-        raise _lost(_company, str(error).splitlines()[0].rpartition("] ")[2]) from error
-
-
-def _lost(company: _Company, complaint: str) -> CompanionError:
-    """Who is gone, by their own last words, or by being the one who does not complain of the others."""
-    until = clock.now() + LAST_WORDS
-    with suppress(Exception):
-        company.store.set(f"complained/{company.place.rank}", "")
-        while clock.now() < until:
-            if company.store.check(["ended"]):
-                return _ended(company.store)
-            time.sleep(PAUSES[1])
-        silent = [rank for rank in range(company.place.world) if not company.store.check([f"complained/{rank}"])]
-        if silent:
-            words = "does not answer" if "imed out" in complaint else "has gone without a word"
-            return CompanionError(f"{said_of(silent[0])} {words}: {complaint[:200]}", silent[0], 1)
-    return CompanionError(f"the other processes cannot be reached: {complaint[:200]}", 0, 1)
-
-
-def _ended(store: Store) -> CompanionError:
-    told = json.loads(store.get("ended"))
-    return CompanionError(told["line"], told["rank"], told["code"])
-
-
-def say_ended(store: Store, rank: int, line: str, code: int) -> None:
-    """Note, unless somebody else was first, that a process has ended the work of all."""
-    store.compare_set("ended", "", json.dumps({"rank": rank, "line": line, "code": code}))
+        complaint = str(error).splitlines()[0].rpartition("] ")[2][:200]
+        raise departures.lost(_company.store, rank(), count(), _company.hosts, complaint) from error
 
 
 def _say_last(error: BaseException) -> None:
@@ -290,7 +264,7 @@ def _say_last(error: BaseException) -> None:
     own = isinstance(error, SelftaughtError)
     line = f"{said_of(_company.place.rank)} ended: {error if own else f'{type(error).__name__}: {error}'}"
     with suppress(Exception):
-        say_ended(_company.store, _company.place.rank, line, code)
+        departures.say_ended(_company.store, _company.place.rank, line, code)
 
 
 def _tell(message: dict[str, Any]) -> None:
@@ -305,7 +279,7 @@ def _waited_for(key: str) -> bytes:
     store, pause = _company.store, PAUSES[0]
     while not store.check([key]):
         if store.check(["ended"]) and not store.check([key]):
-            raise _ended(store)
+            raise departures.ended(store)
         poll()
         time.sleep(pause)
         pause = min(1.2 * pause, PAUSES[1])

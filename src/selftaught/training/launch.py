@@ -22,7 +22,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
-from selftaught.system import clock, processes
+from selftaught.system import clock, departures
 from selftaught.system.devices import device_of
 from selftaught.system.errors import DataError, DivergedError, Interrupted, OutOfMemory, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop, stopping
@@ -30,7 +30,7 @@ from selftaught.system.places import placed
 from selftaught.system.saying import LAST_WORDS
 
 HOST = "127.0.0.1"
-GRACE = 10.0  # seconds in which the others may end by themselves after one has failed
+GRACE = 20.0  # seconds in which the others may end by themselves after one has failed, with a last step to save
 PAUSE = 0.05  # seconds between two looks whether all go on
 KINDS = {kind.exit_code: kind for kind in (UsageError, DataError, DivergedError, OutOfMemory, Interrupted)}
 
@@ -86,7 +86,7 @@ class _Company:
 
     def note(self, rank: int, code: int) -> None:
         """Let the others know that a process has ended, unless it has said so itself."""
-        processes.say_ended(self.store, rank, _said(rank, self.count, code), code if code > 0 else 1)
+        departures.say_ended(self.store, rank, _said(rank, self.count, code), code if code > 0 else 1)
 
 
 def _said(rank: int, count: int, code: int) -> str:
