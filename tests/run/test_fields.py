@@ -20,7 +20,7 @@ FILLED_IN = {"draws", "fingerprint", "teacher_fingerprint"}
             Pretrain,
             (Mark.FREE,),
             {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
-            | {"workers", "memory", "cache", "device", "devices", "watch_labels", "watch_labels_csv"},
+            | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
         (Compare, (Mark.FREE,), {"workers", "memory", "cache"}),

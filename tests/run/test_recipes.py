@@ -40,6 +40,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"batch_size": 1}, "a batch has two samples or more, or is auto"),
         ({"checkpoint_every": "often"}, "a duration looks like"),
         ({"precision": "8"}, "--precision cannot be '8'"),
+        ({"shard": "1"}, "--shard cannot be '1': it is a number of processes from 2 to 1,048,576, none or auto"),
     ],
 )
 def test_a_bad_value_gets_one_line_that_names_it(values: dict, said: str) -> None:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from selftaught.run.quantities import NONE, Shards
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
@@ -40,6 +41,7 @@ class Plan(Pretrain):
     statistics: Literal["data", "init"]
     preset: Literal["own", "warm"]
     fingerprint: str
+    shard: Shards = NONE
     draws: Literal["streams", "blocks"] = "streams"
 
     @property

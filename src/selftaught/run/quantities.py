@@ -14,6 +14,8 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 100 * 365 * UNITS["d"]  # a hundred years
 MOST_STEPS = 1 << 40
 MOST_DEVICES = 1024  # of one machine
+MOST_PROCESSES = 1 << 20
+NONE = "none"  # of the weights are spread
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
 
 
@@ -119,6 +121,13 @@ def devices(value: Any) -> Any:
     raise ValueError(f"it is a number from 1 to {MOST_DEVICES:,}, or all")
 
 
+def shards(value: Any) -> Any:
+    """Over how many processes to spread weights: a number, none, or auto."""
+    if str(value) in (NONE, "auto") or (str(value).isdecimal() and 2 <= int(value) <= MOST_PROCESSES):
+        return str(value)
+    raise ValueError(f"it is a number of processes from 2 to {MOST_PROCESSES:,}, none or auto")
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
@@ -131,3 +140,4 @@ Also = Annotated[Helper, BeforeValidator(helper)]
 Adapted = Annotated[str, BeforeValidator(adapted)]
 Devices = Annotated[str, BeforeValidator(devices)]
 Names = Annotated[str, BeforeValidator(names)]
+Shards = Annotated[str, BeforeValidator(shards)]

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
-from selftaught.run.quantities import ALL, Adapted, Also, BatchSize, Cadence, Devices, Duration, Named, Names, Size
+from selftaught.run.quantities import (
+    ALL,
+    Adapted,
+    Also,
+    BatchSize,
+    Cadence,
+    Devices,
+    Duration,
+    Named,
+    Names,
+    Shards,
+    Size,
+)
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -113,6 +125,11 @@ class Pretrain(Recipe):
     )
     devices: Free[Devices] = Field(
         "auto", description="how many, each with a process and a share of the batch: a number or all; auto: one"
+    )
+    shard: Free[Shards] = Field(
+        "auto",
+        description="processes that hold each weight, its gradient and the optimiser's state together, a share each; "
+        "none: each holds all; auto: as many as it takes for these to fit a device",
     )
     norm: Literal["global", "node", "device"] = Field(
         "global", description="the samples that batch norm sees together: those of all devices, a machine's, or its own"

@@ -39,7 +39,8 @@ class Alone:
 class Processes:
     """All processes of a job, on a line of their own: a thread may talk there while training talks on its own.
 
-    To be made by all of them at the same point.
+    To be made by all of them at the same point. Not through the store, as `processes.exchanged`: there a thread would
+    wait for one that has died without a word, and here its connection breaks.
     """
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ from selftaught.system import processes
 from selftaught.system.interruption import undeterred
 
 Wish = Callable[[int], bool]  # of the step that is done next
+MOVING = -1  # no step: weights are on their way to the next
 
 
 class Agreement:
@@ -19,6 +20,7 @@ class Agreement:
         self._wishes = wishes
         self._granted: dict[str, bool] = {}
         self.step = 0  # of which is spoken
+        self.whole = 0  # the step that weights and all else are as after, or MOVING
 
     def wishes(self) -> list[float]:
         """What this process wishes for once `step` is done, as numbers to be summed over all."""

@@ -11,6 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from selftaught.system import distributed
 from selftaught.system.devices import device_of
+from selftaught.system.errors import UsageError
+from selftaught.training.sharding import sharing, spread
 
 
 class Engine:
@@ -23,11 +25,17 @@ class Engine:
             device = torch.device(device.type, torch.accelerator.current_device_index())
         self.precision, self.device = precision, device
 
-    def setup(self, module: nn.Module) -> "Forward":
-        """Move a module here, and the way to call it: in this precision, its gradients shared with other processes."""
-        module.to(self.device)
+    def setup(self, module: nn.Module, shard: int = 1) -> "Forward":
+        """Move a module here, and the way to call it: in this precision, its gradients shared with other processes.
+
+        Each of every `shard` processes holds a share of its weights, where that is not 1.
+        """
         if self.precision == "64-true":
             module.double()
+        if shard > 1:  # which moves it block by block, as the whole may not fit the device
+            spread(module, self.device, shard)
+        else:
+            module.to(self.device)
         return Forward(module, self)
 
     def context(self) -> AbstractContextManager[Any]:
@@ -45,19 +53,35 @@ class Forward:
 
     def __init__(self, module: nn.Module, engine: Engine) -> None:
         self.module, self.engine = module, engine
-        self._shared = _shared(module, engine.device) if distributed.world_size() > 1 else module
+        self.spread = sharing(module.parameters()) > 1  # torch has taken the module over then, gradients too
+        alone = distributed.world_size() == 1 or self.spread
+        self._shared = module if alone else _shared(module, engine.device)
 
     def __call__(self, *views: Tensor) -> Any:
         """What the module makes of views; gradients are the mean over all processes, unless this one is alone."""
         learns = torch.is_grad_enabled() and distributed.world_size() > 1
         if self.engine.precision == "64-true":
             views = tuple(_as(view, torch.float64) for view in views)
-        with self.engine.context():
+        with self.engine.context(), _told_of_rows() if self.spread else nullcontext():
             terms = (self._shared if learns else self.module)(*views)
         if self.engine.precision == "32-true":
             return terms
         usual = torch.get_default_dtype()
         return {name: _as(term, usual) for name, term in terms.items()}
+
+
+@contextmanager
+def _told_of_rows() -> Iterator[None]:
+    """Say it in one line where a network takes a weight of which the others hold rows."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DTensor" not in str(error):
+            raise
+        raise UsageError(
+            "--shard: the network uses weights of a layer without calling that layer, so they are not gathered; use "
+            f"--shard none ({str(error).splitlines()[0][:100]})"
+        ) from error
 
 
 def _shared(module: nn.Module, device: torch.device) -> nn.Module:

@@ -11,7 +11,7 @@ from selftaught.contracts.method import Training
 from selftaught.system import distributed, randomness
 from selftaught.system.errors import DivergedError
 from selftaught.system.profiling import part
-from selftaught.training.agreement import Agreement
+from selftaught.training.agreement import MOVING, Agreement
 from selftaught.training.guards import Guard, refuse_memory
 from selftaught.training.optimizers import apply_schedule
 
@@ -54,6 +54,7 @@ def fit(
     agreement = agreement or Agreement()
     guard = Guard(model, optimizer, training.clip, agreement)
     for step in range(start, steps if until is None else until):
+        agreement.whole = step
         apply_schedule(optimizer, training, (step + 1) / steps)
         try:
             views = batches(step)
@@ -76,11 +77,13 @@ def fit(
         with part("guard"):
             fine = guard(terms)
         if fine:
+            agreement.whole = MOVING
             with part("optimiser"):
                 model.before_step(step / steps)  # type: ignore[operator]
                 optimizer.step()
             with part("after the step"):  # a teacher follows, a queue moves on
                 model.after_step((step + 1) / steps)  # type: ignore[operator]
+            agreement.whole = step + 1
         else:
             bad(step + 1, guard.loss, guard.norm)
         with part("logging"):

@@ -21,6 +21,7 @@ from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
+from selftaught.training.saving import Saving
 
 
 class Fellow:
@@ -59,15 +60,15 @@ class Follower:
     Of several processes it is the leader's, and what it decides the others hear.
     """
 
-    def __init__(self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, start: int) -> None:
+    def __init__(self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, saving: Saving, start: int) -> None:
         """Looks at the network as it begins; only then the clock of the run's speed starts."""
         self.job, self.run, self.stop = job, run, stop
         self.looks = Looks(job, run)
         self.looks.begin(start)
-        self.keeping = Keeping(job, run, self.looks, start)
+        self.keeping = Keeping(job, run, self.looks, saving, start)
         self.recorder = Recorder(job, run, loggers, start)
         self.agreement = _agreed_on(stop, self._has_a_word)
-        self.step = start  # the last that is done
+        self.start = self.step = start  # the last that is done
         self.left_out = run.bad_steps()
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
@@ -151,6 +152,16 @@ class Follower:
         with processes.telling():
             self.keeping.attempt(self.step)
             self.keeping.holds(self.step)  # which waits until it is written
+
+    def rescue(self) -> bool:
+        """Save the last whole step, after a step that came to nothing; False where that cannot be.
+
+        What is spread over processes cannot, as at least one of them has ended; nor can a step that is half taken.
+        """
+        if self.step == self.start or self.job.spread or self.agreement.whole != self.step:
+            return False
+        self.keeping.save(self.step)
+        return True
 
     @property
     def settled(self) -> bool:

@@ -12,6 +12,7 @@ from selftaught.system import distributed
 from selftaught.system.errors import DivergedError, OutOfMemory, is_out_of_memory
 from selftaught.system.text import printable
 from selftaught.training.agreement import Agreement
+from selftaught.training.sharding import held, sharing
 
 IN_A_ROW = 3  # bad steps that are left out before a run is given up
 SHARE, FEW = 0.01, 10  # of all steps that may be bad, beyond the first few
@@ -26,6 +27,7 @@ class Guard:
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, clip: float | None, agreement: Agreement) -> None:
         self.optimizer, self.clip, self.agreement = optimizer, clip, agreement
+        self.spread = sharing(p for group in optimizer.param_groups for p in group["params"])
         self.terms: dict[str, Tensor] = {}  # of the last step, their mean over all processes
         self.statistics = [
             buffer
@@ -50,7 +52,7 @@ class Guard:
     def __call__(self, terms: dict[str, Tensor]) -> bool:
         """Whether the optimiser may use the gradients at hand, which come from these terms."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = nn.utils.get_total_norm(held([p.grad for p in parameters if p.grad is not None]))
         self.terms, norm = self._of_all(terms, norm) if distributed.world_size() > 1 else (terms, norm)
         loss = torch.stack(list(self.terms.values())).sum().detach()
         if not loss.isfinite() & norm.isfinite():
@@ -63,12 +65,18 @@ class Guard:
 
     @torch.no_grad()
     def _of_all(self, terms: dict[str, Tensor], norm: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The means of terms and norm over all processes, on the host, which waits here once for it all."""
+        """The means of terms over all processes, and the norm, on the host, which waits here once for it all.
+
+        Where rows are spread, each has the norm of its own.
+        """
         own = torch.stack([*terms.values(), norm]).double()
+        if self.spread > 1:
+            own[-1] = self.spread * own[-1].square()
         sums = distributed.total(torch.cat([own, own.new_tensor(self.agreement.wishes())])).cpu()
         means = sums[: len(own)] / distributed.world_size()
         self.agreement.grant(sums[len(own) :].tolist())
-        return dict(zip(terms, means)), means[-1].to(norm.dtype)
+        mean = means[-1].sqrt() if self.spread > 1 else means[-1]
+        return dict(zip(terms, means)), mean.to(norm.dtype)
 
     def _put_back(self) -> None:
         if self.statistics:

@@ -1,5 +1,6 @@
 """Everything one pre-training works with, built from a recipe that leaves nothing open."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from selftaught.methods.together import Together
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Plan
+from selftaught.run.quantities import NONE
+from selftaught.run.rows import whole
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components, distributed, processes
 from selftaught.system.bombs import machine_memory
@@ -50,6 +53,7 @@ class Job:
     batches: Batches
     engine: Engine
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
+    shown: Method  # the method as a single process looks at it: a whole copy, where weights are spread over several
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
 
@@ -61,6 +65,26 @@ class Job:
             self.batches.ahead(how.get("until") or how["steps"]),
         ):
             fit(self.method, self.optimizer, self.batches, **own, **how)
+
+    @property
+    def spread(self) -> bool:
+        """Whether the weights are spread over processes."""
+        return bool(self.forward.spread)
+
+    def renew(self) -> None:
+        """In the process that leads: let what is shown be as the method is, if it is another; the others take part."""
+        if self.spread:
+            processes.order("renew")
+            self.gather()
+
+    @torch.no_grad()
+    def gather(self) -> None:
+        """In every process: bring the weights together where they are shown."""
+        own = self.shown.state_dict() if self.shown is not self.method else {}
+        for name, tensor in checkpoint.model_tensors(self.method).items():
+            value = whole(tensor)
+            if name in own:
+                own[name].copy_(value)
 
 
 def prepare(plan: Plan, samples: Samples, module: nn.Module | None, count: int | None = None) -> Job:
@@ -83,10 +107,15 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
         refuse_banks_beyond(torch.cuda.mem_get_info(engine.device)[1], method)
     if distributed.world_size() > 1 and plan.norm != "device":
         distributed.share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
-    forward: Any = engine.setup(method)
+    shard = int(plan.shard) if plan.shard != NONE and distributed.world_size() > 1 else 1
+    shown = deepcopy(method) if shard > 1 and distributed.rank() == 0 else method
+    forward: Any = engine.setup(method, shard)
+    if shown is not method:
+        with distributed.alone():
+            engine.setup(shown)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
-    return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward)
+    return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward, shown)
 
 
 def _by_layer(net: nn.Module, training: Training) -> tuple[dict[nn.Parameter, float], set[nn.Parameter]]:
@@ -121,7 +150,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     kind = modality.named(preparation.modality)
     data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
     if module is None and any(part.options for part in (plan.encoder, *named_methods(plan))):
-        _refuse_beyond_memory(plan, kind, preparation, data)
+        _refuse_beyond_memory(plan, preparation, data)
     torch.manual_seed(plan.seed)
     encoder: Encoder = kind.build_encoder(plan.encoder, preparation, module)
     refuse_unfit(plan, encoder, kind)
@@ -152,11 +181,19 @@ def _asked(plan: Plan, encoder: Encoder, data: Data, preparation: Preparation) -
     return Together(built[0], built[1], data, weight=plan.also.weight) if plan.also else built[0]
 
 
-def _refuse_beyond_memory(plan: Plan, kind: modality.Modality, preparation: Preparation, data: Data) -> None:
+def on_paper(plan: Plan, preparation: Preparation, count: int, module: nn.Module | None) -> Method:
+    """The method of a plan for so many samples, whose weights have shapes and no numbers."""
+    kind = modality.named(preparation.modality)
+    data = Data(count, preparation.shape, preparation.mean, preparation.std)
+    with torch.device("meta"):
+        encoder = kind.build_encoder(plan.encoder, preparation, module and deepcopy(module).to("meta"))
+        return _asked(plan, encoder, data, preparation)
+
+
+def _refuse_beyond_memory(plan: Plan, preparation: Preparation, data: Data) -> None:
     """Refuse a network that is larger than the machine, before it takes the memory there is to say so."""
     try:
-        with torch.device("meta"):
-            method = _asked(plan, kind.build_encoder(plan.encoder, preparation), data, preparation)
+        method = on_paper(plan, preparation, data.count, None)
     except Exception:  # said, if it is one of the plan's faults, by whoever builds it of numbers
         return
     needed = sum(tensor.nbytes for tensor in method.state_dict().values())

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Self
 
 import torch
@@ -12,11 +13,8 @@ from selftaught.contracts import modality
 from selftaught.run import checkpoint
 from selftaught.run.export import Packed, packed_encoder, write_packed
 from selftaught.run.folder import RunFolder
-from selftaught.run.rows import is_split, rows_of
-from selftaught.system import clock, randomness
-from selftaught.system.background import Background
-from selftaught.system.circle import Alone, everybody
-from selftaught.system.errors import DivergedError, Unsaved
+from selftaught.system import clock, processes, randomness
+from selftaught.system.errors import Unsaved
 from selftaught.system.files import spared, write_atomically
 from selftaught.system.interruption import undeterred
 from selftaught.system.saying import say
@@ -25,6 +23,7 @@ from selftaught.training.job import Job
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.looking.health import undisturbed
 from selftaught.training.looking.looks import Looks
+from selftaught.training.saving import Saving
 
 PICTURED = 8  # samples in the picture of what the network was shown
 
@@ -43,20 +42,15 @@ class Keeping:
 
     A save copies the state to the host and is written while training goes on, one at a time. What becomes of it is
     heard after a step, at the next save, or as the `with` ends that training stands in: it waits for what is written.
-    Where weights are spread over processes, all of them make one of these, and save at the same steps.
+    Where weights are spread over processes, the others save their shares at the same steps.
     """
 
-    def __init__(self, job: Job, run: RunFolder, looks: Looks, start: int) -> None:
-        self.job, self.run, self.looks = job, run, looks
-        spread = any(map(is_split, job.method.parameters()))
-        self.circle = everybody() if spread else Alone()  # what everybody has is written by the leader
+    def __init__(self, job: Job, run: RunFolder, looks: Looks, saving: Saving, start: int) -> None:
+        self.job, self.run, self.looks, self.saving = job, run, looks, saving
         self.saved = start  # the step that is on the disk; before the first there is nothing to save
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last
         self._saved_at = clock.now()
-        self._writer: Background | None = None
         self._writing = start  # the step that is being written, or was
-        buffers = job.method.named_buffers()  # such as the mask of an attention, of minus infinities
-        self._unbounded = {name for name, tensor in buffers if tensor.isinf().any()}
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +84,7 @@ class Keeping:
 
     def collect(self) -> None:
         """Hear of a save that has come to its end meanwhile; one that failed is said, and training goes on."""
-        if self._writer and self._writer.over:
+        if self.saving.over:
             self._settle_aloud()
 
     def holds(self, step: int) -> bool:
@@ -102,44 +96,26 @@ class Keeping:
         """Begin to write a checkpoint, and the encoder after it; raises as `save` does for what fails at once."""
         # At the start as well: what fails is tried again when it is due, not at every step.
         self._saved_at = clock.now()
-        self._refuse_unsound(step)
-        best = self.looks.choice.best
-        groups = self._copied()
-        state = {"steps": self.job.recipe.steps, "threads": torch.get_num_threads()}
-        self._writer, self._writing = Background(), step
-        circle, told = self.circle, self._writer.under_way
-
-        def write() -> None:
-            checkpoint.save(self.run.checkpoints, step, groups, state, best=step == best, circle=circle, under_way=told)
-            self.saved = step
-
+        best, self._writing = self.looks.choice.best, step
+        if self.job.spread:
+            processes.order("save", step)
         try:
-            self._writer.do(write)
-            self._writer.wait_until_under_way()
+            self.saving.begin(step, self.looks.health.begun, step == best, partial(self._note, step))
             if best in (None, step):
                 packed = self._packed(step)
-                self._writer.do(lambda: self._write_encoder(packed))
+                self.saving.then(lambda: self._write_encoder(packed))
         except OSError as error:
             raise self._unsaved(error) from error
         finally:
-            self._writer.no_more()
+            self.saving.no_more()
 
-    def _copied(self) -> checkpoint.Groups:
-        """All that a checkpoint holds, as it is at this moment, on the host."""
-        job = self.job
-        groups = {
-            "model": checkpoint.model_tensors(job.method),
-            "optimizer": checkpoint.optimizer_tensors(job.optimizer),
-            "begun": self.looks.health.begun,
-        }
-        return checkpoint.on_host(groups)
+    def _note(self, step: int) -> None:
+        self.saved = step
 
     def _settle(self) -> None:
         """Wait for what is being written. Raises Unsaved where that failed."""
-        writer, self._writer = self._writer, None
         try:
-            if writer:
-                writer.wait()
+            if self.saving.settle():
                 self._saved_at = clock.now()  # a disk that takes long to write is given time between
         except OSError as error:
             raise self._unsaved(error) from error
@@ -153,13 +129,6 @@ class Keeping:
         kept = f"{held[-1].name} is kept; make room and add --resume" if held else "there is no earlier one"
         return Unsaved(f"step {self._writing:,} could not be saved: {printable(str(error))}; {kept}")
 
-    def _refuse_unsound(self, step: int) -> None:
-        """Raise DivergedError where a weight or statistic is spoilt: the checkpoints before it must not make way."""
-        held = {name: rows_of(tensor).held for name, tensor in self.job.method.state_dict().items()}
-        spoilt = [x.isnan().any() if name in self._unbounded else ~x.isfinite().all() for name, x in held.items()]
-        if any(self.circle.told(bool(torch.stack(spoilt).any()))):  # one wait for the device, not one a tensor
-            raise DivergedError(f"a weight or statistic is not finite at step {step:,}; the last good state is kept")
-
     def export(self, step: int) -> None:
         """Write the encoder as others will load it; a stop that is asked for meanwhile waits."""
         self._write_encoder(self._packed(step))
@@ -168,13 +137,11 @@ class Keeping:
         """The files of the encoder as it is to be used."""
         job = self.job
         about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
-        with undisturbed(job.method), undeterred():
+        with undisturbed(job), undeterred():
             return packed_encoder(self.looks.health.encoder(), job.recipe.encoder, job.samples.preparation, about)
 
     def _write_encoder(self, packed: Packed) -> None:
-        """Write it, where this process leads the others."""
-        if self.circle.rank == 0:
-            write_packed(self.run.folder / "encoder", packed)
+        write_packed(self.run.folder / "encoder", packed)
 
     def finish(self, step: int) -> None:
         """Save the last step, unless it is, and leave the network that is to be kept, exported."""
@@ -191,14 +158,15 @@ class Keeping:
     def _return_to_best(self, last: int) -> None:
         """Put the best step's weights back into the network and export them; the last ones where that cannot be."""
         path = checkpoint.named(self.run.checkpoints, "best")
+        name = path.name if path else "best"
+        if self.job.spread:
+            processes.order("restore", name)
         try:
-            groups, state = checkpoint.load(path or self.run.checkpoints / "best")
-            checkpoint.restore_model(self.job.method, groups["model"])
+            self.chosen = self.saving.restore(name)
         except checkpoint.CheckpointError as error:
             say(f"warning: the best step cannot be read, so the last is kept: {error}")
             self.export(last)
             return
-        self.chosen = int(state["step"])
         self.export(self.chosen)
         name = self.looks.choice.name
         score = self.looks.recorded(self.chosen).get(name, math.nan)
@@ -211,11 +179,11 @@ class Keeping:
         if not drawing:
             return
         shown = min(PICTURED, job.batches.batch_size)
-        views = tuple(as_inputs(job.method, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
-        job.method.eval()
+        views = tuple(as_inputs(job.shown, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
+        job.shown.eval()
         with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
-            pictures = job.method.picture(*views)
-        job.method.train()
+            pictures = job.shown.picture(*views)
+        job.shown.train()
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
         with spared("pictures.png"):
             buffer = io.BytesIO()

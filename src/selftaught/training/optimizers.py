@@ -9,6 +9,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from selftaught.contracts.method import Training
 from selftaught.methods.parts.schedules import cosine, warmup_cosine, warmup_drops
+from selftaught.training.sharding import held, norms, sharing
 
 
 class LARS(Optimizer):
@@ -37,15 +38,15 @@ class LARS(Optimizer):
                     self._move(chosen, [weight.grad for weight in chosen], group, scaled)
 
     def _move(self, weights: list[Tensor], grads: list[Any], group: dict[str, Any], scaled: bool) -> None:
+        velocities = held([self.state[weight]["momentum_buffer"] for weight in weights])
+        all_rows, weights, grads = weights, held(weights), held(grads)
         if scaled:
             grads = list(torch._foreach_add(grads, weights, alpha=group["weight_decay"]))
-            norms = torch._foreach_norm(weights), torch._foreach_norm(grads)
             ratios = [
                 torch.where((own > 0) & (slope > 0), group["trust"] * own / slope.clamp(min=1e-12), 1.0)
-                for own, slope in zip(*norms)
+                for own, slope in zip(norms(weights, all_rows), norms(grads, all_rows))
             ]
             grads = list(torch._foreach_mul(grads, ratios))
-        velocities = [self.state[weight]["momentum_buffer"] for weight in weights]
         torch._foreach_mul_(velocities, group["momentum"])
         torch._foreach_add_(velocities, grads)
         torch._foreach_add_(weights, velocities, alpha=-group["lr"])
@@ -85,14 +86,15 @@ def build_optimizer(
         group = groups.setdefault((decays, *facts.values(), scale), {"params": [], "names": [], **peaks, **facts})
         group["params"].append(parameter)
         group["names"].append(name)
-    chosen = list(groups.values())
+    chosen, whole = list(groups.values()), sharing(model.parameters()) == 1
     if training.optimizer == "adamw":
         return AdamW(chosen, lr=peak, betas=training.betas, fused=True)  # one kernel for all weights
     if training.optimizer == "adam":
         return Adam(chosen, lr=peak, betas=training.betas, fused=True)
     if training.optimizer == "lars":
         return LARS(chosen, lr=peak, momentum=training.momentum)
-    return SGD(chosen, lr=peak, momentum=training.momentum, fused=True)
+    # torch has no fused one of rows.
+    return SGD(chosen, lr=peak, momentum=training.momentum, fused=whole, foreach=not whole)
 
 
 def _undecayed(name: str, parameter: Tensor) -> bool:

@@ -6,13 +6,15 @@ from torch import nn
 
 from selftaught.contracts.modality import Samples
 from selftaught.run.plan import Plan
+from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, distributed, processes
 from selftaught.system.interruption import Stop
 from selftaught.training.batches import refuse_uneven
 from selftaught.training.measuring.batch_size import fitting_batch, refuse_too_large
 from selftaught.training.measuring.budget import steps_within
-from selftaught.training.measuring.speed import fastest
+from selftaught.training.measuring.speed import fastest, usual
+from selftaught.training.measuring.spreading import holds, refuse_unmeasured, shard_of
 from selftaught.training.measuring.trial import Trial
 from selftaught.training.resolve import power_of_two, resolve
 
@@ -44,7 +46,13 @@ def planned(recipe: Pretrain, trial: Trial, began: float | None = None) -> tuple
     since it depends on what is fastest.
     """
     samples = trial.samples
+    shard = shard_of(resolve(recipe, samples), recipe, samples, trial.module)
+    recipe = recipe.model_copy(update={"shard": shard})
     plan = resolve(recipe, samples)
+    if shard != NONE and not holds(plan, samples, trial.module):
+        refuse_unmeasured(recipe)
+        refuse_uneven(plan.batch_size, processes.count())
+        return plan.computed(usual(recipe, plan)), None
     if recipe.batch_size == "auto":
         fits = min(fitting_batch(plan, trial), power_of_two(samples.count // 4) // processes.count())
         plan = resolve(recipe.model_copy(update={"batch_size": fits * processes.count()}), samples)

@@ -1,6 +1,6 @@
 """Pre-training, start to finish: from a recipe to a run folder with an encoder in it."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,32 @@ from selftaught.run.export import encoder_about, save_encoder
 from selftaught.run.folder import TIMES, RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
+from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
-from selftaught.system.errors import CompanionError, OutOfMemory, UsageError
+from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
+from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.system.text import printable
+from selftaught.training.beginning import begun
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
-from selftaught.training.looking.features import as_inputs, norms_of
+from selftaught.training.looking.features import norms_of
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected
+from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned_by_all
 from selftaught.training.resolve import preflight
 from selftaught.training.starting import in_words, keeping, normalised, taking_over, taught, teacher_of
-
-EVERYTHING = 4096  # plain views shown to Method.start
 
 
 def pretrain(
@@ -62,7 +64,7 @@ def _pretrain(command: Pretrain, module: nn.Module | None, opened: Samples | Non
     processes.led(lambda: _refuse_occupied(command))
     kind = modality.named(opened.preparation.modality) if opened else modality.of(command.data)
     saved = _saved_recipe(command, kind)
-    recipe = command.continued(saved) if saved else command
+    recipe = kept(command.continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
     preflight(recipe, module, kind)
     loggers = Loggers(recipe.logger)
@@ -103,18 +105,27 @@ def _lead(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Lo
 
 
 def _accompany(job: Job, run: RunFolder, stop: Stop, began: float | None) -> None:
-    """Train as the leader does, which writes and speaks; where it is lost, the next one says so in its log."""
+    """Train as the leader does, which writes and speaks; where it is lost, the next one says so in its place."""
     try:
         with processes.explained():
-            fellow = Fellow(stop, _begin(job, run))
-            processes.heard()  # that the leader has looked at the network as it begins
-            _fit(job, run, began, fellow)
-            processes.heard()  # that all is written
+            start, saving = begun(job, run)
+            orders = {"renew": job.gather, "save": saving.follow, "restore": saving.restore_too}
+            with saving, processes.obeying(orders):
+                processes.heard()  # that the leader has looked at the network as it begins
+                _fit(job, run, began, Fellow(stop, start))
+                processes.heard()  # that all is written
     except CompanionError as error:
         if error.rank == 0 and processes.rank() == 1:
-            with writing_to(run.folder / LOG):
-                raise
+            _speak_for_the_leader(run, error)
         raise
+
+
+def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
+    """Write down how the run ended, unless the leader has, or lives to do so: it holds the run's lock till then."""
+    with suppress(UsageError), only_writer(run.folder), writing_to(run.folder / LOG):
+        if run.status.get("state", "running") == "running":
+            run.set_status("failed", str(error), error.exit_code)
+            say(f"error: {error}")
 
 
 def _read(command: Pretrain) -> dict[str, object]:
@@ -155,14 +166,14 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
 
     `began` is when the clock of a time budget started; None keeps the number of steps as it is.
     """
-    before, start = run.status, _begin(job, run)
+    before, (start, saving) = run.status, begun(job, run)
     with processes.telling():
         _describe(job, run)
         if not start and (job.recipe.init or run.module is not None):
             _keep_initial(job, run)
         _announce(job, run, start)
         loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
-        follower = Follower(job, run, stop, loggers, start)
+        follower = Follower(job, run, stop, loggers, saving, start)
         at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
         at_start |= follower.looks.at_start
         run.set_status("running", **at_start)
@@ -174,27 +185,12 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
 
 
-def _begin(job: Job, run: RunFolder) -> int:
-    """The network as it goes on, or as a new run begins, in every process; the step."""
-    start = processes.led(lambda: _restore(job, run)) if job.recipe.resume else 0
-    if start and not processes.leads():
-        _, state, _ = _loaded(job, run)
-        if state["step"] != start:
-            raise UsageError(
-                f"{processes.said_of(processes.rank())} finds step {state['step']:,} in {run.folder}, and the leader "
-                f"{start:,}: --out must be one folder that all machines share"
-            )
-    if not start and job.method.starts:
-        job.method.start(_everything(job))
-    return start
-
-
 def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fellow) -> None:
     """Train up to the last step, or to where the choice is settled.
 
     Where a time budget runs since `began`, stops on the way correct the number of steps.
     """
-    start = at = follower.step
+    at = follower.step
     batch, settled = job.batches.batch_size, processes.led(lambda: follower.settled)
     how: dict[str, Any] = {"watch": follower, "bad": follower.leave_out, "agreement": follower.agreement}
     try:
@@ -202,7 +198,8 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
             since, until = clock.now(), round(share * job.recipe.steps)
             if until <= at or settled:
                 continue
-            job.fit(steps=job.recipe.steps, start=at, until=until, **how)
+            with processes.explained():
+                job.fit(steps=job.recipe.steps, start=at, until=until, **how)
             rate, at = (until - at) / (clock.now() - since), until
             if began is not None and share < 1:
                 follower.keep()  # before the recipe: a run cut between the two goes on with the old plan
@@ -214,49 +211,20 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
     except SettledError:
         choose, patience = job.recipe.choose, job.recipe.patience
         say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
-    except OutOfMemory as error:
-        if not isinstance(follower, Follower):
-            raise
-        if follower.step > start:
-            follower.keeping.save(follower.step)
-        raise OutOfMemory(
-            f"{error}; step {follower.step:,} is kept: free some memory and add --resume, or start anew with "
-            f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
-        ) from error
+    except (OutOfMemory, CompanionError) as error:
+        if isinstance(follower, Follower) and error.exit_code == OutOfMemory.exit_code:
+            raise _short_of_memory(error, follower, batch) from error
+        raise
 
 
-def _restore(job: Job, run: RunFolder) -> int:
-    """Put the newest whole checkpoint back; the step it was made at."""
-    if not checkpoint.steps(run.checkpoints):
-        say(f"no checkpoint in {run.folder} yet: starting at step 0")
-        run.forget_metrics_after(0)
-        return 0
-    groups, state, complaints = _loaded(job, run)
-    for line in complaints:
-        say(f"warning: {line}")
-    job.begun = dict(groups.get("begun", {}))
-    used, now = state.get("threads"), torch.get_num_threads()
-    if used not in (None, now):
-        say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
-    run.forget_metrics_after(state["step"])
-    say(f"resuming at step {state['step']:,}")
-    return state["step"]
-
-
-def _loaded(job: Job, run: RunFolder) -> tuple[checkpoint.Loaded, dict[str, Any], list[str]]:
-    """What the newest whole checkpoint holds, whose weights and optimiser are put back; state, and complaints."""
-    groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints)
-    checkpoint.restore_model(job.method, groups["model"])
-    checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
-    return groups, state, complaints
-
-
-def _everything(job: Job) -> torch.Tensor:
-    """Plain views of a bounded, evenly spread sample of the data."""
-    count = job.samples.count
-    rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
-    plain = job.samples.views(("plain",))
-    return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])
+def _short_of_memory(error: OutOfMemory | CompanionError, follower: Follower, batch: int) -> SelftaughtError:
+    """What to say of a step that did not fit a process's memory; the step before it is saved, where that can be."""
+    kept = follower.step if follower.rescue() else follower.keeping.saved
+    words = (
+        f"{error}; step {kept:,} is kept: free some memory and add --resume, or start anew with "
+        f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+    )
+    return OutOfMemory(words) if isinstance(error, OutOfMemory) else CompanionError(words, error.rank, error.exit_code)
 
 
 def _describe(job: Job, run: RunFolder) -> None:
@@ -281,7 +249,8 @@ def _keep_initial(job: Job, run: RunFolder) -> None:
     """Write the encoder as the run begins with it: what was learnt before is nothing that the run may boast of."""
     about = {"method": None, "step": 0, "samples": 0, "init": job.recipe.init}
     with spared("the encoder that the run begins with"):
-        save_encoder(job.method.encoder, job.recipe.encoder, job.samples.preparation, run.folder / "initial", about)
+        job.renew()
+        save_encoder(job.shown.encoder, job.recipe.encoder, job.samples.preparation, run.folder / "initial", about)
 
 
 def _announce(job: Job, run: RunFolder, start: int) -> None:
@@ -312,7 +281,9 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
     if (count := processes.count()) > 1:
-        say(f"         by {count} processes, {recipe.batch_size // count} samples each; batch norm: {recipe.norm}")
+        shared = "" if recipe.shard == NONE else f"; weights are spread over {recipe.shard}"
+        each = recipe.batch_size // count
+        say(f"         by {count} processes, {each} samples each; batch norm: {recipe.norm}{shared}")
     if recipe.encode_chunk and norms_of(job.method):
         say(f"         batch norm sees {recipe.encode_chunk} samples of a device at a time, not the whole batch")
     if preset.optimizer != (own := job.method.preset).optimizer:

@@ -17,6 +17,7 @@ from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
+from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
 from selftaught.system.components import Part
@@ -135,6 +136,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
+        "shard": NONE if recipe.shard == "auto" else recipe.shard,
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)

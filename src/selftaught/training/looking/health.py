@@ -14,6 +14,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Method
 from selftaught.methods.parts.teacher import Teacher
 from selftaught.system import distributed, randomness
+from selftaught.training.engine import Forward
 from selftaught.training.job import Job
 from selftaught.training.looking.features import estimate_norms, features, norms_of
 from selftaught.training.looking.scores import alignment, alpha_req, feature_spread, idest, lidar, rankme, uniformity
@@ -43,7 +44,7 @@ class Health:
     def __init__(self, job: Job) -> None:
         self.job = job
         # As the run began: of one that goes on, its checkpoint has it, unless that is older than this measure.
-        now, begun = sketched(job.method.encoder), job.begun.get("weights")
+        now, begun = sketched(job.shown.encoder), job.begun.get("weights")
         self.begun = {**job.begun, "weights": now if begun is None or begun.shape != now.shape else begun}
         samples = job.samples
         rows, self.rows = watched(samples.count)
@@ -57,7 +58,7 @@ class Health:
 
     def look(self) -> Scores:
         """Label-free scores of the encoder as it is now; none where its features are not finite."""
-        with undisturbed(self.job.method):
+        with undisturbed(self.job):
             answers = self._answers()
             encoder = self.encoder()
             z = features(encoder, self.probed)
@@ -74,7 +75,7 @@ class Health:
                 **answers,
                 **drift,
             }
-            for teacher in self.job.method.modules():
+            for teacher in self.job.shown.modules():
                 if isinstance(teacher, Teacher) and isinstance(teacher.layers[0], Encoder):
                     scores["teacher_distance"] = alignment(z, features(teacher.layers[0], self.probed))
         return _rounded(scores) | self._moved()
@@ -98,7 +99,7 @@ class Health:
         """How far the encoder's weights are from where the run began, as a share of their size then."""
         if not len(begun := self.begun["weights"]):
             return {}
-        moved = (sketched(self.job.method.encoder) - begun).norm() / begun.norm().clamp(min=1e-12)
+        moved = (sketched(self.job.shown.encoder) - begun).norm() / begun.norm().clamp(min=1e-12)
         return {"weights_moved": float(f"{float(moved):.4g}")}
 
     def closer_look(self) -> Scores:
@@ -106,7 +107,7 @@ class Health:
 
         None where features are not finite.
         """
-        with undisturbed(self.job.method):
+        with undisturbed(self.job):
             encoder = self.encoder()
             z = features(encoder, self.probed)
             if not np.isfinite(z).all():
@@ -120,7 +121,7 @@ class Health:
         Statistics of batch norm that a short run has hardly moved, or that are of parts of samples, would scale the
         features of whole ones wrongly; a baseline's are measured, too.
         """
-        return estimate_norms(self.job.method.encoder, self.probed)
+        return estimate_norms(self.job.shown.encoder, self.probed)
 
     @torch.no_grad()
     def _answers(self) -> Scores:
@@ -139,12 +140,12 @@ class Health:
                 spreads.append(feature_spread(z))
                 ranks.append(rankme(z) if z.shape[1] <= WIDEST else 0.0)
 
-        for norm in norms_of(job.method):
+        for norm in norms_of(job.shown):
             norm.train(len(self.rows) > 1)  # else they are those of a batch long ago, and its answers another network's
-        hooks = [head.register_forward_hook(keep) for head in _heads(job.method)]
+        hooks = [head.register_forward_hook(keep) for head in _heads(job.shown)]
         try:
             with randomness.at(job.recipe.seed, 0, slice(0, len(self.rows))):
-                job.forward(*job.batches.views_of(self.rows))
+                Forward(job.shown, job.engine)(*job.batches.views_of(self.rows))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -241,11 +242,14 @@ def _rounded(scores: Scores) -> Scores:
 
 
 @contextmanager
-def undisturbed(method: Method) -> Iterator[None]:
-    """Eval mode, with every buffer and torch's generators put back; nothing is compiled for so short a visit.
+def undisturbed(job: Job) -> Iterator[None]:
+    """What is shown as it is now, in eval mode, with every buffer and torch's generators put back.
 
-    Statistics of batch norm are measured in training mode, where dropout draws.
+    Nothing is compiled for so short a visit. Statistics of batch norm are measured in training mode, where dropout
+    draws.
     """
+    job.renew()
+    method = job.shown
     before = {name: buffer.clone() for name, buffer in method.named_buffers()}
     devices = {weight.device.index for weight in method.parameters() if weight.device.type == "cuda"}
     method.eval()

@@ -43,9 +43,9 @@ class Looks:
         for line in self.known:
             self._take(line["step"], {**line["health"], "loss": line.get("mean_loss") or math.nan})
         if self.job.recipe.map and not start:
-            with undisturbed(self.job.method):
+            with undisturbed(self.job):
                 fresh = self.job.recipe.init is None
-                keep_start(self.run.folder, self.job.method.encoder, self._mapped(), fresh=fresh)
+                keep_start(self.run.folder, self.job.shown.encoder, self._mapped(), fresh=fresh)
         self.at_start = self._watched_at_start(start)
 
     def note(self, loss: float | None) -> None:
@@ -81,7 +81,7 @@ class Looks:
         if onlooker is None:
             return {}
         try:
-            with part("watching"), undisturbed(self.job.method):
+            with part("watching"), undisturbed(self.job):
                 numbers = onlooker(self.health.encoder())
         except (DataError, OSError, np.linalg.LinAlgError) as error:
             say(f"warning: step {step:,}: nobody could watch: {printable(str(error))}")
@@ -124,7 +124,7 @@ class Looks:
     def end(self, step: int) -> None:
         """Keep where the network as it is now, that of `step`, puts samples, and who is near whom, for the page."""
         if self.job.recipe.map:
-            with undisturbed(self.job.method):
+            with undisturbed(self.job):
                 keep_end(self.run.folder, step, self.health.encoder(), self._mapped())
 
     def totals(self, step: int) -> dict[str, Any]:

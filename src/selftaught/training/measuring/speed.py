@@ -49,6 +49,11 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
     return candidates[0] if len(candidates) == 1 else _measured(recipe, plan, candidates, trial)
 
 
+def usual(recipe: Pretrain, plan: Plan) -> Way:
+    """The way that is taken where nothing is measured."""
+    return _candidates(recipe, plan)[0]
+
+
 def _too_short(plan: Plan) -> bool:
     """Whether the timed steps of two candidates, as one tells nothing, are more than may be spent on such a run."""
     rows = min(plan.batch_size, ROWS)

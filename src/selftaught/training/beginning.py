@@ -1,0 +1,74 @@
+"""How a run begins, or goes on from its last checkpoint, in each of its processes."""
+
+from typing import Any
+
+import torch
+
+from selftaught.run import checkpoint
+from selftaught.run.folder import RunFolder
+from selftaught.system import distributed, processes
+from selftaught.system.circle import Circle, everybody
+from selftaught.system.errors import UsageError
+from selftaught.system.saying import say
+from selftaught.training.job import Job
+from selftaught.training.looking.features import as_inputs
+from selftaught.training.saving import Saving
+
+EVERYTHING = 4096  # plain views shown to Method.start
+
+
+def begun(job: Job, run: RunFolder) -> tuple[int, Saving]:
+    """The network as it goes on, or as a new run begins, in every process; the step, and what saves it."""
+    circle = everybody()
+    start = _restore(job, run, circle) if job.recipe.resume else 0
+    if not start and job.method.starts:
+        with distributed.alone(), torch.no_grad():  # each sees all of it
+            job.method.start(_everything(job))
+    return start, Saving(job, run, circle)
+
+
+def _restore(job: Job, run: RunFolder, circle: Circle) -> int:
+    """Put the newest whole checkpoint back, in every process; the step it was made at."""
+    held = processes.led(lambda: [path.name for path in checkpoint.steps(run.checkpoints)])
+    if not held:
+        say(f"no checkpoint in {run.folder} yet: starting at step 0")
+        if processes.leads():
+            run.forget_metrics_after(0)
+        return 0
+    _refuse_elsewhere(run, held[-1])
+    groups, state, complaints = checkpoint.load_to_go_on(run.checkpoints, circle)
+    checkpoint.restore_model(job.method, groups["model"])
+    checkpoint.restore_optimizer(job.optimizer, groups.get("optimizer", {}))
+    for line in complaints:
+        say(f"warning: {line}")
+    if processes.leads():
+        _take_up(job, run, groups, state)
+    return state["step"]
+
+
+def _refuse_elsewhere(run: RunFolder, newest: str) -> None:
+    """Raise UsageError, in every process, where one has another run folder than the leader."""
+    for rank, there in enumerate(processes.exchanged((run.checkpoints / newest).is_dir())):
+        if not there:
+            raise UsageError(
+                f"{processes.said_of(rank)} finds no {newest} in {run.folder}, which the leader does: --out must be "
+                "one folder that all machines share"
+            )
+
+
+def _take_up(job: Job, run: RunFolder, groups: checkpoint.Loaded, state: dict[str, Any]) -> None:
+    """What the leader goes on with, besides: the weights as the run began, and the lines up to a checkpoint."""
+    job.begun = dict(groups.get("begun", {}))
+    used, now = state.get("threads"), torch.get_num_threads()
+    if used not in (None, now):
+        say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
+    run.forget_metrics_after(state["step"])
+    say(f"resuming at step {state['step']:,}")
+
+
+def _everything(job: Job) -> torch.Tensor:
+    """Plain views of a bounded, evenly spread sample of the data."""
+    count = job.samples.count
+    rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
+    plain = job.samples.views(("plain",))
+    return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])
