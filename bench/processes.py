@@ -1,9 +1,9 @@
 """Every method by several processes beside one: how far apart their losses are over 20 steps, in float32.
 
-    python -m bench.processes [--count 2] [METHOD ...]
+    python -m bench.processes [--count 2] [--shard 2] [METHOD ...]
 
-Prints a line a method, and ends with exit code 1 where one is further off than is promised. Needs no GPU: processes
-talk through gloo.
+With --shard weights are spread over processes. Prints a line a method, and ends with exit code 1 where one is further
+off than is promised. Needs no GPU: processes talk through gloo.
 """
 
 import argparse
@@ -25,6 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("methods", nargs="*", default=sorted(registry.places()))
     parser.add_argument("--count", type=int, default=2)
+    parser.add_argument("--shard", default="none", help="processes that hold a weight together")
     told = parser.parse_args()
     torch.set_num_threads(1)
     off = 0
@@ -33,7 +34,7 @@ def main() -> int:
         os.environ["SELFTAUGHT_CACHE"] = str(folder / "cache")
         data(folder)
         train(folder, folder / "one", told.methods)
-        running = start(told.count, [str(folder), str(folder / "many"), *told.methods], PORT)
+        running = start(told.count, ["methods", str(folder), str(folder / "many"), told.shard, *told.methods], PORT)
         codes = [one.wait() for one in running]
         for name in told.methods:
             ended = (folder / "many" / name / "encoder").exists()

@@ -1,5 +1,6 @@
 """Several processes of the real command: what one makes, and nobody left behind when one of them ends."""
 
+import json
 import os
 import signal
 import socket
@@ -11,17 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import selftaught
 from selftaught.run import checkpoint
 from selftaught.system.errors import UsageError
 from selftaught.system.places import Place, first_host, placed
-from tests.distributed.runs import ROOT, SAME, apart, data, settings, start, train
+from tests.distributed.runs import METHODS, ROOT, SAME, SPREAD, apart, changed, data, settings, start
 
 TOLD = 1e-5  # what is promised of losses, relative to those of one process
-# Batch norm of all samples, in groups, and none; negatives, a queue, masks drawn by row. bench/processes.py has all.
-METHODS = ["simclr", "moco", "mae"]
 
 
 def free_port() -> int:
@@ -31,25 +31,57 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where two processes, started as by torchrun, have trained each method in `two`, and one in `one`."""
-    folder = tmp_path_factory.mktemp("pair")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder where four processes, started as by torchrun, have shown what `runs.main` has, and one has trained."""
+    folder = tmp_path_factory.mktemp("team")
     data(folder)
-    running = start(
-        2, [str(folder), str(folder / "two"), *METHODS], free_port(), SELFTAUGHT_CACHE=str(folder / "cache")
-    )
-    train(folder, folder / "one", METHODS)
-    assert [one.wait() for one in running] == [0, 0]
-    return folder
+    told = {"SELFTAUGHT_CACHE": str(folder / "cache"), "SELFTAUGHT_SILENCE": "20"}
+    running = start(4, [str(folder), str(free_port()), str(free_port())], 1, **told)
+    try:
+        changed(folder, folder / "one", METHODS)
+        assert [running[rank].wait() for rank in (0, 2, 3)] == [0, 0, 0]
+        yield folder
+    finally:
+        for one in running:  # the second hangs, as it is to
+            one.kill()
+            one.wait()
+
+
+def ended(folder: Path, run: str, rank: int = 0) -> tuple[int, str]:
+    """Exit code and last line of what a process did."""
+    told = json.loads((folder / f"{run}-{rank}.json").read_text())
+    return told["code"], told["line"]
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_processes_have_the_losses_of_one(name: str, pair: Path) -> None:
-    assert apart(name, pair / "one", pair / "two") < TOLD
+def test_two_processes_have_the_losses_of_one(name: str, team: Path) -> None:
+    assert apart(name, team / "one", team / "two") < TOLD
 
 
-def test_what_two_processes_write_is_one_run(pair: Path) -> None:
-    runs = [selftaught.Run.open(pair / which / "simclr") for which in ("one", "two")]
+@pytest.mark.parametrize("name", SPREAD)
+def test_weights_that_are_spread_give_the_losses_of_one_process(name: str, team: Path) -> None:
+    assert apart(name, team / "one", team / "spread") < TOLD
+    shares = sorted(path.name for path in (team / "spread" / name / "checkpoints/step_0000020").glob("model.*-of-*"))
+    assert shares == ["model.1-of-2.safetensors", "model.2-of-2.safetensors"]
+    whole, mine = (selftaught.load_encoder(team / which / name) for which in ("one", "spread"))
+    for (key, a), b in zip(whole.state_dict().items(), mine.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+    runs = [selftaught.Run.open(team / which / name) for which in ("one", "spread")]
+    assert [run.recipe.shard for run in runs] == ["none", "2"]
+    assert runs[0].status["chosen_step"] == runs[1].status["chosen_step"]
+
+
+def test_a_run_goes_on_by_one_process_two_four_and_two(team: Path) -> None:
+    assert apart("mae", team / "one", team / "resumed") < TOLD
+    run = selftaught.Run.open(team / "resumed" / "mae")
+    assert run.status["state"] == "done"
+    log = (run.folder / "run.log").read_text()
+    assert [log.count(f"resuming at step {step}\n") for step in (5, 10, 15)] == [1, 1, 1]
+    assert "stopped by SIGTERM, which reached process 3 of 4" in log
+
+
+def test_what_two_processes_write_is_one_run(team: Path) -> None:
+    runs = [selftaught.Run.open(team / which / "simclr") for which in ("one", "two")]
     assert [path.name for path in sorted(runs[0].folder.iterdir())] == [
         p.name for p in sorted(runs[1].folder.iterdir())
     ]
@@ -59,12 +91,39 @@ def test_what_two_processes_write_is_one_run(pair: Path) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_processes_that_differ_are_refused_by_name_before_anything_is_written(rank: int, pair: Path) -> None:
-    seed, content = (pair / f"said-{rank}.txt").read_text().splitlines()
+def test_processes_that_differ_are_refused_by_name_before_anything_is_written(rank: int, team: Path) -> None:
+    seed, content, shard = (team / f"said-{rank}.txt").read_text().splitlines()
     host = socket.gethostname()
     assert f"about --seed: process 1 of 2 on {host} has 1, and process 0 of 2 on {host} has 0" in seed
     assert f"about the data's content: process 1 of 2 on {host}" in content
-    assert not (pair / "refused").exists()
+    assert "--shard 3 does not divide the number of processes, 2: use 2, or none" in shard
+    assert not (team / "refused").exists()
+
+
+def test_a_process_that_raises_is_named_and_ends_the_others(team: Path) -> None:
+    cause = f"process 1 of 2 on {socket.gethostname()} ended: RuntimeError: a fault of its own"
+    assert ended(team, "raises") == (1, cause)
+    assert ended(team, "raises", 1) == (1, "a fault of its own")
+    run = selftaught.Run.open(team / "raises" / "simclr")
+    assert run.status["state"] == "failed" and cause in run.status["reason"]
+    assert checkpoint.load_newest(run.checkpoints)[1]["step"] == 5
+
+
+def test_a_process_that_runs_out_of_memory_leaves_the_last_whole_step(team: Path) -> None:
+    code, line = ended(team, "short")
+    assert code == 5
+    assert line.startswith(f"process 1 of 2 on {socket.gethostname()} ended: out of memory")
+    assert "step 6 is kept: free some memory and add --resume, or start anew with --batch-size 8" in line
+    assert checkpoint.load_newest(team / "short" / "simclr" / "checkpoints")[1]["step"] == 6
+
+
+def test_a_process_that_hangs_is_named_and_ends_the_others(team: Path) -> None:
+    code, line = ended(team, "hangs")
+    assert code == 1
+    assert line.startswith(f"process 1 of 2 on {socket.gethostname()} does not answer")
+    run = selftaught.Run.open(team / "hangs" / "simclr")
+    assert line in run.status["reason"]
+    assert checkpoint.load_newest(run.checkpoints)[1]["step"] == 5
 
 
 @contextmanager
@@ -98,6 +157,8 @@ def test_a_process_that_is_killed_ends_the_other_and_is_named(rank: int, tmp_pat
     assert cause in said.splitlines()[-1]
     assert cause in (tmp_path / "run" / "run.log").read_text().splitlines()[-1]
     assert checkpoint.load_newest(tmp_path / "run" / "checkpoints")[1]["step"] >= 5
+    status = selftaught.Run.open(tmp_path / "run").status  # whoever is left writes it
+    assert status["state"] == "failed" and cause in status["reason"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
