@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -136,12 +136,16 @@ def running(folder: Path, steps: int) -> Iterator[tuple[subprocess.Popen[str], l
     where = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "SELFTAUGHT_CACHE": str(folder / "cache")}
     parent = subprocess.Popen(command, env=where, stderr=subprocess.PIPE, text=True)
     lines = folder / "run" / "metrics.jsonl"
+    children: list[int] = []
     try:
         while parent.poll() is None and not (lines.exists() and lines.read_text().count("\n") > 6):
             time.sleep(0.01)
-        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-        yield parent, [int(child) for child in children]
-    finally:
+        children += map(int, Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split())
+        yield parent, children
+    finally:  # nobody is left behind where a test fails
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         parent.kill()
         parent.wait()
 
