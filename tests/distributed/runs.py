@@ -27,9 +27,9 @@ from tests.teachers import teacher_for
 ROOT = Path(__file__).parents[2]
 STEPS, BATCH, COUNT = 20, 16, 160
 SMALLEST = 32  # pixels that the teacher takes
-# Batch norm of all samples, in groups, and none; negatives, a queue, masks drawn by row. bench/processes.py has all.
-METHODS = ["simclr", "moco", "mae"]
-SPREAD = ["moco", "mae"]  # whose weights are spread: a slow self, and blocks
+# Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
+WHOLE = ["simclr", "moco"]
+SPREAD = ["moco", "mae"]  # a slow self, and blocks; masks drawn by row
 # The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well.
 CHANGED: dict[str, dict[str, Any]] = {
     "moco": {"training": {"optimizer": "lars", "clip": 0.1}},
@@ -172,7 +172,7 @@ def main(folder: str, first: str, second: str) -> None:
         said = [refused(place, seed=team.rank), refused(place, data=data(place, f"other-{team.rank}", seed=team.rank))]
         said.append(refused(place, shard="3"))
         (place / f"said-{team.rank}.txt").write_text("\n".join(said))
-        changed(place, place / "two", METHODS)
+        changed(place, place / "two", WHOLE)
         changed(place, place / "spread", SPREAD, shard="2")
     team.resumed("mae", "resumed", ["none", "2", "none", "2"])
     if team.of(2):

@@ -19,7 +19,7 @@ import selftaught
 from selftaught.run import checkpoint
 from selftaught.system.errors import UsageError
 from selftaught.system.places import Place, first_host, placed
-from tests.distributed.runs import METHODS, ROOT, SAME, SPREAD, apart, changed, data, settings, start
+from tests.distributed.runs import ROOT, SAME, SPREAD, WHOLE, apart, changed, data, settings, start
 
 TOLD = 1e-5  # what is promised of losses, relative to those of one process
 
@@ -38,7 +38,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     told = {"SELFTAUGHT_CACHE": str(folder / "cache"), "SELFTAUGHT_SILENCE": "20"}
     running = start(4, [str(folder), str(free_port()), str(free_port())], 1, **told)
     try:
-        changed(folder, folder / "one", METHODS)
+        changed(folder, folder / "one", sorted({*WHOLE, *SPREAD}))
         assert [running[rank].wait() for rank in (0, 2, 3)] == [0, 0, 0]
         yield folder
     finally:
@@ -53,7 +53,7 @@ def ended(folder: Path, run: str, rank: int = 0) -> tuple[int, str]:
     return told["code"], told["line"]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", WHOLE)
 def test_two_processes_have_the_losses_of_one(name: str, team: Path) -> None:
     assert apart(name, team / "one", team / "two") < TOLD
 
