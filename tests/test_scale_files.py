@@ -15,7 +15,8 @@ from torch.distributed.run import get_args_parser
 
 from selftaught.commands.flags import RecipeCommand
 from selftaught.commands.table import COMMANDS
-from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes import Planning, Pretrain
+from selftaught.system.cards import CARDS
 from selftaught.system.places import Place, placed
 from selftaught.training.batches import refuse_uneven
 
@@ -130,3 +131,14 @@ def test_what_a_process_reads_is_what_its_starter_tells_and_the_page_says() -> N
     page = (DOCS / "scale.md").read_text()
     (table,) = re.findall(r"\| variable \|.*?\n\n", page, re.DOTALL)
     assert set(re.findall(r"`([A-Z_]+)`", table)) == read
+
+
+def test_the_pages_command_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    pages = (DOCS / "scale.md", DOCS.parent / "README.md")
+    lines = [line for page in pages for line in page.read_text().splitlines() if line.startswith("selftaught plan ")]
+    assert len(lines) == 2
+    for line in lines:
+        recipe = asked(shlex.split(line))
+        assert isinstance(recipe, Planning) and recipe.method.name == "simclr" and recipe.size == (224, 224)
+        assert (recipe.nodes, recipe.devices, recipe.samples) == (8, "8", 10**8) and recipe.card in CARDS

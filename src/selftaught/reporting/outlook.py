@@ -76,9 +76,9 @@ def _reading(reading: Reading) -> str:
 def _sending(sending: Communication) -> str:
     if not sending.sent_bytes:
         return "nothing: one process"
-    gradients = f"{filesize(sending.gradient_bytes)} of gradients, of which each process sends"
+    gradients = f"{filesize(sending.gradient_bytes)} of gradients by {sending.algorithm}: each process sends"
     share = f"{sending.share:.1%} of a step, of which {sending.exposed_share:.1%} is not hidden"
-    return f"{gradients} {filesize(sending.sent_bytes)}: {share}"
+    return f"{gradients} {filesize(sending.sent_bytes)}, {share}"
 
 
 def _saving(saving: Saving) -> str:

@@ -59,6 +59,7 @@ class Reading(_Part):
 class Communication(_Part):
     """What processes send each other in a step."""
 
+    algorithm: str  # by which gradients are summed
     gradient_bytes: float
     sent_bytes: float  # by each process, in the ring that sums gradients
     seconds: float

@@ -21,8 +21,8 @@ from selftaught.training.resolve import power_of_two
 from selftaught.training.scale.fleet import Fleet, Source
 from selftaught.training.scale.outlook import Communication, Memory, Reading, Saving, Speed
 
-PRODUCTS = 0.6  # share of its peak at which a card makes products
-PASSES = 5  # times that its memory moves what is kept
+PRODUCTS = 0.7  # share of its peak at which a card makes products; like PASSES, chosen by bench/plans.py
+PASSES = 10  # times that its memory moves what is kept
 AGAIN = 4 / 3  # operations of a step that encodes in chunks: one more forward pass
 CONTEXT = 1e9  # bytes that a card's driver and libraries take
 ACHIEVED = 0.8  # share of a link's rate that collectives reach
@@ -31,7 +31,7 @@ BUCKET = 25 << 20  # bytes of gradients that torch's DDP sends at once
 BACKWARD = 2 / 3  # of a step's computing: behind so much of it, sending hides
 DECODED = 385.0  # images a second that a core decodes: photos of 224 px, docs/results/input.json
 HASHED = 1e9  # bytes a second of a checkpoint that a process writes, with their SHA-256
-KEY, ENTRY = 57, 8 + 2 * 8 + 16  # bytes of a Python text beside its letters; its place, two orders and a digest
+KEY, ENTRY = 49, 8 + 2 * 8 + 16  # bytes of a Python text beside its letters; its place, two orders and a digest
 NORM_SENDS = 2  # collectives of a batch norm over processes: one forward, one backward
 
 
@@ -125,17 +125,23 @@ class Reckoning:
             return self.share / fleet.rate, f"--rate: {fleet.rate:,.0f} samples/s of a device, as you have measured"
         if fleet.here and cost.seconds:
             cores = fleet.devices if fleet.is_cpu else 1  # which a machine's processes share
-            return self.share * cores * cost.seconds, f"measured on this {fleet.card.name}, {self.plan.way}"
+            seconds = self.share * cores * self._again * cost.seconds
+            return seconds, f"measured on this {fleet.card.name}, {self.plan.way}"
         return self.share * self._estimated(), (
             f"estimated, not measured, for {fleet.card.name} in {self.plan.way}: {PRODUCTS:.0%} of its peak, and its "
             f"memory moving {PASSES} times what is kept; give --rate where you have measured"
         )
 
+    @property
+    def _again(self) -> float:
+        """Times the operations of a step that encodes all at once."""
+        return AGAIN if self.at_once < self.share else 1.0
+
     def _estimated(self) -> float:
         """Seconds of a sample on a card that is not here."""
-        card, chunked = self.fleet.card, self.at_once < self.share
+        card = self.fleet.card
         peak = (card.half if self.plan.precision == "bf16-mixed" else card.single) or card.single
-        products = (AGAIN if chunked else 1.0) * self.cost.operations / (PRODUCTS * peak)
+        products = self._again * self.cost.operations / (PRODUCTS * peak)
         return products + PASSES * self.cost.kept / card.bandwidth
 
     def communication(self) -> Communication:
@@ -147,6 +153,7 @@ class Reckoning:
         norms = self._norms()
         exposed = max(0.0, ring - BACKWARD * computing) + norms
         return Communication(
+            algorithm="ring all-reduce",
             gradient_bytes=gradients,
             sent_bytes=sent,
             seconds=ring + norms,
