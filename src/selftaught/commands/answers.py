@@ -61,6 +61,12 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
+def plan(recipe: recipes.Planning, outlook: Any) -> Answer:
+    from selftaught.reporting.outlook import table
+
+    return Answer(outlook.as_json(), [table(outlook)])
+
+
 def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")

@@ -41,12 +41,15 @@ class RecipeCommand(click.Command):
                 click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
             )
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
-        super().__init__(recipe.__name__.lower(), params=params, help=recipe.__doc__ or help)
+        super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
         self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]  # a command that is called again starts anew
         given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
+        if self._is_settings(data := given.get("data", "")):
+            args.insert(args.index(data), "--recipe")
+            given["recipe"] = given.pop("data")
         chosen = {
             field: name
             for field, value in settings(given.get("recipe")).items()
@@ -55,6 +58,10 @@ class RecipeCommand(click.Command):
         for flag, help_text in self.dotted(chosen | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
         return super().parse_args(ctx, args)
+
+    def _is_settings(self, data: str) -> bool:
+        """Whether what stands in the place of the data is a file of settings, where data can be left out."""
+        return data.endswith((".yaml", ".yml")) and not self.recipe.model_fields["data"].is_required()
 
     def invoke(self, ctx: click.Context) -> Any:
         given = {

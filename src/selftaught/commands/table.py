@@ -24,12 +24,13 @@ class Command:
     module: str = ""  # where the function of that name is; default: the file of that name in this folder
     dotted: str = "nothing"  # of what it has dotted flags: a function of_... in flags.py lists them
     from_file: bool = True  # whether it takes --recipe
+    asked: str = ""  # the class of its recipe; default: that of its name
     goes_on: bool = False  # whether its function is given what answers, as it goes on after that
 
     @property
     def recipe(self) -> "type[Recipe]":
-        """The class of the command's name."""
-        return resolve_name(f"selftaught.run.recipes:{self.name.capitalize()}")
+        """What it is asked for."""
+        return resolve_name(f"selftaught.run.recipes:{self.asked or self.name.capitalize()}")
 
     @property
     def options(self) -> Callable[[dict[str, str]], dict[str, str]]:
@@ -53,6 +54,7 @@ _ROWS = (
         "demo", "Teach two encoders from handwritten digits and judge them, in under three minutes.", from_file=False
     ),
     Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
+    Command("plan", "Predict what a run takes on other machines, or many.", "data", dotted="parts", asked="Planning"),
     Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
     Command("pretrain", "Teach an encoder from unlabelled data.", "data", "commands.actions", "parts"),
     Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),

@@ -64,7 +64,7 @@ class Recipe(BaseModel):
         """Validate plain values; the first problem is a usage error in one line."""
         for name, value in values.items():
             if name not in cls.model_fields:
-                raise UsageError(f"{cls.__name__.lower()} has no option {name!r}; {hint(name, cls.model_fields)}")
+                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
             if getattr(value, "ndim", 0):
                 way = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
                 raise UsageError(f"{name!r} cannot be an array: {way}")
@@ -77,6 +77,11 @@ class Recipe(BaseModel):
             if first["type"] == "missing":  # whose input would be all the other settings
                 raise UsageError(f"{flag} is missing") from None
             raise UsageError(f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
+
+    @classmethod
+    def title(cls) -> str:
+        """What its command is called."""
+        return cls.model_config.get("title") or cls.__name__.lower()
 
     @classmethod
     def marked(cls, *marks: Mark) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
 from selftaught.run.quantities import (
@@ -11,6 +11,7 @@ from selftaught.run.quantities import (
     Adapted,
     Also,
     BatchSize,
+    Bytes,
     Cadence,
     Devices,
     Duration,
@@ -55,6 +56,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
 NOBODY = "none"  # of --watch-labels
+MOST_NODES = 1 << 16
 
 
 class Pretrain(Recipe):
@@ -216,6 +218,35 @@ class Check(Recipe):
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
     files: str | None = Field(None, description="FILE.csv, a list of what is broken, a duplicate or passed over")
+
+
+class Planning(Pretrain):
+    """Predict what a pre-training takes on other machines, or on many, before anybody pays for them.
+
+    Takes what pretrain takes, so one word of the command is another. A few small steps are measured here, the rest
+    follows from assumptions, which are all said. DATA may be a file of settings (recipe.yaml), or be left out: then
+    --samples and --size say what there will be. Nothing is trained or written. Exit code 2 for what cannot be.
+    """
+
+    model_config = ConfigDict(title="plan")
+
+    data: Unlabelled = Field("", description="what is to be learnt from, or settings: FILE.yaml")
+    nodes: int = Field(1, gt=0, le=MOST_NODES, description="machines")
+    devices: Free[Devices] = Field("auto", description="of each machine, with a process each; auto: one")
+    card: str | None = Field(None, description="what devices they are, such as h100 or 4090; default: what is here")
+    network: str | None = Field(
+        None, description="of each machine, such as ethernet-100 or 8xndr; default: what such a card usually has"
+    )
+    storage: Bytes = Field(
+        5 * 10**9, gt=0, description="bytes a second that storage gives each machine, as a fast disk does"
+    )
+    rate: float | None = Field(
+        None, gt=0, le=1e9, description="samples a second of one device, where you have measured it"
+    )
+    samples: int | None = Field(None, gt=1, le=MOST, description="how many there will be; default: those of DATA")
+    sample_bytes: Bytes | None = Field(
+        None, gt=0, description="of a sample's file; default: the mean of DATA's, or 115 kB, that of ImageNet's"
+    )
 
 
 class Preview(Recipe):

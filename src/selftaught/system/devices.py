@@ -35,6 +35,11 @@ def _missing(kind: str) -> str | None:
     return None
 
 
+def called(device: torch.device) -> str:
+    """A device by its maker's name where it has one, else by its kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def moved(x: Tensor, device: torch.device | str | None) -> Tensor:
     """A tensor of the host's on a device (default: the CPU), which runs on meanwhile; so does the host."""
     device = torch.device(device or "cpu")

@@ -31,6 +31,23 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
 
     `decoded`: whether they are files, which are decoded into a cache. Raises DataError.
     """
+    samples = opened_in_part(command, count, stop)
+    plan = resolve(command, Counted(count, samples.preparation))
+    suggested = Suggested(
+        method=plan.method.name,
+        encoder=plan.encoder.name,
+        size=plan.size,
+        batch_size=plan.batch_size,
+        epochs=plan.epochs or plan.steps / (count // plan.batch_size),
+        steps=plan.steps,
+        command=_said_again(command, plan),
+    )
+    known = remembered(command, plan, samples.preparation.shape)
+    return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
+
+
+def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
+    """A few of the `count` samples of the command's data, to measure steps on. Raises DataError."""
     kind = modality.of(command.data)
     with quietly():  # what is to be told of the data stands among the findings
         samples: Samples = kind.open_samples(
@@ -46,18 +63,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         )
     if samples.count < FEWEST:
         raise DataError(f"{samples.count} of {min(SAMPLE, count)} {kind.THINGS} taken at random can be used")
-    plan = resolve(command, Counted(count, samples.preparation))
-    suggested = Suggested(
-        method=plan.method.name,
-        encoder=plan.encoder.name,
-        size=plan.size,
-        batch_size=plan.batch_size,
-        epochs=plan.epochs or plan.steps / (count // plan.batch_size),
-        steps=plan.steps,
-        command=_said_again(command, plan),
-    )
-    known = remembered(command, plan, samples.preparation.shape)
-    return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
+    return samples
 
 
 def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
