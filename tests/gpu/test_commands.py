@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import selftaught
 from selftaught.judging.predict import predict
@@ -37,6 +38,23 @@ def test_embed_uses_the_card(known: dict[str, Any], tmp_path: Path) -> None:
         known["run"].embed(known["file"], tmp_path / "card.npz")
     assert operations["convolution"]
     assert np.array_equal(*(np.load(tmp_path / name)["features"] for name in ("cpu.npz", "card.npz")))
+
+
+def test_a_network_of_ones_own_lies_where_it_lay_before_the_card(known: dict[str, Any], tmp_path: Path) -> None:
+    own = nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    run = selftaught.pretrain(known["file"], steps=1, out=tmp_path / "run", **{**SMALL, "encoder": own})
+    own.train()
+    own[1].eval()
+    with beside_a_card():
+        for work in (
+            lambda: run.embed(known["file"], tmp_path / "out.npz"),
+            lambda: run.evaluate(known["file"], probe="knn", labels="5", repeats=1),
+        ):
+            with used() as operations:
+                work()
+            assert operations["convolution"]
+            assert {x.device.type for x in own.state_dict().values()} == {"cpu"}
+            assert [part.training for part in own] == [True, False, True, True, True]
 
 
 def test_predict_uses_the_card(known: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -290,4 +291,26 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     with pytest.raises(SelftaughtError, match=said) as caught:
         selftaught.compare(**{**command(digits, tmp_path / "out"), **change})
     assert caught.value.exit_code == code and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_processes_of_a_comparison_that_goes_on_make_what_one_after_another_made(whole: Path, tmp_path: Path) -> None:
+    """The last rung, of two runs, is yet to be done; nothing of the runs before it is looked at again."""
+    out = tmp_path / "out"
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("runs"))
+    lines = (whole / "comparison.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 6
+    (out / "comparison.jsonl").write_text("".join(lines[3::-1]))  # in the order in which processes may have ended
+    selftaught.compare(told(whole)["data"], out=str(out), resume=True, devices=2)
+    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
+    assert kept[0] == kept[1] and told(out)["rungs"] == told(whole)["rungs"]
+    assert {path.name for path in (out / "runs").iterdir()} == {Path(ran["run"]).name for ran in kept[0][4:]}
+    assert not list((out / "runs").glob("*/checkpoints"))
+
+
+def test_more_devices_than_there_are_is_refused(digits: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="--devices 3: this machine has 2; use --devices all"):
+        selftaught.compare(**command(digits, tmp_path / "out", devices=3))
     assert not (tmp_path / "out").exists()

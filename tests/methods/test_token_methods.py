@@ -13,7 +13,6 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.decoders import CrossDecoder
-from selftaught.methods.parts.masks import hidden_in
 from selftaught.methods.parts.teacher import Evening
 from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
@@ -52,7 +51,7 @@ def test_dinov2s_teacher_sees_what_the_student_does_not() -> None:
     method = made("dinov2", mask_probability=1.0, local_crops=0).eval()
     both = torch.cat(views(method))
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        asked = hidden_in([method._hidden(view, number) for number, view in enumerate(both.chunk(2))], both.device)
+        asked = method.masks.hidden(both.chunk(2), method.tokens)
         hidden = asked.mask
         patches = method.tokens.patchify(both)
         other = method.tokens.unpatchify(torch.where(hidden[..., None], -patches, patches), (32, 32))

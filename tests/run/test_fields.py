@@ -23,7 +23,7 @@ FILLED_IN = {"draws", "fingerprint", "teacher_fingerprint"}
             | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
-        (Compare, (Mark.FREE,), {"workers", "memory", "cache"}),
+        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache"}),
         (Pretrain, (Mark.SPEED,), SPEED),
         (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
         (Recipe, (Mark.FILLED_IN,), FILLED_IN),

@@ -4,8 +4,9 @@ import os
 
 import pytest
 import torch
+from torch import nn
 
-from selftaught.system.devices import constant, device_of, kernels
+from selftaught.system.devices import constant, device_of, kernels, unmoved
 from selftaught.system.errors import UsageError
 
 
@@ -66,3 +67,19 @@ def test_a_constant_is_made_once_for_a_type() -> None:
     assert constant((0.1, 0.2), x).tolist() == torch.tensor([0.1, 0.2]).tolist()
     assert constant((0.1, 0.2), x) is constant((0.1, 0.2), x) is not constant((0.1, 0.2), x.double())
     assert constant((True, False), x).dtype == torch.float32 and constant((1,), x, torch.long).dtype == torch.long
+
+
+def test_a_network_is_as_it_was_after_work_that_failed() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    module[1].eval().running_var = module[1].running_var.double()
+    module[0](torch.ones(1, 2)).sum().backward()
+    weight, modes = module[0].weight, [part.training for part in module.modules()]
+    kinds = {name: x.dtype for name, x in module.state_dict().items()}
+    with pytest.raises(ValueError), unmoved(module):
+        module.eval().to(torch.float16)
+        raise ValueError
+    assert {name: x.dtype for name, x in module.state_dict().items()} == kinds
+    assert [part.training for part in module.modules()] == modes and not all(modes)
+    assert module[0].weight is weight and weight.grad is not None and weight.grad.dtype == torch.float32
+    with unmoved(None):
+        pass

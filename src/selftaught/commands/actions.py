@@ -55,7 +55,7 @@ def compare(recipe: Compare) -> "Comparison":
     from selftaught.system.places import placed
 
     if placed(os.environ):
-        raise UsageError("compare is done by one process so far: start it without torchrun or srun")
+        raise UsageError("compare starts its processes itself, by --devices: start it without torchrun or srun")
     return carry_out(recipe, write_page)
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,10 +89,15 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def run_command(args: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code. A user's mistake gets one line, a bug of ours its traceback."""
+    """Run the command line; the exit code."""
+    return exit_code(lambda: main_group.main(args=args, prog_name="selftaught", standalone_mode=False))
+
+
+def exit_code(work: Callable[[], Any]) -> int:
+    """What a process ends with after some work. A user's mistake gets one line, a bug of ours its traceback."""
     try:
         with stopping():
-            main_group.main(args=args, prog_name="selftaught", standalone_mode=False)
+            work()
         return 0
     except click.exceptions.Exit as error:
         return error.exit_code

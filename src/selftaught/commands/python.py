@@ -39,7 +39,10 @@ class Run(RunFolder):
         return self._with("embed", data=data, out=out)
 
     def _with(self, command: str, /, **values: Any) -> Any:
-        return carried_out(command, {"run": str(self.folder), **values}, self.module)
+        from selftaught.system.devices import unmoved
+
+        with unmoved(self.module):
+            return carried_out(command, {"run": str(self.folder), **values}, self.module)
 
 
 def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run":

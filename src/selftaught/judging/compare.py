@@ -9,45 +9,35 @@ anybody can repeat with `pretrain --budget`. The price is that those who reach t
 Test data chooses nothing here either: with --test, who goes on is decided on folds of --train.
 """
 
+import itertools
 import json
-import math
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from selftaught.contracts import modality
-from selftaught.contracts.encoder import TokenEncoder
-from selftaught.contracts.modality import Samples
 from selftaught.judging import probe as probes
-from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs, training_of
-from selftaught.judging.entrants import Entrant, entrants, plan
+from selftaught.judging.bench import Bench, Order
+from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
+from selftaught.judging.entrants import entrants, plan
 from selftaught.judging.estimates import Measure, estimates
-from selftaught.judging.evaluate import evaluate, open_judged
+from selftaught.judging.evaluate import open_judged
+from selftaught.judging.fleet import Fleet
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
-from selftaught.judging.result import Row
 from selftaught.judging.shown import parse_features
 from selftaught.judging.subsets import parse_labels
-from selftaught.methods import registry
-from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder, fresh_folder
-from selftaught.run.recipes import Compare, Evaluate, Pretrain
-from selftaught.system.components import Part, hint
-from selftaught.system.errors import (
-    DataError,
-    Interrupted,
-    SelftaughtError,
-    UsageError,
-    is_of_the_disk,
-    is_out_of_memory,
-)
+from selftaught.run.recipes import Compare
+from selftaught.system.components import hint
+from selftaught.system.devices import counted, device_of
+from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.files import append_line, write_json
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import LOCK, only_writer
@@ -60,16 +50,17 @@ from selftaught.system.ownership import (
     manifest_of,
     refuse_odd,
 )
+from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
-from selftaught.training.looking.scores import worth
-from selftaught.training.pretrain import pretrain
-from selftaught.training.resolve import open_data
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 HELD: Owned = {**dict.fromkeys((MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE)), "runs": Inside(re.compile(""))}
 FIELDS = ("data", "methods", "seeds", "rungs", "out", "resume")  # that every saved comparison.yaml has
+
+Rounds = Sequence[tuple[int, float]]  # of each rung how many methods there are, and the share of the budget
+Shown = Callable[[list[str]], None]  # what hears which runs are at work
 
 
 def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Comparison:
@@ -84,21 +75,22 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     saved = Path(command.out or "") / RECIPE
     recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
-    chosen = entrants(recipe)
+    counted(recipe.devices)  # more than there are is refused before anything is read
     with stopping(recipe.time_limit) as stop:
-        bench = _Bench(recipe, chosen, stop, written)
+        bench = Bench(recipe, entrants(recipe), stop)
+        measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
-        recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
+        bench.recipe = recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
-            bench.measure = replace(bench.measure, of=measure_of(data))
+            measure = replace(measure, of=measure_of(data))
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
             _refuse_existing(folder, recipe.resume)
             begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
-            return bench.carry_out(folder)
+            return _Contest(bench, measure, folder, stop, written).carry_out()
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
@@ -124,58 +116,43 @@ def _refused(recipe: Compare) -> Compare:
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
 
 
-class _Bench:
-    """Trains and judges the runs of one comparison, each by the same settings."""
+def parts_in(rung: int) -> int:
+    """How many times as long as in the first rung a run of another one takes."""
+    return 1 << (rung - 1)
+
+
+class _Contest:
+    """The rounds of one comparison, and what is kept of them."""
 
     def __init__(
-        self, recipe: Compare, entrants: dict[str, Entrant], stop: Stop, written: Callable[[Comparison, Path], None]
+        self, bench: Bench, measure: Measure, folder: Path, stop: Stop, written: Callable[[Comparison, Path], None]
     ) -> None:
-        self.recipe, self.entrants, self.stop, self.written = recipe, entrants, stop, written
-        self.kind = modality.of(recipe.data)
-        self.measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
+        """What earlier runs in the folder were measured by all are, or they could not be compared."""
+        self.bench, self.recipe, self.folder, self.stop, self.written = bench, bench.recipe, folder, stop, written
         self.runs: list[Ran] = []
         self.rungs: list[Rung] = []
-        self._opened = lru_cache(maxsize=1)(self._open)
-        self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
-        self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
-        if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
-            raise UsageError(
-                f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
-            )
-        if not self.tokens and any(registry.method_class(own.method).needs_tokens for own in entrants.values()):
-            self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
-            if not self._has_tokens(self.token_encoder):
-                raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
+        for ran in read_runs(folder / ROWS):
+            self._take(ran)
+        earlier = next((row.measure for ran in self.runs for row in ran.judged), measure.of)
+        self.measure = replace(measure, of=earlier)
+        self.devices = counted(self.recipe.devices)
 
-    def samples(self, seed: int) -> Samples:
-        """The data, open; a limit draws another subset for each seed."""
-        return self._opened(seed if self.recipe.limit else 0)
-
-    def _open(self, seed: int) -> Samples:
-        values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
-        return open_data(Pretrain.parse(values), self.stop)
-
-    def _has_tokens(self, part: Part) -> bool:
-        with torch.device("meta"):
-            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)), TokenEncoder)
-
-    def judging(self, run: str, seed: int, test: bool) -> Evaluate:
-        """How a run is judged: on the test data, or on folds of the training data."""
-        both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
-        values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
-        return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
-
-    def carry_out(self, folder: Path) -> Comparison:
+    def carry_out(self) -> Comparison:
         """All rungs; what is in the folder already is not done again."""
-        self.folder, self.runs = folder, read_runs(folder / ROWS)
-        # What earlier runs were measured by all are, or they could not be compared.
-        earlier = next((row.measure for ran in self.runs for row in ran.judged), self.measure.of)
-        self.measure = replace(self.measure, of=earlier)
-        left = list(self.entrants)
+        left = list(self.bench.entrants)
         rounds = plan(len(left), self.recipe.rungs)
-        seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
-        said = f", at most {duration(seconds)} of training and the judging on top" if seconds else ""
-        say(f"compare  {len(left)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        self._announce(rounds)
+        with self._progress(rounds) as shown:
+            self._hold(rounds, left, shown)
+        comparison = self._write("done")
+        if not comparison.ranking:
+            first = comparison.failed[0]
+            error = SelftaughtError(f"every method failed; {first.method}: {first.reason}")
+            error.exit_code = first.exit_code
+            raise error
+        return comparison
+
+    def _hold(self, rounds: Rounds, left: list[str], shown: Shown) -> None:
         for number, (count, share) in enumerate(rounds, 1):
             if not left:  # all have failed
                 break
@@ -188,82 +165,69 @@ class _Bench:
             )
             self.rungs.append(rung)
             say(f"\nrung {number} of {len(rounds)}: {budget_of(rung)} each for {', '.join(rung.methods)}")
-            for seed in range(self.recipe.seeds):
-                for method in rung.methods:
-                    self._once(method, seed, rung)
-                    self._write("running")
+            with closing(self._made(rung, shown)) as made:
+                for ran in made:
+                    self._keep(ran)
             left = list(estimates(self.runs, number, self.measure, held_out=True))
             rung.kept += left[: rounds[number][0]] if number < len(rounds) else []
-        comparison = self._write("done")
-        if not comparison.ranking:
-            first = comparison.failed[0]
-            error = SelftaughtError(f"every method failed; {first.method}: {first.reason}")
-            error.exit_code = first.exit_code
-            raise error
-        return comparison
 
-    def _once(self, method: str, seed: int, rung: Rung) -> None:
-        """One run and its line, unless it has one."""
-        if any((ran.method, ran.seed, ran.rung) == (method, seed, rung.rung) for ran in self.runs):
+    def _announce(self, rounds: Rounds) -> None:
+        seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
+        said = f", at most {duration(seconds / self.devices)} of training and the judging on top" if seconds else ""
+        say(f"compare  {len(self.bench.entrants)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        if self.devices > 1:
+            say(f"         {self.devices} runs at once, each in a process of its own")
+            if self.recipe.budget and device_of("auto").type == "cpu":
+                say("warning: they share this machine's cores, so a time buys each fewer steps; --epochs buys the same")
+
+    @contextmanager
+    def _progress(self, rounds: Rounds) -> Iterator[Shown]:
+        """What shows how far all is and when it will be done; a run alone shows that of itself."""
+        if self.devices == 1:
+            yield lambda working: None
             return
-        self.stop.poll()
-        say(f"\n{method}, seed {seed}, rung {rung.rung}")
-        entrant = self.entrants[method]
-        name = f"runs/{entrant.folder}-seed{seed}-rung{rung.rung}"
-        needs_tokens = registry.method_class(entrant.method).needs_tokens
-        encoder = self.token_encoder if needs_tokens else self.encoder
-        row: dict[str, Any] = {
-            "method": method,
-            "seed": seed,
-            "rung": rung.rung,
-            "run": name,
-            "settings": entrant.settings,
-        }
-        row |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
-        try:
-            run = self._train(entrant, encoder, seed, rung, self.folder / name)
-            row |= training_of(run) | self._judge(run, seed)
-            ran = Ran(state="done", **row)
-        except Interrupted:
-            raise
-        except Exception as error:
-            if is_of_the_disk(error):  # the next run would not fare better
-                raise
-            code = 5 if is_out_of_memory(error) else getattr(error, "exit_code", 1)
-            reason = str(error) if isinstance(error, SelftaughtError) else f"{type(error).__name__}: {error}"
-            say(f"failed   {method}: {reason}")
-            ran = Ran(state="failed", reason=" ".join(reason.split()), exit_code=code, **row)
+        whole = sum(count * parts_in(number) for number, (count, _) in enumerate(rounds, 1)) * self.recipe.seeds
+        with Progress("comparing", whole, "parts", self._parts()) as bar:
+            yield lambda working: bar.update(self._parts(), "; ".join(working))
+
+    def _parts(self) -> int:
+        """How much is done, where a run of the first rung is one part."""
+        return sum(parts_in(ran.rung) for ran in self.runs)
+
+    def _made(self, rung: Rung, shown: Shown) -> Generator[Ran, None, None]:
+        """What comes of each run of a rung that has no line yet."""
+        done = {(ran.method, ran.seed) for ran in self.runs if ran.rung == rung.rung}
+        wanted = itertools.product(range(self.recipe.seeds), rung.methods)
+        # Each is made when its time has come, as by then more is known.
+        orders = (
+            self.bench.order(self.folder, method, seed, rung, self.measure.of, self.runs)
+            for seed, method in wanted
+            if (method, seed) not in done
+        )
+        if self.devices == 1:
+            return self._one_by_one(orders)
+        return Fleet(self.devices, self.stop, shown).ran(orders)
+
+    def _one_by_one(self, orders: Iterable[Order]) -> Generator[Ran, None, None]:
+        for order in orders:
+            self.stop.poll()
+            say(f"\n{order.title}")
+            yield self.bench.ran(order)
+
+    def _take(self, ran: Ran) -> None:
+        """Take a run into the order in which one device has them."""
         self.runs.append(ran)
+        places = {name: place for place, name in enumerate(self.bench.entrants)}
+        self.runs.sort(key=lambda ran: (ran.rung, ran.seed, places.get(ran.method, len(places))))
+
+    def _keep(self, ran: Ran) -> None:
+        if ran.state == "failed":
+            say(f"failed   {ran.method}: {ran.reason}")
+        self._take(ran)
         append_line(self.folder / ROWS, ran.model_dump_json())
         if ran.state == "done":  # the encoder stays; nothing goes on from here
-            run.remove_checkpoints()
-
-    def _train(self, entrant: Entrant, encoder: Part, seed: int, rung: Rung, out: Path) -> RunFolder:
-        length = {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
-        own = {**entrant.recipe(), "encoder": encoder, "seed": seed, "out": out}
-        own |= {"checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self.recipe.handed_on(), **own, **length, "resume": RunFolder(out).exists()})
-        return pretrain(command, opened=self.samples(seed))
-
-    def _judge(self, run: RunFolder, seed: int) -> dict[str, Any]:
-        """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
-        if not self.recipe.train:
-            if worth(run.status["health"], self.measure.name) == -math.inf:
-                raise DataError(f"no {self.measure.name} can be taken of its features; they may have collapsed")
-            return {}
-        results: dict[str, Any] = {}
-        for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:
-            recipe = self.judging(str(run.folder), seed, test)
-            result = evaluate(recipe, None, self._baselines(name, run.recipe.encoder, seed), self.measure.of)
-            if result.unkept:
-                say(f"warning: {result.unkept}")
-            results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
-        return results
-
-    def _baselines(self, name: str, encoder: Part | None, seed: int) -> Sequence[Row]:
-        """What is known of the same encoder untrained, and of raw pixels, from an earlier run."""
-        rows = (getattr(ran, name) for ran in self.runs if (ran.encoder, ran.seed) == (encoder, seed))
-        return next((known for known in rows if known), [])
+            RunFolder(self.folder / ran.run).remove_checkpoints()
+        self._write("running")
 
     def _write(self, state: Any) -> Comparison:
         """comparison.json and comparison.html, of what is known by now."""
@@ -272,7 +236,7 @@ class _Bench:
         comparison = Comparison(
             **recipe.model_dump(include={"data", "train", "test", "seeds"}),
             out=str(self.folder),
-            things=self.kind.THINGS,
+            things=self.bench.kind.THINGS,
             measure=self.measure.name,
             labelled=self.measure.labelled,
             of=self.measure.of,
@@ -281,7 +245,7 @@ class _Bench:
             machine={"platform": platform.platform(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()},
             state=state,
             ranking=ranking,
-            verdict=verdict(ranking, self.measure, self.kind.THINGS),
+            verdict=verdict(ranking, self.measure, self.bench.kind.THINGS),
             runs=self.runs,
         )
         write_json(self.folder / RESULT, json.loads(comparison.model_dump_json()))

@@ -297,6 +297,9 @@ class Evaluate(Recipe):
     limit: Most = None
     tolerance: Broken = 0.01
     seed: int = Field(0, ge=0, lt=1 << 31, description="of subsets and folds")
+    devices: Free[Devices] = Field(
+        "auto", description="how many make features side by side: a number or all; auto: one"
+    )
     out: Own[File[str | None]] = Field(None, description="FILE.json; default: evaluation.json in the run, and a copy")
 
 
@@ -343,6 +346,9 @@ class Compare(Recipe):
     size: Side = None
     limit: Most = None
     tolerance: Broken = 0.01
+    devices: Free[Devices] = Field(
+        "auto", description="a number, or all: each takes a run at a time, in a process of its own; auto: a single one"
+    )
     precision: Precision = "auto"
     layout: Layout = "auto"
     workers: Workers = None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selftaught.system.errors import UsageError
 
@@ -38,6 +38,22 @@ def _missing(kind: str) -> str | None:
 def called(device: torch.device) -> str:
     """A device by its maker's name where it has one, else by its kind."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def counted(devices: str, device: str = "auto") -> int:
+    """How many devices are meant by a number, "all" or "auto", which is one. Raises UsageError for more than there are.
+
+    Of CPUs there is one, which any number of processes may share.
+    """
+    if devices == "auto":
+        return 1
+    kind = device_of(device).type
+    there = torch.cuda.device_count() if kind == "cuda" else 1
+    if devices == "all":
+        return there
+    if kind != "cpu" and int(devices) > there:
+        raise UsageError(f"--devices {devices}: this machine has {there}; use --devices all")
+    return int(devices)
 
 
 def moved(x: Tensor, device: torch.device | str | None) -> Tensor:
@@ -95,3 +111,28 @@ def kernels(device: torch.device, deterministic: bool) -> Iterator[None]:
     finally:
         torch.backends.cudnn.benchmark = before[0]
         torch.use_deterministic_algorithms(before[1])
+
+
+@contextmanager
+def unmoved(module: nn.Module | None) -> Iterator[None]:
+    """Leave a network, where there is one, as it was before the work inside: on its device, as precise, in its mode."""
+    modes = {part: part.training for part in module.modules()} if module else {}
+    places = [(x.device, x.dtype) for x in _held_by(module)]
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        if module:
+            _put_back(module, places)
+
+
+def _put_back(module: nn.Module, places: list[tuple[torch.device, torch.dtype]]) -> None:
+    back: dict[int, tuple[torch.device, torch.dtype]] = {}
+    for x, place in zip(_held_by(module), places, strict=True):
+        back |= {id(own): place for own in (x, x.grad) if own is not None}
+    module._apply(lambda x: x.to(*back[id(x)]))  # as `to` does, but each tensor to its own place
+
+
+def _held_by(module: nn.Module | None) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()] if module else []

@@ -23,7 +23,7 @@ from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, departures
-from selftaught.system.devices import device_of
+from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import DataError, DivergedError, Interrupted, OutOfMemory, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.places import placed
@@ -43,15 +43,7 @@ def wanted(recipe: Pretrain) -> int:
                 f"--devices {recipe.devices} beside {place.world} processes that were started: leave it out"
             )
         return 1
-    if recipe.devices == "auto":
-        return 1
-    kind = device_of(recipe.device).type
-    there = torch.cuda.device_count() if kind == "cuda" else 1
-    if recipe.devices == "all":
-        return there
-    if kind != "cpu" and int(recipe.devices) > there:
-        raise UsageError(f"--devices {recipe.devices}: this machine has {there}; use --devices all")
-    return int(recipe.devices)
+    return counted(recipe.devices, recipe.device)
 
 
 def launched(recipe: Pretrain, count: int) -> RunFolder:
@@ -90,8 +82,12 @@ class _Company:
 
 
 def _said(rank: int, count: int, code: int) -> str:
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-    return f"process {rank} of {count} was ended {how}"
+    return f"process {rank} of {count} was ended {how_ended(code)}"
+
+
+def how_ended(code: int) -> str:
+    """By what a process was ended, for people."""
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
 
 def _written(recipe: Pretrain, folder: Path) -> list[str]:
@@ -109,13 +105,19 @@ def _told(rank: int, count: int, port: int, folder: str, recipe: Pretrain) -> di
     told: dict[str, Any] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     told |= {"MASTER_ADDR": HOST, "MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True}
     told[LAST_WORDS] = Path(folder) / f"{rank}.json"
+    known = surroundings(count, device_of(recipe.device).type)
+    return {**known, **{name: str(value) for name, value in told.items()}}
+
+
+def surroundings(count: int, kind: str) -> dict[str, str]:
+    """The environment of each of so many processes of this machine, on devices of a kind."""
     usual: dict[str, str] = {}
     if sys.platform == "linux":
         usual["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine calls itself
-    if device_of(recipe.device).type == "cpu":  # as many threads as it has cores in each would only wait
+    if kind == "cpu":  # as many threads as it has cores in each would only wait
         usual["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     paths = os.pathsep.join(path for path in sys.path if path)  # what this process imports, they do
-    return {**usual, **os.environ, "PYTHONPATH": paths, **{name: str(value) for name, value in told.items()}}
+    return {**usual, **os.environ, "PYTHONPATH": paths}
 
 
 def _watched(running: list[subprocess.Popen[bytes]], company: _Company, stop: Stop) -> int | None:

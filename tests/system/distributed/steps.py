@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
 from selftaught.methods import registry
+from selftaught.methods.objectives.clusters import nearest_by_all, spherical_k_means
 from selftaught.system import distributed, randomness
 from tests.methods.test_contract import BATCH, made, side, views
 
@@ -52,6 +54,13 @@ def steps(name: str) -> dict[str, Tensor]:
     return found
 
 
+def clustered() -> dict[str, Tensor]:
+    """k-means of rows without clusters, in float32: which centre is near is a matter of little."""
+    x = F.normalize(torch.randn(301, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    centres = spherical_k_means(x, x[:7], 10)
+    return {"centres": centres, "nearest": nearest_by_all(x, centres)}
+
+
 def _mean(x: Tensor) -> Tensor:
     if distributed.world_size() > 1:
         x = x.clone()
@@ -68,6 +77,7 @@ def main(rank: str, world: str, folder: str) -> None:
         found = steps(name)
         whole = {key: value.contiguous().clone() for key, value in found.items()}
         save_file(whole, Path(folder) / f"{name}-{rank}.safetensors")
+    save_file(clustered(), Path(folder) / f"k-means-{rank}.safetensors")
     dist.destroy_process_group()
 
 

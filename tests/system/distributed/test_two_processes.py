@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from selftaught.methods import registry
-from tests.system.distributed.steps import steps
+from tests.system.distributed.steps import clustered, steps
 
 ROOT = Path(__file__).parents[3]
 
@@ -41,3 +41,9 @@ def test_two_processes_equal_one(name: str, pair: Path) -> None:
         for key, value in one.items():
             told = f"{key} of process {rank}"
             torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9, msg=lambda text, told=told: told + text)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_k_means_by_two_processes_has_the_very_centres_of_one(rank: int, pair: Path) -> None:
+    two = load_file(pair / f"k-means-{rank}.safetensors")
+    assert all(two[key].equal(value) for key, value in clustered().items())

@@ -54,19 +54,50 @@ def mean_entropy(scores: Tensor, temperature: float) -> Tensor:
 @torch.no_grad()
 @in_full_precision
 def spherical_k_means(x: Tensor, starts: Tensor, iterations: int) -> Tensor:
-    """Unit centres (K x D) of unit rows x (N x D).
+    """Unit centres (K x D) of unit rows x (N x D), which all processes hold and each assigns a share of.
 
     `starts` (K x D) are the first centres; a centre that no row is near to stays where it is. DeepCluster-v2
-    (2006.09882, appendix D.2).
+    (2006.09882, appendix D.2). Any number of processes comes to the same centres, bit for bit, unless a row is as near
+    to two of them as rounding tells.
     """
-    centres = F.normalize(starts, dim=1)
+    centres, share = F.normalize(starts, dim=1), x[_own_rows(len(x))]
+    sums = _Sums(share, len(x))
     for _ in range(iterations):
-        nearest = nearest_centre(x, centres)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, x)
-        used = nearest.bincount(minlength=len(centres)) > 0
+        nearest = nearest_centre(share, centres)
+        used = distributed.total(nearest.bincount(minlength=len(centres))) > 0
         # A centre without rows has a sum of zero, and no direction: it waits where it is.
-        centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
+        centres = torch.where(used[:, None], F.normalize(sums.by(nearest, len(centres)), dim=1), centres)
     return centres
+
+
+def _own_rows(count: int) -> slice:
+    """Those of so many rows that this process looks at."""
+    world, rank = distributed.world_size(), distributed.rank()
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
+class _Sums:
+    """Sums of rows over all processes. Rows are turned into whole numbers, whose sums do not depend on the order."""
+
+    def __init__(self, share: Tensor, count: int) -> None:
+        """share: this process's (n, D) of `count` rows; no number is above 1 but for rounding."""
+        # As fine as the sum of all leaves room for in 63 bits: 2^-35 for a hundred million rows.
+        self.unit, self.dtype, self.device = 2.0 ** -min(62 - count.bit_length(), 52), share.dtype, share.device
+        whole = (share / self.unit).round().to(torch.int64)
+        self.whole = whole.cpu() if whole.is_mps else whole  # which adds up no more than 32 bits
+
+    def by(self, group: Tensor, count: int) -> Tensor:
+        """(count, D): the sum of the rows of each of so many groups; group (n,) are those of this process's rows."""
+        sums = self.whole.new_zeros(count, self.whole.shape[1]).index_add_(0, group.to(self.whole.device), self.whole)
+        return distributed.total(sums).to(self.device, self.dtype) * self.unit
+
+
+@torch.no_grad()
+def nearest_by_all(x: Tensor, centres: Tensor) -> Tensor:
+    """`nearest_centre` of rows that all processes hold; each looks at a share of them, and all hear of all: (N,)."""
+    found, own = torch.zeros(len(x), dtype=torch.int64, device=x.device), _own_rows(len(x))
+    found[own] = nearest_centre(x[own], centres)
+    return distributed.total(found)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selftaught.contracts.encoder import TokenEncoder
 from selftaught.system import distributed, randomness
 from selftaught.system.devices import constant, moved
 
@@ -109,33 +110,34 @@ class Hidden:
         return tokens.flatten(0, 1)[self.places]
 
 
-def hidden_in(masks: Sequence[Tensor], device: torch.device) -> Hidden:
-    """Masks (B, N) of several views, made on the host, as one batch on a device."""
-    # How many are hidden is known to the host, which would wait for a device's answer.
-    mask = torch.cat(list(masks))
-    return Hidden(moved(mask, device), moved(mask.flatten().nonzero().squeeze(1), device))
-
-
 MASKS = {"cut": blockwise_mask, "grown": grown_mask}
 
 
-def view_mask(
-    batch: int,
-    grid: Sequence[int],
-    number: int,
-    ratio: tuple[float, float],
-    probability: float,
-    blocks: Literal["cut", "grown"],
-) -> Tensor:
-    """Blocks hidden in the view `number`, apart from all others: with `probability` a share within `ratio`: (B, N).
+@dataclass(frozen=True)
+class ViewMasks:
+    """Blocks hidden in views: in each with `probability`, and then a share within `ratio` of it.
 
-    They are on the host, which is to know how many are hidden. iBOT (2111.07832, section 3.2).
+    iBOT (2111.07832, section 3.2).
     """
-    low, high = ratio
-    draws = randomness.uniform((batch, 2), f"masked share {number}")
-    share = torch.where(draws[:, 0] < probability, low + draws[:, 1] * (high - low), 0.0)
-    with randomness.view(number):
-        return MASKS[blocks](batch, grid, share, share.device).flatten(1)
+
+    ratio: tuple[float, float]
+    probability: float
+    blocks: Literal["cut", "grown"]
+
+    def hidden(self, views: Sequence[Tensor], encoder: TokenEncoder) -> Hidden:
+        """Of views (B, C, H, W) of one size each token that is hidden, drawn apart, as one batch."""
+        masks = [self._mask(len(view), encoder.grid(view.shape[2:]), number) for number, view in enumerate(views)]
+        # How many are hidden is known to the host, which would wait for a device's answer.
+        mask, device = torch.cat(masks), views[0].device
+        return Hidden(moved(mask, device), moved(mask.flatten().nonzero().squeeze(1), device))
+
+    def _mask(self, batch: int, grid: Sequence[int], number: int) -> Tensor:
+        """(B, N) booleans on the host: what is hidden in the view `number`."""
+        low, high = self.ratio
+        draws = randomness.uniform((batch, 2), f"masked share {number}")
+        share = torch.where(draws[:, 0] < self.probability, low + draws[:, 1] * (high - low), 0.0)
+        with randomness.view(number):
+            return MASKS[self.blocks](batch, grid, share, share.device).flatten(1)
 
 
 def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:

@@ -51,7 +51,7 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
 
 def usual(recipe: Pretrain, plan: Plan) -> Way:
     """The way that is taken where nothing is measured."""
-    return _candidates(recipe, plan)[0]
+    return ways_open(recipe, plan)[0]
 
 
 def _too_short(plan: Plan) -> bool:

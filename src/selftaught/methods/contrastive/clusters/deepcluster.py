@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, bounds, distributed, precise, randomness
-from selftaught.methods.objectives.clusters import nearest_centre, spherical_k_means
+from selftaught.methods.objectives.clusters import nearest_by_all, nearest_centre, spherical_k_means
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.crops import evenly, through
@@ -106,7 +106,7 @@ class DeepCluster(Method):
             starts = torch.cat([starts, self.centres[head, len(starts) :].to(x.dtype)])
         centres = spherical_k_means(rows, starts, self.iterations)
         self.centres[head] = centres
-        return nearest_centre(x, centres).masked_fill(~known, -1)
+        return nearest_by_all(x, centres).masked_fill(~known, -1)
 
     def chance(self, batch: int) -> float:
         return math.log(self.centres.shape[1])

@@ -10,7 +10,7 @@ from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.objectives.redundancy import koleo
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import Hidden, hidden_in, view_mask
+from selftaught.methods.parts.masks import Hidden, ViewMasks
 from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Evening, Teacher
@@ -68,7 +68,7 @@ class DINOv2(Method):
         `koleo_weight` is that of each global view."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
-        self.blocks, self.mask_ratio, self.mask_probability = blocks, mask_ratio, mask_probability
+        self.masks = ViewMasks(mask_ratio, mask_probability, blocks)
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
         self.koleo_weight = koleo_weight
         how = (False, last_layer, norm_last_layer)
@@ -80,7 +80,7 @@ class DINOv2(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         both, local = torch.cat(views[:2]), views[2:]
-        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate(views[:2])], both.device)
+        hidden = self.masks.hidden(views[:2], self.tokens)
         answer, answers = self._answers(both, hidden)
         seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         features = self.tokens.feature(seen)
@@ -103,11 +103,6 @@ class DINOv2(Method):
         feature = cast(TokenEncoder, slow).feature(whole)
         return self.evening(head(feature)), self.evening(patch_head(hidden.of(whole.patches)))
 
-    def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans on the host; the views are masked apart."""
-        how = (self.mask_ratio, self.mask_probability, self.blocks)
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how)
-
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
             self.head.rest()
@@ -120,12 +115,12 @@ class DINOv2(Method):
     def chance(self, batch: int) -> float:
         # Of the answers; how far apart features lie is no matter of chance, and adds little.
         each = [math.log(len(head.directions)) for head in (self.head, self.patch_head)]
-        return each[0] + self.mask_probability * each[1]
+        return each[0] + self.masks.probability * each[1]
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""
         x = views[0]
-        hidden = self._hidden(x, 0).to(x.device)
+        hidden = self.masks.hidden(views[:1], self.tokens).mask
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
         slow, _, patch_head = self.teacher.layers
         whole = cast(TokenEncoder, slow).tokens(x)

@@ -10,7 +10,7 @@ from selftaught.methods.objectives.distillation import half_distance, views_apar
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.crops import through
 from selftaught.methods.parts.heads import bottleneck_mlp
-from selftaught.methods.parts.masks import hidden_in, view_mask
+from selftaught.methods.parts.masks import ViewMasks
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
 
@@ -53,7 +53,7 @@ class SimDINO(Method):
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
         self.epsilon, self.rate_weight, self.smooth, self.momentum = epsilon, rate_weight, smooth, momentum
-        self.patch_weight, self.masking = patch_weight, (mask_ratio, mask_probability, blocks)
+        self.patch_weight, self.masks = patch_weight, ViewMasks(mask_ratio, mask_probability, blocks)
         self.head = bottleneck_mlp(encoder.dim, width, dim)
         self.teacher = Teacher(encoder, self.head)
         if patch_weight:
@@ -79,7 +79,7 @@ class SimDINO(Method):
 
     def _with_patches(self, *views: Tensor) -> dict[str, Tensor]:
         both, local = torch.cat(views[:2]), views[2:]
-        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate(views[:2])], both.device)
+        hidden = self.masks.hidden(views[:2], self.tokens)
         seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         said = self.head(self.tokens.feature(seen)).unflatten(0, (2, -1))
         if local:
@@ -94,10 +94,6 @@ class SimDINO(Method):
             **self._terms(answers, said),
             "patches": self.patch_weight * within_views(apart, hidden.mask, hidden.places),
         }
-
-    def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans on the host; the views are masked apart."""
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *self.masking)
 
     def after_step(self, progress: float) -> None:
         self.teacher.follow(self.encoder, self.head, momentum=cosine(self.momentum, 1.0, progress))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds
 from selftaught.methods.objectives.distillation import across_views, distilled, within_views
 from selftaught.methods.parts.heads import DistillationHead
-from selftaught.methods.parts.masks import hidden_in, view_mask
+from selftaught.methods.parts.masks import ViewMasks
 from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Centring, Teacher
@@ -62,7 +62,7 @@ class IBOT(Method):
         reached, or whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.views = ("global", "global", *["local"] * local_crops)
-        self.blocks, self.mask_ratio, self.mask_probability = blocks, mask_ratio, mask_probability
+        self.masks = ViewMasks(mask_ratio, mask_probability, blocks)
         self.temperature, self.momentum, self.freeze = temperature, momentum, freeze
         self.head = DistillationHead(
             encoder.dim, out_dim, head_width, bottleneck, last_layer=last_layer, norm_last_layer=norm_last_layer
@@ -76,7 +76,7 @@ class IBOT(Method):
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         first, second, *local = views
-        hidden = hidden_in([self._hidden(view, number) for number, view in enumerate((first, second))], first.device)
+        hidden = self.masks.hidden(views[:2], self.tokens)
         both = torch.cat([first, second])
         seen = self.tokens.tokens(both, hidden=hidden.mask, hole=self.hole)
         with torch.no_grad():
@@ -95,11 +95,6 @@ class IBOT(Method):
             "patches": within_views(within, hidden.mask, hidden.places),
         }
 
-    def _hidden(self, x: Tensor, number: int) -> Tensor:
-        """(B, N) booleans on the host; the views are masked apart."""
-        how = (self.mask_ratio, self.mask_probability, self.blocks)
-        return view_mask(len(x), self.tokens.grid(x.shape[2:]), number, *how)
-
     def before_step(self, progress: float) -> None:
         if progress < self.freeze:
             self.head.rest()
@@ -111,12 +106,12 @@ class IBOT(Method):
 
     def chance(self, batch: int) -> float:
         # Across views always; within a view only where it has hidden patches.
-        return math.log(len(self.head.directions)) * (1 + self.mask_probability)
+        return math.log(len(self.head.directions)) * (1 + self.masks.probability)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """Which parts share a visual word, as the student that sees only some of them says, and as the teacher."""
         x = views[0]
-        hidden = self._hidden(x, 0).to(x.device)
+        hidden = self.masks.hidden(views[:1], self.tokens).mask
         seen = self.tokens.tokens(x, hidden=hidden, hole=self.hole)
         slow, slow_head = self.teacher.layers
         scores = {"answer": self.head(seen.patches), "teacher": slow_head(cast(TokenEncoder, slow).tokens(x).patches)}

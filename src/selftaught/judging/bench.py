@@ -1,0 +1,150 @@
+"""One run of a comparison: a method trained and judged by the settings that all have."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.modality import Samples
+from selftaught.judging import probe as probes
+from selftaught.judging.comparison import Ran, Rung, training_of
+from selftaught.judging.entrants import Entrant
+from selftaught.judging.evaluate import evaluate
+from selftaught.judging.result import Row
+from selftaught.methods import registry
+from selftaught.run.fields import Mark
+from selftaught.run.folder import RunFolder
+from selftaught.run.recipes import Compare, Evaluate, Pretrain
+from selftaught.system.components import Part
+from selftaught.system.errors import (
+    DataError,
+    Interrupted,
+    SelftaughtError,
+    UsageError,
+    is_of_the_disk,
+    is_out_of_memory,
+)
+from selftaught.system.interruption import Stop
+from selftaught.system.saying import say
+from selftaught.training.looking.scores import worth
+from selftaught.training.pretrain import pretrain
+from selftaught.training.resolve import open_data
+
+Known = dict[str, list[Row]]  # held_out and judged: of what stands beside, as another run has found it
+
+
+class Order(BaseModel):
+    """A run that a comparison wants, as plain data: another process may carry it out."""
+
+    recipe: Compare
+    folder: str  # of the comparison
+    about: dict[str, Any]  # of the run, as `Ran` has it, before anything has come of it
+    rung: Rung
+    measure: str  # what accuracies are, see `Ran`
+    known: Known = {}
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.about['method']}, seed {self.about['seed']}, rung {self.rung.rung}"
+
+    def failed(self, reason: str, code: int) -> Ran:
+        """The line of a run that came to nothing."""
+        return Ran(state="failed", reason=" ".join(reason.split()), exit_code=code, **self.about)
+
+
+class Bench:
+    """Trains and judges the runs of one comparison, each by the same settings."""
+
+    def __init__(self, recipe: Compare, entrants: dict[str, Entrant], stop: Stop) -> None:
+        self.recipe, self.entrants, self.stop = recipe, entrants, stop
+        self.kind = modality.of(recipe.data)
+        self._opened = lru_cache(maxsize=1)(self._open)
+        self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
+        self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
+        if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
+            raise UsageError(
+                f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
+            )
+        if not self.tokens and any(registry.method_class(own.method).needs_tokens for own in entrants.values()):
+            self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
+            if not self._has_tokens(self.token_encoder):
+                raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
+
+    def samples(self, seed: int) -> Samples:
+        """The data, open; a limit draws another subset for each seed."""
+        return self._opened(seed if self.recipe.limit else 0)
+
+    def _open(self, seed: int) -> Samples:
+        values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
+        return open_data(Pretrain.parse(values), self.stop)
+
+    def _has_tokens(self, part: Part) -> bool:
+        with torch.device("meta"):
+            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)), TokenEncoder)
+
+    def judging(self, run: str, seed: int, test: bool) -> Evaluate:
+        """How a run is judged: on the test data, or on folds of the training data."""
+        both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
+        values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
+        return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
+
+    def order(self, folder: Path, method: str, seed: int, rung: Rung, measure: str, runs: Sequence[Ran]) -> Order:
+        """What a run takes; of what stands beside, `runs` may know already."""
+        entrant = self.entrants[method]
+        needs_tokens = registry.method_class(entrant.method).needs_tokens
+        encoder = self.token_encoder if needs_tokens else self.encoder
+        about: dict[str, Any] = {"method": method, "settings": entrant.settings, "seed": seed, "rung": rung.rung}
+        about |= {"encoder": encoder, "tokens": needs_tokens or self.tokens}
+        about["run"] = f"runs/{entrant.folder}-seed{seed}-rung{rung.rung}"
+        known = _known(runs, encoder, seed)
+        return Order(recipe=self.recipe, folder=str(folder), about=about, rung=rung, measure=measure, known=known)
+
+    def ran(self, order: Order) -> Ran:
+        """What comes of a run; one that fails says why. Raises Interrupted, and what the disk does not take."""
+        try:
+            run = self._train(order)
+            return Ran(state="done", **order.about, **training_of(run), **self._judge(run, order))
+        except Interrupted:
+            raise
+        except Exception as error:
+            if is_of_the_disk(error):  # the next run would not fare better
+                raise
+            code = 5 if is_out_of_memory(error) else getattr(error, "exit_code", 1)
+            reason = str(error) if isinstance(error, SelftaughtError) else f"{type(error).__name__}: {error}"
+            return order.failed(reason, code)
+
+    def _train(self, order: Order) -> RunFolder:
+        rung, seed, out = order.rung, order.about["seed"], Path(order.folder) / order.about["run"]
+        own = {**self.entrants[order.about["method"]].recipe(), "encoder": order.about["encoder"], "seed": seed}
+        own |= {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
+        own |= {"out": out, "checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
+        command = Pretrain.parse({**self.recipe.handed_on(), **own, "resume": RunFolder(out).exists()})
+        return pretrain(command, opened=self.samples(seed))
+
+    def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:
+        """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
+        if not self.recipe.train:
+            if worth(run.status["health"], self.recipe.score) == -math.inf:
+                raise DataError(f"no {self.recipe.score} can be taken of its features; they may have collapsed")
+            return {}
+        results: dict[str, Any] = {}
+        for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:
+            recipe = self.judging(str(run.folder), order.about["seed"], test)
+            result = evaluate(recipe, None, order.known.get(name, []), order.measure)
+            if result.unkept:
+                say(f"warning: {result.unkept}")
+            results |= {name: result.rows, "tested": result.test_samples or result.train_samples}
+        return results
+
+
+def _known(runs: Sequence[Ran], encoder: Part, seed: int) -> Known:
+    """What an earlier run has found of the same encoder untrained, and of raw pixels."""
+    alike = [ran for ran in runs if (ran.encoder, ran.seed) == (encoder, seed)]
+    return {name: next((rows for ran in alike if (rows := getattr(ran, name))), []) for name in ("held_out", "judged")}
