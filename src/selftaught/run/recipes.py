@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
-from selftaught.run.quantities import ALL, Adapted, Also, BatchSize, Cadence, Devices, Duration, Named, Names, Size
+from selftaught.run.quantities import (
+    ALL,
+    Adapted,
+    Also,
+    BatchSize,
+    Cadence,
+    Devices,
+    Duration,
+    Growing,
+    Named,
+    Names,
+    Size,
+)
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -77,6 +89,11 @@ class Pretrain(Recipe):
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
+    grow: Growing | None = Field(
+        None,
+        description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "
+        "contrastive methods",
+    )
     lr: float | None = Field(
         None, gt=0, le=1e4, description="peak learning rate for 256 samples; default: the method's"
     )

@@ -33,7 +33,7 @@ from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import as_inputs, norms_of
-from selftaught.training.measuring.budget import CORRECTED_AT, corrected
+from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
 from selftaught.training.planning import planned_by_all
@@ -203,10 +203,11 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
             if until <= at or settled:
                 continue
             job.fit(steps=job.recipe.steps, start=at, until=until, **how)
-            rate, at = (until - at) / (clock.now() - since), until
+            rate = work(job.recipe.grow, at, until, job.recipe.steps) / (clock.now() - since)
+            at = until
             if began is not None and share < 1:
                 follower.keep()  # before the recipe: a run cut between the two goes on with the old plan
-                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began)
+                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began, job.recipe.grow)
                 job.recipe = job.recipe.model_copy(update={"steps": processes.led(now)})
                 if processes.leads():
                     with spared("recipe.yaml"):
