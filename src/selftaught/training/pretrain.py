@@ -27,6 +27,7 @@ from selftaught.system.interruption import Stop, stopping
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.system.text import printable
+from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.job import Job, predicted_bytes, prepare
@@ -293,6 +294,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     for note in samples.notes:
         say(f"         {note}")
+    for line in () if start else advice(recipe, modality.named(samples.preparation.modality), samples.count):
+        say(f"so far   {line}")
     if recipe.teacher:
         say(f"teacher  {teacher_of(recipe, samples.preparation).line}")
     if recipe.preset == "warm":

@@ -25,6 +25,7 @@ from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
+from selftaught.training.few import as_usual
 from selftaught.training.starting import preset_of, warmed
 
 FEWEST = 2  # samples that can be told apart
@@ -108,6 +109,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     and a pass over the data for a budget.
     """
     kind = modality.named(samples.preparation.modality)
+    recipe = as_usual(recipe, kind, samples.count)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     method = registry.method_class(recipe.method.name)
     # What a run was begun with stays, even if nothing was said of it then.

@@ -17,6 +17,7 @@ from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
+from selftaught.training.few import advice
 from selftaught.training.job import Job
 from selftaught.training.measuring.budget import mean_work
 from selftaught.training.measuring.speed import remembered
@@ -56,6 +57,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         epochs=plan.epochs or plan.steps / (count // plan.batch_size),
         steps=plan.steps,
         command=_said_again(command, plan),
+        advice=advice(plan, kind, count),
     )
     known = remembered(command, plan, samples.preparation.shape)
     return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
