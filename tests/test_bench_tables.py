@@ -29,7 +29,7 @@ def small_row(name: str, candidate: str, trained: float, seed: int = 0) -> dict[
     accuracies = {"trained": trained, "untrained": 0.3, "pixels": 0.5, "pretrained": 0.7}
     rows = [
         {"probe": "linear", "labels": labels, "features": features, "accuracy": accuracy}
-        for labels in ("5", "100%")
+        for labels in ("5 per class", "all labels")  # as an evaluation calls them
         for features, accuracy in accuracies.items()
     ]
     about = {"set": name, "candidate": candidate, "minutes": 10, "seed": seed, "samples": 1000, "images": 2000}
@@ -94,7 +94,7 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     assert (simclr.told, simclr.seeds, simclr.images) == (0.55, 2, 10_000)
     assert simclr.flags == "--method simclr --encoder resnet10t --encoder.stem timm"
     mae = found["small.jsonl", "mae", False]
-    assert (mae.told, mae.pixels, mae.images, mae.labels) == (0.9, 0.5, 2000, "5 labels a class")
+    assert (mae.told, mae.pixels, mae.images, mae.labels) == (0.9, 0.5, 2000, "5 per class")
     assert mae.flags.endswith("--views.light.crop 0.5,1 --views.light.flip 0")
     assert found["small.jsonl", None, True].told == found["warm.jsonl", None, True].told == 0.7
     assert found["warm.jsonl", "byol", True].flags == f"--init {told.warm.PUBLIC} --method byol"

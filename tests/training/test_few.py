@@ -52,8 +52,23 @@ def test_what_such_runs_have_brought_and_what_brought_more(known: list[Brought])
         "are; go on from such by --init net"
     )
     assert "stars" in advice(planned(), IMAGES, 8000)[0]  # the set that has the most nearly so many
+    assert advice(planned(), IMAGES, 200) and advice(planned(), IMAGES, 199) == []  # nobody has measured so few
+    known.append(FROZEN.model_copy(update={"images": 90_000, "told": 0.99}))  # more of the same set
+    assert advice(planned(), IMAGES, 1500)[1] == weights
     known[3] = FROZEN.model_copy(update={"method": "byol", "flags": "--init net --method byol"})
     assert advice(planned(), IMAGES, 1500)[1].endswith("raw pixels 45.0 %, by --init net --method byol")
+
+
+def test_views_that_fit_are_named_with_what_they_brought_the_same_method(known: list[Brought]) -> None:
+    fitting = TOLD.model_copy(update={"flags": "--method simclr --views.strong.flip 0", "told": 0.45})
+    known.append(fitting)
+    told = "simclr from nothing on resnet18 40.0 % (45.0 % with --views.strong.flip 0); the most from nothing, 50.0 %"
+    assert told in advice(planned(), IMAGES, 1500)[0]
+    known[-1] = fitting.model_copy(update={"told": 0.6})  # the most by itself
+    said = advice(planned(), IMAGES, 1500)[0]
+    assert said.endswith("40.0 %; the most from nothing, 60.0 %, by --method simclr --views.strong.flip 0")
+    known[-1] = fitting.model_copy(update={"told": 0.41})
+    assert "--views" not in advice(planned(), IMAGES, 1500)[0]
 
 
 def test_no_more_is_said_than_there_are_rows_for(known: list[Brought]) -> None:
@@ -77,6 +92,7 @@ def test_check_and_pretrain_say_it(
     known: list[Brought], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    known[:] = [row.model_copy(update={"images": 200}) for row in known]
     words = ["sklearn:digits", "--encoder", "test_resnet", "--batch-size", "4"]
     findings = selftaught.check("sklearn:digits", encoder="test_resnet", batch_size=4, limit=20)
     said = findings.as_json()["suggested"]["advice"]
@@ -96,7 +112,8 @@ def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytes
         monkeypatch.setattr(f"selftaught.{room}.known", lambda: Measured(usual=usual))
     plan = planned(999)
     assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
-    for plan in (planned(1000), planned(999, method="simclr"), planned(999, encoder="resnet18")):
+    chosen = ({"method": "simclr"}, {"encoder": "resnet18"}, {"grow": "0.5:0.5"})
+    for plan in (planned(1000), *(planned(999, **own) for own in chosen)):
         assert (plan.method.name, plan.encoder.name, plan.views) == ("simclr", "resnet18", {})
     again = Pretrain.parse(planned(1000).model_dump())  # as a run that goes on
     assert resolve(again.model_copy(update={"resume": True}), Counted(999, PREPARATION)).method.name == "simclr"

@@ -66,7 +66,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_weights(tmp_path: Path, monkeypa
 def test_a_budget_reckons_with_what_smaller_views_cost() -> None:
     assert mean_work(None) == 1 and mean_work(HALF) == 0.75 / 4 + 0.25
     assert work(HALF, 0, 100, 100) == pytest.approx(100 * mean_work(HALF)) and work(None, 10, 30, 100) == 20
-    assert work(HALF, 70, 90, 100) == 5 / 4 + 15
+    assert work(HALF, 0, 30, 100) == 30 / 4 and work(HALF, 70, 90, 100) == 5 / 4 + 15
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A run on few images from nothing: what is usual for it, what such runs have brought, and what has brought more."""
 
-import math
 from collections.abc import Sequence
 
 from selftaught.contracts.modality import Modality
@@ -12,7 +11,10 @@ from selftaught.system.measured import Brought, known
 
 FEW = 10_000  # images at most: of more, more is learnt
 MARGIN = 0.01  # that something else must have told more, to be named
-CHOICES = {"method", "encoder", "views", "also", "init", "teacher", "training", "lr"}  # one of these goes with others
+LIKE = 10  # times as many images, or as few, tell nothing any more
+VIEWS = "--views"
+# Each of these goes with some of the others, so whoever makes one makes all:
+CHOICES = {"method", "encoder", "views", "also", "init", "teacher", "training", "lr", "grow"}
 
 
 def as_usual(recipe: Pretrain, kind: Modality, count: int) -> Pretrain:
@@ -35,11 +37,12 @@ def advice(plan: Plan, kind: Modality, count: int) -> list[str]:
 
 
 def _nearest(rows: Sequence[Brought], count: int) -> list[Brought]:
-    """Those of the set that has the most nearly so many images, what told the most of it first."""
-    if not rows:
+    """Those of the set that has the most nearly so many images, if about so many, what told the most of it first."""
+    apart = {(row.set, row.images): max(row.images / count, count / row.images) for row in rows}
+    nearest = min(apart, key=lambda of: apart[of], default=None)
+    if nearest is None or apart[nearest] > LIKE:
         return []
-    nearest = min(rows, key=lambda row: abs(math.log(row.images / count))).set
-    return sorted((row for row in rows if row.set == nearest), key=lambda row: -row.told)
+    return sorted((row for row in rows if (row.set, row.images) == nearest), key=lambda row: -row.told)
 
 
 def _from_nothing(near: Sequence[Brought], plan: Plan) -> list[str]:
@@ -47,13 +50,22 @@ def _from_nothing(near: Sequence[Brought], plan: Plan) -> list[str]:
     if not near:
         return []
     own = [row for row in near if row.method == plan.method.name]
-    first = min(own, key=lambda row: (row.encoder != plan.encoder.name, "--views" in row.flags), default=None)
+    first = min(own, key=lambda row: (row.encoder != plan.encoder.name, VIEWS in row.flags), default=None)
     line = f"of {_set(near[0])} raw pixels told {_share(near[0].pixels)}"
     if first:
-        line += f", {first.method} from nothing on {first.encoder} {_share(first.told)}"
+        line += f", {first.method} from nothing on {first.encoder} {_share(first.told)}{_by_views(first, near)}"
     if near[0].told > (first.told if first else near[0].pixels) + MARGIN:
         line += f"; the most from nothing, {_share(near[0].told)}, by {near[0].flags}"
     return [line]
+
+
+def _by_views(row: Brought, near: Sequence[Brought]) -> str:
+    """What the same method and network have told more by, where that is views of their own."""
+    alike = (r for r in near[1:] if (r.method, r.encoder) == (row.method, row.encoder) and VIEWS in r.flags)
+    best = next(alike, None)
+    if VIEWS in row.flags or best is None or best.told <= row.told + MARGIN:
+        return ""
+    return f" ({_share(best.told)} with {best.flags[best.flags.index(VIEWS) :]})"
 
 
 def _from_weights(near: Sequence[Brought]) -> list[str]:

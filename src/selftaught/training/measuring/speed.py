@@ -42,10 +42,9 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
             return known
     if any(way.precision == "bf16-mixed" for way in candidates):
         rows = min(plan.batch_size, ROWS)
-        sizes = (
-            (None, plan.grow) if plan.grow else (None,)
-        )  # maps of smaller views may shrink to a cell where others do not
-        faults = (half_precision_fault(trial.job(plan.computed(Way()), rows, grow)) for grow in sizes)
+        sound = plan.computed(Way())
+        # Maps of views that are smaller at first may shrink to a cell where those of whole ones do not.
+        faults = (half_precision_fault(trial.job(sound, rows, grow)) for grow in dict.fromkeys((None, plan.grow)))
         if fault := next(filter(None, faults), None):
             candidates = [way for way in candidates if way.precision != "bf16-mixed"]
             if not candidates:
