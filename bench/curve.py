@@ -1,6 +1,6 @@
 """Draw the loss of a run, with the level of a network that has learnt nothing, as a picture for the documentation.
 
-python bench/curve.py runs/hour/cifar10_hour-60 [--out docs/simclr.svg]
+python bench/curve.py runs/records/cifar10_hour-60-0 [--out docs/simclr.svg]
 """
 
 import argparse

@@ -1,5 +1,9 @@
 """Runs that measurements are made on: one that was cut goes on, one that is done is not made again."""
 
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,3 +17,16 @@ def made(out: Path, data: str, **told: Any) -> Run:
     if run is not None and run.status.get("state") == "done":
         return run
     return selftaught.pretrain(data, out=str(out), resume=run is not None, **told)
+
+
+def machine() -> dict[str, Any]:
+    """What the time of a run depends on: {processor, cores}, those that this process may use."""
+    return {"processor": next(_models(), platform.machine()), "cores": len(os.sched_getaffinity(0))}
+
+
+def _models() -> Iterator[str]:
+    """The names of this machine's processors, where Linux tells them."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                yield line.partition(":")[2].strip()

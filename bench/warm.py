@@ -131,13 +131,13 @@ def fashion(asked: argparse.Namespace) -> tuple[str, str]:
     for part, prefix in (("train", "train"), ("test", "t10k")):
         file = asked.runs / f"fashion-{part}.npz"
         if not file.exists() and asked.fashion.exists():
-            x = _idx(asked.fashion / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-            np.savez(file, x=x, y=_idx(asked.fashion / f"{prefix}-labels-idx1-ubyte.gz", 8))
+            x = read_idx(asked.fashion / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+            np.savez(file, x=x, y=read_idx(asked.fashion / f"{prefix}-labels-idx1-ubyte.gz", 8))
         files.append(str(file))
     return files[0], files[1]
 
 
-def _idx(file: Path, header: int) -> NDArray[np.uint8]:
+def read_idx(file: Path, header: int) -> NDArray[np.uint8]:
     with gzip.open(file) as stream:
         return np.frombuffer(stream.read()[header:], np.uint8)
 
@@ -164,7 +164,7 @@ def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
     lines = ["| start and method | minutes | samples | drift | " + " | ".join(labels) + " |"]
     lines += ["|---|--:|--:|--:|" + "---|" * len(labels)]
     first = {seed: next(row for row in rows if row["seed"] == seed) for seed in sorted({row["seed"] for row in rows})}
-    frozen = [_of(row, probe, label, "pretrained") for label in labels for row in first.values()]
+    frozen = [accuracy_of(row, probe, label, "pretrained") for label in labels for row in first.values()]
     many = len(first)
     cells = [f"{100 * np.mean(frozen[i * many : (i + 1) * many]):.1f}" for i in range(len(labels))]
     lines.append(f"| {FROZEN} | | | | " + " | ".join(cells) + " |")
@@ -174,8 +174,8 @@ def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
         cells = [f"{minutes:g}", f"{np.mean([row['samples'] for row in own]):,.0f}"]
         cells += [f"{np.mean(drifts):.2f}" if drifts else ""]
         for label in labels:
-            values = [_of(row, probe, label, "trained") for row in own]
-            gains = [value - _of(row, probe, label, "pretrained") for value, row in zip(values, own)]
+            values = [accuracy_of(row, probe, label, "trained") for row in own]
+            gains = [value - accuracy_of(row, probe, label, "pretrained") for value, row in zip(values, own)]
             told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
             cells.append(
                 f"{100 * np.mean(values):.1f} ({told})"
@@ -186,7 +186,7 @@ def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
     return lines
 
 
-def _of(row: dict[str, Any], probe: str, labels: str, features: str) -> float:
+def accuracy_of(row: dict[str, Any], probe: str, labels: str, features: str) -> float:
     wanted = {"probe": probe, "labels": labels, "features": features}
     return next(one["accuracy"] for one in row["rows"] if all(one[key] == value for key, value in wanted.items()))
 

@@ -69,6 +69,7 @@ class Suggested(_Part):
     epochs: float
     steps: int
     command: str
+    advice: list[str] = []  # what such runs have brought, and what has brought more
 
 
 class Forecast(_Part):

@@ -81,7 +81,8 @@ def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
 
 def _suggested_lines(run: Suggested) -> list[Line]:
     at = f" at {run.size[0]} x {run.size[1]} px" if run.size else ""
-    return [("a run", f"{run.method} on {run.encoder}{at}, {run.epochs:g} epochs in batches of {run.batch_size}")]
+    chosen = f"{run.method} on {run.encoder}{at}, {run.epochs:g} epochs in batches of {run.batch_size}"
+    return [("a run", chosen), *(("so far", line) for line in run.advice)]
 
 
 def _forecast_lines(forecast: Forecast) -> list[Line]:

@@ -78,6 +78,33 @@ class Helper(BaseModel):
         return f"{self.method.name}:{self.weight:g}"
 
 
+class Growth(BaseModel):
+    """Views of a smaller side at first: the share of the whole side, and the share of the steps that has them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    side: bounds.ShareAboveZero
+    steps: bounds.BelowOne
+
+    def __str__(self) -> str:
+        return f"{self.side:g}:{self.steps:g}"
+
+    def turn(self, steps: int) -> int:
+        """The first of so many steps that has whole views."""
+        return round(self.steps * steps)
+
+
+def growth(value: Any) -> Any:
+    """Growth such as 0.5:0.75."""
+    if isinstance(value, str):
+        side, _, steps = value.partition(":")
+        try:
+            return {"side": float(side), "steps": float(steps)}
+        except ValueError:
+            raise ValueError("growth looks like 0.5:0.75, a share of the side for a share of the steps") from None
+    return value
+
+
 def helper(value: Any) -> Any:
     """A helper such as rotation:0.4, or rotation alone."""
     if isinstance(value, str):
@@ -136,6 +163,7 @@ Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
 Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]
 Named = Annotated[Part, BeforeValidator(part)]
+Growing = Annotated[Growth, BeforeValidator(growth)]
 Also = Annotated[Helper, BeforeValidator(helper)]
 Adapted = Annotated[str, BeforeValidator(adapted)]
 Devices = Annotated[str, BeforeValidator(devices)]

@@ -15,6 +15,7 @@ from selftaught.run.quantities import (
     Cadence,
     Devices,
     Duration,
+    Growing,
     Named,
     Names,
     Shards,
@@ -91,6 +92,11 @@ class Pretrain(Recipe):
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
+    grow: Growing | None = Field(
+        None,
+        description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "
+        "contrastive methods",
+    )
     lr: float | None = Field(
         None, gt=0, le=1e4, description="peak learning rate for 256 samples; default: the method's"
     )

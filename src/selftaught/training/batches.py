@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.run.quantities import Growth
 from selftaught.system import clock, distributed, randomness
 from selftaught.system.devices import moved, numbered
 from selftaught.system.errors import UsageError
@@ -26,6 +28,19 @@ def refuse_uneven(batch_size: int, count: int) -> None:
         raise UsageError(
             f"--batch-size {batch_size} cannot be divided among {count} processes; use {' or '.join(map(str, near))}"
         )
+
+
+@dataclass
+class Smaller:
+    """Views of a smaller side for the first of so many steps."""
+
+    views: MakeViews
+    growth: Growth
+    steps: int
+
+    def at(self, step: int) -> bool:
+        """Whether a step has them."""
+        return step < self.growth.turn(self.steps)
 
 
 class Batches:
@@ -49,6 +64,7 @@ class Batches:
         refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device, self.targets = torch.device(device), targets
+        self.at_first: Smaller | None = None
         self.seconds = 0.0  # that a step has waited for its views, in all
         self._ahead: Ahead | None = None
         self._learnt = learnt = np.arange(samples.count) if rows is None else rows
@@ -92,14 +108,18 @@ class Batches:
         for ahead in range(1, AHEAD + 1):
             self.samples.prefetch(self.rows(step + ahead))
         with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
-            return self.views_of(rows)
+            small = self.at_first
+            return self.views_of(rows, small.views if small and small.at(step) else None)
 
     @torch.no_grad()
-    def views_of(self, rows: NDArray[np.int64]) -> tuple[Tensor, ...]:
-        """The views of these samples, and their targets, by the random numbers of whatever step it is."""
+    def views_of(self, rows: NDArray[np.int64], made_by: MakeViews | None = None) -> tuple[Tensor, ...]:
+        """The views of these samples, and their targets, by the random numbers of whatever step it is.
+
+        `made_by` makes them, where they are others than those of most steps.
+        """
         with part("input"):
             raw = tuple(moved(stored, self.device) for stored in self.samples.batch(rows))
         numbers = torch.from_numpy(rows)
         with part("views"):
-            views = self.views(numbered(numbers, self.device), *raw)
+            views = (made_by or self.views)(numbered(numbers, self.device), *raw)
         return views if self.targets is None else (*views, moved(self.targets[numbers], self.device))

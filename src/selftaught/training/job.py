@@ -27,7 +27,7 @@ from selftaught.system.devices import device_of, kernels
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
 from selftaught.training.adapting import adapt
-from selftaught.training.batches import Batches
+from selftaught.training.batches import Batches, Smaller
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import set_attention
 from selftaught.training.engine import Engine
@@ -59,6 +59,8 @@ class Job:
 
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
+        if self.batches.at_first:
+            self.batches.at_first.steps = how["steps"]
         own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
         with (
             kernels(self.batches.device, self.recipe.deterministic),
@@ -101,7 +103,7 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     set_attention(method, plan.attention)
     channels_last = plan.layout == "channels_last"
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
+    views = _views(method, plan, samples)
     engine = Engine(plan.precision, device_of(plan.device))
     if engine.device.type == "cuda":  # which may hold less than the machine, where they were made
         refuse_banks_beyond(torch.cuda.mem_get_info(engine.device)[1], method)
@@ -115,7 +117,21 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
             engine.setup(shown)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
+    if plan.grow:
+        batches.at_first = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward, shown)
+
+
+def _views(method: Method, plan: Plan, samples: Samples, side: float = 1.0) -> MakeViews:
+    """What makes a method's views as a plan has them, with this share of their side."""
+    how: dict[str, Any] = {"patch": method.encoder.patch, "channels_last": plan.layout == "channels_last"}
+    whole = samples.views(method.views, options=plan.views, **how)
+    if side == 1.0:
+        return whole
+    smaller = {
+        name: {**plan.views.get(name, {}), "scale": side * chosen["scale"]} for name, chosen in whole.describe().items()
+    }
+    return samples.views(method.views, options=smaller, **how)
 
 
 def _by_layer(net: nn.Module, training: Training) -> tuple[dict[nn.Parameter, float], set[nn.Parameter]]:

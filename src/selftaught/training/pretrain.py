@@ -30,13 +30,14 @@ from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.system.text import printable
 from selftaught.training.beginning import begun
+from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.features import norms_of
-from selftaught.training.measuring.budget import CORRECTED_AT, corrected
+from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
 from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
@@ -200,10 +201,11 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
                 continue
             with processes.explained():
                 job.fit(steps=job.recipe.steps, start=at, until=until, **how)
-            rate, at = (until - at) / (clock.now() - since), until
+            rate = work(job.recipe.grow, at, until, job.recipe.steps) / (clock.now() - since)
+            at = until
             if began is not None and share < 1:
                 follower.keep()  # before the recipe: a run cut between the two goes on with the old plan
-                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began)
+                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began, job.recipe.grow)
                 job.recipe = job.recipe.model_copy(update={"steps": processes.led(now)})
                 if processes.leads():
                     with spared("recipe.yaml"):
@@ -261,6 +263,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
     say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
     for note in samples.notes:
         say(f"         {note}")
+    for line in () if start else advice(recipe, modality.named(samples.preparation.modality), samples.count):
+        say(f"so far   {line}")
     if recipe.teacher:
         say(f"teacher  {teacher_of(recipe, samples.preparation).line}")
     if recipe.preset == "warm":

@@ -26,6 +26,7 @@ from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
+from selftaught.training.few import as_usual
 from selftaught.training.starting import preset_of, warmed
 
 FEWEST = 2  # samples that can be told apart
@@ -109,6 +110,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     and a pass over the data for a budget.
     """
     kind = modality.named(samples.preparation.modality)
+    recipe = as_usual(recipe, kind, samples.count)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     method = registry.method_class(recipe.method.name)
     # What a run was begun with stays, even if nothing was said of it then.
@@ -190,6 +192,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")
     if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
+    refuse_growth(recipe, kind)
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
@@ -201,6 +204,18 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.encoder and module is None:
         with torch.device("meta"):
             refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
+
+
+def refuse_growth(recipe: Pretrain, kind: Any) -> None:
+    """Raise UsageError where views are to be smaller at first, and cannot be."""
+    if recipe.grow is None:
+        return
+    if not kind.SIZED:
+        raise UsageError(f"--grow {recipe.grow} is for images: {kind.THINGS} have no size that could be smaller")
+    for part in named_methods(recipe):
+        if registry.places()[part.name].family != "contrastive" or registry.method_class(part.name).whole_views:
+            told = f"{part.name} reckons with how large views are; most contrastive methods do not"
+            raise UsageError(f"--grow {recipe.grow}: {told}")
 
 
 def named_methods(recipe: Pretrain) -> list[Part]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from selftaught.system import bounds
 from selftaught.system.errors import DataError
+from selftaught.system.measured import known
 
 MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have in what is stored as 16
@@ -99,7 +100,7 @@ def preparation_of(
     mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
     if not np.isfinite([low, high, *mean, *std]).all():
         raise DataError(f"the images hold numbers too large to be normalised, such as {high:g}")
-    size = size or default_size({(taken.shape[1], taken.shape[2])})
+    size = size or default_size({(taken.shape[1], taken.shape[2])}, count)
     means, stds = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     stored: Any = str(taken.dtype)
     known = Preparation(channels=taken.shape[3], size=size, low=low, high=high, mean=means, std=stds, stored=stored)
@@ -113,9 +114,12 @@ def brightest(value: float) -> int:
     return next((top for bits in DEPTHS if value <= (top := 2**bits - 1)), 2 ** DEPTHS[-1] - 1)
 
 
-def default_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
-    """(H, W) of a view where the user names none: small images as they are, photos by the machine."""
+def default_size(sizes: set[tuple[int, int]], count: int | None = None) -> tuple[int, int]:
+    """(H, W) of a view where the user names none: small images as they are, photos by the machine, and if few, by what
+    was measured of as many."""
     if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
         return own
-    side = 224 if torch.cuda.is_available() else 128
+    usual = known().usual
+    few = usual.size if count is not None and count < usual.below else None
+    side = 224 if torch.cuda.is_available() else few or 128
     return side, side

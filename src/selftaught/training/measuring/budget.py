@@ -3,6 +3,7 @@
 from statistics import fmean
 
 from selftaught.run.plan import Plan
+from selftaught.run.quantities import Growth
 from selftaught.system import clock
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
@@ -18,7 +19,7 @@ CORRECTED_AT = (0.3, 0.7, 0.9)  # of the steps; a machine is seldom as fast all 
 
 def steps_within(plan: Plan, budget: float, trial: Trial, began: float) -> int:
     """Steps that fit the seconds of a budget that runs since `began`."""
-    per_step = _seconds_a_step(plan, trial)
+    per_step = _seconds_a_step(plan, trial) * mean_work(plan.grow)
     steps = int(_left(budget, began) / per_step)
     if not steps:
         taken = duration(clock.now() - began)
@@ -44,13 +45,34 @@ def _seconds_a_step(plan: Plan, trial: Trial) -> float:
     return fmean(steps[WARM_UP:] or steps)
 
 
-def corrected(budget: float, steps: int, step: int, rate: float, began: float) -> int:
-    """A new number of steps, now that the machine is known, at `step`, to do `rate` of them a second."""
+def work(growth: Growth | None, start: int, stop: int, steps: int) -> float:
+    """What steps from `start` to `stop`, of so many, cost in steps of whole views: by the pixels of their views."""
+    small = max(0, min(stop, growth.turn(steps)) - start) if growth else 0
+    return stop - start - small + small * (growth.side**2 if growth else 1)
+
+
+def mean_work(growth: Growth | None) -> float:
+    """The same of one step, taking all together."""
+    return 1 - growth.steps * (1 - growth.side**2) if growth else 1.0
+
+
+def corrected(budget: float, steps: int, step: int, rate: float, began: float, growth: Growth | None = None) -> int:
+    """A new number of steps, now that the machine is known, at `step`, to do `rate` of whole views' a second."""
     left = _left(budget, began)
-    now = step + max(1, int(left * rate))
+    now = step + max(1, int(_steps_for(left * rate, step, steps, growth)))
     if now != steps:
         say(f"budget   {duration(left)} left: {now:,} steps instead of {steps:,}")
     return now
+
+
+def _steps_for(done: float, step: int, steps: int, growth: Growth | None) -> float:
+    """How many steps after `step`, of `steps` as things stood, are so much work."""
+    if growth is None or not growth.steps:
+        return done
+    whole = min(done, step / growth.steps - step)  # of more, those that come next would be small
+    if step >= growth.turn(steps):  # and what has grown does not shrink again
+        return whole
+    return max(whole, (done + growth.side**2 * step) / mean_work(growth) - step)
 
 
 def _left(budget: float, began: float) -> float:

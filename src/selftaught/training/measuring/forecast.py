@@ -17,7 +17,9 @@ from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
+from selftaught.training.few import advice
 from selftaught.training.job import Job
+from selftaught.training.measuring.budget import mean_work
 from selftaught.training.measuring.speed import remembered
 from selftaught.training.measuring.trial import ROWS, Trial, seconds_a_step
 from selftaught.training.resolve import Counted, resolve
@@ -41,6 +43,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         epochs=plan.epochs or plan.steps / (count // plan.batch_size),
         steps=plan.steps,
         command=_said_again(command, plan),
+        advice=advice(plan, modality.of(command.data), count),
     )
     known = remembered(command, plan, samples.preparation.shape)
     return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
@@ -70,7 +73,7 @@ def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bo
     """`known`: whether the plan's way of computing has been measured, rather than taken for a start."""
     rows = min(plan.batch_size, ROWS, samples.count)
     job = Trial(samples, stop, count=count).job(plan, rows)
-    rate = rows / seconds_a_step(job, stop)
+    rate = rows / seconds_a_step(job, stop) / mean_work(plan.grow)
     saved = _checkpoint_bytes(job)
     cached = count * decoded * samples.batch(np.arange(1))[0].nbytes
     encoder = sum(weights.nbytes for weights in job.method.encoder.state_dict().values())

@@ -41,8 +41,11 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
         if known and known._replace(attention=candidates[0].attention) in candidates:
             return known
     if any(way.precision == "bf16-mixed" for way in candidates):
-        sound = trial.job(plan.computed(Way()), min(plan.batch_size, ROWS))
-        if fault := half_precision_fault(sound):
+        rows = min(plan.batch_size, ROWS)
+        sound = plan.computed(Way())
+        # Maps of views that are smaller at first may shrink to a cell where those of whole ones do not.
+        faults = (half_precision_fault(trial.job(sound, rows, grow)) for grow in dict.fromkeys((None, plan.grow)))
+        if fault := next(filter(None, faults), None):
             candidates = [way for way in candidates if way.precision != "bf16-mixed"]
             if not candidates:
                 raise UsageError(f"--precision bf16-mixed is not safe here: {fault}; use --precision 32-true")
@@ -123,6 +126,7 @@ def _key(recipe: Pretrain, plan: Plan, shape: tuple[int, ...], length: Any = Non
         "sample": shape,  # 4 columns and 400 are computed unlike, though the recipe is the same
         "length": length,
     }
+    facts |= {"grow": str(plan.grow)} if plan.grow else {}
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from selftaught.contracts.method import Method
 from selftaught.contracts.modality import Samples
 from selftaught.run.plan import Plan, Way
+from selftaught.run.quantities import Growth
 from selftaught.system import clock, randomness
 from selftaught.system.interruption import Stop
 from selftaught.training.devices import fault_of
@@ -60,12 +61,14 @@ class Trial:
         allowed = MOST if self.run_seconds is None else min(MOST, SHARE * self.run_seconds)
         return allowed - (clock.now() - self._began)
 
-    def job(self, plan: Plan, rows: int) -> Job:
-        """The network as the plan computes it, for steps of `rows` samples."""
+    def job(self, plan: Plan, rows: int, grow: Growth | None = None) -> Job:
+        """The network as the plan computes it, for steps of `rows` samples of whole views, or of views that grow."""
         if plan.encode_chunk not in self._built:
             uncompiled = plan.model_copy(update={"compile": False})  # compiling takes longer than is to be known
             self._built[plan.encode_chunk] = build(uncompiled, self.samples, deepcopy(self.module), self.count)
-        return arranged(*self._built[plan.encode_chunk], plan.model_copy(update={"batch_size": rows}), self.samples)
+        return arranged(
+            *self._built[plan.encode_chunk], plan.model_copy(update={"batch_size": rows, "grow": grow}), self.samples
+        )
 
     def seconds(self, plan: Plan, rows: int) -> float:
         """What a step takes: the fastest of a few, and of those timed earlier."""

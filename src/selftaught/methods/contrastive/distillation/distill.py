@@ -26,6 +26,7 @@ class Distill(Method):
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
     needs_teacher = True
+    whole_views = True  # whose map lies over the teacher's
     needs_images = True  # networks that others have taught are known of images alone
 
     def __init__(

@@ -25,6 +25,7 @@ class PIRL(Method):
     # A sample costs ten inputs, its nine tiles and itself: half the usual batch. The paper: SGD, 0.03 per 256.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
+    whole_views = True  # of which tiles are cut
 
     def __init__(
         self,

@@ -1,0 +1,288 @@
+"""Records of learning without labels on CIFAR-10, by the minute or the PFLOP: makes entries, checks them, lists them.
+
+The rules are in docs/records.md, whose table this writes from docs/results/records.jsonl, a row an entry and seed, with
+those of before there were rules (hour.json) and the rival of k-means (bench/patches.py). An entry trains on the 50,000
+training images without labels; a linear probe on frozen features of the last step is then learnt from all their labels
+and judged on the 10,000 test images. A run that was cut goes on where it stopped, a row that exists is not made
+again. Nothing else should keep the machine busy. Whoever checks has the run folders, and learns of each whether it
+keeps the rules and whether its weights, judged again, tell what its row says; that ends with 1 where one does not.
+
+    python bench/records.py make [--minutes 10 | --pflop 0.5] [--seeds 0,1,2] [--recipe recipes/cifar10_hour.yaml]
+                                 [--trial grown | --set FIELD=JSON ...] [--bag]
+    python bench/records.py check [--entries cifar10_hour-10,...]
+    python bench/records.py table
+"""
+
+import argparse
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+
+from learns import read_rows
+from runs import machine, made
+from selftaught.commands.python import Run
+from selftaught.run.digests import read_digests
+from selftaught.run.plan import Plan, Way
+from selftaught.system.interruption import stopping
+from selftaught.system.saying import say
+from selftaught.training.job import prepare
+from selftaught.training.resolve import open_data
+
+ROOT = Path(__file__).parent.parent
+ROWS, PAGE = ROOT / "docs/results/records.jsonl", ROOT / "docs/records.md"
+HOUR, PATCHES = ROOT / "docs/results/hour.json", ROOT / "docs/results/patches.json"
+IMAGES, PEER = 50_000, "peer"
+# Sets by the digest of what they hold: entries of one of them are compared with each other.
+DATA = {"0e622b5885e2960faa4fc59344e2ba4b": "JPEGs"}
+BEGIN, END = "<!-- entries -->", "<!-- end of entries -->"
+PETA = 1e15
+AGREES = 0.002  # by which accuracy may differ when the same weights are judged again, on another machine
+COUNTED = 0.01  # likewise, of PFLOP, as a share
+MANY = 1000  # steps
+LATE = 1.05  # times the minutes, that a run may take
+CPU, GPU = "cpu", "gpu"
+# What may bring more in the same time, to be tried on the recipe: levers with evidence elsewhere.
+TRIALS: dict[str, dict[str, Any]] = {
+    "grown": {"grow": "0.5:0.75"},  # FastDINOv2 (2507.03779): half the resolution for three quarters of training
+    "grown-late": {"grow": "0.75:0.75", "views": {"strong": {"crop": [0.2, 1.0]}}},  # to whole views, in place of 0.75
+    "emp_ssl": {  # EMP-SSL (2304.03977): many small parts of few images
+        "method": {"name": "emp_ssl", "options": {"patches": 8}},
+        "views": {"strong": {"crop": [0.25, 0.25], "scale": 0.5}},
+    },
+    "whitened": {"method": {"name": "wmse"}},  # features that are white by what they were taught (2007.06346)
+    "wide": {"encoder": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid", "width": 96}}},
+    "narrow": {"encoder": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid", "width": 32}}},
+    "batch-512": {"batch_size": 512},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["make", "check", "table"])
+    parser.add_argument("--data", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=10)
+    length.add_argument("--pflop", type=float, help="so much work, on whatever machine, in place of minutes")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/cifar10_hour.yaml")
+    parser.add_argument("--trial", choices=TRIALS, help="a change of the recipe that is known here by name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe, its name too"
+    )
+    parser.add_argument("--bag", action="store_true", help="judge a bag of patches as well, which takes 16 passes")
+    parser.add_argument("--entries", help="those to check; default: all")
+    parser.add_argument("--runs", type=Path, default=Path("runs/records"))
+    asked = parser.parse_args()
+    wrong = 0
+    if asked.what == "make":
+        settings = yaml.safe_load(asked.recipe.read_text()) | TRIALS.get(asked.trial, {})
+        settings |= {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
+        for seed in map(int, asked.seeds.split(",")):
+            make(entry_name(asked), settings, seed, asked)
+    elif asked.what == "check":
+        chosen = asked.entries.split(",") if asked.entries else [row["entry"] for row in read_rows(ROWS)]
+        wrong = sum(checked(row, asked) for row in read_rows(ROWS) if row["entry"] in chosen)
+    PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
+    raise SystemExit(min(wrong, 1))
+
+
+def entry_name(asked: argparse.Namespace) -> str:
+    """By the recipe, what is changed in it, and how long."""
+    changes = [asked.trial] if asked.trial else []
+    changes += [re.sub(r"[^\w.-]+", "_", item) for item in asked.set]
+    length = f"{asked.pflop:g}pflop" if asked.pflop else f"{asked.minutes:g}"
+    return "-".join([asked.recipe.stem, *changes, length])
+
+
+def make(entry: str, settings: dict[str, Any], seed: int, asked: argparse.Namespace) -> None:
+    """One run of an entry, judged, and its row."""
+    if any((row["entry"], row["seed"]) == (entry, seed) for row in read_rows(ROWS)):
+        return
+    say(f"\n{entry}, seed {seed}")
+    folder, data = asked.runs / f"{entry}-{seed}", f"{asked.data}/train"
+    told = {**settings, "seed": seed, "map": 0}
+    if asked.pflop:
+        step = pflop_of({**told, "steps": 1}, asked) if not folder.exists() else None
+        told |= {"steps": round(asked.pflop / step)} if step else {}
+    else:
+        told["budget"] = f"{asked.minutes:g}m"
+    run = made(folder, data, **told)
+    plan, status = Plan.load(folder / "recipe.yaml"), run.status
+    row = {"entry": entry, "seed": seed, "minutes": None if asked.pflop else asked.minutes, "settings": settings}
+    row |= {"samples": status["steps"] * plan.batch_size, "seconds": status["seconds"], "pflop": pflop(plan)}
+    row |= {**_where(run), **machine(), "data": plan.fingerprint, "weights": weights_of(run)}
+    row |= judged(run, asked.data, asked.bag)
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    with ROWS.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
+
+
+def judged(run: Run, data: str, bag: bool) -> dict[str, float]:
+    """Linear accuracy of frozen features, of single views, and of a bag of patches where that is asked for."""
+    how: dict[str, Any] = {"probe": "linear", "repeats": 1, "pretrained": "none"}
+    single = run.evaluate(f"{data}/train", f"{data}/test", **how)
+    found = {row.features: row.accuracy for row in single.rows}
+    if bag:
+        whole = run.evaluate(f"{data}/train", f"{data}/test", features="bag", **how)
+        found["bag"] = next(row.accuracy for row in whole.rows if row.features == "trained")
+    names = {"trained": "linear", "untrained": "untrained", "pixels": "pixels", "bag": "bag"}
+    return {names[kind]: round(accuracy, 5) for kind, accuracy in found.items()}
+
+
+def pflop(plan: Plan) -> float:
+    """10^15 operations of a whole run: those of a step, there and back, as torch's FlopCounterMode counts them."""
+    steps = {0: plan.steps} if plan.grow is None else dict(_halves(plan.grow.turn(plan.steps), plan.steps))
+    with stopping() as stop:
+        samples = open_data(plan, stop)
+    # Fused attention is nothing that is counted on a CPU; as products of matrices it is.
+    plain = plan.computed(Way("32-true", plan.layout, "plain")).model_copy(update={"resume": False, "out": None})
+    total = 0
+    for first, count in steps.items():
+        job = prepare(plain, samples, None)
+        with FlopCounterMode(display=False) as counter:
+            job.fit(steps=plan.steps, start=first, until=first + 1)
+        total += counter.get_total_flops() * count
+    return float(f"{total / PETA:.6g}")
+
+
+def _halves(turn: int, steps: int) -> Iterator[tuple[int, int]]:
+    """A first step, and how many are like it: of smaller views, and of whole ones."""
+    yield from ((first, count) for first, count in ((0, turn), (turn, steps - turn)) if count)
+
+
+def pflop_of(told: dict[str, Any], asked: argparse.Namespace) -> float:
+    """PFLOP of a step, by a run of one that is made beside the entry's."""
+    run = made(asked.runs / "one-step" / entry_name(asked), f"{asked.data}/train", **told)
+    plan = Plan.load(run.folder / "recipe.yaml")
+    return pflop(plan.model_copy(update={"steps": MANY})) / MANY  # of which some have smaller views, where they grow
+
+
+def _where(run: Run) -> dict[str, Any]:
+    """On what a run was made."""
+    held = json.loads((run.folder / "environment.json").read_text())
+    versions = {name: held["packages"].get(name) for name in ("selftaught", "torch", "timm")}
+    return {"class": CPU if held["device"] == "cpu" else GPU, "versions": {"python": held["python"], **versions}}
+
+
+def weights_of(run: Run) -> str:
+    """A digest of the encoder that is judged."""
+    with (run.folder / "encoder/model.safetensors").open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def checked(row: dict[str, Any], asked: argparse.Namespace) -> bool:
+    """Whether something is wrong with a row, which is said."""
+    run = Run.open(asked.runs / f"{row['entry']}-{row['seed']}")
+    found = [*broken(row, run)]
+    again = judged(run, asked.data, "bag" in row)
+    for name in ("linear", "bag"):
+        if name in row and abs(again[name] - row[name]) > AGREES:
+            found.append(f"{name} is {again[name]:.4f} when it is judged again, and {row[name]:.4f} in its row")
+    say(f"{row['entry']}, seed {row['seed']}: {'; '.join(found) or 'holds'}")
+    return bool(found)
+
+
+def broken(row: dict[str, Any], run: Run) -> Iterator[str]:
+    """Which rules a run does not keep, or where its row says something else."""
+    plan, status = Plan.load(run.folder / "recipe.yaml"), run.status
+    if status.get("state") != "done":
+        yield f"the run is {status.get('state')}"
+    if plan.choose != "last":
+        yield f"it keeps the step that {plan.choose} thinks best, not the last"
+    for name in ("init", "teacher", "watch_labels"):
+        if getattr(plan, name):
+            yield f"it was begun with --{name.replace('_', '-')} {getattr(plan, name)}"
+    if (seen := read_digests(run.folder)) is None or len(seen) != IMAGES:
+        yield f"it has learnt from {0 if seen is None else len(seen):,} images, not {IMAGES:,}"
+    if row["data"] not in DATA:
+        yield "its data is no known set, as far as its digest tells"
+    if plan.fingerprint != row["data"]:
+        yield "its data is not that of its row"
+    if weights_of(run) != row["weights"]:
+        yield "its weights are not those of its row"
+    if row["minutes"] and status["seconds"] > LATE * 60 * row["minutes"]:
+        yield f"it took {status['seconds'] / 60:.1f} minutes"
+    if abs((counted := pflop(plan)) - row["pflop"]) > COUNTED * row["pflop"]:
+        yield f"it is {counted:g} PFLOP, and {row['pflop']:g} in its row"
+    if plan.seed != row["seed"]:
+        yield f"its seed is {plan.seed}"
+
+
+def _known(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def page(text: str, rows: list[dict[str, Any]], hour: dict[str, Any], patches: dict[str, Any]) -> str:
+    """The page with its table made anew."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return "\n".join([before + BEGIN, "", *table(rows, hour, patches), "", END]) + after
+
+
+def table(rows: list[dict[str, Any]], hour: dict[str, Any], patches: dict[str, Any]) -> list[str]:
+    """A table for each class, the best first; rivals and older rows with that of CPUs, where they were made."""
+    lines = []
+    for name, title in ((CPU, "CPUs"), (GPU, "GPUs")):
+        entries = [cells(own) for own in _entries([row for row in rows if row["class"] == name])]
+        entries += [*_older(hour), *_rivals(patches)] if name == CPU else []
+        if entries:
+            titles = ["entry", "linear", "bag", "untrained", "seeds", "minutes", "samples", "PFLOP", "machine"]
+            lines += [f"### {title}", "", "| " + " | ".join(titles) + " |", "|---|" + "--:|" * 7 + "---|"]
+            lines += ["| " + " | ".join(entry) + " |" for _, entry in sorted(entries, key=lambda e: -e[0])] + [""]
+    return lines[:-1] or ["There are none yet."]
+
+
+def _entries(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows of one entry on one kind of machine together."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(json.dumps([row["entry"], row["processor"], row["cores"]]), []).append(row)
+    return [*found.values()]
+
+
+def cells(rows: list[dict[str, Any]]) -> tuple[float, list[str]]:
+    """By what an entry is ranked, and its cells: means, and in brackets from the least to the most of its seeds."""
+    first, linear = rows[0], [row["linear"] for row in rows]
+    bags = [row["bag"] for row in rows if "bag" in row]
+    told = [first["entry"], _spread(linear), _spread(bags), f"{100 * np.mean([row['untrained'] for row in rows]):.1f}"]
+    told += [str(len(rows)), f"{np.mean([row['seconds'] for row in rows]) / 60:.1f}"]
+    told += [f"{np.mean([row['samples'] for row in rows]):,.0f}", f"{np.mean([row['pflop'] for row in rows]):.3g}"]
+    return float(np.mean(linear)), [*told, f"{first['cores']} cores of {first['processor']}"]
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    mean, low, high = (100 * float(of(values)) for of in (np.mean, min, max))
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else f"{mean:.2f}"
+
+
+def _older(hour: dict[str, Any]) -> Iterator[tuple[float, list[str]]]:
+    """Rows of before there were rules: one seed, judged by five strengths on the encoder's own features."""
+    for name, row in hour.items():
+        if name.startswith(PEER):
+            told = [f"lightly's SimCLR loop ({name})", f"{row['linear']:.2f}", "", "", "1", "60.0"]
+            yield row["linear"] / 100, [*told, f"{row['samples']:,}", "", "2 cores"]
+            continue
+        told = [f"{name}, before there were rules", f"{row['linear, trained']:.2f}", ""]
+        told += [f"{row['linear, untrained']:.1f}", "1", f"{row['seconds'] / 60:.1f}", f"{row['samples']:,}", ""]
+        yield row["linear, trained"] / 100, [*told, f"{row['cores']} cores"]
+
+
+def _rivals(patches: dict[str, Any]) -> Iterator[tuple[float, list[str]]]:
+    """No network: k-means of patches (Coates and Ng, 2011), whose minutes are all that it takes."""
+    for name, row in patches.items():
+        told = [f"k-means of patches, {name}", f"{row['accuracy']:.2f}", "", "", "1", f"{row['seconds'] / 60:.1f}"]
+        yield row["accuracy"] / 100, [*told, f"{row['images']:,}", "", f"{row['cores']} cores"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What `check` and `pretrain` tell before a run on few images, made of rows: src/selftaught/system/measured.json.
+
+Of docs/results/learns.jsonl, small.jsonl and warm.jsonl what a linear probe told, by set, method, encoder and start.
+bench/small.py writes it at its end; after new rows of the others:
+
+    python bench/small.py --tell
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import warm
+from learns import IMAGES, budget, judged_today, read_rows
+from selftaught.system.measured import FILE, Brought, Measured, Usual, known
+
+BELOW = 10_000  # images, for which the usual choices of few hold
+FEW, ALL = "5 per class", "all labels"
+SETS = {
+    "cifar10": "CIFAR-10",
+    "fashion": "Fashion-MNIST",
+    "digits": "digits of 8 px",
+    "photos": "photos, animal or not",
+    "textures": "textures",
+    "drawn": "handwritten digits",
+}
+UNLABELLED = {"cifar10": 50_000, "fashion": 60_000}  # images that runs of bench/warm.py learn from
+
+
+def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
+    """Write the file anew; without a `usual` choice that was measured, what stands there stays."""
+    chosen = Usual(below=BELOW, measured=True, **_usual(usual)) if usual else known().usual
+    brought = [*of_learns(judged_today(read_rows())), *of_small(small), *of_warm(warm.read_rows())]
+    text = Measured(usual=chosen, brought=brought).model_dump(mode="json")
+    lines = ",\n".join("  " + json.dumps(row) for row in text["brought"])
+    usually = json.dumps(text["usual"])
+    file.write_text(f'{{\n "usual": {usually},\n "brought": [{chr(10) if lines else ""}{lines}\n ]\n}}\n')
+
+
+def _usual(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in ("method", "encoder", "size", "views") if name in settings}
+
+
+def of_learns(rows: list[dict[str, Any]]) -> list[Brought]:
+    """Presets on 10,000 images of CIFAR-10."""
+    presets = [row for row in rows if not row["changes"] and row["samples"] == budget(row["method"], row["encoder"])]
+    made = []
+    for own in _groups(presets, "method", "encoder"):
+        told, pixels = (_mean(row["linear"][kind] for row in own) for kind in ("trained", "pixels"))
+        settings = {"method": own[0]["method"], "encoder": own[0]["encoder"]}
+        made.append(_row("cifar10", IMAGES, ALL, settings, told, pixels, len(own), "learns.jsonl"))
+    return made
+
+
+def of_small(rows: list[dict[str, Any]]) -> list[Brought]:
+    """Candidates on the small sets with five labels a class, and once a set the frozen weights."""
+    made = []
+    for own in _groups(rows, "set", "candidate", "minutes"):
+        about = own[0]["set"], own[0]["images"], FEW
+        pixels = _accuracy(own, "pixels")
+        made.append(_row(*about, own[0]["settings"], _accuracy(own, "trained"), pixels, len(own), "small.jsonl"))
+    for own in _groups(rows, "set"):
+        about = own[0]["set"], own[0]["images"], FEW
+        made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "small.jsonl"))
+    return made
+
+
+def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
+    """What going on from public weights has brought, with five labels a class, and once a set these frozen."""
+    made = []
+    for own in _groups([row for row in rows if row["arm"] in warm.WARM], "set", "arm", "minutes"):
+        name, pixels = own[0]["set"], _accuracy(own, "pixels")
+        settings = {**warm.WARM[own[0]["arm"]], "encoder": {"name": warm.PUBLIC}}
+        told = _row(name, UNLABELLED[name], FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl")
+        adapt = f" --adapt {settings['adapt']}" if "adapt" in settings else ""
+        flags = f"--init {warm.PUBLIC} --method {settings['method']}{adapt}"
+        made.append(told.model_copy(update={"weights": True, "flags": flags}))
+    for own in _groups(rows, "set"):
+        about = own[0]["set"], UNLABELLED[own[0]["set"]], FEW
+        made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "warm.jsonl"))
+    return made
+
+
+def _groups(rows: list[dict[str, Any]], *names: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows that are alike in all that is named, in the order of the first of them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(json.dumps([row[name] for name in names]), []).append(row)
+    yield from found.values()
+
+
+def _row(
+    name: str, images: int, labels: str, settings: dict[str, Any], told: float, pixels: float, seeds: int, rows: str
+) -> Brought:
+    how: dict[str, Any] = {
+        "method": settings["method"],
+        "encoder": settings["encoder"]["name"],
+        "flags": flags(settings),
+    }
+    how |= {"told": told, "pixels": pixels, "seeds": seeds, "rows": rows}
+    return Brought(set=SETS[name], images=images, labels=labels, **how)
+
+
+def _frozen(
+    name: str, images: int, labels: str, told: float, pixels: float, own: list[dict[str, Any]], rows: str
+) -> Brought:
+    seeds = len({row["seed"] for row in own})
+    settings = {"method": "", "encoder": {"name": warm.PUBLIC}}
+    made = _row(name, images, labels, settings, told, pixels, seeds, rows)
+    return made.model_copy(update={"method": None, "weights": True, "flags": f"--init {warm.PUBLIC}"})
+
+
+def flags(settings: dict[str, Any]) -> str:
+    """How the command line says the settings of a run."""
+    encoder = settings["encoder"]
+    words = [f"--method {settings['method']}", f"--encoder {encoder['name']}"]
+    words += [f"--encoder.{name} {value}" for name, value in encoder.get("options", {}).items()]
+    words += [f"--size {settings['size']}"] if settings.get("size") else []
+    for view, options in settings.get("views", {}).items():
+        for name, value in options.items():
+            shown = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else f"{value:g}"
+            words.append(f"--views.{view}.{name} {shown}")
+    return " ".join(words)
+
+
+def _accuracy(rows: list[dict[str, Any]], features: str) -> float:
+    return _mean(warm.accuracy_of(row, "linear", FEW, features) for row in rows)
+
+
+def _mean(values: Iterator[float]) -> float:
+    return round(float(np.mean([*values])), 4)

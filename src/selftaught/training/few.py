@@ -1,0 +1,86 @@
+"""A run on few images from nothing: what is usual for it, what such runs have brought, and what has brought more."""
+
+from collections.abc import Sequence
+
+from selftaught.contracts.modality import Modality
+from selftaught.run.plan import Plan
+from selftaught.run.recipes import Pretrain
+from selftaught.system.components import Part
+from selftaught.system.devices import device_of
+from selftaught.system.measured import Brought, known
+
+FEW = 10_000  # images at most: of more, more is learnt
+MARGIN = 0.01  # that something else must have told more, to be named
+LIKE = 10  # times as many images, or as few, tell nothing any more
+VIEWS = "--views"
+# Each of these goes with some of the others, so whoever makes one makes all:
+CHOICES = {"method", "encoder", "views", "also", "init", "teacher", "training", "lr", "grow"}
+
+
+def as_usual(recipe: Pretrain, kind: Modality, count: int) -> Pretrain:
+    """The recipe with what has been measured to suit few images on a CPU, where the user has chosen nothing of it."""
+    usual = known().usual
+    if not kind.PRETRAINED or count >= usual.below or device_of(recipe.device).type != "cpu":
+        return recipe
+    if recipe.fingerprint or recipe.model_fields_set & CHOICES:
+        return recipe
+    changes = {"method": Part(name=usual.method), "encoder": usual.encoder, "views": usual.views}
+    return recipe.model_copy(update=changes)
+
+
+def advice(plan: Plan, kind: Modality, count: int) -> list[str]:
+    """Two lines at most on what is to be expected of a run on so many samples; none where nothing is measured."""
+    if plan.init or plan.teacher or not kind.PRETRAINED or count > FEW:
+        return []
+    nothing, weights = ([row for row in known().brought if row.weights == begun] for begun in (False, True))
+    return [*_from_nothing(_nearest(nothing, count), plan), *_from_weights(_nearest(weights, count))]
+
+
+def _nearest(rows: Sequence[Brought], count: int) -> list[Brought]:
+    """Those of the set that has the most nearly so many images, if about so many, what told the most of it first."""
+    apart = {(row.set, row.images): max(row.images / count, count / row.images) for row in rows}
+    nearest = min(apart, key=lambda of: apart[of], default=None)
+    if nearest is None or apart[nearest] > LIKE:
+        return []
+    return sorted((row for row in rows if (row.set, row.images) == nearest), key=lambda row: -row.told)
+
+
+def _from_nothing(near: Sequence[Brought], plan: Plan) -> list[str]:
+    """What the plan's method has told, on the plan's encoder if that was tried, and what told more."""
+    if not near:
+        return []
+    own = [row for row in near if row.method == plan.method.name]
+    first = min(own, key=lambda row: (row.encoder != plan.encoder.name, VIEWS in row.flags), default=None)
+    line = f"of {_set(near[0])} raw pixels told {_share(near[0].pixels)}"
+    if first:
+        line += f", {first.method} from nothing on {first.encoder} {_share(first.told)}{_by_views(first, near)}"
+    if near[0].told > (first.told if first else near[0].pixels) + MARGIN:
+        line += f"; the most from nothing, {_share(near[0].told)}, by {near[0].flags}"
+    return [line]
+
+
+def _by_views(row: Brought, near: Sequence[Brought]) -> str:
+    """What the same method and network have told more by, where that is views of their own."""
+    alike = (r for r in near[1:] if (r.method, r.encoder) == (row.method, row.encoder) and VIEWS in r.flags)
+    best = next(alike, None)
+    if VIEWS in row.flags or best is None or best.told <= row.told + MARGIN:
+        return ""
+    return f" ({_share(best.told)} with {best.flags[best.flags.index(VIEWS) :]})"
+
+
+def _from_weights(near: Sequence[Brought]) -> list[str]:
+    """What has been told by weights of others, or after going on from them."""
+    if not near or near[0].told <= near[0].pixels + MARGIN:
+        return []
+    best = near[0]
+    way = f"by {best.flags}" if best.method else f"as they are; go on from such by {best.flags}"
+    told = f"weights that others have taught told {_share(best.told)} of {_set(best)}"
+    return [f"{told}, raw pixels {_share(best.pixels)}, {way}"]
+
+
+def _set(row: Brought) -> str:
+    return f"{row.set} ({row.images:,} images, {row.labels})"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"

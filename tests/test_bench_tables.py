@@ -1,0 +1,190 @@
+"""What the long measurements make of their rows: tables, what is told before a run, and who keeps the rules."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+sys.path.insert(0, str(BENCH))  # where its files find each other, as when one of them is run
+
+import label_free  # noqa: E402
+import learns  # noqa: E402
+import records  # noqa: E402
+import small  # noqa: E402
+import told  # noqa: E402
+from selftaught.run.plan import Plan  # noqa: E402
+from selftaught.run.recipes import Pretrain  # noqa: E402
+from selftaught.system.components import Part  # noqa: E402
+from selftaught.system.measured import Measured  # noqa: E402
+
+TODAY, OTHER = small.TODAY, "mae+tokens+own+upright"
+
+
+def small_row(name: str, candidate: str, trained: float, seed: int = 0) -> dict[str, Any]:
+    accuracies = {"trained": trained, "untrained": 0.3, "pixels": 0.5, "pretrained": 0.7}
+    rows = [
+        {"probe": "linear", "labels": labels, "features": features, "accuracy": accuracy}
+        for labels in ("5 per class", "all labels")  # as an evaluation calls them
+        for features, accuracy in accuracies.items()
+    ]
+    about = {"set": name, "candidate": candidate, "minutes": 10, "seed": seed, "samples": 1000, "images": 2000}
+    return {**about, "settings": small.settings(candidate), "rows": rows}
+
+
+def test_the_usual_choice_loses_to_pixels_on_none_of_the_five() -> None:
+    rows = [small_row(name, candidate, told) for name in small.SETS for candidate, told in ((TODAY, 0.9), (OTHER, 0.6))]
+    assert small.winner(rows) == TODAY
+    rows.append(small_row("textures", TODAY, 0.0, seed=1))  # a mean of 45, below the 50 of pixels
+    assert small.winner(rows) == OTHER
+    assert small.winner([row for row in rows if row["set"] != "photos"]) is None
+    page = small.markdown(rows)
+    assert "| simclr, resnet18, own, preset | 10 | 2 | 1,000 | **45.0** (30.0) | **45.0** (30.0) |" in page
+    assert (
+        f"`{OTHER}` loses to raw pixels on none of the five" in page and "| frozen public weights | | | | 70.0" in page
+    )
+    assert small.markdown([]).endswith("Nothing has been measured yet.\n")
+
+
+def test_every_candidate_can_be_said_to_pretrain() -> None:
+    for candidate in small.CANDIDATES:
+        recipe = Pretrain.parse({"data": "images", **small.settings(candidate)})
+        assert set(recipe.views) <= set(small.registry.method_class(recipe.method.name).views)
+    assert small.settings(OTHER)["views"] == {"light": small.UPRIGHT}
+    assert small.settings("simclr+light+64+preset")["size"] == 64
+
+
+def test_textures_are_cut_in_crops_that_keep_their_picture_and_order() -> None:
+    pictures = np.arange(2 * 70 * 64).reshape(2, 70, 64)
+    crops, labels = small.cut(pictures)
+    assert crops.shape == (2, 4, 32, 32) and labels.tolist() == [[0] * 4, [1] * 4]
+    assert (crops[1, 1] == pictures[1, :32, 32:]).all() and (crops[0, 2] == pictures[0, 32:64, :32]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("n01440764_tench.JPEG", "animal"), ("n02655020_puffer.JPEG", "animal"), ("p/n02666196_abacus.JPEG", "none")],
+)
+def test_photos_are_told_apart_by_their_place_in_wordnet(name: str, said: str) -> None:
+    assert small.animal(name) == said
+
+
+def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = {
+        "method": "simclr", "encoder": learns.CONVOLUTIONAL, "samples": 50_000, "changes": {},
+        "judging": learns.JUDGING,
+        "linear": {"trained": 0.5, "untrained": 0.4, "pixels": 0.38},
+    }  # fmt: skip
+    other = {**learnt, "linear": {**learnt["linear"], "trained": 0.6}}
+    trial, older = {**learnt, "changes": {"lr": 1}}, {**learnt, "judging": 1}
+    monkeypatch.setattr(told, "read_rows", lambda: [learnt, other, trial, older])
+    warm_row = {**small_row("cifar10", TODAY, 0.8), "arm": "byol"}
+    monkeypatch.setattr(told.warm, "read_rows", lambda: [warm_row, {**warm_row, "arm": "nothing"}])
+    file = tmp_path / "measured.json"
+    told.tell([small_row("digits", OTHER, 0.9)], None, file)
+    held = Measured(**json.loads(file.read_text()))
+    assert held.usual == told.known().usual  # nothing was measured that would change it
+    found = {(row.rows, row.method, row.weights): row for row in held.brought}
+    assert len(found) == len(held.brought) == 5
+    simclr = found["learns.jsonl", "simclr", False]
+    assert (simclr.told, simclr.seeds, simclr.images) == (0.55, 2, 10_000)
+    assert simclr.flags == "--method simclr --encoder resnet10t --encoder.stem timm"
+    mae = found["small.jsonl", "mae", False]
+    assert (mae.told, mae.pixels, mae.images, mae.labels) == (0.9, 0.5, 2000, "5 per class")
+    assert mae.flags.endswith("--views.light.crop 0.5,1 --views.light.flip 0")
+    assert found["small.jsonl", None, True].told == found["warm.jsonl", None, True].told == 0.7
+    assert found["warm.jsonl", "byol", True].flags == f"--init {told.warm.PUBLIC} --method byol"
+
+    told.tell([], small.settings("mae+tokens+64+upright"), file)
+    usual = Measured(**json.loads(file.read_text())).usual
+    assert usual.measured and (usual.method, usual.size, usual.below) == ("mae", 64, told.BELOW)
+    assert usual.encoder == Part(**small.ENCODERS["tokens"]) and usual.views == {"light": small.UPRIGHT}
+
+
+ROW: dict[str, Any] = {
+    "entry": "hour-10", "class": "cpu", "processor": "a chip", "cores": 2, "seed": 0, "minutes": 10, "seconds": 590.0,
+    "samples": 450_000, "pflop": 0.5, "linear": 0.70, "untrained": 0.46, "data": "d", "weights": "w",
+}  # fmt: skip
+
+
+def test_the_page_of_records_ranks_entries_by_their_mean_and_keeps_what_it_says() -> None:
+    rows = [ROW, {**ROW, "seed": 1, "linear": 0.72, "bag": 0.75}, {**ROW, "class": "gpu", "entry": "card"}]
+    older = {"peer, 60 minutes": {"samples": 127_232, "linear": 53.4}}
+    older["old, 10 minutes"] = {
+        "linear, trained": 67.64, "linear, untrained": 46.2, "seconds": 600, "samples": 9, "cores": 2
+    }  # fmt: skip
+    rivals = {"1600 kinds": {"accuracy": 77.9, "seconds": 300, "images": 50_000, "cores": 2}}
+    text = f"# Rules\n\n{records.BEGIN}\nold\n{records.END}\n\nEnd.\n"
+    made = records.page(text, rows, older, rivals)
+    assert made.startswith("# Rules") and made.endswith("End.\n") and "\nold\n" not in made
+    assert records.page(made, rows, older, rivals) == made
+    assert "| hour-10 | 71.00 (70.00 to 72.00) | 75.00 | 46.0 | 2 | 9.8 | 450,000 | 0.5 | 2 cores of a chip |" in made
+    places = [made.index(told) for told in ("k-means", "hour-10", "old, 10 minutes", "lightly", "### GPUs", "card")]
+    assert places == sorted(places)
+    assert "There are none yet." in records.page(text, [], {}, {})
+
+
+def test_a_row_is_held_to_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = SimpleNamespace(choose="last", init=None, teacher=None, watch_labels=None, fingerprint="d", seed=0)
+    run = SimpleNamespace(folder=tmp_path, status={"state": "done", "seconds": 590.0})
+    seen = [np.zeros((records.IMAGES, 16), np.uint8)]
+    monkeypatch.setattr(records, "read_digests", lambda folder: seen[-1])
+    monkeypatch.setattr(records, "weights_of", lambda run: "w")
+    monkeypatch.setattr(records, "pflop", lambda plan: 0.5)
+    monkeypatch.setattr(records, "DATA", {"d": "the set"})
+    monkeypatch.setattr(Plan, "load", lambda file: plan)
+    assert [*records.broken(ROW, run)] == []
+    plan.choose, plan.init, plan.watch_labels, plan.seed = "rankme", "timm", "labelled", 1
+    run.status = {"state": "done", "seconds": 640.0}
+    seen.append(seen[0][:5])
+    found = [*records.broken({**ROW, "data": "other", "weights": "others", "pflop": 0.4}, run)]
+    for said in ("rankme", "--init timm", "--watch-labels", "5 images", "not that of its row", "not those of its row"):
+        assert any(said in line for line in found), said
+    for said in ("640", "10.7 minutes", "seed is 1", "0.5 PFLOP"):
+        assert said == "640" or any(said in line for line in found), said
+    plan.fingerprint = "other"
+    assert any("no known set" in line for line in records.broken({**ROW, "data": "other"}, run))
+
+
+def test_an_entry_is_named_by_what_it_changes() -> None:
+    asked = SimpleNamespace(
+        recipe=Path("recipes/hour.yaml"), trial="grown", set=["batch_size=64"], pflop=None, minutes=10
+    )
+    assert records.entry_name(asked) == "hour-grown-batch_size_64-10"
+    assert (
+        records.entry_name(SimpleNamespace(**{**vars(asked), "trial": None, "set": [], "pflop": 0.5}))
+        == "hour-0.5pflop"
+    )
+    for changes in records.TRIALS.values():
+        Pretrain.parse({"data": "images", **changes})
+
+
+def test_the_loss_is_a_score_within_a_method_alone() -> None:
+    def run(method: str, loss: float, lambd: float, right: float) -> dict[str, Any]:
+        changes = {"method": {"name": method, "options": {"lambd": lambd}}}
+        return {"method": method, "changes": changes, "final_terms": {"a": loss / 2, "b": loss / 2}, "health": {},
+                "linear": {"trained": right}}  # fmt: skip
+
+    alike = [run("lejepa", 1.0 + i, 0.05, 0.6 - i / 100) for i in range(6)]
+    found = {"settings of lejepa": alike, "methods": [*alike, run("visreg", 9.0, 0.05, 0.9)]}
+    lines = label_free.markdown(found).splitlines()
+    assert next(line for line in lines if line.startswith("| loss |")).startswith("| loss | +1.00 ")
+    assert next(line for line in lines if line.startswith("| loss |")).endswith("|  |")
+    # Of losses that grow with lambda's 0.4th power alone, the one divided by it tells runs apart as they are.
+    scaled = [run("lejepa", (6 - i) * lambd**0.4, lambd, i / 10) for i, lambd in enumerate((0.5, 0.01, 0.2, 0.9, 0.05))]
+    tried = {score: label_free.correlation(scaled, score) for score in (label_free.LOSS, label_free.SCALED)}
+    plain, divided = (measured[0] for measured in tried.values() if measured)
+    assert divided == pytest.approx(1) and plain < 0.9
+    assert np.isnan(label_free.worth_of({**run("simclr", 1, 1, 1), "changes": {}}, label_free.SCALED))
+
+
+@pytest.mark.parametrize("method", ["lejepa", "simclr", "vicreg"])
+def test_there_are_twenty_settings_of_each_method_to_vary(method: str) -> None:
+    varied = label_free.settings(method)
+    assert len(varied) >= 20
+    for changes in varied.values():
+        Pretrain.parse({"data": "images", "method": method, **changes})
