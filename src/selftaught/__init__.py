@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.commands.python import Run as Run
     from selftaught.commands.python import check as check
     from selftaught.commands.python import compare as compare
+    from selftaught.commands.python import embed as embed
     from selftaught.commands.python import evaluate as evaluate
     from selftaught.commands.python import pretrain as pretrain
     from selftaught.contracts.encoder import Encoder as Encoder

@@ -23,27 +23,33 @@ class Run(RunFolder):
 
         return load_encoder(self.folder, module=self.module)
 
-    def evaluate(self, train: str | Path, test: str | Path | None = None, **options: Any) -> "Evaluation":
-        """Judge the encoder on labelled images; options as of `selftaught evaluate`."""
+    def evaluate(self, train: Any, test: Any = None, **options: Any) -> "Evaluation":
+        """Judge the encoder on labelled images, as `pretrain` takes them; options as of `selftaught evaluate`."""
         result: Evaluation = self._with("evaluate", train=train, test=test, **options)
         if result.unkept:
             say(f"warning: {result.unkept}")
         return result
 
-    def finetune(self, labelled: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:
+    def finetune(self, labelled: Any, out: str | Path, **options: Any) -> dict[str, Any]:
         """Make a classifier of the encoder in the folder `out`; options as of `selftaught finetune`; its metrics."""
         return self._with("finetune", labelled=labelled, out=out, **options)
 
-    def embed(self, data: str | Path, out: str | Path) -> Path:
+    def embed(self, data: Any, out: str | Path, **options: Any) -> Path:
         """Write the features of images to `out` (.npz or .parquet), with their keys."""
-        return self._with("embed", data=data, out=out)
+        return self._with("embed", data=data, out=out, **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         return carried_out(command, {"run": str(self.folder), **values}, self.module)
 
 
-def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run":
+def pretrain(data: Any, *, encoder: Any = None, **options: Any) -> "Run":
     """Teach an encoder from unlabelled data; options as of `selftaught pretrain`, dots as nested dictionaries.
+
+    `data` is a path or name; an array, memory-map or tensor; a list of paths, PIL images or arrays; a table of pandas,
+    polars or pyarrow; or an object that has a length and gives an item for each number, such as a torch Dataset or one
+    of Hugging Face. Items are PIL images, arrays (H, W) or (H, W, C), tensors (C, H, W), bytes or paths, or tuples or
+    dictionaries of which `column` names the image. A pair (data, labels) has a label for each sample (N,), where labels
+    are wanted. The run is resumed with the same data given again.
 
     `encoder` is a name or the user's own nn.Module: `pretrain("photos/", method="simclr", encoder=my_network)`.
     """
@@ -55,17 +61,22 @@ def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run
     return Run(carried_out("pretrain", {"data": data, **options}, module).folder, module)
 
 
-def check(data: "str | Path", **options: Any) -> "Findings":
+def check(data: Any, **options: Any) -> "Findings":
     """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
     return carried_out("check", {"data": data, **options})
 
 
-def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
-    """Judge a run on labelled images; options as of `selftaught evaluate`."""
+def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:
+    """Judge a run on labelled images, given as to `pretrain`; options as of `selftaught evaluate`."""
     return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)
 
 
-def compare(data: "str | Path", methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
+def embed(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> Path:
+    """Write the features of images, given as to `pretrain`, to `out` (.npz or .parquet), with their keys."""
+    return (run if isinstance(run, Run) else Run.open(run)).embed(data, out, **options)
+
+
+def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
     """Train several methods with the same budget and rank them; options as of `selftaught compare`."""
     named = {} if methods is None else {"methods": methods}
     return carried_out("compare", {"data": data, **named, **options})

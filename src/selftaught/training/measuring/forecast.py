@@ -40,6 +40,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
             seed=command.seed,
             tolerance=1.0,
             label_column=command.label_column,
+            column=command.column,
             cache=0,
             workers=command.workers,
             progress=lambda done, total: stop.poll(),
