@@ -19,8 +19,9 @@ from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources.handed import handed
-from selftaught.data.sources.open import open_source
+from selftaught.data.sources.open import open_source, openers
 from selftaught.data.tables.columns import open_table
+from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
 
 COUNT = 24
@@ -157,6 +158,9 @@ def test_labels_come_beside_data_or_in_it_and_nobody_reads_them_unasked(folder: 
     ):
         with handed(data, how.get("column")) as named:
             assert open_samples(named, labelled=True, **how).labels == CLASSES
+    several = Listed([{"image": one, "tags": ["wet"] * (row % 2) + ["cold"]} for row, one in enumerate(PIXELS)])
+    with handed(several) as named:
+        assert open_samples(named, labelled=True, label_column="tags").labels == ["cold", "wet;cold"] * 12
     with handed((Frame(table), CLASSES)) as named:
         assert modality.of(named).THINGS == "rows" and open_table(named).labels == CLASSES
 
@@ -184,6 +188,20 @@ def test_a_table_is_read_as_its_file_would_be() -> None:
         assert modality.of(named).THINGS == "rows" and list(open_table(named).columns) == [
             f"column {i}" for i in range(3)
         ]
+
+
+def test_a_column_of_a_list_is_named_and_rows_have_none(tmp_path: Path) -> None:
+    for row, pixels in enumerate(PIXELS):
+        (tmp_path / f"{row:02d}.png").write_bytes(png(pixels))
+    listed = tmp_path / "all.csv"
+    lines = [f"{row:02d}.png,{(row + 1) % COUNT:02d}.png,{name}" for row, name in enumerate(CLASSES)]
+    listed.write_text("\n".join(["image,path,label", *lines]))
+    one, other = (open_samples(listed, column=column, labelled=True) for column in ("image", "path"))
+    assert one.keys == other.keys and one.labels == CLASSES and other.labels == CLASSES[-1:] + CLASSES[:-1]
+    with pytest.raises(UsageError, match=r"--column x is no column of .*; it has image, path, label"):
+        open_samples(listed, column="x")
+    with pytest.raises(UsageError, match="--column x is for images, and sklearn:wine holds rows"):
+        open_rows("sklearn:wine", column="x")
 
 
 def test_a_table_of_paths_is_a_set_of_images(folder: Path) -> None:
@@ -252,6 +270,7 @@ def test_what_is_broken_is_set_aside_and_what_cannot_be_is_refused() -> None:
         (iter(PIXELS), None, "cannot be of type generator|cannot be of type .*only be gone through"),
         ({"x": PIXELS}, None, "cannot be of type dict"),
         ([], None, "a list of length 0"),
+        (("photos", "more"), None, "a pair is of data and its labels"),
         (pair, None, r"gives items with 2 images: say which of 0, 1 with --column"),
         (pair, "7", r"--column 7 is no part of the items of listed; they have 0, 1"),
         (Listed([3, 4]), None, "gives int, and samples are images"),
@@ -279,3 +298,52 @@ def test_many_channels_and_fractions_are_kept() -> None:
         pytest.raises(DataError, match="in 8 bits"),
     ):
         open_samples(named, size=(8, 8))
+
+
+PLUGIN = """
+from pathlib import Path
+
+import numpy as np
+
+from selftaught import Encoded
+
+
+def open_scans(name, column=None):
+    files = sorted(Path(name.removeprefix("scans:")).glob("*.scan"))
+    keys = [file.stem for file in files]
+    sizes = [file.stat().st_size for file in files]
+
+    def read(row):
+        return np.frombuffer(files[row].read_bytes(), np.uint8).reshape(16, 12, 3)
+
+    return Encoded(f"scans-{column}", keys, lambda: sizes, read, tell=lambda: [key[:1] for key in keys])
+
+
+OPENS = {"scans:": open_scans, ".zip": None}
+"""
+
+
+def test_a_source_of_somebody_elses_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, scans = tmp_path / "site", tmp_path / "scans"
+    (site / "theirs-1.0.dist-info").mkdir(parents=True)
+    (site / "their_scans.py").write_text(PLUGIN)
+    (site / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    points = "[selftaught.sources]\nscans = their_scans\n"
+    (site / "theirs-1.0.dist-info" / "entry_points.txt").write_text(points)
+    scans.mkdir()
+    for row, pixels in enumerate(PIXELS):
+        (scans / f"{row:02d}.scan").write_bytes(pixels.tobytes())
+    monkeypatch.syspath_prepend(site)
+    openers.cache_clear()
+    try:
+        samples = open_samples(f"scans:{scans}", column="red", labelled=True)
+        assert openers()[".zip"] is not None  # a plug-in takes no name away
+        run = selftaught.pretrain(f"scans:{scans}", out=tmp_path / "run", **FAST)
+        with pytest.raises(UsageError, match=r"--label-column x: scans:.* has no columns"):
+            open_source(f"scans:{scans}", label_column="x")
+    finally:
+        openers.cache_clear()
+    with handed(PIXELS) as named:
+        wanted = open_samples(named)
+    assert samples.name == "scans-red" and samples.labels == ["0"] * 10 + ["1"] * 10 + ["2"] * 4
+    assert samples.fingerprint == wanted.fingerprint and run.status["state"] == "done"

@@ -113,6 +113,7 @@ def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(
     first = open_source(pattern)
     assert first.name == "train" and len(first) == COUNT and first.keys[7] == "train-001.tar/0007.png"
     assert first.keys[-2:] == ["train-003.tar/0022.png", "train-003.tar/0023.png"] and len(read) == 4
+    assert list(first.keys) == [first.keys[row] for row in range(COUNT)]
     assert "indexing 4 of 4 shards of train" in capsys.readouterr().err
     assert open_source(pattern).labels == CLASSES and len(read) == 4
     tar(tmp_path / "train-002.tar", sample(0) + sample(1))
@@ -169,6 +170,8 @@ def test_what_is_missing_cut_or_no_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"names files of .csv: shards are .tar files, uncompressed, or .parquet"):
         open_source(str(tmp_path / "x-{0..1}.csv"))
     assert expanded("a-{08..11}{x,yy}.tar")[:3] == ["a-08x.tar", "a-08yy.tar", "a-09x.tar"]
+    with pytest.raises(UsageError, match=r"\{0..9999999\} stands for more than 1,000,000 files"):
+        open_source(str(tmp_path / "t-{0..9999999}.tar"))
     assert expanded("{9..10}") == ["9", "10"] and expanded("{3..1}") == expanded("a") == expanded("a{b}") == []
 
 

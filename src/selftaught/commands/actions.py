@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from selftaught.contracts.modality import Samples
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
+    from selftaught.training.hooks import Hooks
     from selftaught.training.onlooker import Onlooker
 
 
-def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples | None" = None) -> RunFolder:
+def pretrain(
+    recipe: Pretrain,
+    module: "Module | None" = None,
+    opened: "Samples | None" = None,
+    hooks: "Hooks | None" = None,
+) -> RunFolder:
     """Teach an encoder without labels, while those of --watch-labels look on; see `training.pretrain`."""
     from selftaught.contracts import modality
+    from selftaught.training.hooks import Hooks
     from selftaught.training.launch import launched, wanted
     from selftaught.training.pretrain import pretrain as carry_out
 
@@ -32,13 +39,13 @@ def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples 
 
         refuse_other(recipe, modality.of(recipe.data))
     if (count := wanted(recipe)) > 1:
-        if module is not None or opened is not None or _handed(recipe):
+        if module is not None or opened is not None or hooks or _handed(recipe):
             raise UsageError(
-                f"--devices {recipe.devices} starts processes, which know a network and data by name: name them, or "
-                "start your script with torchrun"
+                f"--devices {recipe.devices} starts processes, which know a network and data by name, and no functions "
+                "of yours: name them, or start your script with torchrun"
             )
         return launched(recipe, count)
-    return carry_out(recipe, module, opened, _invited)
+    return carry_out(recipe, module, opened, _invited, hooks or Hooks())
 
 
 def _handed(recipe: Pretrain) -> bool:

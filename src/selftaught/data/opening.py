@@ -58,7 +58,7 @@ def chosen(
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")
     wanted = source.labels if labelled else None
-    rows = np.array([row for row in range(len(source)) if wanted is None or wanted[row]], np.int64)
+    rows = np.arange(len(source)) if wanted is None else np.flatnonzero([bool(label) for label in wanted])
     if not len(rows):
         raise DataError(f"{source.name} has labels for none of its {things}")
     parts = source.fingerprint(), str(limit), str(seed) if limit else ""
@@ -83,7 +83,9 @@ class Picked(Sequence[str]):
 
 def picked(keys: Sequence[str], rows: Rows) -> Sequence[str]:
     """The keys of these rows: a list of a list, and else as they are read."""
-    return [keys[row] for row in rows] if isinstance(keys, list) else Picked(keys, rows)
+    if isinstance(keys, list):
+        return [keys[row] for row in rows]
+    return keys if np.array_equal(rows, np.arange(len(keys))) else Picked(keys, rows)
 
 
 class Opened(Samples):

@@ -82,6 +82,11 @@ class Pretrain(Recipe):
         None, gt=0, le=1e4, description="peak learning rate for 256 samples; default: the method's"
     )
     seed: Seed = 0
+    order: Literal["full", "blocks"] = Field(
+        "full",
+        description="of the samples in an epoch; blocks: what lies side by side is read in one go, in no memory, for "
+        "shards and what is larger than the memory",
+    )
     limit: Most = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
@@ -157,6 +162,9 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
+    own_views: Annotated[str | None, Mark.FILLED_IN] = Field(
+        None, description="views that somebody's functions make, given in Python and on resume again"
+    )
 
     @property
     def watched_by(self) -> str | None:

@@ -29,9 +29,11 @@ from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import set_attention
 from selftaught.training.engine import Engine
 from selftaught.training.fit import fit
+from selftaught.training.hooks import Hooks
 from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
+from selftaught.training.own_views import views_of
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 from selftaught.training.starting import teacher_of
 
@@ -51,6 +53,7 @@ class Job:
     engine: Engine
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
+    hooks: Hooks = field(default_factory=Hooks)  # who hears of steps and looks
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
 
     def fit(self, **how: Any) -> None:
@@ -77,7 +80,8 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     set_attention(method, plan.attention)
     channels_last = plan.layout == "channels_last"
     method = method.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    views = samples.views(method.views, patch=method.encoder.patch, options=plan.views, channels_last=channels_last)
+    how: dict[str, Any] = {"options": plan.views, "channels_last": channels_last}
+    views = views_of(samples, method.views, patch=method.encoder.patch, **how)
     engine = Engine(plan.precision, device_of(plan.device))
     if engine.device.type == "cuda":  # which may hold less than the machine, where they were made
         refuse_banks_beyond(torch.cuda.mem_get_info(engine.device)[1], method)
@@ -85,7 +89,8 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
         distributed.share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
     forward: Any = engine.setup(method)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
-    batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
+    which: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "order": plan.order}
+    batches = Batches(samples, views, device=engine.device, **which)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward)
 
 

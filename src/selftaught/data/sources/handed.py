@@ -114,6 +114,10 @@ class Records(Sequence[dict[str, Any]]):
 
 
 def _usable(data: Any, column: str | None) -> Any:
+    if isinstance(data, str | os.PathLike):
+        raise UsageError(
+            "a pair is of data and its labels; those of a path are named by train_labels, a CSV, and so on"
+        )
     if is_table(data):
         return Records(data) if column is not None else data
     if hasattr(data, "detach"):

@@ -128,6 +128,12 @@ class Keys(Sequence[str]):
     def __len__(self) -> int:
         return len(self._index)
 
+    def __iter__(self) -> Iterator[str]:
+        for shard, name in enumerate(self._shards):  # whole, which is a hundred times as fast as one by one
+            part = self._index.part(shard)
+            for known in part.rows:
+                yield f"{name}/{os.fsdecode(part.names[int(known['name']) : int(known['name'] + known['length'])])}"
+
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
             return [self[place] for place in range(*row.indices(len(self)))]

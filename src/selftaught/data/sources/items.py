@@ -17,7 +17,7 @@ from selftaught.data.sources.encoded import Encoded, Labels, Stored, parts_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
 from selftaught.data.sources.handed import MARK, Handed, held
-from selftaught.data.sources.labels import NO_LABEL, known_labels, label_cells, label_text, labels_among
+from selftaught.data.sources.labels import BETWEEN, NO_LABEL, known_labels, label_cells, label_text, labels_among
 from selftaught.data.sources.shards import PARQUET, TAR, open_shards
 from selftaught.data.sources.source import MAX_BYTES, Unsteady, digest
 from selftaught.system.errors import DataError, UsageError
@@ -73,11 +73,9 @@ class Items(Encoded):
 
     def __init__(self, name: str, data: Any, column: str | None, label_column: str | None) -> None:
         """column: which part of an item is the image; label_column: which is the label."""
-        self._data, self._alone = data, Lock()
-        data = self._data = _undecoded(data, column)
-        count = len(data)
-        keys = list(map(str, range(count)))
-        super().__init__(name, keys, lambda: [0] * count, self._given, (), Contents(count), self._told)
+        self._data, self._alone = _undecoded(data, column), Lock()
+        keys = list(map(str, range(len(data))))
+        super().__init__(name, keys, lambda: [0] * len(keys), self._given, (), Contents(len(keys)), self._told)
         self._like = self._example()
         self._column = _image_in(self._like, column, name)
         self._asked = label_column
@@ -114,19 +112,18 @@ class Items(Encoded):
 
     def _cells(self, column: Column) -> list[str]:
         """A part of every item as text, by the names that Hugging Face's ClassLabel has for its numbers."""
-        names = dict(enumerate(getattr(_features(self._data).get(column), "names", None) or ()))
+        features = _features(self._data)
+        feature = features.get(column)
+        names = dict(enumerate(getattr(getattr(feature, "feature", feature), "names", None) or ()))
         names = {-1: "", **names} if names else {}
-        values = list(self._data[column]) if _features(self._data) else [self._value(row, column) for row in self._rows]
-        return ["" if value is None else names.get(value, label_text(value)) for value in map(_plain, values)]
+        rows = range(len(self._data))
+        values = self._data[column] if features else (self._value(row, column) for row in rows)
+        return [_label(value, names) for value in values]
 
     def _value(self, row: int, column: Column) -> Any:
         with suppress(Exception), self._alone:  # said when it is decoded
             return _part(self._data[row], column)
         return None
-
-    @property
-    def _rows(self) -> range:
-        return range(len(self._data))
 
 
 def stored(value: Any) -> Stored:
@@ -167,9 +164,12 @@ def _part(item: Any, column: Column) -> Any:
     return item if column is None else item[column]
 
 
-def _plain(value: Any) -> Any:
-    """A number of numpy or torch as Python's."""
-    return value.item() if hasattr(value, "item") else value
+def _label(value: Any, names: Mapping[int, str]) -> str:
+    """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
+    if isinstance(value, list | tuple):
+        return BETWEEN.join(_label(one, names) for one in value) or BETWEEN
+    return "" if value is None else names.get(value, label_text(value))
 
 
 def _parts(item: Any) -> dict[Any, Any]:

@@ -1,6 +1,6 @@
 """The source that DATA names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -19,6 +19,7 @@ from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.shards import open_shards
 from selftaught.data.sources.webdataset import expanded
 from selftaught.system.errors import DataError, UsageError
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 COLUMNS = (".csv", ".tsv", ".parquet")  # files of columns, one of which may hold labels
@@ -33,12 +34,20 @@ def openers() -> dict[str, Opener]:
     Likewise the modules of the entry-point group `selftaught.sources`; the first of a mark stays.
     """
     names = (f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
-    modules = [*map(import_module, names), *(point.load() for point in entry_points(group="selftaught.sources"))]
     found: dict[str, Opener] = {}
-    for module in modules:
+    for module in [*map(import_module, names), *_plugins()]:
         for mark, opener in getattr(module, "OPENS", {}).items():
             found.setdefault(mark, opener)
     return found
+
+
+def _plugins() -> Iterator[Any]:
+    """The modules of other packages; one that cannot be imported is said and left out."""
+    for point in entry_points(group="selftaught.sources"):
+        try:
+            yield point.load()
+        except Exception as error:  # anything can be wrong with somebody else's package
+            say(f"warning: sources of {point.name} are left out: {printable(f'{type(error).__name__}: {error}')}")
 
 
 def open_source(

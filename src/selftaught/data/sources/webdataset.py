@@ -17,6 +17,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 TOLD = ("cls", "json")  # endings of what tells a label
+MOST = 1_000_000  # shards of a pattern
 LARGEST_LABEL = 1 << 20  # bytes of such a member
 KINDS = 16  # endings of images, of which so many are kinds; where there are more, they are parts of names with dots
 
@@ -134,4 +135,6 @@ def _alternatives(inside: str) -> list[str]:
     if not (ends := re.fullmatch(r"(\d{1,9})\.\.(\d{1,9})", inside)):
         return inside.split(",") if "," in inside else []
     width = len(ends[1]) if ends[1].startswith("0") else 0
+    if int(ends[2]) - int(ends[1]) >= MOST:
+        raise UsageError(f"{{{inside}}} stands for more than {MOST:,} files")
     return [str(number).zfill(width) for number in range(int(ends[1]), int(ends[2]) + 1)]
