@@ -9,14 +9,18 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.commands.python import Run as Run
     from selftaught.commands.python import check as check
     from selftaught.commands.python import compare as compare
+    from selftaught.commands.python import embed as embed
     from selftaught.commands.python import evaluate as evaluate
     from selftaught.commands.python import pretrain as pretrain
+    from selftaught.commands.python import steps as steps
     from selftaught.contracts.encoder import Encoder as Encoder
     from selftaught.contracts.encoder import TokenEncoder as TokenEncoder
     from selftaught.contracts.findings import Findings as Findings
     from selftaught.contracts.method import Data as Data
     from selftaught.contracts.method import Method as Method
     from selftaught.contracts.method import Training as Training
+    from selftaught.data.sources.arrays import Arrays as Arrays
+    from selftaught.data.sources.encoded import Encoded as Encoded
     from selftaught.judging.comparison import Comparison as Comparison
     from selftaught.judging.predict import predict as predict
     from selftaught.run.classifier import load_classifier as load_classifier
@@ -27,6 +31,7 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.system import randomness as randomness
     from selftaught.system.errors import UsageError as UsageError
     from selftaught.system.precision import precise as precise
+    from selftaught.training.own_views import on_pictures as on_pictures
 
 __version__ = "0.1.0"
 

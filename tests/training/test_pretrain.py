@@ -312,15 +312,9 @@ def test_a_patch_that_divides_the_images_is_taken_whatever_their_size(size: int,
     assert run.status["state"] == "done"
 
 
-def test_an_array_is_refused_with_the_way_to_name_it(tmp_path: Path) -> None:
-    images = np.zeros((8, 32, 32, 3), np.uint8)
-    for refused in (
-        lambda: selftaught.pretrain(images),
-        lambda: selftaught.check(images),
-        lambda: selftaught.compare(images),
-    ):  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match=r"'data' cannot be an array: write it with numpy.savez"):
-            refused()
+def test_an_array_is_refused_where_it_is_no_data(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'init' cannot be an array"):
+        selftaught.pretrain(tmp_path, init=np.zeros((8, 32, 32, 3), np.uint8))
 
 
 @pytest.mark.parametrize(("measured", "trained"), [(0.4, 0.1), (0.1, 0.15)], ids=["hasty", "lame"])

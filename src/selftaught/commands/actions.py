@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from selftaught.data.sources.handed import MARK
+from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Compare, Export, Predict, Pretrain, Report
@@ -16,12 +18,19 @@ if TYPE_CHECKING:
     from selftaught.contracts.modality import Samples
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
+    from selftaught.training.hooks import Hooks
     from selftaught.training.onlooker import Onlooker
 
 
-def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples | None" = None) -> RunFolder:
+def pretrain(
+    recipe: Pretrain,
+    module: "Module | None" = None,
+    opened: "Samples | None" = None,
+    hooks: "Hooks | None" = None,
+) -> RunFolder:
     """Teach an encoder without labels, while those of --watch-labels look on; see `training.pretrain`."""
     from selftaught.contracts import modality
+    from selftaught.training.hooks import Hooks
     from selftaught.training.launch import launched, wanted
     from selftaught.training.pretrain import pretrain as carry_out
 
@@ -30,13 +39,18 @@ def pretrain(recipe: Pretrain, module: "Module | None" = None, opened: "Samples 
 
         refuse_other(recipe, modality.of(recipe.data))
     if (count := wanted(recipe)) > 1:
-        if module is not None or opened is not None:
+        if module is not None or opened is not None or hooks or _handed(recipe):
             raise UsageError(
-                f"--devices {recipe.devices} starts processes, which know a network and data by name: name them, or "
-                "start your script with torchrun"
+                f"--devices {recipe.devices} starts processes, which know a network and data by name, and no functions "
+                "of yours: name them, or start your script with torchrun"
             )
         return launched(recipe, count)
-    return carry_out(recipe, module, opened, _invited)
+    return carry_out(recipe, module, opened, _invited, hooks or Hooks())
+
+
+def _handed(recipe: Pretrain) -> bool:
+    """Whether data of a recipe is an object in this process."""
+    return any(str(getattr(recipe, name)).startswith(MARK) for name in recipe.marked(Mark.DATA))
 
 
 def _invited(recipe: Pretrain, samples: "Samples") -> "Onlooker | None":
@@ -63,7 +77,9 @@ def predict(recipe: Predict) -> "Predictions":
     """What a classifier says of new samples."""
     from selftaught.judging.predict import predict as carry_out
 
-    return carry_out(recipe.classifier, recipe.data, recipe.out, every=recipe.every, limit=recipe.limit)
+    return carry_out(
+        recipe.classifier, recipe.data, recipe.out, every=recipe.every, limit=recipe.limit, column=recipe.column
+    )
 
 
 def export(recipe: Export) -> tuple[Path, float]:

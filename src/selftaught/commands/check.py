@@ -33,6 +33,7 @@ def check(recipe: Check) -> Findings:
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
+                column=recipe.column,
                 progress=bar.polled(stop.poll),
             )
         seconds = clock.now() - began

@@ -37,7 +37,7 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     encoder = load_encoder(recipe.run, module=module).to(device_of("auto"))
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
-    how = {"like": encoder.preparation, "limit": recipe.limit}
+    how = {"like": encoder.preparation, "limit": recipe.limit, "column": recipe.column}
     samples = kind.open_samples(recipe.data, progress=lambda done, total: poll(), **how)
     for note in samples.notes:
         say(note)

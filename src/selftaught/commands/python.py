@@ -1,8 +1,10 @@
 """The commands in Python, and a run with what can be done with it; nothing is imported before it is asked for."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selftaught.commands.stepping import Steps
 from selftaught.commands.table import carried_out
 from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from selftaught.contracts.findings import Findings
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.result import Evaluation
+    from selftaught.training.hooks import Step
 
 
 class Run(RunFolder):
@@ -23,20 +26,20 @@ class Run(RunFolder):
 
         return load_encoder(self.folder, module=self.module)
 
-    def evaluate(self, train: str | Path, test: str | Path | None = None, **options: Any) -> "Evaluation":
-        """Judge the encoder on labelled images; options as of `selftaught evaluate`."""
+    def evaluate(self, train: Any, test: Any = None, **options: Any) -> "Evaluation":
+        """Judge the encoder on labelled images, as `pretrain` takes them; options as of `selftaught evaluate`."""
         result: Evaluation = self._with("evaluate", train=train, test=test, **options)
         if result.unkept:
             say(f"warning: {result.unkept}")
         return result
 
-    def finetune(self, labelled: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:
+    def finetune(self, labelled: Any, out: str | Path, **options: Any) -> dict[str, Any]:
         """Make a classifier of the encoder in the folder `out`; options as of `selftaught finetune`; its metrics."""
         return self._with("finetune", labelled=labelled, out=out, **options)
 
-    def embed(self, data: str | Path, out: str | Path) -> Path:
+    def embed(self, data: Any, out: str | Path, **options: Any) -> Path:
         """Write the features of images to `out` (.npz or .parquet), with their keys."""
-        return self._with("embed", data=data, out=out)
+        return self._with("embed", data=data, out=out, **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         from selftaught.system.devices import unmoved
@@ -45,30 +48,83 @@ class Run(RunFolder):
             return carried_out(command, {"run": str(self.folder), **values}, self.module)
 
 
-def pretrain(data: "str | Path", *, encoder: Any = None, **options: Any) -> "Run":
+def pretrain(
+    data: Any,
+    *,
+    encoder: Any = None,
+    views: "Mapping[str, Any] | None" = None,
+    on_step: "Callable[[Step], Any] | None" = None,
+    on_look: "Callable[[dict[str, Any]], Any] | None" = None,
+    on_end: "Callable[[dict[str, Any]], Any] | None" = None,
+    **options: Any,
+) -> "Run":
     """Teach an encoder from unlabelled data; options as of `selftaught pretrain`, dots as nested dictionaries.
+
+    `data` is a path or name; an array, memory-map or tensor; a list of paths, PIL images or arrays; a table of pandas,
+    polars or pyarrow; or an object that has a length and gives an item for each number, such as a torch Dataset or one
+    of Hugging Face. Items are PIL images, arrays (H, W) or (H, W, C), tensors (C, H, W), bytes or paths, or tuples or
+    dictionaries of which `column` names the image. A pair (data, labels) has a label for each sample (N,), where labels
+    are wanted. The run is resumed with the same data given again.
+
+    `views` has options by the name of a view, or a function that makes it: it takes a batch of plain views (B, C, H, W)
+    in [0, 1] and gives as many. Random numbers are those of `selftaught.randomness`, such as uniform((B, 1), "shift"),
+    so that the run can be resumed. `selftaught.on_pictures` makes one of a function of single PIL images.
+
+    `on_step` is called after each step with its `step`, `steps`, `terms` and `loss` (which waits for the device);
+    `on_look` after each look at the network with its line of metrics.jsonl; `on_end` with the status.
 
     `encoder` is a name or the user's own nn.Module: `pretrain("photos/", method="simclr", encoder=my_network)`.
     """
     from torch import nn
 
+    from selftaught.training.hooks import Hooks
+
     module = encoder if isinstance(encoder, nn.Module) else None
     if encoder is not None:
         options["encoder"] = "own" if module is not None else encoder
-    return Run(carried_out("pretrain", {"data": data, **options}, module).folder, module)
+    own = {name: made for name, made in (views or {}).items() if callable(made)}
+    if own:
+        options["own_views"] = ",".join(sorted(own))
+    if views and len(own) < len(views):
+        options["views"] = {name: chosen for name, chosen in views.items() if name not in own}
+    hooks = Hooks(on_step, on_look, on_end, own)
+    return Run(carried_out("pretrain", {"data": data, **options}, module, None, hooks).folder, module)
 
 
-def check(data: "str | Path", **options: Any) -> "Findings":
+def steps(data: Any, *, on_step: "Callable[[Step], Any] | None" = None, **options: Any) -> Steps:
+    """Pre-train in a loop, `for step in selftaught.steps(photos, method="simclr")`; arguments as of `pretrain`.
+
+    Each `step` has its number `step` of `steps`, the `terms` of its loss, and `loss`, their sum. The run is `.run` of
+    what this returns, once the loop is through; one that is left early is saved, and resumed with resume=True.
+    """
+
+    def train(give: "Callable[[Step], Any]") -> Run:
+        def both(step: "Step") -> None:
+            if on_step:
+                on_step(step)
+            give(step)
+
+        return pretrain(data, on_step=both, **options)
+
+    return Steps(train)
+
+
+def check(data: Any, **options: Any) -> "Findings":
     """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
     return carried_out("check", {"data": data, **options})
 
 
-def evaluate(run: "str | Path | Run", train: "str | Path", test: "str | Path | None" = None, **options: Any) -> Any:
-    """Judge a run on labelled images; options as of `selftaught evaluate`."""
+def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:
+    """Judge a run on labelled images, given as to `pretrain`; options as of `selftaught evaluate`."""
     return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)
 
 
-def compare(data: "str | Path", methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
+def embed(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> Path:
+    """Write the features of images, given as to `pretrain`, to `out` (.npz or .parquet), with their keys."""
+    return (run if isinstance(run, Run) else Run.open(run)).embed(data, out, **options)
+
+
+def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":
     """Train several methods with the same budget and rank them; options as of `selftaught compare`."""
     named = {} if methods is None else {"methods": methods}
     return carried_out("compare", {"data": data, **named, **options})

@@ -6,6 +6,7 @@ where the result is not the JSON itself, or where people are to read something, 
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,15 @@ class Command:
 
 
 def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
-    """The result of a command from values of its recipe. Raises UsageError for values that cannot be."""
+    """The result of a command from values of its recipe, data itself among them. Raises UsageError."""
+    from selftaught.data.sources.handed import handed
+    from selftaught.run.fields import Mark
+
     row = COMMANDS[name]
-    return row.function(row.recipe.parse(values), *more)
+    with ExitStack() as until_done:
+        held = {field: values[field] for field in row.recipe.marked(Mark.DATA) if field in values}
+        names = {field: until_done.enter_context(handed(one, values.get("column"))) for field, one in held.items()}
+        return row.function(row.recipe.parse({**values, **names}), *more)
 
 
 _ROWS = (

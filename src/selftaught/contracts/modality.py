@@ -86,6 +86,7 @@ class Samples(Protocol):
     former_fingerprint: str  # of names and sizes: runs that were made before `fingerprint` was of content have this one
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
+    own: Mapping[str, Any] = {}
 
     @property
     @abstractmethod

@@ -58,12 +58,34 @@ def chosen(
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")
     wanted = source.labels if labelled else None
-    rows = np.array([row for row in range(len(source)) if wanted is None or wanted[row]], np.int64)
+    rows = np.arange(len(source)) if wanted is None else np.flatnonzero([bool(label) for label in wanted])
     if not len(rows):
         raise DataError(f"{source.name} has labels for none of its {things}")
     parts = source.fingerprint(), str(limit), str(seed) if limit else ""
     former = digest(*parts, between=source.between)
     return Chosen(source, randomness.subset(rows, wanted, limit, seed), wanted, former)
+
+
+class Picked(Sequence[str]):
+    """Some of the keys that are read only when somebody asks for them."""
+
+    def __init__(self, keys: Sequence[str], rows: Rows) -> None:
+        self._keys, self._rows = keys, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._keys[row] for row in self._rows[place].tolist()]
+        return self._keys[int(self._rows[place])]
+
+
+def picked(keys: Sequence[str], rows: Rows) -> Sequence[str]:
+    """The keys of these rows: a list of a list, and else as they are read."""
+    if isinstance(keys, list):
+        return [keys[row] for row in rows]
+    return keys if np.array_equal(rows, np.arange(len(keys))) else Picked(keys, rows)
 
 
 class Opened(Samples):
@@ -81,7 +103,7 @@ class Opened(Samples):
         self.name, self.former_fingerprint = wanted.source.name, wanted.former_fingerprint
         self.notes = list(wanted.source.notes)
         self.preparation, self.quarantined = preparation, list(quarantined)
-        self.keys = [wanted.source.keys[row] for row in rows]
+        self.keys = picked(wanted.source.keys, rows)
         self.labels = [labels[row] for row in rows] if labels else None
         self.count = len(rows)
         self._digests, self._hash = _hashed(wanted.source, rows)
@@ -101,7 +123,7 @@ class Opened(Samples):
     def subset(self, rows: Rows) -> Self:
         """The same samples, only those of `rows`."""
         part = copy(self)
-        part.keys = [self.keys[row] for row in rows]
+        part.keys = picked(self.keys, rows)
         part.labels = [self.labels[row] for row in rows] if self.labels else None
         part.count = len(rows)
         hashed = self.digests  # not kept: the part would have to know what of the source it is

@@ -215,7 +215,11 @@ def _opened(
     if given is not kind:
         takes = f"the encoder of {printable(recipe.run)} takes {kind.THINGS}"
         raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
-    how = {"labelled": True, **how, **recipe.model_dump(include={"label_column", "limit", "seed", "tolerance"})}
+    how = {
+        "labelled": True,
+        **how,
+        **recipe.model_dump(include={"label_column", "column", "limit", "seed", "tolerance"}),
+    }
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)
     warn_of(samples.quarantined, data)

@@ -13,6 +13,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
+from selftaught.data.sources.handed import handed
 from selftaught.judging.finetune import scores_of
 from selftaught.judging.metrics import EVEN
 from selftaught.judging.targets import BETWEEN
@@ -106,14 +107,25 @@ class Predictions:
 
 def predict(
     folder: str | Path,
-    data: str | Path | NDArray[Any],
+    data: Any,
     out: str | Path | None = None,
     *,
     every: bool = False,
     limit: int | None = None,
+    column: str | None = None,
     module: nn.Module | None = None,
 ) -> Predictions:
-    """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named."""
+    """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named.
+
+    data: a path or a name, or whatever `selftaught.pretrain` takes; column: what of it holds the images.
+    """
+    with handed(data, column) as named:
+        return _predicted(folder, str(named), out, every, {"limit": limit, "column": column}, module)
+
+
+def _predicted(
+    folder: str | Path, data: str, out: str | Path | None, every: bool, which: dict[str, Any], module: nn.Module | None
+) -> Predictions:
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UsageError(f"--out {printable(str(out))} must end in .csv")
     classifier = load_classifier(folder, module).to(device_of("auto"))
@@ -123,7 +135,7 @@ def predict(
     if modality.of(data) is not kind:
         raise UsageError(f"the classifier takes {kind.THINGS}, and the data holds {modality.of(data).THINGS}")
     keep_freed_memory()
-    how = {"like": classifier.preparation, "limit": limit, "tolerance": 1.0}
+    how = {"like": classifier.preparation, "tolerance": 1.0, **which}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
     for note in samples.notes:
         say(note)

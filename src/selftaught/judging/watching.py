@@ -13,6 +13,7 @@ import numpy as np
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Modality, Preparation
+from selftaught.data.sources.handed import MARK
 from selftaught.data.sources.open import COLUMNS
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import votes
@@ -97,10 +98,14 @@ def refuse_other(recipe: Pretrain, kind: Modality) -> None:
 def _as_judged(recipe: Pretrain) -> Evaluate:
     """The question as judging knows it, about a run that is still to come."""
     labelled, csv = str(recipe.watched_by), recipe.watch_labels_csv
-    # A name of a column is meant for the run's own data, and is asked of other files only where they have columns.
-    column = recipe.label_column if csv is None and labelled.lower().endswith(COLUMNS) else None
-    how: dict[str, Any] = {"limit": MOST, "seed": recipe.seed % (1 << 31), "tolerance": recipe.tolerance}
-    return Evaluate(run="", train=labelled, train_labels=csv, label_column=column, **how)
+    # A name of a column is meant for the run's own data, and is asked of others only where they have columns.
+    alike = labelled.lower().endswith(COLUMNS) or (labelled.startswith(MARK) and recipe.data.startswith(MARK))
+    column = recipe.label_column if csv is None and alike else None
+    how: dict[str, Any] = {"column": recipe.column} if alike else {}
+    how |= {"limit": MOST, "seed": recipe.seed % (1 << 31), "tolerance": recipe.tolerance}
+    return Evaluate(
+        run="", train=labelled, train_labels=csv, label_column=column, column=recipe.column if alike else None, **how
+    )
 
 
 def _of_classes(data: Labelled) -> Labelled:

@@ -29,6 +29,7 @@ class Mark(Enum):
     FILLED_IN = "is filled in by the system, and no flag"
     SHARED = "means what it means to pretrain, and is handed on by commands that pre-train"
     LENGTH = "says how long to train, of which a run has one"
+    DATA = "names data; in Python what is named may itself stand there"
     SPEED = "changes which precision, layout and attention are fastest"
 
 
@@ -47,6 +48,7 @@ Shared = Annotated[T, Mark.SHARED]
 Speed = Annotated[T, Mark.SPEED]
 Own = Annotated[T, Mark.COMMAND, Mark.ONE_RUN]
 File = Annotated[T, Flag(metavar="FILE")]
+OfData = Annotated[T, Mark.DATA]
 
 
 def about(line: str, **bounds: Any) -> Any:
@@ -66,8 +68,7 @@ class Recipe(BaseModel):
             if name not in cls.model_fields:
                 raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
             if getattr(value, "ndim", 0):
-                way = "write it with numpy.savez(file, x=array) and name the file, or use selftaught.SelfTaughtEncoder"
-                raise UsageError(f"{name!r} cannot be an array: {way}")
+                raise UsageError(f"{name!r} cannot be an array")
         try:
             return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})
         except ValidationError as error:

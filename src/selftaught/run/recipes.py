@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from selftaught.run.fields import File, Flag, Free, Length, Mark, Own, Recipe, Shared, Speed, about
+from selftaught.run.fields import File, Flag, Free, Length, Mark, OfData, Own, Recipe, Shared, Speed, about
 from selftaught.run.quantities import (
     ALL,
     Adapted,
@@ -26,6 +26,7 @@ from selftaught.run.shared_fields import (
     Backbone,
     Broken,
     Cache,
+    Column,
     Draws,
     Epochs,
     Features,
@@ -101,9 +102,15 @@ class Pretrain(Recipe):
         None, gt=0, le=1e4, description="peak learning rate for 256 samples; default: the method's"
     )
     seed: Seed = 0
+    order: Literal["full", "blocks"] = Field(
+        "full",
+        description="of the samples in an epoch; blocks: what lies side by side is read in one go, in no memory, for "
+        "shards and what is larger than the memory",
+    )
     limit: Most = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
+    column: Column = None
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
@@ -164,7 +171,7 @@ class Pretrain(Recipe):
         None, gt=0, le=MOST, description="end the run when the score of --choose has not risen for so many looks"
     )
     map: Free[int] = Field(2000, ge=0, le=1_000_000, description="samples at most in the map of the report; 0 for none")
-    watch_labels: Free[str | None] = Field(
+    watch_labels: OfData[Free[str | None]] = Field(
         None,
         description="labelled samples that watch: what kNN and a linear probe make of the encoder at each look; they "
         "teach nothing and choose nothing; none: they watch no longer",
@@ -180,6 +187,9 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
+    own_views: Annotated[str | None, Mark.FILLED_IN] = Field(
+        None, description="views that somebody's functions make, given in Python and on resume again"
+    )
 
     @property
     def watched_by(self) -> str | None:
@@ -218,6 +228,7 @@ class Check(Recipe):
     epochs: Epochs = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
+    column: Column = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
     workers: Workers = None
@@ -267,6 +278,7 @@ class Preview(Recipe):
     teacher_size: TeacherSize = None
     encoder: Backbone = None
     views: Views = Field({})
+    column: Column = None
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
@@ -279,13 +291,14 @@ class Evaluate(Recipe):
     """Judge a run by what a simple classifier makes of its features, beside honest baselines."""
 
     run: Own[str] = Field(description="a run folder")
-    train: str = Field(description="labelled images to learn the classifier from")
-    test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
+    train: OfData[str] = Field(description="labelled images to learn the classifier from")
+    test: OfData[str | None] = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    column: Column = None
     task: Task = "auto"
     masks: MasksOf = None
     test_masks: TestMasks = None
@@ -329,13 +342,16 @@ class Compare(Recipe):
     epochs: Length[float | None] = Field(
         None, gt=0, le=MOST, description="passes over the data each, instead of --budget"
     )
-    train: str | None = Field(None, description="labelled images to judge with; default: a label-free score judges")
-    test: str | None = Field(None, description="labelled images to judge on; default: folds of --train")
+    train: OfData[str | None] = Field(
+        None, description="labelled images to judge with; default: a label-free score judges"
+    )
+    test: OfData[str | None] = Field(None, description="labelled images to judge on; default: folds of --train")
     train_labels: TrainLabels = None
     test_labels: TestLabels = None
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    column: Column = None
     task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"
@@ -374,13 +390,14 @@ class Finetune(Recipe):
     """
 
     run: Own[str] = Field(description="a run folder")
-    labelled: str = Field(description="labelled images to learn the classifier from")
+    labelled: OfData[str] = Field(description="labelled images to learn the classifier from")
     labels: Path | None = Field(None, description="CSV of path,label for them")
-    test: str | None = Field(None, description="more labelled images, to measure it on as well")
+    test: OfData[str | None] = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
     groups: Groups = None
     test_groups: TestGroups = None
     label_column: LabelColumn = None
+    column: Column = None
     task: Task = "auto"
     finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
     out: Own[str] = Field(description="folder for the classifier")
@@ -414,7 +431,8 @@ Subset = Annotated[
 
 class Predict(Recipe):
     classifier: str
-    data: str
+    data: OfData[str]
+    column: Column = None
     out: File[str] = Field(description="predictions.csv, of path,predicted,probability; of numbers with low,high")
     every: Annotated[bool, Flag("all")] = Field(
         False, description="the probability of every class or label, in a column each"
@@ -424,7 +442,8 @@ class Predict(Recipe):
 
 class Embed(Recipe):
     run: str
-    data: str
+    data: OfData[str]
+    column: Column = None
     out: File[str] = Field(description="features.npz or features.parquet")
     limit: Subset = None
 

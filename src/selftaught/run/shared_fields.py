@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from selftaught.run.fields import Free, Length, Mark, Own, Shared, Speed, about
+from pydantic import BeforeValidator
+
+from selftaught.run.fields import Free, Length, Mark, OfData, Own, Shared, Speed, about
 from selftaught.run.quantities import Bytes, Duration, Named, Share, Size
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
 
 Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignment", "feature_spread"]
-Unlabelled = Shared[Annotated[Own[str], about("unlabelled images")]]
+Unlabelled = Shared[OfData[Annotated[Own[str], about("unlabelled images")]]]
 Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
 Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
 Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
@@ -66,6 +68,13 @@ LabelColumn = Shared[
     Annotated[
         str | None,
         about("the labels, and no feature; several by commas, of yes and no; or none; default: one of such a name"),
+    ]
+]
+Column = Shared[
+    Annotated[
+        str | None,
+        BeforeValidator(lambda place: str(place) if isinstance(place, int) else place),
+        about("what holds the images, of a parquet file or of items with several parts; default: the only one"),
     ]
 ]
 Task = Annotated[

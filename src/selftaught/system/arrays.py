@@ -127,6 +127,12 @@ class Pages:
             self._read(self._begin + row * self._bytes, into[place].data)
         return values
 
+    def span(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows that follow each other (stop - start, ...), in one read."""
+        values = np.zeros((stop - start, *self.shape[1:]), self.dtype)
+        self._read(self._begin + start * self._bytes, values.reshape(-1).view(np.uint8).data)
+        return values
+
     def _read(self, begin: int, into: memoryview) -> None:
         if hasattr(os, "preadv"):
             os.preadv(self._stream.fileno(), [into], begin)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from selftaught.run.quantities import Growth
 from selftaught.system import clock, distributed, randomness
 from selftaught.system.devices import moved, numbered
 from selftaught.system.errors import UsageError
+from selftaught.system.order import ORDERS, Kind
 from selftaught.system.profiling import part
 from selftaught.training.ahead import Ahead
 
@@ -46,8 +46,9 @@ class Smaller:
 class Batches:
     """The views of each step: every epoch is a fresh order of the samples, cut into whole batches.
 
-    `rows` are the numbers of the samples to learn from (default: all). `targets` (N, ...) has one for each of the
-    samples by its number, such as its class; those of a step come behind its views.
+    `order` is that of an epoch, see `system/order.py`; `rows` are the numbers of the samples to learn from (default:
+    all). `targets` (N, ...) has one for each of the samples by its number, such as its class; those of a step come
+    behind its views.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Batches:
         device: torch.device | str = "cpu",
         rows: NDArray[np.int64] | None = None,
         targets: Tensor | None = None,
+        order: Kind = "full",
     ) -> None:
         refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
@@ -67,21 +69,21 @@ class Batches:
         self.at_first: Smaller | None = None
         self.seconds = 0.0  # that a step has waited for its views, in all
         self._ahead: Ahead | None = None
-        self._learnt = learnt = np.arange(samples.count) if rows is None else rows
-        # Two: of this epoch, and of the next where steps look ahead.
-        self._order = lru_cache(2)(lambda epoch: randomness.permutation(seed, epoch, len(learnt)))
+        self._learnt, self._count = rows, samples.count if rows is None else len(rows)
+        self._order = ORDERS[order](seed, self._count, batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in one pass; the samples left over are others in the next."""
-        return len(self._learnt) // self.batch_size
+        return self._count // self.batch_size
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Sample numbers of this process's share of a step's global batch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         share = self.batch_size // distributed.world_size()
-        first = place * self.batch_size + distributed.rank() * share
-        return self._learnt[self._order(epoch)[first : first + share]]
+        first = distributed.rank() * share
+        rows = self._order(epoch, place, first, first + share)
+        return rows if self._learnt is None else self._learnt[rows]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """The views of a step, drawn at the step's own address, whichever step the caller is at."""

@@ -112,6 +112,9 @@ class Follower:
                 if look:
                     line |= self.looks.take(step)
                     line |= self.looks.watched(step)  # last: whatever becomes of it, the look is written down
+            if look:
+                self.job.hooks.looked(line)
+        self.job.hooks.stepped(step, recipe.steps, terms)
         if self.looks.state == "collapsing" and recipe.on_collapse == "stop":
             self.keeping.save(step)
             raise DivergedError(f"step {step:,}: {line['verdict']}")

@@ -32,9 +32,11 @@ from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import set_attention
 from selftaught.training.engine import Engine
 from selftaught.training.fit import fit
+from selftaught.training.hooks import Hooks
 from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
+from selftaught.training.own_views import views_of
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 from selftaught.training.starting import teacher_of
 
@@ -55,6 +57,7 @@ class Job:
     forward: Any  # the method as it is called: wrapped for its device, precision and processes
     shown: Method  # the method as a single process looks at it: a whole copy, where weights are spread over several
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
+    hooks: Hooks = field(default_factory=Hooks)  # who hears of steps and looks
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
 
     def fit(self, **how: Any) -> None:
@@ -116,7 +119,8 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
         with distributed.alone():
             engine.setup(shown)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
-    batches = Batches(samples, views, batch_size=plan.batch_size, seed=plan.seed, device=engine.device)
+    which: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "order": plan.order}
+    batches = Batches(samples, views, device=engine.device, **which)
     if plan.grow:
         batches.at_first = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward, shown)
@@ -125,13 +129,11 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
 def _views(method: Method, plan: Plan, samples: Samples, side: float = 1.0) -> MakeViews:
     """What makes a method's views as a plan has them, with this share of their side."""
     how: dict[str, Any] = {"patch": method.encoder.patch, "channels_last": plan.layout == "channels_last"}
-    whole = samples.views(method.views, options=plan.views, **how)
-    if side == 1.0:
-        return whole
-    smaller = {
-        name: {**plan.views.get(name, {}), "scale": side * chosen["scale"]} for name, chosen in whole.describe().items()
-    }
-    return samples.views(method.views, options=smaller, **how)
+    options = plan.views
+    if side != 1.0:
+        whole = samples.views(method.views, options=options, **how).describe()
+        options = {name: {**options.get(name, {}), "scale": side * chosen["scale"]} for name, chosen in whole.items()}
+    return views_of(samples, method.views, options=options, **how)
 
 
 def _by_layer(net: nn.Module, training: Training) -> tuple[dict[nn.Parameter, float], set[nn.Parameter]]:

@@ -11,6 +11,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.modality import Samples
+from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about, save_encoder
@@ -33,6 +34,7 @@ from selftaught.training.beginning import begun
 from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.handshake import opened_by_all, refuse_unlike
+from selftaught.training.hooks import Hooks
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
@@ -41,25 +43,35 @@ from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
 from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.optimizers import scaled_lr
+from selftaught.training.own_views import in_words as own_in_words
+from selftaught.training.own_views import refuse_unknown
 from selftaught.training.planning import planned_by_all
 from selftaught.training.resolve import preflight
 from selftaught.training.starting import in_words, keeping, normalised, taking_over, taught, teacher_of
 
+NO_HOOKS = Hooks()
+
 
 def pretrain(
-    command: Pretrain, module: nn.Module | None = None, opened: Samples | None = None, invited: Invited = nobody
+    command: Pretrain,
+    module: nn.Module | None = None,
+    opened: Samples | None = None,
+    invited: Invited = nobody,
+    hooks: Hooks = NO_HOOKS,
 ) -> RunFolder:
     """Carry out a recipe. `module` is the user's own network, where the recipe's encoder is "own".
 
     `opened` is its data where that is open already; a time budget then pays for training alone. `invited` says who
-    looks on.
+    looks on, and `hooks` who hears of steps.
     """
     on_gpu = device_of(command.device).type == "cuda"
     with processes.joined(on_gpu, command.compile), nullcontext() if processes.leads() else quietly():
-        return _pretrain(command, module, opened, invited)
+        return _pretrain(command, module, opened, invited, hooks)
 
 
-def _pretrain(command: Pretrain, module: nn.Module | None, opened: Samples | None, invited: Invited) -> RunFolder:
+def _pretrain(
+    command: Pretrain, module: nn.Module | None, opened: Samples | None, invited: Invited, hooks: Hooks
+) -> RunFolder:
     began = clock.now()
     refuse_unlike(command)
     processes.led(lambda: _refuse_occupied(command))
@@ -68,15 +80,17 @@ def _pretrain(command: Pretrain, module: nn.Module | None, opened: Samples | Non
     recipe = kept(command.continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
     preflight(recipe, module, kind)
+    refuse_unknown(hooks.views, recipe.own_views, registry.method_class(recipe.method.name).views)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
         samples = opened or opened_by_all(recipe, stop, like=_begun_with(recipe) if saved else None)
+        samples.own = hooks.views
         recipe = taught(normalised(recipe, samples, kind), samples)
         onlooker = invited(recipe, samples) if processes.leads() else None
         plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
         job = prepare(plan, samples, module)
-        job.onlooker = onlooker
+        job.onlooker, job.hooks = onlooker, hooks
         named = f"{samples.name}-{plan.method.name}"
         run = RunFolder(processes.led(lambda: plan.out or str(fresh_folder(named))), module)
         processes.publish("folder", str(run.folder))
@@ -101,7 +115,8 @@ def _lead(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Lo
     kept = checkpoint.KEEP + (recipe.choose != "last")
     checkpoint.refuse_small_disk(run.checkpoints, *predicted_bytes(job), keep=kept)
     owned = run.claimed(recipe.resume, recipe.overwrite)
-    with owned, writing_to(run.folder / LOG), loggers.told_the_end(run), run.working() as result, processes.explained():
+    told = loggers.told_the_end(run), job.hooks.told_the_end(run)
+    with owned, writing_to(run.folder / LOG), told[0], told[1], run.working() as result, processes.explained():
         result |= _train(job, run, stop, began, loggers)
 
 
@@ -277,6 +292,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
     if job.onlooker:
         say(f"watch    {job.onlooker.about}")
+    if samples.own:
+        say(f"views    {own_in_words(samples.own)}")
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
     say(

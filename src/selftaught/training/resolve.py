@@ -69,6 +69,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
+                column=recipe.column,
                 like=like,
                 progress=bar.polled(stop.poll),
             )

@@ -1,5 +1,6 @@
 """What every stored image looks like: one size, number of channels and number type for all of them."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +46,9 @@ def canvas_for(
     native: whether small images that have one size are kept as they are.
     """
     sizes = {image.shape[:2] for image in seen}
-    channels = 1 if all(image.shape[2] == 1 for image in seen) else 3
-    if like and like.channels in (1, 3):
+    held = Counter(image.shape[2] for image in seen)
+    channels = held.most_common(1)[0][0] if len(held) == 1 or not {*held} <= {1, 3} else 3
+    if like and {like.channels, channels} <= {1, 3}:
         channels = like.channels
     dtype = _number_type(seen, like)
     values = dtype, level_of_white(seen, like, dtype), bool(like and like.stored is None)
@@ -116,6 +118,8 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
         raise DecodeError(LEVELS)
     image = in_values(image, canvas.dtype, canvas.top)
     image = convert_channels(image, canvas.channels)
+    if image.shape[2] != canvas.channels:
+        raise DecodeError(f"has {image.shape[2]} channels, and the others {canvas.channels}")
     if image.shape[:2] == (canvas.height, canvas.width):
         return image
     # Squashed: the true aspect is kept beside it, and views draw their boxes in true geometry.
@@ -123,7 +127,7 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
     planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     planes = interpolate(planes, (canvas.height, canvas.width), mode="bilinear", antialias=True)
     resized = planes[0].permute(1, 2, 0).numpy()
-    return resized if image.dtype == np.uint8 else np.round(resized).astype(canvas.dtype)
+    return np.round(resized).astype(canvas.dtype) if image.dtype == np.uint16 else resized
 
 
 def convert_channels(pixels: Pixels, channels: int) -> Pixels:

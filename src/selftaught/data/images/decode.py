@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from selftaught.data.images import tiff
+from selftaught.data.sources.arrays import NOT_FINITE
+from selftaught.data.sources.encoded import Stored
 from selftaught.data.sources.folder import FORMATS
+from selftaught.data.sources.source import Unsteady
 
 try:
     import simplejpeg
@@ -70,8 +73,12 @@ class Picture:
 _one_large = threading.Lock()
 
 
-def header(data: bytes) -> Header:
-    """What the file says of itself, without decoding it. Raises DecodeError."""
+def header(data: Stored) -> Header:
+    """What the file says of itself, without decoding it, or what is so of pixels. Raises DecodeError."""
+    if isinstance(data, np.ndarray):
+        return Header("array", str(data.dtype), data.shape[1], data.shape[0], 1, False)
+    if isinstance(data, Image.Image):
+        return Header(data.format or "PIL", data.mode, *data.size, 1, False)
     with opened(data) as image:
         orientation, animated = 1, False
         with contextlib.suppress(Exception):  # broken EXIF is as good as none
@@ -82,18 +89,20 @@ def header(data: bytes) -> Header:
         return Header(kind, image.mode, *image.size, orientation if 1 <= orientation <= 8 else 1, animated)
 
 
-def decode(data: bytes, at_least: tuple[int, int] | None = None) -> NDArray[Any]:
+def decode(data: Stored, at_least: tuple[int, int] | None = None) -> NDArray[Any]:
     """The pixels of `picture`."""
     return picture(data, at_least).pixels
 
 
-def picture(data: bytes, at_least: tuple[int, int] | None = None, band: bool | None = None) -> Picture:
-    """Upright pixels of an image file, and what of it they do not show.
+def picture(data: Stored, at_least: tuple[int, int] | None = None, band: bool | None = None) -> Picture:
+    """Upright pixels of an image file, or of what is decoded already, and what of it they do not show.
 
     Large JPEGs are decoded at a reduced scale that is still `at_least` (H, W). An animated image gives its first
     frame, a TIFF its first page. `band`: whether what a TIFF tags as alpha is a band of what was measured, or
     transparency; None: by its values. Raises DecodeError for anything that is not a whole image of an allowed format.
     """
+    if not isinstance(data, bytes):
+        return Picture(_decoded(data))
     with opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
@@ -108,6 +117,15 @@ def picture(data: bytes, at_least: tuple[int, int] | None = None, band: bool | N
             if image.format in JPEGS:
                 _refuse_padding(data, image)
             return Picture(_pixels(upright(image)), remarks)
+
+
+def _decoded(data: NDArray[Any] | Image.Image) -> NDArray[Any]:
+    """The pixels of an array (H, W, C), or of an open image, which stays as it is."""
+    if isinstance(data, Image.Image):
+        return _pixels(upright(data.copy()))
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        raise DecodeError(NOT_FINITE)
+    return data
 
 
 def _of_tiff(data: bytes, image: Any, band: bool | None) -> Picture:
@@ -190,6 +208,8 @@ def attempt(make: Callable[[], Made]) -> Made | str:
         return make()
     except DecodeError as error:
         return str(error)
+    except Unsteady:  # which is no fault of this sample alone
+        raise
     except Exception as error:  # unreadable, vanished, or a broken archive member
         return f"cannot be read: {type(error).__name__}: {error}"
 
@@ -239,7 +259,7 @@ def _pixels(image: Image.Image) -> NDArray[Any]:
     if mode == "F" or mode.startswith("I"):  # floats, or integers of 16 or 32 bits
         values = np.asarray(image)[..., None]
         if mode == "F" and not np.isfinite(values).all():
-            raise DecodeError("holds values that are not finite")
+            raise DecodeError(NOT_FINITE)
         return values if image.format == "TIFF" and mode in ("F", "I") else values.astype(np.uint16)
     if "transparency" in image.info or mode in VEILED:
         return _on_backdrop(image)

@@ -22,7 +22,7 @@ from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
-from selftaught.data.sources.files import Files
+from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -55,10 +55,11 @@ def inspect(
     workers: int | None = None,
     tolerance: float = 0.01,
     label_column: str | None = None,
+    column: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
-    source = open_source(data, label_column)
+    source = open_source(data, label_column, column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     source.contents.recall()
     keys = [spelled(source.keys[row]) for row in rows]
@@ -81,7 +82,7 @@ def inspect(
         count=len(source),
         checked=len(rows),
         usable=True,
-        decoded=isinstance(source, Files),
+        decoded=isinstance(source, Encoded),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
         ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
         duplicates=[[whole[place][0] for place in group] for group in same],
@@ -96,7 +97,7 @@ def inspect(
     return findings
 
 
-def _looked(source: Files | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
     """Each image in turn, or why it is broken; threads work a bounded number ahead."""
     look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source)
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
@@ -104,13 +105,14 @@ def _looked(source: Files | Arrays, rows: NDArray[np.int64], workers: int | None
             yield from pool.map(look, rows[start : start + AHEAD].tolist())
 
 
-def _look_at_file(source: Files, row: int) -> Look | str:
+def _look_at_file(source: Encoded, row: int) -> Look | str:
     def look() -> Look:
         data = source.fetch(row)
         made = picture(data, SCALED)
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
-        return Look(header(data), len(data), pixels.shape[2], bits, content, sketch(pixels), made.remarks)
+        length = len(data) if isinstance(data, bytes) else pixels.nbytes
+        return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks)
 
     return attempt(look)
 
@@ -195,7 +197,7 @@ def _problems(findings: Findings, tolerance: float) -> list[str]:
     return []
 
 
-def _notes_of_parts(source: Files | Arrays) -> list[str]:
+def _notes_of_parts(source: Encoded | Arrays) -> list[str]:
     parts = ", ".join(map(printable, parts_among(source.labels or [], source.keys)))
     return [f"folders {parts} are parts of a split, not classes: name one of them where labels count"] * bool(parts)
 

@@ -25,9 +25,9 @@ from selftaught.data.images.decode import Picture, attempt, picture
 from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.images.preparation import CHUNK, Preparation, brightest, preparation_of
 from selftaught.data.images.views import Views
-from selftaught.data.opening import Opened, Rows, chosen
+from selftaught.data.opening import Opened, Rows, chosen, picked
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
-from selftaught.data.sources.files import Files
+from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress, digest
@@ -78,6 +78,7 @@ def open_samples(
     like: Preparation | None = None,
     labels: Path | None = None,
     label_column: str | None = None,
+    column: str | None = None,
     labelled: bool = False,
     limit: int | None = None,
     seed: int = 0,
@@ -93,9 +94,10 @@ def open_samples(
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
     decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
     are not finite; native: see `canvas_for`; label_column: the column of labels, of data that has columns or, where
-    `labels` names one, of that file; the rest: see `chosen`. Raises DataError and UsageError.
+    `labels` names one, of that file; column: of data that has columns the one of images; the rest: see `chosen`.
+    Raises DataError and UsageError.
     """
-    source = open_source(data, label_column if labels is None else None)
+    source = open_source(data, label_column if labels is None else None, column)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, **how)
     rows, refuse = wanted.rows, partial(_refuse, source.name, len(wanted.rows), tolerance)
@@ -164,7 +166,7 @@ def _finite(source: Arrays, storage: Storage, rows: Rows, refuse: Refuse, progre
 
 
 def _work(
-    source: Files,
+    source: Encoded,
     rows: Rows,
     canvas: Canvas,
     band: bool | None,
@@ -189,10 +191,11 @@ def _work(
         if 2 * source.contents.known[rows].sum() < len(rows):
             return None
         # Two decoders may round differently, so what one has made is not taken for the other's.
-        made_by = f"{canvas} {band}", decoding.jpeg_decoder(), PIL.__version__, MADE_AS
+        made_as = MADE_AS + ".1" * (canvas.dtype.kind == "f")  # measured values were once rounded where images shrank
+        made_by = f"{canvas} {band}", decoding.jpeg_decoder(), PIL.__version__, made_as
         return digest(source.digests(rows, progress).tobytes(), *made_by, between=b"\n")
 
-    keys = [source.keys[row] for row in rows]
+    keys = picked(source.keys, rows)
     return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress, noted=noted)
 
 
@@ -219,7 +222,7 @@ def _tell_depths(name: str, seen: list[Pixels], values: tuple[np.dtype, int | No
         )
 
 
-def _unread(source: Files) -> Failures:
+def _unread(source: Encoded) -> Failures:
     """What was passed over for a fault of its own; what else a person may miss is told aloud."""
     for line in overlooked(source):
         say(f"warning: {printable(source.name)}: {line}")
@@ -264,7 +267,7 @@ def counted(things: str, verb: str, count: int, tolerance: float, failed: Failur
     return f"{len(failed)} of {count} {things} cannot be {verb}{allowed}; the first is {first}"
 
 
-def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:
+def _examples(source: Encoded, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:
     """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     tried = []
@@ -284,6 +287,6 @@ def _examples(source: Files, rows: Rows, refuse: Refuse, progress: Progress) -> 
     raise AssertionError("not reached: all images failed")
 
 
-def _read(source: Files, row: int) -> Picture | str:
+def _read(source: Encoded, row: int) -> Picture | str:
     """What is decoded of an image, or the reason why nothing is."""
     return attempt(lambda: picture(source.read(row)))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import Contents, Digests, Rows, stamps_in
+from selftaught.data.sources.encoded import parts_of
 from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.arrays import Npz, header_of
@@ -66,7 +67,7 @@ class AskedFor(Npz):
 class Arrays(Source):
     """Images that are already pixels: (N, H, W, C) of uint8, uint16 or float, in whatever order of bytes they lie.
 
-    Also (N, C, H, W), where the shape tells so much; see `_channels_first`.
+    Also (N, C, H, W), where the shape tells so much; see `channels_first`.
     """
 
     contents: Contents
@@ -91,7 +92,7 @@ class Arrays(Source):
         self.name = name
         if told := _axes_told(images.shape):
             self.note(told)
-        self.images = images.transpose(0, 2, 3, 1) if _channels_first(images.shape) else images
+        self.images = images.transpose(0, 2, 3, 1) if channels_first(images.shape) else images
         self.keys = [str(i) for i in range(len(images))]
         if labels is not None:
             self.labels = known_labels(labels_of(labels, len(images), name), name, self.note)
@@ -110,17 +111,16 @@ class Arrays(Source):
     def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests:
         self.contents.recall()
         unknown = rows[~self.contents.known[rows]]
-        kind = f"{self.images.shape[1:]}{self.images.dtype}".encode()
         for start in range(0, len(unknown), HASHED):
             some = unknown[start : start + HASHED]
-            for row, image in zip(some.tolist(), np.ascontiguousarray(self.images[some]).view(np.uint8)):
-                self.contents.note(row, kind, image.data)
+            for row, image in zip(some.tolist(), np.ascontiguousarray(self.images[some])):
+                self.contents.note(row, *parts_of(image))
             progress(start + len(some), len(unknown))
         self.contents.remember()
         return self.contents.digests[rows]
 
 
-def _channels_first(shape: tuple[int, ...]) -> bool:
+def channels_first(shape: tuple[int, ...]) -> bool:
     """Whether (N, a, b, c) is (N, C, H, W): few at first, more than that at the end, and no square before the end."""
     _, a, b, c = shape
     return a <= CHANNELS < c and a != b
@@ -129,7 +129,7 @@ def _channels_first(shape: tuple[int, ...]) -> bool:
 def _axes_told(shape: tuple[int, ...]) -> str:
     """What to say of the axes of images (N, a, b, c), where they could be mistaken."""
     _, a, b, c = shape
-    if _channels_first(shape):
+    if channels_first(shape):
         return f"its shape {shape} is taken for (N, C, H, W): images of {b} x {c} px with {a} channel(s)"
     if a <= CHANNELS < b or (b == c > CHANNELS and a != b):
         way = "if channels come first, save it as x.transpose(0, 2, 3, 1)"

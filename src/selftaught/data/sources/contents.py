@@ -46,13 +46,19 @@ class Contents:
         self.known, self.digests = np.zeros(count, np.bool_), np.zeros((count, BYTES), np.uint8)
         self._noted = np.zeros(count, np.bool_)  # by this process
         self._file = cache_folder() / "contents" / f"{content_of(os.fsencode(name)).hex()}.bin"
-        self._stamps, self._stamped, self._new = stamps, np.zeros((0, NUMBERS), np.int64), False
+        self.stamps, self._stamped, self._new = stamps, np.zeros((0, NUMBERS), np.int64), False
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Contents]", name: str) -> "Contents":
+        """Those of several sources, one behind the other."""
+        stamps = [part.stamps for part in parts if part.stamps]
+        return cls(sum(len(part.known) for part in parts), name, lambda: np.concatenate([told() for told in stamps]))
 
     def recall(self) -> None:
         """Look up what earlier runs have read; only the first time."""
-        if self._stamps is None or len(self._stamped):
+        if self.stamps is None or len(self._stamped):
             return
-        self._now, self._stamped = clock.wall(), self._stamps()
+        self._now, self._stamped = clock.wall(), self.stamps()
         held = records_in(self._file)
         if len(held):
             places = _places(held["stamp"], self._stamped)
@@ -70,6 +76,12 @@ class Contents:
         if not self.known[row] or (self.digests[row] != found).any():
             self.digests[row], self._new = found, True
         self.known[row] = self._noted[row] = True
+
+    def again(self, row: int, *parts: bytes | memoryview) -> bool:
+        """Whether a sample is what it was when it was noted; it is noted now where it was not."""
+        known = bool(self._noted[row])
+        self.note(row, *parts)
+        return not known or self.digests[row].tobytes() == content_of(*parts)
 
     def remember(self) -> None:
         """Keep what was read since, but of files that were changed just now; a full disk is no harm."""

@@ -3,13 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
-from selftaught.data.sources.contents import SIZE, Contents, Digests, Rows, Stamps, stamps_in, stamps_of
+from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_in, stamps_of
+from selftaught.data.sources.encoded import Encoded, Ignored, Labels, Sizes
 from selftaught.data.sources.folder import (
     IMAGES,
     LINK,
@@ -23,22 +22,18 @@ from selftaught.data.sources.folder import (
     read_regular,
     walk,
 )
-from selftaught.data.sources.source import Progress, Source, digest, reading
+from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError
 from selftaught.system.ownership import MANIFEST, refuse_as_data
 from selftaught.system.text import printable
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-AHEAD = 256  # files handed to the reading threads at once
-
-Sizes = Callable[[], Sequence[int]]  # of the images, in bytes
-Ignored = Sequence[tuple[str, str]]  # what was passed over, and why
 
 
-class Files(Source):
-    """Encoded images, read one at a time."""
+class Files(Encoded):
+    """Encoded images in files that have names, whose folders are their labels where all lie in one."""
 
-    contents: Contents
+    read: Callable[[int], bytes]
 
     def __init__(
         self,
@@ -49,38 +44,18 @@ class Files(Source):
         ignored: Ignored = (),
         contents: Contents | None = None,
     ) -> None:
-        self.name, self.keys, self._sizes, self.read, self.ignored = name, keys, sizes, read, ignored
-        self.contents = contents or Contents(len(keys))
-        folders = [key.partition("/")[0] if "/" in key else "" for key in keys]
-        self.labels = folders if all(folders) else None
+        super().__init__(name, keys, sizes, read, ignored, contents, lambda: folders_of(keys))
         for place in masked(keys):
             inside = f"{place}/" * bool(place)
             self.note(
                 f"what {inside}{MASKS} holds is taken for images; to leave masks out, name {inside}{IMAGES} alone"
             )
 
-    def fingerprint(self) -> str:
-        rows = zip(self.keys, self._sizes())  # encoded all at once: there may be millions
-        return digest(os.fsencode("".join(f"{key}\0{size}\n" for key, size in rows)))
 
-    def fetch(self, row: int) -> bytes:
-        """The bytes of a sample, whose digest is known from then on."""
-        data = self.read(row)
-        self.contents.note(row, data)
-        return data
-
-    def digests(self, rows: Rows, progress: Progress = lambda done, total: None) -> Digests:
-        self.contents.recall()
-        unknown = rows[~self.contents.known[rows]]
-        with ThreadPoolExecutor(thread_name_prefix="read") as pool:
-            for start in range(0, len(unknown), AHEAD):
-                for done, _ in enumerate(pool.map(self._try, unknown[start : start + AHEAD].tolist()), start + 1):
-                    progress(done, len(unknown))
-        return self.contents.digests[rows]
-
-    def _try(self, row: int) -> None:
-        with suppress(Exception):  # of many kinds; said when it is decoded
-            self.fetch(row)
+def folders_of(keys: Sequence[str]) -> Labels:
+    """The first folder of each name, where all have one."""
+    folders = [key.partition("/")[0] if "/" in key else "" for key in keys]
+    return folders if all(folders) else None
 
 
 def open_folder(root: Path) -> Files:

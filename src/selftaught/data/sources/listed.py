@@ -19,7 +19,7 @@ from selftaught.data.sources.labels import (
     named_like,
     plain,
 )
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 LOOKED_AT = 16  # lines
@@ -59,12 +59,19 @@ def _ending(name: str, folder: Path) -> str:
     return next((ending for ending, file in named if os.path.isfile(file)), "")  # noqa: PTH113 - no error for odd names
 
 
-def open_list(file: Path, label_column: str | None = None) -> Files:
-    """The images that a CSV lists, each once, with the labels that stand beside them. Raises DataError."""
+def open_list(file: Path, label_column: str | None = None, column: str | None = None) -> Files:
+    """The images that a CSV lists, each once, with the labels that stand beside them. Raises DataError.
+
+    column: which has the paths, where several do.
+    """
     shown, folder = printable(str(file)), file.parent
     lines = [(number, line) for number, line in enumerate(read_cells(file, names=True).lines, 1) if line]
     header, rows = ([name.strip() for name in lines[0][1]] if lines else []), lines[1:]
-    place = _paths(header, [line for _, line in rows[:LOOKED_AT]], folder)
+    if column is not None and column not in header:
+        listed = ", ".join(map(printable, header))
+        raise UsageError(f"--column {printable(column)} is no column of {shown}; it has {listed}")
+    first = [line for _, line in rows[:LOOKED_AT]]
+    place = _paths(header, first, folder) if column is None else header.index(column)
     if place is None:
         raise DataError(f"{shown} lists no images: it needs a column of their paths, such as {', '.join(KEYS[:4])}")
     if bad := next((number for number, line in rows if len(line) != len(header)), None):

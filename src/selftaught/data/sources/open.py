@@ -1,8 +1,10 @@
 """The source that DATA names."""
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from importlib import import_module
+from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -11,46 +13,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import Arrays
-from selftaught.data.sources.files import ARCHIVES, Files, open_archive, open_folder
+from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
 from selftaught.data.sources.labels import NO_LABEL
+from selftaught.data.sources.shards import open_shards
+from selftaught.data.sources.webdataset import expanded
 from selftaught.system.errors import DataError, UsageError
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 COLUMNS = (".csv", ".tsv", ".parquet")  # files of columns, one of which may hold labels
 
+Opener = Callable[..., Encoded | Arrays]
+
 
 @cache
-def openers() -> dict[str, Callable[..., Files | Arrays]]:
-    """What every file beside this one says in OPENS: by the end of a file's name, or by "sklearn:" and its like."""
+def openers() -> dict[str, Opener]:
+    """What every file beside this one says in OPENS: by the end of a file's name, or by "sklearn:" and its like.
+
+    Likewise the modules of the entry-point group `selftaught.sources`; the first of a mark stays.
+    """
     names = (f"{__package__}.{module.name}" for module in iter_modules([str(Path(__file__).parent)]))
-    return {mark: opener for name in names for mark, opener in getattr(import_module(name), "OPENS", {}).items()}
+    found: dict[str, Opener] = {}
+    for module in [*map(import_module, names), *_plugins()]:
+        for mark, opener in getattr(module, "OPENS", {}).items():
+            found.setdefault(mark, opener)
+    return found
 
 
-def open_source(data: str | Path | NDArray[Any], label_column: str | None = None) -> Files | Arrays:
-    """The source named by DATA; `label_column`: what holds labels in a file that has columns. Raises UsageError."""
-    path = Path("array" if isinstance(data, np.ndarray) else data)
-    if path.suffix.lower() in COLUMNS and path.is_file():
-        return openers()[path.suffix.lower()](path, label_column)
-    if label_column not in (None, NO_LABEL):
-        shown = printable(str(path))
-        raise UsageError(f"--label-column {printable(label_column)}: {shown} has no columns with names of their own")
+def _plugins() -> Iterator[Any]:
+    """The modules of other packages; one that cannot be imported is said and left out."""
+    for point in entry_points(group="selftaught.sources"):
+        try:
+            yield point.load()
+        except Exception as error:  # anything can be wrong with somebody else's package
+            say(f"warning: sources of {point.name} are left out: {printable(f'{type(error).__name__}: {error}')}")
+
+
+def open_source(
+    data: str | Path | NDArray[Any], label_column: str | None = None, column: str | None = None
+) -> Encoded | Arrays:
+    """The source named by DATA.
+
+    label_column: what holds labels in data that has columns; column: what holds samples there. Raises UsageError.
+    """
+    asked = {"label_column": label_column, "column": column}
     if isinstance(data, np.ndarray):
-        return Arrays("array", data)
+        return _opened(lambda array: Arrays("array", array), data, asked, "array")
     named = str(data).partition(":")[0] + ":"
-    return openers()[named](str(data)) if named in openers() else _from_path(Path(data))
+    if named in openers():
+        return _opened(openers()[named], str(data), asked, str(data))
+    return _from_path(Path(data), asked)
 
 
-def _from_path(path: Path) -> Files | Arrays:
+def _opened(opener: Opener, data: Any, asked: Mapping[str, str | None], shown: str) -> Encoded | Arrays:
+    """What an opener makes of data; of what is asked it is told what its parameters say that it can know."""
+    taken = signature(opener).parameters
+    told = {name: value for name, value in asked.items() if value is not None}
+    for name, value in told.items():
+        if name not in taken and value != NO_LABEL:
+            flag = name.replace("_", "-")
+            lacks = f"{printable(shown)} has no columns with names of their own"
+            raise UsageError(f"--{flag} {printable(value)}: {lacks}")
+    return opener(data, **{name: value for name, value in told.items() if name in taken})
+
+
+def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
     shown = printable(str(path))
+    if not path.exists() and (names := expanded(str(path))):
+        return _opened(partial(open_shards, names), shown, asked, shown)
     if path.is_dir():
-        return open_folder(path)
+        return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]
         ending = next((mark for mark in endings if path.name.lower().endswith(mark)), None)
         if ending is None:
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
-        return openers()[ending](path)
+        return _opened(openers()[ending], path, asked, str(path))
     for parent in path.parents:
         if parent.is_file() and parent.name.lower().endswith(ARCHIVES):
-            return open_archive(parent, path.relative_to(parent).as_posix() + "/")
+            return _opened(partial(open_archive, parent), path.relative_to(parent).as_posix() + "/", asked, str(path))
     raise DataError(f"{shown} does not exist")

@@ -7,9 +7,9 @@ import os
 import threading
 import warnings
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,18 @@ def _sample_columns(path: Path, file: Any) -> list[str]:
         return [field.name for field in file.schema_arrow if holds_images(field)]
 
 
+def _sample_column(path: Path, file: Any, asked: str | None, shown: str) -> str:
+    """The column of samples: the one that was asked for, or the only one. Raises DataError and UsageError."""
+    encoded = _sample_columns(path, file)
+    several = ", ".join(map(printable, encoded)) or "none"
+    if asked is not None and asked not in encoded:
+        raise UsageError(f"--column {printable(asked)} of {shown} holds no images; those that do are: {several}")
+    if asked is None and len(encoded) != 1:
+        way = "; say which with --column" * (len(encoded) > 1)
+        raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}{way}")
+    return asked or encoded[0]
+
+
 def _shows_images(file: Any, column: str) -> bool:
     """Whether one of the first cells that are not empty is an image: hashes and keys, too, are written as bytes."""
     batches = file.iter_batches(LOOKED_AT, columns=[column], use_threads=False)
@@ -105,16 +117,34 @@ def _is_image(data: bytes) -> bool:
     return False
 
 
-def open_parquet(path: Path, label_column: str | None = None) -> Files:
-    """The encoded samples of a file, read a row group at a time, with the labels of a column. Raises DataError."""
+class RowGroups:
+    """Those that were read last, of one file or of several."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Any, Any] = OrderedDict()
+        self._alone = threading.Lock()  # a file has one position
+
+    def __call__(self, path: Path, group: int, read: Callable[[int], Any]) -> Any:
+        """A row group of a file, by `read` where it is not held."""
+        with self._alone:
+            cells = self._held.pop((path, group), None)
+            self._held[path, group] = cells = read(group) if cells is None else cells
+            if len(self._held) > HELD:
+                self._held.popitem(last=False)
+            return cells
+
+
+def open_parquet(
+    path: Path, label_column: str | None = None, column: str | None = None, held: RowGroups | None = None
+) -> Files:
+    """The encoded samples of a file, read a row group at a time, with the labels of a column. Raises DataError.
+
+    column: which holds the samples, where several could; held: row groups in memory, where files share them.
+    """
     with reading(str(path), KIND):
         status = path.stat()
     file, shown = _opened(path), printable(str(path))
-    encoded = _sample_columns(path, file)
-    if len(encoded) != 1:
-        several = ", ".join(map(printable, encoded)) or "none"
-        raise DataError(f"{shown} must hold its images in one column of bytes; such columns are: {several}")
-    (column,) = encoded
+    column = _sample_column(path, file, column, shown)
     with reading(str(path), KIND):
         others = [name for name in file.schema_arrow.names if name != column]
         refuse_many_cells(file, [*others, f"{column}.path"])  # before labels are looked for among them
@@ -126,7 +156,7 @@ def open_parquet(path: Path, label_column: str | None = None) -> Files:
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
     contents = Contents(len(keys), os.path.realpath(path), lambda: stamps_in(status, range(len(keys))))
-    reader = _reader(path, file, column, [group.num_rows for group in groups])
+    reader = _reader(path, file, column, [group.num_rows for group in groups], held or RowGroups())
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
     if columns:
         label = ", ".join(columns)
@@ -190,13 +220,11 @@ def _class_names(schema: Any, label: str) -> list[str]:
         return []
 
 
-def _reader(path: Path, file: Any, column: str, counts: list[int]) -> Callable[[int], bytes]:
+def _reader(path: Path, file: Any, column: str, counts: list[int], held: RowGroups) -> Callable[[int], bytes]:
     """Reads the bytes of a sample by its row; the row groups that were read last are kept."""
     struct = _nested(file.schema_arrow.field(column).type, "bytes")
     starts = [0, *accumulate(counts)]
-    lock = threading.Lock()  # the file has one position
 
-    @lru_cache(HELD)
     def cells_of(group: int) -> Any:
         named = f"{column}.bytes" if struct else column
         refuse_long_text(path, file, [named], group)
@@ -206,8 +234,7 @@ def _reader(path: Path, file: Any, column: str, counts: list[int]) -> Callable[[
 
     def read(row: int) -> bytes:
         group = bisect_right(starts, row) - 1
-        with lock:
-            cell = cells_of(group)[row - starts[group]]
+        cell = held(path, group, cells_of)[row - starts[group]]
         if not cell.is_valid:
             raise OSError("no bytes, perhaps only a path")
         data: bytes = cell.as_py()

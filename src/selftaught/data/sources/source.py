@@ -12,6 +12,11 @@ from selftaught.system.text import printable
 
 MAX_BYTES = 1 << 30  # no image of so many pixels takes more
 
+
+class Unsteady(DataError):  # noqa: N818 - what is unsteady is the data
+    """A source gives something else for a sample than it did before."""
+
+
 Progress = Callable[[int, int], None]  # takes how many are done, and of how many
 
 

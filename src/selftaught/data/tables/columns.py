@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data import opening
-from selftaught.data.sources import parquet
+from selftaught.data.sources import handed, parquet
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
@@ -21,20 +20,21 @@ from selftaught.data.sources.labels import (
     NO_LABEL,
     known_labels,
     label_cells,
+    label_text,
     labels_among,
     named_like,
     parted,
 )
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.source import Progress, Source, digest
-from selftaught.data.tables.numbers import Column, cleaned, column_of, number_in
+from selftaught.data.sources.webdataset import expanded
+from selftaught.data.tables.numbers import Column, column_of, has_names
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
 IDS = ("id", "index", "key", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
-COUNTED, RISING = 3, 8  # numbers in a first line, from which they are names if they count the columns, or only rise
 NOTED = 5  # columns that a note is written of
 
 
@@ -84,9 +84,13 @@ def recognises(data: str | NDArray[Any]) -> bool:
     """Whether this names rows."""
     if isinstance(data, np.ndarray):
         return data.ndim == 2
+    if data.startswith(handed.MARK):
+        return handed.is_rows(data)
     if data.startswith("sklearn:"):
         return data.removeprefix("sklearn:") in SHIPPED
     path = Path(data)
+    if not path.exists() and expanded(data):  # shards, which hold samples that are encoded
+        return False
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return not parquet.holds_samples(path)
@@ -103,6 +107,8 @@ def open_table(data: str | Path | NDArray[Any], label_column: str | None = None,
     """
     if isinstance(data, np.ndarray):
         table = _from_array("array", data, None)
+    elif str(data).startswith(handed.MARK):
+        table = _from_python(handed.held(str(data)), label_column, taken)
     elif str(data).startswith("sklearn:"):
         table = _sklearn(str(data).removeprefix("sklearn:"))
     else:
@@ -151,11 +157,27 @@ def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Tab
         header, rows = parquet.columns(path)
     else:
         header, rows, parting, notes = _csv(path)
+    return _from_cells(path.stem, shown, header, rows, label_column, taken, parting, notes)
+
+
+def _from_python(given: handed.Handed, label_column: str | None, taken: Taken | None) -> Table:
+    """Rows of an array, or of an object with columns, whose cells are read as those of a file are."""
+    if isinstance(given.data, np.ndarray):
+        return _from_array(given.name, given.data, given.labels)
+    columns = handed.cells_of(given.data)
+    cells = [["" if cell is None else label_text(cell) for cell in column] for column in columns.values()]
+    return _labelled(_from_cells(given.name, given.name, list(columns), cells, label_column, taken), given.labels)
+
+
+def _from_cells(
+    name: str, shown: str, header: Sequence[str], rows: Sequence[list[str]], label_column: str | None,
+    taken: Taken | None, parting: str = "", notes: Sequence[str] = (),
+) -> Table:  # fmt: skip
+    """A table of columns of text that have names. Raises DataError where two have one."""
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
-    cells = {name: rows[i] for i, name in enumerate(header)}
     labels, others = _label_columns(header, label_column, taken, shown)
-    table = _from_columns(path.stem, cells, labels, others, parting)
+    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting)
     table.notes = [*notes, *table.notes, *_notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
@@ -164,9 +186,12 @@ def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) ->
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
     columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
-    table = Table(name, columns, [str(i) for i in range(len(values))], None)
+    return _labelled(Table(name, columns, [str(i) for i in range(len(values))], None), labels)
+
+
+def _labelled(table: Table, labels: NDArray[Any] | None) -> Table:
     if labels is not None:
-        table.labels = known_labels(labels_of(labels, len(values), name), name, table.note)
+        table.labels = known_labels(labels_of(labels, len(table), table.name), table.name, table.note)
     return table
 
 
@@ -178,7 +203,7 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
         raise DataError(f"{printable(str(path))} is empty")
     width, usual = len(numbered[0][1]), "\t" if path.suffix.lower() == ".tsv" else ","
     notes = [f"its cells are parted by {PARTING[parting]}"] * (width > 1 and parting != usual)
-    if _has_names([line for _, line in numbered], parting):
+    if has_names([line for _, line in numbered], parting):
         header, numbered = [name.strip() for name in numbered[0][1]], numbered[1:]
     else:
         header = [f"column {number}" for number in range(width)]
@@ -188,25 +213,6 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
             raise DataError(f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {width}")
     columns = [list(column) for column in zip(*(line for _, line in numbered))] or [[] for _ in header]
     return header, columns, parting, notes
-
-
-def _has_names(lines: Sequence[Sequence[str]], parting: str) -> bool:
-    """Whether the first line names columns: a row has numbers, and text that is found again in the rows below."""
-    first, below = lines[0], lines[1:]
-    numbers = [number_in(cell.strip(), parting == ";") for cell in first]
-    known = [number for number in numbers if number is not None]
-    if not below or 2 * len(known) < len(first) or _counts_columns(known):
-        return True
-    texts = [place for place, number in enumerate(numbers) if number is None and cleaned([first[place]]) != ["nan"]]
-    again = (any(len(line) > place and line[place] == first[place] for line in below) for place in texts)
-    return not all(again)
-
-
-def _counts_columns(numbers: Sequence[float]) -> bool:
-    """Whether numbers are names: how pandas counts columns, or many that rise, as wavelengths do."""
-    rise = all(a < b for a, b in pairwise(numbers))
-    counted = numbers[:1] in ([0.0], [1.0]) and numbers[-1:] == [numbers[0] + len(numbers) - 1]
-    return rise and len(numbers) >= (COUNTED if counted else RISING)
 
 
 def _label_columns(

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ _POINTED = re.compile(r"(\d{1,3}(?:[,'’\s]\d{3})+|\d+)?(?:\.(\d*))?")
 _COMMAED = re.compile(r"(\d{1,3}(?:[.'’\s]\d{3})+|\d+)?(?:,(\d*))?")
 _DECIMAL_COMMA = re.compile(r"[^,]*\d,\d+[^\d.,]*")
 _THOUSANDS = re.compile(r"[^,\d]*\d{1,3}(,\d{3})+[^\d.,]*")
+COUNTED, RISING = 3, 8  # numbers in a first line, from which they are names if they count the columns, or only rise
 
 
 class Column(NamedTuple):
@@ -102,3 +104,22 @@ def _some(counts: dict[str, int]) -> str:
     total = sum(counts.values())
     named = ", ".join(repr(printable(cell)) for cell in list(counts)[:SHOWN])
     return f"{total:,} cell{'s' * (total > 1)} such as {named}"
+
+
+def has_names(lines: Sequence[Sequence[str]], parting: str) -> bool:
+    """Whether the first line names columns: a row has numbers, and text that is found again in the rows below."""
+    first, below = lines[0], lines[1:]
+    numbers = [number_in(cell.strip(), parting == ";") for cell in first]
+    known = [number for number in numbers if number is not None]
+    if not below or 2 * len(known) < len(first) or _counts_columns(known):
+        return True
+    texts = [place for place, number in enumerate(numbers) if number is None and cleaned([first[place]]) != ["nan"]]
+    again = (any(len(line) > place and line[place] == first[place] for line in below) for place in texts)
+    return not all(again)
+
+
+def _counts_columns(numbers: Sequence[float]) -> bool:
+    """Whether numbers are names: how pandas counts columns, or many that rise, as wavelengths do."""
+    rise = all(a < b for a, b in pairwise(numbers))
+    counted = numbers[:1] in ([0.0], [1.0]) and numbers[-1:] == [numbers[0] + len(numbers) - 1]
+    return rise and len(numbers) >= (COUNTED if counted else RISING)

@@ -60,6 +60,7 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
             seed=command.seed,
             tolerance=1.0,
             label_column=command.label_column,
+            column=command.column,
             cache=0,
             workers=command.workers,
             progress=lambda done, total: stop.poll(),

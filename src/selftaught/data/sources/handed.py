@@ -1,0 +1,156 @@
+"""Data that somebody holds in Python: a command knows it by a name, python:array, for as long as it works.
+
+The name stands in the recipe; what is behind it does not, so a run goes on where the object is given again and holds
+the same samples.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.system.context import holding
+from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
+
+MARK = "python:"
+CHANNELS = 4  # of an image, at most, where a tensor is thought to have them last
+NAMES = {"ndarray": "array"}  # of types, where another word is better known
+
+
+@dataclass(frozen=True)
+class Handed:
+    """An object, with the labels of its samples where they came beside it."""
+
+    name: str
+    data: Any
+    labels: NDArray[Any] | None = None
+
+
+_held: ContextVar[Mapping[str, Handed]] = ContextVar("held", default={})  # noqa: B039 - nobody writes in it
+
+
+@contextmanager
+def handed(data: Any, column: str | None = None) -> Iterator[Any]:
+    """The name of `data` inside; names and paths stand for themselves.
+
+    data: an array, memory-map or tensor of images (N, H, W), (N, H, W, C), of a tensor (N, C, H, W), or of rows (N,
+    columns); a table with columns, as pandas, polars and pyarrow have it; a list of paths, of PIL images or of arrays;
+    an object with a length that gives an item for each number; or a pair of any of these and of labels (N,). column:
+    what of a table holds images, which then are the samples. Raises UsageError for anything else.
+    """
+    if data is None or isinstance(data, str | os.PathLike):
+        yield data
+        return
+    data, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    data = _usable(data, column)
+    known = _held.get()
+    called = _called(data)
+    names = (called, *(f"{called}-{number}" for number in range(2, len(known) + 3)))
+    name = next(name for name in names if MARK + name not in known)
+    one = Handed(name, data, None if labels is None else np.asarray(_on_the_host(labels)))
+    with holding(_held, {**known, MARK + name: one}):
+        yield MARK + name
+
+
+def held(name: str) -> Handed:
+    """What a name stands for. Raises UsageError where nobody has handed it over, as on the command line."""
+    if name not in _held.get():
+        way = "selftaught.pretrain(data, out=..., resume=True)"
+        raise UsageError(f"{printable(name)} was given in Python, and has to be again: {way}, and so with each command")
+    return _held.get()[name]
+
+
+def is_rows(name: str) -> bool:
+    """Whether a name stands for rows of a table; False where it is not known."""
+    one = _held.get().get(name)
+    if one is None:
+        return False
+    return is_table(one.data) or (isinstance(one.data, np.ndarray) and one.data.ndim == 2)
+
+
+def is_table(data: Any) -> bool:
+    """Whether an object has columns by name, as those of pandas, polars and pyarrow; not data sets of Hugging Face."""
+    return hasattr(data, "columns") and hasattr(data, "shape") and not hasattr(data, "features")
+
+
+def cells_of(table: Any) -> dict[str, list[Any]]:
+    """The columns of such an object by name, None for what is missing. Raises UsageError for two of one name."""
+    names = [str(name) for name in getattr(table, "column_names", table.columns)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"the table has two columns named {printable(twice)!r}")
+    own = getattr(table, "column_names", table.columns)
+    return {name: [None if _missing(cell) else cell for cell in _listed(table[key])] for name, key in zip(names, own)}
+
+
+def _listed(column: Any) -> list[Any]:
+    way = next(way for way in ("to_pylist", "to_list", "tolist") if hasattr(column, way))
+    cells: list[Any] = getattr(column, way)()
+    return cells
+
+
+def _missing(cell: Any) -> bool:
+    """Whether a cell is NaN, or what pandas has for it; None is as it is."""
+    return type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
+
+
+class Records(Sequence[dict[str, Any]]):
+    """The rows of a table, each by the names of its columns."""
+
+    def __init__(self, table: Any) -> None:
+        self.columns_by_name = cells_of(table)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns_by_name.values()), []))
+
+    def __getitem__(self, row: Any) -> Any:
+        return {name: cells[row] for name, cells in self.columns_by_name.items()}
+
+
+def _usable(data: Any, column: str | None) -> Any:
+    if isinstance(data, str | os.PathLike):
+        raise UsageError(
+            "a pair is of data and its labels; those of a path are named by train_labels, a CSV, and so on"
+        )
+    if is_table(data):
+        return Records(data) if column is not None else data
+    if hasattr(data, "detach"):
+        return _of_tensor(_on_the_host(data))
+    if isinstance(data, np.ndarray):
+        return data
+    if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        wanted = "a path, an array, a tensor, a list of paths or images, a table, or an object with a length and items"
+        lacks = " (it can only be gone through: a data set of one sample for each number is needed)"
+        raise UsageError(f"data cannot be of type {type(data).__name__}{lacks * hasattr(data, '__iter__')}: {wanted}")
+    if not len(data):
+        raise UsageError(f"data cannot be a {type(data).__name__} of length 0")
+    return data
+
+
+def _on_the_host(values: Any) -> Any:
+    """A tensor as an array, on the CPU, of a type that numpy has; anything else as it is."""
+    if not hasattr(values, "detach"):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
+
+
+def _of_tensor(values: NDArray[Any]) -> NDArray[Any]:
+    """Images (N, C, H, W), as torch has them, as (N, H, W, C); also where they are so already."""
+    if values.ndim != 4 or values.shape[3] <= CHANNELS < values.shape[1]:
+        return values
+    return values.transpose(0, 2, 3, 1)
+
+
+def _called(data: Any) -> str:
+    file = getattr(data, "filename", None)  # of a memory-map
+    if isinstance(file, str | os.PathLike):
+        return Path(file).stem
+    name = type(data).__name__
+    return NAMES.get(name, name).lower()

@@ -1,0 +1,187 @@
+"""Many files as one source: tars of samples by a pattern, train-{0000..0099}.tar, and likewise parquet files."""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
+from selftaught.data.sources.encoded import Encoded, Labels
+from selftaught.data.sources.files import Files, folders_of
+from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
+from selftaught.data.sources.labels import (
+    NO_LABEL,
+    known_labels,
+    label_cells,
+    label_text,
+    labels_among,
+)
+from selftaught.data.sources.parquet import RowGroups, open_parquet
+from selftaught.data.sources.source import digest, reading
+from selftaught.data.sources.webdataset import LocalShard, Shard, part_of
+from selftaught.system.errors import DataError
+from selftaught.system.interruption import poll
+from selftaught.system.saying import say
+from selftaught.system.text import printable
+
+TAR, PARQUET = ".tar", ".parquet"
+PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
+
+
+def open_shards(
+    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None
+) -> Encoded:
+    """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError."""
+    endings = {Path(path).suffix.lower() for path in paths}
+    if missing := next((path for path in paths if not Path(path).is_file()), None):
+        raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
+    if endings == {PARQUET}:
+        return Joined(_name(paths), [Path(path) for path in paths], label_column, column)
+    if endings != {TAR}:
+        listed = ", ".join(sorted(map(printable, endings)))
+        raise DataError(f"{shown} names files of {listed}: shards are {TAR} files, uncompressed, or {PARQUET} files")
+    names = [Path(path).name for path in paths]
+    called = names if len(set(names)) == len(names) else list(paths)
+    return Shards(
+        _name(paths), [LocalShard(Path(path), name) for path, name in zip(paths, called)], label_column, column
+    )
+
+
+def _name(paths: Sequence[str]) -> str:
+    """What the name of a file says before its numbers."""
+    return re.sub(r"[-_.]?\d.*$", "", Path(paths[0]).stem) or "shards"
+
+
+class Shards(Encoded):
+    """Samples in tars that are read in place; where each is stands in an index that is made once."""
+
+    def __init__(
+        self, name: str, shards: Sequence[Shard], label_column: str | None = None, column: str | None = None
+    ) -> None:
+        self._shards, self._asked = shards, label_column
+        self.index = indexed(name, shards, column)
+        if not len(self.index):
+            ending = f" with the ending {printable(column)}" if column else ""
+            raise DataError(f"{printable(name)} holds no images{ending} in its {len(shards):,} shards")
+        keys = Keys(self.index, [shard.name for shard in shards])
+        contents = Contents(len(keys), "\0".join(shard.place for shard in shards), self._stamps)
+        super().__init__(name, keys, lambda: [], self._bytes, (), contents, self._told)
+
+    def fingerprint(self) -> str:
+        return digest(*(f"{known.name}/{known.count}\n" for known in self.index.head.shards))
+
+    def _bytes(self, row: int) -> bytes:
+        known, shard = self.index.row(row), self._shards[self.index.shard_of(row)]
+        data = shard.read(int(known["offset"]), int(known["size"]))
+        if len(data) < known["size"]:
+            raise OSError("its shard ends before it")
+        return data
+
+    def _stamps(self) -> Stamps:
+        """Device, inode, size and times of its shard, and its place there, of each sample."""
+        stamps = np.zeros((len(self.index), NUMBERS), np.int64)
+        for number, known in enumerate(self.index.head.shards):
+            start, stop = self.index.starts[number : number + 2].tolist()
+            stamps[start:stop, : NUMBERS - 1] = (*known.tag, *[0] * NUMBERS)[: NUMBERS - 1]
+            stamps[start:stop, -1] = self.index.rows(start, stop)["offset"]
+        return stamps
+
+    def _told(self) -> Labels:
+        """Labels by .cls, by a field of .json, or by the folders that samples lie in, as the first sample has them."""
+        asked, first, shown = self._asked, self.index.row(0), printable(self.name)
+        if asked == NO_LABEL:
+            return None
+        if asked == PLAIN or (asked is None and first["cls_size"]):
+            return known_labels([text.strip() for text in self._members("cls")], self.name, self.note)
+        if not (fields := labels_among(list(_object(self._member(0, first, "json"))), asked, shown)):
+            return folders_of([key.partition("/")[2] for key in self.keys])
+        objects = [_object(text) for text in self._members("json")]
+        cells = [[_cell(one.get(name)) for one in objects] for name in fields]
+        return known_labels(label_cells(cells, fields, shown), ", ".join(fields), self.note)
+
+    def _members(self, ending: str) -> Iterator[str]:
+        """What the .cls or .json of each sample holds, "" where there is none."""
+        for shard in range(len(self._shards)):
+            poll()
+            start, stop = self.index.starts[shard : shard + 2].tolist()
+            for known in self.index.rows(start, stop):
+                yield self._member(shard, known, ending)
+
+    def _member(self, shard: int, known: np.void, ending: str) -> str:
+        size = int(known[f"{ending}_size"])
+        return self._shards[shard].read(int(known[ending]), size).decode("utf-8", "surrogateescape") if size else ""
+
+
+def _object(text: str) -> dict[str, Any]:
+    """The object that a .json holds; empty where it holds none."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else label_text(value)
+
+
+def indexed(name: str, shards: Sequence[Shard], column: str | None = None) -> Index:
+    """The index of all shards; only those are read that are new or were changed. Raises DataError."""
+    tags = [_tag(shard) for shard in shards]
+    file = file_for(*(shard.place for shard in shards), column or "")
+    held = known_in(file)
+    had = {(known.name, known.tag): place for place, known in enumerate(held.head.shards)} if held else {}
+    told = [(shard.name, tag) for shard, tag in zip(shards, tags)]
+    if held and [(known.name, known.tag) for known in held.head.shards] == told:
+        return held
+    new = [one for one in told if one not in had]
+    say(f"indexing {len(new):,} of {len(shards):,} shards of {printable(name)}")
+    parts = (
+        (*one, held.part(had[one]) if held and one in had else _part(shard, column)) for one, shard in zip(told, shards)
+    )
+    written(file, parts)
+    return Index(file)
+
+
+def _tag(shard: Shard) -> Tag:
+    with reading(shard.name):
+        return shard.tag()
+
+
+def _part(shard: Shard, column: str | None) -> Part:
+    poll()
+    with reading(shard.name, " as a tar"):
+        return part_of(shard, column)
+
+
+class Joined(Encoded):
+    """The samples of several parquet files, whose keys begin with the name of their file."""
+
+    def __init__(self, name: str, paths: Sequence[Path], label_column: str | None, column: str | None) -> None:
+        held = RowGroups()
+        parts = [open_parquet(path, label_column, column, held) for path in paths]
+        starts = [0, *accumulate(map(len, parts))]
+
+        def read(row: int) -> bytes:
+            place = bisect_right(starts, row) - 1
+            return parts[place].read(row - starts[place])
+
+        keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
+        contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
+        super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, lambda: _labels(parts))
+        for note in parts[0].notes:
+            self.note(note)
+
+
+def _sizes(parts: Sequence[Files]) -> list[int]:
+    return [size for part in parts for size in part.sizes()]
+
+
+def _labels(parts: Sequence[Files]) -> Labels:
+    told = [part.labels for part in parts]
+    return None if any(labels is None for labels in told) else [label for labels in told for label in labels or []]

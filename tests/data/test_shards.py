@@ -1,0 +1,187 @@
+"""Shards: many files as one source, whose samples are found by an index; each form gives the same batches."""
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyarrow import parquet
+from torch import Tensor
+
+import selftaught
+from selftaught.contracts import modality
+from selftaught.data.images.samples import open_samples
+from selftaught.data.sources import index, shards
+from selftaught.data.sources.handed import handed
+from selftaught.data.sources.open import open_source
+from selftaught.data.sources.webdataset import LocalShard, expanded
+from selftaught.system.errors import DataError, UsageError
+from selftaught.training.batches import Batches
+from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging, png
+
+EACH = 6  # samples in a shard
+Members = list[tuple[str, bytes]]
+
+
+def tar(file: Path, members: Members) -> Path:
+    with tarfile.open(file, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file
+
+
+def sample(row: int, *others: tuple[str, bytes]) -> Members:
+    """What WebDataset has of one sample."""
+    return [(f"./{row:04d}.{ending}", content) for ending, content in (("png", png(PIXELS[row])), *others)]
+
+
+def written(root: Path, **told: Any) -> str:
+    """Four tars of samples, with what tells their labels by ending; their pattern."""
+    for start in range(0, COUNT, EACH):
+        members: Members = []
+        for row in range(start, start + EACH):
+            members += sample(row, *((ending, label(row)) for ending, label in told.items()))
+        tar(root / f"train-{start // EACH:03d}.tar", members)
+    return str(root / "train-{000..003}.tar")
+
+
+def plain(row: int) -> bytes:
+    return f"{CLASSES[row]}\n".encode()
+
+
+def struct(start: int = 0, stop: int = COUNT) -> pa.Table:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    rows = [{"bytes": png(pixels), "path": None} for pixels in PIXELS[start:stop]]
+    return pa.table({"image": pa.array(rows, kind), "label": CLASSES[start:stop]})
+
+
+def forms(root: Path) -> dict[str, Any]:
+    """The same images and labels, as people store them."""
+    (root / "folder").mkdir()
+    with zipfile.ZipFile(root / "all.zip", "w") as archive:
+        for row, pixels in enumerate(PIXELS):
+            (root / "folder" / f"{row:02d}.png").write_bytes(png(pixels))
+            archive.writestr(f"{row:02d}.png", png(pixels))
+    np.savez(root / "all.npz", x=PIXELS, y=CLASSES)
+    parquet.write_table(struct(), root / "all.parquet", row_group_size=5)
+    for part in range(2):
+        parquet.write_table(struct(12 * part, 12 * part + 12), root / f"p-{part}.parquet", row_group_size=5)
+    stored = [png(pixels) for pixels in PIXELS]
+    return {
+        **{name: str(root / name) for name in ("folder", "all.zip", "all.npz", "all.parquet", "p-{0..1}.parquet")},
+        "tars": written(root, cls=plain),
+        "list of tars": sorted(root.glob("train-*.tar")),
+        "hugging face": hugging(stored),
+        "torch": Listed([*zip(PIXELS, CLASSES)]),
+    }
+
+
+def batches(named: str, steps: int) -> list[Tensor]:
+    samples = open_samples(named)
+    views = samples.views(("strong", "plain"))
+    made = Batches(samples, views, batch_size=8, seed=7)
+    return [view for step in range(steps) for view in made(step)]
+
+
+def test_every_form_gives_bitwise_the_same_batches(tmp_path: Path) -> None:
+    wanted: list[Tensor] = []
+    for name, data in forms(tmp_path).items():
+        with handed(data) as named:
+            assert modality.of(named).THINGS == "images", name
+            found = batches(named, 4)  # into the second epoch
+            wanted = wanted or found
+            assert len(found) == 8 and all(map(torch.equal, found, wanted)), name
+            if name not in ("folder", "all.zip"):  # where labels are folders
+                assert open_samples(named, labelled=True).labels == CLASSES, name
+
+
+def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern, read = written(tmp_path, cls=plain), list[str]()
+    part_of = shards.part_of
+    monkeypatch.setattr(shards, "part_of", lambda shard, column: read.append(shard.name) or part_of(shard, column))
+    first = open_source(pattern)
+    assert first.name == "train" and len(first) == COUNT and first.keys[7] == "train-001.tar/0007.png"
+    assert first.keys[-2:] == ["train-003.tar/0022.png", "train-003.tar/0023.png"] and len(read) == 4
+    assert list(first.keys) == [first.keys[row] for row in range(COUNT)]
+    assert "indexing 4 of 4 shards of train" in capsys.readouterr().err
+    assert open_source(pattern).labels == CLASSES and len(read) == 4
+    tar(tmp_path / "train-002.tar", sample(0) + sample(1))
+    again = open_source(pattern)
+    assert read[4:] == ["train-002.tar"] and len(again) == COUNT - 4
+    assert [again.read(row) for row in (12, 13, 14)] == [png(PIXELS[row]) for row in (0, 1, 18)]
+    (file,) = {index.file_for(*(os.path.realpath(tmp_path / f"train-{n:03d}.tar") for n in range(4)), "")}
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    assert open_source(pattern).keys[:] == again.keys[:] and len(read) == 9  # damaged: made anew
+
+
+def test_labels_come_from_json_or_from_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    pattern = written(
+        tmp_path / "a", json=lambda row: json.dumps({"id": row, "label": CLASSES[row], "wet": 1}).encode()
+    )
+    assert open_source(pattern).labels == CLASSES and open_source(pattern, "wet").labels == ["1"] * COUNT
+    assert open_source(pattern, "none").labels is None
+    with pytest.raises(UsageError, match="--label-column x is no column of train; it has id, label, wet"):
+        assert open_source(pattern, "x").labels
+    tar(tmp_path / "b-0.tar", [(f"{CLASSES[row]}/{row}.png", png(PIXELS[row])) for row in range(6)])
+    tar(tmp_path / "b-1.tar", [(f"{CLASSES[row]}/{row}.png", png(PIXELS[row])) for row in range(6, 9)])
+    assert open_source(str(tmp_path / "b-{0..1}.tar")).labels == CLASSES[:9]
+
+
+def test_of_several_images_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
+    for number in range(2):
+        tar(
+            tmp_path / f"s-{number}.tar",
+            [m for row in range(4) for m in sample(row, ("seg.png", png(PIXELS[row + 4])))],
+        )
+    pattern = str(tmp_path / "s-{0..1}.tar")
+    with pytest.raises(UsageError, match=r"s-0.tar holds several images a sample: say which of png, seg.png with"):
+        open_source(pattern)
+    masks = open_source(pattern, column="seg.png")
+    assert len(masks) == 8 and masks.read(1) == png(PIXELS[5]) and masks.keys[0] == "s-0.tar/0000.seg.png"
+    with pytest.raises(DataError, match=r"holds no images with the ending jpg in its 2 shards"):
+        open_source(pattern, column="jpg")
+
+
+def test_what_is_missing_cut_or_no_shard_is_named(tmp_path: Path) -> None:
+    pattern = written(tmp_path)
+    (tmp_path / "train-001.tar").unlink()
+    with pytest.raises(DataError, match=r"train-001.tar does not exist; it is one of the 4 files of"):
+        open_source(pattern)
+    whole = (tmp_path / "train-000.tar").read_bytes()
+    (tmp_path / "train-001.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"train-001.tar cannot be read as a tar: unexpected end of data"):
+        open_source(pattern)
+    for name in ("x-0.csv", "x-1.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"names files of .csv: shards are .tar files, uncompressed, or .parquet"):
+        open_source(str(tmp_path / "x-{0..1}.csv"))
+    assert expanded("a-{08..11}{x,yy}.tar")[:3] == ["a-08x.tar", "a-08yy.tar", "a-09x.tar"]
+    with pytest.raises(UsageError, match=r"\{0..9999999\} stands for more than 1,000,000 files"):
+        open_source(str(tmp_path / "t-{0..9999999}.tar"))
+    assert expanded("{9..10}") == ["9", "10"] and expanded("{3..1}") == expanded("a") == expanded("a{b}") == []
+
+
+def test_a_run_learns_from_shards_and_is_judged_by_their_labels(tmp_path: Path) -> None:
+    pattern = written(tmp_path, cls=plain)
+    run = selftaught.pretrain(pattern, out=tmp_path / "run", memory=0, cache=0, **FAST)
+    assert run.status["state"] == "done" and run.recipe.data == pattern
+    found = run.evaluate(pattern, probe="knn", pretrained="none", repeats=1)
+    assert found.classes == ["ant", "bee"] and found.train_samples == COUNT
+    tar(tmp_path / "train-002.tar", [m for row in range(6) for m in sample(row)])
+    with pytest.raises(UsageError, match=r"cannot resume: .*6 of 24 images hold something else; the first is train"):
+        selftaught.pretrain(pattern, out=run.folder, resume=True)
+    assert len(LocalShard(tmp_path / "train-000.tar", "x").tag()) == 5
