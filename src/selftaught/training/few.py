@@ -22,7 +22,7 @@ def as_usual(recipe: Pretrain, kind: Modality, count: int) -> Pretrain:
     usual = known().usual
     if not kind.PRETRAINED or count >= usual.below or device_of(recipe.device).type != "cpu":
         return recipe
-    if recipe.fingerprint or recipe.model_fields_set & CHOICES:
+    if recipe.model_fields_set & CHOICES:  # as that of a run that goes on has, too
         return recipe
     changes = {"method": Part(name=usual.method), "encoder": usual.encoder, "views": usual.views}
     return recipe.model_copy(update=changes)
