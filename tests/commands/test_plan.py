@@ -46,15 +46,16 @@ def test_text_for_people_says_that_an_estimate_is_one(capsys: pytest.CaptureFixt
 
 
 def test_without_a_card_it_is_what_was_measured_here(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     steps_take(lambda: 0.25, SimCLR, held(monkeypatch), monkeypatch)
     found = told([str(photos), *NETWORK, "--batch-size", "8", "--nodes", "4", "--samples", "4800"], capsys)
     assert found["measured"]["seconds"] == 0.25 / 8 and found["samples"] == 4800
     assert found["speed"]["compute_seconds"] == 2 * 0.25 / 8
     assert found["machines"]["card"] == "cpu" and "measured on this cpu" in found["speed"]["rests_on"]
     files = [file.stat().st_size for file in photos.rglob("*.jpg")]
-    assert found["reading"]["home"] == "memory" and not any(Path.cwd().glob("runs"))
+    assert found["reading"]["home"] == "memory" and [*tmp_path.iterdir()] == [photos]
     streamed = told(
         [str(photos), *NETWORK, *FAR, *LACKING[:2], "--storage", "1TB", "--memory", "1kB", "--cache", "1kB"], capsys
     )
