@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, rendezvous  # type: ignore[attr-defined]
 
 from selftaught.system import clock, distributed
+from selftaught.system.connections import refuse_silence
 from selftaught.system.errors import CompanionError, SelftaughtError, UsageError
 from selftaught.system.interruption import poll, undeterred
 from selftaught.system.places import Place, placed
@@ -126,6 +127,7 @@ def _met(place: Place) -> Store:
         raise UsageError(
             f"process {place.rank} cannot meet the {place.world} others at {place.host}:{place.port}: {line}"
         ) from None
+    refuse_silence(place.port)
     return _stores.setdefault((place.host, place.port), store)
 
 
@@ -153,7 +155,7 @@ def _started(company: _Company, on_gpu: bool, patience: float) -> None:
 def _leave(company: _Company, on_gpu: bool) -> None:
     with suppress(Exception):  # whoever has the store may be gone by now
         company.store.set(f"left/{company.place.rank}", "")
-    if dist.is_initialized() and not (on_gpu and company.store.check(["ended"])):  # NCCL waits for those that are gone
+    if dist.is_initialized() and not (on_gpu and _is_over(company.store)):  # NCCL waits for those that are gone
         dist.destroy_process_group()
     distributed.forget_groups()
     if company.place.rank == 0:  # may have the store, which others still read
@@ -162,6 +164,13 @@ def _leave(company: _Company, on_gpu: bool) -> None:
         with suppress(Exception):
             while not company.store.check(left) and clock.now() < until:
                 time.sleep(PAUSES[1])
+
+
+def _is_over(store: Store) -> bool:
+    """Whether a process has ended the work of all, or whoever has the store is gone."""
+    with suppress(Exception):
+        return bool(store.check(["ended"]))
+    return True
 
 
 def exchanged(value: Any) -> list[Any]:
@@ -270,7 +279,8 @@ def _lost(company: _Company, complaint: str) -> CompanionError:
         if silent:
             words = "does not answer" if "imed out" in complaint else "has gone without a word"
             return CompanionError(f"{said_of(silent[0])} {words}: {complaint[:200]}", silent[0], 1)
-    return CompanionError(f"the other processes cannot be reached: {complaint[:200]}", 0, 1)
+        return CompanionError(f"the processes cannot reach one another: {complaint[:200]}", 0, 1)
+    return CompanionError(f"{said_of(0)} cannot be reached: {complaint[:200]}", 0, 1)  # where the store is
 
 
 def _ended(store: Store) -> CompanionError:
