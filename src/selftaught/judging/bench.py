@@ -93,6 +93,7 @@ class Bench:
         """How a run is judged: on the test data, or on folds of the training data."""
         both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
+        values |= {"devices": "auto"}  # they are for runs: each is judged by the one it has
         return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
 
     def order(self, folder: Path, method: str, seed: int, rung: Rung, measure: str, runs: Sequence[Ran]) -> Order:

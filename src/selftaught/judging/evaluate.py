@@ -34,12 +34,13 @@ from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.devices import several
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import printable, spelled
-from selftaught.training.looking.features import Array
+from selftaught.training.looking.features import Array, over
 
 
 def evaluate(
@@ -61,7 +62,7 @@ def evaluate(
     masked = is_dense(recipe, asked, counts)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
-    with stopping():
+    with stopping(), over(several(recipe.devices)):
         data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
         measure = dense.MEASURE if masked else measure or measure_of(data)
         others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)

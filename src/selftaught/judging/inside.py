@@ -15,7 +15,7 @@ from selftaught.judging.shown import has_blocks, opened, pooled_layers
 from selftaught.system.errors import UsageError
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
-from selftaught.training.looking.features import as_inputs, view_batches
+from selftaught.training.looking.features import as_inputs, of_batches, view_batches
 
 MOST = 1 << 30  # bytes of the tokens of all samples, of one encoder
 SIDE = 8  # of the largest squares of patches that are averaged
@@ -34,14 +34,14 @@ def tokens(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
             side += 1
     if side > 1:
         say(f"note: the tokens of {len(data.classes):,} samples are averaged over {side} x {side}, to fit in memory")
-    return of_all(f"{kind} tokens", encoder, data, lambda x: _tokens(encoder, x, side))
+    return of_all(f"{kind} tokens", encoder, data, lambda own, x: _tokens(own, x, side))
 
 
 def layers(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
     """The feature that each block would give if it were the last (N, blocks, D). Raises UsageError if it has none."""
     if not has_blocks(encoder):
         raise UsageError(f"--probe layers reads the blocks of a transformer, and the {kind} encoder is none")
-    return of_all(f"{kind} layers", encoder, data, lambda x: _layers(encoder, x))
+    return of_all(f"{kind} layers", encoder, data, _layers)
 
 
 def scaled(values: Tensor, part: Rows, each: bool) -> Parts:
@@ -58,13 +58,12 @@ def as_one(pixels: NDArray[np.float32], part: Rows) -> Parts:
     return Parts(values, values.new_zeros(1), values[torch.as_tensor(part)].square().mean().sqrt()[None])
 
 
-def of_all(called: str, encoder: Encoder, data: Labelled, made: Callable[[Tensor], Tensor]) -> Tensor:
-    encoder.eval()
+def of_all(called: str, encoder: Encoder, data: Labelled, made: Callable[[Encoder, Tensor], Tensor]) -> Tensor:
     found: list[Tensor] = []
-    with Progress(called, len(data.classes), "samples") as bar, torch.no_grad():
+    with Progress(called, len(data.classes), "samples") as bar:
         for samples in data.sources:
-            for x in view_batches(samples, patch=encoder.patch):
-                found.append(made(as_inputs(encoder, x)).float().cpu())
+            for x in of_batches(encoder, samples, lambda own, x: made(own, x).float().cpu()):
+                found.append(x)
                 bar.update(bar.done + len(x))
     return torch.cat(found)
 

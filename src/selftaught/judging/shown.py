@@ -16,7 +16,7 @@ from selftaught.judging.baselines import standardised
 from selftaught.judging.principal import Principal, principal
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
-from selftaught.training.looking.features import as_inputs, view_batches
+from selftaught.training.looking.features import as_inputs, of_batches, view_batches
 from selftaught.training.pretrained import Renormalised
 
 AUTO, OWN, BAG = "auto", "own", "bag"
@@ -80,18 +80,17 @@ def taken(
     """
     names: tuple[str, ...] = ()
     rows: list[dict[str, Array]] = []
-    encoder.eval()
     done = 0
+
+    def make(own: Encoder, x: Tensor) -> Parts:
+        return {name: part.float().cpu() for name, part in features_of(own, x, names or wanted).items()}
+
     for samples in sources:
-        for x in view_batches(samples, patch=encoder.patch):
-            x = as_inputs(encoder, x)
-            made = features_of(encoder, x, names or wanted)
-            if lacking := [name for name in wanted if name not in made]:
-                there = ", ".join((*features_of(encoder, x), *[BAG] * (x.ndim == 4)))
-                raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {there}")
+        for made in of_batches(encoder, samples, make):
+            _refuse_lacking(wanted, made, encoder, samples, called)
             names = names or wanted or tuple(_affordable(_different(made), count))
-            rows.append({name: made[name].float().cpu().numpy() for name in names})
-            done += len(x)
+            rows.append({name: made[name].numpy() for name in names})
+            done += len(rows[-1][names[0]])
             seen(done)
     return {name: np.concatenate([row[name] for row in rows]) for name in names}
 
@@ -101,6 +100,13 @@ def _different(made: Parts) -> Parts:
     own = made[OWN]
     same = next((n for n, x in made.items() if n != OWN and x.shape == own.shape and _equal(x, own)), None)
     return {same: made[same]} | {n: x for n, x in made.items() if n not in (OWN, same)} if same else made
+
+
+def _refuse_lacking(wanted: tuple[str, ...], made: Parts, encoder: Encoder, samples: Samples, called: str) -> None:
+    if lacking := [name for name in wanted if name not in made]:
+        x = as_inputs(encoder, next(view_batches(samples, patch=encoder.patch)))
+        there = ", ".join((*features_of(encoder, x), *[BAG] * (x.ndim == 4)))
+        raise UsageError(f"--features cannot be {lacking[0]!r}: of the {called} encoder there are {there}")
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -50,4 +50,5 @@ def lost(store: Store, rank: int, count: int, hosts: Sequence[str], complaint: s
         if silent:
             words = "does not answer" if "imed out" in complaint else "has gone without a word"
             return CompanionError(f"{called(silent[0], count, hosts)} {words}: {complaint}", silent[0], 1)
-    return CompanionError(f"the other processes cannot be reached: {complaint}", 0, 1)
+        return CompanionError(f"the processes cannot reach one another: {complaint}", 0, 1)
+    return CompanionError(f"{called(0, count, hosts)} cannot be reached: {complaint}", 0, 1)  # where the store is

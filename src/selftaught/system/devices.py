@@ -56,6 +56,12 @@ def counted(devices: str, device: str = "auto") -> int:
     return int(devices)
 
 
+def several(devices: str) -> list[torch.device]:
+    """The devices that are meant; of CPUs the same one as often."""
+    device = device_of("auto")
+    return [torch.device(device.type, i) if device.type == "cuda" else device for i in range(counted(devices))]
+
+
 def moved(x: Tensor, device: torch.device | str | None) -> Tensor:
     """A tensor of the host's on a device (default: the CPU), which runs on meanwhile; so does the host."""
     device = torch.device(device or "cpu")

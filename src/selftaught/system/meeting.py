@@ -7,6 +7,7 @@ from datetime import timedelta
 import torch.distributed as dist
 from torch.distributed import Store, rendezvous  # type: ignore[attr-defined]
 
+from selftaught.system.connections import refuse_silence
 from selftaught.system.errors import UsageError
 from selftaught.system.places import Place
 
@@ -39,4 +40,5 @@ def met(place: Place) -> Store:
         raise UsageError(
             f"process {place.rank} cannot meet the {place.world} others at {place.host}:{place.port}: {line}"
         ) from None
+    refuse_silence(place.port)
     return _stores.setdefault((place.host, place.port), store)

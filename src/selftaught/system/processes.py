@@ -133,7 +133,7 @@ def _started(company: _Company, on_gpu: bool, patience: float) -> None:
 def _leave(company: _Company, on_gpu: bool) -> None:
     with suppress(Exception):  # whoever has the store may be gone by now
         company.store.set(f"left/{company.place.rank}", "")
-    if dist.is_initialized() and not (on_gpu and company.store.check(["ended"])):  # NCCL waits for those that are gone
+    if dist.is_initialized() and not (on_gpu and _is_over(company.store)):  # NCCL waits for those that are gone
         dist.destroy_process_group()
     distributed.forget_groups()
     if company.place.rank == 0:  # may have the store, which others still read
@@ -142,6 +142,13 @@ def _leave(company: _Company, on_gpu: bool) -> None:
         with suppress(Exception):
             while not company.store.check(left) and clock.now() < until:
                 time.sleep(PAUSES[1])
+
+
+def _is_over(store: Store) -> bool:
+    """Whether a process has ended the work of all, or whoever has the store is gone."""
+    with suppress(Exception):
+        return bool(store.check(["ended"]))
+    return True
 
 
 def exchanged(value: Any) -> list[Any]:
