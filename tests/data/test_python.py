@@ -293,6 +293,8 @@ def test_many_channels_and_fractions_are_kept() -> None:
     assert samples.preparation.channels == 5 and samples.preparation.stored == "float32"
     held = samples.batch(np.arange(4))[0]
     assert float(held.min()) > 0 and float(held.max()) < 1 and len(held.unique()) > 100  # what shrinks is not rounded
+    with handed(torch.zeros(3, 5, 8, 9)) as named, handed([torch.zeros(5, 8, 9)] * 3) as items:
+        assert {open_samples(one).batch(np.arange(3))[0].shape for one in (named, items)} == {(3, 5, 8, 9)}
     with (
         handed([*bands, PIXELS[0]]) as named,
         pytest.raises(DataError, match="in 8 bits"),

@@ -48,7 +48,7 @@ def test_any_number_of_processes_sees_the_same_batches(kind: Kind) -> None:
 
 
 def test_blocks_are_read_once_by_processes_that_share_none() -> None:
-    count, size, world = 100_000, 512, 8
+    count, size, world = 50_000, 512, 8
     order = Blocks(0, count, size)
     assert order.block == count // (LANES * 64)
     begin = order.begin(0)
@@ -78,10 +78,10 @@ def test_ten_billion_samples_take_no_memory() -> None:
 def test_neighbours_are_mixed() -> None:
     """Within a window as by chance: of two that follow each other in a lane few lie side by side."""
     order = Blocks(2, 100_000, 16)
-    lane = [int(order(0, batch, 3, 4)[0]) for batch in range(2000)]
-    assert sum(abs(a - b) == 1 for a, b in pairwise(lane)) < 30
+    lane = [int(order(0, batch, 3, 4)[0]) for batch in range(500)]
+    assert sum(abs(a - b) == 1 for a, b in pairwise(lane)) < 15
     blocks = [row // order.block for row in lane]
-    assert len(set(blocks)) > 10 and sum(a != b for a, b in pairwise(blocks)) > 1000
+    assert len(set(blocks)) > 4 and sum(a != b for a, b in pairwise(blocks)) > 250
 
 
 def test_orders_stay_what_they_are() -> None:

@@ -100,12 +100,10 @@ def _as_judged(recipe: Pretrain) -> Evaluate:
     labelled, csv = str(recipe.watched_by), recipe.watch_labels_csv
     # A name of a column is meant for the run's own data, and is asked of others only where they have columns.
     alike = labelled.lower().endswith(COLUMNS) or (labelled.startswith(MARK) and recipe.data.startswith(MARK))
-    column = recipe.label_column if csv is None and alike else None
-    how: dict[str, Any] = {"column": recipe.column} if alike else {}
-    how |= {"limit": MOST, "seed": recipe.seed % (1 << 31), "tolerance": recipe.tolerance}
-    return Evaluate(
-        run="", train=labelled, train_labels=csv, label_column=column, column=recipe.column if alike else None, **how
-    )
+    how: dict[str, Any] = {"limit": MOST, "seed": recipe.seed % (1 << 31), "tolerance": recipe.tolerance}
+    if alike:
+        how |= {"label_column": recipe.label_column if csv is None else None, "column": recipe.column}
+    return Evaluate(run="", train=labelled, train_labels=csv, **how)
 
 
 def _of_classes(data: Labelled) -> Labelled:
