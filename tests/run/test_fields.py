@@ -9,7 +9,7 @@ RECIPES = Recipe.__subclasses__()
 
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
-FILLED_IN = {"draws", "fingerprint", "teacher_fingerprint"}
+FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,10 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert Pretrain.marked(Mark.LENGTH) == ("epochs", "steps", "budget")  # as an error line names them
     handed = Check.marked(Mark.SHARED)  # as the suggested command says them
     assert handed[:5] == ("data", "method", "teacher", "teacher_size", "encoder")
-    assert handed[5:] == ("size", "batch_size", "epochs", "tolerance", "label_column", "workers")
+    assert handed[5:] == ("size", "batch_size", "epochs", "tolerance", "label_column", "column", "workers")
     taught = {"teacher", "teacher_size"}
-    shared = {"data", "size", "limit", "tolerance", "label_column", "precision", "layout", "workers", "memory", "cache"}
+    shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
+    shared |= {"memory", "cache"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
     assert set(Preview.marked(Mark.SHARED)) == {"data", "method", "encoder", "views", "size", "limit", "seed"} | taught
 

@@ -186,3 +186,18 @@ def test_cards_are_known_by_their_drivers_names_and_their_networks_exist() -> No
         assert network_of(card.network) > 0 and card.source and card.memory > 1e10
         assert card.half is None or card.half >= card.single
     assert network_of("8xndr") == 8 * NETWORKS["ndr"] / 8 == 400e9 and network_of("ethernet-10") == 1.25e9
+
+
+def test_weights_that_are_spread_take_less_memory_and_more_sending() -> None:
+    whole, spread = outlook(shard="none"), outlook(plan_of(shard="8"), shard="8")
+    assert spread.memory.gradients == whole.memory.gradients / 8 and spread.memory.optimizer == 2 * 10**8 / 8
+    assert spread.memory.weights == 10**8 / 8 + 10**8  # the leader looks at a whole copy
+    assert whole.communication.sent_bytes == 2 * 15 / 16 * 10**8
+    assert spread.communication.sent_bytes == (3 * 7 + 2 * 1 / 2) / 8 * 10**8
+    assert spread.communication.algorithm != whole.communication.algorithm == outlook().communication.algorithm
+    large = replace(COST, learnt=2 * 10**10, optimizer=4 * 10**10, kept=1e6)
+    assert outlook(cost=large).memory.gradients == 2 * 10**10 / 2, "80 GB want twice the half of a device"
+    with pytest.raises(UsageError, match="--shard 3 does not divide the number of processes, 16"):
+        outlook(plan_of(shard="3"), shard="3")
+    with pytest.raises(UsageError, match="use a smaller --encoder"):
+        outlook(cost=large, shard="none")

@@ -187,7 +187,7 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
-    own_views: Annotated[str | None, Mark.FILLED_IN] = Field(
+    own_views: Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         None, description="views that somebody's functions make, given in Python and on resume again"
     )
 

@@ -97,6 +97,8 @@ def foreseen(command: Planning, samples: Samples, source: Source, fleet: Fleet, 
 def reckoned(command: Planning, plan: Plan, cost: Cost, source: Source, fleet: Fleet) -> Outlook:
     """What a plan takes that costs so much. Raises UsageError for banks, batches and reading that cannot be."""
     reckoning = Reckoning(plan, cost, source, fleet)
+    if command.shard == "auto":
+        reckoning = reckoning.spread()
     reckoning.refuse_banks()
     refuse_uneven(plan.batch_size, fleet.processes)
     memory = reckoning.memory()

@@ -5,16 +5,18 @@ its memory moving what is kept for the backward pass a few times. `bench/plans.p
 published.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 from selftaught.contracts import modality
 from selftaught.data.cache import CACHE
 from selftaught.methods.parts.memory import refuse_beyond
 from selftaught.run.plan import Plan
+from selftaught.run.quantities import NONE
 from selftaught.system.cards import network_of
 from selftaught.system.errors import UsageError
 from selftaught.system.text import filesize
+from selftaught.training.measuring import spreading
 from selftaught.training.measuring.batch_size import LARGEST, TRANSIENT, USED
 from selftaught.training.measuring.cost import Cost
 from selftaught.training.resolve import power_of_two
@@ -74,12 +76,32 @@ class Reckoning:
         index = self.source.count * (KEY + self.source.key + ENTRY)
         return Memory(**parts, total=total, there=self.there, index=index)
 
+    @property
+    def shard(self) -> int:
+        """Processes that hold the weights together. Raises UsageError where they do not divide all."""
+        shard = 1 if self.plan.shard == NONE else int(self.plan.shard)
+        if self.fleet.processes % shard:
+            raise UsageError(f"--shard {shard} does not divide the number of processes, {self.fleet.processes}")
+        return shard
+
+    def spread(self) -> "Reckoning":
+        """With weights over as few processes as `--shard auto` takes, which is none where a device has room for all."""
+        taken, room, count = (
+            2 * self.cost.learnt + self.cost.optimizer,
+            spreading.USED * self.there,
+            self.fleet.processes,
+        )
+        able = (size for size in range(1, count) if count % size == 0 and taken <= size * room)
+        size = next(able, count)
+        return replace(self, plan=self.plan.model_copy(update={"shard": NONE if size == 1 else str(size)}))
+
     def _held(self) -> dict[str, float]:
-        """What does not depend on the batch."""
+        """What does not depend on the batch; of spread weights the leader has a whole copy, too."""
+        weights, shard = self.cost.learnt, self.shard
         return {
-            "weights": self.cost.learnt,
-            "gradients": self.cost.learnt,
-            "optimizer": self.cost.optimizer,
+            "weights": weights if shard == 1 else weights / shard + weights,
+            "gradients": weights / shard,
+            "optimizer": self.cost.optimizer / shard,
             "still": self.cost.still,
             "banks": self.cost.banks(self.source.count),
             "context": 0.0 if self.fleet.is_cpu else CONTEXT,
@@ -145,15 +167,19 @@ class Reckoning:
         return products + PASSES * self.cost.kept / card.bandwidth
 
     def communication(self) -> Communication:
-        """A ring sums gradients bucket by bucket while the backward pass goes on; batch norms wait for each other."""
+        """A ring sums gradients bucket by bucket while the backward pass goes on; batch norms wait for each other.
+
+        Spread weights are gathered in both passes, and their gradients summed by shares, then over all who have one.
+        """
         computing, _ = self._computing()
-        gradients, count = self.cost.learnt, self.fleet.processes
-        sent = 2 * (count - 1) / count * gradients
+        gradients, count, shard = self.cost.learnt, self.fleet.processes, self.shard
+        alike = count // shard
+        sent = (3 * (shard - 1) + 2 * (alike - 1) / alike) / shard * gradients
         ring = sent / (ACHIEVED * self._slowest()) + ceil(gradients / BUCKET) * self._hops(count)
         norms = self._norms()
         exposed = max(0.0, ring - BACKWARD * computing) + norms
         return Communication(
-            algorithm="ring all-reduce",
+            algorithm="ring all-reduce" if shard == 1 else "all-gather and reduce-scatter",
             gradient_bytes=gradients,
             sent_bytes=sent,
             seconds=ring + norms,
