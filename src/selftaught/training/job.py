@@ -192,7 +192,8 @@ def _asked(plan: Plan, encoder: Encoder, data: Data, preparation: Preparation) -
     built: list[Method] = []
     for part in named_methods(plan):
         cls = registry.method_class(part.name)
-        given = (encoder, data, *([teacher_of(plan, preparation).encoder] if cls.needs_teacher else ()))
+        # A teacher is kept for the next run, and the last one may have left it in double precision.
+        given = (encoder, data, *([teacher_of(plan, preparation).encoder.float()] if cls.needs_teacher else ()))
         if cls.needs_color and data.shape[0] != 3:
             raise UsageError(f"{part.name} needs colour images; these have {data.shape[0]} channel(s)")
         built.append(cls(*given, **components.checked(f"method {part.name}", cls, part.options)))
