@@ -106,7 +106,7 @@ def test_a_signal_stops_a_check(
 ) -> None:
     read: list[int] = []
 
-    def open_and_stop(data: object, label_column: str | None = None, column: str | None = None) -> Files:
+    def open_and_stop(data: object, *asked: str | None) -> Files:
         source = open_source(str(data))
         assert isinstance(source, Files)
         own = source.read

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from selftaught.data import storage
-from selftaught.data.images import samples as store
 from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.files import Files
 from selftaught.system import clock
 from selftaught.system.arrays import Pages
 from selftaught.system.errors import DataError
@@ -122,7 +122,7 @@ def test_what_cannot_be_decoded_is_listed_and_the_rest_keeps_its_keys(tmp_path: 
 
 def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(tmp_path, 3)
-    read = store.Files.__init__
+    read = Files.__init__
 
     def losing(self, name, keys, sizes, reader, *rest):  # type: ignore[no-untyped-def]
         def one(i: int) -> bytes:
@@ -132,7 +132,7 @@ def test_a_file_that_vanishes_or_is_no_file_is_quarantined(tmp_path: Path, monke
 
         read(self, name, keys, sizes, one, *rest)
 
-    monkeypatch.setattr(store.Files, "__init__", losing)
+    monkeypatch.setattr(Files, "__init__", losing)
     images = open_samples(tmp_path, tolerance=0.5)
     assert images.count == 2 and "PermissionError" in images.quarantined[0][1]
 
