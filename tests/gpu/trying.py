@@ -16,7 +16,7 @@ from selftaught.reporting.preview import drawn
 from selftaught.run.recipes import Pretrain
 from selftaught.system.interruption import stopping
 from selftaught.training.job import Job, prepare
-from selftaught.training.pretrain import _everything
+from selftaught.training.beginning import _everything
 from selftaught.training.resolve import open_data, resolve
 from selftaught.training.starting import taught
 from tests.gpu.card import Held, Waits, used, waits
