@@ -15,8 +15,8 @@ from selftaught.methods import registry
 from selftaught.reporting.preview import drawn
 from selftaught.run.recipes import Pretrain
 from selftaught.system.interruption import stopping
-from selftaught.training.job import Job, prepare
 from selftaught.training.beginning import _everything
+from selftaught.training.job import Job, prepare
 from selftaught.training.resolve import open_data, resolve
 from selftaught.training.starting import taught
 from tests.gpu.card import Held, Waits, used, waits
