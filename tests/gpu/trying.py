@@ -86,7 +86,7 @@ class _Given:
     """Batches that are made already."""
 
     def __init__(self, views: tuple[Tensor, ...], device: torch.device) -> None:
-        self.views, self.device = views, device
+        self.views, self.device, self.at_first = views, device, None
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         return self.views

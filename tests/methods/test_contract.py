@@ -153,20 +153,21 @@ def test_with_everything_held_fixed_15_steps_lower_the_loss(name: str) -> None:
 
 @each
 def test_state_survives_a_checkpoint_bit_for_bit(name: str, tmp_path) -> None:
-    method = made(name)
+    size = (side(name), side(name))
+    method = made(name, size=size)
     optimizer = build_optimizer(method, method.preset, 256)
     for step in range(4):
-        take(method, optimizer, step)
+        take(method, optimizer, step, size=size)
     groups = {"model": checkpoint.model_tensors(method), "optimizer": checkpoint.optimizer_tensors(optimizer)}
     checkpoint.save(tmp_path, 4, groups, {})
     loaded, _, _ = checkpoint.load_newest(tmp_path)
     torch.manual_seed(9)
-    other = made(name)
+    other = made(name, size=size)
     other_optimizer = build_optimizer(other, other.preset, 256)
     checkpoint.restore_model(other, loaded["model"])
     checkpoint.restore_optimizer(other_optimizer, loaded["optimizer"])
     for step in range(4, 7):
-        assert take(method, optimizer, step) == take(other, other_optimizer, step)
+        assert take(method, optimizer, step, size=size) == take(other, other_optimizer, step, size=size)
     pairs = zip(method.state_dict().items(), other.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for (_, a), b in pairs)
 

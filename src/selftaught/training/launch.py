@@ -28,6 +28,7 @@ from selftaught.system.errors import DataError, DivergedError, Interrupted, OutO
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.places import placed
 from selftaught.system.saying import LAST_WORDS
+from selftaught.training.batches import refuse_uneven
 
 HOST = "127.0.0.1"
 GRACE = 20.0  # seconds in which the others may end by themselves after one has failed, with a last step to save
@@ -48,6 +49,8 @@ def wanted(recipe: Pretrain) -> int:
 
 def launched(recipe: Pretrain, count: int) -> RunFolder:
     """Carry out a recipe by so many processes; the run. Raises what the first of them that failed ended with."""
+    if isinstance(recipe.batch_size, int):
+        refuse_uneven(recipe.batch_size, count)  # as they would, once they have started
     with TemporaryDirectory(prefix="selftaught-") as folder:
         store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
         words = _written(recipe, Path(folder))

@@ -15,7 +15,7 @@ from selftaught.system import distributed, randomness
 from tests.methods.test_contract import BATCH, made, side, views
 
 LATE = 0.9  # progress: queues are in use, schedules have moved
-STEPS = 3
+STEPS = 2
 
 
 def steps(name: str) -> dict[str, Tensor]:
