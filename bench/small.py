@@ -41,7 +41,7 @@ from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 from told import BELOW, tell
-from warm import FROZEN, PUBLIC, accuracy_of, public_weights, read_idx
+from warm import FROZEN, PUBLIC, accuracy_of, public_weights, save_fashion
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/small.jsonl", ROOT / "docs/results/small.md"
@@ -155,8 +155,7 @@ def fashion(asked: argparse.Namespace) -> Place:
     files = {part: asked.runs / f"fashion-{part}.npz" for part in parts}
     for part, (prefix, count) in parts.items():
         if not files[part].exists():
-            x = read_idx(asked.fashion / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-            np.savez(files[part], x=x[:count], y=read_idx(asked.fashion / f"{prefix}-labels-idx1-ubyte.gz", 8)[:count])
+            save_fashion(asked.fashion, prefix, files[part], count)
     return Place(str(files["train"]), str(files["test"]))
 
 

@@ -131,13 +131,18 @@ def fashion(asked: argparse.Namespace) -> tuple[str, str]:
     for part, prefix in (("train", "train"), ("test", "t10k")):
         file = asked.runs / f"fashion-{part}.npz"
         if not file.exists() and asked.fashion.exists():
-            x = read_idx(asked.fashion / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-            np.savez(file, x=x, y=read_idx(asked.fashion / f"{prefix}-labels-idx1-ubyte.gz", 8))
+            save_fashion(asked.fashion, prefix, file)
         files.append(str(file))
     return files[0], files[1]
 
 
-def read_idx(file: Path, header: int) -> NDArray[np.uint8]:
+def save_fashion(folder: Path, prefix: str, file: Path, most: int | None = None) -> None:
+    """Write images and labels of a part of Fashion-MNIST, the first `most` of them, as a file of arrays."""
+    x = _idx(folder / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+    np.savez(file, x=x[:most], y=_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", 8)[:most])
+
+
+def _idx(file: Path, header: int) -> NDArray[np.uint8]:
     with gzip.open(file) as stream:
         return np.frombuffer(stream.read()[header:], np.uint8)
 

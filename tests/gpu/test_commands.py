@@ -98,5 +98,5 @@ def test_a_card_that_emulates_half_precision_is_not_asked_for_it(
         monkeypatch.setattr(
             torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native
         )
-        ways = speed.ways_open(recipe, recipe)  # type: ignore[arg-type]
+        ways = speed._candidates(recipe, recipe)  # type: ignore[arg-type]
     assert {way.precision for way in ways} == tried

@@ -33,7 +33,7 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
     weights; the plan records the choice. Where there is no time for all candidates, it is the best of those that were
     measured, remembered for runs of the same length alone.
     """
-    candidates = ways_open(recipe, plan)
+    candidates = _candidates(recipe, plan)
     if len(candidates) > 1 and _too_short(plan):
         return candidates[0]
     if len(candidates) > 1:
@@ -54,7 +54,7 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
 
 def usual(recipe: Pretrain, plan: Plan) -> Way:
     """The way that is taken where nothing is measured."""
-    return ways_open(recipe, plan)[0]
+    return _candidates(recipe, plan)[0]
 
 
 def _too_short(plan: Plan) -> bool:
@@ -63,7 +63,7 @@ def _too_short(plan: Plan) -> bool:
     return plan.budget is None and SHARE * plan.steps * plan.batch_size < 2 * (WARM_UP + MEASURED) * rows
 
 
-def ways_open(recipe: Pretrain, plan: Plan) -> list[Way]:
+def _candidates(recipe: Pretrain, plan: Plan) -> list[Way]:
     """Every precision and layout that is open, the default first where it is among them."""
     open_precisions = ["32-true", "bf16-mixed"]
     if torch.cuda.is_available():  # a card that only emulates bf16 says that it supports it, and is slower by it

@@ -71,10 +71,14 @@ def state_bytes(plan: Plan, samples: Samples | Counted, module: nn.Module | None
 def _needed(plan: Plan, samples: Samples | Counted, module: nn.Module | None) -> int:
     """The fewest processes, of those that divide all, each of which has room for its share; else all."""
     taken, room, count = state_bytes(plan, samples, module), _room(plan), processes.count()
-    able = (size for size in range(2, count) if count % size == 0 and taken <= size * room)
-    size = next(able, count)
+    size = fewest(taken, room, count)
     say(f"measured {filesize(taken)} of weights and what goes with them: spread over {size} processes")
     return size
+
+
+def fewest(taken: float, room: float, count: int) -> int:
+    """The fewest of `count` processes, of `room` bytes each, that divide all and hold `taken` together; else all."""
+    return next((size for size in range(1, count) if count % size == 0 and taken <= size * room), count)
 
 
 def _room(plan: Plan) -> int:

@@ -7,7 +7,7 @@ from selftaught.run.recipes import Planning
 from selftaught.system.cards import Card, card_called, card_of, network_of
 from selftaught.system.devices import called, device_of
 from selftaught.system.errors import UsageError
-from selftaught.training.measuring.speed import ways_open
+from selftaught.training.measuring.speed import usual
 from selftaught.training.measuring.trial import free_memory
 
 # What stands for a machine without any card of ours: copies in its own memory, as gloo sends what stays on a machine.
@@ -77,7 +77,7 @@ def way_on(fleet: Fleet, recipe: Planning, plan: Plan, known: Way | None) -> Way
     Raises UsageError for a precision that the card has not.
     """
     if fleet.here:
-        return known or ways_open(recipe, plan)[0]
+        return known or usual(recipe, plan)
     if plan.precision != "32-true" and (fleet.card.half is None or plan.precision == "64-true"):
         raise UsageError(
             f"--precision {plan.precision} cannot be foreseen on {fleet.card.name}; use --precision 32-true"

@@ -91,8 +91,7 @@ class Reckoning:
             spreading.USED * self.there,
             self.fleet.processes,
         )
-        able = (size for size in range(1, count) if count % size == 0 and taken <= size * room)
-        size = next(able, count)
+        size = spreading.fewest(taken, room, count)
         return replace(self, plan=self.plan.model_copy(update={"shard": NONE if size == 1 else str(size)}))
 
     def _held(self) -> dict[str, float]:
