@@ -17,7 +17,8 @@ from tools import supply
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
-EXTRAS = ("export", "parquet", "fast", "tensorboard")  # what a user may add
+# What a user may add:
+EXTRAS = ("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr")
 
 
 def declared(lines: list[str]) -> dict[str, Requirement]:
@@ -81,7 +82,7 @@ def test_every_pin_has_hashes_fits_what_is_declared_and_names_no_server() -> Non
     text = supply.PINS.read_text()
     assert "://" not in text and "--index-url" not in text and "--find-links" not in text
     pins = supply.pinned(text)
-    groups = ("export", "fast", "parquet", "dev")
+    groups = (*(name for name in EXTRAS if name != "tensorboard"), "dev")
     lines = [*PROJECT["dependencies"], *(one for name in groups for one in PROJECT["optional-dependencies"][name])]
     wanted = {name: need for name, need in declared(lines).items() if name != supply.OWN}
     assert wanted.keys() <= pins.keys()
