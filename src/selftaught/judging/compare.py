@@ -25,10 +25,10 @@ import torch
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
+from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
-from selftaught.judging.fleet import Fleet
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
@@ -206,7 +206,7 @@ class _Contest:
         )
         if self.devices == 1:
             return self._one_by_one(orders)
-        return Fleet(self.devices, self.stop, shown).ran(orders)
+        return Crew(self.devices, self.stop, shown).ran(orders)
 
     def _one_by_one(self, orders: Iterable[Order]) -> Generator[Ran, None, None]:
         for order in orders:

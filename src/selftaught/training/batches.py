@@ -30,17 +30,17 @@ def refuse_uneven(batch_size: int, count: int) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Smaller:
-    """Views of a smaller side for the first of so many steps."""
+    """Views of a smaller side, for the first of all steps."""
 
     views: MakeViews
     growth: Growth
-    steps: int
+    steps: int  # as they are planned; a run that corrects them says so
 
-    def at(self, step: int) -> bool:
-        """Whether a step has them."""
-        return step < self.growth.turn(self.steps)
+    def turn(self, steps: int) -> int:
+        """The first of so many steps that has whole views."""
+        return self.growth.turn(steps)
 
 
 class Batches:
@@ -48,7 +48,7 @@ class Batches:
 
     `order` is that of an epoch, see `system/order.py`; `rows` are the numbers of the samples to learn from (default:
     all). `targets` (N, ...) has one for each of the samples by its number, such as its class; those of a step come
-    behind its views.
+    behind its views. `at_first` makes those of a run's first steps.
     """
 
     def __init__(
@@ -62,11 +62,12 @@ class Batches:
         rows: NDArray[np.int64] | None = None,
         targets: Tensor | None = None,
         order: Kind = "full",
+        at_first: Smaller | None = None,
     ) -> None:
         refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
         self.device, self.targets = torch.device(device), targets
-        self.at_first: Smaller | None = None
+        self._at_first, self._turn = at_first, at_first.turn(at_first.steps) if at_first else 0
         self.seconds = 0.0  # that a step has waited for its views, in all
         self._ahead: Ahead | None = None
         self._learnt, self._count = rows, samples.count if rows is None else len(rows)
@@ -93,8 +94,12 @@ class Batches:
         return views
 
     @contextmanager
-    def ahead(self, until: int) -> Iterator[None]:
-        """Beside a card, make the batch of the next step, before `until`, while the one that was asked for is used."""
+    def of_run(self, steps: int, until: int) -> Iterator[None]:
+        """Those of a run of so many steps, which ends before `until` this time.
+
+        Beside a card, the batch of the next step is made while the one that was asked for is used.
+        """
+        self._turn = self._at_first.turn(steps) if self._at_first else 0
         if self.device.type != "cuda":
             yield
             return
@@ -110,8 +115,7 @@ class Batches:
         for ahead in range(1, AHEAD + 1):
             self.samples.prefetch(self.rows(step + ahead))
         with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
-            small = self.at_first
-            return self.views_of(rows, small.views if small and small.at(step) else None)
+            return self.views_of(rows, self._at_first.views if self._at_first and step < self._turn else None)
 
     @torch.no_grad()
     def views_of(self, rows: NDArray[np.int64], made_by: MakeViews | None = None) -> tuple[Tensor, ...]:

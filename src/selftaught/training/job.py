@@ -62,12 +62,10 @@ class Job:
 
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
-        if self.batches.at_first:
-            self.batches.at_first.steps = how["steps"]
         own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
         with (
             kernels(self.batches.device, self.recipe.deterministic),
-            self.batches.ahead(how.get("until") or how["steps"]),
+            self.batches.of_run(how["steps"], how.get("until") or how["steps"]),
         ):
             fit(self.method, self.optimizer, self.batches, **own, **how)
 
@@ -120,9 +118,8 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
             engine.setup(shown)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     which: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "order": plan.order}
-    batches = Batches(samples, views, device=engine.device, **which)
-    if plan.grow:
-        batches.at_first = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps)
+    small = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps) if plan.grow else None
+    batches = Batches(samples, views, device=engine.device, at_first=small, **which)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward, shown)
 
 
