@@ -215,6 +215,7 @@ class Recorder:
         It is written at the end, even that of an interruption: the step is done all the same.
         """
         values = {name: term.item() for name, term in terms.items()}
+        measures = {name: finite(value.item()) for name, value in self.job.method.measures.items()}
         loss, now = sum(values.values()), clock.now()
         self.terms = {name: finite(value) for name, value in values.items()}
         before, logged, waited = self._last
@@ -231,6 +232,7 @@ class Recorder:
             "input_share": round(share, 4),
             "seconds": round(now - self.began, 3),
         }
+        line |= {"measures": measures} if measures else {}
         try:
             yield line
         finally:
