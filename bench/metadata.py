@@ -93,7 +93,7 @@ def facts(run: Run) -> dict[str, Any]:
     """What else a run came to."""
     lines = [line for line in run.metrics() if "measures" in line]
     told = {"measures at first": lines[0]["measures"], "measures": lines[-1]["measures"]} if lines else {}
-    return {"seconds": run.status.get("seconds"), "rankme": run.status["health"].get("rankme"), **told}
+    return {"samples a second": run.status["samples_per_second"], "rankme": run.status["health"].get("rankme"), **told}
 
 
 def drawn(asked: argparse.Namespace, part: str, copies: int) -> Path:
@@ -147,7 +147,7 @@ def of_casts(file: Path) -> Path:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """A table of all rows, with means over seeds."""
-    columns = ("knn trained", "linear trained", "linear untrained", "linear pixels", "cast trained", "seconds")
+    columns = ("knn trained", "linear trained", "linear untrained", "linear pixels", "cast trained", "samples a second")
     lines = ["# Metadata in pre-training", "", TOLD, "", f"| set | told | seeds | {' | '.join(HEADS)} |"]
     lines.append("|---|---|---:|" + "---:|" * len(HEADS))
     for name, told in dict.fromkeys((row["set"], json.dumps(row["told"])) for row in rows):
@@ -157,17 +157,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", *gains(rows)]) + "\n"
 
 
-HEADS = ("kNN", "linear", "untrained", "pixels", "cast left", "seconds")
+HEADS = ("kNN", "linear", "untrained", "pixels", "cast left", "samples a second")
 TOLD = (
     f"SimCLR on CIFAR-10 images of which each has one of {CASTS} strong colour casts ({STRENGTH:.0%} of each pixel), "
-    f"{STEPS} steps of 256, judged by classes on {TEST:,} test images in casts of their own (`python bench/metadata.py`; each "
-    "number is a seed's). Cast left: what a linear probe tells of the cast from the features; chance is "
-    f"{1 / CASTS:.1%}."
+    f"{STEPS} steps of 256, judged by classes on {TEST:,} test images in casts of their own "
+    "(`python bench/metadata.py`; each number is a seed's, in %). Cast left: what a linear probe tells of the cast "
+    f"from the features; chance is {1 / CASTS:.1%}."
 )
 
 
 def shown(column: str, value: float) -> str:
-    return f"{value:,.0f}" if column == "seconds" else f"{100 * value:.1f}"
+    return f"{value:,.0f}" if column == "samples a second" else f"{100 * value:.1f}"
 
 
 def words(told: dict[str, str]) -> str:

@@ -29,7 +29,7 @@ UNKNOWN = -1
 class Partners:
     """Of each sample another one that is related to it, drawn anew for every batch; itself where there is no other.
 
-    After MICLe (Azizi et al., 2101.05224, section 3.2): two views of a patient are of two of the patient's images.
+    After MICLe (Azizi et al., 2101.05224): two views of a patient are of two of the patient's images.
     """
 
     def __init__(self, line: Rows, first: Rows, stop: Rows) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.contracts.findings import ColumnFacts
 from selftaught.data.sources import handed, parquet
 from selftaught.data.sources.cells import read_cells
 from selftaught.data.sources.contents import Rows
@@ -83,6 +84,22 @@ def _value(cell: str) -> float | None:
             return None
         value = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     return value if math.isfinite(value) else None
+
+
+def facts_of(source: Source, metadata: str | None, things: str) -> list[ColumnFacts] | None:
+    """What is in each column of `metadata`, and in those beside the samples; None where none is named."""
+    if metadata is None:
+        return None
+    beside = columns_beside(source, metadata, things)
+    return [_facts(column_of(name, list(read()))) for name, read in beside.items()]
+
+
+def _facts(column: Column) -> ColumnFacts:
+    known = {cell for cell in column.cells if cell}
+    numbers = column.numbers
+    low, high = (None, None) if numbers is None else (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+    about: dict[str, Any] = {"kind": column.kind, "missing": column.missing, "distinct": len(known)}
+    return ColumnFacts(name=printable(column.name), **about, min=low, max=high)
 
 
 def columns_beside(source: Source, metadata: str | None, things: str) -> Beside:

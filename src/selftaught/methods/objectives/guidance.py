@@ -25,7 +25,7 @@ class _Reversed(torch.autograd.Function):
 
 
 def reversed_gradient(x: Tensor, strength: Tensor) -> Tensor:
-    """x as it is, whose gradient is turned round and multiplied by `strength` (). Ganin et al. (1505.07818, 4.2)."""
+    """x as it is, whose gradient is turned round and multiplied by `strength` (). Ganin et al. (1505.07818)."""
     reversed_x: Tensor = _Reversed.apply(x, strength)
     return reversed_x
 

@@ -15,7 +15,7 @@ def linear(start: float, end: float, progress: float) -> float:
 
 
 def saturating(progress: float) -> float:
-    """Rise from 0 to nearly 1, most of it in the first third (Ganin et al., 1505.07818, section 5.2.2)."""
+    """Rise from 0 to nearly 1, most of it in the first third (Ganin et al., 1505.07818)."""
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
