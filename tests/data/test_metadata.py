@@ -85,7 +85,7 @@ def test_a_file_names_samples_as_elsewhere_and_only_some_are_wanted(folder: Path
     assert machine.cells == [key[0] for key in samples.keys]
     with (
         handed({"machine": list(range(COUNT))}, facts=True) as name,
-        pytest.raises(DataError, match="by its number, as it"),
+        pytest.raises(DataError, match="has 6 rows and no column of names, such as path"),
     ):
         samples.metadata(["machine"], name)
 

@@ -60,7 +60,7 @@ def tells(labels: Sequence[str], codes: Codes) -> bool:
     Labels that a single sample has tell nothing of others.
     """
     rows = np.flatnonzero(codes >= 0)
-    if len(rows) < FEWEST or np.bincount(codes[rows]).max() > PLAIN * len(rows):
+    if len(rows) < FEWEST or np.unique(codes[rows], return_counts=True)[1].max() > PLAIN * len(rows):
         return False
     own, codes = np.array(labels, dtype=object).astype(str)[rows], codes[rows]
     return _follows(own, codes) or _ordered_alike(own, codes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts
 from selftaught.data.sources import handed, parquet
-from selftaught.data.sources.cells import read_cells
+from selftaught.data.sources.cells import nothing_in, read_cells
 from selftaught.data.sources.contents import Rows
 from selftaught.data.sources.labels import (
     KEYS,
@@ -22,7 +22,6 @@ from selftaught.data.sources.labels import (
     Line,
     agreeing,
     finder,
-    known_labels,
     label_text,
     named_like,
 )
@@ -67,10 +66,17 @@ def column_of(name: str, cells: Cells) -> Column:
     values = [_value(cell) for cell in cells if cell]
     if not values or any(value is None for value in values):
         return Column(name, cells, None)
-    if len(set(values)) <= FEW and all(float(value or 0).is_integer() for value in values):
+    if len(set(values)) <= FEW and all(_is_whole(cell) for cell in cells if cell):
         return Column(name, cells, None)
     left = iter(values)
     return Column(name, cells, np.array([next(left) if cell else math.nan for cell in cells], dtype=np.float64))
+
+
+def _is_whole(cell: str) -> bool:
+    try:
+        return float(cell).is_integer()
+    except ValueError:  # a time
+        return False
 
 
 def _value(cell: str) -> float | None:
@@ -108,7 +114,7 @@ def columns_beside(source: Source, metadata: str | None, things: str) -> Beside:
     Each is (N,) in the order of the source. Raises DataError and UsageError.
     """
     own: Beside = {
-        name: lambda read=read, name=name: known_labels(list(read()), name, source.note)  # type: ignore[misc]
+        name: lambda read=read: _known(read())  # type: ignore[misc]
         for name, read in source.beside().items()
     }
     return {**own, **_columns_of(source, metadata, things)} if metadata else own
@@ -160,6 +166,12 @@ def same_parts(one: Sequence[str], other: Sequence[str]) -> bool:
     return len(pairs) > 1 and len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
+def _known(cells: Sequence[str]) -> Cells:
+    """Cells without what says that nothing is known."""
+    nothing = nothing_in({cell.strip() for cell in cells})
+    return ["" if (known := cell.strip()) in nothing else known for cell in cells]
+
+
 def _columns_of(source: Source, metadata: str, things: str) -> Mapping[str, Callable[[], Cells]]:
     """The columns of a file, or of a table in Python, by the samples that its lines name."""
     shown, header, cells = _read(metadata)
@@ -171,7 +183,7 @@ def _columns_of(source: Source, metadata: str, things: str) -> Mapping[str, Call
 
     def read(name: str) -> Cells:
         lines = [Line(row + 2, source.keys[found], cells[header.index(name)][row]) for row, found in rows]
-        known = known_labels([line.label for line in lines], name, source.note)
+        known = _known([line.label for line in lines])
         said = agreeing((line._replace(label=cell) for line, cell in zip(lines, known)), shown)
         return [said.get(sample, "") for sample in source.keys]
 
@@ -182,17 +194,23 @@ def _rows(names: Sequence[str], source: Source, shown: str, things: str, key: st
     """Lines and the samples that they name. Raises DataError where they name none; what names another is noted."""
     keys = list(source.keys)
     places = {name: place for place, name in enumerate(keys)}
-    find = finder(keys)
-    rows = [(row, places[found]) for row, name in enumerate(names) if (found := find(name)) is not None]
+    # By what it is called a sample may lack folder or ending; by its number it must be called just that.
+    find = places.get if key is None else _by_name(keys, places)
+    rows = [(row, place) for row, name in enumerate(names) if (place := find(name)) is not None]
+    if key is None and (not rows or len(names) != len(keys)):
+        told = f"{shown} has {len(names):,} rows and no column of names, such as {', '.join(KEYED[:3])}"
+        raise DataError(f"{told}, and there are {len(keys):,} {things}, the first of which is {printable(keys[0])!r}")
     if not rows:
-        told = (
-            f"column {printable(key)!r}" if key else f"number, as it has no column named as {', '.join(KEYED[:3])} are"
-        )
-        first = f"the first of these is {printable(keys[0])!r}"
-        raise DataError(f"{shown} names none of the {len(keys):,} {things} by its {told}; {first}")
+        told = f"{shown} names none of the {len(keys):,} {things} by its column {printable(key)!r}"
+        raise DataError(f"{told}; the first of these is {printable(keys[0])!r}")
     if others := len(names) - len(rows):
         source.note(f"{others:,} of the {len(names):,} lines of {shown} are of other {things}")
     return rows
+
+
+def _by_name(keys: Sequence[str], places: Mapping[str, int]) -> Callable[[str], int | None]:
+    find = finder(keys)
+    return lambda name: None if (key := find(name)) is None else places[key]
 
 
 def _read(metadata: str) -> tuple[str, list[str], list[list[str]]]:
