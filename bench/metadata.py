@@ -39,9 +39,9 @@ SETTINGS: dict[str, Any] = {
     "map": 0,
 }
 # Of each set the copies of an image, each in another cast, and what is told of it.
-SETS: dict[str, tuple[int, dict[str, str]]] = {
-    "suppress": (1, {"suppress": "cast"}),
-    "positives": (2, {"positives": "same:source"}),
+SETS: dict[str, tuple[int, list[dict[str, str]]]] = {
+    "suppress": (1, [{"suppress": "cast"}, {"suppress": "cast:10"}]),
+    "positives": (2, [{"positives": "same:source"}]),
 }
 
 Array = NDArray[Any]
@@ -52,13 +52,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/cifar10.zip"))
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--told", help="only what has this value, such as cast:10, and what is told nothing")
     parser.add_argument("--time-limit", help="of each run, which then goes on the next time")
     parser.add_argument("--runs", type=Path, default=Path("runs/metadata"))
     asked = parser.parse_args()
     for seed in map(int, asked.seeds.split(",")):
         for name in asked.only.split(","):
-            for told in ({}, SETS[name][1]):
-                row_of(name, told, seed, asked)
+            for told in ({}, *SETS[name][1]):
+                if not told or asked.told in (None, *told.values()):
+                    row_of(name, told, seed, asked)
     ROWS.with_suffix(".md").write_text(markdown(read_rows(ROWS)))
     print(markdown(read_rows(ROWS)))
 
@@ -71,9 +73,8 @@ def row_of(name: str, told: dict[str, str], seed: int, asked: argparse.Namespace
     say(f"\n{case}")
     train, test = (drawn(asked, part, SETS[name][0]) for part in ("train", "test"))
     limit = {"time_limit": asked.time_limit} if asked.time_limit else {}
-    run = made(
-        asked.runs / f"{name}-{'told' if told else 'plain'}-{seed}", str(train), seed=seed, **SETTINGS, **told, **limit
-    )
+    out = asked.runs / "-".join([name, *(value.replace(":", "_") for value in told.values()), str(seed)])
+    run = made(out, str(train), seed=seed, **SETTINGS, **told, **limit)
     row = {**case, "settings": SETTINGS, **judged(run, train, test), **facts(run), **machine()}
     with ROWS.open("a") as rows:
         rows.write(json.dumps(row) + "\n")
@@ -177,12 +178,12 @@ def words(told: dict[str, str]) -> str:
 def gains(rows: list[dict[str, Any]]) -> list[str]:
     """By how many points each told run is better than the same without, on the same seeds."""
     lines = []
-    for name, (_, told) in SETS.items():
-        of = {(bool(row["told"]), row["seed"]): row for row in rows if row["set"] == name}
-        seeds = [seed for with_it, seed in of if with_it and (False, seed) in of]
-        if seeds:
+    for name, told in ((name, told) for name, (_, all_told) in SETS.items() for told in all_told):
+        of = {row["seed"]: row for row in rows if (row["set"], row["told"]) == (name, told)}
+        plain = {row["seed"]: row for row in rows if (row["set"], row["told"]) == (name, {})}
+        if seeds := of.keys() & plain.keys():
             gained = {
-                probe: mean(100 * (of[True, s][f"{probe} trained"] - of[False, s][f"{probe} trained"]) for s in seeds)
+                probe: mean(100 * (of[seed][f"{probe} trained"] - plain[seed][f"{probe} trained"]) for seed in seeds)
                 for probe in ("knn", "linear")
             }
             said = ", ".join(f"{probe} {gain:+.1f}" for probe, gain in gained.items())

@@ -14,6 +14,7 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images.samples import open_samples
 from selftaught.methods.guided import Asked, guided
 from selftaught.methods.objectives.guidance import of_known_classes, of_known_numbers, share_explained, share_right
+from selftaught.reporting.check_page import lines
 from selftaught.run.codes import read_codes
 from selftaught.run.recipes import Pretrain
 from selftaught.run.relations import Relation, relations, weighed
@@ -198,8 +199,8 @@ def test_the_gradient_is_turned_round_and_grows() -> None:
 def test_a_run_writes_how_well_heads_do_and_ends_as_one_that_was_cut(
     whole: selftaught.Run, stored: Path, tmp_path: Path
 ) -> None:
-    lines = whole.metrics()
-    assert set(lines[-1]["terms"]) == {"nt_xent", "suppress scanner", "predict time"}
+    logged = whole.metrics()
+    assert set(logged[-1]["terms"]) == {"nt_xent", "suppress scanner", "predict time"}
     assert (
         set(lines[-1]["measures"]) == {"suppress scanner accuracy", "predict time R2"} == set(whole.status["measures"])
     )
@@ -214,7 +215,7 @@ def test_a_run_writes_how_well_heads_do_and_ends_as_one_that_was_cut(
     one, other = weights(whole), weights(run)
     assert one.keys() == other.keys() and "model/guidance.heads.0.0.weight" in one
     assert not [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
-    assert [line["measures"] for line in run.metrics()] == [line["measures"] for line in lines]
+    assert [line["measures"] for line in run.metrics()] == [line["measures"] for line in logged]
     assert not any("guidance" in name for name in load_file(run.folder / "encoder/model.safetensors"))
     codes = read_codes(run.folder)
     assert codes is not None and codes.shape == (3, COUNT) and (codes[1] < 0).sum() == 5
@@ -263,6 +264,11 @@ def test_labels_by_another_name_are_refused_until_they_are_said_to_be_none(store
     assert result.leaks == ["kind"]
     assert "the labels tell 'kind', which pre-training learnt from" in result.verdict
     assert json.loads((run.folder / "evaluation.json").read_text())["leaks"] == ["kind"]
+    assert run.finetune(stored, tmp_path / "classifier", finetune={"epochs": 0.1})["leaks"] == ["kind"]
+    inside = {**FAST, "suppress": "kind", "metadata": str(run.folder / "facts.csv"), "label_column": "none"}
+    file.rename(run.folder / "facts.csv")
+    with pytest.raises(UsageError, match="facts"):  # which it would remove before it could be read
+        selftaught.pretrain(stored, out=run.folder, overwrite=True, **inside)
 
 
 def test_what_labels_do_not_tell_is_no_leak(whole: selftaught.Run, stored: Path) -> None:
@@ -296,4 +302,6 @@ def test_check_shows_columns_with_what_is_missing(stored: Path, tmp_path: Path) 
     told = {column.name: (column.kind, column.distinct, column.missing) for column in found.metadata or []}
     assert told["when"] == ("number", 28, 0) and told["site"] == ("category", 1, 45)
     assert told["scanner"] == ("category", 3, 5) and told["time"] == ("number", 47, 1)
+    assert ("metadata", "site: 1 values; 45 missing") in lines(found)
+    assert ("metadata", "time: 47 numbers, 0 to 17.39; 1 missing") in lines(found)
     assert selftaught.check(stored).metadata is None

@@ -38,6 +38,9 @@ class Partners:
         self._place = np.empty_like(line)
         self._place[line] = np.arange(len(line))
 
+    def __len__(self) -> int:
+        return len(self._line)
+
     @property
     def alone(self) -> int:
         """How many samples have no other."""
@@ -139,11 +142,11 @@ def _partners(
         raise UsageError(f"--positives {near}: column {printable(near.column)!r} holds no numbers or times")
     same = [codes[one.column] for one in related if one.distance is None]
     partners = partners_of(same, numbers, near.distance if near else None)
-    shown, count = ",".join(map(str, related)), len(partners._line)
-    if partners.alone == count:
-        raise UsageError(f"--positives {printable(shown)}: no two samples are so related")
-    alone = f"; {partners.alone:,} of {count:,} have none, of which both views are" * bool(partners.alone)
-    lines.append(f"positives {printable(shown)}: up to {partners.largest:,} are related{alone}")
+    shown = printable(",".join(map(str, related)))
+    if partners.alone == len(partners):
+        raise UsageError(f"--positives {shown}: no two samples are so related")
+    alone = f"; {partners.alone:,} of {len(partners):,} have no other, so both views are theirs" * bool(partners.alone)
+    lines.append(f"positives {shown}: up to {partners.largest:,} are related{alone}")
     return partners
 
 
@@ -160,8 +163,8 @@ def _apart(recipe: Pretrain, related: Sequence[Relation], codes: Mapping[str, Co
         sizes = np.bincount(own[own >= 0])
         alone = f"; {(own < 0).sum():,} samples have none" * bool((own < 0).any())
         lines.append(
-            f"groups   {printable(column)}: {len(sizes):,} of up to {sizes.max():,} samples, dealt out to the batches, "
-            f"which hold two only of what is larger than an epoch has batches{alone}"
+            f"groups   {printable(column)}: {len(sizes):,} of up to {sizes.max():,} samples; a batch holds two only of "
+            f"those that have more than an epoch has batches{alone}"
         )
     return groups
 

@@ -149,7 +149,8 @@ def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
     labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
-    return {"DATA": command.data, "--init": command.init, "--teacher": command.teacher, **labels}
+    named = {"--init": command.init, "--teacher": command.teacher, "--metadata": command.metadata}
+    return {"DATA": command.data, **named, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
