@@ -177,7 +177,7 @@ def test_what_is_unknown_counts_for_nothing() -> None:
 def test_the_gradient_is_turned_round_and_grows() -> None:
     slopes = []
     for purpose in ("predict", "suppress"):
-        method = guided(made("simclr"), [Asked("a", purpose, 2, 0.5, 0.69)])  # type: ignore[arg-type]
+        method = guided(made("simclr"), [Asked("a", purpose, 2, 0.5, 9.0)])  # type: ignore[arg-type]
         assert method.views == ("strong", "strong", "light") and method.guidance.strength == 0
         method.after_step(1.0)
         features = torch.randn(8, 4 * method.encoder.dim, generator=torch.Generator().manual_seed(0))
@@ -196,13 +196,22 @@ def test_the_gradient_is_turned_round_and_grows() -> None:
     assert method.guidance.strength == 0
 
 
+def test_an_encoder_that_has_nothing_left_to_hide_is_left_alone() -> None:
+    method = guided(made("simclr"), [Asked("a", "suppress", 2, 1.0, 0.5)])  # a chance below what any fresh head says
+    method.after_step(1.0)
+    z = torch.randn(8, method.encoder.dim).requires_grad_()
+    method.guidance.terms(z, torch.tensor([[0.0], [1.0]]).repeat(4, 1))["suppress a"].backward()
+    assert z.grad is not None and not z.grad.any()
+    assert all(weight.grad is not None and weight.grad.any() for weight in method.guidance.parameters())
+
+
 def test_a_run_writes_how_well_heads_do_and_ends_as_one_that_was_cut(
     whole: selftaught.Run, stored: Path, tmp_path: Path
 ) -> None:
     logged = whole.metrics()
     assert set(logged[-1]["terms"]) == {"nt_xent", "suppress scanner", "predict time"}
     assert (
-        set(lines[-1]["measures"]) == {"suppress scanner accuracy", "predict time R2"} == set(whole.status["measures"])
+        set(logged[-1]["measures"]) == {"suppress scanner accuracy", "predict time R2"} == set(whole.status["measures"])
     )
 
     def cut(step: Any) -> None:

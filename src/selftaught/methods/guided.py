@@ -20,6 +20,7 @@ from selftaught.methods.objectives.guidance import (
     reversed_gradient,
     share_explained,
     share_right,
+    still_told,
 )
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import saturating
@@ -81,14 +82,16 @@ class _Guidance(nn.Module):
         return {one.term: self._term(one, head, so, z) for one, head, so in each}
 
     def _term(self, one: Asked, head: nn.Module, so: Tensor, z: Tensor) -> Tensor:
-        hides = one.purpose == "suppress"
-        said = head(reversed_gradient(z, one.weight * self.strength) if hides else z)
+        hides, strength = one.purpose == "suppress", one.weight * self.strength
+        said = head(reversed_gradient(z, strength) if hides else z)
         if one.classes:
             classes = so.nan_to_num(-1.0).long()
             loss, self.measures[one.measure] = of_known_classes(said, classes), share_right(said, classes)
         else:
             told = said[:, 0].to(so.dtype)
             loss, self.measures[one.measure] = of_known_numbers(told, so), share_explained(told, so)
+        # Beyond chance there is nothing left to hide: an encoder that went on would mislead the head without end.
+        strength *= still_told(loss, one.chance)
         return loss if hides else one.weight * loss
 
 

@@ -15,17 +15,19 @@ UNKNOWN = -1  # the class of a sample of which nothing is known
 class _Reversed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, strength: Tensor) -> Tensor:
-        ctx.save_for_backward(strength)
+        ctx.strength = strength  # not saved: it may be another by the time that the gradient comes
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        (strength,) = ctx.saved_tensors
-        return -strength.to(grad.dtype) * grad, None
+        return -ctx.strength.to(grad.dtype) * grad, None
 
 
 def reversed_gradient(x: Tensor, strength: Tensor) -> Tensor:
-    """x as it is, whose gradient is turned round and multiplied by `strength` (). Ganin et al. (1505.07818)."""
+    """x as it is, whose gradient is turned round and multiplied by `strength` (), as that is in the backward pass.
+
+    Ganin et al. (1505.07818).
+    """
     reversed_x: Tensor = _Reversed.apply(x, strength)
     return reversed_x
 
@@ -42,6 +44,12 @@ def of_known_numbers(told: Tensor, numbers: Tensor) -> Tensor:
     """Squared error of told (B,) against numbers (B,), over those of all processes that are no NaN; 0 of none."""
     gaps = torch.where(numbers.isnan(), torch.zeros_like(told), told - numbers.nan_to_num())
     return gaps.square().sum() / _known(~numbers.isnan())
+
+
+@torch.no_grad()
+def still_told(loss: Tensor, chance: float) -> Tensor:
+    """1 where the mean loss of all processes () is below that of knowing nothing, else 0."""
+    return (distributed.total(loss.detach().float()) / distributed.world_size() < chance).to(loss.dtype)
 
 
 @torch.no_grad()
