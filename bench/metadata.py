@@ -14,7 +14,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -90,9 +90,10 @@ def judged(run: Run, train: Path, test: Path) -> dict[str, Any]:
 
 def facts(run: Run) -> dict[str, Any]:
     """What else a run came to."""
+    speed = median(line["samples_per_second"] for line in run.metrics())  # of a run that may have been cut
     lines = [line for line in run.metrics() if "measures" in line]
     told = {"measures at first": lines[0]["measures"], "measures": lines[-1]["measures"]} if lines else {}
-    return {"samples a second": run.status["samples_per_second"], "rankme": run.status["health"].get("rankme"), **told}
+    return {"samples a second": round(speed, 1), "rankme": run.status["health"].get("rankme"), **told}
 
 
 def drawn(asked: argparse.Namespace, part: str, copies: int) -> Path:
