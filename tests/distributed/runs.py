@@ -35,6 +35,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "moco": {"training": {"optimizer": "lars", "clip": 0.1}},
     "mae": {"training": {"optimizer": "sgd", "clip": 0.1}, "choose": "rankme"},
 }
+# By metadata, too, one process and several learn the same.
+TOLD = {"positives": "same:patient", "suppress": "scanner", "predict": "time"}
 SAME = {"precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu", "map": 0, "log_every": 1}
 
 
@@ -42,7 +44,10 @@ def data(folder: Path, name: str = "data", seed: int = 0) -> Path:
     """Images without a codec between them and the network."""
     file = folder / f"{name}.npz"
     if not file.exists():
-        np.savez(file, x=np.random.default_rng(seed).integers(0, 255, (COUNT, 32, 32, 3), dtype=np.uint8))
+        facts = {"patient": np.arange(COUNT) // 3, "time": np.arange(COUNT) * 0.7}
+        scanner = np.array([f"s{row % 3}" if row % 7 else "" for row in range(COUNT)])  # of some it is not known
+        images = np.random.default_rng(seed).integers(0, 255, (COUNT, 32, 32, 3), dtype=np.uint8)
+        np.savez(file, x=images, scanner=scanner, **facts)
     return file
 
 
@@ -57,6 +62,7 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
         "size": SMALLEST if cls.needs_teacher else side(name),
         **SAME,
         **teacher_for(name, folder / "teacher"),
+        **(TOLD if name == "simclr" else {}),
     }
 
 

@@ -9,7 +9,8 @@ RECIPES = Recipe.__subclasses__()
 
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
-FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
+SPEED |= {"suppress", "predict"}
+FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metadata_fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,8 @@ FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
             Pretrain,
             (Mark.FREE,),
             {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
-            | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"},
+            | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"}
+            | {"metadata"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
         (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache"}),

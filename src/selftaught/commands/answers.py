@@ -70,8 +70,8 @@ def plan(recipe: recipes.Planning, outlook: Any) -> Answer:
 def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
-    watched = {"watched": status["watched"]} if status.get("watched") else {}
-    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}, **watched})
+    beside = {key: status[key] for key in ("measures", "watched") if status.get(key)}
+    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}, **beside})
 
 
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:

@@ -70,6 +70,10 @@ def pretrain(
     in [0, 1] and gives as many. Random numbers are those of `selftaught.randomness`, such as uniform((B, 1), "shift"),
     so that the run can be resumed. `selftaught.on_pictures` makes one of a function of single PIL images.
 
+    `metadata` is a CSV or .parquet with a column of paths, a table, or a dictionary of columns; a table without such a
+    column has a row for each sample, of data whose samples have numbers for names, such as arrays. `groups`,
+    `positives`, `suppress` and `predict` name its columns, or those that stand beside the samples in `data`.
+
     `on_step` is called after each step with its `step`, `steps`, `terms` and `loss` (which waits for the device);
     `on_look` after each look at the network with its line of metrics.jsonl; `on_end` with the status.
 

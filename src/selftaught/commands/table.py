@@ -52,7 +52,10 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
     row = COMMANDS[name]
     with ExitStack() as until_done:
         held = {field: values[field] for field in row.recipe.marked(Mark.DATA) if field in values}
-        names = {field: until_done.enter_context(handed(one, values.get("column"))) for field, one in held.items()}
+        names = {
+            field: until_done.enter_context(handed(one, values.get("column"), facts=field == "metadata"))
+            for field, one in held.items()
+        }
         return row.function(row.recipe.parse({**values, **names}), *more)
 
 

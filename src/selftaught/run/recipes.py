@@ -21,6 +21,7 @@ from selftaught.run.quantities import (
     Shards,
     Size,
 )
+from selftaught.run.relations import Columns, Relations, relations, weighed
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -187,6 +188,24 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
+    metadata: OfData[Free[str | None]] = Field(
+        None,
+        description="CSV or .parquet with a column of paths and others, for the next four; columns that stand beside "
+        "the samples need none",
+    )
+    groups: str | None = Field(
+        None, description="column, such as patient: no batch holds two of one value, so they are no negatives"
+    )
+    positives: Relations = Field(
+        None,
+        description="samples that are to be alike: same:tile, near:time:5 or same:patient,near:time:5; of two views "
+        "one is then another such sample's",
+    )
+    suppress: Speed[Columns] = Field(
+        None, description="columns that features are to tell nothing of, by gradient reversal, such as scanner:0.5"
+    )
+    predict: Speed[Columns] = Field(None, description="columns that features are to tell, such as time or site:0.2")
+    metadata_fingerprint: Fingerprint = None
     own_views: Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         None, description="views that somebody's functions make, given in Python and on resume again"
     )
@@ -196,8 +215,17 @@ class Pretrain(Recipe):
         """The labelled samples that watch, where there are any."""
         return None if self.watch_labels == NOBODY else self.watch_labels
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of metadata that are used, each once."""
+        related = [one.column for one in relations(self.positives)] if self.positives else []
+        told = [one.column for text in (self.suppress, self.predict) if text for one in weighed(text)]
+        return tuple(dict.fromkeys([*filter(None, [self.groups]), *related, *told]))
+
     def refuse_idle(self) -> None:
         """Raise UsageError for a setting without what it belongs to: patience waits for a score, labels for samples."""
+        if self.metadata and not self.columns:
+            raise UsageError("--metadata needs --groups, --positives, --suppress or --predict, which name its columns")
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
         if not self.init and not (self.encoder and self.encoder.name == "own"):
@@ -231,6 +259,9 @@ class Check(Recipe):
     column: Column = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
+    metadata: OfData[str | None] = Field(
+        None, description="CSV or .parquet with a column of paths and others: what is in these, and what is missing"
+    )
     workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")

@@ -193,6 +193,7 @@ class Recorder:
     def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int) -> None:
         self.job, self.run, self.loggers, self.start = job, run, loggers, start
         self.terms: dict[str, float | None] = {}  # of the last line
+        self.measures: dict[str, float | None] = {}  # likewise
         self.profile = Profile(run.folder) if job.recipe.profile else None
         self.bar = Progress("training", job.recipe.steps, "steps", start)
         self.began = clock.now()
@@ -215,6 +216,7 @@ class Recorder:
         It is written at the end, even that of an interruption: the step is done all the same.
         """
         values = {name: term.item() for name, term in terms.items()}
+        self.measures = {name: finite(value.item()) for name, value in self.job.method.measures.items()}
         loss, now = sum(values.values()), clock.now()
         self.terms = {name: finite(value) for name, value in values.items()}
         before, logged, waited = self._last
@@ -231,6 +233,7 @@ class Recorder:
             "input_share": round(share, 4),
             "seconds": round(now - self.began, 3),
         }
+        line |= {"measures": self.measures} if self.measures else {}
         try:
             yield line
         finally:
@@ -241,13 +244,14 @@ class Recorder:
         self._last = (now, step, self.job.batches.seconds)
 
     def totals(self, step: int) -> dict[str, Any]:
-        """{samples_per_second, seconds, final_terms} of the run up to this step."""
+        """{samples_per_second, seconds, final_terms, measures} of the run up to this step."""
         seconds = clock.now() - self.began
         rate = (step - self.start) * self.job.batches.batch_size / seconds
         return {
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
             "final_terms": self.terms or next((line.get("terms", {}) for line in self.run.metrics()[-1:]), {}),
+            **({"measures": self.measures} if self.measures else {}),
         }
 
 

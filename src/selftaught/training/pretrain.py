@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
+from selftaught.run.codes import write_codes
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about, save_encoder
 from selftaught.run.folder import TIMES, RunFolder, fresh_folder
@@ -33,6 +34,7 @@ from selftaught.system.text import printable
 from selftaught.training.beginning import begun
 from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
+from selftaught.training.guidance import told
 from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.hooks import Hooks
 from selftaught.training.job import Job, predicted_bytes, prepare
@@ -86,7 +88,7 @@ def _pretrain(
     with stopping(recipe.time_limit) as stop:
         samples = opened or opened_by_all(recipe, stop, like=_begun_with(recipe) if saved else None)
         samples.own = hooks.views
-        recipe = taught(normalised(recipe, samples, kind), samples)
+        recipe = told(taught(normalised(recipe, samples, kind), samples), samples)
         onlooker = invited(recipe, samples) if processes.leads() else None
         plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
         job = prepare(plan, samples, module)
@@ -147,7 +149,8 @@ def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
     labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
-    return {"DATA": command.data, "--init": command.init, "--teacher": command.teacher, **labels}
+    named = {"--init": command.init, "--teacher": command.teacher, "--metadata": command.metadata}
+    return {"DATA": command.data, **named, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
@@ -252,6 +255,8 @@ def _describe(job: Job, run: RunFolder) -> None:
     run.write_quarantine(samples.quarantined)
     if (digests := samples.digests()) is not None:
         write_digests(run.folder, digests)
+    if samples.guidance:
+        write_codes(run.folder, samples.guidance.codes)
     if job.onlooker:
         job.onlooker.begin(run.folder)
     run.write_environment(
@@ -294,6 +299,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"watch    {job.onlooker.about}")
     if samples.own:
         say(f"views    {own_in_words(samples.own)}")
+    for line in samples.guidance.lines if samples.guidance else ():
+        say(line)
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
     say(

@@ -27,6 +27,8 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 from selftaught.training.few import as_usual
+from selftaught.training.guidance import guidance_of
+from selftaught.training.related_views import refuse_unrelated
 from selftaught.training.starting import preset_of, warmed
 
 FEWEST = 2  # samples that can be told apart
@@ -74,6 +76,8 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 progress=bar.polled(stop.poll),
             )
             samples.digests(bar.polled(stop.poll))
+            samples.guidance = guidance_of(recipe, samples)
+            samples.let_source_go()
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
@@ -194,6 +198,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     refuse_growth(recipe, kind)
+    if recipe.positives:
+        refuse_unrelated({part.name: registry.method_class(part.name).views for part in named_methods(recipe)})
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)

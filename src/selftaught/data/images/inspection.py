@@ -23,6 +23,7 @@ from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
 from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -56,6 +57,7 @@ def inspect(
     tolerance: float = 0.01,
     label_column: str | None = None,
     column: str | None = None,
+    metadata: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
@@ -89,6 +91,7 @@ def inspect(
         near_duplicates=[[single[place][0] for place in group] for group in alike],
         labels=classes(source),
         images=_summary([look for _, look in whole]) if whole else None,
+        metadata=facts_of(source, metadata, "images"),
     )
     findings.problems = _problems(findings, tolerance)
     unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile
@@ -20,6 +21,7 @@ from selftaught.system.text import printable
 
 SUFFIXES = (".npy", ".npz")
 NOT_FINITE = "holds values that are not finite (NaN or infinite)"  # why an image cannot be used
+LABELLED = ("y", "labels")  # names of arrays that hold labels
 CHANNELS = 4  # of an image, at most, where they are thought to come first
 HASHED = 256  # images at a time: those of a file on the disk may be more than the memory holds
 
@@ -147,8 +149,17 @@ def open_arrays(path: Path) -> Arrays:
     if len(images) != 1:
         listed = printable(", ".join(held)) or "nothing"
         raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")
-    labels = next((held[name] for name in ("y", "labels") if name in held), None)
-    return Arrays(path.stem, held[images[0]], labels, (os.path.realpath(path), status))
+    labels = next((held[name] for name in LABELLED if name in held), None)
+    source = Arrays(path.stem, held[images[0]], labels, (os.path.realpath(path), status))
+    if isinstance(held, Npz):
+        count = len(source)
+        others = [name for name, shape in held.shapes.items() if shape == (count,) and name not in LABELLED]
+        source.extra = {name: partial(_beside, held, name, count) for name in others}
+    return source
+
+
+def _beside(held: Mapping[str, NDArray[Any]], name: str, count: int) -> list[str]:
+    return labels_of(held[name], count, name)
 
 
 OPENS = {".npy": open_arrays, ".npz": open_arrays}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,7 +20,7 @@ from selftaught.data.sources.folder import SUFFIXES, read_regular
 from selftaught.data.sources.handed import MARK, Handed, held
 from selftaught.data.sources.labels import BETWEEN, NO_LABEL, known_labels, label_cells, label_text, labels_among
 from selftaught.data.sources.shards import PARQUET, TAR, open_shards
-from selftaught.data.sources.source import MAX_BYTES, Unsteady, digest
+from selftaught.data.sources.source import MAX_BYTES, Beside, Unsteady, digest
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -109,6 +110,14 @@ class Items(Encoded):
         cells = [self._cells(column) for column in columns]
         named = [str(column) for column in columns]
         return known_labels(label_cells(cells, named, printable(self.name)), ", ".join(named), self.note)
+
+    def beside(self) -> Beside:
+        """The other parts of items that have parts by name; each item is asked for to read one."""
+        if not isinstance(self._like, Mapping):
+            return {}
+        labels = _labels_in(self._like, self._column, self._asked, printable(self.name))
+        others = [name for name in self._like if name not in (self._column, *labels)]
+        return {str(name): partial(self._cells, name) for name in others}
 
     def _cells(self, column: Column) -> list[str]:
         """A part of every item as text, by the names that Hugging Face's ClassLabel has for its numbers."""

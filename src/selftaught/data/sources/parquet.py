@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,11 @@ def open_parquet(
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
+    extra = {name: partial(_beside, path, file, name) for name in _plain(file) if name not in (column, *columns)}
     contents = Contents(len(keys), os.path.realpath(path), lambda: stamps_in(status, range(len(keys))))
     reader = _reader(path, file, column, [group.num_rows for group in groups], held or RowGroups())
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
+    source.extra = extra
     if columns:
         label = ", ".join(columns)
         source.labels = known_labels(label_cells(cells, columns, shown), label, source.note)
@@ -210,6 +213,26 @@ def _labels(file: Any, label: str) -> list[str]:
     cells = file.read(columns=[label]).column(0).to_pylist()
     names = {-1: "", **names} if names else {}  # Hugging Face's -1 is of no class
     return ["" if cell is None else names.get(cell, label_text(cell)) for cell in cells]
+
+
+def _plain(file: Any) -> list[str]:
+    """The columns of single values that can be read as text, but those of which several have one name."""
+    from pyarrow import types
+
+    odd = (types.is_nested, types.is_binary, types.is_large_binary)
+    names = file.schema_arrow.names
+    return [
+        field.name
+        for field in file.schema_arrow
+        if names.count(field.name) == 1 and not any(test(field.type) for test in odd)
+    ]
+
+
+def _beside(path: Path, file: Any, name: str) -> list[str]:
+    """A column that is no label, as text."""
+    with reading(str(path), KIND):
+        refuse_long_text(path, file, [name])
+        return _labels(file, name)
 
 
 def _class_names(schema: Any, label: str) -> list[str]:

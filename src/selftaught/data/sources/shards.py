@@ -4,6 +4,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from selftaught.data.sources.labels import (
     labels_among,
 )
 from selftaught.data.sources.parquet import RowGroups, open_parquet
-from selftaught.data.sources.source import digest, reading
+from selftaught.data.sources.source import Beside, digest, reading
 from selftaught.data.sources.webdataset import LocalShard, Shard, part_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
@@ -98,11 +99,24 @@ class Shards(Encoded):
             return None
         if asked == PLAIN or (asked is None and first["cls_size"]):
             return known_labels([text.strip() for text in self._members("cls")], self.name, self.note)
-        if not (fields := labels_among(list(_object(self._member(0, first, "json"))), asked, shown)):
+        if not (fields := labels_among(self._fields(), asked, shown)):
             return folders_of([key.partition("/")[2] for key in self.keys])
         objects = [_object(text) for text in self._members("json")]
         cells = [[_cell(one.get(name)) for one in objects] for name in fields]
         return known_labels(label_cells(cells, fields, shown), ", ".join(fields), self.note)
+
+    def beside(self) -> Beside:
+        """The fields of .json, as the first sample has them, but those of labels."""
+        fields = self._fields()
+        labels = [] if self._asked == PLAIN else labels_among(fields, self._asked, printable(self.name))
+        return {field: partial(self._field, field) for field in fields if field not in labels}
+
+    def _fields(self) -> list[str]:
+        return list(_object(self._member(0, self.index.row(0), "json")))
+
+    def _field(self, name: str) -> list[str]:
+        """A field of the .json of each sample, as text."""
+        return [_cell(_object(text).get(name)) for text in self._members("json")]
 
     def _members(self, ending: str) -> Iterator[str]:
         """What the .cls or .json of each sample holds, "" where there is none."""
@@ -174,12 +188,18 @@ class Joined(Encoded):
         keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
         contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
         super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, lambda: _labels(parts))
+        common = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
+        self.extra = {name: partial(_columns, parts, name) for name in common}
         for note in parts[0].notes:
             self.note(note)
 
 
 def _sizes(parts: Sequence[Files]) -> list[int]:
     return [size for part in parts for size in part.sizes()]
+
+
+def _columns(parts: Sequence[Files], name: str) -> list[str]:
+    return [cell for part in parts for cell in part.extra[name]()]
 
 
 def _labels(parts: Sequence[Files]) -> Labels:

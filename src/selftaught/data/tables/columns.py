@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from selftaught.data.sources.labels import (
     parted,
 )
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.webdataset import expanded
 from selftaught.data.tables.numbers import Column, column_of, has_names
 from selftaught.system.errors import DataError, UsageError
@@ -62,6 +63,13 @@ class Table(Source):
     def text(self, column: str) -> NDArray[np.str_]:
         """A column as text: what is a category elsewhere may here be made of digits, or of what says "nothing"."""
         return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
+
+    def beside(self) -> Beside:
+        """All columns but those of labels: what is learnt from may tell as well which rows belong together."""
+        return {name: partial(self._listed, name) for name in self.columns}
+
+    def _listed(self, column: str) -> list[str]:
+        return list(map(label_text, self.text(column).tolist()))
 
     def fingerprint(self) -> str:
         cells = (c.tobytes() if c.dtype.kind == "f" else "\0".join(c).encode() for c in self.columns.values())
