@@ -19,6 +19,8 @@ def pack(recipe: Pack) -> Manifest:
     kind = modality.of(recipe.data)
     if not kind.pack:
         raise UsageError(f"{printable(recipe.data)} holds {kind.THINGS}, which are not packed: only images are")
+    if Path(recipe.out).resolve() == Path(recipe.data).resolve():
+        raise UsageError(f"--out {printable(recipe.out)} is the folder of the images itself: choose another --out")
     options = recipe.model_dump(exclude={"data", "out", "time_limit"})
     with stopping(recipe.time_limit) as stop:
 

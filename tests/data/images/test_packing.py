@@ -24,7 +24,7 @@ from selftaught.data.sources.manifest import JOURNAL, MANIFEST, digest_of, manif
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from tests.data.test_python import CLASSES, COUNT, PIXELS, png
-from tests.data.test_shards import batches, sample, tar
+from tests.data.test_shards import batches, forms, sample, tar
 from tests.reliability.forks import child
 
 EACH = 5  # samples in a shard
@@ -51,6 +51,8 @@ def members(file: Path) -> dict[str, bytes]:
 
 def test_files_are_packed_byte_for_byte_in_their_order_with_keys_and_labels(tmp_path: Path) -> None:
     data, out = folder(tmp_path), tmp_path / "shards"
+    with pytest.raises(UsageError, match="is the folder of the images itself"):
+        selftaught.pack(data, data)
     made = selftaught.pack(data, out, shard_samples=EACH)
     assert {*held(out)} == {MANIFEST, *(f"train-{number:06d}.tar" for number in range(5))}
     first = members(out / "train-000000.tar")
@@ -65,7 +67,12 @@ def test_files_are_packed_byte_for_byte_in_their_order_with_keys_and_labels(tmp_
 
 
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
-    np.savez(tmp_path / "all.npz", x=PIXELS, y=CLASSES)
+    for name, data in forms(tmp_path).items():
+        made = selftaught.pack(data, tmp_path / f"of {name}", shard_samples=EACH)
+        packed = open_samples(tmp_path / f"of {name}", labelled=made.asked.labels is not None)
+        assert packed.count == COUNT and packed.labels in (None, CLASSES), name
+        pixels = packed.batch(np.arange(COUNT))[0]
+        assert (pixels.permute(0, 2, 3, 1).numpy() == PIXELS).all(), name
     deep = np.arange(COUNT * 64, dtype=np.uint16).reshape(COUNT, 8, 8) * 37
     wanted = batches(str(tmp_path / "all.npz"), 2)
     for name, data in {"npz": tmp_path / "all.npz", "pictures": [Image.fromarray(one) for one in PIXELS]}.items():

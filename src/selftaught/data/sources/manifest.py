@@ -14,6 +14,7 @@ from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
 from selftaught.system.reading import json_in
 from selftaught.system.regular import opened
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 MANIFEST, JOURNAL = "manifest.json", "packing.jsonl"  # of a set that is whole, and of one in the making
@@ -135,6 +136,8 @@ def _tars(folder: Path) -> list[str]:
 def damaged(folder: Path) -> Iterator[str]:
     """A line on each shard of a packed set that is not what its manifest says; all of them are read for that."""
     packed = manifest_of(folder)
+    if packed:
+        say(f"comparing {len(packed.shards):,} tars with {MANIFEST}")
     for one in packed.shards if packed else ():
         if fault := _lacks(folder, one) or _differs(folder, one):
             yield fault
