@@ -30,10 +30,11 @@ SMALLEST = 32  # pixels that the teacher takes
 # Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
 WHOLE = ["simclr", "moco"]
 SPREAD = ["moco", "mae"]  # a slow self, and blocks; masks drawn by row
-# The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well.
+# The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well. One is
+# shown its samples in blocks, of which each process reads its own.
 CHANGED: dict[str, dict[str, Any]] = {
     "moco": {"training": {"optimizer": "lars", "clip": 0.1}},
-    "mae": {"training": {"optimizer": "sgd", "clip": 0.1}, "choose": "rankme"},
+    "mae": {"training": {"optimizer": "sgd", "clip": 0.1}, "choose": "rankme", "order": "blocks"},
 }
 # By metadata, too, one process and several learn the same.
 TOLD = {"positives": "same:patient", "suppress": "scanner", "predict": "time"}

@@ -61,6 +61,18 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
+def pack(recipe: recipes.Pack, made: Any) -> Answer:
+    from selftaught.system.text import filesize
+
+    broken, tars = len(made.left_out) - made.duplicates, f"{len(made.shards):,} tars ({filesize(made.bytes)})"
+    sums = {"samples": made.samples, "shards": len(made.shards), "bytes": made.bytes, "sha256": made.sha256}
+    counts = {"duplicates": made.duplicates, "broken": broken}
+    told = {"duplicates": "images are duplicates", "broken": "images are broken"}
+    left = [f"{count:,} {told[why]} and left out: manifest.json lists them" for why, count in counts.items() if count]
+    lines = [*made.notes, *left, f"packed {made.samples:,} images as {tars} in {recipe.out}"]
+    return Answer({"out": recipe.out, **sums, **counts, "notes": made.notes}, lines=lines)
+
+
 def plan(recipe: recipes.Planning, outlook: Any) -> Answer:
     from selftaught.reporting.outlook import table
 

@@ -12,6 +12,7 @@ from selftaught.system.saying import say
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
     from selftaught.contracts.findings import Findings
+    from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.result import Evaluation
     from selftaught.training.hooks import Step
@@ -116,6 +117,14 @@ def steps(data: Any, *, on_step: "Callable[[Step], Any] | None" = None, **option
 def check(data: Any, **options: Any) -> "Findings":
     """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
     return carried_out("check", {"data": data, **options})
+
+
+def pack(data: Any, out: "str | Path", **options: Any) -> "Manifest":
+    """Write images, given as to `pretrain`, as a few large files into `out`; options as of `selftaught pack`.
+
+    The result is what manifest.json there says; the folder can be given as data.
+    """
+    return carried_out("pack", {"data": data, "out": out, **options})
 
 
 def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:

@@ -65,6 +65,7 @@ _ROWS = (
     ),
     Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
     Command("plan", "Predict what a run takes on other machines, or many.", "data", dotted="parts", asked="Planning"),
+    Command("pack", "Write images as a few large files, which are read much faster.", "data"),
     Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
     Command("pretrain", "Teach an encoder from unlabelled data.", "data", "commands.actions", "parts"),
     Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),

@@ -199,6 +199,7 @@ class Modality:
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    pack: Callable[..., Any] | None = None  # into tars, where each sample can be a file of its own
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
     MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more

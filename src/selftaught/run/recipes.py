@@ -439,6 +439,37 @@ class Finetune(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing classifier")
 
 
+class Pack(Recipe):
+    """Write images as a few large files, WebDataset tars, which are read much faster than many small or huge ones.
+
+    Whatever ends it, the same command goes on where it stopped, and the files are those of one that nothing ended;
+    they do not depend on --workers either. Labels are carried along. manifest.json has the digest of each file, by
+    which `selftaught check` finds damage, and what was left out. The folder is DATA to every other command.
+    """
+
+    data: OfData[Own[str]] = Field(description="images")
+    out: Own[str] = Field(description="folder for train-000000.tar and so on")
+    short_side: int | None = Field(
+        None,
+        gt=0,
+        le=16_384,
+        description="pixels of the shorter side of larger images, which become JPEGs; 256 is right for views of 224; "
+        "default: all files stay byte for byte what they are",
+    )
+    quality: int = Field(90, ge=1, le=100, description="of those JPEGs")
+    shard_size: Bytes = Field(256_000_000, ge=1_000_000, description="bytes of a tar at most, such as 1GB")
+    shard_samples: int = Field(10_000, gt=0, le=MOST, description="samples in a tar at most")
+    drop_duplicates: bool = Field(
+        False, description="leave out what `selftaught check` calls the same as another image, or looking like one"
+    )
+    labels: Path | None = Field(None, description="CSV of path,label, in place of the labels that DATA has")
+    label_column: LabelColumn = None
+    column: Column = None
+    tolerance: Broken = 0.01
+    workers: Workers = None
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
+
+
 class Watch(Recipe):
     """Show the report of one or more runs in a browser, on this machine only, and keep it up to date.
 

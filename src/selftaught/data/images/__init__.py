@@ -6,6 +6,7 @@ from selftaught.contracts.modality import Modality
 from selftaught.data.images import duplicates, masks, pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
+from selftaught.data.images.packing import pack
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import Views
@@ -45,6 +46,7 @@ MODALITY = Modality(
     SPATIAL=True,
     PRETRAINED=True,
     PICTURES=pictures,
+    pack=pack,
     LOOKS=duplicates,
     MASKS=masks,
     named_encoders=named_encoders,

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
 from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.manifest import damaged
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
@@ -33,6 +34,8 @@ SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a 
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
 MEASURED_BITS = 32  # of what is signed, wider or has fractions
 FEWEST = 2  # images that can be told apart
+
+Groups = list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,10 @@ def inspect(
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data, label_column, column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    source.contents.recall()
     keys = [spelled(source.keys[row]) for row in rows]
-    looks: list[Look | str] = []
-    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
-        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        for look in looked:
-            looks.append(look)
-            progress(len(looks), len(rows))
-    source.contents.remember()
-    looks = _beside_each_other(looks)
+    looks = looks_of(source, rows, workers, progress)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
-    same = same_content(look.digest for _, look in whole)
-    copies = {place for group in same for place in group[1:]}
-    single = [pair for place, pair in enumerate(whole) if place not in copies]
-    alike = same_look(np.array([look.sketch for _, look in single], np.uint8).reshape(-1, 8, 9))
+    same, alike = copies_among(looks)
     findings = Findings(
         data=printable(str(data)),
         things="images",
@@ -87,17 +79,45 @@ def inspect(
         decoded=isinstance(source, Encoded),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
         ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
-        duplicates=[[whole[place][0] for place in group] for group in same],
-        near_duplicates=[[single[place][0] for place in group] for group in alike],
+        duplicates=[[keys[place] for place in group] for group in same],
+        near_duplicates=[[keys[place] for place in group] for group in alike],
         labels=classes(source),
         images=_summary([look for _, look in whole]) if whole else None,
         metadata=facts_of(source, metadata, "images"),
     )
-    findings.problems = _problems(findings, tolerance)
+    findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
     unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
+
+
+def looks_of(
+    source: Encoded | Arrays,
+    rows: NDArray[np.int64],
+    workers: int | None,
+    progress: Callable[[int, int], None],
+) -> list[Look | str]:
+    """A look at each image of these rows, or why it is broken."""
+    source.contents.recall()
+    looks: list[Look | str] = []
+    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+        for look in looked:
+            looks.append(look)
+            progress(len(looks), len(rows))
+    source.contents.remember()
+    return _beside_each_other(looks)
+
+
+def copies_among(looks: Sequence[Look | str]) -> tuple[Groups, Groups]:
+    """Groups of places of looks at the same content, and at others that look alike."""
+    whole = [(place, look) for place, look in enumerate(looks) if isinstance(look, Look)]
+    same = [[whole[at][0] for at in group] for group in same_content(look.digest for _, look in whole)]
+    copies = {place for group in same for place in group[1:]}
+    single = [(place, look.sketch) for place, look in whole if place not in copies]
+    alike = same_look(np.array([one for _, one in single], np.uint8).reshape(-1, 8, 9))
+    return same, [[single[at][0] for at in group] for group in alike]
 
 
 def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:

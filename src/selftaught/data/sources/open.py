@@ -16,6 +16,7 @@ from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
 from selftaught.data.sources.labels import NO_LABEL
+from selftaught.data.sources.manifest import shards_in
 from selftaught.data.sources.shards import open_shards
 from selftaught.data.sources.webdataset import expanded
 from selftaught.system.errors import DataError, UsageError
@@ -83,6 +84,8 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
     if not path.exists() and (names := expanded(str(path))):
         return _opened(partial(open_shards, names), shown, asked, shown)
     if path.is_dir():
+        if tars := shards_in(path):
+            return _opened(partial(open_shards, tars, name=path.resolve().name), shown, asked, shown)
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]

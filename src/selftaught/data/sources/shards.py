@@ -35,9 +35,12 @@ PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
 
 
 def open_shards(
-    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None
+    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None, name: str = ""
 ) -> Encoded:
-    """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError."""
+    """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError.
+
+    name: of the source, where that of the first file does not tell it.
+    """
     endings = {Path(path).suffix.lower() for path in paths}
     if missing := next((path for path in paths if not Path(path).is_file()), None):
         raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
@@ -49,7 +52,7 @@ def open_shards(
     names = [Path(path).name for path in paths]
     called = names if len(set(names)) == len(names) else list(paths)
     return Shards(
-        _name(paths), [LocalShard(Path(path), name) for path, name in zip(paths, called)], label_column, column
+        name or _name(paths), [LocalShard(Path(path), name) for path, name in zip(paths, called)], label_column, column
     )
 
 
