@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import Contents, Digests, Rows, stamps_in
+from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.encoded import parts_of
 from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Progress, Source, digest, reading
-from selftaught.system.arrays import Npz, header_of
+from selftaught.system.arrays import Npz, array_of, header_of
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -43,13 +44,16 @@ def dimensions(path: Path) -> int:
         return 0
 
 
-def read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+def read_arrays(path: Path | Distant) -> Mapping[str, NDArray[Any]]:
     """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError.
 
     Those of a .npz are read one by one, when they are asked for.
     """
     with reading(path.name):
         if path.suffix.lower() == ".npy":
+            if isinstance(path, Distant):
+                with path.open() as stream:
+                    return {"x": array_of(stream, path.facts.size)}
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
         return AskedFor(path, links=True)
 
@@ -137,7 +141,7 @@ def _axes_told(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def open_arrays(path: Path) -> Arrays:
+def open_arrays(path: Path | Distant) -> Arrays:
     with reading(path.name):
         status = path.stat()
     held = read_arrays(path)
@@ -148,7 +152,7 @@ def open_arrays(path: Path) -> Arrays:
         listed = printable(", ".join(held)) or "nothing"
         raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")
     labels = next((held[name] for name in ("y", "labels") if name in held), None)
-    return Arrays(path.stem, held[images[0]], labels, (os.path.realpath(path), status))
+    return Arrays(path.stem, held[images[0]], labels, (place_of(path), status))
 
 
 OPENS = {".npy": open_arrays, ".npz": open_arrays}
