@@ -1,8 +1,10 @@
 """A web server on this machine that serves a folder by ranges, counts, and fails where a test wants it to.
 
-It speaks as much of S3 as it takes to read a bucket: a folder below the root, which it lists.
+It speaks as much of S3 as it takes to read a bucket, a folder below the root, which it lists; and of the Hub.
 """
 
+import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
+
+COMMIT = 40 * "c"
 
 
 class Asked(NamedTuple):
@@ -74,15 +78,16 @@ class Handler(BaseHTTPRequestHandler):
             self._begin(200, file.stat().st_size, file)
 
     def do_GET(self) -> None:
-        loopback, parts = self.server.loopback, urlsplit(self.path)
-        loopback.sent.append(dict(self.headers))
-        if "list-type" in parse_qs(parts.query):
+        parts = urlsplit(self.path)
+        self.server.loopback.sent.append(dict(self.headers))
+        if parts.path.startswith("/api/"):
+            self._tell(parts.path)
+        elif "list-type" in parse_qs(parts.query):
             self._list(parse_qs(parts.query)["prefix"][0])
         elif (file := self._file()) is not None:
+            size = file.stat().st_size
             start, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
-            content = file.read_bytes()
-            stop = min(int(last or len(content)) + 1, len(content))
-            self._send(loopback.verdict(file.name, int(start)), content, int(start), stop, file)
+            self._send(file, size, int(start), min(int(last or size) + 1, size))
 
     def _file(self) -> Path | None:
         file = self.server.loopback.root / unquote(urlsplit(self.path).path).lstrip("/")
@@ -91,24 +96,27 @@ class Handler(BaseHTTPRequestHandler):
         self._begin(404, 0)
         return None
 
-    def _send(self, fault: str | None, content: bytes, start: int, stop: int, file: Path) -> None:
-        loopback, part = self.server.loopback, content[start:stop]
+    def _send(self, file: Path, size: int, start: int, stop: int) -> None:
+        fault = self.server.loopback.verdict(file.name, start)
+        with file.open("rb") as stream:
+            stream.seek(start)
+            part = stream.read(stop - start)
         if fault == "delay":
-            assert loopback.go_on.wait(60)
+            assert self.server.loopback.go_on.wait(60)
         if fault == "drop":
             self.close_connection = True
         elif fault == "503":
             self._begin(503, 0)
         elif fault == "whole":
-            self._begin(200, len(content), file)
-            self.wfile.write(content)
+            self._begin(200, size, file)
+            self.wfile.write(file.read_bytes())
         elif fault == "truncate":  # less than is announced
-            self._begin(206, len(part), file, (start, stop, len(content)))
+            self._begin(206, len(part), file, (start, stop, size))
             self.wfile.write(part[: len(part) // 2])
             self.close_connection = True
         else:
             sent = part[: len(part) // 2] if fault == "short" else part  # by a length that fits it
-            self._begin(206, len(sent), file, (start, stop, len(content)))
+            self._begin(206, len(sent), file, (start, stop, size))
             self.wfile.write(sent)
 
     def _begin(
@@ -123,6 +131,19 @@ class Handler(BaseHTTPRequestHandler):
         if part:
             self.send_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{part[2]}")
         self.end_headers()
+
+    def _tell(self, path: str) -> None:
+        """What the Hub says of a set whose only commit is COMMIT: what that is, or its files."""
+        folder = self.server.loopback.root / "datasets/me/set/resolve" / COMMIT
+        about: Any = {"id": "me/set", "sha": COMMIT, "private": False, "gated": False, "tags": [], "siblings": []}
+        if "/tree/" in path:
+            files = sorted(folder.iterdir())
+            about = [
+                {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": f"oid of {f.name}"} for f in files
+            ]
+        body = json.dumps(about).encode()
+        self._begin(200, len(body))
+        self.wfile.write(body)
 
     def _list(self, prefix: str) -> None:
         """What a bucket lists."""
@@ -153,3 +174,9 @@ def serving(root: Path) -> Iterator[Loopback]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":
+    with serving(Path(sys.argv[1])) as served:
+        print(served.url, flush=True)
+        sys.stdin.read()

@@ -25,7 +25,7 @@ from selftaught.system.context import holding
 from selftaught.system.errors import DataError, Interrupted, Unreachable, UsageError
 from selftaught.system.interruption import stopping
 from selftaught.system.order import Blocks
-from tests.data.loopback import Asked, Loopback, serving
+from tests.data.loopback import COMMIT, Asked, Loopback, serving
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, png
 from tests.data.test_shards import plain, sample, struct, tar, written
 
@@ -292,6 +292,23 @@ def test_a_bucket_is_read_by_pattern_and_by_folder(
     signed = [headers["authorization"] for headers in server.sent if "authorization" in headers]
     assert signed and all("AKIAKEPT" in line and "/eu-west-1/s3/" in line for line in signed)
     stores._objects.cache_clear()
+
+
+def test_files_of_the_hub_are_those_of_one_commit(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_options", lambda scheme: {"endpoint": server.url})
+    stores._files.cache_clear()
+    folder = server.root / "datasets/me/set/resolve" / COMMIT
+    folder.mkdir(parents=True)
+    for file in server.root.glob("*.tar"):
+        file.rename(folder / file.name)
+    for name in (f"hf://datasets/me/set/{PATTERN}", "hf://datasets/me/set@main/"):
+        source = open_source(name)
+        assert source.labels == CLASSES and source.keys[0] == "train-000.tar/0000.png"
+        assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]
+    ranges = [headers["range"] for headers in server.sent if "range" in headers]
+    ends = [span.removeprefix("bytes=").split("-") for span in ranges]
+    assert ends and all(int(last) - int(first) == SMALL - 1 for first, last in ends)
+    stores._files.cache_clear()
 
 
 def test_files_of_any_scheme_and_single_ones_are_read(server: Loopback) -> None:
