@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from selftaught.system.order import Blocks
 from tests.data.loopback import COMMIT, Asked, Loopback, serving
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, png
 from tests.data.test_shards import plain, sample, struct, tar, written
+from tests.reliability.forks import forked, reaped
 
 SMALL = 1 << 12  # bytes of a block here; a shard has three
 PATTERN = "train-{000..003}.tar"
@@ -131,12 +133,12 @@ def test_a_server_that_stays_away_ends_a_run_that_can_go_on(
     out, url = tmp_path / "run", f"{server.url}/{PATTERN}"
 
     def away(step: Any) -> None:
-        if step.step == 2:
+        if step.step == 3:  # after the look at the end of an epoch, before what the last step takes is asked for
             server.fault = lambda asked: "drop"
             monkeypatch.setattr(distant, "pause", paused.append)
 
-    with pytest.raises(Unreachable, match=r"train-00\d.tar cannot be reached: .*; step [23] is kept: ad"):
-        trained(url, out, on_step=away, remote_cache=0, checkpoint_every="0")
+    with pytest.raises(Unreachable, match=r"train-00\d.tar cannot be reached: .*; step [345] is kept: ad"):
+        trained(url, out, on_step=away, remote_cache=0, checkpoint_every="1000")
     status = selftaught.Run.open(out).status
     assert (status["state"], status["exit_code"]) == ("preempted", 75)
     assert len(paused) >= 11 and max(paused) <= 1  # in slices, between which a stop is heard
@@ -220,6 +222,25 @@ def test_the_budget_holds_the_oldest_goes_and_nothing_else_is_touched(
         stream.write(b"!")
     assert one.part(names[5], 200, 0, 64) == data[5][:64] and one.part(names[5], 200, 90, 110) is None
     assert "is damaged; what it holds is fetched again" in capsys.readouterr().err and held() == [0, 3, 4]
+
+
+def test_several_processes_fill_one_folder_within_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "PAGE", 64)
+    monkeypatch.setattr(blocks, "say", lambda line: pytest.fail(line))
+
+    def fill(who: int) -> None:
+        kept = BlockCache(tmp_path, 2000)  # nine of them
+        for number in range(40):
+            own = who * number % 60  # some are the same for all
+            kept.keep(f"{own:032x}", bytes([own]) * 200)
+            assert kept.part(f"{own:032x}", 200, 0, 200) in (None, bytes([own]) * 200)
+            with blocks._alone_with(tmp_path / blocks.LEDGER):
+                assert sum(file.stat().st_size for file in tmp_path.glob("0*.block")) <= 2000
+
+    assert [reaped(pid) for pid in [forked(partial(fill, who)) for who in (1, 2, 3)]] == [0, 0, 0]
+    held = sorted(tmp_path.glob("0*.block"))
+    assert 7 <= len(held) <= 9 and all(file.stat().st_size == 216 for file in held)
+    assert {file.name for file in tmp_path.iterdir()} == {"held", *(file.name for file in held)}
 
 
 def test_a_disk_that_takes_no_more_ends_the_keeping_and_not_the_work(
