@@ -40,6 +40,7 @@ from selftaught.run.shared_fields import (
     Most,
     Precision,
     Question,
+    RemoteCache,
     Score,
     Seed,
     Side,
@@ -161,6 +162,7 @@ class Pretrain(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     on_collapse: Free[Literal["warn", "stop"]] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
@@ -407,6 +409,7 @@ class Compare(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")

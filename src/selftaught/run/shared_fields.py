@@ -42,6 +42,10 @@ Cache = Annotated[
     Shared[Free[Bytes | None]],
     about("size of the cache of decoded images; more are streamed; default: by the disk"),
 ]
+RemoteCache = Annotated[
+    Shared[Free[Bytes | None]],
+    about("size of the copy, on this disk, of data that lies elsewhere, such as 200GB; default: by the disk"),
+]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
 Features = Annotated[

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, distributed, processes
-from selftaught.system.errors import DivergedError, Interrupted
+from selftaught.system.errors import DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
 from selftaught.system.profiling import Profile
 from selftaught.system.progress import Progress
@@ -163,8 +163,10 @@ class Follower:
         """
         if self.step == self.start or self.job.spread or self.agreement.whole != self.step:
             return False
-        self.keeping.save(self.step)
-        return True
+        if not self.keeping.holds(self.step):
+            with suppress(Unreachable):  # of the encoder, which is measured on samples; the step is saved before it
+                self.keeping.save(self.step)
+        return self.keeping.holds(self.step)
 
     @property
     def settled(self) -> bool:

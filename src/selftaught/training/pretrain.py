@@ -24,7 +24,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
-from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, UsageError
+from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import only_writer
@@ -231,20 +231,23 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
     except SettledError:
         choose, patience = job.recipe.choose, job.recipe.patience
         say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
-    except (OutOfMemory, CompanionError) as error:
-        if isinstance(follower, Follower) and error.exit_code == OutOfMemory.exit_code:
-            raise _short_of_memory(error, follower, batch) from error
+    except (OutOfMemory, Unreachable, CompanionError) as error:
+        if isinstance(follower, Follower) and error.exit_code in (OutOfMemory.exit_code, Unreachable.exit_code):
+            raise _cut_short(error, follower, batch) from error
         raise
 
 
-def _short_of_memory(error: OutOfMemory | CompanionError, follower: Follower, batch: int) -> SelftaughtError:
-    """What to say of a step that did not fit a process's memory; the step before it is saved, where that can be."""
+def _cut_short(error: SelftaughtError, follower: Follower, batch: int) -> SelftaughtError:
+    """What to say of a step for which memory or samples were missing; the one before is saved, where that can be."""
     kept = follower.step if follower.rescue() else follower.keeping.saved
-    words = (
-        f"{error}; step {kept:,} is kept: free some memory and add --resume, or start anew with "
-        f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+    way = "add --resume to go on"
+    if error.exit_code == OutOfMemory.exit_code:
+        smaller = f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+        way = f"free some memory and add --resume, or start anew with {smaller}"
+    words = f"{error}; step {kept:,} is kept: {way}"
+    return (
+        CompanionError(words, error.rank, error.exit_code) if isinstance(error, CompanionError) else type(error)(words)
     )
-    return OutOfMemory(words) if isinstance(error, OutOfMemory) else CompanionError(words, error.rank, error.exit_code)
 
 
 def _describe(job: Job, run: RunFolder) -> None:

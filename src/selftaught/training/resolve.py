@@ -20,7 +20,9 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
+from selftaught.system.addresses import copied
 from selftaught.system.components import Part
+from selftaught.system.context import holding
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
@@ -59,7 +61,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
-    with Progress("reading", 0, kind.THINGS) as bar:
+    with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(
                 data,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
+from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded, Labels
 from selftaught.data.sources.files import Files, folders_of
 from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
@@ -41,24 +42,37 @@ def open_shards(
 
     name: of the source, where that of the first file does not tell it.
     """
-    endings = {Path(path).suffix.lower() for path in paths}
     if missing := next((path for path in paths if not Path(path).is_file()), None):
         raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
+    return of_files([Path(path) for path in paths], shown, label_column, column, name)
+
+
+def of_files(
+    files: Sequence[Path | Distant],
+    shown: str,
+    label_column: str | None = None,
+    column: str | None = None,
+    name: str = "",
+) -> Encoded:
+    """The samples of files that are there; otherwise as `open_shards`."""
+    endings = {file.suffix.lower() for file in files}
+    name = name or re.sub(r"[-_.]?\d.*$", "", files[0].stem) or "shards"  # what that of a file says before its numbers
     if endings == {PARQUET}:
-        return Joined(_name(paths), [Path(path) for path in paths], label_column, column)
+        return Joined(name, files, label_column, column)
     if endings != {TAR}:
         listed = ", ".join(sorted(map(printable, endings)))
         raise DataError(f"{shown} names files of {listed}: shards are {TAR} files, uncompressed, or {PARQUET} files")
-    names = [Path(path).name for path in paths]
-    called = names if len(set(names)) == len(names) else list(paths)
-    return Shards(
-        name or _name(paths), [LocalShard(Path(path), name) for path, name in zip(paths, called)], label_column, column
-    )
+    names = [file.name for file in files]
+    called = names if len(set(names)) == len(names) else [str(file) for file in files]
+    shards = [_shard(file, own) for file, own in zip(files, called)]
+    return Shards(name, shards, label_column, column)
 
 
-def _name(paths: Sequence[str]) -> str:
-    """What the name of a file says before its numbers."""
-    return re.sub(r"[-_.]?\d.*$", "", Path(paths[0]).stem) or "shards"
+def _shard(file: Path | Distant, name: str) -> Shard:
+    if isinstance(file, Distant):
+        file.name = name
+        return file
+    return LocalShard(file, name)
 
 
 class Shards(Encoded):
@@ -179,7 +193,9 @@ def _part(shard: Shard, column: str | None) -> Part:
 class Joined(Encoded):
     """The samples of several parquet files, whose keys begin with the name of their file."""
 
-    def __init__(self, name: str, paths: Sequence[Path], label_column: str | None, column: str | None) -> None:
+    def __init__(
+        self, name: str, paths: Sequence[Path | Distant], label_column: str | None, column: str | None
+    ) -> None:
         held = RowGroups()
         parts = [open_parquet(path, label_column, column, held) for path in paths]
         starts = [0, *accumulate(map(len, parts))]

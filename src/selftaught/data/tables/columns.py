@@ -30,6 +30,7 @@ from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.webdataset import expanded
 from selftaught.data.tables.numbers import Column, column_of, has_names
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -97,7 +98,7 @@ def recognises(data: str | NDArray[Any]) -> bool:
     if data.startswith("sklearn:"):
         return data.removeprefix("sklearn:") in SHIPPED
     path = Path(data)
-    if not path.exists() and expanded(data):  # shards, which hold samples that are encoded
+    if is_remote(data) or (not path.exists() and expanded(data)):  # shards, which hold samples that are encoded
         return False
     suffix = path.suffix.lower()
     if suffix == ".parquet":
