@@ -57,7 +57,7 @@ def _job(recipe: Preview) -> Job:
     if run:
         own = run.recipe
         chosen |= {"method": own.method, "also": own.also, "encoder": own.encoder, "size": own.size}
-        chosen["views"] = recipe.views or own.views
+        chosen |= {"views": recipe.views or own.views, "views_for": recipe.views_for or own.views_for}
         chosen |= {name: getattr(own, name) for name in ("teacher", "teacher_size") if name not in chosen}
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
