@@ -127,6 +127,16 @@ def pack(data: Any, out: "str | Path", **options: Any) -> "Manifest":
     return carried_out("pack", {"data": data, "out": out, **options})
 
 
+def preview(data: Any, *, views: "Mapping[str, Any] | None" = None, **options: Any) -> Path:
+    """Draw what a method shows a network of data, given as to `pretrain`, and asks; the picture's file.
+
+    Options as of `selftaught preview`: `out` is FILE.png or FILE.html. `views` may be functions, as of `pretrain`.
+    """
+    own = {name: made for name, made in (views or {}).items() if callable(made)}
+    chosen = {name: made for name, made in (views or {}).items() if name not in own}
+    return carried_out("preview", {"data": data, "views": chosen, **options}, own)
+
+
 def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:
     """Judge a run on labelled images, given as to `pretrain`; options as of `selftaught evaluate`."""
     return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)

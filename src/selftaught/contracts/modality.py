@@ -191,6 +191,11 @@ class Modality:
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
     refuse_views: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda options: None  # those that cannot be made
+    # By what samples show, the options of each view that are others than usual: --views-for.
+    VIEWS_FOR: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    # Of a view by its name and options: what a method that needs it can no longer ask, "up" or "color", with the
+    # option that takes it.
+    lost: Callable[[str, Mapping[str, Any]], dict[str, str]] = lambda name, options: {}
     RAW: str = "raw values"  # samples without any encoder, as a baseline
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared

@@ -54,6 +54,7 @@ from selftaught.run.shared_fields import (
     TrainLabels,
     Unlabelled,
     Views,
+    ViewsFor,
     Workers,
 )
 from selftaught.system.components import Part
@@ -81,6 +82,7 @@ class Pretrain(Recipe):
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
     views: Views = Field({})
+    views_for: ViewsFor = None
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: Epochs = None
     steps: Length[int | None] = Field(None, gt=0, le=MOST, description="optimiser steps, instead of --epochs")
@@ -311,6 +313,7 @@ class Preview(Recipe):
     teacher_size: TeacherSize = None
     encoder: Backbone = None
     views: Views = Field({})
+    views_for: ViewsFor = None
     column: Column = None
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
@@ -392,6 +395,7 @@ class Compare(Recipe):
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
+    views_for: ViewsFor = None
     teacher: Teaching = None
     teacher_size: TeacherSize = None
     seeds: int = Field(2, gt=0, le=1000, description="runs of each method")

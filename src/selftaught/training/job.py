@@ -41,6 +41,7 @@ from selftaught.training.own_views import views_of
 from selftaught.training.related_views import RelatedViews
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 from selftaught.training.starting import teacher_of
+from selftaught.training.views import options_of
 
 
 @dataclass
@@ -129,7 +130,7 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
 def _views(method: Method, plan: Plan, samples: Samples, side: float = 1.0) -> MakeViews:
     """What makes a method's views as a plan has them, with this share of their side."""
     how: dict[str, Any] = {"patch": method.encoder.patch, "channels_last": plan.layout == "channels_last"}
-    options = plan.views
+    options = options_of(plan, modality.named(samples.preparation.modality), method.views)
     if side != 1.0:
         whole = samples.views(method.views, options=options, **how).describe()
         options = {name: {**options.get(name, {}), "scale": side * chosen["scale"]} for name, chosen in whole.items()}

@@ -32,6 +32,7 @@ from selftaught.training.few import as_usual
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
 from selftaught.training.starting import preset_of, warmed
+from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
@@ -210,6 +211,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
+        refuse_unanswerable(recipe, kind, part.name)
     if recipe.encoder and module is None:
         with torch.device("meta"):
             refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)

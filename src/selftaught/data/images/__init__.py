@@ -8,6 +8,7 @@ from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, creat
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.packing import pack
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.presets import VIEWS_FOR
 from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import Views
 from selftaught.data.opening import labels_by_key
@@ -39,6 +40,8 @@ MODALITY = Modality(
     labels_by_key=partial(labels_by_key, open_source),
     view_options=Views.defaults,
     refuse_views=Views.refuse_unknown,
+    VIEWS_FOR=VIEWS_FOR,
+    lost=Views.lost,
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},

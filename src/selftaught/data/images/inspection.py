@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import Header, attempt, header, picture
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.values import Some, note_of, places_of, some_of, values_of
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
@@ -49,6 +50,7 @@ class Look:
     digest: bytes
     sketch: NDArray[np.uint8]
     remarks: tuple[str, ...] = ()  # what of the file is not used
+    values: Some | None = None  # of those images that are looked at for them
 
 
 def inspect(
@@ -101,10 +103,11 @@ def looks_of(
     """A look at each image of these rows, or why it is broken."""
     source.contents.recall()
     looks: list[Look | str] = []
+    for_values = places_of(len(rows))
     with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for look in looked:
-            looks.append(look)
+            looks.append(look if len(looks) in for_values or isinstance(look, str) else replace(look, values=None))
             progress(len(looks), len(rows))
     source.contents.remember()
     return _beside_each_other(looks)
@@ -135,7 +138,7 @@ def _look_at_file(source: Encoded, row: int) -> Look | str:
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
         length = len(data) if isinstance(data, bytes) else pixels.nbytes
-        return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks)
+        return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks, some_of(pixels))
 
     return attempt(look)
 
@@ -162,7 +165,8 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        return Look(shared, image.nbytes, image.shape[2], bits, content_of(image.tobytes()), sketch(seen))
+        content = content_of(image.tobytes())
+        return Look(shared, image.nbytes, image.shape[2], bits, content, sketch(seen), values=some_of(image))
 
     return look
 
@@ -183,6 +187,7 @@ def _summary(looks: list[Look]) -> ImageFacts:
         height=_spread(heights),
         distinct_sizes=len(set(sizes)),
         sizes=_bins(np.maximum(widths, heights)),
+        values=values_of([look.values for look in looks if look.values]),
     )
 
 
@@ -239,6 +244,7 @@ def _notes(findings: Findings, unused: list[str]) -> list[str]:
     if facts and len(facts.bits) > 1:
         mixed = ", ".join(f"{count:,} of {bits} bits" for bits, count in facts.bits.items())
         notes.append(f"images of several depths are mixed ({mixed}): all are brought to that of most")
+    notes += note_of(facts.values if facts else None)
     if facts and (turned := sum(count for way, count in facts.orientations.items() if way != "1")):
         notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
     return notes
