@@ -116,6 +116,19 @@ def helper(value: Any) -> Any:
     return value
 
 
+def value_range(value: Any) -> Any:
+    """The values that become black and white, such as 0:4095, or auto, or each."""
+    if isinstance(value, str) and value not in ("auto", "each"):
+        low, _, high = value.partition(":")
+        try:
+            value = float(low), float(high)
+        except ValueError:
+            raise ValueError("a range looks like 0:4095, or is auto or each") from None
+    if isinstance(value, list | tuple) and len(value) == 2 and not value[0] < value[1]:
+        raise ValueError("a range begins below its end, as 0:4095 does")
+    return value
+
+
 def share(value: Any) -> Any:
     """A part of the whole, such as 0.05 or 5%."""
     if isinstance(value, str) and value.strip().endswith("%"):
@@ -159,6 +172,8 @@ Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
+Level = Annotated[float, Field(ge=-1e30, le=1e30)]
+Range = Annotated[Literal["auto", "each"] | tuple[Level, Level], BeforeValidator(value_range)]
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
 Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]

@@ -24,6 +24,7 @@ from selftaught.run.quantities import (
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
+    BandsOf,
     Broken,
     Cache,
     Column,
@@ -37,6 +38,7 @@ from selftaught.run.shared_fields import (
     MasksOf,
     Memory,
     Most,
+    PagesOf,
     Precision,
     Question,
     Score,
@@ -51,6 +53,7 @@ from selftaught.run.shared_fields import (
     TimeLimit,
     TrainLabels,
     Unlabelled,
+    ValueRange,
     Views,
     Workers,
 )
@@ -111,6 +114,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
@@ -229,6 +235,9 @@ class Check(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
     workers: Workers = None
@@ -279,6 +288,9 @@ class Preview(Recipe):
     encoder: Backbone = None
     views: Views = Field({})
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
@@ -352,6 +364,9 @@ class Compare(Recipe):
     test_groups: TestGroups = None
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"

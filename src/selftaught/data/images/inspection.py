@@ -3,12 +3,13 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,15 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
 from selftaught.data.images.canvas import LEVELS, MEASURED
-from selftaught.data.images.decode import Header, attempt, header, picture
+from selftaught.data.images.decode import attempt, header, picture
+from selftaught.data.images.decoded import Header, Reading
 from selftaught.data.images.duplicates import same_look, sketch
-from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.overlooked import missing, overlooked, remarked
+from selftaught.data.images.pages import paged
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
-from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.encoded import Encoded, Page
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -56,15 +59,22 @@ def inspect(
     tolerance: float = 0.01,
     label_column: str | None = None,
     column: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
-    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
+    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none.
+
+    reading: how files are read, see `decoded.Reading`.
+    """
     source = open_source(data, label_column, column)
+    way = Reading(**(reading or {}))
+    if way.pages == "samples" and isinstance(source, Encoded):
+        source = paged(source)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     source.contents.recall()
     keys = [spelled(source.keys[row]) for row in rows]
     looks: list[Look | str] = []
-    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
+    with warnings.catch_warnings(), closing(_looked(source, rows, way, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for look in looked:
             looks.append(look)
@@ -91,27 +101,31 @@ def inspect(
         images=_summary([look for _, look in whole]) if whole else None,
     )
     findings.problems = _problems(findings, tolerance)
-    unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
+    lacking = missing([(file.path, file.reason) for file in findings.broken])
+    unused = [*lacking, *overlooked(source), *remarked({key: look.remarks for key, look in whole})]
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
 
 
-def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+def _looked(
+    source: Encoded | Arrays, rows: NDArray[np.int64], way: Reading, workers: int | None
+) -> Generator[Look | str]:
     """Each image in turn, or why it is broken; threads work a bounded number ahead."""
-    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source)
+    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source, way)
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
         for start in range(0, len(rows), AHEAD):
             yield from pool.map(look, rows[start : start + AHEAD].tolist())
 
 
-def _look_at_file(source: Encoded, row: int) -> Look | str:
+def _look_at_file(source: Encoded, way: Reading, row: int) -> Look | str:
     def look() -> Look:
         data = source.fetch(row)
-        made = picture(data, SCALED)
+        made = picture(data, SCALED, reading=way)
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
-        length = len(data) if isinstance(data, bytes) else pixels.nbytes
+        stored = data.data if isinstance(data, Page) else data
+        length = len(stored) if isinstance(stored, bytes) else pixels.nbytes
         return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks)
 
     return attempt(look)

@@ -83,9 +83,8 @@ def _nothing_in(shown: str, ignored: Ignored) -> str:
     if not others and ignored:
         reasons = Counter(why for _, why in ignored)
         saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
-    hint = "; HEIC photos must be converted first" if others[".heic"] else ""
-    if any(why in (OUTSIDE, LINK) for _, why in ignored):
-        hint += "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)"
+    linked = any(why in (OUTSIDE, LINK) for _, why in ignored)
+    hint = "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)" * linked
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 

@@ -13,6 +13,7 @@ from selftaught.run import checkpoint
 from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.ways import ways
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
@@ -61,6 +62,7 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
             tolerance=1.0,
             label_column=command.label_column,
             column=command.column,
+            **ways(command, kind),
             cache=0,
             workers=command.workers,
             progress=lambda done, total: stop.poll(),
