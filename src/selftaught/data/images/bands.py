@@ -67,6 +67,7 @@ class Stack:
 def _opened(data: bytes) -> Iterator[list[Stack]]:
     """The stacks of a TIFF, without smaller copies and masks. Raises DecodeError."""
     shown = tiff.described(data)
+    tiff.refuse_cut_chain(data)
     try:
         import imagecodecs  # noqa: F401 - by which tifffile reads what is compressed
         import tifffile

@@ -32,7 +32,7 @@ JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind 
 PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
 FRAMED = ("GIF", "WEBP", "PNG", "AVIF", "HEIF")  # formats of pictures that may move
-SHOWN = {"HEIF": "HEIC photo", "JXL": "JPEG XL image"}
+SHOWN = {"HEIF": "a HEIC photo", "JXL": "a JPEG XL image", "AVIF": "an AVIF image"}  # whose libraries say little
 KNOWN = (*FORMATS, "HEIC", "JPEG XL", "DICOM")
 READING = Reading()
 
@@ -173,7 +173,9 @@ def explained(data: bytes = b"") -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from None
     except Exception as error:  # decoders raise many kinds on broken files
-        raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        kind = SHOWN.get(kind_of(data))
+        raise DecodeError(f"{kind} that is damaged or truncated: {reason}" if kind else reason) from None
 
 
 def _formats(data: bytes) -> tuple[str, ...]:
@@ -187,8 +189,8 @@ def _unknown(data: bytes) -> str:
     kind = kind_of(data)
     if kind == "TIFF":
         return f"{tiff.described(data)}, which is read with --bands all alone"
-    if kind in ("HEIF", "JXL"):
-        return f"a {SHOWN[kind]} that is damaged or truncated"
+    if kind in SHOWN:
+        return f"{SHOWN[kind]} that is damaged or truncated"
     told = f", but {kind}, which is not read here: convert it to JPEG or PNG" if kind else ""
     return f"not an image of a known format ({', '.join(KNOWN)}){told}"
 

@@ -79,11 +79,11 @@ class Picture:
         span = self._span(reading.range)
         pixels = self.pixels
         if self.inverted:
-            low, high = span or _span_of(pixels)
+            low, high = span or self.declared or _span_of(pixels)
             pixels = low + high - pixels.astype(np.float64)
         if span is None or isinstance(reading.range, tuple):
             return replace(self, pixels=pixels, inverted=False)
-        return replace(self, pixels=ranged(pixels, span, self._type()), inverted=False, scaled=True)
+        return replace(self, pixels=ranged(pixels, span, self._type()), declared=None, inverted=False, scaled=True)
 
     def _span(self, asked: Any) -> Span | None:
         if asked == "each":

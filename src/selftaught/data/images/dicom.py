@@ -4,6 +4,7 @@ DICOM PS3.3: C.7.6.3 (pixels), C.11.1 (what stored values mean), C.11.2 (the win
 """
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ def dataset(data: bytes) -> Any:
         raise DecodeError("a DICOM file that is deflated as a whole, which is not read: save it uncompressed")
     held = pydicom.dcmread(io.BytesIO(data))
     if not any(name in held for name in PIXELS):
-        raise DecodeError("a DICOM file that holds no image")
+        cut = "is damaged or truncated: it lacks its pixels" if "Rows" in held else "holds no image, or is cut off"
+        raise DecodeError(f"a DICOM file that {cut}")
     if (kind := held.get("PhotometricInterpretation")) not in (*GREY, *COLOURS, PALETTE):
         raise DecodeError(f"a DICOM file of {kind} pixels, which are not read")
     return held
@@ -61,10 +63,10 @@ def read(data: bytes, reading: Reading, frame: int | None, most: int) -> tuple[P
     if pixels * len(wanted) * int(held.SamplesPerPixel) * int(held.BitsAllocated) // 8 > MAX_BYTES:
         raise DecodeError(f"{len(wanted):,} frames of {held.Columns} x {held.Rows} pixels are too many for one image")
     made = [_frame(held, number, reading) for number in wanted]
-    whole = np.concatenate([one.pixels for one in made], axis=2) if len(made) > 1 else made[0].pixels
-    first = made[0]
-    left = frame is None and len(wanted) < count
-    return Picture(whole, declared=first.declared, inverted=first.inverted, levels=first.levels), left
+    if reading.range == "declared":  # for each frame by itself
+        made = [one.read(reading) for one in made]
+    whole = replace(made[0], pixels=np.concatenate([one.pixels for one in made], axis=2))
+    return whole, frame is None and len(wanted) < count
 
 
 def _frame(held: Any, number: int, reading: Reading) -> Picture:

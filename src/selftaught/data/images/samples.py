@@ -149,7 +149,7 @@ def open_samples(
     images = Images(wanted, preparation, kept, quarantined)
     images.storage, images.rows = storage, places
     images.values = _values(values, seen, preparation, white)
-    tell_depths(source.name, seen, images.values, of_encoder=like is not None)
+    tell_depths(source.name, seen, images.values, of_encoder=like is not None, known=bool(limits))
     if like:
         _refuse_unlike(source.name, images, like)
     return images

@@ -33,8 +33,11 @@ def tell_cut(name: str, seen: list[Pixels], span: Span) -> None:
         say(f"warning: {printable(name)}: {told}: is --range what was meant?")
 
 
-def tell_depths(name: str, seen: list[Pixels], values: Values, of_encoder: bool) -> None:
-    """Say where levels of 8 and of 16 bits meet, or those of 16 bits have another range than the encoder's."""
+def tell_depths(name: str, seen: list[Pixels], values: Values, of_encoder: bool, known: bool) -> None:
+    """Say where levels of 8 and of 16 bits meet, or those of 16 bits have another range than the encoder's.
+
+    known: whether it is known which values are black and white, so that images may well be dark.
+    """
     dtype, top, shown = values.dtype, values.top, printable(name)
     those = "what the encoder learnt from" if of_encoder else "most"
     eight, sixteen = ([image for image in seen if image.dtype == kind] for kind in (np.uint8, np.uint16))
@@ -43,7 +46,7 @@ def tell_depths(name: str, seen: list[Pixels], values: Values, of_encoder: bool)
         say(f"warning: {shown} holds images of 8 bits, {those} has 16: 255 is taken for {top}")
     elif dtype == np.uint8 and sixteen:
         say(f"warning: {shown} holds images of 16 bits (up to {largest}), {those} has 8: {top} is taken for 255")
-    elif of_encoder and sixteen and top and not top / FAR < brightest(largest) <= top:
+    elif of_encoder and not known and sixteen and top and not top / FAR < brightest(largest) <= top:
         say(
             f"warning: {shown} holds values up to {largest}, and the encoder learnt from values up to {top}: scale "
             "them alike, where they do not mean the same"

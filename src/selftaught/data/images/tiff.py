@@ -105,6 +105,20 @@ def _raw(args: Any) -> Any:
     return (stored, *args[1:]) if isinstance(args, tuple) else stored
 
 
+def refuse_cut_chain(data: bytes) -> None:
+    """Raise DecodeError where a TIFF names a further page that is not in the file, or one twice."""
+    order: Any = "little" if data[:2] == b"II" else "big"
+    wide = data[2:3] == b"+" or data[3:4] == b"+"
+    head, counted, entry, link = (8, 8, 20, 8) if wide else (4, 2, 12, 4)  # bytes, of large TIFFs and of others
+    place, seen = int.from_bytes(data[head : head + link], order), set[int]()
+    while place:
+        end = place + counted + entry * int.from_bytes(data[place : place + counted], order)
+        if place in seen or end + link > len(data):
+            raise DecodeError("a TIFF that is damaged or truncated: pages of it are missing")
+        seen.add(place)
+        place = int.from_bytes(data[end : end + link], order)
+
+
 def described(data: bytes) -> str:
     """What kind of TIFF it is, for people. Raises DecodeError where not even that can be told."""
     try:

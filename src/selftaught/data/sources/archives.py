@@ -35,7 +35,7 @@ def zip_members(path: Path) -> Opened:
     unusable: Unusable = []
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if reason := _zip_fault(info):
+            if reason := zip_fault(info):
                 unusable.append((info.filename, reason))
             elif not info.is_dir():
                 infos[info.filename] = info
@@ -49,7 +49,7 @@ def zip_members(path: Path) -> Opened:
     return [(name, info.file_size, info.header_offset) for name, info in infos.items()], unusable, read
 
 
-def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+def zip_fault(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & 1:
         return "encrypted"
     if info.external_attr >> 28 == 10:

@@ -18,6 +18,7 @@ from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
 from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.shards import open_shards
 from selftaught.data.sources.webdataset import expanded
+from selftaught.data.sources.zarrs import is_zarr, open_zarr
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -82,11 +83,13 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
     shown = printable(str(path))
     if not path.exists() and (names := expanded(str(path))):
         return _opened(partial(open_shards, names), shown, asked, shown)
+    if path.is_dir() and is_zarr(path):
+        return _opened(open_zarr, path, asked, str(path))
     if path.is_dir():
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]
-        ending = next((mark for mark in endings if path.name.lower().endswith(mark)), None)
+        ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
         return _opened(openers()[ending], path, asked, str(path))

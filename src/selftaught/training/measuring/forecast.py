@@ -105,6 +105,7 @@ def _said_again(command: Pretrain, plan: Plan) -> str:
     given = command.model_fields_set - {*Pretrain.marked(Mark.FREE, Mark.COMMAND)}  # of what changes the result
     for name in Check.marked(Mark.SHARED):
         if name in given and (value := getattr(plan, name)) is not None:
-            word = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
+            between = "x" if name == "size" else ":"  # of a range
+            word = between.join(map(str, value)) if isinstance(value, tuple) else f"{getattr(value, 'name', value)}"
             words += [f"--{name.replace('_', '-')}", word]
     return " ".join(words)
