@@ -67,7 +67,7 @@ MOST_NODES = 1 << 16
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
-    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 

@@ -121,6 +121,7 @@ def _tiffs() -> dict[str, list[Sample]]:
     return {
         "TIFF, grey or colours of 8 bits": [
             Sample(saved(NOISE, "TIFF"), NOISE),
+            Sample(tiff(GREY, extratags=ends), GREY[..., None]),
             Sample(tiff(SIXTEEN), SIXTEEN[..., None]),
             Sample(tiff(STACK[0, 0], extratags=ends), levels(STACK[0, 0], 0, 4095)[..., None]),
             Sample(tiff(FLOATS[..., 0].astype(np.float32)), FLOATS[..., :1].astype(np.float32)),

@@ -191,7 +191,7 @@ def _laid(pixels: NDArray[Any], white: float, multiplied: bool) -> NDArray[Any]:
 def _declared(page: Any, dtype: np.dtype) -> Span | None:
     """What the file says that its values go from and to."""
     ends = [page.tags.valueof(tag) for tag in (tiff.SMALLEST, tiff.LARGEST)]
-    if None not in ends:
+    if None not in ends and dtype != np.uint8:
         return tiff.span_of(*ends)
     if dtype.kind == "u" and page.photometric != PALETTE and 1 < page.bitspersample < 8 * dtype.itemsize:
         return 0.0, float((1 << page.bitspersample) - 1)

@@ -65,9 +65,8 @@ def of_tiff(data: bytes, image: Any, band: bool | None, reading: Reading) -> Pic
     image.load()
     own = None if image.mode not in VEILED else not tiff.is_mask(np.asarray(image.split()[-1]))
     dropped = own if band is None or own is None else band
-    span = tiff.declared(image)
     if dropped and reading.bands == "all":
-        return Picture(np.asarray(upright(image)), tuple(remarks), own, span)
+        return Picture(np.asarray(upright(image)), tuple(remarks), own)
     if dropped:
         image = _without_last(image)
         remarks.append(BAND)
@@ -81,7 +80,7 @@ def of_tiff(data: bytes, image: Any, band: bool | None, reading: Reading) -> Pic
     pixels = pixels_of(upright(image))
     if (bits, numbers) in ((8, 2), (32, 1)):  # which Pillow takes for unsigned and for signed ones
         pixels = pixels.view(np.int8 if bits == 8 else np.uint32).astype(np.int64)
-    return Picture(pixels, tuple(remarks), own, span)
+    return Picture(pixels, tuple(remarks), own, None if pixels.dtype == np.uint8 else tiff.declared(image))
 
 
 def _without_last(image: Image.Image) -> Image.Image:
