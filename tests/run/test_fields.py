@@ -44,7 +44,7 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
     shared |= {"memory", "cache", "range", "pages", "bands"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
-    shared = {"data", "method", "encoder", "views", "size", "limit", "column", "seed"}
+    shared = {"data", "method", "encoder", "views", "size", "limit", "column", "seed", "range", "pages", "bands"}
     assert set(Preview.marked(Mark.SHARED)) == shared | taught
 
 

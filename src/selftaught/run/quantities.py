@@ -16,6 +16,7 @@ MOST_STEPS = 1 << 40
 MOST_DEVICES = 1024  # of one machine
 MOST_PROCESSES = 1 << 20
 NONE = "none"  # of the weights are spread
+LEVEL = 1e30  # the largest value of an image that is black or white
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
 
 
@@ -118,15 +119,15 @@ def helper(value: Any) -> Any:
 
 def value_range(value: Any) -> Any:
     """The values that become black and white, such as 0:4095, or auto, or each."""
-    if isinstance(value, str) and value not in ("auto", "each"):
-        low, _, high = value.partition(":")
-        try:
-            value = float(low), float(high)
-        except ValueError:
-            raise ValueError("a range looks like 0:4095, or is auto or each") from None
-    if isinstance(value, list | tuple) and len(value) == 2 and not value[0] < value[1]:
+    if value in ("auto", "each"):
+        return value
+    try:
+        low, high = map(float, value.partition(":")[::2] if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise ValueError("a range looks like 0:4095, or is auto or each") from None
+    if not -LEVEL <= low < high <= LEVEL:
         raise ValueError("a range begins below its end, as 0:4095 does")
-    return value
+    return low, high
 
 
 def share(value: Any) -> Any:
@@ -172,8 +173,7 @@ Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
-Level = Annotated[float, Field(ge=-1e30, le=1e30)]
-Range = Annotated[Literal["auto", "each"] | tuple[Level, Level], BeforeValidator(value_range)]
+Range = Annotated[Literal["auto", "each"] | tuple[float, float], BeforeValidator(value_range)]
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
 Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]
