@@ -294,7 +294,7 @@ def test_orientations_come_out_upright(kind: str) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_bomb_of_any_format_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MAX_PIXELS", 1000)
-    refused = [name for name in FILES if name not in ("PPM, PGM",)]
-    for name in refused:
+    for name, (first, *_) in FILES.items():
+        head = first.data[:64] if name == "JPEG XL" else first.data  # whose library decodes what it opens
         with pytest.raises(DecodeError, match=r"pixels are more than 1,000"):
-            picture(FILES[name][0].data, reading=FILES[name][0].reading)
+            picture(head, reading=first.reading)

@@ -21,7 +21,8 @@ from selftaught.data.images.decoded import Reading
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
-from selftaught.run.recipes import Pretrain
+from selftaught.judging.groups import groups_named
+from selftaught.run.recipes import Evaluate, Pretrain
 from selftaught.run.ways import ways
 from selftaught.system.errors import BrokenData, UsageError
 from tests.data.images.test_formats import dicom, saved, tiff
@@ -101,8 +102,9 @@ def test_windows_of_single_images_make_them_alike(tmp_path: Path) -> None:
     units = taken(tmp_path / "a", reading={"range": (-1000.0, 3000.0)})[:, 0]
     assert units.dtype == np.float32 and np.array_equal(units, DEEP - np.where(ROWS % 2, 0, 1000)[:, None, None])
     photo = open_samples(RANDOM.integers(0, 256, (4, 20, 16, 1), dtype=np.uint8)).preparation
-    eight = taken(tmp_path / "b", like=photo)[:, 0]  # by what is white for the file, not by its brightest value
-    assert eight.dtype == np.uint8 and np.abs(eight - DEEP / 4095 * 255).max() <= 1
+    dim = folder(tmp_path / "c", *((f"{row}.dcm", dicom(DEEP[row : row + 1] // 4, BitsStored=12)) for row in ROWS))
+    eight = taken(dim, like=photo)[:, 0]  # by what is white for the file, not by its brightest value
+    assert eight.dtype == np.uint8 and np.abs(eight - DEEP // 4 / 4095 * 255).max() <= 1
 
 
 def test_a_range_beyond_the_values_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,6 +156,9 @@ def test_pages_are_samples_with_the_labels_of_their_file(kind: str, tmp_path: Pa
     labels.write_text(f"path,label\na/0.{kind},cat\nb/1.{kind},dog\n")
     assert open_samples(root, labels=labels, labelled=True, **how).labels == ["cat"] * 3 + ["dog"] * 3
     assert inspect(root, **how).count == 13
+    labels.write_text(f"path,group\na/0.{kind},x\na/2.{kind},y\nb/1.{kind},z\nb/3.{kind},x\nb/one.png,o\n")
+    groups = groups_named(Evaluate(run="x", train="x", groups=labels), [images])
+    assert groups is not None and groups.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 1, 1, 1, 0]
     first = open_samples(root)
     assert first.count == 5 and np.array_equal(first.batch(np.array([0]))[0].numpy()[0, 0], STACKS[0, 0])
 

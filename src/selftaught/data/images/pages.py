@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from selftaught.data.images.decode import attempt, pages_in
 from selftaught.data.sources.contents import Contents, Stamps
-from selftaught.data.sources.encoded import AHEAD, Encoded, Labels, Page, Stored
+from selftaught.data.sources.encoded import AHEAD, NUMBERED, Encoded, Labels, Page, Stored
 from selftaught.data.sources.parquet import RowGroups
 from selftaught.data.sources.source import Progress
 
@@ -27,7 +27,7 @@ def paged(source: Encoded, progress: Progress = lambda done, total: None) -> Enc
     places = np.arange(len(files)) - np.repeat(np.cumsum(counts) - counts, counts)
     several = counts[files] > 1
     numbered = zip(files.tolist(), places.tolist(), several.tolist())
-    keys = [source.keys[file] + f"#{place + 1}" * more for file, place, more in numbered]
+    keys = [source.keys[file] + f"{NUMBERED}{place + 1}" * more for file, place, more in numbered]
 
     def sizes() -> list[int]:
         own = source.sizes()

@@ -13,6 +13,7 @@ from PIL.Image import Image
 from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.data.sources.source import Progress, Source, digest
 
+NUMBERED = "#"  # between the key of a file and the number of a page of it
 AHEAD = 256  # samples handed to the reading threads at once
 
 Sizes = Callable[[], Sequence[int]]  # of the samples, in bytes
