@@ -25,6 +25,7 @@ from selftaught.run.relations import Columns, Relations, relations, weighed
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
+    BandsOf,
     Broken,
     Cache,
     Column,
@@ -38,6 +39,7 @@ from selftaught.run.shared_fields import (
     MasksOf,
     Memory,
     Most,
+    PagesOf,
     Precision,
     Question,
     RemoteCache,
@@ -53,6 +55,7 @@ from selftaught.run.shared_fields import (
     TimeLimit,
     TrainLabels,
     Unlabelled,
+    ValueRange,
     Views,
     ViewsFor,
     Workers,
@@ -67,7 +70,7 @@ MOST_NODES = 1 << 16
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
-    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
@@ -115,6 +118,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
@@ -261,6 +267,9 @@ class Check(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
     metadata: OfData[str | None] = Field(
@@ -315,6 +324,9 @@ class Preview(Recipe):
     views: Views = Field({})
     views_for: ViewsFor = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
@@ -388,6 +400,9 @@ class Compare(Recipe):
     test_groups: TestGroups = None
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"

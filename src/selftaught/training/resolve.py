@@ -19,6 +19,7 @@ from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
+from selftaught.run.ways import bands_of, ways
 from selftaught.system import components
 from selftaught.system.addresses import copied
 from selftaught.system.components import Part
@@ -75,6 +76,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
                 column=recipe.column,
+                **ways(recipe, kind),
                 like=like,
                 progress=bar.polled(stop.poll),
             )
@@ -147,6 +149,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "preset": began,
         "fingerprint": samples.fingerprint,
         "shard": NONE if recipe.shard == "auto" else recipe.shard,
+        "bands": bands_of(recipe, kind),
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
