@@ -169,6 +169,10 @@ def test_a_killed_packing_goes_on_and_gives_the_very_files_of_one_that_nobody_ki
         if name == "in the third":  # what the disk had of a line that was being written
             with (out / JOURNAL).open("ab") as journal:
                 journal.write(b'{"shard": {"na')
+            assert child(lambda: killed(MOMENTS["before the manifest"])) == 9
+        else:
+            with pytest.raises(UsageError, match="not 80: choose another --out"):
+                selftaught.pack(data, out, **{**told, "quality": 80})
         selftaught.pack(data, out, **told)
         assert held(out) == wanted, name
         assert all((out / shard).stat().st_mtime_ns == then for shard, then in times.items()), name
