@@ -1,6 +1,6 @@
 """Do metadata help where they are a nuisance, or a relation? CIFAR-10 images, each in one of eight colour casts.
 
-`suppress`: 10,000 training images with a cast each, SimCLR with and without `--suppress cast`. `positives`: 5,000 of
+`suppress`: 10,000 training images with a cast each, SimCLR with and without `--suppress cast:10`. `positives`: 5,000 of
 them, each in two casts, with and without `--positives same:source`. Casts are drawn without regard to classes. The
 classes are judged on 2,000 test images in casts of their own, kNN and linear; and a linear probe is asked for the cast
 itself, which tells how much of it is left in features. Casts, sources and classes stand as arrays in one .npz. A run
@@ -176,7 +176,8 @@ def words(told: dict[str, str]) -> str:
 def gains(rows: list[dict[str, Any]]) -> list[str]:
     """By how many points each told run is better than the same without, on the same seeds."""
     lines = []
-    for name, told in ((name, told) for name, (_, all_told) in SETS.items() for told in all_told):
+    for name, words_told in dict.fromkeys((row["set"], json.dumps(row["told"])) for row in rows if row["told"]):
+        told = json.loads(words_told)
         of = {row["seed"]: row for row in rows if (row["set"], row["told"]) == (name, told)}
         plain = {row["seed"]: row for row in rows if (row["set"], row["told"]) == (name, {})}
         if seeds := of.keys() & plain.keys():
