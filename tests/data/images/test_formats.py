@@ -1,6 +1,7 @@
 """The table of docs/formats.md, held to the code: a real file of each row, its golden pixels, and half of it."""
 
 import io
+import json
 import re
 import sys
 import warnings
@@ -22,7 +23,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 from selftaught.data.images import decode as decoding
 from selftaught.data.images import plugins
-from selftaught.data.images.decode import DecodeError, picture
+from selftaught.data.images.decode import DecodeError, pages_in, picture
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.samples import open_samples
 from selftaught.system.errors import SelftaughtError
@@ -275,6 +276,13 @@ def test_arrays_hold_what_the_table_says(row: str, tmp_path: Path) -> None:
         cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
         with pytest.raises(SelftaughtError, match=re.escape(ROWS[row][-1].strip("`"))):
             open_samples(opened)
+
+
+def test_pages_that_a_file_cannot_have_are_not_counted() -> None:
+    told = json.dumps({"shape": [10**9, 64, 48], "axes": "QYX"})
+    assert pages_in(tiff(GREY, description=told, metadata=None)) == 1
+    with pytest.raises(DecodeError, match=r"1,000,000,000 frames, more than it has bytes"):
+        pages_in(dicom(GREY[None], NumberOfFrames=10**9))
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF", "HEIF"])

@@ -77,7 +77,10 @@ def _opened(data: bytes) -> Iterator[list[Stack]]:
         how: dict[str, Any] = {"_multifile": False, **dict.fromkeys(FOREIGN, False)}
         with tifffile.TiffFile(io.BytesIO(data), **how) as file:
             whole = [series for series in file.series if not series.keyframe.subfiletype & tiff.COPY]
-            yield [Stack.of(series) for series in whole or file.series[:1]]
+            stacks = [Stack.of(series) for series in whole or file.series[:1]]
+            if (count := sum(math.prod(stack.shape) for stack in stacks)) > len(data):
+                raise DecodeError(f"a TIFF that says it has {count:,} pages, more than it has bytes")
+            yield stacks
     except (DecodeError, MemoryError):
         raise
     except Exception as error:  # of many kinds

@@ -34,6 +34,8 @@ def dataset(data: bytes) -> Any:
     if not any(name in held for name in PIXELS):
         cut = "is damaged or truncated: it lacks its pixels" if "Rows" in held else "holds no image, or is cut off"
         raise DecodeError(f"a DICOM file that {cut}")
+    if frames(held) > len(data):
+        raise DecodeError(f"a DICOM file that says it has {frames(held):,} frames, more than it has bytes")
     if (kind := held.get("PhotometricInterpretation")) not in (*GREY, *COLOURS, PALETTE):
         raise DecodeError(f"a DICOM file of {kind} pixels, which are not read")
     return held
