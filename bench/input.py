@@ -1,9 +1,10 @@
 """How fast is the input alone? Two SimCLR views of every image on one core.
 
 Beside lightly's transform: views of 32 px from CIFAR-10, and of 224 px from photos, decoded from their JPEG files every
-time, and from our cache. Beside a folder of JPEG files: the same photos as tars, as parquet, and packed to a shorter
-side of 256 px, of photos as they are (half a thousand pixels wide) and of 12 megapixels, which are those scaled up: a
-camera's hold more detail and take longer to decode. All are decoded every time, from files in the system's cache.
+time, and from our cache. Beside a folder of JPEG files: the same photos as tars, as parquet, packed to a shorter side of
+256 px, and as tars on a web server of this machine; of photos as they are (half a thousand pixels wide) and of 12
+megapixels, which are those scaled up: a camera's hold more detail and take longer to decode. All are decoded every
+time, from files in the system's cache.
 Contestants run in processes of their own, pinned to one core, in interleaved rounds. Writes docs/results/input.json.
 
     python bench/input.py [--rounds 3] [--only "12 MP"]
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from served import served
 from throughput import PHOTOS, SMALL, place
 
 ROOT = Path(__file__).parent.parent
@@ -143,7 +145,18 @@ def as_packed(folder: Path) -> str:
     return str(out)
 
 
-FORMS: dict[str, Callable[[Path], str]] = {"folder": str, "tar": as_tar, "parquet": as_parquet, "packed": as_packed}
+def as_remote(folder: Path) -> str:
+    """The address of the tars, on a web server of this machine."""
+    return served(as_tar(folder))
+
+
+FORMS: dict[str, Callable[[Path], str]] = {
+    "folder": str,
+    "tar": as_tar,
+    "parquet": as_parquet,
+    "packed": as_packed,
+    "remote": as_remote,
+}
 
 
 def in_own_process(images: str, how: str, data: Path) -> float:
