@@ -1,8 +1,8 @@
 """How fast is the input alone? Two SimCLR views of every image on one core.
 
 Beside lightly's transform: views of 32 px from CIFAR-10, and of 224 px from photos, decoded from their JPEG files every
-time, and from our cache. Beside a folder of JPEG files: the same photos as tars, as parquet, packed to a shorter side of
-256 px, and as tars on a web server of this machine; of photos as they are (half a thousand pixels wide) and of 12
+time, and from our cache. Beside a folder of JPEG files: the same photos as tars, as parquet, packed to a shorter side
+of 256 px, and as tars on a web server of this machine; of photos as they are (half a thousand pixels wide) and of 12
 megapixels, which are those scaled up: a camera's hold more detail and take longer to decode. All are decoded every
 time, from files in the system's cache.
 Contestants run in processes of their own, pinned to one core, in interleaved rounds. Writes docs/results/input.json.

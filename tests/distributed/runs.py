@@ -16,16 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import selftaught
 from selftaught.methods import registry
+from selftaught.run import checkpoint
 from selftaught.system import randomness
 from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.training.job import Job
 from tests.methods.test_contract import side, small
 from tests.teachers import teacher_for
 
 ROOT = Path(__file__).parents[2]
-STEPS, BATCH, COUNT = 20, 16, 160
+STEPS, FEW, BATCH, COUNT = 20, 3, 16, 160
 SMALLEST = 32  # pixels that the teacher takes
 # Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
 WHOLE = ["simclr", "moco"]
@@ -38,6 +41,12 @@ CHANGED: dict[str, dict[str, Any]] = {
 }
 # By metadata, too, one process and several learn the same.
 TOLD = {"positives": "same:patient", "suppress": "scanner", "predict": "time"}
+# What has been said to be spread besides, in a few steps on a few samples.
+UNUSUAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora": ("mae", {"adapt": "lora:8", "encode_chunk": 4}),
+    "half": ("mae", {"precision": "bf16-mixed"}),
+    "own": ("simclr", {"precision": "64-true", "adapt": "lora:2"}),
+}
 SAME = {"precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu", "map": 0, "log_every": 1}
 
 
@@ -72,10 +81,10 @@ def losses(run: Path) -> list[float]:
     return [line["loss"] for line in selftaught.Run(run).metrics()]
 
 
-def apart(name: str, one: Path, many: Path) -> float:
+def apart(name: str, one: Path, many: Path, steps: int = STEPS) -> float:
     """The largest relative difference between the losses of two runs of a method."""
     pairs = list(zip(losses(one / name), losses(many / name), strict=True))
-    assert len(pairs) == STEPS
+    assert len(pairs) == steps
     return max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
 
 
@@ -102,6 +111,18 @@ def changed(folder: Path, out: Path, names: list[str], **more: Any) -> None:
         train(folder, out, [name], **CHANGED.get(name, {}), **more)
 
 
+def unusual(folder: Path, out: Path, known: Path, **more: Any) -> None:
+    """A short run of each kind; what is adapted begins with the encoder of a run that is `known`, or with one's own."""
+    for kind, (name, told) in UNUSUAL.items():
+        told = {**settings(name, folder), "steps": FEW, "limit": 2 * BATCH, **told, **more}
+        if kind == "lora":
+            told |= {"init": str(known / name)}
+        torch.manual_seed(0)
+        if kind == "own":
+            told |= {"encoder": nn.Sequential(nn.Conv2d(3, 8, 3, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())}
+        selftaught.pretrain(data(folder), out=out / kind, **told)
+
+
 def refused(folder: Path, **unlike: Any) -> str:
     """What is said where this process is asked for something else than the others."""
     try:
@@ -116,6 +137,11 @@ class Team:
 
     def __init__(self, folder: Path, ports: list[str]) -> None:
         self.folder, self.ports, self.rank = folder, ports, int(os.environ["RANK"])
+
+    def in_pairs(self) -> None:
+        """From now on two and two believe to be all; the second pair meets elsewhere."""
+        place, port = str(self.rank % 2), self.ports[1 + 2 * (self.rank // 2)]
+        os.environ |= {"RANK": place, "LOCAL_RANK": place, "WORLD_SIZE": "2", "MASTER_PORT": port}
 
     def of(self, count: int) -> bool:
         """Whether this process is one of the first `count`, which it then believes to be all."""
@@ -149,6 +175,34 @@ class Team:
 
 
 @contextmanager
+def stopping(really: bool) -> Iterator[None]:
+    """Stop this process, with all its threads, as soon as it has something of a checkpoint to write."""
+    own = checkpoint._write_tensors
+    checkpoint._write_tensors = (lambda *told: os.kill(os.getpid(), signal.SIGSTOP)) if really else own
+    try:
+        yield
+    finally:
+        checkpoint._write_tensors = own
+
+
+@contextmanager
+def counting(file: Path) -> Iterator[None]:
+    """Write down how often weights that are spread were brought together."""
+    own, times = Job.gather, []
+
+    def gather(self: Job) -> None:
+        times.append(self.moves)
+        own(self)
+
+    Job.gather = gather  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Job.gather = own  # type: ignore[method-assign]
+        file.write_text(json.dumps(times))
+
+
+@contextmanager
 def striking(step: int, act: Callable[[], Any]) -> Iterator[None]:
     """Act in the forward pass of a step."""
     fit = importlib.import_module("selftaught.training.fit")
@@ -170,19 +224,26 @@ def fail(error: BaseException) -> None:
     raise error
 
 
-def main(folder: str, first: str, second: str) -> None:
-    """Everything that several processes show, in turn: by two, by four, and at last what ends one of them."""
+def main(folder: str, first: str, second: str, third: str) -> None:
+    """Everything that several processes show, in turn: by two, by four, and in two pairs what ends one of them."""
     torch.set_num_threads(1)
     place = Path(folder)
-    team = Team(place, [first, first, second])
+    team = Team(place, [first, first, second, third])
     if team.of(2):
         said = [refused(place, seed=team.rank), refused(place, data=data(place, f"other-{team.rank}", seed=team.rank))]
         said.append(refused(place, shard="3"))
         (place / f"said-{team.rank}.txt").write_text("\n".join(said))
         changed(place, place / "two", WHOLE)
-        changed(place, place / "spread", SPREAD, shard="2")
+        for name in SPREAD:
+            with counting(place / f"gathered-{name}-{team.rank}.json"):
+                changed(place, place / "spread", [name], shard="2")
+        unusual(place, place / "spread", place / "spread", shard="2")
     team.resumed("mae", "resumed", ["none", "2", "none", "2"])
-    if team.of(2):
+    team.in_pairs()
+    if team.rank > 1:
+        with stopping(team.rank == 3):
+            team.ends("moco", "stops", checkpoint_every="5", shard="2")
+    else:
         team.struck("simclr", "raises", 1, 6, lambda: fail(RuntimeError("a fault of its own")), checkpoint_every="5")
         team.struck("simclr", "short", 1, 6, lambda: fail(MemoryError()))
         team.struck("simclr", "hangs", 1, 6, threading.Event().wait, checkpoint_every="5")

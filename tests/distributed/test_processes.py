@@ -19,7 +19,22 @@ import selftaught
 from selftaught.run import checkpoint
 from selftaught.system.errors import UsageError
 from selftaught.system.places import Place, first_host, placed
-from tests.distributed.runs import ROOT, SAME, SPREAD, WHOLE, apart, changed, data, settings, start
+from tests.distributed.runs import (
+    BATCH,
+    COUNT,
+    FEW,
+    ROOT,
+    SAME,
+    SPREAD,
+    STEPS,
+    WHOLE,
+    apart,
+    changed,
+    data,
+    settings,
+    start,
+    unusual,
+)
 
 TOLD = 1e-5  # what is promised of losses, relative to those of one process
 
@@ -36,13 +51,14 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("team")
     data(folder)
     told = {"SELFTAUGHT_CACHE": str(folder / "cache"), "SELFTAUGHT_SILENCE": "20"}
-    running = start(4, [str(folder), str(free_port()), str(free_port())], 1, **told)
+    running = start(4, [str(folder), *(str(free_port()) for _ in range(3))], 1, **told)
     try:
         changed(folder, folder / "one", sorted({*WHOLE, *SPREAD}))
-        assert [running[rank].wait() for rank in (0, 2, 3)] == [0, 0, 0]
+        unusual(folder, folder / "one", folder / "one")
+        assert [running[rank].wait() for rank in (0, 2)] == [0, 0]
         yield folder
     finally:
-        for one in running:  # the second hangs, as it is to
+        for one in running:  # the others hang, as they are to
             one.kill()
             one.wait()
 
@@ -70,6 +86,24 @@ def test_weights_that_are_spread_give_the_losses_of_one_process(name: str, team:
     assert [run.recipe.shard for run in runs] == ["none", "2"]
     assert [run.recipe.order for run in runs] == [("blocks" if name == "mae" else "full")] * 2
     assert runs[0].status["chosen_step"] == runs[1].status["chosen_step"]
+
+
+@pytest.mark.parametrize(("kind", "told"), [("lora", TOLD), ("half", 1e-3), ("own", 1e-6)])
+def test_low_ranks_chunks_other_precisions_and_a_network_of_ones_own_can_be_spread(
+    kind: str, told: float, team: Path
+) -> None:
+    assert apart(kind, team / "one", team / "spread", FEW) < told
+    health = [selftaught.Run(team / which / kind).status["health"] for which in ("one", "spread")]
+    assert health[0] == pytest.approx(health[1], rel=1e-3)
+
+
+def test_weights_are_gathered_once_a_look_and_again_where_a_step_is_returned_to(team: Path) -> None:
+    looks = STEPS * BATCH // COUNT  # besides the first; the exports at these steps take none of their own
+    for rank in (0, 1):
+        times = {name: json.loads((team / f"gathered-{name}-{rank}.json").read_text()) for name in SPREAD}
+        assert len(times["moco"]) == 1 + looks
+        assert len(times["mae"]) == 1 + looks + 1
+    assert times["mae"] == [0, 10, 20, 21]
 
 
 def test_a_run_goes_on_by_one_process_two_four_and_two(team: Path) -> None:
@@ -125,6 +159,13 @@ def test_a_process_that_hangs_is_named_and_ends_the_others(team: Path) -> None:
     run = selftaught.Run.open(team / "hangs" / "simclr")
     assert line in run.status["reason"]
     assert checkpoint.load_newest(run.checkpoints)[1]["step"] == 5
+
+
+def test_a_process_that_stops_as_it_writes_its_rows_is_named_and_ends_the_others(team: Path) -> None:
+    code, line = ended(team, "stops", 2)
+    assert code == 1
+    assert line.startswith(f"process 1 of 2 on {socket.gethostname()} does not answer")
+    assert line in selftaught.Run.open(team / "stops" / "moco").status["reason"]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from threading import Barrier
 from typing import Any
 
@@ -26,6 +27,9 @@ class Place:
         heard = list(self._said)
         self._barrier.wait(PATIENCE)
         return heard
+
+    def alive(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def together(size: int, work: Callable[[Place], Any]) -> list[Any]:

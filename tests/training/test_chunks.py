@@ -1,5 +1,7 @@
 """A batch encoded in chunks has the loss and the gradient of the whole, and half-finished statistics of none of it."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -67,3 +69,14 @@ def test_fewer_numbers_are_kept_for_the_gradient() -> None:
         return sum(sizes)
 
     assert kept(2) < kept(None) / 5
+
+
+@torch.no_grad()
+def test_a_copy_asks_its_own_encoder() -> None:
+    method = made("mae", encoder="test_vit")
+    encode_in_chunks(method, 3)
+    whole, x = deepcopy(method), views(method)[0]
+    expected = method.encoder(x)
+    for weight in method.parameters():
+        weight.zero_()
+    assert torch.equal(whole.encoder(x), expected) and not method.encoder(x).any()

@@ -72,7 +72,24 @@ def test_batch_norms_and_a_slow_self_are_seen() -> None:
 def test_what_is_kept_of_each_sample_is_told_from_a_queue(name: str, numbers: int) -> None:
     found = cost(method=name, encoder="test_resnet", size=32)
     assert found.of_each == 4 * numbers and found.banks(10**8) == 4e8 * numbers
-    assert found.saved < 4 * 128 * COUNT  # without any banks
+    assert max(found.saved, found.still) < 4 * 128 * COUNT  # without any banks
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "gathered", "summed"),
+    [
+        ("simclr", {"dim": 16}, 2 * 2 * 4 * 16, 0),  # both views, and their gradients
+        ("barlow_twins", {"width": 16}, 0, None),
+        ("rotation", {}, 0, 0),
+    ],
+)
+def test_what_a_method_has_for_other_processes_is_counted(
+    name: str, told: dict[str, Any], gathered: int, summed: int | None
+) -> None:
+    found = cost(method={"name": name, "options": told}, encoder="test_resnet", size=32)
+    assert found.gathered == gathered and found.shuffled == 0
+    assert found.summed == summed if summed is not None else found.summed > 2 * 4 * 16 * 16
+    assert (found.exchanges > 0) == (name != "rotation")
 
 
 def test_twice_the_batch_keeps_twice_as_much_beside_what_every_step_has() -> None:

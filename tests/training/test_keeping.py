@@ -1,6 +1,7 @@
 """Saves are written in the background: of the step they are named by, one at a time, waited for, and never lost."""
 
 import errno
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +17,10 @@ from selftaught.run import checkpoint
 from selftaught.run.recipes import Pretrain
 from selftaught.system.background import Background
 from selftaught.system.errors import Unsaved
+from selftaught.training import keeping
 from selftaught.training.following import Follower
+from selftaught.training.looking import health
+from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.reliability.faults import in_child
 from tests.reliability.states import TINY
@@ -133,6 +137,35 @@ def test_who_leaves_at_once_leaves_when_all_is_written(tmp_path: Path, monkeypat
     assert checkpoint.named(run.checkpoints, "last") == run.checkpoints / "step_0000001"
     assert checkpoint.load_newest(run.checkpoints)[1]["step"] == 1 and not list(run.checkpoints.glob(".*"))
     assert (run.folder / "encoder" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("seldom", "exported"), [(math.inf, [1, 3]), (0, [1, 2, 3])])
+def test_a_save_exports_now_and_then_and_statistics_are_measured_once_a_step(
+    seldom: float, exported: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, written = list[int](), list[int]()
+    own, encoder, packed = health.estimate_norms, Health.encoder, keeping.packed_encoder
+    told: list[Any] = []
+
+    def measure(*given: Any) -> Any:
+        measured.append(told[-1].job.moves)
+        return own(*given)
+
+    def note(self: Health) -> Any:
+        told.append(self)
+        return encoder(self)
+
+    def pack(net: Any, part: Any, preparation: Any, about: dict[str, Any]) -> Any:
+        written.append(about["step"])
+        return packed(net, part, preparation, about)
+
+    monkeypatch.setattr(health, "estimate_norms", measure)
+    monkeypatch.setattr(Health, "encoder", note)
+    monkeypatch.setattr(keeping, "packed_encoder", pack)
+    monkeypatch.setattr(keeping, "SELDOM", seldom)
+    run = pretrain(command(tmp_path / "run", checkpoint_every="1"))
+    assert written == exported and measured == [0, *exported]
+    assert [checkpoint.load(path)[1]["step"] for path in checkpoint.steps(run.checkpoints)] == [2, 3]
 
 
 def test_a_save_that_fails_in_the_background_is_said_and_the_last_one_raised(

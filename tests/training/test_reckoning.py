@@ -128,6 +128,30 @@ def test_batch_norms_wait_for_those_whose_samples_they_see() -> None:
     assert waits["node"] - waits["device"] == pytest.approx(2 * 50 * by.HOP * 3)
 
 
+def test_what_objectives_gather_is_waited_for() -> None:
+    """64 samples of each of 16 processes."""
+    quick = plan_of(norm="device")
+    asking = outlook(quick, replace(COST, gathered=1e5, shuffled=1e3, summed=1e6, exchanges=3)).communication
+    none = outlook(quick).communication
+    sent = 15 * (64 * 1e5 + (2 * 1e6 + 64 * 1e3) / 16)
+    assert asking.objective_bytes == pytest.approx(sent) and none.objective_bytes == 0
+    waits = sent / (by.ACHIEVED * 400e9) + 3 * 4 * by.HOP
+    assert asking.seconds - none.seconds == pytest.approx(waits)
+    assert asking.exposed_share > none.exposed_share and asking.sent_bytes == none.sent_bytes
+
+
+def test_small_views_at_first_take_less_time_and_are_read_faster() -> None:
+    whole, grown = outlook(plan_of(norm="device")), outlook(plan_of(norm="device", grow="0.5:0.75"))
+    assert grown.speed.step_seconds == whole.speed.step_seconds == whole.speed.first_step_seconds
+    assert grown.speed.first_step_seconds == pytest.approx(whole.speed.step_seconds / 4, rel=0.1)
+    assert grown.memory == whole.memory
+    each = (0.75 * grown.speed.first_step_seconds + 0.25 * whole.speed.step_seconds) / whole.speed.step_seconds
+    assert grown.days == pytest.approx(each * whole.days) and 0.43 < each < 0.5
+    fast = whole.speed.step_seconds / grown.speed.first_step_seconds
+    assert grown.reading.bytes_per_second == pytest.approx(fast * whole.reading.bytes_per_second)
+    assert outlook(plan_of(grow="0.5:0.75"), budget="1d").days == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("count", "files", "told", "home", "sample"),
     [

@@ -78,7 +78,8 @@ def _sending(sending: Communication) -> str:
         return "nothing: one process"
     gradients = f"{filesize(sending.gradient_bytes)} of gradients by {sending.algorithm}: each process sends"
     share = f"{sending.share:.1%} of a step, of which {sending.exposed_share:.1%} is not hidden"
-    return f"{gradients} {filesize(sending.sent_bytes)}, {share}"
+    method = f", and {filesize(sending.objective_bytes)} for the method" if sending.objective_bytes else ""
+    return f"{gradients} {filesize(sending.sent_bytes)}{method}, {share}"
 
 
 def _saving(saving: Saving) -> str:

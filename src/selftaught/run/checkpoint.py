@@ -204,12 +204,13 @@ def load(path: Path, circle: Circle = ALONE) -> tuple[Loaded, dict[str, Any]]:
     fault = ""
     groups: Loaded = {}
     state: dict[str, Any] = {}
-    try:
-        groups, state = _opened(path, circle)
-    except CheckpointError as error:
-        fault = str(error)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
-        fault = f"{type(error).__name__}: {printable(error)}"
+    with circle.alive():
+        try:
+            groups, state = _opened(path, circle)
+        except CheckpointError as error:
+            fault = str(error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+            fault = f"{type(error).__name__}: {printable(error)}"
     if faults := [other for other in circle.told(fault) if other]:
         raise CheckpointError(faults[0])
     return groups, state
@@ -256,8 +257,7 @@ def load_to_go_on(folder: Path, circle: Circle = ALONE) -> tuple[Loaded, dict[st
     What that process was still writing is swept. All of a circle come to the same checkpoint.
     """
     leads = circle.rank == 0
-    if leads:
-        sweep(folder)
+    all_do(circle, lambda: sweep(folder) if leads else None)
     path, groups, state, complaints = _newest(folder, circle)
     if leads and named(folder, "last") != path:
         with spared("last"):

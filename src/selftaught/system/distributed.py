@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -35,13 +35,39 @@ def world_size() -> int:
     return dist.get_world_size() if _running() else 1
 
 
+WAYS = ("gather", "total", "shuffled")
+
+
+class Exchange(NamedTuple):
+    """What a process has for the others, once: bytes of its own."""
+
+    way: str  # one of WAYS
+    size: int
+    back: bool  # whether gradients come back the same way
+
+
+_noted: ContextVar[list[Exchange] | None] = ContextVar("noted", default=None)
+
+
+def noting(into: list[Exchange]) -> AbstractContextManager[None]:
+    """Let a list have every exchange that is asked for inside, be there others or not."""
+    return holding(_noted, into)
+
+
+def _note(way: str, x: Tensor) -> None:
+    if (into := _noted.get()) is not None:
+        into.append(Exchange(way, x.nbytes, x.requires_grad and torch.is_grad_enabled() and way != "shuffled"))
+
+
 def gather(x: Tensor) -> Tensor:
     """Stack x (B, ...) from every process to (world * B, ...), letting gradients flow back to each."""
+    _note("gather", x)
     return _Gather.apply(x) if world_size() > 1 else x
 
 
 def total(x: Tensor, group: Any = None) -> Tensor:
     """The sum of x over all processes, or those of a group, letting gradients flow back to each."""
+    _note("total", x)
     return _Sum.apply(x, group) if world_size() > 1 else x
 
 
@@ -50,6 +76,7 @@ def shuffled(x: Tensor, order: Tensor) -> Tensor:
 
     order: (world * B,), the same everywhere, on the CPU. Each row goes to the one process that is to have it.
     """
+    _note("shuffled", x)
     if world_size() == 1:
         return x[moved(order, x.device)]
     wanted, share = order.view(world_size(), -1), len(x)

@@ -5,6 +5,7 @@ What it gives is joined before the loss, so a contrastive batch keeps all its ne
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,32 +24,30 @@ def encode_in_chunks(method: nn.Module, size: int) -> None:
     for encoder in method.modules():
         if isinstance(encoder, Encoder):
             for name in ("forward", "map", "tokens"):
-                if hasattr(encoder, name):
-                    setattr(encoder, name, _chunked(encoder, getattr(encoder, name), size))
+                if hasattr(encoder, name):  # no function in a function, in which a copy would find the first encoder
+                    setattr(encoder, name, partial(_in_chunks, encoder, getattr(encoder, name), size))
 
 
-def _chunked(encoder: nn.Module, function: Callable[..., Any], size: int) -> Callable[..., Any]:
+def _in_chunks(encoder: nn.Module, function: Callable[..., Any], size: int, x: Tensor, *args: Any, **named: Any) -> Any:
     """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time."""
+    if len(x) <= size:
+        return function(x, *args, **named)
+    learns = torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters())
+    made = []
+    for first in range(0, len(x), size):
+        rows = slice(first, first + size)
+        here = [_part(value, rows, len(x)) for value in (x, *args)]
+        aside = {key: _part(value, rows, len(x), key) for key, value in named.items()}
+        if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients
+            again = partial(_contexts, encoder)
+            made.append(checkpoint(function, *here, use_reentrant=False, context_fn=again, **aside))
+        else:
+            made.append(function(*here, **aside))
+    return _joined(made)
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _again(encoder, distributed.is_alone(), distributed.block())
 
-    def run(x: Tensor, *args: Any, **named: Any) -> Any:
-        if len(x) <= size:
-            return function(x, *args, **named)
-        learns = torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters())
-        made = []
-        for first in range(0, len(x), size):
-            rows = slice(first, first + size)
-            here = [_part(value, rows, len(x)) for value in (x, *args)]
-            aside = {key: _part(value, rows, len(x), key) for key, value in named.items()}
-            if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients
-                made.append(checkpoint(function, *here, use_reentrant=False, context_fn=contexts, **aside))
-            else:
-                made.append(function(*here, **aside))
-        return _joined(made)
-
-    return run
+def _contexts(encoder: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    return nullcontext(), _again(encoder, distributed.is_alone(), distributed.block())
 
 
 def _part(value: Any, rows: slice, count: int, name: str = "") -> Any:

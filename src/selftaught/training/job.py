@@ -32,7 +32,7 @@ from selftaught.training.batches import Batches, Smaller
 from selftaught.training.chunks import encode_in_chunks
 from selftaught.training.devices import set_attention
 from selftaught.training.engine import Engine
-from selftaught.training.fit import fit
+from selftaught.training.fit import Watch, fit
 from selftaught.training.hooks import Hooks
 from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
@@ -62,10 +62,17 @@ class Job:
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
     hooks: Hooks = field(default_factory=Hooks)  # who hears of steps and looks
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
+    moves: int = 0  # times that the weights have become others: by a step, or as they were put back
+    gathered: int | None = None  # of these, what is shown is as after so many
 
-    def fit(self, **how: Any) -> None:
-        """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
-        own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
+    def fit(self, *, watch: Watch = lambda step, terms: None, **how: Any) -> None:
+        """Train the method; `how`: steps, start, until and bad, see `training.fit`."""
+
+        def moved(step: int, terms: dict[str, Tensor]) -> None:
+            self.moves += 1
+            watch(step, terms)
+
+        own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward, "watch": moved}
         with (
             kernels(self.batches.device, self.recipe.deterministic),
             self.batches.of_run(how["steps"], how.get("until") or how["steps"]),
@@ -78,10 +85,14 @@ class Job:
         return bool(self.forward.spread)
 
     def renew(self) -> None:
-        """In the process that leads: let what is shown be as the method is, if it is another; the others take part."""
-        if self.spread:
+        """In the process that leads: let what is shown be as the method is, if it is another; the others take part.
+
+        Weights are gathered once after each step, whoever asks for them.
+        """
+        if self.spread and self.gathered != self.moves:
             processes.order("renew")
             self.gather()
+            self.gathered = self.moves
 
     @torch.no_grad()
     def gather(self) -> None:

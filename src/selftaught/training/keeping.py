@@ -26,6 +26,7 @@ from selftaught.training.looking.looks import Looks
 from selftaught.training.saving import Saving
 
 PICTURED = 8  # samples in the picture of what the network was shown
+SELDOM = 200  # times as long as an export takes, training goes on before a save exports the encoder once more
 
 
 @contextmanager
@@ -43,6 +44,10 @@ class Keeping:
     A save copies the state to the host and is written while training goes on, one at a time. What becomes of it is
     heard after a step, at the next save, or as the `with` ends that training stands in: it waits for what is written.
     Where weights are spread over processes, the others save their shares at the same steps.
+
+    Training stands still for an export, since statistics of batch norm are measured for it: while a card trains it may
+    have no memory for that. So a save exports the encoder where a look at that step has measured it, where it is the
+    best so far, and else now and then; what comes before an end always does.
     """
 
     def __init__(self, job: Job, run: RunFolder, looks: Looks, saving: Saving, start: int) -> None:
@@ -51,6 +56,8 @@ class Keeping:
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last
         self._saved_at = clock.now()
         self._writing = start  # the step that is being written, or was
+        self._export_took = 0.0  # seconds, at most
+        self._export_due = -math.inf  # the time from which a save exports the encoder in any case
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +76,11 @@ class Keeping:
         """Begin to save, or say why not and train on: the disk may have room the next time."""
         self._settle_aloud()
         with _said():
-            self._begin(step)
+            self._begin(step, self._exports())
+
+    def _exports(self) -> bool:
+        """Whether the encoder is to be exported with a save: if that is cheap, for as long as training has gone on."""
+        return self.looks.health.is_measured or clock.now() >= self._export_due
 
     def save(self, step: int) -> None:
         """Write a checkpoint and refresh the exported encoder.
@@ -78,7 +89,7 @@ class Keeping:
         """
         self._settle_aloud()
         try:
-            self._begin(step)
+            self._begin(step, exports=True)
         finally:
             self._settle()
 
@@ -92,8 +103,8 @@ class Keeping:
         self._settle_aloud()
         return self.saved == step
 
-    def _begin(self, step: int) -> None:
-        """Begin to write a checkpoint, and the encoder after it; raises as `save` does for what fails at once."""
+    def _begin(self, step: int, exports: bool) -> None:
+        """Begin to write a checkpoint, and maybe the encoder after it; raises as `save` does for what fails at once."""
         # At the start as well: what fails is tried again when it is due, not at every step.
         self._saved_at = clock.now()
         best, self._writing = self.looks.choice.best, step
@@ -101,7 +112,7 @@ class Keeping:
             processes.order("save", step)
         try:
             self.saving.begin(step, self.looks.health.begun, step == best, partial(self._note, step))
-            if best in (None, step):
+            if best == step or (best is None and exports):
                 packed = self._packed(step)
                 self.saving.then(lambda: self._write_encoder(packed))
         except OSError as error:
@@ -135,10 +146,13 @@ class Keeping:
 
     def _packed(self, step: int) -> Packed:
         """The files of the encoder as it is to be used."""
-        job = self.job
+        job, began = self.job, clock.now()
         about = {"method": job.recipe.method.name, "step": step, "samples": job.samples.count}
         with undisturbed(job), undeterred():
-            return packed_encoder(self.looks.health.encoder(), job.recipe.encoder, job.samples.preparation, about)
+            packed = packed_encoder(self.looks.health.encoder(), job.recipe.encoder, job.samples.preparation, about)
+        self._export_took = max(self._export_took, clock.now() - began)
+        self._export_due = clock.now() + SELDOM * self._export_took
+        return packed
 
     def _write_encoder(self, packed: Packed) -> None:
         write_packed(self.run.folder / "encoder", packed)

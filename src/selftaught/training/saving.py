@@ -100,6 +100,7 @@ class Saving:
         """
         groups, state = checkpoint.load(self.run.checkpoints / Path(name).name, self.circle)
         checkpoint.restore_model(self.job.method, groups["model"])
+        self.job.moves += 1
         return int(state["step"])
 
     def restore_too(self, name: str) -> None:

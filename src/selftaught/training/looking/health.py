@@ -51,6 +51,8 @@ class Health:
         self.probed, self.compared = samples.subset(rows), samples.subset(self.rows)
         epochs = max(1, job.recipe.steps // job.batches.steps_per_epoch)
         self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
+        self._statistics: list[Tensor] = []  # of batch norms, as they were measured last
+        self._measured: int | None = None  # for the weights as after so many moves
 
     def due(self, step: int) -> bool:
         """Whether it is time to look: after every epoch, or every few where there are many."""
@@ -119,9 +121,22 @@ class Health:
         """The encoder as it is to be used, which is on whole samples: only to be called while it is undisturbed.
 
         Statistics of batch norm that a short run has hardly moved, or that are of parts of samples, would scale the
-        features of whole ones wrongly; a baseline's are measured, too.
+        features of whole ones wrongly; a baseline's are measured, too. Once after each step, whoever asks for them.
         """
-        return estimate_norms(self.job.shown.encoder, self.probed)
+        encoder = self.job.shown.encoder
+        own = [buffer for norm in norms_of(encoder) for buffer in norm.buffers()]
+        if self.is_measured:
+            for buffer, value in zip(own, self._statistics, strict=True):
+                buffer.copy_(value)
+            return encoder.eval()
+        estimate_norms(encoder, self.probed)
+        self._statistics, self._measured = [buffer.clone() for buffer in own], self.job.moves
+        return encoder
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether statistics are known of the weights as they are now."""
+        return self._measured == self.job.moves
 
     @torch.no_grad()
     def _answers(self) -> Scores:

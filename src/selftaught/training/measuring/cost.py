@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from selftaught.contracts.encoder import batch_norms
 from selftaught.run import checkpoint
 from selftaught.run.plan import Plan
+from selftaught.system import distributed
 from selftaught.system.errors import UsageError
 from selftaught.training.job import Job
 from selftaught.training.measuring.trial import ROWS, Trial, kept_bytes, seconds_a_step
@@ -51,6 +52,10 @@ class Cost:
     saved: int  # checkpoint, but for what is kept of each sample
     of_each: float  # kept of each sample of the data, in every process
     norms: int  # times that a step goes through a batch norm
+    gathered: float = 0.0  # that the method has for each of the others, of a sample, gradients that come back among it
+    shuffled: float = 0.0  # of a sample, that may go to another process
+    summed: float = 0.0  # of sums over all processes, whatever the batch, with those of gradients
+    exchanges: int = 0  # times that the method waits for the others
     seconds: float | None = None  # of a sample, on the device at hand, where that was timed
 
     def banks(self, count: int) -> float:
@@ -76,7 +81,8 @@ def _measured(plan: Plan, trial: Trial, rows: int, timed: bool) -> Cost:
     kept = (large - small) / rows
     job = trial.job(plan, rows)
     views = sum(view.nbytes for view in job.batches(0))
-    operations, norms = _one_step(job)
+    operations, norms, exchanges = _one_step(job)
+    sent = {way: sum(e.size * (1 + e.back) for e in exchanges if e.way == way) for way in distributed.WAYS}
     of_each = sum(tensor.nbytes for tensor in _grown(job)) / COUNT
     parameters = list(job.method.parameters())
     learnt = sum(p.nbytes for p in parameters if p.requires_grad)
@@ -94,15 +100,24 @@ def _measured(plan: Plan, trial: Trial, rows: int, timed: bool) -> Cost:
         saved=checkpoint.bytes_of({"model": model}) + optimizer - banks,
         of_each=of_each,
         norms=norms,
+        gathered=sent["gather"] / rows,
+        shuffled=sent["shuffled"] / rows,
+        summed=sent["total"],
+        exchanges=sum(1 + e.back for e in exchanges),
         seconds=_seconds(plan, trial) if timed else None,
     )
 
 
-def _one_step(job: Job) -> tuple[int, int]:
-    """Operations of a whole step, and how often it goes through a batch norm that takes statistics."""
-    with _passes(job) as passed, FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+def _one_step(job: Job) -> tuple[int, int, list[distributed.Exchange]]:
+    """Operations of a whole step, how often it goes through a batch norm that takes statistics, and what it exchanges.
+
+    What is summed does not grow with the batch (statistics, moments), and what is gathered does.
+    """
+    exchanges: list[distributed.Exchange] = []
+    counting = FlopCounterMode(display=False, custom_mapping=ATTENTION)
+    with _passes(job) as passed, distributed.noting(exchanges), counting as counter:
         job.fit(steps=1, bad=lambda step, loss, norm: None)
-    return counter.get_total_flops(), len(passed)
+    return counter.get_total_flops(), len(passed), exchanges
 
 
 @contextmanager

@@ -105,9 +105,10 @@ def reckoned(command: Planning, plan: Plan, cost: Cost, source: Source, fleet: F
     refuse_uneven(plan.batch_size, fleet.processes)
     memory = reckoning.memory()
     sending = reckoning.communication()
-    speed = reckoning.speed(sending)
-    steps = max(1, int(command.budget / speed.step_seconds)) if command.budget else plan.steps
-    seconds = steps * speed.step_seconds
+    speed, small = reckoning.speed(sending), plan.grow.steps if plan.grow else 0.0
+    each = small * speed.first_step_seconds + (1 - small) * speed.step_seconds
+    steps = max(1, int(command.budget / each)) if command.budget else plan.steps
+    seconds = steps * each
     machines = Machines(
         nodes=fleet.nodes,
         devices=fleet.devices,
@@ -130,7 +131,7 @@ def reckoned(command: Planning, plan: Plan, cost: Cost, source: Source, fleet: F
         machines=machines,
         memory=memory,
         speed=speed,
-        reading=reckoning.reading(speed.samples_per_second),
+        reading=reckoning.reading(plan.batch_size / speed.first_step_seconds if small else speed.samples_per_second),
         communication=sending,
         saving=reckoning.saving(),
         days=seconds / DAY,
@@ -142,4 +143,5 @@ def reckoned(command: Planning, plan: Plan, cost: Cost, source: Source, fleet: F
 
 def _measured(cost: Cost) -> dict[str, float]:
     timed = {} if cost.seconds is None else {"seconds": cost.seconds}
-    return {"operations": cost.operations, "kept_bytes": cost.kept, "norms_a_step": cost.norms, **timed}
+    exchanged = {"gathered_bytes": cost.gathered, "summed_bytes_a_step": cost.summed}
+    return {"operations": cost.operations, "kept_bytes": cost.kept, "norms_a_step": cost.norms, **exchanged, **timed}

@@ -38,7 +38,8 @@ class Memory(_Part):
 class Speed(_Part):
     """How fast it is."""
 
-    step_seconds: float
+    step_seconds: float  # on whole views
+    first_step_seconds: float  # on the smaller ones of --grow
     compute_seconds: float  # of a step
     samples_per_second_process: float
     samples_per_second: float
@@ -62,6 +63,7 @@ class Communication(_Part):
     algorithm: str  # by which gradients are summed
     gradient_bytes: float
     sent_bytes: float  # by each process, in the ring that sums gradients
+    objective_bytes: float  # by each process, for what its method gathers and sums
     seconds: float
     share: float  # of a step, were none of it hidden
     exposed_share: float  # of a step, that is not hidden behind the backward pass

@@ -45,6 +45,11 @@ class Reckoning:
     cost: Cost
     source: Source
     fleet: Fleet
+    work: float = 1.0  # of a step, as a share of one on whole views
+
+    def at_first(self) -> "Reckoning":
+        """Of the steps that have smaller views, where there are any: their work goes by pixels."""
+        return replace(self, work=self.plan.grow.side**2) if self.plan.grow else self
 
     @property
     def share(self) -> int:
@@ -128,10 +133,11 @@ class Reckoning:
     def speed(self, sending: Communication) -> Speed:
         """Computing, and what of the sending it does not hide."""
         computing, rests_on = self._computing()
-        step = computing / (1 - sending.exposed_share)
+        step, first = computing / (1 - sending.exposed_share), self.at_first()
         rate = self.plan.batch_size / step
         return Speed(
             step_seconds=step,
+            first_step_seconds=first._computing()[0] / (1 - first.communication().exposed_share),
             compute_seconds=computing,
             samples_per_second_process=rate / self.fleet.processes,
             samples_per_second=rate,
@@ -140,6 +146,10 @@ class Reckoning:
 
     def _computing(self) -> tuple[float, str]:
         """Seconds of a step without the others, and what that rests on."""
+        seconds, rests_on = self._computing_whole()
+        return self.work * seconds, rests_on
+
+    def _computing_whole(self) -> tuple[float, str]:
         fleet, cost = self.fleet, self.cost
         if fleet.rate:
             return self.share / fleet.rate, f"--rate: {fleet.rate:,.0f} samples/s of a device, as you have measured"
@@ -174,14 +184,16 @@ class Reckoning:
         alike = count // shard
         sent = (3 * (shard - 1) + 2 * (alike - 1) / alike) / shard * gradients
         ring = sent / (ACHIEVED * self._slowest()) + ceil(gradients / BUCKET) * self._hops(count)
-        norms = self._norms()
-        exposed = max(0.0, ring - BACKWARD * computing) + norms
+        asked, asking = self._exchanged()
+        waits = self._norms() + asking
+        exposed = max(0.0, ring - BACKWARD * computing) + waits
         return Communication(
             algorithm="ring all-reduce" if shard == 1 else "all-gather and reduce-scatter",
             gradient_bytes=gradients,
             sent_bytes=sent,
-            seconds=ring + norms,
-            share=(ring + norms) / (computing + ring + norms),
+            objective_bytes=asked,
+            seconds=ring + waits,
+            share=(ring + waits) / (computing + ring + waits),
             exposed_share=exposed / (computing + exposed),
         )
 
@@ -200,6 +212,17 @@ class Reckoning:
         """Seconds that batch norms wait for those of other processes."""
         counts = {"global": self.fleet.processes, "node": self.fleet.devices, "device": 1}
         return NORM_SENDS * self.cost.norms * self._hops(counts[self.plan.norm])
+
+    def _exchanged(self) -> tuple[float, float]:
+        """Bytes that a process sends for its method, and the seconds that take, which nothing hides.
+
+        What is gathered goes to each of the others, and its gradient comes from each; what is summed goes round a ring,
+        and of what is shuffled each has a share.
+        """
+        cost, count = self.cost, self.fleet.processes
+        once = cost.gathered * self.share + (2 * cost.summed + cost.shuffled * self.share) / count
+        sent = (count - 1) * once
+        return sent, sent / (ACHIEVED * self._slowest()) + cost.exchanges * self._hops(count)
 
     def reading(self, rate: float) -> Reading:
         """What data must give at so many samples a second. Raises UsageError where storage gives less."""
@@ -252,7 +275,7 @@ def assumptions(fleet: Fleet) -> list[str]:
         f"network of each machine: {fleet.network}, {filesize(network_of(fleet.network))} a second each way",
         f"collectives reach {ACHIEVED:.0%} of a link and take {HOP * 1e6:.0f} us for each doubling of the processes; "
         f"gradients are summed in a ring, {BUCKET >> 20} MB at a time, behind {BACKWARD:.0%} of the computing; what "
-        "objectives gather is not counted",
+        "objectives gather and sum is waited for",
         f"activations and what passes beside them: {TRANSIENT} times what a step keeps, as pretrain reckons",
         f"a core decodes {DECODED:.0f} photos a second (docs/results/input.json); storage gives each machine "
         f"{filesize(fleet.storage)} a second (--storage); a checkpoint is hashed and written at "
