@@ -28,6 +28,8 @@ def check(recipe: Check) -> Findings:
         with Progress("checking", 0, kind.THINGS) as bar:
             findings: Findings = kind.inspect(
                 recipe.data,
+                window=recipe.window,
+                stride=recipe.stride,
                 limit=recipe.limit,
                 seed=recipe.seed,
                 workers=recipe.workers,

@@ -86,6 +86,7 @@ class Samples(Protocol):
     former_fingerprint: str  # of names and sizes: runs that were made before `fingerprint` was of content have this one
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
+    groups: Sequence[str] | None = None  # by row, the same for samples that are no independent evidence
     own: Mapping[str, Any] = {}
 
     @property
@@ -117,6 +118,9 @@ class Pictures(Protocol):
 
     def visible(self, views: "Tensor", preparation: Any, /) -> NDArray[np.uint8]:
         """Views (B, *shape) as 8-bit RGB (B, H, W, 3)."""
+
+    def thumbnails(self, views: "Tensor", preparation: Any, side: int, /) -> NDArray[np.uint8]:
+        """The same with no side longer than `side`, all of one size."""
 
     def contact_sheet(self, pictures: Mapping[str, "Tensor"], preparation: Any, columns: int = 8) -> "Image":
         """One row a name, its views beside it."""
@@ -167,6 +171,7 @@ class Modality:
     """A kind of data. What has a default here is right for a kind that says nothing of it."""
 
     THINGS: str  # what its samples are called, in the plural
+    THING: str = "sample"  # and a single one
     ENCODER: str  # where the user names none
     FIRST_CHOICES: Sequence[str]  # encoders to name where nobody has asked for any
     TOKEN_ENCODERS: Sequence[str]
@@ -186,6 +191,8 @@ class Modality:
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
+    ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
+    WINDOWED: bool = False  # whether samples may be windows of something longer, as --window says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
@@ -227,6 +234,12 @@ def of(data: Any) -> Modality:
     """The modality of the data that the user names."""
     asked = data if isinstance(data, np.ndarray) else str(data)
     return next((kind for kind in map(named, NAMES[1:]) if kind.recognises(asked)), named(DEFAULT))
+
+
+def place_of(data: str) -> str:
+    """Where data lies whose name may begin with what kind it is of: signals.npy of series:signals.npy."""
+    kind, mark, rest = data.partition(":")
+    return rest if mark and kind in NAMES else data
 
 
 def raw_of(things: str) -> str:

@@ -7,7 +7,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from selftaught.contracts.findings import ColumnFacts, File, Findings, Forecast, ImageFacts, Spread, Suggested
+from selftaught.contracts.findings import (
+    ColumnFacts,
+    File,
+    Findings,
+    Forecast,
+    ImageFacts,
+    SeriesFacts,
+    Spread,
+    Suggested,
+)
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
@@ -46,6 +55,7 @@ def lines(findings: Findings) -> list[Line]:
         ("data", f"{findings.data}: {findings.count:,} {findings.things}"),
         *(_image_lines(images) if images else []),
         *(_column_lines(columns) if columns is not None else []),
+        *(_series_lines(findings.series) if findings.series else []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
@@ -76,6 +86,17 @@ def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
     return [
         ("columns", f"{kinds.count('number')} of numbers, {kinds.count('category')} of categories"),
         ("missing", f"{sum(column.missing for column in columns):,} cells"),
+    ]
+
+
+def _series_lines(series: SeriesFacts) -> list[Line]:
+    points, cells = series.lengths, sum(channel.missing for channel in series.channels)
+    rate = f", {series.rate:g} in a unit of time" if series.rate else ""
+    return [
+        ("recordings", f"{series.recordings:,}"),
+        ("channels", f"{len(series.channels):,}"),
+        ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
+        ("missing", f"{cells:,} values"),
     ]
 
 

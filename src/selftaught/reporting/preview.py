@@ -69,7 +69,7 @@ def _job(recipe: Preview) -> Job:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES:
-        raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows images")
+        raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows what can be drawn")
     job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
@@ -93,7 +93,8 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     job.method.eval()
     with torch.no_grad(), randomness.at(seed, 0, slice(0, count)):
         own = job.method.picture(*job.batches.views_of(rows))
-    return {"image": plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
+    thing = modality.named(job.samples.preparation.modality).THING
+    return {thing: plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:

@@ -42,6 +42,7 @@ from selftaught.run.shared_fields import (
     Score,
     Seed,
     Side,
+    Stride,
     Task,
     TeacherSize,
     Teaching,
@@ -52,6 +53,7 @@ from selftaught.run.shared_fields import (
     TrainLabels,
     Unlabelled,
     Views,
+    Window,
     Workers,
 )
 from selftaught.system.components import Part
@@ -65,7 +67,8 @@ class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
-    sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
+    sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine;
+    or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder.
     """
 
     data: Unlabelled
@@ -93,6 +96,8 @@ class Pretrain(Recipe):
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     grow: Growing | None = Field(
         None,
         description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "
@@ -224,6 +229,8 @@ class Check(Recipe):
     teacher_size: TeacherSize = None
     encoder: Backbone = None
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
     epochs: Epochs = None
     tolerance: Broken = 0.01
@@ -280,6 +287,8 @@ class Preview(Recipe):
     views: Views = Field({})
     column: Column = None
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
     limit: Most = Field(None, description="choose them among a random subset of this many")
@@ -366,6 +375,8 @@ class Compare(Recipe):
         3, gt=0, le=100, description="rounds at most; in each half the methods go on, with twice the budget"
     )
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     limit: Most = None
     tolerance: Broken = 0.01
     devices: Free[Devices] = Field(

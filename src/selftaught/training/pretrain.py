@@ -146,8 +146,9 @@ def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
 
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
-    labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
-    return {"DATA": command.data, "--init": command.init, "--teacher": command.teacher, **labels}
+    watched = command.watched_by and modality.place_of(command.watched_by)
+    labels = {"--watch-labels": watched, "--watch-labels-csv": command.watch_labels_csv}
+    return {"DATA": modality.place_of(command.data), "--init": command.init, "--teacher": command.teacher, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:

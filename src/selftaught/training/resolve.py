@@ -62,6 +62,8 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
             samples: Samples = kind.open_samples(
                 data,
                 size=recipe.size,
+                window=recipe.window,
+                stride=recipe.stride,
                 limit=recipe.limit,
                 seed=recipe.seed,
                 memory=recipe.memory,
@@ -194,17 +196,27 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     refuse_growth(recipe, kind)
+    refuse_windows(recipe, kind)
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         components.checked(f"method {part.name}", cls, part.options)
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
+        if cls.needs_places and not kind.ALONG:
+            raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
     if recipe.encoder and module is None:
         with torch.device("meta"):
             refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
+
+
+def refuse_windows(recipe: Pretrain, kind: Any) -> None:
+    """Raise UsageError where samples are to be cut that are none of a longer thing."""
+    for flag, points in {"window": recipe.window, "stride": recipe.stride}.items():
+        if points and not kind.WINDOWED:
+            raise UsageError(f"--{flag} {points} is for series: {kind.THINGS} are not cut into windows")
 
 
 def refuse_growth(recipe: Pretrain, kind: Any) -> None:

@@ -25,6 +25,7 @@ def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
 
 MODALITY = Modality(
     THINGS="images",
+    THING="image",
     ENCODER="resnet18",
     FIRST_CHOICES=("resnet18", "resnet50", "resnet10t", "convnext_atto", *TOKEN_ENCODERS, "torchvision/resnet18"),
     TOKEN_ENCODERS=TOKEN_ENCODERS,
@@ -43,6 +44,7 @@ MODALITY = Modality(
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},
     SIZED=True,
     SPATIAL=True,
+    ALONG=True,
     PRETRAINED=True,
     PICTURES=pictures,
     LOOKS=duplicates,

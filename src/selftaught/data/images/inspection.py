@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,7 @@ def inspect(
     label_column: str | None = None,
     column: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    **others: Any,
 ) -> Findings:
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data, label_column, column)

@@ -88,6 +88,7 @@ def open_samples(
     tolerance: float = TOLERANCE,
     native: bool = True,
     progress: Progress = lambda done, total: None,
+    **others: Any,
 ) -> Images:
     """Index, decode and keep the images of `data`.
 

@@ -56,6 +56,8 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
         samples: Samples = kind.open_samples(
             command.data,
             size=command.size,
+            window=command.window,
+            stride=command.stride,
             limit=min(SAMPLE, count),
             seed=command.seed,
             tolerance=1.0,

@@ -42,6 +42,8 @@ def samples_of(command: Planning, kind: Modality, stop: Stop) -> tuple[Samples, 
         workers=command.workers,
         tolerance=1.0,
         label_column=command.label_column,
+        window=command.window,
+        stride=command.stride,
         progress=lambda done, total: stop.poll(),
     )
     samples = opened_in_part(command, findings.count, stop)
