@@ -24,6 +24,7 @@ from selftaught.data.sources.open import open_source
 from selftaught.data.sources.webdataset import LocalShard, expanded
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.batches import Batches
+from tests.data.loopback import serving
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging, png
 
 EACH = 6  # samples in a shard
@@ -85,6 +86,12 @@ def forms(root: Path) -> dict[str, Any]:
     }
 
 
+def served(url: str) -> dict[str, Any]:
+    """The same by HTTP."""
+    patterns = [f"{url}/{name}" for name in ("train-{000..003}.tar", "p-{0..1}.parquet", "all.zip", "all.npz")]
+    return {**{name: name for name in patterns}, "list by HTTP": [f"{url}/train-{part:03d}.tar" for part in range(4)]}
+
+
 def batches(named: str, steps: int) -> list[Tensor]:
     samples = open_samples(named)
     views = samples.views(("strong", "plain"))
@@ -94,14 +101,16 @@ def batches(named: str, steps: int) -> list[Tensor]:
 
 def test_every_form_gives_bitwise_the_same_batches(tmp_path: Path) -> None:
     wanted: list[Tensor] = []
-    for name, data in forms(tmp_path).items():
-        with handed(data) as named:
-            assert modality.of(named).THINGS == "images", name
-            found = batches(named, 4)  # into the second epoch
-            wanted = wanted or found
-            assert len(found) == 8 and all(map(torch.equal, found, wanted)), name
-            if name not in ("folder", "all.zip"):  # where labels are folders
-                assert open_samples(named, labelled=True).labels == CLASSES, name
+    with serving(tmp_path) as elsewhere:
+        for name, data in {**forms(tmp_path), **served(elsewhere.url)}.items():
+            with handed(data) as named:
+                assert modality.of(named).THINGS == "images", name
+                found = batches(named, 4)  # into the second epoch
+                wanted = wanted or found
+                assert len(found) == 8 and all(map(torch.equal, found, wanted)), name
+                if not name.endswith(("folder", "all.zip")):  # where labels are folders
+                    assert open_samples(named, labelled=True).labels == CLASSES, name
+        assert elsewhere.fetched() == 8  # each file once for all who read it: they are smaller than a block
 
 
 def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(

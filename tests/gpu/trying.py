@@ -26,8 +26,8 @@ from tests.teachers import teacher_for
 from tests.test_golden import data as written
 
 STEPS, ROWS = 2, 8
-# Blurred and turned grey as larger images are, so that everything that is done to a view is done.
-CHANGED = {"blur": 0.5, "solarise": 0.2}
+# Blurred as larger images are, and turned as those from above, so that everything that is done to a view is done.
+CHANGED = {"blur": 0.5, "solarise": 0.2, "turn": 0.75, "flip_vertical": 0.2, "channel_jitter": 0.2}
 
 
 @dataclass

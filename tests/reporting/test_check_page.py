@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
+from selftaught.contracts.findings import Bin, ChannelValues, File, Findings, ImageFacts, Spread, Values
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, show, write_page
 from tests.reporting.test_run_page import EVIL, Page
@@ -52,3 +52,19 @@ def test_a_page_gets_more_of_many_and_says_so(tmp_path: Path) -> None:
     page = Page((tmp_path / "page.html").read_text())
     assert page.text.count("empty file") == SHOWN_ON_PAGE and "... and 7 more" in page.text
     assert page.text.count(EVIL) >= SHOWN_ON_PAGE + 1 and sum(tag == "rect" for tag, _ in page.tags) == 2
+
+
+def test_values_are_drawn_a_channel_a_line_and_as_curves(tmp_path: Path) -> None:
+    one = ChannelValues(min=1, p1=2, median=90, p99=200, max=254, counts=[0, 1, 400, 800])
+    known = {"images": 7, "type": "uint8", "range": (0, 255), "inside": (1, 254), "used": 0.99}
+    facts = FACTS.model_copy(update={"values": Values(channels=[one] * 18, **known)})
+    found = findings(0).model_copy(update={"images": facts})
+    console = Console(record=True, width=120, file=io.StringIO())
+    show(found, console)
+    told = console.export_text()
+    assert "uint8, of 7 images" in told and "channel 16" in told and "channel 17" not in told
+    assert "0  \u2581\u2584\u2588 255, min 1, 1 % 2, median 90, 99 % 200, max 254" in told
+    assert "... and 2 more channels" in told
+    write_page(found, tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text())
+    assert "Values of 7 images" in page.text and sum(tag == "polyline" for tag, _ in page.tags) == 16

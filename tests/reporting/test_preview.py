@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import selftaught
@@ -10,6 +12,7 @@ from selftaught.commands.cli import run_command
 from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview
+from selftaught.system.errors import UsageError
 from tests.teachers import teacher_for
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
@@ -58,3 +61,39 @@ def test_what_cannot_be_shown_gets_one_line(photos: Path, capsys: pytest.Capture
     assert run_command(["preview", "sklearn:wine"]) == 2
     told = capsys.readouterr().err
     assert "must end in .png or .html" in told and "nothing to see in rows" in told
+
+
+class Pairs:
+    """A data set as torch and Hugging Face have them."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, row: int) -> dict[str, object]:
+        return {"image": Image.fromarray(PIXELS[row]), "label": row % 2}
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+SMALL = {"method": "simclr", "encoder": "test_resnet", "samples": 4}
+
+
+def test_what_somebody_holds_in_python_is_shown_as_its_files_are(tmp_path: Path) -> None:
+    np.save(tmp_path / "held.npy", PIXELS)
+    ways = (PIXELS, torch.from_numpy(PIXELS).permute(0, 3, 1, 2), [Image.fromarray(one) for one in PIXELS], Pairs())
+    seen = [selftaught.preview(tmp_path / "held.npy", out=tmp_path / "file.png", **SMALL).read_bytes()]
+    for number, data in enumerate(ways):
+        more = {"column": "image"} if isinstance(data, Pairs) else {}
+        seen.append(selftaught.preview(data, out=tmp_path / f"{number}.png", **SMALL, **more).read_bytes())
+    assert len({*seen}) == 1 and seen[0].startswith(b"\x89PNG")
+
+
+def test_views_of_somebodys_own_are_shown_beside_the_others(tmp_path: Path) -> None:
+    views = {"strong_other": torch.zeros_like, "strong": {"crop": [1.0, 1.0]}}
+    file = selftaught.preview(PIXELS, out=tmp_path / "own.html", views=views, **{**SMALL, "method": "byol"})
+    assert "zeros_like" in file.read_text() and "(1.0, 1.0)" in file.read_text()
+    out = selftaught.preview(PIXELS, out=tmp_path / "own.png", views=views, **{**SMALL, "method": "byol"})
+    with Image.open(out) as sheet:
+        black = np.asarray(sheet.convert("L"))[-40:-20] < 2
+    assert black.mean() > 0.4  # the last row of pictures, but for the gaps and its name
+    with pytest.raises(UsageError, match="no view 'local' of your own can be used: the method's views are strong"):
+        selftaught.preview(PIXELS, views={"local": torch.zeros_like}, **SMALL)

@@ -9,7 +9,8 @@ RECIPES = Recipe.__subclasses__()
 
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
-FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
+SPEED |= {"suppress", "predict"}
+FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metadata_fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -20,10 +21,11 @@ FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
             Pretrain,
             (Mark.FREE,),
             {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
-            | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"},
+            | {"workers", "memory", "cache", "remote_cache", "device", "devices", "shard"}
+            | {"watch_labels", "watch_labels_csv", "metadata"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
-        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache"}),
+        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache", "remote_cache"}),
         (Pretrain, (Mark.SPEED,), SPEED),
         (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
         (Recipe, (Mark.FILLED_IN,), FILLED_IN),
@@ -42,7 +44,7 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert handed[10:] == ("tolerance", "label_column", "column", "workers")
     taught = {"teacher", "teacher_size", "window", "stride"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
-    shared |= {"memory", "cache"}
+    shared |= {"memory", "cache", "remote_cache"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
     shared = {"data", "method", "encoder", "views", "size", "limit", "column", "seed"}
     assert set(Preview.marked(Mark.SHARED)) == shared | taught

@@ -37,6 +37,7 @@ def check(recipe: Check) -> Findings:
                 label_column=recipe.label_column,
                 column=recipe.column,
                 progress=bar.polled(stop.poll),
+                **({"metadata": recipe.metadata} if recipe.metadata else {}),
             )
         seconds = clock.now() - began
         if findings.usable:

@@ -151,7 +151,8 @@ def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     flags |= of_encoders(chosen)
     flags |= {f"training.{name}": shown(default) for name, default in vars(method.preset).items()}
     wanted = dict.fromkeys(view for view in method.views if view not in ("plain", "index"))
-    known = kind.view_options()
+    preset = kind.VIEWS_FOR.get(chosen.get("views-for") or chosen.get("views_for", ""), {})
+    known = {view: {**options, **preset.get(view, {})} for view, options in kind.view_options().items()}
     for view in [*wanted, *(view for view in known if view not in wanted)]:
         unused = f" (not used by {method.__name__})" if view not in wanted else ""
         flags |= {f"views.{view}.{name}": shown(default) + unused for name, default in known[view].items()}

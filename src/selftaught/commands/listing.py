@@ -11,7 +11,16 @@ from selftaught.system import components
 from selftaught.system.errors import UsageError
 
 # What a method says of itself, as attributes of its class.
-CLAIMS = ("question", "paper", "needs_tokens", "needs_color", "needs_places", "needs_images", "experimental")
+CLAIMS = (
+    "question",
+    "paper",
+    "needs_tokens",
+    "needs_color",
+    "needs_places",
+    "needs_images",
+    "needs_up",
+    "experimental",
+)
 
 
 def methods(recipe: Methods) -> list[dict[str, Any]]:

@@ -32,6 +32,28 @@ class Bin(_Part):
     count: int
 
 
+class ChannelValues(_Part):
+    """The values of a channel; `counts` are those of equal bins of the range."""
+
+    min: float
+    p1: float  # percentiles
+    median: float
+    p99: float
+    max: float
+    counts: list[int]
+
+
+class Values(_Part):
+    """What values images hold, from a sample of them."""
+
+    images: int  # in the sample, of one type and number of channels
+    type: str  # of a number
+    range: tuple[float, float]  # that the histograms are drawn over
+    inside: tuple[float, float]  # where 99.8 % of all values lie
+    used: float  # by these, as a share of what the type of levels holds, or of least to greatest
+    channels: list[ChannelValues]
+
+
 class ImageFacts(_Part):
     """What the images are like, by number of images; what is broken is not in it."""
 
@@ -46,6 +68,7 @@ class ImageFacts(_Part):
     height: Spread
     distinct_sizes: int
     sizes: list[Bin]  # by the longer side
+    values: Values | None = None
 
 
 class ColumnFacts(_Part):
@@ -114,6 +137,9 @@ class Findings(_Part):
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None
     series: SeriesFacts | None = None
+    metadata: list[ColumnFacts] | None = (
+        None  # what is known of the samples beside what they hold, where that was asked
+    )
     suggested: Suggested | None = None
     forecast: Forecast | None = None
 

@@ -60,6 +60,7 @@ class Method(nn.Module, ABC):
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
     needs_places: ClassVar[bool] = False  # whether it asks what lies beside what, which columns of a row do not tell
     needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
+    needs_up: ClassVar[bool] = False  # whether it asks which way is up: of what is turned at random nobody can tell
     needs_teacher: ClassVar[bool] = False  # whether it is given another encoder, frozen, after the data: --teacher
     whole_views: ClassVar[bool] = False  # whether it reckons with how large views are: none for --grow to shrink
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
@@ -97,6 +98,11 @@ class Method(nn.Module, ABC):
     def chance(self, batch: int) -> float | None:
         """The summed loss of a network that has learnt nothing, where it is known, for `batch` samples."""
         return None
+
+    @property
+    def measures(self) -> dict[str, Tensor]:
+        """What else the last batch came to, single numbers by name that are no part of the loss: they are logged."""
+        return {}
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """What to show a person, named image batches (B, C, H, W) in normalised values, such as the input,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -95,6 +96,7 @@ class Samples(Protocol):
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
     groups: Sequence[str] | None = None  # by row, the same for samples that are no independent evidence
     own: Mapping[str, Any] = {}
+    guidance: Any = None  # what training makes of their metadata, where any are used
 
     @property
     @abstractmethod
@@ -104,6 +106,13 @@ class Samples(Protocol):
     def digests(self, progress: Callable[[int, int], None] = lambda done, total: None) -> NDArray[np.uint8] | None:
         """Of the content of each sample (N, 16); None where nobody knows. To read it may take long."""
         return None
+
+    def metadata(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> list[Any]:
+        """Columns that say something of the samples beside what they hold; see `data/opening.py`."""
+        raise UsageError(f"{self.name} has no metadata")
+
+    def let_source_go(self) -> None:
+        """Keep no more than what samples are made of."""
 
     @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
@@ -193,6 +202,11 @@ class Modality:
     view_options: Callable[[], dict[str, dict[str, Any]]]
 
     refuse_views: Callable[[Mapping[str, Mapping[str, Any]]], None] = lambda options: None  # those that cannot be made
+    # By what samples show, the options of each view that are others than usual: --views-for.
+    VIEWS_FOR: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    # Of a view by its name and options: what a method that needs it can no longer ask, "up" or "color", with the
+    # option that takes it.
+    lost: Callable[[str, Mapping[str, Any]], dict[str, str]] = lambda name, options: {}
     RAW: str = "raw values"  # samples without any encoder, as a baseline
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
@@ -203,6 +217,7 @@ class Modality:
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    pack: Callable[..., Any] | None = None  # into tars, where each sample can be a file of its own
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
     MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from selftaught.contracts.findings import (
+    ChannelValues,
     ColumnFacts,
     File,
     Findings,
@@ -16,14 +18,17 @@ from selftaught.contracts.findings import (
     SeriesFacts,
     Spread,
     Suggested,
+    Values,
 )
-from selftaught.reporting.charts import bar_chart
+from selftaught.reporting.charts import bar_chart, line_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
 from selftaught.system.text import duration, filesize, printable
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
+CHANNELS = 16  # of which histograms are shown
+BARS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"  # eighths of a character
 
 Line = tuple[str, str]  # a name and what is said of it
 
@@ -56,6 +61,7 @@ def lines(findings: Findings) -> list[Line]:
         *(_image_lines(images) if images else []),
         *(_column_lines(columns) if columns is not None else []),
         *(_series_lines(findings.series) if findings.series else []),
+        *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
@@ -78,7 +84,33 @@ def _image_lines(images: ImageFacts) -> list[Line]:
         ("height", sides(images.height)),
         ("longer side", ", ".join(f"{b.start}-{b.end} px {b.count:,}" for b in images.sizes if b.count)),
         *([("orientations", _counts(images.orientations))] if turned else []),
+        *(_value_lines(images.values) if images.values else []),
     ]
+
+
+def _value_lines(values: Values) -> list[Line]:
+    """A histogram of each channel in a line."""
+    low, high = (f"{end:.5g}" for end in values.range)
+    left = len(values.channels) - CHANNELS
+    return [
+        ("values", f"{values.type}, of {values.images:,} images"),
+        *(
+            (f"channel {number}", f"{low} {_bars(one.counts)} {high}, {_where(one)}")
+            for number, one in enumerate(values.channels[:CHANNELS], 1)
+        ),
+        *([("", f"... and {left} more channels (--json has all)")] if left > 0 else []),
+    ]
+
+
+def _where(channel: ChannelValues) -> str:
+    told = (channel.min, channel.p1, channel.median, channel.p99, channel.max)
+    return "min {:.5g}, 1 % {:.5g}, median {:.5g}, 99 % {:.5g}, max {:.5g}".format(*told)
+
+
+def _bars(counts: Sequence[int]) -> str:
+    """Bars of a character each, as high as their counts; what is there at all can be seen."""
+    most = max(*counts, 1)
+    return "".join(BARS[-(-count * (len(BARS) - 1) // most)] for count in counts)
 
 
 def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
@@ -98,6 +130,12 @@ def _series_lines(series: SeriesFacts) -> list[Line]:
         ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
         ("missing", f"{cells:,} values"),
     ]
+
+
+def _of_metadata(column: ColumnFacts) -> str:
+    ends = "" if column.min is None else f", {column.min:g} to {column.max:g}"
+    kind = "numbers" if column.kind == "number" else "values"
+    return f"{column.name}: {column.distinct:,} {kind}{ends}; {column.missing:,} missing"
 
 
 def _suggested_lines(run: Suggested) -> list[Line]:
@@ -147,6 +185,21 @@ def _short(name: str) -> str:
     return name if len(name) <= WIDEST else f"{name[: WIDEST // 2]}...{name[-WIDEST // 2 :]}"
 
 
+def _value_chart(values: Values) -> Markup:
+    """Shares of values over values, a curve a channel."""
+    low, high = values.range
+    shown = enumerate(values.channels[:CHANNELS], 1)
+    curves = {f"channel {number}": _shares(one.counts, low, high) for number, one in shown}
+    title = f"Values of {values.images:,} images"
+    return line_chart(curves, title=title, x_label=f"value ({values.type})", y_label="% of a channel")
+
+
+def _shares(counts: Sequence[int], low: float, high: float) -> list[tuple[float, float]]:
+    """The middle of each bin, and its part of all in percent."""
+    width, total = (high - low) / len(counts), max(sum(counts), 1)
+    return [(low + (place + 0.5) * width, 100 * count / total) for place, count in enumerate(counts)]
+
+
 def write_page(findings: Findings, out: Path) -> None:
     """Write one self-contained HTML page."""
     sizes = [(f"{b.start}+", b.count) for b in findings.images.sizes] if findings.images else []
@@ -154,6 +207,7 @@ def write_page(findings: Findings, out: Path) -> None:
     page = rendered(
         "findings.html",
         findings=findings,
+        values=_value_chart(findings.images.values) if findings.images and findings.images.values else None,
         lines=lines(findings),
         chart=chart,
         sections=sections(findings),

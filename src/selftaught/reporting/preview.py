@@ -1,5 +1,6 @@
 """What a method shows a network of somebody's data and asks of it, as a picture or a page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
+from selftaught.methods.guided import PREFIX
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
@@ -24,17 +26,21 @@ from selftaught.system.pictures import data_uri, encoded
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.looking.features import as_inputs
+from selftaught.training.own_views import refuse_unknown
 from selftaught.training.resolve import open_data, preflight, resolve
 
 ENDINGS = (".png", ".html")
 
 
-def preview(recipe: Preview) -> Path:
-    """Draw a few samples, the views made of them and the method's own picture; the file written."""
+def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
+    """Draw a few samples, the views made of them and the method's own picture; the file written.
+
+    own: functions that make views, by their names.
+    """
     out = Path(recipe.out)
     if out.suffix not in ENDINGS:
         raise UsageError(f"--out {printable(recipe.out)} must end in {' or '.join(ENDINGS)}")
-    job = _job(recipe)
+    job = _job(recipe, own or {})
     preparation = job.samples.preparation
     pictures = modality.named(preparation.modality).PICTURES
     assert pictures, "refused above"
@@ -46,34 +52,38 @@ def preview(recipe: Preview) -> Path:
 
 def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
     """The pictures of a preview by name, and the preparation that makes their values visible."""
-    job = _job(recipe)
+    job = _job(recipe, {})
     return drawn(job, recipe.samples, recipe.seed), job.samples.preparation
 
 
-def _job(recipe: Preview) -> Job:
+def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     """What a run of these choices would work with; the weights of a run, where one is named."""
     chosen = recipe.handed_on()
     run = RunFolder.open(recipe.run) if recipe.run else None
     if run:
         own = run.recipe
         chosen |= {"method": own.method, "also": own.also, "encoder": own.encoder, "size": own.size}
-        chosen["views"] = recipe.views or own.views
+        chosen |= {"views": recipe.views or own.views, "views_for": recipe.views_for or own.views_for}
         chosen |= {name: getattr(own, name) for name in ("teacher", "teacher_size") if name not in chosen}
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
     preflight(command, None)
+    refuse_unknown(functions, ",".join(functions), registry.method_class(command.method.name).views)
     if run:  # whose weights are called by what of them learnt
         command = command.model_copy(update={"adapt": own.adapt})
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
+    samples.own = functions
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES:
         raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows what can be drawn")
     job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
-        checkpoint.restore_model(job.method, groups["model"])
+        # Without what told something of samples' metadata, which a preview does not ask for.
+        weights = {name: tensor for name, tensor in groups["model"].items() if not name.startswith(PREFIX)}
+        checkpoint.restore_model(job.method, weights)
     else:
         job.method.start(as_inputs(job.method, _spread(samples, 512)))
     return job

@@ -21,6 +21,7 @@ from selftaught.run.quantities import (
     Shards,
     Size,
 )
+from selftaught.run.relations import Columns, Relations, relations, weighed
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
@@ -39,6 +40,7 @@ from selftaught.run.shared_fields import (
     Most,
     Precision,
     Question,
+    RemoteCache,
     Score,
     Seed,
     Side,
@@ -53,6 +55,7 @@ from selftaught.run.shared_fields import (
     TrainLabels,
     Unlabelled,
     Views,
+    ViewsFor,
     Window,
     Workers,
 )
@@ -82,6 +85,7 @@ class Pretrain(Recipe):
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
     views: Views = Field({})
+    views_for: ViewsFor = None
     training: dict[str, Any] = Field({}, description="the method's preset, such as --training.optimizer lars")
     epochs: Epochs = None
     steps: Length[int | None] = Field(None, gt=0, le=MOST, description="optimiser steps, instead of --epochs")
@@ -165,6 +169,7 @@ class Pretrain(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     on_collapse: Free[Literal["warn", "stop"]] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
@@ -192,6 +197,24 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
+    metadata: OfData[Free[str | None]] = Field(
+        None,
+        description="CSV or .parquet with a column of paths and others, for the next four; columns that stand beside "
+        "the samples need none",
+    )
+    groups: str | None = Field(
+        None, description="column, such as patient: no batch holds two of one value, so they are no negatives"
+    )
+    positives: Relations = Field(
+        None,
+        description="samples that are to be alike: same:tile, near:time:5 or same:patient,near:time:5; of two views "
+        "one is then another such sample's",
+    )
+    suppress: Speed[Columns] = Field(
+        None, description="columns that features are to tell nothing of, by gradient reversal, such as scanner:0.5"
+    )
+    predict: Speed[Columns] = Field(None, description="columns that features are to tell, such as time or site:0.2")
+    metadata_fingerprint: Fingerprint = None
     own_views: Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         None, description="views that somebody's functions make, given in Python and on resume again"
     )
@@ -201,8 +224,17 @@ class Pretrain(Recipe):
         """The labelled samples that watch, where there are any."""
         return None if self.watch_labels == NOBODY else self.watch_labels
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of metadata that are used, each once."""
+        related = [one.column for one in relations(self.positives)] if self.positives else []
+        told = [one.column for text in (self.suppress, self.predict) if text for one in weighed(text)]
+        return tuple(dict.fromkeys([*filter(None, [self.groups]), *related, *told]))
+
     def refuse_idle(self) -> None:
         """Raise UsageError for a setting without what it belongs to: patience waits for a score, labels for samples."""
+        if self.metadata and not self.columns:
+            raise UsageError("--metadata needs --groups, --positives, --suppress or --predict, which name its columns")
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
         if not self.init and not (self.encoder and self.encoder.name == "own"):
@@ -238,6 +270,9 @@ class Check(Recipe):
     column: Column = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
+    metadata: OfData[str | None] = Field(
+        None, description="CSV or .parquet with a column of paths and others: what is in these, and what is missing"
+    )
     workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
@@ -285,6 +320,7 @@ class Preview(Recipe):
     teacher_size: TeacherSize = None
     encoder: Backbone = None
     views: Views = Field({})
+    views_for: ViewsFor = None
     column: Column = None
     size: Side = None
     window: Window = None
@@ -368,6 +404,7 @@ class Compare(Recipe):
     score: Score = Field("rankme", description="what ranks without --train; a weak guide")
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
+    views_for: ViewsFor = None
     teacher: Teaching = None
     teacher_size: TeacherSize = None
     seeds: int = Field(2, gt=0, le=1000, description="runs of each method")
@@ -387,6 +424,7 @@ class Compare(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")
@@ -417,6 +455,37 @@ class Finetune(Recipe):
     seed: Seed = 0
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     overwrite: Own[bool] = Field(False, description="replace an existing classifier")
+
+
+class Pack(Recipe):
+    """Write images as a few large files, WebDataset tars, which are read much faster than many small or huge ones.
+
+    Whatever ends it, the same command goes on where it stopped, and the files are those of one that nothing ended;
+    they do not depend on --workers either. Labels are carried along. manifest.json has the digest of each file, by
+    which `selftaught check` finds damage, and what was left out. The folder is DATA to every other command.
+    """
+
+    data: OfData[Own[str]] = Field(description="images")
+    out: Own[str] = Field(description="folder for train-000000.tar and so on")
+    short_side: int | None = Field(
+        None,
+        gt=0,
+        le=16_384,
+        description="pixels of the shorter side of larger images, which become JPEGs; 256 is right for views of 224; "
+        "default: all files stay byte for byte what they are",
+    )
+    quality: int = Field(90, ge=1, le=100, description="of those JPEGs")
+    shard_size: Bytes = Field(256_000_000, ge=1_000_000, description="bytes of a tar at most, such as 1GB")
+    shard_samples: int = Field(10_000, gt=0, le=MOST, description="samples in a tar at most")
+    drop_duplicates: bool = Field(
+        False, description="leave out what `selftaught check` calls the same as another image, or looking like one"
+    )
+    labels: Path | None = Field(None, description="CSV of path,label, in place of the labels that DATA has")
+    label_column: LabelColumn = None
+    column: Column = None
+    tolerance: Broken = 0.01
+    workers: Workers = None
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
 
 
 class Watch(Recipe):

@@ -25,6 +25,14 @@ TeacherSize = Shared[
     Speed[Annotated[Size | None, about("side of what the teacher is shown; default: that of the views")]]
 ]
 Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
+ViewsFor = Shared[
+    Speed[
+        Annotated[
+            Literal["photo", "satellite", "xray", "microscopy", "document", "texture"] | None,
+            about("views that keep what images mean: photo, satellite, xray, microscopy, document or texture"),
+        ]
+    ]
+]
 Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
 Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]
 Seed = Shared[Annotated[int, about("of everything random", ge=0, lt=1 << 63)]]
@@ -45,6 +53,10 @@ Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory,
 Cache = Annotated[
     Shared[Free[Bytes | None]],
     about("size of the cache of decoded images; more are streamed; default: by the disk"),
+]
+RemoteCache = Annotated[
+    Shared[Free[Bytes | None]],
+    about("size of the copy, on this disk, of data that lies elsewhere, such as 200GB; default: by the disk"),
 ]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]

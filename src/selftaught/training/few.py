@@ -14,7 +14,7 @@ MARGIN = 0.01  # that something else must have told more, to be named
 LIKE = 10  # times as many images, or as few, tell nothing any more
 VIEWS = "--views"
 # Each of these goes with some of the others, so whoever makes one makes all:
-CHOICES = {"method", "encoder", "views", "also", "init", "teacher", "training", "lr", "grow"}
+CHOICES = {"method", "encoder", "views", "views_for", "also", "init", "teacher", "training", "lr", "grow"}
 
 
 def as_usual(recipe: Pretrain, kind: Modality, count: int) -> Pretrain:

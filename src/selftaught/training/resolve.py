@@ -20,14 +20,19 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import components
+from selftaught.system.addresses import copied
 from selftaught.system.components import Part
+from selftaught.system.context import holding
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 from selftaught.training.few import as_usual
+from selftaught.training.guidance import guidance_of
+from selftaught.training.related_views import refuse_unrelated
 from selftaught.training.starting import preset_of, warmed
+from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart
 SAMPLES_BY_DEFAULT = 2_000_000  # samples seen where the user names no epochs, within 10 to 200 epochs
@@ -57,7 +62,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
-    with Progress("reading", 0, kind.THINGS) as bar:
+    with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(
                 data,
@@ -76,6 +81,8 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 progress=bar.polled(stop.poll),
             )
             samples.digests(bar.polled(stop.poll))
+            samples.guidance = guidance_of(recipe, samples)
+            samples.let_source_go()
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
@@ -197,6 +204,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     refuse_growth(recipe, kind)
     refuse_windows(recipe, kind)
+    if recipe.positives:
+        refuse_unrelated({part.name: registry.method_class(part.name).views for part in named_methods(recipe)})
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
@@ -207,6 +216,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
             raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
+        refuse_unanswerable(recipe, kind, part.name)
     if recipe.encoder and module is None:
         with torch.device("meta"):
             refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)

@@ -205,3 +205,33 @@ def test_grey_images_have_no_colour_to_change() -> None:
     made = change(4, saturation=FACTORS, hue=HUES, grey=torch.ones(4, dtype=torch.bool))
     for mode in (augment.fused, augment.exact):
         assert torch.allclose(mode(x.clone(), made, (20, 24), ZERO[:1], ONE[:1]), x, atol=1e-5)
+
+
+EIGHT = [(flip, upset, transpose) for flip in (False, True) for upset in (False, True) for transpose in (False, True)]
+
+
+def test_mirrored_upset_and_transposed_is_what_torch_makes_of_it() -> None:
+    x = images(8, 3, 20, 24)
+    flips, upsets, transposes = (torch.tensor(column) for column in zip(*EIGHT))
+    ours = augment.resize(x, change(8, flip=flips, upset=upsets, transpose=transposes), (9, 9))
+    straight = augment.resize(x, change(8), (9, 9))
+    for i, (flip, upset, transpose) in enumerate(EIGHT):
+        theirs = straight[i].flip([axis for axis, wanted in ((2, flip), (1, upset)) if wanted])
+        assert torch.allclose(ours[i], theirs.mT if transpose else theirs, atol=1e-5), i
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_channels_change_apart_before_all_change_together(channels: int) -> None:
+    """Both ways, where nothing has to be clamped, are the formula: a channel about its own mean, then all together."""
+    x = images(4, channels) * 0.2 + 0.3
+    bright, contrast = torch.linspace(0.8, 1.1, 8 * channels).view(4, 2, channels).unbind(1)
+    fields = {"apart": torch.stack([bright, contrast], dim=1), "brightness": FACTORS.clamp(0.8, 1.2)}
+    alone = x * bright[:, :, None, None]
+    alone = alone + (contrast - 1)[:, :, None, None] * (alone - alone.mean(dim=(2, 3), keepdim=True))
+    wanted = alone * fields["brightness"].view(-1, 1, 1, 1)
+    normal = [0.0] * channels, [1.0] * channels
+    for way in (augment.exact, augment.fused):
+        assert torch.allclose(way(x.clone(), change(4, **fields), (20, 24), *normal), wanted, atol=1e-5), way
+    grey = change(4, **fields, contrast=FACTORS.clamp(0.9, 1.1), saturation=FACTORS.clamp(0.8, 1.2))
+    exact, fused = (way(x.clone(), grey, (20, 24), *normal) for way in (augment.exact, augment.fused))
+    assert torch.allclose(exact, fused, atol=1e-5)

@@ -6,7 +6,9 @@ from selftaught.contracts.modality import Modality
 from selftaught.data.images import duplicates, masks, pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
+from selftaught.data.images.packing import pack
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.presets import VIEWS_FOR
 from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import Views
 from selftaught.data.opening import labels_by_key
@@ -39,6 +41,8 @@ MODALITY = Modality(
     labels_by_key=partial(labels_by_key, open_source),
     view_options=Views.defaults,
     refuse_views=Views.refuse_unknown,
+    VIEWS_FOR=VIEWS_FOR,
+    lost=Views.lost,
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},
@@ -47,6 +51,7 @@ MODALITY = Modality(
     ALONG=True,
     PRETRAINED=True,
     PICTURES=pictures,
+    pack=pack,
     LOOKS=duplicates,
     MASKS=masks,
     named_encoders=named_encoders,

@@ -1,9 +1,10 @@
 """Augmentation of whole batches, with parameters of its own for every image: pure functions on (B, C, H, W)."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from math import ceil
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from selftaught.system.devices import constant
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, rounded as torchvision does
 # In-phase and quadrature of YIQ (FCC, 1953), to the digits at which a grey has none of either.
 CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+KNOWN = ("blurred", "solarised", "transposed")  # fields of a change that name images of the whole batch
 EDGE = 1e-4  # of a pixel: a box reaching less far into one does not see it, so rounding never lets one in
 
 
@@ -31,16 +33,22 @@ class Change:
     sigma: Tensor  # of the blur, in view pixels; 0 is none
     solarise: Tensor  # booleans
     order: Tensor | None = None  # (B, 4): which of the four colour changes comes when; exact mode only
-    # Which images (K,) have a sigma, and which are solarised, where the host knows: asking a card would wait for it.
+    # What few kinds of view have; None where no image has it.
+    upset: Tensor | None = None  # booleans: top and bottom change places
+    transpose: Tensor | None = None  # booleans: rows and columns change places, after all mirroring
+    apart: Tensor | None = None  # (B, 2, C): brightness and contrast of each channel by itself, before the others
+    # Which images (K,) are blurred, solarised or transposed, where the host knows: asking a card would wait for it.
     blurred: Tensor | None = None
     solarised: Tensor | None = None
+    transposed: Tensor | None = None
 
     def of(self, rows: slice) -> "Change":
         """The change of these rows."""
         if rows == slice(0, len(self.flip)):
             return self
-        part = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.default is MISSING}
-        return Change(**part, order=None if self.order is None else self.order[rows])
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        part: Any = {name: value[rows] for name, value in held.items() if value is not None and name not in KNOWN}
+        return Change(**part)
 
 
 def resize_taps(
@@ -94,7 +102,7 @@ def unit(images: Tensor, low: float, high: float) -> Tensor:
 
 
 def resize(x: Tensor, change: Change, size: tuple[int, int], blur: bool = True) -> Tensor:
-    """Crop, flip, resize and blur: (B, C, h, w) to (B, C, *size).
+    """Crop, flip, resize, blur and turn: (B, C, h, w) to (B, C, *size), which is square where images are transposed.
 
     A filter touches few pixels of an axis, so each axis is a weighted sum of few of its columns or rows: some
     percent of the work of a dense product. Between the two, one transpose of a matrix (torch is slow at transposing
@@ -106,8 +114,15 @@ def resize(x: Tensor, change: Change, size: tuple[int, int], blur: bool = True) 
     taps = resize_taps(change.box[:, 1], change.box[:, 3], width, size[1], change.flip)
     columns = _blurred_columns(_summed_columns(columns, *taps), change.sigma, blurred)
     rows = columns.view(size[1], -1).t().contiguous().view(channels, batch, height, size[1])
-    taps = resize_taps(change.box[:, 0], change.box[:, 2], height, size[0])
-    return _blurred_rows(_summed_rows(rows, *taps), change.sigma, blurred)
+    taps = resize_taps(change.box[:, 0], change.box[:, 2], height, size[0], change.upset)
+    return _transposed(_blurred_rows(_summed_rows(rows, *taps), change.sigma, blurred), change)
+
+
+def _transposed(x: Tensor, change: Change) -> Tensor:
+    if change.transpose is not None:
+        wanted = _which(change.transposed, change.transpose)
+        x[wanted] = x[wanted].mT
+    return x
 
 
 def _which(known: Tensor | None, given: Tensor) -> Tensor:
@@ -200,7 +215,14 @@ def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float
     flat = x.reshape(batch, channels, -1)
     means = flat.mean(dim=2)
     luma = constant(GREY, means) if channels == 3 else means.new_full((channels,), 1 / channels)
-    matrix, offset = colour_matrices(change, channels, means @ luma)
+    if change.apart is None:
+        matrix, offset = colour_matrices(change, channels, means @ luma)
+    else:
+        bright, contrast = change.apart.unbind(dim=1)
+        matrix, offset = colour_matrices(change, channels, (bright * means) @ luma)
+        # What each channel has by itself comes first, so it is another affine step on the right.
+        offset = offset + matrix @ (bright * (1 - contrast) * means)[:, :, None]
+        matrix = matrix * (bright * contrast)[:, None]
     centre, spread = (constant(tuple(each), x).view(-1, 1) for each in (mean, std))
     # Normalisation is one more affine step, so it joins the matrix, and the clamp moves to normalised values.
     out = torch.baddbmm((offset - centre) / spread, matrix / spread, flat)
@@ -217,6 +239,10 @@ def fused(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float
 def exact(x: Tensor, change: Change, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The same change operation by operation as torchvision does it, colours in each image's drawn order."""
     x = resize(x, change, size, blur=False)
+    if change.apart is not None:
+        bright, contrast = change.apart.unbind(dim=1)
+        x = _mixed(x, torch.zeros_like(x), bright)
+        x = _mixed(x, x.mean(dim=(2, 3), keepdim=True), contrast)
     colours = [
         lambda part, rows: _mixed(part, torch.zeros_like(part), change.brightness[rows]),
         lambda part, rows: _mixed(part, _grey(part).mean(dim=(1, 2, 3), keepdim=True), change.contrast[rows]),
@@ -251,7 +277,7 @@ def _grey(x: Tensor) -> Tensor:
 
 
 def _mixed(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    share = share.view(-1, 1, 1, 1)
+    share = share.view(len(x), -1, 1, 1)
     return (share * x + (1 - share) * other).clamp(0, 1)
 
 

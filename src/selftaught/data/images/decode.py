@@ -16,6 +16,7 @@ from selftaught.data.sources.arrays import NOT_FINITE
 from selftaught.data.sources.encoded import Stored
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.source import Unsteady
+from selftaught.system.errors import Interrupted
 
 try:
     import simplejpeg
@@ -208,7 +209,7 @@ def attempt(make: Callable[[], Made]) -> Made | str:
         return make()
     except DecodeError as error:
         return str(error)
-    except Unsteady:  # which is no fault of this sample alone
+    except (Unsteady, Interrupted):  # which is no fault of this sample alone
         raise
     except Exception as error:  # unreadable, vanished, or a broken archive member
         return f"cannot be read: {type(error).__name__}: {error}"

@@ -3,10 +3,10 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import Header, attempt, header, picture
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.values import Some, note_of, places_of, some_of, values_of
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
 from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.manifest import damaged
+from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -33,6 +36,8 @@ SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a 
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
 MEASURED_BITS = 32  # of what is signed, wider or has fractions
 FEWEST = 2  # images that can be told apart
+
+Groups = list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Look:
     digest: bytes
     sketch: NDArray[np.uint8]
     remarks: tuple[str, ...] = ()  # what of the file is not used
+    values: Some | None = None  # of those images that are looked at for them
 
 
 def inspect(
@@ -57,27 +63,17 @@ def inspect(
     tolerance: float = 0.01,
     label_column: str | None = None,
     column: str | None = None,
+    metadata: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **others: Any,
 ) -> Findings:
     """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
     source = open_source(data, label_column, column)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    source.contents.recall()
     keys = [spelled(source.keys[row]) for row in rows]
-    looks: list[Look | str] = []
-    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
-        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        for look in looked:
-            looks.append(look)
-            progress(len(looks), len(rows))
-    source.contents.remember()
-    looks = _beside_each_other(looks)
+    looks = looks_of(source, rows, workers, progress)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
-    same = same_content(look.digest for _, look in whole)
-    copies = {place for group in same for place in group[1:]}
-    single = [pair for place, pair in enumerate(whole) if place not in copies]
-    alike = same_look(np.array([look.sketch for _, look in single], np.uint8).reshape(-1, 8, 9))
+    same, alike = copies_among(looks)
     findings = Findings(
         data=printable(str(data)),
         things="images",
@@ -87,16 +83,46 @@ def inspect(
         decoded=isinstance(source, Encoded),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
         ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
-        duplicates=[[whole[place][0] for place in group] for group in same],
-        near_duplicates=[[single[place][0] for place in group] for group in alike],
+        duplicates=[[keys[place] for place in group] for group in same],
+        near_duplicates=[[keys[place] for place in group] for group in alike],
         labels=classes(source),
         images=_summary([look for _, look in whole]) if whole else None,
+        metadata=facts_of(source, metadata, "images"),
     )
-    findings.problems = _problems(findings, tolerance)
+    findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
     unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
+
+
+def looks_of(
+    source: Encoded | Arrays,
+    rows: NDArray[np.int64],
+    workers: int | None,
+    progress: Callable[[int, int], None],
+) -> list[Look | str]:
+    """A look at each image of these rows, or why it is broken."""
+    source.contents.recall()
+    looks: list[Look | str] = []
+    for_values = places_of(len(rows))
+    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+        for look in looked:
+            looks.append(look if len(looks) in for_values or isinstance(look, str) else replace(look, values=None))
+            progress(len(looks), len(rows))
+    source.contents.remember()
+    return _beside_each_other(looks)
+
+
+def copies_among(looks: Sequence[Look | str]) -> tuple[Groups, Groups]:
+    """Groups of places of looks at the same content, and at others that look alike."""
+    whole = [(place, look) for place, look in enumerate(looks) if isinstance(look, Look)]
+    same = [[whole[at][0] for at in group] for group in same_content(look.digest for _, look in whole)]
+    copies = {place for group in same for place in group[1:]}
+    single = [(place, look.sketch) for place, look in whole if place not in copies]
+    alike = same_look(np.array([one for _, one in single], np.uint8).reshape(-1, 8, 9))
+    return same, [[single[at][0] for at in group] for group in alike]
 
 
 def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
@@ -114,7 +140,7 @@ def _look_at_file(source: Encoded, row: int) -> Look | str:
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
         length = len(data) if isinstance(data, bytes) else pixels.nbytes
-        return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks)
+        return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks, some_of(pixels))
 
     return attempt(look)
 
@@ -141,7 +167,8 @@ def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
         if image.dtype != np.uint8:
             scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
-        return Look(shared, image.nbytes, image.shape[2], bits, content_of(image.tobytes()), sketch(seen))
+        content = content_of(image.tobytes())
+        return Look(shared, image.nbytes, image.shape[2], bits, content, sketch(seen), values=some_of(image))
 
     return look
 
@@ -162,6 +189,7 @@ def _summary(looks: list[Look]) -> ImageFacts:
         height=_spread(heights),
         distinct_sizes=len(set(sizes)),
         sizes=_bins(np.maximum(widths, heights)),
+        values=values_of([look.values for look in looks if look.values]),
     )
 
 
@@ -218,6 +246,7 @@ def _notes(findings: Findings, unused: list[str]) -> list[str]:
     if facts and len(facts.bits) > 1:
         mixed = ", ".join(f"{count:,} of {bits} bits" for bits, count in facts.bits.items())
         notes.append(f"images of several depths are mixed ({mixed}): all are brought to that of most")
+    notes += note_of(facts.values if facts else None)
     if facts and (turned := sum(count for way, count in facts.orientations.items() if way != "1")):
         notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
     return notes

@@ -15,8 +15,9 @@ from selftaught.data.images import augment
 from selftaught.data.images.augment import Change
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.views import FIXED
-from selftaught.system import bounds, randomness
+from selftaught.system import bounds, components, randomness
 from selftaught.system.devices import constant, moved
+from selftaught.system.errors import UsageError
 
 SMALL = 64  # sides up to this are not blurred by default (SimCLR, appendix B.9, on CIFAR-10)
 TRIES = 10  # boxes drawn for each image before the whole of it is taken, as in torchvision
@@ -28,6 +29,9 @@ RATIO = (3 / 4, 4 / 3)  # width to height of a crop, in true pixels
 Sigma = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Widths = Annotated[tuple[Sigma, Sigma], bounds.Rising, bounds.words("two widths in pixels, such as 0.1,2")]
+Aspect = Annotated[
+    tuple[bounds.Ratio, bounds.Ratio], bounds.Rising, bounds.words("two ratios of width to height, such as 0.9,1.1")
+]
 Area = Annotated[tuple[Share, Share], bounds.Rising, bounds.words("two shares of the area, such as 0.2,1")]
 
 
@@ -36,13 +40,17 @@ class Augmentation:
     """How one kind of view is made; every field is an option, such as --views.strong.jitter 0.4."""
 
     crop: Area = (1.0, 1.0)  # share of the image's area; (1, 1) takes the largest centred box
+    aspect: Aspect = RATIO  # width to height of a crop, in true pixels
     flip: bounds.Probability = 0.0  # of mirroring left and right
+    flip_vertical: bounds.Probability = 0.0  # of mirroring top and bottom
+    turn: bounds.Probability = 0.0  # of one, two or three quarter turns, each as likely; of square views
     # Strength s: brightness and contrast 0.8 s (SimCLR, appendix A).
     jitter: Annotated[float, Field(ge=0, le=100, description="a strength, 0 or more")] = 0.0
-    saturation: Annotated[float, bounds.number(0, 100)] = (
-        0.8  # strength of saturation for each of jitter's; BYOL and many after it have 0.4
-    )
+    contrast: Annotated[float, bounds.number(0, 100)] = 0.8  # of contrast for each of jitter's, about one grey
+    saturation: Annotated[float, bounds.number(0, 100)] = 0.8  # of saturation; BYOL and many after it have 0.4
     hue: Annotated[float, bounds.number(0, 100)] = 0.2  # of hue for each of jitter's
+    # Of each channel's own brightness, and contrast about its own mean, before the others: a strength as jitter's.
+    channel_jitter: Annotated[float, Field(ge=0, le=100, description="a strength, 0 or more")] = 0.0
     jitter_probability: bounds.Probability = 0.8
     grey: bounds.Probability = 0.0  # of dropping the colours
     blur: bounds.Probability = 0.0  # of a Gaussian blur
@@ -82,6 +90,17 @@ class Views(views.Views):
         super().__init__(names, preparation, options)
         self.patch, self._exact, self._dtype = patch, exact, dtype
         self._format = torch.channels_last if channels_last else torch.contiguous_format
+        for name in {*self.names} - set(FIXED):
+            self._refuse_turns(name)
+
+    def _refuse_turns(self, name: str) -> None:
+        """Raise UsageError where a quarter turn would not fit."""
+        turn, (height, width) = self.augmentations[name].turn, self.size(name)
+        if turn and height != width:
+            raise UsageError(
+                f"view {name} option 'turn' cannot be {turn:g}: quarter turns need square views, these are {height} x "
+                f"{width}; use --size {min(self.preparation.size)}, or --views.{name}.turn 0"
+            )
 
     def preset(self, name: str) -> Augmentation:
         preset = AUGMENTATIONS[name]
@@ -136,15 +155,20 @@ class Views(views.Views):
         if chosen.crop == (1.0, 1.0):
             box = centred_box(images.shape[2:], aspect, self.preparation.size)
         else:
-            box = random_boxes(draw(2 * TRIES + 2, "crop"), images.shape[2:], aspect, chosen.crop)
+            box = random_boxes(draw(2 * TRIES + 2, "crop"), images.shape[2:], aspect, chosen.crop, chosen.aspect)
         change = _unchanged(box)
         decided = randomness.uniform((len(images), 5), "chance")
         chances = moved(decided, images.device)
         change.flip = chances[:, 0] < chosen.flip
+        _turn(change, chosen)
+        jittered = (chances[:, 1] < chosen.jitter_probability).float()
+        if chosen.channel_jitter > 0:
+            draws, strength = 2 * draw(2 * images.shape[1], "channels") - 1, 0.8 * chosen.channel_jitter
+            factors = 1 + jittered[:, None] * (_between(draws, max(0.0, 1 - strength), 1 + strength) - 1)
+            change.apart = factors.view(len(images), 2, -1)
         if chosen.jitter > 0:
-            jittered = (chances[:, 1] < chosen.jitter_probability).float()
             draws = 2 * draw(4, "colour") - 1
-            strength = chosen.jitter * constant((0.8, 0.8, chosen.saturation), draws)
+            strength = chosen.jitter * constant((0.8, chosen.contrast, chosen.saturation), draws)
             low = (1 - strength).clamp(min=0)
             factors = 1 + jittered[:, None] * (_between(draws[:, :3], low, 1 + strength) - 1)
             change.brightness, change.contrast, change.saturation = factors.unbind(dim=1)
@@ -165,6 +189,14 @@ class Views(views.Views):
         """Every view in use with its options as they are, for people."""
         return {name: {**asdict(made), "size": self.size(name)} for name, made in self.augmentations.items()}
 
+    @classmethod
+    def lost(cls, name: str, options: Mapping[str, Any]) -> dict[str, str]:
+        """What a view of these options tells nothing of, with the option that takes it."""
+        made = replace(AUGMENTATIONS[name], **components.checked(f"view {name}", Augmentation, options))
+        taken = [("up", "flip_vertical", made.flip_vertical > 0), ("up", "turn", made.turn > 0)]
+        taken.append(("color", "grey", made.grey == 1))
+        return {what: option for what, option, gone in taken if gone}
+
 
 def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:
     """Rows to work on at a time: all, but on a CPU no more than its cache holds."""
@@ -179,6 +211,24 @@ def _parts(images: Tensor, views: Sequence[Tensor]) -> Iterator[slice]:
 def _between(draw: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
     """Draws in [-1, 1) moved to [low, high)."""
     return low + (draw + 1) / 2 * (high - low)
+
+
+def _turn(change: Change, chosen: Augmentation) -> None:
+    """Mirror top and bottom, and turn what was mirrored; drawn on the host, only where a view may have it."""
+    device, count = change.flip.device, len(change.flip)
+    if chosen.flip_vertical > 0:
+        change.upset = randomness.uniform((count, 1), "upset", device)[:, 0] < chosen.flip_vertical
+    if chosen.turn > 0:
+        drawn = randomness.uniform((count, 1), "turn")[:, 0]
+        quarters = torch.where(drawn < chosen.turn, 1 + (3 * drawn / chosen.turn).long().clamp(max=2), 0)
+        # A quarter turn is a mirroring and a transposition, half a turn both mirrorings.
+        across, down, odd = (torch.isin(quarters, torch.tensor(of)) for of in ((1, 2), (2, 3), (1, 3)))
+        change.flip = change.flip ^ moved(across, device)
+        upset = moved(down, device)
+        change.upset = upset if change.upset is None else change.upset ^ upset
+        change.transpose, change.transposed = moved(odd, device), None
+        if device.type != "cpu":
+            change.transposed = moved(odd.nonzero().squeeze(1), device)
 
 
 def _unchanged(box: Tensor) -> Change:
@@ -198,16 +248,22 @@ def centred_box(canvas: Sequence[int], aspect: Tensor, size: tuple[int, int]) ->
     return torch.stack([(1 - high) / 2 * height, (1 - wide) / 2 * width, high * height, wide * width], dim=1)
 
 
-def random_boxes(draws: Tensor, canvas: Sequence[int], aspect: Tensor, area: tuple[float, float]) -> Tensor:
+def random_boxes(
+    draws: Tensor,
+    canvas: Sequence[int],
+    aspect: Tensor,
+    area: tuple[float, float],
+    ratios: tuple[float, float] = RATIO,
+) -> Tensor:
     """Random boxes (B, 4) as of a random resized crop, in true geometry mapped to the canvas.
 
     draws: (B, 2 TRIES + 2) in [0, 1). The first of TRIES boxes that fits is taken, else the largest one within the
-    allowed ratios (torchvision's RandomResizedCrop, without rounding to whole pixels, and with a random place for
-    that largest box, so that a panorama is not always cut at its centre).
+    `ratios` of width to height (torchvision's RandomResizedCrop, without rounding to whole pixels, and with a random
+    place for that largest box, so that a panorama is not always cut at its centre).
     """
     height, width = canvas
     share = area[0] + draws[:, :TRIES] * (area[1] - area[0])
-    low, high = math.log(RATIO[0]), math.log(RATIO[1])
+    low, high = math.log(ratios[0]), math.log(ratios[1])
     ratio = torch.exp(low + draws[:, TRIES : 2 * TRIES] * (high - low))
     # Shares of the true width and height: their product is the area's share, their true quotient the ratio.
     wide = torch.sqrt(share * ratio / aspect[:, None])
@@ -215,7 +271,7 @@ def random_boxes(draws: Tensor, canvas: Sequence[int], aspect: Tensor, area: tup
     fits = (wide <= 1) & (tall <= 1)
     first = fits.float().argmax(dim=1, keepdim=True)
     wide, tall = wide.gather(1, first)[:, 0], tall.gather(1, first)[:, 0]
-    bounded = aspect.clamp(*RATIO)
+    bounded = aspect.clamp(*ratios)
     none = ~fits.any(dim=1)
     wide = torch.where(none, torch.clamp(bounded / aspect, max=1.0), wide)
     tall = torch.where(none, torch.clamp(aspect / bounded, max=1.0), tall)

@@ -11,6 +11,7 @@ from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.series.files import open_recordings
 from selftaught.data.series.recordings import THINGS, Failures, Recordings
 from selftaught.data.series.samples import cut
+from selftaught.data.sources.metadata import facts_of
 from selftaught.system.text import printable, spelled
 
 FEWEST = 2  # series that can be told apart
@@ -23,6 +24,7 @@ def inspect(
     window: int | None = None,
     stride: int | None = None,
     tolerance: float = 0.01,
+    metadata: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **how: Any,
 ) -> Findings:
@@ -32,6 +34,7 @@ def inspect(
     same = same_content(map(bytes, series.digests(np.arange(len(series)))))
     progress(count, count)
     facts = _facts(series)
+    known = facts_of(series, metadata, THINGS)
     problems = _problems(series, facts, tolerance)
     return Findings(
         data=printable(str(data)),
@@ -46,6 +49,7 @@ def inspect(
         duplicates=[[spelled(series.keys[row]) for row in group] for group in same],
         labels=classes(series),
         series=facts,
+        metadata=known,
     )
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from PIL.Image import Image
 
 from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.system.errors import Interrupted
 
 AHEAD = 256  # samples handed to the reading threads at once
 
@@ -85,5 +85,9 @@ class Encoded(Source):
         return self.contents.digests[rows]
 
     def _try(self, row: int) -> None:
-        with suppress(Exception):  # of many kinds; said when it is decoded
+        try:
             self.fetch(row)
+        except Interrupted:  # which is no fault of the sample
+            raise
+        except Exception:  # of many kinds; said when it is decoded
+            pass

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_in, stamps_of
+from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.encoded import Encoded, Ignored, Labels, Sizes
 from selftaught.data.sources.folder import (
     IMAGES,
@@ -89,7 +90,7 @@ def _nothing_in(shown: str, ignored: Ignored) -> str:
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 
-def open_archive(path: Path, place: str = "") -> Files:
+def open_archive(path: Path | Distant, place: str = "") -> Files:
     """Members of a zip or tar below `place`, read in place."""
     shown = printable(str(path))
     with reading(str(path), " as an archive"):
@@ -114,7 +115,7 @@ def open_archive(path: Path, place: str = "") -> Files:
         raise DataError(_nothing_in(shown, below))
     keys, sizes = [key for key, _, _ in samples], [size for _, size, _ in samples]
     stamps = stamps_in(status, [offset for _, _, offset in samples])
-    contents = Contents(len(keys), f"{os.path.realpath(path)}/{place}", lambda: stamps)
+    contents = Contents(len(keys), f"{place_of(path)}/{place}", lambda: stamps)
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
     return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), below, contents)
 
