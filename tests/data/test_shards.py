@@ -25,6 +25,7 @@ from selftaught.data.sources.webdataset import LocalShard, expanded
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.batches import Batches
 from tests.data.loopback import serving
+from tests.data.test_chunked import h5, zarred
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging, png
 
 EACH = 6  # samples in a shard
@@ -73,12 +74,16 @@ def forms(root: Path) -> dict[str, Any]:
             (root / "folder" / f"{row:02d}.png").write_bytes(png(pixels))
             archive.writestr(f"{row:02d}.png", png(pixels))
     np.savez(root / "all.npz", x=PIXELS, y=CLASSES)
+    h5(root / "all.h5", x=PIXELS, y=np.array(CLASSES, "S"))
+    zarred(root / "all.zarr", 2, x=PIXELS, y=np.array(CLASSES, "S"))
+    zarred(root / "all.zarr.zip", 2, x=PIXELS, y=np.array(CLASSES, "S"))
     parquet.write_table(struct(), root / "all.parquet", row_group_size=5)
     for part in range(2):
         parquet.write_table(struct(12 * part, 12 * part + 12), root / f"p-{part}.parquet", row_group_size=5)
     stored = [png(pixels) for pixels in PIXELS]
     return {
         **{name: str(root / name) for name in ("folder", "all.zip", "all.npz", "all.parquet", "p-{0..1}.parquet")},
+        **{name: str(root / name) for name in ("all.h5", "all.zarr", "all.zarr.zip")},
         "tars": written(root, cls=plain),
         "list of tars": sorted(root.glob("train-*.tar")),
         "hugging face": hugging(stored),

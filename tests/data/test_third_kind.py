@@ -129,6 +129,7 @@ def test_a_kind_of_somebody_elses_is_known_by_its_entry_point(
     facts.mkdir(parents=True)
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     points = [
+        "tables = selftaught.data.tables:MODALITY",
         "signals = tests.data.signals:MODALITY",
         "series = tests.data.signals:MODALITY",
         "gone = nowhere:MODALITY",
@@ -145,7 +146,7 @@ def test_a_kind_of_somebody_elses_is_known_by_its_entry_point(
     finally:
         modality._plugins.cache_clear()
     said = capsys.readouterr().err
-    assert said.count("warning: the kind of data") == 2  # a plug-in takes no name away, and one that is broken no run
+    assert said.count("warning: the kind of data") == 3  # a plug-in takes no name away, and one that is broken no run
     assert "series is left out: ValueError: it must be called" in said and "gone is left out: ModuleNotFound" in said
 
 

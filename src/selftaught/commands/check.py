@@ -5,6 +5,7 @@ from pathlib import Path
 from selftaught.contracts import modality
 from selftaught.contracts.findings import Findings
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.ways import ways
 from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop, stopping
@@ -28,14 +29,13 @@ def check(recipe: Check) -> Findings:
         with Progress("checking", 0, kind.THINGS) as bar:
             findings: Findings = kind.inspect(
                 recipe.data,
-                window=recipe.window,
-                stride=recipe.stride,
                 limit=recipe.limit,
                 seed=recipe.seed,
                 workers=recipe.workers,
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
                 column=recipe.column,
+                **ways(recipe, kind),
                 progress=bar.polled(stop.poll),
                 **({"metadata": recipe.metadata} if recipe.metadata else {}),
             )

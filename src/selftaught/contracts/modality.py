@@ -210,6 +210,7 @@ class Modality:
     RAW: str = "raw values"  # samples without any encoder, as a baseline
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
+    READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
     ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least

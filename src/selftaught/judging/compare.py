@@ -35,6 +35,7 @@ from selftaught.judging.shown import parse_features
 from selftaught.judging.subsets import parse_labels
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare
+from selftaught.run.ways import bands_of
 from selftaught.system.components import hint
 from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import SelftaughtError, UsageError
@@ -80,7 +81,9 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench = Bench(recipe, entrants(recipe), stop)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
-        bench.recipe = recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
+        bench.recipe = recipe = recipe.model_copy(
+            update={"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind)}
+        )
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
             measure = replace(measure, of=measure_of(data))

@@ -25,6 +25,7 @@ from selftaught.run.relations import Columns, Relations, relations, weighed
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
+    BandsOf,
     Broken,
     Cache,
     Column,
@@ -38,6 +39,7 @@ from selftaught.run.shared_fields import (
     MasksOf,
     Memory,
     Most,
+    PagesOf,
     Precision,
     Question,
     RemoteCache,
@@ -54,6 +56,7 @@ from selftaught.run.shared_fields import (
     TimeLimit,
     TrainLabels,
     Unlabelled,
+    ValueRange,
     Views,
     ViewsFor,
     Window,
@@ -69,7 +72,7 @@ MOST_NODES = 1 << 16
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
-    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine;
     or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder.
     """
@@ -120,6 +123,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
@@ -268,6 +274,9 @@ class Check(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
     metadata: OfData[str | None] = Field(
@@ -322,6 +331,9 @@ class Preview(Recipe):
     views: Views = Field({})
     views_for: ViewsFor = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     size: Side = None
     window: Window = None
     stride: Stride = None
@@ -397,6 +409,9 @@ class Compare(Recipe):
     test_groups: TestGroups = None
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"

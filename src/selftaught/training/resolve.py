@@ -19,6 +19,7 @@ from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
+from selftaught.run.ways import bands_of, ways
 from selftaught.system import components
 from selftaught.system.addresses import copied
 from selftaught.system.components import Part
@@ -67,8 +68,6 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
             samples: Samples = kind.open_samples(
                 data,
                 size=recipe.size,
-                window=recipe.window,
-                stride=recipe.stride,
                 limit=recipe.limit,
                 seed=recipe.seed,
                 memory=recipe.memory,
@@ -77,6 +76,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
                 column=recipe.column,
+                **ways(recipe, kind),
                 like=like,
                 progress=bar.polled(stop.poll),
             )
@@ -149,6 +149,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "preset": began,
         "fingerprint": samples.fingerprint,
         "shard": NONE if recipe.shard == "auto" else recipe.shard,
+        "bands": bands_of(recipe, kind),
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
@@ -203,7 +204,6 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     refuse_growth(recipe, kind)
-    refuse_windows(recipe, kind)
     if recipe.positives:
         refuse_unrelated({part.name: registry.method_class(part.name).views for part in named_methods(recipe)})
     kind.refuse_views(recipe.views)
@@ -220,13 +220,6 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.encoder and module is None:
         with torch.device("meta"):
             refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
-
-
-def refuse_windows(recipe: Pretrain, kind: Any) -> None:
-    """Raise UsageError where samples are to be cut that are none of a longer thing."""
-    for flag, points in {"window": recipe.window, "stride": recipe.stride}.items():
-        if points and not kind.WINDOWED:
-            raise UsageError(f"--{flag} {points} is for series: {kind.THINGS} are not cut into windows")
 
 
 def refuse_growth(recipe: Pretrain, kind: Any) -> None:

@@ -91,6 +91,10 @@ def test_channels_apart_share_their_weights_and_do_not_mix() -> None:
     x = torch.randn(4, *how.shape)
     turned = x[:, [2, 0, 1]]
     assert torch.allclose(apart(x), apart(turned), atol=1e-5) and not torch.allclose(mixed(x), mixed(turned), atol=1e-3)
+    masked = preparation(channels=3, masked=True)
+    with_seen = torch.randn(4, *masked.shape)
+    same = built("patch_transformer", masked, channels="apart")
+    assert torch.allclose(same(with_seen), same(with_seen[:, [2, 0, 1, 5, 3, 4]]), atol=1e-5)
     each = torch.stack([apart(x[:, [place] * 3]) for place in range(3)])
     assert torch.allclose(apart(x), each.mean(dim=0), atol=1e-5)
 

@@ -159,6 +159,10 @@ def test_other_channels_than_the_encoder_takes_are_refused_and_longer_series_cut
     known = open_samples(wrote("a.csv", LONG), tolerance=1).preparation
     swapped = LONG.replace("ax,ay", "ay,ax")
     assert open_samples(wrote("b.csv", swapped), like=known).values[0].tolist() == [30, 3]
+    for name, channels in (("left", ["l", "r"]), ("right", ["r", "l"])):
+        np.savez(name, x=np.arange(24.0).reshape(2, 2, 6), channels=channels)
+    turned = open_samples("series:right.npz", like=open_samples("series:left.npz").preparation)
+    assert turned.values[0].tolist() == [6, 0]
     with pytest.raises(DataError, match="has no channel 'ay', which"):
         open_samples(wrote("c.csv", LONG.replace("ay", "az")), like=known)
 

@@ -46,6 +46,7 @@ MODALITY = Modality(
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},
+    READ_IN_WAYS=True,
     SIZED=True,
     SPATIAL=True,
     ALONG=True,

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
 from selftaught.data.images.canvas import LEVELS, MEASURED
-from selftaught.data.images.decode import Header, attempt, header, picture
+from selftaught.data.images.decode import attempt, header, picture
+from selftaught.data.images.decoded import Header, Reading
 from selftaught.data.images.duplicates import same_look, sketch
-from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.overlooked import missing, overlooked, remarked
+from selftaught.data.images.pages import paged
 from selftaught.data.images.values import Some, note_of, places_of, some_of, values_of
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
-from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.encoded import Encoded, Page
 from selftaught.data.sources.manifest import damaged
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
@@ -64,14 +66,20 @@ def inspect(
     label_column: str | None = None,
     column: str | None = None,
     metadata: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **others: Any,
 ) -> Findings:
-    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
+    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none.
+
+    reading: how files are read, see `decoded.Reading`.
+    """
     source = open_source(data, label_column, column)
+    way = Reading(**(reading or {}))
+    if way.pages == "samples" and isinstance(source, Encoded):
+        source = paged(source)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     keys = [spelled(source.keys[row]) for row in rows]
-    looks = looks_of(source, rows, workers, progress)
+    looks = looks_of(source, rows, way, workers, progress)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
     same, alike = copies_among(looks)
     findings = Findings(
@@ -90,7 +98,8 @@ def inspect(
         metadata=facts_of(source, metadata, "images"),
     )
     findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
-    unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
+    lacking = missing([(file.path, file.reason) for file in findings.broken])
+    unused = [*lacking, *overlooked(source), *remarked({key: look.remarks for key, look in whole})]
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
@@ -99,6 +108,7 @@ def inspect(
 def looks_of(
     source: Encoded | Arrays,
     rows: NDArray[np.int64],
+    way: Reading,
     workers: int | None,
     progress: Callable[[int, int], None],
 ) -> list[Look | str]:
@@ -106,7 +116,7 @@ def looks_of(
     source.contents.recall()
     looks: list[Look | str] = []
     for_values = places_of(len(rows))
-    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
+    with warnings.catch_warnings(), closing(_looked(source, rows, way, workers)) as looked:
         warnings.simplefilter("ignore")  # Pillow's, about odd metadata
         for look in looked:
             looks.append(look if len(looks) in for_values or isinstance(look, str) else replace(look, values=None))
@@ -125,21 +135,24 @@ def copies_among(looks: Sequence[Look | str]) -> tuple[Groups, Groups]:
     return same, [[single[at][0] for at in group] for group in alike]
 
 
-def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+def _looked(
+    source: Encoded | Arrays, rows: NDArray[np.int64], way: Reading, workers: int | None
+) -> Generator[Look | str]:
     """Each image in turn, or why it is broken; threads work a bounded number ahead."""
-    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source)
+    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source, way)
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
         for start in range(0, len(rows), AHEAD):
             yield from pool.map(look, rows[start : start + AHEAD].tolist())
 
 
-def _look_at_file(source: Encoded, row: int) -> Look | str:
+def _look_at_file(source: Encoded, way: Reading, row: int) -> Look | str:
     def look() -> Look:
         data = source.fetch(row)
-        made = picture(data, SCALED)
+        made = picture(data, SCALED, reading=way)
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
-        length = len(data) if isinstance(data, bytes) else pixels.nbytes
+        stored = data.data if isinstance(data, Page) else data
+        length = len(stored) if isinstance(stored, bytes) else pixels.nbytes
         return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks, some_of(pixels))
 
     return attempt(look)

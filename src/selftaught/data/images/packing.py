@@ -20,10 +20,11 @@ import torch
 from PIL import Image
 
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
-from selftaught.data.images.decode import DecodeError, Header, attempt, header, jpeg_decoder, picture
+from selftaught.data.images.decode import attempt, header, jpeg_decoder, picture
+from selftaught.data.images.decoded import DecodeError, Header, Reading
 from selftaught.data.images.inspection import SCALED, copies_among, looks_of
 from selftaught.data.images.overlooked import overlooked
-from selftaught.data.images.samples import counted, too_many
+from selftaught.data.images.telling import counted, too_many
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.encoded import Encoded, Stored
 from selftaught.data.sources.folder import NO_FAULTS
@@ -110,7 +111,7 @@ def made_with() -> dict[str, str]:
 def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) -> Dropped:
     """All but the first of each group that `check` finds, in their order."""
     with progress("looking for duplicates") as report:
-        looks = looks_of(source, np.arange(len(source)), workers, report)
+        looks = looks_of(source, np.arange(len(source)), Reading(), workers, report)
     same, alike = copies_among(looks)
     named = [(group, "the same as") for group in same] + [(group, "looks like") for group in alike]
     return sorted((row, f"{word} {spelled(source.keys[first])}") for (first, *more), word in named for row in more)

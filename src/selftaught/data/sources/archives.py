@@ -36,7 +36,7 @@ def zip_members(path: Path | Distant) -> Opened:
     unusable: Unusable = []
     with zipfile.ZipFile(_seekable(path)) as archive:
         for info in archive.infolist():
-            if reason := _zip_fault(info):
+            if reason := zip_fault(info):
                 unusable.append((info.filename, reason))
             elif not info.is_dir():
                 infos[info.filename] = info
@@ -55,7 +55,7 @@ def _seekable(path: Path | Distant) -> Path | IO[bytes]:
     return path.open() if isinstance(path, Distant) else path
 
 
-def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+def zip_fault(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & 1:
         return "encrypted"
     if info.external_attr >> 28 == 10:

@@ -21,6 +21,7 @@ from selftaught.data.sources.manifest import shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
 from selftaught.data.sources.shards import of_files, open_shards
 from selftaught.data.sources.webdataset import expanded
+from selftaught.data.sources.zarrs import is_zarr, open_zarr
 from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
@@ -95,13 +96,15 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
     shown = printable(str(path))
     if not path.exists() and (names := expanded(str(path))):
         return _opened(partial(open_shards, names), shown, asked, shown)
+    if path.is_dir() and is_zarr(path):
+        return _opened(open_zarr, path, asked, str(path))
     if path.is_dir():
         if tars := shards_in(path):
             return _opened(partial(open_shards, tars, name=path.resolve().name), shown, asked, shown)
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]
-        ending = next((mark for mark in endings if path.name.lower().endswith(mark)), None)
+        ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
         return _opened(openers()[ending], path, asked, str(path))

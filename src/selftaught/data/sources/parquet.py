@@ -21,6 +21,7 @@ from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among
+from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.packed import readable, refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
@@ -111,6 +112,8 @@ def _shows_images(file: Any, column: str) -> bool:
 
 
 def _is_image(data: bytes) -> bool:
+    if kind_of(data):
+        return True
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")  # Pillow's, about large images and odd metadata
         with Image.open(io.BytesIO(data), formats=FORMATS):
