@@ -237,6 +237,11 @@ def test_what_a_network_takes_in_training_has_bounds_that_training_can_take() ->
 
 BUILT = {  # encoders and those of their options that reach into them; a ResNet of 2,048 blocks takes its time
     "images": {"test_vit": ("patch", "depth", "width", "drop_path"), "test_resnet": ("width", "drop_path")},
+    "series": {
+        "dilated_conv": ("depth", "dim"),
+        "inception_time": ("kernel",),
+        "patch_transformer": ("depth", "width", "heads", "patch"),
+    },
     "tables": {"mlp": ("depth", "width"), "ft_transformer": ("depth", "width", "heads")},
 }
 

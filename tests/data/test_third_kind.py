@@ -120,6 +120,36 @@ def test_labels_limits_and_keys_are_one_and_the_same_for_all_kinds(recording: st
     assert opening.labels_by_key(signals.Recording, recording)["at 2"] == "even"
 
 
+def test_a_kind_of_somebody_elses_is_known_by_its_entry_point(
+    recording: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()  # it is not one of ours
+    monkeypatch.chdir(tmp_path)
+    facts = tmp_path / "site" / "theirs-1.0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    points = [
+        "tables = selftaught.data.tables:MODALITY",
+        "signals = tests.data.signals:MODALITY",
+        "series = tests.data.signals:MODALITY",
+        "gone = nowhere:MODALITY",
+    ]
+    (facts / "entry_points.txt").write_text("\n".join(["[selftaught.modalities]", *points]))
+    assert modality.of(recording).THINGS == "images"
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    modality._plugins.cache_clear()
+    try:
+        assert modality.names() == (*NAMES, "signals") and modality.of(recording) is signals.MODALITY
+        run = selftaught.pretrain(recording, method="simclr", out="run", **FAST)
+        assert selftaught.load_encoder(run.folder).preparation.modality == "signals"
+        assert "spectrum" in listing.encoders(Encoders())
+    finally:
+        modality._plugins.cache_clear()
+    said = capsys.readouterr().err
+    assert said.count("warning: the kind of data") == 3  # a plug-in takes no name away, and one that is broken no run
+    assert "series is left out: ValueError: it must be called" in said and "gone is left out: ModuleNotFound" in said
+
+
 def test_an_evaluation_of_no_known_kind_can_be_read() -> None:
     assert modality.raw_of("images") == "raw pixels" and modality.raw_of("rows") == "raw columns"
     assert modality.raw_of("melodies") == "raw values" and Evaluation.model_fields["things"].default == "images"

@@ -44,7 +44,7 @@ class Tried:
 def fitting(name: str, kind: str) -> bool:
     """Whether a method is one for this kind of data."""
     cls = registry.method_class(name)
-    return kind == "images" or not (cls.needs_images or cls.needs_color)
+    return kind == "images" or not (cls.needs_images or cls.needs_places or cls.needs_color)
 
 
 def plan_of(name: str, kind: str, folder: Path, **more: Any) -> tuple[Any, Any]:

@@ -171,7 +171,7 @@ def of_tuning(chosen: dict[str, str]) -> dict[str, str]:
     }
     # Which kind of data it will be is known only to the run; where several have an option, the first one's help counts.
     light: dict[str, Any] = {}
-    for name in reversed(modality.NAMES):
+    for name in reversed(modality.names()):
         light |= modality.named(name).view_options().get("light", {})
     return flags | {f"finetune.light.{name}": shown(default) for name, default in light.items()}
 

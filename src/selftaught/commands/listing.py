@@ -11,7 +11,16 @@ from selftaught.system import components
 from selftaught.system.errors import UsageError
 
 # What a method says of itself, as attributes of its class.
-CLAIMS = ("question", "paper", "needs_tokens", "needs_color", "needs_images", "needs_up", "experimental")
+CLAIMS = (
+    "question",
+    "paper",
+    "needs_tokens",
+    "needs_color",
+    "needs_places",
+    "needs_images",
+    "needs_up",
+    "experimental",
+)
 
 
 def methods(recipe: Methods) -> list[dict[str, Any]]:
@@ -48,7 +57,7 @@ def methods_table(described: list[dict[str, Any]]) -> Table:
 
 def encoders(recipe: Encoders) -> list[str]:
     """Names of encoders that contain the pattern; a few good first choices where it is empty."""
-    names = [name for kind in modality.NAMES for name in modality.named(kind).encoders(recipe.pattern)]
+    names = [name for kind in modality.names() for name in modality.named(kind).encoders(recipe.pattern)]
     if not names:
         raise UsageError(f"no encoder's name contains {recipe.pattern!r}; see `selftaught encoders`")
     return names

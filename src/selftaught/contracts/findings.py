@@ -82,6 +82,16 @@ class ColumnFacts(_Part):
     max: float | None = None
 
 
+class SeriesFacts(_Part):
+    """What series are like; what is broken is not in it."""
+
+    channels: list[ColumnFacts]
+    lengths: Spread  # in points
+    recordings: int  # that series are windows of
+    rate: float | None  # points in a unit of time, where the data say so
+    units: list[str]  # of the channels, likewise
+
+
 class Suggested(_Part):
     """What a run would choose by itself."""
 
@@ -112,7 +122,7 @@ class Findings(_Part):
     """All that `check` has to say."""
 
     data: str
-    things: str  # images or rows
+    things: str  # images, rows or series
     count: int
     checked: int  # of them, fewer than all where a limit was given
     usable: bool
@@ -126,6 +136,7 @@ class Findings(_Part):
     labels: dict[str, int] = {}  # classes, where folders or a column name them
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None
+    series: SeriesFacts | None = None
     metadata: list[ColumnFacts] | None = (
         None  # what is known of the samples beside what they hold, where that was asked
     )

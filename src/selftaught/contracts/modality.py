@@ -1,13 +1,16 @@
 """What a kind of data brings along, so that everything else can do without knowing which kind it is.
 
 A modality is a folder below `data/` with a preparation.py (how a sample becomes network input), whose package holds a
-`Modality` by the name MODALITY. Nothing else lists it. Methods never import one, and it imports no method.
+`Modality` by the name MODALITY. Nothing else lists it. Methods never import one, and it imports no method. Another
+package's comes by an entry point of the group `selftaught.modalities`, which names its `Modality`.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -15,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.system.errors import UsageError
+from selftaught.system.saying import say
+from selftaught.system.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data"
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev")  # of a split, by folders
 UNLABELLED = ("unlabeled", "unlabelled", "extra")  # beside such parts
+GROUP = "selftaught.modalities"  # of entry points
 DEFAULT = "images"  # what is no other kind of data: folders of files have no mark by which to know them
 NAMES = (DEFAULT, *sorted({file.parent.name for file in DATA.glob("*/preparation.py")} - {DEFAULT}))
 
@@ -88,6 +94,7 @@ class Samples(Protocol):
     former_fingerprint: str  # of names and sizes: runs that were made before `fingerprint` was of content have this one
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
+    groups: Sequence[str] | None = None  # by row, the same for samples that are no independent evidence
     own: Mapping[str, Any] = {}
     guidance: Any = None  # what training makes of their metadata, where any are used
 
@@ -127,6 +134,9 @@ class Pictures(Protocol):
 
     def visible(self, views: "Tensor", preparation: Any, /) -> NDArray[np.uint8]:
         """Views (B, *shape) as 8-bit RGB (B, H, W, 3)."""
+
+    def thumbnails(self, views: "Tensor", preparation: Any, side: int, /) -> NDArray[np.uint8]:
+        """The same with no side longer than `side`, all of one size."""
 
     def contact_sheet(self, pictures: Mapping[str, "Tensor"], preparation: Any, columns: int = 8) -> "Image":
         """One row a name, its views beside it."""
@@ -177,6 +187,7 @@ class Modality:
     """A kind of data. What has a default here is right for a kind that says nothing of it."""
 
     THINGS: str  # what its samples are called, in the plural
+    THING: str = "sample"  # and a single one
     ENCODER: str  # where the user names none
     FIRST_CHOICES: Sequence[str]  # encoders to name where nobody has asked for any
     TOKEN_ENCODERS: Sequence[str]
@@ -202,6 +213,8 @@ class Modality:
     READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
+    ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
+    WINDOWED: bool = False  # whether samples may be windows of something longer, as --window says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
@@ -232,10 +245,33 @@ def parts_among(labels: Sequence[str], keys: Sequence[str]) -> list[str]:
     return names if learnt and of_folders and all(name.lower() in (*PARTS, *UNLABELLED) for name in names) else []
 
 
+def names() -> tuple[str, ...]:
+    """Those of all kinds of data, other packages' last."""
+    return (*NAMES, *_plugins())
+
+
+@cache
+def _plugins() -> dict[str, Modality]:
+    """The kinds of other packages by name; one that cannot be had is said and left out, and ours stay ours."""
+    found: dict[str, Modality] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            kind = point.load()
+            if kind.Preparation.modality != point.name or point.name in NAMES:
+                raise ValueError(f"it must be called {kind.Preparation.modality!r}, and as none of ours is")
+            found[point.name] = kind
+        except Exception as error:  # anything can be wrong with somebody else's package
+            why = printable(f"{type(error).__name__}: {error}")
+            say(f"warning: the kind of data {printable(point.name)} is left out: {why}")
+    return found
+
+
 def named(name: str) -> Modality:
     """The modality of this name, which may come from a file: nothing else is imported. Raises ValueError."""
     if name not in NAMES:
-        raise ValueError(f"there is no modality {name!r}")
+        if name not in _plugins():
+            raise ValueError(f"there is no modality {name!r}")
+        return _plugins()[name]
     kind: Modality = import_module(f"selftaught.data.{name}").MODALITY
     return kind
 
@@ -243,9 +279,15 @@ def named(name: str) -> Modality:
 def of(data: Any) -> Modality:
     """The modality of the data that the user names."""
     asked = data if isinstance(data, np.ndarray) else str(data)
-    return next((kind for kind in map(named, NAMES[1:]) if kind.recognises(asked)), named(DEFAULT))
+    return next((kind for kind in map(named, names()[1:]) if kind.recognises(asked)), named(DEFAULT))
+
+
+def place_of(data: str) -> str:
+    """Where data lies whose name may begin with what kind it is of: signals.npy of series:signals.npy."""
+    kind, mark, rest = data.partition(":")
+    return rest if mark and kind in names() else data
 
 
 def raw_of(things: str) -> str:
     """What the baseline without any encoder is called, of samples that are called so."""
-    return next((kind.RAW for kind in map(named, NAMES) if things == kind.THINGS), Modality.RAW)
+    return next((kind.RAW for kind in map(named, names()) if things == kind.THINGS), Modality.RAW)

@@ -17,20 +17,28 @@ COLUMN = "group"  # that a CSV of more columns has them in
 
 
 def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDArray[np.int64] | None:
-    """The group of each sample by number (N,), over all sources; None where the user names none.
+    """The group of each sample by number (N,), over all sources: as the user says, else as the sources do, if any does.
 
     Raises DataError where a sample has no group, and UsageError where it cannot be known whose group is meant.
     """
     if not recipe.groups:
         if recipe.test_groups:
             raise UsageError("--test-groups needs --groups, those of the data to learn from")
-        return None
+        return _of_sources(sources)
     if recipe.test_groups and not recipe.test:
         raise UsageError("--test-groups needs --test")
     if len(sources) > 1 and not recipe.test_groups:
         _refuse_twice(recipe.groups, *sources)
     files = (recipe.groups, recipe.test_groups or recipe.groups)
     named = [group for samples, file in zip(sources, files) for group in _groups(samples, file)]
+    return np.unique(np.array(named, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _of_sources(sources: Sequence[Samples]) -> NDArray[np.int64] | None:
+    """The groups that sources know of themselves; None where none does. What each calls so is another thing."""
+    if all(samples.groups is None for samples in sources):
+        return None
+    named = [f"{number}/{key}" for number, own in enumerate(sources) for key in own.groups or own.keys]
     return np.unique(np.array(named, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 

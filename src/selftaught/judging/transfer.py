@@ -7,6 +7,7 @@ import numpy as np
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import place_of
 from selftaught.judging.aim import aim_of
 from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
@@ -57,7 +58,8 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     if replaces:
         read = {"RUN": recipe.run, "LABELLED": recipe.labelled, "--labels": recipe.labels}
         read |= {"--test": recipe.test, "--test-labels": recipe.test_labels}
-        refuse_inside(out.folder, {**read, "--groups": recipe.groups, "--test-groups": recipe.test_groups})
+        lies = {flag: place_of(str(named)) for flag, named in read.items() if named is not None}
+        refuse_inside(out.folder, {**lies, "--groups": recipe.groups, "--test-groups": recipe.test_groups})
     out.refuse_existing(resume=False, overwrite=replaces)
     keep_freed_memory()
     with stopping(recipe.time_limit):

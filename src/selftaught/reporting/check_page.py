@@ -15,6 +15,7 @@ from selftaught.contracts.findings import (
     Findings,
     Forecast,
     ImageFacts,
+    SeriesFacts,
     Spread,
     Suggested,
     Values,
@@ -59,6 +60,7 @@ def lines(findings: Findings) -> list[Line]:
         ("data", f"{findings.data}: {findings.count:,} {findings.things}"),
         *(_image_lines(images) if images else []),
         *(_column_lines(columns) if columns is not None else []),
+        *(_series_lines(findings.series) if findings.series else []),
         *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
@@ -116,6 +118,17 @@ def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
     return [
         ("columns", f"{kinds.count('number')} of numbers, {kinds.count('category')} of categories"),
         ("missing", f"{sum(column.missing for column in columns):,} cells"),
+    ]
+
+
+def _series_lines(series: SeriesFacts) -> list[Line]:
+    points, cells = series.lengths, sum(channel.missing for channel in series.channels)
+    rate = f", {series.rate:g} in a unit of time" if series.rate else ""
+    return [
+        ("recordings", f"{series.recordings:,}"),
+        ("channels", f"{len(series.channels):,}"),
+        ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
+        ("missing", f"{cells:,} values"),
     ]
 
 

@@ -77,7 +77,7 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     samples.own = functions
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES:
-        raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows images")
+        raise UsageError(f"there is nothing to see in {kind.THINGS}: preview shows what can be drawn")
     job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
@@ -103,7 +103,8 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     job.method.eval()
     with torch.no_grad(), randomness.at(seed, 0, slice(0, count)):
         own = job.method.picture(*job.batches.views_of(rows))
-    return {"image": plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
+    thing = modality.named(job.samples.preparation.modality).THING
+    return {thing: plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:

@@ -46,6 +46,7 @@ from selftaught.run.shared_fields import (
     Score,
     Seed,
     Side,
+    Stride,
     Task,
     TeacherSize,
     Teaching,
@@ -58,6 +59,7 @@ from selftaught.run.shared_fields import (
     ValueRange,
     Views,
     ViewsFor,
+    Window,
     Workers,
 )
 from selftaught.system.components import Part
@@ -71,7 +73,8 @@ class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
-    sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
+    sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine;
+    or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder.
     """
 
     data: Unlabelled
@@ -100,6 +103,8 @@ class Pretrain(Recipe):
         description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
     )
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     grow: Growing | None = Field(
         None,
         description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "
@@ -262,6 +267,8 @@ class Check(Recipe):
     teacher_size: TeacherSize = None
     encoder: Backbone = None
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
     epochs: Epochs = None
     tolerance: Broken = 0.01
@@ -328,6 +335,8 @@ class Preview(Recipe):
     pages: PagesOf = "first"
     bands: BandsOf = None
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
     limit: Most = Field(None, description="choose them among a random subset of this many")
@@ -418,6 +427,8 @@ class Compare(Recipe):
         3, gt=0, le=100, description="rounds at most; in each half the methods go on, with twice the budget"
     )
     size: Side = None
+    window: Window = None
+    stride: Stride = None
     limit: Most = None
     tolerance: Broken = 0.01
     devices: Free[Devices] = Field(

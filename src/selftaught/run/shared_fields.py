@@ -36,6 +36,10 @@ ViewsFor = Shared[
 Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
 Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]
 Seed = Shared[Annotated[int, about("of everything random", ge=0, lt=1 << 63)]]
+Window = Shared[Annotated[int | None, about("points of the windows that long series are cut into", gt=1, le=1 << 17)]]
+Stride = Shared[
+    Annotated[int | None, about("points between the beginnings of windows; default: those of a window", gt=0, le=MOST)]
+]
 TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
     Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")

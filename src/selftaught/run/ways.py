@@ -18,7 +18,21 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
-    """The parameter `reading` of `open_samples` and `inspect`, of kinds that have it. Raises UsageError for others."""
+    """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
+    return {**_reading(recipe, kind), **_windows(recipe, kind)}
+
+
+def _windows(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """How long samples are cut."""
+    said = {name: getattr(recipe, name) for name in ("window", "stride")}
+    for name, points in said.items():
+        if points and not kind.WINDOWED:
+            raise UsageError(f"--{name} {points} is for series: {kind.THINGS} are not cut into windows")
+    return said if kind.WINDOWED else {}
+
+
+def _reading(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """How the values of samples are read."""
     said = {name: getattr(recipe, name) for name in LEFT_OPEN}
     asked = {name: value for name, value in said.items() if value != LEFT_OPEN[name]}
     if not kind.READ_IN_WAYS:

@@ -148,9 +148,10 @@ def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
 
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
-    labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
+    watched = command.watched_by and modality.place_of(command.watched_by)
+    labels = {"--watch-labels": watched, "--watch-labels-csv": command.watch_labels_csv}
     named = {"--init": command.init, "--teacher": command.teacher, "--metadata": command.metadata}
-    return {"DATA": command.data, **named, **labels}
+    return {"DATA": modality.place_of(command.data), **named, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:

@@ -20,7 +20,8 @@ from selftaught.system.errors import UsageError
 from tests.methods.test_contract import small
 
 SOME = ("mae", "denoising", "vime", "simclr", "subtab", "vicreg", "data2vec")
-GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
+CLASSES = {name: registry.method_class(name) for name in registry.places()}
+GENERAL = [name for name, cls in CLASSES.items() if not (cls.needs_images or cls.needs_places)]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),
     Column(name="colour", kind="category", values=("red", "green", "blue")),

@@ -27,6 +27,7 @@ def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
 
 MODALITY = Modality(
     THINGS="images",
+    THING="image",
     ENCODER="resnet18",
     FIRST_CHOICES=("resnet18", "resnet50", "resnet10t", "convnext_atto", *TOKEN_ENCODERS, "torchvision/resnet18"),
     TOKEN_ENCODERS=TOKEN_ENCODERS,
@@ -48,6 +49,7 @@ MODALITY = Modality(
     READ_IN_WAYS=True,
     SIZED=True,
     SPATIAL=True,
+    ALONG=True,
     PRETRAINED=True,
     PICTURES=pictures,
     pack=pack,

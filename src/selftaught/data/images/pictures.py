@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -47,3 +48,13 @@ def visible(images: Tensor, preparation: Preparation) -> NDArray[np.uint8]:
     if values.shape[1] != 3:
         values = values.mean(axis=1, keepdims=True).repeat(3, axis=1)
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def thumbnails(images: Tensor, preparation: Preparation, side: int) -> NDArray[np.uint8]:
+    """The same, made smaller where one side would be longer than `side`."""
+    height, width = images.shape[2:]
+    scale = min(1.0, side / max(height, width))
+    small = (max(1, round(height * scale)), max(1, round(width * scale)))
+    if scale < 1:
+        images = F.interpolate(images.float(), small, mode="bilinear", antialias=True)
+    return visible(images, preparation)

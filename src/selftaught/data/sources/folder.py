@@ -24,18 +24,18 @@ OURS = "made by selftaught"
 NO_FAULTS = (NO_IMAGE, HIDDEN, SYSTEM, OUTSIDE, DANGLING, NO_FILE, LINK, OURS)  # what is passed over is no broken image
 
 
-def passed_over(key: str) -> str | None:
-    """Why a file of this key is not taken for an image by its name alone; None where it is."""
+def passed_over(key: str, suffixes: tuple[str, ...] = SUFFIXES) -> str | None:
+    """Why a file of this key is not taken for an image, by its name alone; None where it is one of these suffixes."""
     steps = key.split("/")
     if any(step in CLUTTER for step in steps):
         return SYSTEM
     if any(step.startswith(".") for step in steps):
         return HIDDEN
-    return None if key.lower().endswith(SUFFIXES) else NO_IMAGE
+    return None if key.lower().endswith(suffixes) else NO_IMAGE
 
 
-def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The keys of all images below `root` in order, and what was passed over, each with the reason.
+def walk(root: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[list[str], list[tuple[str, str]]]:
+    """The keys of all files of these suffixes below `root` in order, and what was passed over, each with the reason.
 
     Links are followed inside the root only, and each folder once. Folders below the root that selftaught made are
     passed over: a run's pictures are none of the data that it learns from.
@@ -63,7 +63,7 @@ def walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
             continue
         for entry in entries:
             key = prefix + entry.name
-            if (reason := passed_over(entry.name)) in (HIDDEN, SYSTEM):
+            if (reason := passed_over(entry.name, suffixes)) in (HIDDEN, SYSTEM):
                 ignored.append((key, reason))
             elif entry.is_symlink() and (fault := _fault(entry.path, inside)):
                 ignored.append((key, fault))

@@ -143,7 +143,8 @@ def _refuse_odd_heads(width: int, heads: int) -> None:
 class MapDecoder(nn.Module):
     """Predicts a sample (B, channels, ...) from a map of features of any size.
 
-    Of images, one doubling at a time; a row has no neighbourhoods, so all its cells are predicted from all features.
+    Of images, one doubling at a time, and of series; a row has no neighbourhoods, so all its cells are predicted from
+    all features.
     """
 
     def __init__(
@@ -154,10 +155,14 @@ class MapDecoder(nn.Module):
         super().__init__()
         wide, *grid = map_shape(encoder, shape)
         self.size = size or tuple(shape[1:])
+        if len(self.size) == 1 and encoder.along:
+            self.layers = _line(wide, width, max(0, math.ceil(math.log2(self.size[0] / grid[0]))))
+            self.predict: nn.Module = nn.Conv1d(width, channels, 3, padding=1)
+            return
         if len(self.size) == 1:
             cells = channels * self.size[0]
             self.layers = nn.Sequential(nn.Flatten(), *mlp(wide * grid[0], width, cells))
-            self.predict: nn.Module = nn.Unflatten(1, (channels, self.size[0]))
+            self.predict = nn.Unflatten(1, (channels, self.size[0]))
             return
         doublings = max(0, math.ceil(math.log2(max(self.size[0] / grid[0], self.size[1] / grid[1]))))
         # A map of one cell knows no places: its first doublings give each place weights of its own.
@@ -177,27 +182,43 @@ class MapDecoder(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Prediction (B, channels, ...) from a map (B, channels of the encoder, ...)."""
         made = self.layers(features)
-        if made.ndim == 4 and made.shape[2:] != self.size:
-            made = F.interpolate(made, size=self.size, mode="bilinear", align_corners=False)
+        if made.ndim > 2 and made.shape[2:] != self.size:
+            mode = "bilinear" if made.ndim == 4 else "linear"
+            made = F.interpolate(made, size=self.size, mode=mode, align_corners=False)
         return self.predict(made)
 
 
+def _line(wide: int, width: int, doublings: int) -> nn.Sequential:
+    """Features (B, wide, n) of moments as (B, width, n * 2**doublings), each of which knows its neighbours."""
+    layers: list[nn.Module] = [nn.Conv1d(wide, width, 1), nn.BatchNorm1d(width), nn.GELU()]
+    for _ in range(doublings):
+        layers += [nn.Upsample(scale_factor=2), nn.Conv1d(width, width, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm1d(width), nn.GELU()]
+    return nn.Sequential(*layers)
+
+
 class MapHead(nn.Module):
-    """Predicts an image from a map by one linear layer: each cell says what the pixels under it hold.
+    """Predicts a sample from a map by one linear layer: each cell says what the pixels, or moments, under it hold.
 
     SimMIM (2111.09886, section 3.3).
     """
 
     def __init__(self, encoder: Encoder, shape: Sequence[int], channels: int) -> None:
-        """`shape` is the encoder's input (C, H, W); the prediction has `channels` and its height and width."""
+        """`shape` is the encoder's input (C, H, W) or (C, points); the prediction has `channels` of the same size."""
         super().__init__()
         wide, *grid = map_shape(encoder, shape)
-        self.size = (shape[1], shape[2])
+        self.size = tuple(shape[1:])
+        if len(self.size) == 1:  # the last cell of a series may hold fewer moments
+            self.cell: tuple[int, ...] = (-(-self.size[0] // grid[0]),)
+            self.predict: nn.Module = nn.Conv1d(wide, channels * self.cell[0], 1)
+            return
         self.cell = tuple(max(1, round(side / cells)) for side, cells in zip(self.size, grid))
         self.predict = nn.Conv2d(wide, channels * math.prod(self.cell), 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Prediction (B, channels, H, W) from a map (B, channels of the encoder, h, w)."""
+        """Prediction (B, channels, ...) from a map (B, channels of the encoder, ...)."""
+        if len(self.size) == 1:
+            return self.predict(features).unflatten(1, (-1, self.cell[0])).mT.flatten(2)[..., : self.size[0]]
         height, width = (cells * side for cells, side in zip(features.shape[2:], self.cell))
         made = F.fold(self.predict(features).flatten(2), (height, width), self.cell, stride=self.cell)
         if made.shape[2:] != self.size:

@@ -17,32 +17,33 @@ class Hole(nn.Module):
 
     def __init__(self, encoder: Encoder, data: Data) -> None:
         super().__init__()
-        self.size = (data.shape[1], data.shape[2])
+        self.size, self.patch = tuple(data.shape[1:]), encoder.patch
         self.grid = encoder.grid(self.size) if isinstance(encoder, TokenEncoder) else None
         # A colour starts as the data's mean, which is zero; an embedding small, as timm's own do.
         self.value = nn.Parameter(torch.randn(encoder.dim) * 0.02 if self.grid else torch.zeros(data.shape[0]))
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Tensor) -> Tensor:
-        """The map (B, dim, h, w) of x (B, C, H, W) with the cells `hidden` (B, p, q) taken out."""
+        """The map (B, dim, h, w) of x (B, C, H, W) with the cells `hidden` (B, p, q) taken out; of series likewise."""
         if isinstance(encoder, TokenEncoder):
             grid = encoder.grid(x.shape[2:])
             tokens = encoder.tokens(x, hidden=tube(hidden, grid).flatten(1), hole=self.value)
             return tokens.patches.mT.unflatten(2, grid)
-        return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, 1, 1), x))
+        return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, *[1] * (x.ndim - 2)), x))
 
     def pixels(self, hidden: Tensor) -> Tensor:
         """The cells `hidden` (B, p, q) as pixels (B, 1, H, W): those of the tokens that are hidden, where there are."""
-        if self.grid:
-            hidden = tube(hidden, self.grid)
-        return tube(hidden, self.size)[:, None]
+        if not self.grid:
+            return tube(hidden, self.size)[:, None]
+        # A last token may be of fewer pixels than the others.
+        whole = tube(tube(hidden, self.grid), [cells * self.patch for cells in self.grid])
+        return whole[(slice(None), *(slice(side) for side in self.size))][:, None]
 
 
-def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tuple[int, int]:
-    """Rows and columns of hidden cells: `side` pixels each, or about `share` of the shorter side of the sample.
+def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tuple[int, ...]:
+    """Hidden cells along each axis: `side` pixels each, or about `share` of the shorter side of the sample.
 
     A cell is a whole number of a token encoder's patches, so that it hides whole tokens.
     """
-    height, width = data.shape[1], data.shape[2]
-    wanted = side or max(2, round(share * min(height, width)))
+    wanted = side or max(2, round(share * min(data.shape[1:])))
     pixels = max(encoder.patch, round(wanted / encoder.patch) * encoder.patch)
-    return max(1, round(height / pixels)), max(1, round(width / pixels))
+    return tuple(max(1, round(length / pixels)) for length in data.shape[1:])

@@ -183,20 +183,22 @@ def context_and_targets(
     one draw gives a block both, no block is as long as the grid or reaches its last row and column, the first cells of
     a context are kept, and targets are allowed into one that would have no more than ten. Its contexts are smaller.
     """
+    line, grid = len(grid) == 1, (1, *grid)[-2:]  # a single axis is a grid of one row
     # On the host, down to what is sorted: it has to know how many cells there are, and would wait for a device to say.
     sizes = randomness.whole((4,), "sizes of blocks")
     if collator == "authors":
-        target = _authors_sides(sizes[0], target_scale, target_aspect, grid)
-        context_sides = _authors_sides(sizes[1], context_scale, (1.0, 1.0), grid)
+        target = _authors_sides(sizes[0], target_scale, target_aspect, grid, line)
+        context_sides = _authors_sides(sizes[1], context_scale, (1.0, 1.0), grid, line)
         within = [max(1, side - 1) for side in grid]
     else:
         scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
         aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
         area = scale * math.prod(grid)
-        sides = ((area * aspect).sqrt(), (area / aspect).sqrt())
+        sides = _sides(area, aspect, line)
         target = torch.stack([side.round().clamp(1, length) for side, length in zip(sides, grid)])
-        share = (context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])).sqrt()
-        context_sides, within = torch.stack([share * length for length in grid]), list(grid)
+        share = context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])
+        shares = _sides(share, torch.ones_like(share), line)
+        context_sides, within = torch.stack([part * length for part, length in zip(shares, grid)]), list(grid)
     places = randomness.uniform((batch, targets + 1, 2), "places of blocks")
     beyond = (0, grid[1] - within[1], 0, grid[0] - within[0])
     asked = F.pad(_rectangles(target.expand(len(places), targets, 2), places[:, :targets], within), beyond)
@@ -218,13 +220,17 @@ def context_and_targets(
     return Blocks(context, positions)
 
 
+def _sides(area: Tensor, aspect: Tensor, line: bool) -> tuple[Tensor, Tensor]:
+    """Height and width of a block of so large an area, which has all of it as its width where it is on a line."""
+    return (torch.ones_like(area), area) if line else ((area * aspect).sqrt(), (area / aspect).sqrt())
+
+
 def _authors_sides(
-    draw: Tensor, scale: tuple[float, float], aspect: tuple[float, float], grid: Sequence[int]
+    draw: Tensor, scale: tuple[float, float], aspect: tuple[float, float], grid: Sequence[int], line: bool
 ) -> Tensor:
     """Height and width of a block, by one draw for its share of the grid and for its shape."""
     area = ((scale[0] + draw * (scale[1] - scale[0])) * math.prod(grid)).floor()
-    ratio = aspect[0] + draw * (aspect[1] - aspect[0])
-    sides = ((area * ratio).sqrt(), (area / ratio).sqrt())
+    sides = _sides(area, aspect[0] + draw * (aspect[1] - aspect[0]), line)
     return torch.stack([side.round().clamp(1, max(1, length - 1)) for side, length in zip(sides, grid)])
 
 

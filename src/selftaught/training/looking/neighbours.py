@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from PIL import Image
 
 from selftaught.contracts import modality
@@ -82,15 +81,11 @@ def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
 
 def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tuple[int, int]]:
     """All thumbnails row by row, how many a row holds, and the width and height of one."""
-    height, width = samples.preparation.size
-    scale = min(1.0, CELL / max(height, width))
-    cell = (max(1, round(width * scale)), max(1, round(height * scale)))
     columns = math.ceil(math.sqrt(samples.count))
-    sheet = Image.new("RGB", (columns * cell[0], math.ceil(samples.count / columns) * cell[1]))
-    place = 0
-    for x in view_batches(samples):
-        small = x.float() if scale == 1 else F.interpolate(x.float(), cell[::-1], mode="bilinear", antialias=True)
-        for pixels in pictures.visible(small, samples.preparation):
-            sheet.paste(Image.fromarray(pixels), (place % columns * cell[0], place // columns * cell[1]))
-            place += 1
+    shown = (one for x in view_batches(samples) for one in pictures.thumbnails(x, samples.preparation, CELL))
+    for place, pixels in enumerate(shown):
+        if place == 0:
+            cell = pixels.shape[1], pixels.shape[0]
+            sheet = Image.new("RGB", (columns * cell[0], math.ceil(samples.count / columns) * cell[1]))
+        sheet.paste(Image.fromarray(pixels), (place % columns * cell[0], place // columns * cell[1]))
     return sheet, columns, cell

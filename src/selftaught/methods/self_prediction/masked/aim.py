@@ -23,7 +23,7 @@ class AIM(Method):
     # The paper's own, which are for batches of 4,096.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
     needs_tokens = True
-    needs_images = True  # columns of a table have no reading order
+    needs_places = True  # columns of a table have no reading order
 
     def __init__(
         self,

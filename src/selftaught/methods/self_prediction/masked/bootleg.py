@@ -27,7 +27,7 @@ class Bootleg(Method):
     views = ("light",)
     # I-JEPA's, for the same reasons.
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, batch_size=64)
-    needs_images = True
+    needs_places = True
     needs_tokens = True
     experimental = True
 

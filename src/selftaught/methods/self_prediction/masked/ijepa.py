@@ -27,7 +27,7 @@ class IJEPA(Method):
     # Small batches, since a teacher that moves a share each step needs steps: on CIFAR-10 781 steps of 64 samples teach
     # 41.5 %, 195 of 256 teach 36.5 (docs/results/learns.md). The paper: 1.25e-4 per 256 in batches of 2,048.
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, batch_size=64)
-    needs_images = True
+    needs_places = True
     needs_tokens = True
 
     def __init__(

@@ -20,7 +20,7 @@ class NEPA(Method):
     # The authors: 3e-4 per 256 in batches of 4,096, and features of the weights' moving average.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
     needs_tokens = True
-    needs_images = True  # columns of a table have no reading order
+    needs_places = True  # columns of a table have no reading order
     experimental = True
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """SimMIM (Xie et al., 2022): say the pixels of what was hidden, by one linear layer. https://arxiv.org/abs/2111.09886"""
 
+import math
 from typing import Literal
 
 from torch import Tensor
@@ -22,7 +23,7 @@ class SimMIM(Method):
     # of CIFAR-10 (untrained 36.4), 44.5 after 200,000 (docs/results/learns.md). Positions of a
     # vision transformer are learnt ones, where the authors' share a relative bias, as those of the recipe do.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
-    needs_images = True
+    needs_places = True
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class SimMIM(Method):
 
     def _predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions (B, C, H, W) and what was hidden (B, 1, H, W)."""
-        _, hidden = random_mask(len(x), self.cells[0] * self.cells[1], self.mask_ratio, x.device)
+        _, hidden = random_mask(len(x), math.prod(self.cells), self.mask_ratio, x.device)
         hidden = hidden.view(-1, *self.cells)
         return self.head(self.hole(self.encoder, x, hidden)), self.hole.pixels(hidden)
 

@@ -1,0 +1,183 @@
+"""Which names are those of series, and what is read by each: arrays, texts, and folders of them."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selftaught.data import opening
+from selftaught.data.series.lines import is_long, open_columns, read_recording
+from selftaught.data.series.recordings import THINGS, Channels, Failures, Recording, Recordings
+from selftaught.data.series.ts import open_ts
+from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
+from selftaught.data.sources.arrays import labels_of, read_arrays
+from selftaught.data.sources.folder import NO_IMAGE, walk
+from selftaught.data.sources.labels import NO_LABEL, known_labels
+from selftaught.data.sources.source import reading
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.ownership import refuse_as_data
+from selftaught.system.text import printable
+
+MARK = f"{THINGS}:"  # of what could be taken for images or rows: series:signals.npy
+TS = ".ts"
+COLUMNS = (".csv", ".tsv", ".parquet")
+SHAPES = "(N, points), (N, channels, points), or (points,) of one"
+HELD = "'x' of shape " + SHAPES + ", or 'values' (points of all, channels) with 'offsets' (N + 1,)"
+NO_RECORDING = "not named like a recording"
+HEAD = 1 << 16  # characters that a first line takes at most
+
+
+def recognises(data: Any) -> bool:
+    """Whether this names series: by its mark, as a .ts, or as a table with a line for each point of each series."""
+    if not isinstance(data, str):
+        return False
+    path = Path(data)
+    if data.startswith(MARK) or (path.suffix.lower() == TS and path.is_file()):
+        return True
+    return path.suffix.lower() in COLUMNS[:2] and path.is_file() and is_long(_first_line(path))
+
+
+def _first_line(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            return [cell.strip().strip('"') for cell in re.split(r"[,;\t|]", stream.readline(HEAD).rstrip("\r\n"))]
+    except OSError:  # said by whoever opens it
+        return []
+
+
+def open_recordings(data: str | Path, label_column: str | None = None, wanted: Sequence[str] = ()) -> Recordings:
+    """The series that DATA names, before they are cut into windows.
+
+    label_column: of a table, the column of labels, or "none"; wanted: names of channels that an encoder takes. Raises
+    DataError and UsageError.
+    """
+    path = Path(str(data).removeprefix(MARK))
+    if not path.exists():
+        raise DataError(f"{printable(str(path))} does not exist")
+    openers: dict[str, Callable[[Path], Recordings]] = {TS: open_ts, **dict.fromkeys(ARRAYS, open_arrays)}
+    suffix = path.suffix.lower()
+    if suffix in COLUMNS and not path.is_dir():
+        return open_columns(path, label_column, wanted)
+    if label_column not in (None, NO_LABEL):
+        raise UsageError(f"--label-column {printable(label_column)}: {printable(str(path))} has no columns with names")
+    if path.is_dir():
+        return open_folder(path, wanted)
+    if suffix not in openers:
+        endings = ", ".join([*openers, *COLUMNS])
+        raise DataError(
+            f"{printable(str(path))} is neither a folder nor a file of these, which series lie in: {endings}"
+        )
+    with reading(path.name):
+        return openers[suffix](path)
+
+
+def open_arrays(path: Path) -> Recordings:
+    """Series of a .npy or .npz. Raises DataError."""
+    held, name = read_arrays(path), path.stem
+    values = list(_arrays(held, printable(path.name)))
+    count, known = len(values), {key: _some(held, key, len(values), name) for key in ("keys", "groups")}
+    keys = known["keys"] or [str(row) for row in range(count)]
+    none: list[str | None] = [None] * count
+    labels = known_labels(labels_of(held["y"], count, name), name) if "y" in held else none
+    groups = known["groups"] or none
+    given = [Recording(*one) for one in zip(keys, values, labels, groups)]
+    return Recordings.of(name, given, _channels(held, values))
+
+
+def _arrays(held: Mapping[str, NDArray[Any]], shown: str) -> Iterator[NDArray[np.float32]]:
+    """Each series (points, channels)."""
+    if "values" in held and "offsets" in held:
+        values, offsets = _numbers(held["values"], shown), held["offsets"].reshape(-1)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or offsets.dtype.kind not in "iu" or not _in_order(offsets, len(values)):
+            raise DataError(f"{shown}: 'offsets' must rise from 0 to the {len(values):,} points of 'values'")
+        yield from (values[start:end] for start, end in pairwise(offsets.tolist()))
+        return
+    if "x" not in held:
+        raise DataError(f"{shown} must hold series as {HELD}; it holds {printable(', '.join(held)) or 'nothing'}")
+    x = _numbers(held["x"], shown)
+    x = x[None, None] if x.ndim == 1 else x[:, None] if x.ndim == 2 else x
+    if x.ndim != 3 or 0 in x.shape:
+        raise DataError(f"{shown} has shape {held['x'].shape}; series are {SHAPES}")
+    lengths = held["lengths"].reshape(-1) if "lengths" in held else np.full(len(x), x.shape[2])
+    if (
+        lengths.shape != (len(x),)
+        or lengths.dtype.kind not in "iu"
+        or (lengths > x.shape[2]).any()
+        or (lengths < 0).any()
+    ):
+        raise DataError(f"{shown}: 'lengths' must be one of 0 to {x.shape[2]:,} points for each of {len(x):,} series")
+    yield from (series[:, :length].T for series, length in zip(x, lengths.tolist()))
+
+
+def _numbers(values: NDArray[Any], shown: str) -> NDArray[np.float32]:
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{shown} holds {values.dtype}; series are numbers")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
+        return np.asarray(values, np.float32)
+
+
+def _in_order(offsets: NDArray[Any], points: int) -> bool:
+    return len(offsets) > 1 and offsets[0] == 0 and offsets[-1] == points and bool((np.diff(offsets) >= 0).all())
+
+
+def _some(held: Mapping[str, NDArray[Any]], key: str, count: int, name: str) -> list[str]:
+    return labels_of(held[key], count, f"{name}, in {key!r},") if key in held else []
+
+
+def _channels(held: Mapping[str, NDArray[Any]], values: Sequence[NDArray[np.float32]]) -> Channels | None:
+    """What a .npz tells of its channels: their names as 'channels', their 'units', and the 'rate' of points."""
+    count = values[0].shape[1] if values else 0
+    names = [str(name) for name in held["channels"].reshape(-1)] if "channels" in held else [""] * count
+    units = [str(unit) for unit in held["units"].reshape(-1)] if "units" in held else []
+    if len(names) != count or len(units) not in (0, count):
+        raise DataError(f"'channels' and 'units' must be one for each of the {count} channels")
+    return Channels(tuple(names), tuple(units), _rate(held["rate"]) if "rate" in held else None)
+
+
+def _rate(held: NDArray[Any]) -> float:
+    rate = float(held.reshape(-1)[0]) if held.size == 1 and held.dtype.kind in "fiu" else 0.0
+    if not 0 < rate < np.inf:
+        raise DataError("'rate' must be a single number above 0: the points in a unit of time")
+    return rate
+
+
+def open_folder(path: Path, wanted: Sequence[str] = ()) -> Recordings:
+    """A recording a file, .npy of (points,) or (channels, points) or a table of a line a point; folders are labels."""
+    refuse_as_data(path)
+    keys, ignored = walk(os.fspath(path), (".npy", *COLUMNS))
+    if not keys:
+        raise DataError(f"{printable(str(path))} holds no recordings: files of .npy, .csv, .tsv or .parquet")
+    given, broken, channels = list[Recording](), Failures(), Channels(())
+    for key in keys:
+        try:
+            values, own = _recording(path / key, channels.names or tuple(wanted))
+        except DataError as error:
+            broken.append((key, f"cannot be read: {error}"))
+            continue
+        channels = channels if channels.names else own
+        given.append(Recording(key, values, key.partition("/")[0] if "/" in key else None))
+    others = [(key, NO_RECORDING if reason == NO_IMAGE else reason) for key, reason in ignored]
+    return Recordings.of(path.resolve().name, given, channels if given else None, broken=broken, ignored=others)
+
+
+def _recording(file: Path, wanted: Sequence[str]) -> tuple[NDArray[np.float32], Channels]:
+    if file.suffix.lower() in COLUMNS:
+        return read_recording(file, wanted)
+    values = _numbers(read_arrays(file)["x"], printable(file.name))
+    values = values[:, None] if values.ndim == 1 else values.T
+    if values.ndim != 2:
+        raise DataError(f"{printable(file.name)} has shape {values.shape[::-1]}; a recording is (channels, points)")
+    return values, Channels(("",) * values.shape[1])
+
+
+def labels_by_key(labelled: str) -> dict[str, str]:
+    """Labels of series by their keys, from labelled series or a CSV of series,label. Raises DataError."""
+    if recognises(labelled):
+        return opening.labels_in(open_recordings(labelled))
+    return opening.labels_by_key(open_recordings, labelled)

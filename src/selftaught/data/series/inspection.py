@@ -1,0 +1,87 @@
+"""Everything that can be known of series before training."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selftaught.contracts.findings import ColumnFacts, File, Findings, SeriesFacts, Spread
+from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.data.series.files import open_recordings
+from selftaught.data.series.recordings import THINGS, Failures, Recordings
+from selftaught.data.series.samples import cut
+from selftaught.data.sources.metadata import facts_of
+from selftaught.system.text import printable, spelled
+
+FEWEST = 2  # series that can be told apart
+
+
+def inspect(
+    data: str | Path,
+    *,
+    label_column: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
+    tolerance: float = 0.01,
+    metadata: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **how: Any,
+) -> Findings:
+    """Read the series of `data`, all of them. Raises DataError and UsageError."""
+    series = cut(open_recordings(data, label_column), window, stride)
+    count = len(series) + len(series.broken)
+    same = same_content(map(bytes, series.digests(np.arange(len(series)))))
+    progress(count, count)
+    facts = _facts(series)
+    known = facts_of(series, metadata, THINGS)
+    problems = _problems(series, facts, tolerance)
+    return Findings(
+        data=printable(str(data)),
+        things=THINGS,
+        count=count,
+        checked=count,
+        usable=not problems,
+        problems=problems,
+        notes=[*series.notes, *notes_of_copies(THINGS, same)],
+        broken=_files(series.broken),
+        ignored=_files(series.ignored),
+        duplicates=[[spelled(series.keys[row]) for row in group] for group in same],
+        labels=classes(series),
+        series=facts,
+        metadata=known,
+    )
+
+
+def _problems(series: Recordings, facts: SeriesFacts, tolerance: float) -> list[str]:
+    count, broken = len(series) + len(series.broken), len(series.broken)
+    problems = [] if len(series) >= FEWEST else ["one series is too few to learn from; --window cuts it into many"]
+    if all(channel.distinct <= 1 for channel in facts.channels):
+        problems.append("every channel holds one value only, so there is nothing to learn")
+    if broken > tolerance * count:
+        problems.append(f"{broken:,} of {count:,} series cannot be used, more than {100 * tolerance:g}%")
+    return problems
+
+
+def _files(failures: Failures) -> list[File]:
+    return [File(path=spelled(key), reason=printable(reason)) for key, reason in failures]
+
+
+def _facts(series: Recordings) -> SeriesFacts:
+    lengths = series.lengths
+    return SeriesFacts(
+        channels=[_channel(series, place) for place in range(len(series.channels.names))],
+        lengths=Spread(min=float(lengths.min()), median=float(np.median(lengths)), max=float(lengths.max())),
+        recordings=len(set(series.groups)) if series.groups else len(series),
+        rate=series.channels.rate,
+        units=list(series.channels.units),
+    )
+
+
+def _channel(series: Recordings, place: int) -> ColumnFacts:
+    values = series.values[:, place]
+    known = values[np.isfinite(values)]
+    ends: dict[str, float] = {"min": float(known.min()), "max": float(known.max())} if len(known) else {}
+    name = printable(series.channels.names[place]) or f"channel {place}"
+    missing, distinct = len(values) - len(known), len(np.unique(known))
+    return ColumnFacts(name=name, kind="number", missing=missing, distinct=distinct, **ends)

@@ -1,0 +1,178 @@
+"""Series from end to end: the same methods and commands as for images and rows, unchanged."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import selftaught
+from selftaught.commands.cli import run_command
+from selftaught.contracts.method import Data
+from selftaught.data.series import MODALITY
+from selftaught.data.series.encoders import build_encoder
+from selftaught.data.series.preparation import Preparation
+from selftaught.data.series.samples import open_samples
+from selftaught.judging.labelled import open_labelled, splits
+from selftaught.judging.subsets import parse_labels
+from selftaught.methods import registry
+from selftaught.methods.parts.masks import context_and_targets
+from selftaught.run.recipes import Evaluate
+from selftaught.system import randomness
+from selftaught.system.components import Part
+from selftaught.system.errors import UsageError
+from tests.methods.test_contract import small
+
+PREPARATION = Preparation(names=("", ""), length=22, means=(0, 0), deviations=(1, 1), masked=True)
+NETWORKS = {
+    "dilated_conv": {"depth": 2, "width": 8, "dim": 16},
+    "patch_transformer": {"depth": 1, "width": 16, "patch": 4},
+}
+GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
+TINY = ["--encoder", "patch_transformer", "--encoder.width", "16", "--encoder.depth", "1"]
+QUICK = {
+    "check": ["--encoder", "patch_transformer", "--batch-size", "16", "--json"],
+    "preview": [*TINY, "--samples", "4"],
+    "pretrain": [*TINY, *["--batch-size", "16", "--precision", "32-true", "--layout", "contiguous", "--map", "24"]],
+    "evaluate": ["--probe", "knn,linear", "--labels", "5", "--repeats", "1", "--json"],
+    "finetune": ["--finetune.epochs", "1"],
+}
+
+
+def wrote(folder: Path) -> str:
+    """Waves of two lengths, noise beside them, a gap in one; a class is a frequency."""
+    rng, y = np.random.default_rng(0), np.arange(48) % 2
+    t = np.linspace(0, 1, 22)
+    waves = np.sin(2 * np.pi * (2 + 3 * y[:, None]) * t + rng.uniform(0, 6, (48, 1)))
+    x = np.stack([waves, rng.normal(size=(48, 22))], axis=1)
+    x[3, 0, 4:9] = np.nan
+    np.savez(folder / "waves.npz", x=x, y=np.array(["slow", "fast"])[y], lengths=np.where(np.arange(48) % 3, 22, 17))
+    return f"series:{folder / 'waves.npz'}"
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_every_method_that_is_not_for_images_alone_takes_series(name: str) -> None:
+    cls = registry.method_class(name)
+    for network in ("patch_transformer",) if cls.needs_tokens else NETWORKS:
+        torch.manual_seed(0)
+        encoder = build_encoder(Part(name=network, options=NETWORKS[network]), PREPARATION)
+        method = cls(encoder, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **small(name))
+        method.start(torch.randn(64, *PREPARATION.shape))
+        views = [torch.arange(16) if view == "index" else torch.randn(16, *PREPARATION.shape) for view in method.views]
+        with randomness.at(0, 0, slice(0, 16)):
+            loss = sum(method(*views).values())
+            loss.backward()
+            with torch.no_grad():
+                pictures = method.eval().picture(*views)
+        assert loss.isfinite() and any(p.grad is not None and p.grad.any() for p in encoder.parameters())
+        assert all(shown.shape[1:] == PREPARATION.shape for shown in pictures.values())
+
+
+def test_at_least_twenty_do_among_them_those_that_ask_what_lies_beside_what() -> None:
+    assert len(GENERAL) >= 20 and {"mae", "simmim", "data2vec", "ijepa", "aim", "simclr"} <= set(GENERAL)
+
+
+@pytest.mark.parametrize("collator", ["paper", "authors"])
+def test_blocks_on_a_line_are_stretches_of_it(collator: Any) -> None:
+    with randomness.at(0, 0, slice(0, 16)):
+        cpu = torch.device("cpu")
+        blocks = context_and_targets(16, (40,), 4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), collator, cpu)
+    assert blocks.targets.shape[:2] == (16, 4) and 6 <= blocks.targets.shape[2] <= 8
+    assert (blocks.targets.diff(dim=2) == 1).all() and blocks.targets[..., 0].unique().numel() > 8
+    apart = (blocks.context[:, None, :, None] != blocks.targets[:, :, None]).all()
+    assert apart and blocks.context.shape[1] >= 8
+
+
+def test_what_simmim_hides_of_a_series_are_whole_patches_and_it_says_each_moment() -> None:
+    encoder = build_encoder(Part(name="patch_transformer", options=NETWORKS["patch_transformer"]), PREPARATION)
+    method = registry.method_class("simmim")(encoder, Data(64, PREPARATION.shape, (0,) * 4, (1,) * 4))
+    with randomness.at(0, 0, slice(0, 8)):
+        shown = method.picture(torch.randn(8, *PREPARATION.shape))
+    hidden = shown["shown"] == 0
+    by_patch = encoder.patchify(hidden.float()[..., :20])
+    assert hidden.any() and (by_patch.amin(dim=2) == by_patch.amax(dim=2)).all()
+    x = torch.randn(2, encoder.dim, 6)
+    whole = method.head(x)
+    x[..., 2] += 1  # what is said of a patch is said of its own four moments
+    assert ((method.head(x) != whole).any(dim=(0, 1)).nonzero()[:, 0] == torch.arange(8, 12)).all()
+
+
+def test_the_pages_commands_lead_from_series_to_a_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrote(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "series.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    said = {}
+    for line in block.splitlines():
+        words = line.replace("--epochs 100", "--steps 4").split()[1:]
+        assert run_command([*words, *QUICK.get(words[0], ())]) == 0, line
+        said[words[0]] = capsys.readouterr().out
+    found, judged = (json.loads(said[name]) for name in ("check", "evaluate"))
+    assert found["things"] == "series" and found["series"]["lengths"]["min"] == 17 and found["forecast"]["seconds"] > 0
+    assert Image.open("preview.png").width > 4 * 160
+    assert {"pictures.png", "encoder", "map", "report.html"} <= {path.name for path in Path("run").iterdir()}
+    assert {row["features"] for row in judged["rows"]} == {"trained", "untrained", "pixels"}
+    assert "raw values" in judged["verdict"] and judged["things"] == "series"
+    assert len(Path("predictions.csv").read_text().splitlines()) == 49
+    assert Path("run/encoder/model.onnx").is_file() and "raw values" in Path("run/report.html").read_text()
+    encoder = selftaught.load_encoder("run")
+    samples = open_samples("series:waves.npz", like=encoder.preparation)
+    with torch.no_grad():
+        again = encoder(samples.batch(np.arange(48))[0]).numpy()
+    assert np.allclose(again, np.load("features.npz")["features"], atol=1e-5)
+    assert "time-series-feature-extraction" in Path("run/encoder/README.md").read_text()
+
+
+def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path) -> None:
+    data = wrote(tmp_path)
+    how = {
+        "method": "simclr",
+        "encoder": {"name": "dilated_conv", "options": NETWORKS["dilated_conv"]},
+        "batch_size": 16,
+    }
+    how |= {"precision": "32-true", "layout": "contiguous", "map": 0, "window": 8, "stride": 4, "limit": 100}
+    whole = selftaught.pretrain(data, out=str(tmp_path / "whole"), steps=6, **how)
+    for step in selftaught.steps(data, out=str(tmp_path / "run"), steps=6, **how):
+        if step.step == 3:
+            break
+    again = selftaught.pretrain(data, out=str(tmp_path / "run"), steps=6, resume=True, **how)
+    one, two = (selftaught.load_encoder(run.folder).state_dict() for run in (whole, again))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert again.recipe.window == 8 and selftaught.load_encoder(again.folder).preparation.stride == 4
+
+
+def test_windows_of_one_recording_are_on_one_side_of_every_split(tmp_path: Path) -> None:
+    np.savez(tmp_path / "logs.npz", x=np.random.default_rng(0).normal(size=(12, 1, 40)), y=np.arange(12) % 2)
+    data = f"series:{tmp_path / 'logs.npz'}"
+    cut = open_samples(data, window=8, stride=4)
+    labelled = open_labelled(Evaluate(run="", train=data), cut.preparation)
+    for split in splits(labelled, parse_labels("100%")[0], 1, 0):
+        sides = [{cut.groups[row].split("[")[0] for row in rows} for rows in (split.train, split.test)]  # type: ignore[index]
+        assert sides[0] and sides[1] and not sides[0] & sides[1]
+    assert labelled.tested == 12  # recordings, of 108 windows
+
+
+def test_what_is_not_for_series_is_refused_in_one_line(tmp_path: Path) -> None:
+    data = wrote(tmp_path)
+    with pytest.raises(UsageError, match=r"rotation asks about images, and series:.* holds series"):
+        selftaught.pretrain(data, method="rotation", out=str(tmp_path / "a"))
+    with pytest.raises(UsageError, match="aim asks what lies beside what, and sklearn:wine holds rows"):
+        selftaught.pretrain("sklearn:wine", method="aim", out=str(tmp_path / "b"))
+    with pytest.raises(UsageError, match="--window 8 is for series: rows are not cut into windows"):
+        selftaught.pretrain("sklearn:wine", window=8, out=str(tmp_path / "b"))
+    with pytest.raises(UsageError, match="mae needs an encoder that works on tokens, which resnet1d does not; try"):
+        selftaught.pretrain(data, method="mae", encoder="resnet1d", out=str(tmp_path / "c"))
+    run = selftaught.pretrain(
+        data, out=str(tmp_path / "run"), steps=1, batch_size=16, map=0, precision="32-true", layout="contiguous",
+        encoder={"name": "dilated_conv", "options": NETWORKS["dilated_conv"]},
+    )  # fmt: skip
+    (tmp_path / "run/inside.npy").write_bytes((tmp_path / "waves.npz").read_bytes())
+    with pytest.raises(UsageError, match=r"DATA .*inside\.npy lies in .*run, which is to be replaced"):
+        selftaught.pretrain(f"series:{tmp_path / 'run/inside.npy'}", out=str(run.folder), overwrite=True)
+    assert MODALITY.RAW == "raw values"
