@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from selftaught.data.images.broken import counted, too_many
 from selftaught.data.images.decode import DecodeError, attempt, header, opened, upright
-from selftaught.data.images.samples import counted, too_many
 from selftaught.data.images.views import centred_box
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import IMAGES, MASKS

@@ -1,7 +1,7 @@
 """Images decoded once and kept, on a bounded canvas and in the source's own number type."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import PIL
 import torch
 from torch import Tensor
 
+from selftaught.data.first_pass import Every, Sampled, by_sample
 from selftaught.data.images import decode as decoding
+from selftaught.data.images.broken import refuse_broken
 from selftaught.data.images.canvas import (
     Canvas,
     Pixels,
@@ -24,26 +26,25 @@ from selftaught.data.images.canvas import (
 from selftaught.data.images.decode import Picture, attempt, picture
 from selftaught.data.images.overlooked import overlooked, remarked
 from selftaught.data.images.preparation import CHUNK, Preparation, brightest, preparation_of
+from selftaught.data.images.sampling import PROBED, Looking, examples_of
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, picked
+from selftaught.data.replacing import Replacing
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
-from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.encoded import Encoded, Stored
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress, digest
 from selftaught.data.storage import MEMORY, Decoded, Failures, Refuse, Resident, Storage, Work, stored
-from selftaught.system.errors import BrokenData, DataError
-from selftaught.system.interruption import poll
+from selftaught.system.errors import DataError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
-NAMED = 3  # of the broken images, in an error
 FAR = 4  # times: so much of the range of 16 bits may be unused by chance
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
 MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
-PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
 
 class Images(Opened):
@@ -66,6 +67,13 @@ class Images(Opened):
         """A hint that the batch of `rows` will be wanted soon."""
         self.storage.prefetch(self.rows[rows])
 
+    def replaced(self, rows: Rows) -> Mapping[int, str]:
+        return self.storage.replaced(self.rows[rows]) if isinstance(self.storage, Replacing) else {}
+
+    def know_broken(self, broken: Mapping[int, str]) -> None:
+        if isinstance(self.storage, Replacing):
+            self.storage.broken.update(broken)
+
     def views(self, names: Sequence[str], **how: Any) -> Views:
         """What makes these views of the images."""
         return Views(names, self.preparation, **how)
@@ -87,49 +95,67 @@ def open_samples(
     workers: int | None = None,
     tolerance: float = TOLERANCE,
     native: bool = True,
+    first_pass: str = "all",
     progress: Progress = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
 
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
     decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
-    are not finite; native: see `canvas_for`; label_column: the column of labels, of data that has columns or, where
-    `labels` names one, of that file; column: of data that has columns the one of images; the rest: see `chosen`.
-    Raises DataError and UsageError.
+    are not finite; native: see `canvas_for`; first_pass: whether all are looked at now, see `by_sample`; label_column:
+    the column of labels, of data that has columns or, where `labels` names one, of that file; column: of data that has
+    columns the one of images; the rest: see `chosen`. Raises DataError and UsageError.
     """
     source = open_source(data, label_column if labels is None else None, column)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
-    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, **how)
-    rows, refuse = wanted.rows, partial(_refuse, source.name, len(wanted.rows), tolerance)
+    looking = _looking(source, first_pass, limit)
+    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, unheld=bool(looking), **how)
+    rows: Any = wanted.rows
+    tried = rows[looking.sampled.rows] if looking else rows
+    refuse = partial(refuse_broken, source.name, len(tried), tolerance, bool(looking))
     storage: Storage
+    kept: Any = slice(None)
     quarantined: Failures = []
     top, band = None, None
     if isinstance(source, Arrays):
         storage = _resident(source)
         kept, quarantined = _finite(source, storage, rows, refuse, progress)
-        places = rows[kept]
+        places: Any = rows[kept]
         seen = [storage.take(places[:PROBED])[0]]
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            examples = _examples(source, rows, refuse, progress)
+            examples = examples_of(source, tried, refuse, progress)
             seen = [example.pixels for example in examples]
             canvas = canvas_for(seen, size or (like.size if like else None), like, native)
             top, band = canvas.top, _band(examples, like)
-            source.contents.recall()
-            work = _work(source, rows, canvas, band, refuse, workers, progress)
-            storage, kept = stored(work, memory, cache)
+            work = _work(source, rows, canvas, band, refuse, workers, progress, looking)
+            if looking:
+                storage, places = looking.begin(work, seed), Every(len(rows))
+            else:
+                source.contents.recall()
+                storage, kept = stored(work, memory, cache)
+                places = np.arange(len(kept))
         source.contents.remember()
+    take = looking.take if looking else lambda some: storage.take(places[some])[0]
+    preparation = like or preparation_of(take, len(places), size, top, band)
+    if isinstance(source, Encoded):
+        quarantined = looking.end(refuse, wanted.former_fingerprint) if looking else work.quarantined
+        quarantined = [*quarantined, *_unread(source)]
         _tell_remarks(source.name, work)
-        quarantined, places = [*work.quarantined, *_unread(source)], np.arange(len(kept))
-    preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size, top, band)
-    images = Images(wanted, preparation, kept, quarantined)
+    images = Images(wanted, preparation, kept, quarantined, looking.sampled if looking else None)
     images.storage, images.rows = storage, places
     images.values = _values(storage, seen, preparation)
     _tell_depths(source.name, seen, images.values, of_encoder=like is not None)
     if like:
         _refuse_unlike(source.name, images, like)
     return images
+
+
+def _looking(source: Arrays | Encoded, first_pass: str, limit: int | None) -> Looking | None:
+    """What looks at a sample, where not all images are to be decoded before they are wanted."""
+    count = min(len(source), limit or len(source))
+    return Looking(Sampled(count)) if isinstance(source, Encoded) and by_sample(first_pass, count) else None
 
 
 def _values(storage: Storage, seen: list[Pixels], preparation: Preparation) -> tuple[np.dtype, int | None]:
@@ -173,13 +199,20 @@ def _work(
     refuse: Refuse,
     workers: int | None,
     progress: Progress,
+    looking: Looking | None,
 ) -> Work:
-    """What has to be decoded."""
+    """What has to be decoded; of what only `looking` asks for little is noted, as there may be any number of it."""
     noted: dict[int, list[str]] = {}
 
+    def fetched(place: int) -> Stored:
+        data = source.read(int(rows[place])) if looking else source.fetch(int(rows[place]))
+        if looking:
+            looking.note(place, data)
+        return data
+
     def made(place: int) -> Decoded:
-        image = picture(source.fetch(int(rows[place])), canvas.shape[:2], band)
-        if image.remarks:
+        image = picture(fetched(place), canvas.shape[:2], band)
+        if image.remarks and (looking is None or place in looking.sampled):
             noted[place] = list(image.remarks)
         return on_canvas(image.pixels, canvas), image.pixels.shape[1] / image.pixels.shape[0]
 
@@ -246,47 +279,3 @@ def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
         raise DataError(
             f"{name} holds values up to {top:g}, the encoder takes {like.low:g} to {like.high:g}: scale them alike"
         )
-
-
-def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
-    """Raise BrokenData where too many of `count` images cannot be decoded, or used."""
-    if too_many(failed, count, tolerance):
-        verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
-        raise BrokenData(counted(f"images in {printable(name)}", verb, count, tolerance, failed), name, failed)
-
-
-def too_many(failed: Failures, count: int, tolerance: float) -> bool:
-    """Whether more of `count` have failed than are allowed to, or all."""
-    return len(failed) > tolerance * count or len(failed) == count
-
-
-def counted(things: str, verb: str, count: int, tolerance: float, failed: Failures) -> str:
-    """How many of what cannot be decoded or used, and why the first few are not."""
-    first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
-    allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
-    return f"{len(failed)} of {count} {things} cannot be {verb}{allowed}; the first is {first}"
-
-
-def _examples(source: Encoded, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:
-    """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
-    probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
-    tried = []
-    for row in probe.tolist():
-        poll()
-        tried.append(_read(source, row))
-    if seen := [image for image in tried if not isinstance(image, str)]:
-        return seen
-    failed: Failures = []
-    for done, row in enumerate(rows.tolist()):
-        image = _read(source, row)
-        if not isinstance(image, str):
-            return [image]
-        failed.append((source.keys[row], image))
-        progress(done + 1, len(rows))
-    refuse(failed)
-    raise AssertionError("not reached: all images failed")
-
-
-def _read(source: Encoded, row: int) -> Picture | str:
-    """What is decoded of an image, or the reason why nothing is."""
-    return attempt(lambda: picture(source.read(row)))
