@@ -70,7 +70,7 @@ def holed(count: int, bad: list[int]) -> np.ndarray:
 
 
 def test_images_that_hold_no_numbers_are_left_out_within_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftaught.data.images.preparation.MEASURED", 10)  # which look at few
+    monkeypatch.setattr("selftaught.data.first_pass.LOOKED_AT", 10)  # which look at few
     samples = open_samples(holed(400, [7, 101, 303]))
     assert samples.count == 397 and [key for key, _ in samples.quarantined] == ["7", "101", "303"]
     assert "not finite" in samples.quarantined[0][1] and samples.batch(np.arange(397))[0].isfinite().all()

@@ -20,12 +20,12 @@ FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metada
         (
             Pretrain,
             (Mark.FREE,),
-            {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
+            {"log_every", "checkpoint_every", "on_collapse", "map", "profile", "tolerance"}
             | {"workers", "memory", "cache", "remote_cache", "device", "devices", "shard"}
             | {"watch_labels", "watch_labels_csv", "metadata"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
-        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache", "remote_cache"}),
+        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache", "remote_cache", "tolerance"}),
         (Pretrain, (Mark.SPEED,), SPEED),
         (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
         (Recipe, (Mark.FILLED_IN,), FILLED_IN),

@@ -83,7 +83,9 @@ def test_memory_is_the_sum_of_its_parts() -> None:
     assert (memory.weights, memory.gradients, memory.optimizer, memory.still) == (1e8, 1e8, 2e8, 1e7)
     assert memory.activations == pytest.approx(1e8 + TRANSIENT * 64 * 5e7)
     assert memory.total == pytest.approx(4.1e8 + memory.activations + by.CONTEXT) and memory.there == 80e9
-    assert memory.index == 1e8 * (by.KEY + 43 + by.ENTRY)
+    assert memory.index == 1e8 * (by.KEY + 43 + by.PLACE + by.ORDERS + by.DIGEST)
+    some = plan_of(order="blocks").model_copy(update={"first_pass": "sample"})
+    assert outlook(some).memory.index == 1e8 * (by.KEY + 43) and outlook(some).reading.home == "stream"
     chunked = outlook(plan_of(encode_chunk=16)).memory
     assert chunked.activations == pytest.approx(1e8 + TRANSIENT * 16 * 5e7 + 48 * 1e6)
     assert outlook(plan_of(encode_chunk=16)).speed.compute_seconds > outlook().speed.compute_seconds

@@ -83,6 +83,15 @@ class MakeViews(Protocol):
         """Every view in use with its options as they are, for people."""
 
 
+class Looked(Protocol):
+    """What was looked at before the first step."""
+
+    rows: NDArray[np.int64]
+    fingerprint: str
+    broken: dict[int, str]  # those that cannot be used, by number, with the reasons
+    facts: dict[str, Any]  # what these are like, as plain data
+
+
 class Samples(Protocol):
     """Samples by row number, with keys and, where they were wanted, labels."""
 
@@ -97,11 +106,12 @@ class Samples(Protocol):
     groups: Sequence[str] | None = None  # by row, the same for samples that are no independent evidence
     own: Mapping[str, Any] = {}
     guidance: Any = None  # what training makes of their metadata, where any are used
+    sampled: "Looked | None" = None  # what was looked at, where not all was; then some may be broken
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A hash of what all samples hold."""
+        """A hash of what all samples hold, or of names, sizes and what was looked at."""
 
     def digests(self, progress: Callable[[int, int], None] = lambda done, total: None) -> NDArray[np.uint8] | None:
         """Of the content of each sample (N, 16); None where nobody knows. To read it may take long."""
@@ -120,6 +130,13 @@ class Samples(Protocol):
 
     def prefetch(self, rows: NDArray[np.int64]) -> None:
         """A hint that the batch of `rows` will be wanted soon."""
+
+    def replaced(self, rows: NDArray[np.int64]) -> Mapping[int, str]:
+        """Which of these samples, that a batch held, are broken, and of their substitutes; with the reasons."""
+        return {}
+
+    def know_broken(self, broken: Mapping[int, str]) -> None:
+        """Take these samples for broken, whatever they hold by now: they were when they were met."""
 
     def subset(self, rows: NDArray[np.int64]) -> "Samples":
         """The same samples, only those of `rows`."""

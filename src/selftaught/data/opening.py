@@ -5,7 +5,7 @@ A kind of data opens a source, asks `chosen` for the rows, decodes them, and hol
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.modality import Looked, Samples
+from selftaught.data.first_pass import Every, Sampled
 from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
 from selftaught.data.sources.metadata import Column, columns_beside, one_column
@@ -32,7 +33,7 @@ class Chosen:
     """The rows of a source that are wanted."""
 
     source: Source
-    rows: Rows
+    rows: Rows | Every
     labels: list[str] | None  # of all rows of the source, where labels are wanted
     former_fingerprint: str
 
@@ -47,25 +48,30 @@ def chosen(
     labelled: bool = False,
     limit: int | None = None,
     seed: int = 0,
+    unheld: bool = False,
 ) -> Chosen:
     """The rows of `source` that are wanted.
 
     things: what samples are called; remedy: how to give labels to data without any; labels: a CSV of path,label in
     place of the source's own; label_column: which of its columns, where it has one of that name; labelled: whether
     labels are wanted (then `limit` is stratified, and samples without one are left out); limit: a random subset of
-    this many. Raises DataError.
+    this many; unheld: whether the numbers of all samples are to take no memory. Raises DataError.
     """
     if labels is not None:
         source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")
     wanted = source.labels if labelled else None
-    rows = np.arange(len(source)) if wanted is None else np.flatnonzero([bool(label) for label in wanted])
+    rows: Rows | Every = Every(len(source))
+    if not unheld or wanted is not None or limit is not None:
+        rows = np.arange(len(source)) if wanted is None else np.flatnonzero([bool(label) for label in wanted])
     if not len(rows):
         raise DataError(f"{source.name} has labels for none of its {things}")
     parts = source.fingerprint(), str(limit), str(seed) if limit else ""
     former = digest(*parts, between=source.between)
-    return Chosen(source, randomness.subset(rows, wanted, limit, seed), wanted, former)
+    return Chosen(
+        source, rows if isinstance(rows, Every) else randomness.subset(rows, wanted, limit, seed), wanted, former
+    )
 
 
 class Picked(Sequence[str]):
@@ -83,8 +89,10 @@ class Picked(Sequence[str]):
         return self._keys[int(self._rows[place])]
 
 
-def picked(keys: Sequence[str], rows: Rows) -> Sequence[str]:
+def picked(keys: Sequence[str], rows: Rows | Every) -> Sequence[str]:
     """The keys of these rows: a list of a list, and else as they are read."""
+    if isinstance(rows, Every):
+        return keys
     if isinstance(keys, list):
         return [keys[row] for row in rows]
     return keys if np.array_equal(rows, np.arange(len(keys))) else Picked(keys, rows)
@@ -99,25 +107,30 @@ class Opened(Samples):
         preparation: Any,
         kept: Rows | slice = slice(None),
         quarantined: Sequence[tuple[str, str]] = (),
+        sampled: Sampled | None = None,
     ) -> None:
-        """kept: which of the wanted rows are whole; quarantined: keys of the others, with the reason."""
-        rows, labels = wanted.rows[kept], wanted.labels
+        """kept: which of the wanted rows are whole; quarantined: keys of the others, with the reason; sampled: what
+        was looked at, where not all was."""
+        rows, labels = wanted.rows if sampled else wanted.rows[kept], wanted.labels
         self.name, self.former_fingerprint = wanted.source.name, wanted.former_fingerprint
         self.notes = list(wanted.source.notes)
         self.preparation, self.quarantined = preparation, list(quarantined)
         self.keys = picked(wanted.source.keys, rows)
         self.labels = [labels[row] for row in rows] if labels else None
         self.count = len(rows)
-        self._digests, self._hash = _hashed(wanted.source, rows)
-        self._told: tuple[Source, Rows] | None = wanted.source, rows
+        if sampled:
+            self.notes.append(_told(len(sampled.rows), len(rows)))
+        self.sampled: Looked | None = sampled
+        self._digests, self._hash = (None, None) if isinstance(rows, Every) or sampled else _hashed(wanted.source, rows)
+        self._source: tuple[Source, Any] | None = wanted.source, rows
 
     def metadata(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> list[Column]:
         """The columns of these names, of a file or a table in Python, or beside the samples in their source.
 
         labels: what --label-column says. Raises DataError and UsageError: for labels, too, which are no metadata.
         """
-        assert self._told, "the source has been let go"
-        source, rows = self._told
+        assert self._source, "the source has been let go"
+        source, rows = self._source
         before, shown = len(source.notes), printable(source.name)
         beside = columns_beside(source, file, modality.named(self.preparation.modality).THINGS)
         columns = [one_column(name, beside, rows, lambda: source.labels, labels, shown) for name in names]
@@ -126,7 +139,7 @@ class Opened(Samples):
 
     def let_source_go(self) -> None:
         """Keep of the source no more than what samples are made of: its cells may take more memory than these."""
-        self._told = None
+        self._source = None
 
     def digests(self, progress: Progress = lambda done, total: None) -> Digests | None:
         """Of the content of each sample (N, 16), where its source can tell; what nobody has read yet is read."""
@@ -136,7 +149,10 @@ class Opened(Samples):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what all samples hold in their order, whatever they are called."""
+        """A hash of what all samples hold in their order, whatever they are called; or, where not all were read, of the
+        names and sizes of all and what some hold."""
+        if self.sampled:
+            return self.sampled.fingerprint
         held = self.digests()
         return self.former_fingerprint if held is None else digest(held.tobytes())
 
@@ -145,9 +161,9 @@ class Opened(Samples):
         part = copy(self)
         part.keys = picked(self.keys, rows)
         part.labels = [self.labels[row] for row in rows] if self.labels else None
-        part.count = len(rows)
+        part.count, part.sampled = len(rows), None
         hashed = self.digests  # not kept: the part would have to know what of the source it is
-        part.guidance, part._told = None, None
+        part.guidance, part._source = None, None
         part._digests, part._hash = None, lambda progress: _part(hashed(progress), rows)
         part.keep(rows)
         return part
@@ -158,6 +174,16 @@ class Opened(Samples):
 
     def prefetch(self, rows: Rows) -> None:
         """Nothing to do where all are at hand."""
+
+    def know_broken(self, broken: Mapping[int, str]) -> None:
+        """Nothing to do where all were looked at."""
+
+
+def _told(looked_at: int, count: int) -> str:
+    return (
+        f"{looked_at:,} of {count:,} were looked at before the first step; what is broken of the others is replaced by "
+        "another, and listed, when it is met (--first-pass all looks at all, and keeps what it decodes)"
+    )
 
 
 def _hashed(source: Source, rows: Rows) -> tuple[Digests | None, Callable[[Progress], Digests | None] | None]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.cache import Facts, make_room
+from selftaught.data.first_pass import Every
 from selftaught.data.sources.source import Progress
 from selftaught.system.arrays import Pages
 from selftaught.system.errors import DataError
@@ -111,7 +112,7 @@ def _sum(pixels: Pixels) -> int:
 class Streamed(Storage):
     """Images decoded whenever they are wanted, by threads that work ahead."""
 
-    def __init__(self, work: "Work", kept: Rows) -> None:
+    def __init__(self, work: "Work", kept: Rows | Every) -> None:
         self.shape, self.dtype = work.shape, work.dtype
         self._work, self._kept = work, kept
         self._pool = ThreadPoolExecutor(work.workers or os.cpu_count(), thread_name_prefix="decode")
@@ -137,7 +138,11 @@ class Streamed(Storage):
         with self._alone:
             for row in rows.tolist():
                 if row not in self._coming:
-                    self._coming[row] = self._pool.submit(self._work.read, int(self._kept[row]))
+                    self._coming[row] = self._pool.submit(self.decoded, int(self._kept[row]))
+
+    def decoded(self, row: int) -> Decoded:
+        """The image of a row of the work; called by the threads."""
+        return self._work.read(row)
 
 
 @dataclass

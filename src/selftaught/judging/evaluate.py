@@ -1,6 +1,7 @@
 """Judging a run: labels meet the frozen features for the first time, beside honest baselines."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,11 +35,13 @@ from selftaught.run.digests import WATCHED, among, read_digests
 from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
+from selftaught.run.records import Facts
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import several
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll, stopping
 from selftaught.system.progress import Progress
+from selftaught.system.reading import json_object
 from selftaught.system.saying import say
 from selftaught.system.text import printable, spelled
 from selftaught.training.looking.features import Array, over
@@ -145,13 +148,25 @@ def _contents(exams: Sequence[Exam]) -> list[list[Array]]:
 def _in_pretraining(recipe: Evaluate, data: Labelled, things: str) -> int | None:
     """How many test samples the run has seen, without their labels; None where that is not known."""
     seen = read_digests(Path(recipe.run))
-    if data.test is None or seen is None:
+    if data.test is None:
+        return None
+    if seen is None:
+        if _looked_at_some(Path(recipe.run)):
+            told = f"note: whether the run has learnt from {things} of --test is not known"
+            say(f"{told}: it looked at a sample of its data before it began (--first-pass)")
         return None
     with Progress("hashing", data.test.count, things) as bar:
         held = data.test.digests(bar.polled(poll))
     if held is None:
         return None
     return int(among(held, seen).sum())
+
+
+def _looked_at_some(run: Path) -> bool:
+    """Whether a run began before all its samples were looked at."""
+    with suppress(OSError, ValueError):
+        return "looked at" in json_object(run / "data.json", Facts)
+    return False
 
 
 def _watched(recipe: Evaluate, data: Labelled) -> int | None:

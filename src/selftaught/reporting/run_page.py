@@ -130,6 +130,8 @@ def _data_lines(
 ) -> list[tuple[str, str]]:
     """What the run's files say of its data, and what was left out and why."""
     values = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
+    if looked := facts.get("looked at"):
+        values["looked at"] = f"{looked['samples']:,} before the first step, of which {looked['broken']:,} were broken"
     values |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
     reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
     values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
@@ -141,7 +143,8 @@ def _folders_chart(facts: dict[str, Any]) -> Markup | None:
     folders = facts.get("folders")
     if not isinstance(folders, dict) or not 1 < len(folders) <= MOST_FOLDERS:
         return None
-    return bar_chart([(printable(name), count) for name, count in folders.items()], title="Samples by folder")
+    of = ", of those looked at" * bool(facts.get("looked at"))
+    return bar_chart([(printable(name), count) for name, count in folders.items()], title=f"Samples by folder{of}")
 
 
 def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from selftaught.run.layout import (
     owned,
 )
 from selftaught.run.recipes import Pretrain
-from selftaught.run.records import BadStep, Line, Status
+from selftaught.run.records import BadStep, Line, Replaced, Status
 from selftaught.system.errors import DivergedError, Interrupted, UsageError
 from selftaught.system.files import (
     append_line,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 MOST_FOLDERS = 100  # of samples that are counted
 AT_START = ("chance", "health_at_start", "watched_at_start", "watched_by")  # in status.json, and stay there
+LINES = {"metrics.jsonl": Line, "bad_batches.jsonl": BadStep, "replaced.jsonl": Replaced}  # of a step a line
 TIMES = ("seconds", "samples_per_second")  # in status.json, of a run that is done
 
 
@@ -256,11 +257,16 @@ class RunFolder:
             },
         )
 
-    def write_data(self, things: str, as_seen: str, keys: Sequence[str]) -> None:
-        """Record how many samples there are, and in which folders most of them lie."""
+    def write_data(
+        self, things: str, as_seen: str, count: int, keys: Iterable[str], looked_at: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record how many samples there are, and in which folders most of them lie.
+
+        keys: of all, or of those that are `looked_at`, of which it is recorded what they are like.
+        """
         folders = Counter(folder_of(printable(key)) for key in keys).most_common(MOST_FOLDERS)
-        samples = f"{len(keys):,} {things}"
-        write_json(self.folder / "data.json", {"samples": samples, "as seen": as_seen, "folders": dict(folders)})
+        facts = {"samples": f"{count:,} {things}", "as seen": as_seen, "folders": dict(folders)}
+        write_json(self.folder / "data.json", facts | ({"looked at": looked_at} if looked_at else {}))
 
     def write_quarantine(self, quarantined: Sequence[tuple[str, str]]) -> None:
         """List images that were not used, with the reason."""
@@ -272,7 +278,7 @@ class RunFolder:
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop lines past a checkpoint, which a resumed run will write again."""
-        for name, schema in (("metrics.jsonl", Line), ("bad_batches.jsonl", BadStep)):
+        for name, schema in LINES.items():
             if (file := self.folder / name).exists():
                 kept = [line for line in json_lines_aloud(file, schema, name) if line["step"] <= step]
                 write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))

@@ -35,6 +35,7 @@ _TRAINED = (
     "watched.digests.npy",
     "metrics.jsonl",
     "bad_batches.jsonl",
+    "replaced.jsonl",
     "pictures.png",
     "profile.json",
     "profile_trace.json",

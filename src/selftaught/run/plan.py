@@ -41,6 +41,7 @@ class Plan(Pretrain):
     statistics: Literal["data", "init"]
     preset: Literal["own", "warm"]
     fingerprint: str
+    first_pass: Literal["all", "sample"] = "all"
     shard: Shards = NONE
     draws: Literal["streams", "blocks"] = "streams"
 

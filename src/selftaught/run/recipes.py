@@ -121,6 +121,12 @@ class Pretrain(Recipe):
     )
     limit: Most = None
     tolerance: Broken = 0.01
+    first_pass: Literal["auto", "all", "sample"] = Field(
+        "auto",
+        description="images that are looked at before the first step: all, or a sample of 4096; what is broken among "
+        "the others is then replaced when it is met, and all are decoded for every batch; auto: a sample of more than "
+        "1,000,000",
+    )
     label_column: LabelColumn = None
     column: Column = None
     range: ValueRange = "auto"

@@ -66,9 +66,17 @@ class Environment(Record):
     preparation: dict[str, Any] | None = None
 
 
+class LookedAt(Record):
+    """What data.json says of a sample, where not all was looked at."""
+
+    samples: Annotated[int, Field(ge=0, le=LAST)]
+    broken: Annotated[int, Field(ge=0, le=LAST)]
+
+
 class Facts(Record):
     """data.json."""
 
+    looked_at: LookedAt | None = Field(None, alias="looked at")
     folders: dict[str, Annotated[int, Field(ge=0, le=LAST)]] = {}  # how many samples lie in each
 
 
@@ -77,6 +85,15 @@ class BadStep(Record):
 
     step: Step
     samples: list[str] = []
+
+
+class Replaced(Record):
+    """A line of replaced.jsonl."""
+
+    step: Step
+    row: Step
+    path: str
+    reason: str
 
 
 class Part(Record):

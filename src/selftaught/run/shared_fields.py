@@ -15,7 +15,7 @@ Unlabelled = Shared[OfData[Annotated[Own[str], about("unlabelled images")]]]
 Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
 Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
 Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
-Broken = Shared[Annotated[Share, about("share of images that may be broken, such as 5%; these are left out")]]
+Broken = Annotated[Shared[Free[Share]], about("share of images that may be broken, such as 5%; these are left out")]
 Teaching = Shared[
     Speed[
         Annotated[str | None, about("network to learn from, for methods that have one (distill): named as --init is")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from selftaught.system.files import created, write_atomically
+from selftaught.system.files import append_line, created, write_atomically
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -17,6 +17,11 @@ Quarantined = Sequence[tuple[str, str]]  # what cannot be used, and why
 def write_quarantine(file: Path, quarantined: Quarantined) -> None:
     """Write path,reason lines, in place of what the file held."""
     write_atomically(file, _listed(quarantined))
+
+
+def add_to_quarantine(file: Path, quarantined: Quarantined) -> None:
+    """Write further lines at the end of such a list."""
+    append_line(file, _lines(quarantined).removesuffix("\r\n"))
 
 
 def list_beside(place: Path, quarantined: Quarantined) -> Path:
@@ -51,11 +56,13 @@ def _says(file: Path, content: bytes) -> bool:
 
 
 def _listed(quarantined: Quarantined) -> bytes:
+    return _lines([("path", "reason"), *quarantined]).encode()
+
+
+def _lines(quarantined: Quarantined) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["path", "reason"])
-    writer.writerows((harmless(printable(key)), harmless(printable(reason))) for key, reason in quarantined)
-    return text.getvalue().encode()
+    csv.writer(text).writerows((harmless(printable(key)), harmless(printable(why))) for key, why in quarantined)
+    return text.getvalue()
 
 
 def warn_of(quarantined: Quarantined, data: str) -> None:

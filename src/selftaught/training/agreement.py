@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from selftaught.system import processes
 from selftaught.system.interruption import undeterred
 
-Wish = Callable[[int], bool]  # of the step that is done next
+Wish = Callable[[int], float]  # of the step that is done next: whether, or how much
 MOVING = -1  # no step: weights are on their way to the next
 
 
@@ -18,7 +18,7 @@ class Agreement:
 
     def __init__(self, **wishes: Wish) -> None:
         self._wishes = wishes
-        self._granted: dict[str, bool] = {}
+        self._sums: dict[str, float] = {}
         self.step = 0  # of which is spoken
         self.whole = 0  # the step that weights and all else are as after, or MOVING
 
@@ -28,11 +28,15 @@ class Agreement:
 
     def grant(self, sums: Sequence[float]) -> None:
         """Take what all together wish for."""
-        self._granted = {name: total > 0 for name, total in zip(self._wishes, sums)}
+        self._sums = dict(zip(self._wishes, sums))
 
     def __getitem__(self, name: str) -> bool:
         """Whether a wish is granted: in a single process what it wishes for at the moment."""
-        return self._granted.get(name, False) if processes.count() > 1 else self._wishes[name](self.step)
+        return self.total(name) > 0
+
+    def total(self, name: str) -> float:
+        """The sum of what all wish for."""
+        return self._sums.get(name, 0.0) if processes.count() > 1 else float(self._wishes[name](self.step))
 
 
 def reason_of(own: str | None) -> str:

@@ -85,10 +85,17 @@ class Batches:
 
     def rows(self, step: int) -> NDArray[np.int64]:
         """Sample numbers of this process's share of a step's global batch."""
-        epoch, place = divmod(step, self.steps_per_epoch)
         share = self.batch_size // distributed.world_size()
         first = distributed.rank() * share
-        rows = self._order(epoch, place, first, first + share)
+        return self._rows(step, first, first + share)
+
+    def all_rows(self, step: int) -> NDArray[np.int64]:
+        """Those of the whole batch."""
+        return self._rows(step, 0, self.batch_size)
+
+    def _rows(self, step: int, start: int, stop: int) -> NDArray[np.int64]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._order(epoch, place, start, stop)
         return rows if self._learnt is None else self._learnt[rows]
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ import torch
 
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
+from selftaught.run.replaced import replaced_in
 from selftaught.system import distributed, processes
 from selftaught.system.circle import Circle, everybody
 from selftaught.system.errors import UsageError
@@ -21,10 +22,20 @@ def begun(job: Job, run: RunFolder) -> tuple[int, Saving]:
     """The network as it goes on, or as a new run begins, in every process; the step, and what saves it."""
     circle = everybody()
     start = _restore(job, run, circle) if job.recipe.resume else 0
+    _know_broken(job, run)
     if not start and job.method.starts:
         with distributed.alone(), torch.no_grad():  # each sees all of it
             job.method.start(_everything(job))
     return start, Saving(job, run, circle)
+
+
+def _know_broken(job: Job, run: RunFolder) -> None:
+    """Know, in every process, which samples a run has found to be broken before the step that it goes on with."""
+    if looked := job.samples.sampled:
+        resumed = job.recipe.resume
+        known: list[tuple[int, str]] = processes.led(lambda: replaced_in(run.folder) if resumed else [])
+        job.listed = {**looked.broken, **{row: why for row, why in known if row < job.samples.count}}
+        job.samples.know_broken(job.listed)
 
 
 def _restore(job: Job, run: RunFolder, circle: Circle) -> int:

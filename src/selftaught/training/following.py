@@ -9,12 +9,13 @@ from torch import Tensor
 
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, distributed, processes
-from selftaught.system.errors import DivergedError, Interrupted, Unreachable
+from selftaught.system.errors import DataError, DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
 from selftaught.system.profiling import Profile
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.agreement import Agreement, reason_of
+from selftaught.training.broken import Met
 from selftaught.training.guards import refuse_many
 from selftaught.training.job import Job
 from selftaught.training.keeping import Keeping
@@ -27,12 +28,15 @@ from selftaught.training.saving import Saving
 class Fellow:
     """What the loop calls after each step in a process that does not lead: it goes on, or ends, as the leader does."""
 
-    def __init__(self, stop: Stop, start: int) -> None:
-        self.stop, self.step = stop, start
-        self.agreement = _agreed_on(stop)
+    def __init__(self, job: Job, run: RunFolder, stop: Stop, start: int) -> None:
+        self.job, self.stop, self.step = job, stop, start
+        self.met = Met(job, run, start)
+        self.agreement = _agreed_on(stop, self.met.count)
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         self.step = step
+        if self.met.follow(step, self.agreement.total("broken"), _is_listed(step, self.job, self.agreement)):
+            processes.heard()
         if self.agreement["stop"]:
             reason_of(self.stop.reason)
         if self.agreement["stop"] or self.agreement["word"]:
@@ -44,14 +48,27 @@ class Fellow:
 
     def keep(self) -> None:
         """Wait until the leader has saved."""
+        self.met.list(self.step)
         processes.heard()
 
     settled = False  # which the leader says
 
 
-def _agreed_on(stop: Stop, word: Callable[[int], bool] = lambda step: False) -> Agreement:
-    """What one process may wish for after a step: a stop, or a word of the leader's that all wait for."""
-    return Agreement(stop=lambda step: bool(stop.reason), word=word)
+def _agreed_on(
+    stop: Stop, broken: Callable[[int], float], word: Callable[[int], bool] = lambda step: False
+) -> Agreement:
+    """What one process may wish for after a step: a stop, or a word of the leader's that all wait for.
+
+    With it travels how many samples it found to be broken.
+    """
+    return Agreement(stop=lambda step: bool(stop.reason), word=word, broken=broken)
+
+
+def _is_listed(step: int, job: Job, agreement: Agreement) -> bool:
+    """Whether what is broken is listed after a step: before whatever may save it, and often enough for people."""
+    if processes.count() == 1 or agreement["stop"] or agreement["word"]:
+        return True
+    return step == job.recipe.steps or step % job.recipe.log_every == 0
 
 
 class Follower:
@@ -67,14 +84,24 @@ class Follower:
         self.looks.begin(start)
         self.keeping = Keeping(job, run, self.looks, saving, start)
         self.recorder = Recorder(job, run, loggers, start)
-        self.agreement = _agreed_on(stop, self._has_a_word)
+        self.met = Met(job, run, start)
+        self.agreement = _agreed_on(stop, self.met.count, self._has_a_word)
         self.start = self.step = start  # the last that is done
         self.left_out = run.bad_steps()
 
     def __call__(self, step: int, terms: dict[str, Tensor]) -> None:
         self.step = step
+        self._follow_broken(step)
         with processes.telling() if self._is_told() else nullcontext():
             self._follow_through(step, terms)
+
+    def _follow_broken(self, step: int) -> None:
+        """List what is broken; where that is too much, end the run with this step saved."""
+        count = self.agreement.total("broken")
+        if line := self.met.follow(step, count, _is_listed(step, self.job, self.agreement)):
+            with processes.telling():
+                self.keeping.save(step)
+                raise DataError(line)
 
     def _has_a_word(self, step: int) -> bool:
         """Whether something follows a step that takes long, or may end the run."""
@@ -152,6 +179,7 @@ class Follower:
 
     def keep(self) -> None:
         """Save the step that is done, or say why not."""
+        self.met.list(self.step)
         with processes.telling():
             self.keeping.attempt(self.step)
             self.keeping.holds(self.step)  # which waits until it is written

@@ -61,6 +61,7 @@ class Job:
     shown: Method  # the method as a single process looks at it: a whole copy, where weights are spread over several
     onlooker: Onlooker | None = None  # who is asked at each look, if anybody is
     hooks: Hooks = field(default_factory=Hooks)  # who hears of steps and looks
+    listed: dict[int, str] = field(default_factory=dict)  # broken samples that are listed, by number, with the reasons
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
     moves: int = 0  # times that the weights have become others: by a step, or as they were put back
     gathered: int | None = None  # of these, what is shown is as after so many

@@ -32,6 +32,7 @@ from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.system.text import printable
 from selftaught.training.beginning import begun
+from selftaught.training.broken import describe_data
 from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -130,7 +131,7 @@ def _accompany(job: Job, run: RunFolder, stop: Stop, began: float | None) -> Non
             orders = {"renew": job.gather, "save": saving.follow, "restore": saving.restore_too}
             with saving, processes.obeying(orders):
                 processes.heard()  # that the leader has looked at the network as it begins
-                _fit(job, run, began, Fellow(stop, start))
+                _fit(job, run, began, Fellow(job, run, stop, start))
                 processes.heard()  # that all is written
     except CompanionError as error:
         if error.rank == 0 and processes.rank() == 1:
@@ -255,8 +256,7 @@ def _describe(job: Job, run: RunFolder) -> None:
     """Write what the run is made of and with; only once its recipe is there can it be resumed."""
     samples, preparation = job.samples, job.samples.preparation
     job.recipe.save(run.folder / "recipe.yaml")
-    run.write_data(modality.named(preparation.modality).THINGS, preparation.in_words(), samples.keys)
-    run.write_quarantine(samples.quarantined)
+    describe_data(job, run)
     if (digests := samples.digests()) is not None:
         write_digests(run.folder, digests)
     if samples.guidance:

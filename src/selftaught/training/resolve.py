@@ -13,6 +13,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Method, Training
 from selftaught.contracts.modality import Samples
+from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.run.fields import Mark
@@ -54,6 +55,7 @@ class Counted:
     count: int
     preparation: Any
     fingerprint: str = ""
+    sampled: Any = None  # true where a run would look at some of them
 
 
 def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any] | None = None) -> Samples:
@@ -78,11 +80,17 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 column=recipe.column,
                 **ways(recipe, kind),
                 like=like,
+                first_pass=_first_pass(recipe),
                 progress=bar.polled(stop.poll),
             )
             samples.digests(bar.polled(stop.poll))
             samples.guidance = guidance_of(recipe, samples)
             samples.let_source_go()
+            if recipe.first_pass == "sample" and samples.sampled is None:
+                samples.notes = [
+                    *samples.notes,
+                    f"--first-pass sample: these {kind.THINGS} were all looked at, as they are at hand",
+                ]
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
@@ -91,8 +99,17 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     return samples
 
 
+def _first_pass(recipe: Pretrain) -> str:
+    """What is looked at before the first step; a run that goes on looks at what it did as it began."""
+    if recipe.first_pass != "auto" or recipe.fingerprint is None:
+        return recipe.first_pass
+    return "sample" if recipe.fingerprint.startswith(MARK) else "all"
+
+
 def _difference(recipe: Pretrain, samples: Samples, things: str) -> str:
     """What is other about samples than it was when the run began."""
+    if samples.sampled:
+        return "a name, a size or one of those that are looked at is another"
     held, now = read_digests(Path(recipe.out)) if recipe.out else None, samples.digests()
     if held is None or now is None:
         return f"fingerprint {samples.fingerprint[:12]}, expected {(recipe.fingerprint or '')[:12]}"
@@ -148,6 +165,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
+        "first_pass": "sample" if samples.sampled else "all",
         "shard": NONE if recipe.shard == "auto" else recipe.shard,
         "bands": bands_of(recipe, kind),
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
+from selftaught.data.first_pass import by_sample
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import attempt, header, picture
 from selftaught.data.images.decoded import Header, Reading
@@ -192,26 +193,27 @@ def _summary(looks: list[Look]) -> ImageFacts:
     widths, heights = np.array(sizes).T
     return ImageFacts(
         bytes=sum(look.length for look in looks),
-        formats=_counted([h.format for h in headers]),
-        modes=_counted([h.mode for h in headers]),
-        channels=_counted([look.channels for look in looks]),
-        bits=_counted([look.bits for look in looks]),
-        orientations=_counted([h.orientation for h in headers]),
+        formats=counted([h.format for h in headers]),
+        modes=counted([h.mode for h in headers]),
+        channels=counted([look.channels for look in looks]),
+        bits=counted([look.bits for look in looks]),
+        orientations=counted([h.orientation for h in headers]),
         animated=sum(h.animated for h in headers),
-        width=_spread(widths),
-        height=_spread(heights),
+        width=spread(widths),
+        height=spread(heights),
         distinct_sizes=len(set(sizes)),
         sizes=_bins(np.maximum(widths, heights)),
         values=values_of([look.values for look in looks if look.values]),
     )
 
 
-def _counted(values: list[str] | list[int]) -> dict[str, int]:
+def counted(values: list[str] | list[int]) -> dict[str, int]:
     """How often each value is there, the most frequent first."""
     return {str(value): count for value, count in Counter(values).most_common()}
 
 
-def _spread(values: NDArray[np.int64]) -> Spread:
+def spread(values: NDArray[np.int64]) -> Spread:
+    """The least, the middle one and the greatest."""
     return Spread(min=float(values.min()), median=float(np.median(values)), max=float(values.max()))
 
 
@@ -250,6 +252,8 @@ def _notes(findings: Findings, unused: list[str]) -> list[str]:
     facts, notes = findings.images, []
     if findings.checked < findings.count:
         notes.append(f"a random {findings.checked:,} of {findings.count:,} images were looked at")
+    if by_sample("auto", findings.count):
+        notes.append("a run looks at a sample of so many before its first step; --first-pass all has it look at all")
     notes += unused
     notes += notes_of_copies(findings.things, findings.duplicates)
     if alike := sum(len(group) - 1 for group in findings.near_duplicates):

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from selftaught.data.first_pass import looked_at
 from selftaught.system import bounds
 from selftaught.system.errors import DataError
 from selftaught.system.measured import known
 
-MEASURED, CHUNK = 4096, 64  # images that mean and standard deviation are taken from, and so many at a time
+CHUNK = 64  # images that mean and standard deviation are taken from at a time
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have in what is stored as 16
 NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
 
@@ -82,7 +83,7 @@ def preparation_of(
 
     top, band: see `Preparation`; limits: low and high, where they are not to be those of all values.
     """
-    rows = np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64)
+    rows = looked_at(count)
     low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
     for start in range(0, len(rows), CHUNK):  # a copy in double precision of all would fill a machine
         taken = take(rows[start : start + CHUNK])

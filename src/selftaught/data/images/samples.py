@@ -12,6 +12,7 @@ import PIL
 import torch
 from torch import Tensor
 
+from selftaught.data.first_pass import Every, Sampled, by_sample
 from selftaught.data.images import decode as decoding
 from selftaught.data.images.canvas import (
     WHOLE,
@@ -27,24 +28,23 @@ from selftaught.data.images.decode import attempt, picture
 from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
 from selftaught.data.images.pages import paged
 from selftaught.data.images.preparation import CHUNK, Preparation, preparation_of
-from selftaught.data.images.telling import counted, tell_cut, tell_depths, tell_remarks, too_many, unread
+from selftaught.data.images.sampling import PROBED, Looking, examples_of
+from selftaught.data.images.telling import refuse_broken, tell_cut, tell_depths, tell_remarks, unread
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, picked
+from selftaught.data.replacing import Replacing
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
-from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.encoded import Encoded, Stored
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress, digest
 from selftaught.data.storage import MEMORY, Decoded, Failures, Refuse, Resident, Storage, Work, stored
-from selftaught.system.errors import BrokenData, DataError
-from selftaught.system.interruption import poll
-from selftaught.system.text import printable
+from selftaught.system.errors import DataError
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
 MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
-PROBED = 64  # images looked at before all are decoded, to choose canvas, channels and number type
 
 
 class Images(Opened):
@@ -66,6 +66,13 @@ class Images(Opened):
     def prefetch(self, rows: Rows) -> None:
         """A hint that the batch of `rows` will be wanted soon."""
         self.storage.prefetch(self.rows[rows])
+
+    def replaced(self, rows: Rows) -> Mapping[int, str]:
+        return self.storage.replaced(self.rows[rows]) if isinstance(self.storage, Replacing) else {}
+
+    def know_broken(self, broken: Mapping[int, str]) -> None:
+        if isinstance(self.storage, Replacing):
+            self.storage.broken.update(broken)
 
     def views(self, names: Sequence[str], **how: Any) -> Views:
         """What makes these views of the images."""
@@ -89,6 +96,7 @@ def open_samples(
     tolerance: float = TOLERANCE,
     native: bool = True,
     reading: Mapping[str, Any] | None = None,
+    first_pass: str = "all",
     progress: Progress = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
@@ -96,9 +104,9 @@ def open_samples(
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
     decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
     are not finite; native: see `canvas_for`; reading: how files are read where that is not by `like`, as fields of
-    `decoded.Reading`; label_column: the column of labels, of data that has columns or, where `labels` names one, of
-    that file; column: of data that has columns the one of images; the rest: see `chosen`. Raises DataError and
-    UsageError.
+    `decoded.Reading`; first_pass: whether all are looked at now, see `by_sample`; label_column: the column of labels,
+    of data that has columns or, where `labels` names one, of that file; column: of data that has columns the one of
+    images; the rest: see `chosen`. Raises DataError and UsageError.
     """
     source = open_source(data, label_column if labels is None else None, column)
     way = Reading.of(like) if like else Reading(**(reading or {}))
@@ -107,15 +115,19 @@ def open_samples(
             source.labels, labels = labels_for(labels, source.keys, "images", label_column, source.note), None
         source = paged(source, progress)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
-    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, **how)
-    rows, refuse = wanted.rows, partial(_refuse, source.name, len(wanted.rows), tolerance)
+    looking = _looking(source, first_pass, limit)
+    wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, unheld=bool(looking), **how)
+    rows: Any = wanted.rows
+    tried = rows[looking.sampled.rows] if looking else rows
+    refuse = partial(refuse_broken, source.name, len(tried), tolerance, bool(looking))
     storage: Storage
+    kept: Any = slice(None)
     quarantined: Failures = []
     band, white = None, None
     if isinstance(source, Arrays):
         storage = _resident(source)
         kept, quarantined = _finite(source, storage, rows, refuse, progress)
-        places = rows[kept]
+        places: Any = rows[kept]
         limits = (0.0, WHITE[str(type_of(source.dtype))]) if way.range == "each" else None
         values = Values(type_of(source.dtype) if limits else source.dtype, None, own=bool(limits))
         seen = [values(storage.take(places[:PROBED])[0])]
@@ -123,36 +135,48 @@ def open_samples(
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            examples = _examples(source, rows, way, refuse, progress)
+            examples = examples_of(source, tried, way, refuse, progress)
             seen = [example.pixels for example in examples]
             whole = 2 * sum(example.scaled for example in examples) > len(examples)
             canvas = canvas_for(seen, size or (like.size if like else None), like, native, WHOLE if whole else None)
             white, band = canvas.top, _band(examples, like)
             limits, values = (0.0, WHITE[str(canvas.dtype)]) if whole else None, Values(canvas.dtype)
-            source.contents.recall()
-            work = _work(source, rows, canvas, band, way, refuse, workers, progress)
-            storage, kept = stored(work, memory, cache)
+            work = _work(source, rows, canvas, band, way, refuse, workers, progress, looking)
+            if looking:
+                storage, places = looking.begin(work, seed), Every(len(rows))
+            else:
+                source.contents.recall()
+                storage, kept = stored(work, memory, cache)
+                places = np.arange(len(kept))
         source.contents.remember()
-        tell_remarks(source.name, work)
-        quarantined, places = [*work.quarantined, *unread(source)], np.arange(len(kept))
     if isinstance(way.range, tuple):
         limits, values = way.range, replace(values, span=way.range)
         white = round(limits[1]) if 255 <= limits[1] <= WHOLE else white
         tell_cut(source.name, seen, limits)
 
     def shown(rows: Rows) -> Pixels:
-        return values(storage.take(places[rows])[0])
+        return values(looking.take(rows) if looking else storage.take(places[rows])[0])
 
     preparation = like or preparation_of(shown, len(places), size, white, band, limits)
     if not like:
         preparation = preparation.model_copy(update=way.recorded())
-    images = Images(wanted, preparation, kept, quarantined)
+    if isinstance(source, Encoded):
+        quarantined = looking.end(refuse, wanted.former_fingerprint) if looking else work.quarantined
+        tell_remarks(source.name, work)
+        quarantined = [*quarantined, *unread(source)]
+    images = Images(wanted, preparation, kept, quarantined, looking.sampled if looking else None)
     images.storage, images.rows = storage, places
     images.values = _values(values, seen, preparation, white)
     tell_depths(source.name, seen, images.values, of_encoder=like is not None, known=bool(limits))
     if like:
         _refuse_unlike(source.name, images, like)
     return images
+
+
+def _looking(source: Arrays | Encoded, first_pass: str, limit: int | None) -> Looking | None:
+    """What looks at a sample, where not all images are to be decoded before they are wanted."""
+    count = min(len(source), limit or len(source))
+    return Looking(Sampled(count)) if isinstance(source, Encoded) and by_sample(first_pass, count) else None
 
 
 def _values(stored: Values, seen: list[Pixels], preparation: Preparation, white: int | None) -> Values:
@@ -197,13 +221,20 @@ def _work(
     refuse: Refuse,
     workers: int | None,
     progress: Progress,
+    looking: Looking | None,
 ) -> Work:
-    """What has to be decoded."""
+    """What has to be decoded; of what only `looking` asks for little is noted, as there may be any number of it."""
     noted: dict[int, list[str]] = {}
 
+    def fetched(place: int) -> Stored:
+        data = source.read(int(rows[place])) if looking else source.fetch(int(rows[place]))
+        if looking:
+            looking.note(place, data)
+        return data
+
     def made(place: int) -> Decoded:
-        image = picture(source.fetch(int(rows[place])), canvas.shape[:2], band, way)
-        if image.remarks:
+        image = picture(fetched(place), canvas.shape[:2], band, way)
+        if image.remarks and (looking is None or place in looking.sampled):
             noted[place] = list(image.remarks)
         return on_canvas(image.pixels, canvas), image.pixels.shape[1] / image.pixels.shape[0]
 
@@ -240,35 +271,3 @@ def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
         raise DataError(
             f"{name} holds values up to {top:g}, the encoder takes {like.low:g} to {like.high:g}: scale them alike"
         )
-
-
-def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
-    """Raise BrokenData where too many of `count` images cannot be decoded, or used."""
-    if too_many(failed, count, tolerance):
-        verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
-        raise BrokenData(counted(f"images in {printable(name)}", verb, count, tolerance, failed), name, failed)
-
-
-def _examples(source: Encoded, rows: Rows, way: Reading, refuse: Refuse, progress: Progress) -> list[Picture]:
-    """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
-    probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
-    tried = []
-    for row in probe.tolist():
-        poll()
-        tried.append(_read(source, row, way))
-    if seen := [image for image in tried if not isinstance(image, str)]:
-        return seen
-    failed: Failures = []
-    for done, row in enumerate(rows.tolist()):
-        image = _read(source, row, way)
-        if not isinstance(image, str):
-            return [image]
-        failed.append((source.keys[row], image))
-        progress(done + 1, len(rows))
-    refuse(failed)
-    raise AssertionError("not reached: all images failed")
-
-
-def _read(source: Encoded, row: int, way: Reading) -> Picture | str:
-    """What is decoded of an image, or the reason why nothing is."""
-    return attempt(lambda: picture(source.read(row), reading=way))

@@ -6,9 +6,11 @@ from selftaught.data.images.canvas import Pixels, Values
 from selftaught.data.images.decoded import Span
 from selftaught.data.images.overlooked import missing, overlooked, remarked
 from selftaught.data.images.preparation import brightest
+from selftaught.data.sources.arrays import NOT_FINITE
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.storage import Failures, Work
+from selftaught.system.errors import BrokenData
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -58,6 +60,14 @@ def unread(source: Encoded) -> Failures:
     for line in overlooked(source):
         say(f"warning: {printable(source.name)}: {line}")
     return [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
+
+
+def refuse_broken(name: str, count: int, tolerance: float, sampled: bool, failed: Failures) -> None:
+    """Raise BrokenData where too many of `count` images, which may be a sample, cannot be decoded, or used."""
+    if too_many(failed, count, tolerance):
+        verb = "used" if failed[0][1] == NOT_FINITE else "decoded"  # of an array they are pixels already
+        things = f"images{' looked at' * sampled} in {printable(name)}"
+        raise BrokenData(counted(things, verb, count, tolerance, failed), name, failed)
 
 
 def too_many(failed: Failures, count: int, tolerance: float) -> bool:

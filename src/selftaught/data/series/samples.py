@@ -92,7 +92,7 @@ def _held(series: Recordings, wanted: Chosen, preparation: Preparation) -> Serie
     samples = Series(wanted, preparation, quarantined=series.broken)
     samples.values = series.values
     samples.starts, samples.lengths, samples.groups = series.starts, series.lengths, series.groups
-    samples.keep(wanted.rows)
+    samples.keep(np.asarray(wanted.rows))
     return samples
 
 

@@ -91,7 +91,9 @@ class Shards(Encoded):
         super().__init__(name, keys, lambda: [], self._bytes, (), contents, self._told)
 
     def fingerprint(self) -> str:
-        return digest(*(f"{known.name}/{known.count}\n" for known in self.index.head.shards))
+        """Names, places and sizes of all members are told by the index."""
+        head = self.index.head
+        return digest(head.rows, head.names, *(f"{known.name}/{known.count}\n" for known in head.shards))
 
     def _bytes(self, row: int) -> bytes:
         known, shard = self.index.row(row), self._shards[self.index.shard_of(row)]

@@ -102,7 +102,8 @@ def _checkpoint_bytes(job: Job) -> int:
 def _said_again(command: Pretrain, plan: Plan) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
     words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
-    given = command.model_fields_set - {*Pretrain.marked(Mark.FREE, Mark.COMMAND)}  # of what changes the result
+    free = {*Pretrain.marked(Mark.FREE, Mark.COMMAND)} - {"tolerance"}  # without which the run might not start
+    given = command.model_fields_set - free
     for name in Check.marked(Mark.SHARED):
         if name in given and (value := getattr(plan, name)) is not None:
             between = "x" if name == "size" else ":"  # of a range

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Findings
 from selftaught.contracts.modality import Modality, Samples
+from selftaught.data.first_pass import by_sample
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Planning
 from selftaught.run.ways import ways
@@ -82,7 +83,8 @@ def _stored(samples: Samples) -> float:
 
 def foreseen(command: Planning, samples: Samples, source: Source, fleet: Fleet, stop: Stop) -> Outlook:
     """Measure a step of the run that the command asks for, and reckon. Raises UsageError for what cannot be."""
-    counted = Counted(source.count, samples.preparation)
+    some = source.files and by_sample(command.first_pass, source.count)
+    counted = Counted(source.count, samples.preparation, sampled=some)
     plan = resolve(command, counted)
     plan = plan.computed(way_on(fleet, command, plan, remembered(command, plan, samples.preparation.shape)))
     trial = Trial(samples, stop, count=COUNT)

@@ -33,7 +33,7 @@ BUCKET = 25 << 20  # bytes of gradients that torch's DDP sends at once
 BACKWARD = 2 / 3  # of a step's computing: behind so much of it, sending hides
 DECODED = 385.0  # images a second that a core decodes: photos of 224 px, docs/results/input.json
 HASHED = 1e9  # bytes a second of a checkpoint that a process writes, with their SHA-256
-KEY, ENTRY = 49, 8 + 2 * 8 + 16  # bytes of a Python text beside its letters; its place, two orders and a digest
+KEY, PLACE, ORDERS, DIGEST = 49, 8, 2 * 8, 16  # bytes of a Python text beside its letters, and of what else is held
 NORM_SENDS = 2  # collectives of a batch norm over processes: one forward, one backward
 
 
@@ -78,8 +78,12 @@ class Reckoning:
         total = sum(parts.values())
         if total > self.there:
             self._refuse(total)
-        index = self.source.count * (KEY + self.source.key + ENTRY)
-        return Memory(**parts, total=total, there=self.there, index=index)
+        return Memory(**parts, total=total, there=self.there, index=self._index())
+
+    def _index(self) -> float:
+        """What is held of all samples; their places and digests only where all are looked at."""
+        held = (PLACE + DIGEST) * (self.plan.first_pass == "all") + ORDERS * (self.plan.order == "full")
+        return self.source.count * (KEY + self.source.key + held)
 
     @property
     def shard(self) -> int:
@@ -253,6 +257,8 @@ class Reckoning:
 
     def _home(self) -> str:
         """Where samples come from: as `data/storage.py` chooses, on a machine whose disk has room for its cache."""
+        if self.plan.first_pass == "sample":
+            return "stream"
         decoded = round(self.source.count * self.source.stored)
         if decoded <= self.plan.memory:
             return "memory"
