@@ -1,6 +1,7 @@
 """Data of which only a sample is looked at: the same batches, no read of what nobody asks for, no list of numbers."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from selftaught.data.first_pass import ALL_UP_TO, Every, by_sample
 from selftaught.data.images.samples import Images, open_samples
 from selftaught.data.opening import picked
 from selftaught.data.replacing import TRIES, standing
+from selftaught.data.sources import index
 from selftaught.data.sources.files import Files
+from selftaught.data.sources.index import ROW, Part
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import stopping
@@ -132,6 +135,7 @@ def test_tars_are_known_by_what_their_index_says(tmp_path: Path) -> None:
     assert opened(written(one)).fingerprint == opened(written(other)).fingerprint
     more = written(other, cls=lambda row: b"1")  # which moves what follows
     assert opened(more).fingerprint != opened(str(one / "train-{000..003}.tar")).fingerprint
+    assert isinstance(opened(more).rows, Every)
     assert all(map(torch.equal, batches(opened(more), 2), batches(opened(more, first_pass="all"), 2)))
 
 
@@ -140,6 +144,25 @@ def test_a_limit_draws_its_sample_among_those_it_takes(folder: Path) -> None:
     assert few.count == 20 and all(
         map(torch.equal, batches(few, 2), batches(opened(folder, first_pass="all", limit=20), 2))
     )
+
+
+def test_an_index_takes_the_memory_of_one_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made, opened and asked: a list of its samples would take as much as all shards together."""
+    monkeypatch.setattr(index, "CHUNK", 1 << 16)
+    shards, each = 40, 2500
+    rows = np.zeros(each, ROW)
+    rows["name"], rows["length"], rows["offset"] = np.arange(each) * 8, 8, np.arange(each) * 1024
+    names = b"".join(b"%08d" % row for row in range(each))
+    one = rows.nbytes + len(names)
+    tracemalloc.start()
+    index.written(tmp_path / "a.npy", ((f"{number}.tar", (number,), Part(rows, names)) for number in range(shards)))
+    held = index.Index(tmp_path / "a.npy")
+    keys = index.Keys(held, [f"{number}.tar" for number in range(shards)])
+    asked = [keys[row] for row in range(0, len(keys), 1111)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert asked[5] == "2.tar/00000555" and len(keys) == shards * each
+    assert peak < shards * one
 
 
 def test_every_number_is_itself_and_none_is_held() -> None:

@@ -75,9 +75,10 @@ def json_lines_aloud(file: Path, schema: Any, shown: str) -> list[Plain]:
 def _last_lines(file: Path, last: int) -> list[bytes]:
     """The whole lines in the last bytes of a file."""
     with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
-        skipped = max(0, stream.seek(0, os.SEEK_END) - last)
+        end = stream.seek(0, os.SEEK_END)
+        skipped = max(0, end - last)
         stream.seek(skipped)
-        lines = stream.read(last).splitlines(keepends=True)[1 if skipped else 0 :]
+        lines = stream.read(end - skipped).splitlines(keepends=True)[1 if skipped else 0 :]
     return [line for line in lines if line.endswith(b"\n")]
 
 

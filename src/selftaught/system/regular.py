@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
+CHUNK = 1 << 20  # bytes that are read at a time
 # Where a system has no such flag, the look before has to do.
 GUARDED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 GUARDED |= getattr(os, "O_BINARY", 0)
@@ -51,10 +52,12 @@ def regular_bytes(file: Path, limit: int, links: bool = False) -> bytes:
 
 def bounded(stream: IO[bytes], limit: int) -> bytes:
     """What is left of a stream. Raises ValueError for more than `limit` bytes."""
-    content = stream.read(limit + 1)
-    if len(content) > limit:
+    held = bytearray()
+    while content := stream.read(min(CHUNK, limit + 1 - len(held))):  # not at once: so much memory would be taken first
+        held += content
+    if len(held) > limit:
         raise ValueError(f"it holds more than {limit:,} bytes")
-    return content
+    return bytes(held)
 
 
 def created(file: Path) -> IO[bytes]:
