@@ -87,7 +87,8 @@ def inspect(
         usable=True,
         decoded=isinstance(source, Encoded),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
-        ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        ignored=_ignored(source),
+        passed_over=len(getattr(source, "ignored", ())) + sum(one.count for one in getattr(source, "passed", ())),
         duplicates=[[whole[place][0] for place in group] for group in same],
         near_duplicates=[[single[place][0] for place in group] for group in alike],
         labels=classes(source),
@@ -98,6 +99,14 @@ def inspect(
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
+
+
+def _ignored(source: Encoded | Arrays) -> list[File]:
+    """What was passed over; of what is only counted, an example a kind."""
+    if isinstance(source, Arrays):
+        return []
+    counted = [File(path=one.example, reason=f"{one.reason}; one of {one.count:,}") for one in source.passed]
+    return [*(File(path=spelled(key), reason=reason) for key, reason in source.ignored), *counted]
 
 
 def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
