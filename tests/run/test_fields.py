@@ -41,9 +41,9 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert handed[5:] == ("size", "batch_size", "epochs", "tolerance", "label_column", "column", "workers")
     taught = {"teacher", "teacher_size"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
-    shared |= {"memory", "cache"}
+    shared |= {"memory", "cache", "views_for"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
-    shared = {"data", "method", "encoder", "views", "size", "limit", "column", "seed"}
+    shared = {"data", "method", "encoder", "views", "views_for", "size", "limit", "column", "seed"}
     assert set(Preview.marked(Mark.SHARED)) == shared | taught
 
 
