@@ -165,8 +165,8 @@ def written(file: Path, shards: Iterator[tuple[str, Tag, Part]]) -> None:
             for name, tag, part in shards:
                 rows.write(part.rows.tobytes())
                 names.write(part.names)
-                counts = {"count": len(part.rows), "letters": len(part.names), "passed": [*part.passed]}
-                listed.append(Known(name=name, tag=tag, **counts))
+                count, letters, passed = len(part.rows), len(part.names), [*part.passed]
+                listed.append(Known(name=name, tag=tag, count=count, letters=letters, passed=passed))
             rows.seek(0)
             _begin(rows, sum(shard.count for shard in listed))
         head = Head(format=FORMAT, shards=listed, rows=_digest_of(rows_file), names=_digest_of(names_file))
