@@ -7,8 +7,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/selftaught demo
 
+# Each process begins with its own stretch of the files, so that what a file's tests share is mostly made once.
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # What only a real GPU can tell, in one process: skipped with a reason where there is none.
 test-gpu: .venv/ready

@@ -14,6 +14,7 @@ sys.path.insert(0, str(BENCH))  # where its files find each other, as when one o
 
 import label_free  # noqa: E402
 import learns  # noqa: E402
+import metadata  # noqa: E402
 import records  # noqa: E402
 import small  # noqa: E402
 import told  # noqa: E402
@@ -188,3 +189,25 @@ def test_there_are_twenty_settings_of_each_method_to_vary(method: str) -> None:
     assert len(varied) >= 20
     for changes in varied.values():
         Pretrain.parse({"data": "images", "method": method, **changes})
+
+
+def test_what_metadata_bring_is_the_difference_to_the_same_run_without() -> None:
+    known = {"linear untrained": 0.2, "linear pixels": 0.3, "cast trained": 0.9, "samples a second": 900.0}
+    rows = [
+        {
+            "set": "suppress",
+            "told": asked,
+            "seed": seed,
+            "knn trained": 0.4 + gain,
+            "linear trained": 0.5 + gain,
+            **known,
+        }
+        for asked, gain in (({}, 0.0), ({"suppress": "cast"}, 0.05))
+        for seed in (0, 1)
+    ]
+    page = metadata.markdown(rows)
+    assert "| suppress | `--suppress cast` | 2 | 45.0 45.0 | 55.0 55.0 | 20.0 20.0 |" in page
+    assert "`--suppress cast`: knn +5.0, linear +5.0 points, mean of 2 seed(s)." in page
+    assert "points" not in metadata.markdown(rows[:2])
+    for asked in (asked for _, several in metadata.SETS.values() for asked in several):
+        assert Pretrain.parse({"data": "x", **metadata.SETTINGS, **asked}).columns

@@ -24,6 +24,8 @@ from selftaught.data.sources.open import open_source
 from selftaught.data.sources.webdataset import LocalShard, expanded
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.batches import Batches
+from tests.data.loopback import serving
+from tests.data.test_chunked import h5, zarred
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging, png
 
 EACH = 6  # samples in a shard
@@ -72,17 +74,27 @@ def forms(root: Path) -> dict[str, Any]:
             (root / "folder" / f"{row:02d}.png").write_bytes(png(pixels))
             archive.writestr(f"{row:02d}.png", png(pixels))
     np.savez(root / "all.npz", x=PIXELS, y=CLASSES)
+    h5(root / "all.h5", x=PIXELS, y=np.array(CLASSES, "S"))
+    zarred(root / "all.zarr", 2, x=PIXELS, y=np.array(CLASSES, "S"))
+    zarred(root / "all.zarr.zip", 2, x=PIXELS, y=np.array(CLASSES, "S"))
     parquet.write_table(struct(), root / "all.parquet", row_group_size=5)
     for part in range(2):
         parquet.write_table(struct(12 * part, 12 * part + 12), root / f"p-{part}.parquet", row_group_size=5)
     stored = [png(pixels) for pixels in PIXELS]
     return {
         **{name: str(root / name) for name in ("folder", "all.zip", "all.npz", "all.parquet", "p-{0..1}.parquet")},
+        **{name: str(root / name) for name in ("all.h5", "all.zarr", "all.zarr.zip")},
         "tars": written(root, cls=plain),
         "list of tars": sorted(root.glob("train-*.tar")),
         "hugging face": hugging(stored),
         "torch": Listed([*zip(PIXELS, CLASSES)]),
     }
+
+
+def served(url: str) -> dict[str, Any]:
+    """The same by HTTP."""
+    patterns = [f"{url}/{name}" for name in ("train-{000..003}.tar", "p-{0..1}.parquet", "all.zip", "all.npz")]
+    return {**{name: name for name in patterns}, "list by HTTP": [f"{url}/train-{part:03d}.tar" for part in range(4)]}
 
 
 def batches(named: str, steps: int) -> list[Tensor]:
@@ -94,14 +106,16 @@ def batches(named: str, steps: int) -> list[Tensor]:
 
 def test_every_form_gives_bitwise_the_same_batches(tmp_path: Path) -> None:
     wanted: list[Tensor] = []
-    for name, data in forms(tmp_path).items():
-        with handed(data) as named:
-            assert modality.of(named).THINGS == "images", name
-            found = batches(named, 4)  # into the second epoch
-            wanted = wanted or found
-            assert len(found) == 8 and all(map(torch.equal, found, wanted)), name
-            if name not in ("folder", "all.zip"):  # where labels are folders
-                assert open_samples(named, labelled=True).labels == CLASSES, name
+    with serving(tmp_path) as elsewhere:
+        for name, data in {**forms(tmp_path), **served(elsewhere.url)}.items():
+            with handed(data) as named:
+                assert modality.of(named).THINGS == "images", name
+                found = batches(named, 4)  # into the second epoch
+                wanted = wanted or found
+                assert len(found) == 8 and all(map(torch.equal, found, wanted)), name
+                if not name.endswith(("folder", "all.zip")):  # where labels are folders
+                    assert open_samples(named, labelled=True).labels == CLASSES, name
+        assert elsewhere.fetched() == 8  # each file once for all who read it: they are smaller than a block
 
 
 def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(
@@ -191,9 +205,9 @@ def test_members_that_are_in_no_sample_are_counted_and_told_with_the_reason(
     capsys.readouterr()
     selftaught.pretrain(pattern, out=tmp_path / "run", **{**FAST, "steps": 1, "batch_size": 2})
     assert "members of its tars that are passed over: 2 .txt not" in capsys.readouterr().err
-    tar(tmp_path / "s-0.tar", [("a.heic", b"a")])
-    tar(tmp_path / "s-1.tar", [("b.heic", b"b")])
-    with pytest.raises(DataError, match=r"in its 2 shards; what they hold is 2 .heic not named like an image"):
+    tar(tmp_path / "s-0.tar", [("a.psd", b"a")])
+    tar(tmp_path / "s-1.tar", [("b.psd", b"b")])
+    with pytest.raises(DataError, match=r"in its 2 shards; what they hold is 2 .psd not named like an image"):
         open_source(pattern)
 
 

@@ -208,9 +208,9 @@ def test_the_fingerprint_follows_names_and_sizes(tree: Path) -> None:
 
 
 def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
-    for name in ("a.heic", "b.heic", "c.mov"):
+    for name in ("a.jp2", "b.jp2", "c.mov"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"saw 2 \.heic, 1 \.mov; HEIC photos must be converted"):
+    with pytest.raises(DataError, match=r"saw 2 \.jp2, 1 \.mov; images are"):
         open_source(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         open_source(tmp_path / "nowhere")

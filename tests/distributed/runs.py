@@ -30,11 +30,14 @@ SMALLEST = 32  # pixels that the teacher takes
 # Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
 WHOLE = ["simclr", "moco"]
 SPREAD = ["moco", "mae"]  # a slow self, and blocks; masks drawn by row
-# The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well.
+# The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well. One is
+# shown its samples in blocks, of which each process reads its own.
 CHANGED: dict[str, dict[str, Any]] = {
     "moco": {"training": {"optimizer": "lars", "clip": 0.1}},
-    "mae": {"training": {"optimizer": "sgd", "clip": 0.1}, "choose": "rankme"},
+    "mae": {"training": {"optimizer": "sgd", "clip": 0.1}, "choose": "rankme", "order": "blocks"},
 }
+# By metadata, too, one process and several learn the same.
+TOLD = {"positives": "same:patient", "suppress": "scanner", "predict": "time"}
 SAME = {"precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu", "map": 0, "log_every": 1}
 
 
@@ -42,7 +45,10 @@ def data(folder: Path, name: str = "data", seed: int = 0) -> Path:
     """Images without a codec between them and the network."""
     file = folder / f"{name}.npz"
     if not file.exists():
-        np.savez(file, x=np.random.default_rng(seed).integers(0, 255, (COUNT, 32, 32, 3), dtype=np.uint8))
+        facts = {"patient": np.arange(COUNT) // 3, "time": np.arange(COUNT) * 0.7}
+        scanner = np.array([f"s{row % 3}" if row % 7 else "" for row in range(COUNT)])  # of some it is not known
+        images = np.random.default_rng(seed).integers(0, 255, (COUNT, 32, 32, 3), dtype=np.uint8)
+        np.savez(file, x=images, scanner=scanner, **facts)
     return file
 
 
@@ -57,6 +63,7 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
         "size": SMALLEST if cls.needs_teacher else side(name),
         **SAME,
         **teacher_for(name, folder / "teacher"),
+        **(TOLD if name == "simclr" else {}),
     }
 
 

@@ -68,13 +68,14 @@ def test_weights_that_are_spread_give_the_losses_of_one_process(name: str, team:
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
     runs = [selftaught.Run.open(team / which / name) for which in ("one", "spread")]
     assert [run.recipe.shard for run in runs] == ["none", "2"]
+    assert [run.recipe.order for run in runs] == [("blocks" if name == "mae" else "full")] * 2
     assert runs[0].status["chosen_step"] == runs[1].status["chosen_step"]
 
 
 def test_a_run_goes_on_by_one_process_two_four_and_two(team: Path) -> None:
     assert apart("mae", team / "one", team / "resumed") < TOLD
     run = selftaught.Run.open(team / "resumed" / "mae")
-    assert run.status["state"] == "done"
+    assert run.status["state"] == "done" and run.recipe.order == "blocks"
     log = (run.folder / "run.log").read_text()
     assert [log.count(f"resuming at step {step}\n") for step in (5, 10, 15)] == [1, 1, 1]
     assert "stopped by SIGTERM, which reached process 3 of 4" in log

@@ -86,12 +86,12 @@ class _Given:
     """Batches that are made already."""
 
     def __init__(self, views: tuple[Tensor, ...], device: torch.device) -> None:
-        self.views, self.device, self.at_first = views, device, None
+        self.views, self.device = views, device
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         return self.views
 
-    def ahead(self, until: int) -> AbstractContextManager[None]:
+    def of_run(self, steps: int, until: int) -> AbstractContextManager[None]:
         return nullcontext()
 
 

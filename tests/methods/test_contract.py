@@ -11,7 +11,6 @@ from selftaught.contracts.method import Data, Method
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
-from selftaught.run import checkpoint
 from selftaught.system import components, randomness
 from selftaught.system.components import Part
 from selftaught.training.optimizers import apply_schedule, build_optimizer
@@ -149,27 +148,6 @@ def test_with_everything_held_fixed_15_steps_lower_the_loss(name: str) -> None:
     optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 1e-3)
     losses = [take(method, optimizer, step, fixed=True, size=size) for step in range(15)]
     assert losses[-1] < losses[0]
-
-
-@each
-def test_state_survives_a_checkpoint_bit_for_bit(name: str, tmp_path) -> None:
-    size = (side(name), side(name))
-    method = made(name, size=size)
-    optimizer = build_optimizer(method, method.preset, 256)
-    for step in range(4):
-        take(method, optimizer, step, size=size)
-    groups = {"model": checkpoint.model_tensors(method), "optimizer": checkpoint.optimizer_tensors(optimizer)}
-    checkpoint.save(tmp_path, 4, groups, {})
-    loaded, _, _ = checkpoint.load_newest(tmp_path)
-    torch.manual_seed(9)
-    other = made(name, size=size)
-    other_optimizer = build_optimizer(other, other.preset, 256)
-    checkpoint.restore_model(other, loaded["model"])
-    checkpoint.restore_optimizer(other_optimizer, loaded["optimizer"])
-    for step in range(4, 7):
-        assert take(method, optimizer, step, size=size) == take(other, other_optimizer, step, size=size)
-    pairs = zip(method.state_dict().items(), other.state_dict().values(), strict=True)
-    assert all(torch.equal(a, b) for (_, a), b in pairs)
 
 
 @each

@@ -134,10 +134,10 @@ def _broken() -> dict[str, Odd]:
         "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(x) run\n",
         "telescope.jpg": b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800),
         "archive.png": b"PK\x03\x04" + bytes(60),
-        "apple.jpg": b"\0\0\0\x18ftypheic" + bytes(80),
         "icon.png": encoded(BLOCKS, "ICO"),
     }.items():
         made[name] = Odd(data, reason=NO_IMAGE)
+    made["apple.jpg"] = Odd(b"\0\0\0\x18ftypheic" + bytes(80), reason="a HEIC photo that is damaged or truncated")
     made["bomb.png"] = Odd(png(30_000, 30_000, 1, 0, bytes(30_000 * 3751)), reason="bomb")
     made["bomb below pillows limit.png"] = Odd(png(12_000, 12_000, 1, 0, b""), reason="12000 x 12000 pixels are more")
     screen = struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
@@ -181,7 +181,7 @@ def _whole() -> dict[str, Odd]:
         "deep grey.png": Odd(encoded(grey_deep[..., 0], "PNG"), grey_deep),
         "deep grey.tif": Odd(encoded(grey_deep[..., 0], "TIFF"), grey_deep),
         "deep colour.png": Odd(deep_png(DEEP[..., :3], 2), HIGH[..., :3]),
-        "deep colour.tif": Odd(tiff(DEEP[..., :3], 2), HIGH[..., :3]),
+        "deep colour.tif": Odd(tiff(DEEP[..., :3], 2), DEEP[..., :3]),
         "deep and through.png": Odd(deep_png(np.dstack([DEEP[..., :3], ALPHA * np.uint16(257)]), 6), None, 1),
         "deep grey and through.png": Odd(deep_png(np.dstack([DEEP[..., :1], ALPHA * np.uint16(257)]), 4), None, 1),
         "wide integers.tif": Odd(tiff(wide, 1, 2), wide),

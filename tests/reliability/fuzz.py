@@ -26,6 +26,7 @@ from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.judging.comparison import read_runs
 from selftaught.run import checkpoint
+from selftaught.run.codes import read_codes
 from selftaught.run.digests import read_digests
 from selftaught.run.recipes import Pretrain
 from selftaught.system.arrays import Pages
@@ -156,6 +157,7 @@ def kinds() -> list[Kind]:
         *(Kind(name, b"", lambda file: written.gone_on_with(_run_of(file)), among=True) for name in GONE_ON_WITH),
         *(Kind(f"encoder/{name}", b"", lambda file: written.loaded(_run_of(file)), among=True) for name in LOADED),
         Kind("data.digests.npy", b"", lambda file: read_digests(file.parent), among=True),
+        Kind("metadata.codes.npy", b"", lambda file: read_codes(file.parent), among=True),
         Kind("map/points.npy", b"", _mapped, among=True),
         Kind("choice.json", b"", way_in, among=True),
         Kind("selftaught.jsonl", b"", lambda file: manifest_of(file.parent), among=True),

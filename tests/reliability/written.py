@@ -14,6 +14,7 @@ from selftaught.data.sources.contents import RECORD, content_of
 from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
+from selftaught.run.codes import write_codes
 from selftaught.run.digests import write_digests
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.folder import RunFolder
@@ -56,6 +57,7 @@ def write_run(folder: Path) -> None:
     records = np.zeros(3, RECORD).tobytes()
     (folder / "contents.bin").write_bytes(content_of(records) + records)
     write_digests(folder, np.arange(16 * COUNT, dtype=np.uint8).reshape(COUNT, 16))
+    write_codes(folder, np.arange(2 * COUNT, dtype=np.int32).reshape(2, COUNT))
     Facts(kept=[0, 1, 3], aspect=[1.0, 2.0, 0.5], quarantined=[(2, "empty file")]).write(folder / "record.json")
     place = folder / "map"
     place.mkdir()

@@ -9,7 +9,8 @@ RECIPES = Recipe.__subclasses__()
 
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
-FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
+SPEED |= {"suppress", "predict"}
+FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metadata_fingerprint"}
 
 
 @pytest.mark.parametrize(
@@ -20,10 +21,11 @@ FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint"}
             Pretrain,
             (Mark.FREE,),
             {"log_every", "checkpoint_every", "on_collapse", "map", "profile"}
-            | {"workers", "memory", "cache", "device", "devices", "shard", "watch_labels", "watch_labels_csv"},
+            | {"workers", "memory", "cache", "remote_cache", "device", "devices", "shard"}
+            | {"watch_labels", "watch_labels_csv", "metadata"},
         ),
         (Compare, (Mark.COMMAND,), {"data", "out", "resume", "time_limit"}),
-        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache"}),
+        (Compare, (Mark.FREE,), {"devices", "workers", "memory", "cache", "remote_cache"}),
         (Pretrain, (Mark.SPEED,), SPEED),
         (Pretrain, (Mark.FILLED_IN,), FILLED_IN),
         (Recipe, (Mark.FILLED_IN,), FILLED_IN),
@@ -38,12 +40,26 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert Pretrain.marked(Mark.LENGTH) == ("epochs", "steps", "budget")  # as an error line names them
     handed = Check.marked(Mark.SHARED)  # as the suggested command says them
     assert handed[:5] == ("data", "method", "teacher", "teacher_size", "encoder")
-    assert handed[5:] == ("size", "batch_size", "epochs", "tolerance", "label_column", "column", "workers")
+    assert handed[5:9] == ("size", "batch_size", "epochs", "tolerance")
+    assert handed[9:] == ("label_column", "column", "range", "pages", "bands", "workers")
     taught = {"teacher", "teacher_size"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
-    shared |= {"memory", "cache", "views_for"}
+    shared |= {"memory", "cache", "remote_cache", "range", "pages", "bands", "views_for"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
-    shared = {"data", "method", "encoder", "views", "views_for", "size", "limit", "column", "seed"}
+    shared = {
+        "data",
+        "method",
+        "encoder",
+        "views",
+        "size",
+        "limit",
+        "column",
+        "seed",
+        "range",
+        "pages",
+        "bands",
+        "views_for",
+    }
     assert set(Preview.marked(Mark.SHARED)) == shared | taught
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from selftaught.system import randomness
-from selftaught.system.order import LANES, ORDERS, WINDOW, Blocks, Full, Kind, keys_of, permuted
+from selftaught.system.order import LANES, ORDERS, WINDOW, Apart, Blocks, Full, Kind, keys_of, permuted
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 63, 64, 65, 4097])
@@ -90,3 +90,20 @@ def test_orders_stay_what_they_are() -> None:
     assert Blocks(7, 1000, 8)(1, 2, 0, 8).tolist() == [941, 766, 552, 328, 30, 417, 18, 455]
     rows = [98648, 24436, 98647, 53486, 52440, 55188, 55185, 55139]
     assert Blocks(7, 100_000, 64)(3, 5, 8, 16).tolist() == rows
+
+
+def test_no_batch_holds_two_of_a_group_and_each_sample_comes_once() -> None:
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(60), 7))  # 420, in 17 batches of 24
+    order = Apart(3, groups, 24)
+    for epoch in range(3):
+        batches = [order(epoch, batch, 0, 24) for batch in range(17)]
+        assert all(len(np.unique(groups[rows])) == 24 for rows in batches)
+        assert len(np.unique(np.concatenate(batches))) == 17 * 24
+        assert (np.concatenate([order(epoch, 4, 0, 9), order(epoch, 4, 9, 24)]) == batches[4]).all()
+    assert (order(0, 0, 0, 24) != order(1, 0, 0, 24)).any()
+
+
+def test_groups_larger_than_an_epoch_has_batches_are_dealt_out_evenly() -> None:
+    groups = np.arange(400) % 2
+    order = Apart(0, groups, 40)
+    assert {int(groups[order(0, batch, 0, 40)].sum()) for batch in range(10)} == {20}

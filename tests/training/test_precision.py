@@ -15,10 +15,10 @@ from tests.teachers import teacher_for
     [("deepcluster", "test_resnet"), ("colorization", "test_resnet"), ("simmim", "test_resnet"), ("mae", "test_vit")],
 )
 def test_a_run_in_double_precision(method: str, encoder: str, tmp_path: Path) -> None:
-    x = np.random.default_rng(0).integers(0, 255, (64, 16, 16, 3), dtype=np.uint8)
+    x = np.random.default_rng(0).integers(0, 255, (24, 16, 16, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
-    told = {"encoder": encoder, "precision": "64-true", "layout": "contiguous", "batch_size": 32, "steps": 3}
-    run = selftaught.pretrain(tmp_path / "x.npy", method=method, out=tmp_path / "run", map=32, **told)
+    told = {"encoder": encoder, "precision": "64-true", "layout": "contiguous", "batch_size": 8, "steps": 3}
+    run = selftaught.pretrain(tmp_path / "x.npy", method=method, out=tmp_path / "run", map=16, **told)
     assert run.status["state"] == "done" and (run.folder / "pictures.png").exists()
     assert next(run.encoder().parameters()).dtype == torch.float32
 

@@ -61,6 +61,18 @@ def check(recipe: recipes.Check, result: Any) -> Answer:
     return Answer(result.as_json(), [partial(show, result)], files, refusal(result))
 
 
+def pack(recipe: recipes.Pack, made: Any) -> Answer:
+    from selftaught.system.text import filesize
+
+    broken, tars = len(made.left_out) - made.duplicates, f"{len(made.shards):,} tars ({filesize(made.bytes)})"
+    sums = {"samples": made.samples, "shards": len(made.shards), "bytes": made.bytes, "sha256": made.sha256}
+    counts = {"duplicates": made.duplicates, "broken": broken}
+    told = {"duplicates": "images are duplicates", "broken": "images are broken"}
+    left = [f"{count:,} {told[why]} and left out: manifest.json lists them" for why, count in counts.items() if count]
+    lines = [*made.notes, *left, f"packed {made.samples:,} images as {tars} in {recipe.out}"]
+    return Answer({"out": recipe.out, **sums, **counts, "notes": made.notes}, lines=lines)
+
+
 def plan(recipe: recipes.Planning, outlook: Any) -> Answer:
     from selftaught.reporting.outlook import table
 
@@ -70,8 +82,8 @@ def plan(recipe: recipes.Planning, outlook: Any) -> Answer:
 def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
     status = run.status
     keys = ("steps", "chosen_step", "samples_per_second", "seconds", "final_terms", "health")
-    watched = {"watched": status["watched"]} if status.get("watched") else {}
-    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}, **watched})
+    beside = {key: status[key] for key in ("measures", "watched") if status.get(key)}
+    return Answer({"run": str(run.folder), **{key: status.get(key) for key in keys}, **beside})
 
 
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:

@@ -5,6 +5,7 @@ from pathlib import Path
 from selftaught.contracts import modality
 from selftaught.contracts.findings import Findings
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.ways import ways
 from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop, stopping
@@ -34,7 +35,9 @@ def check(recipe: Check) -> Findings:
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
                 column=recipe.column,
+                **ways(recipe, kind),
                 progress=bar.polled(stop.poll),
+                **({"metadata": recipe.metadata} if recipe.metadata else {}),
             )
         seconds = clock.now() - began
         if findings.usable:

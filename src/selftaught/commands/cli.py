@@ -126,8 +126,10 @@ def exit_code(work: Callable[[], Any]) -> int:
 
 
 def _complain(line: str) -> None:
+    from selftaught.system.addresses import redacted
     from selftaught.system.saying import LAST_WORDS, person
 
+    line = redacted(line)  # of what was typed, too, of which nobody knows what it was to be
     if file := os.environ.get(LAST_WORDS):
         Path(file).write_text(json.dumps({"line": " ".join(line.split())}), encoding="utf-8")
         return

@@ -1,4 +1,4 @@
-"""One run of a comparison, by a process of its own; `judging.fleet` starts `python -m selftaught.commands.one_run`."""
+"""One run of a comparison, by a process of its own; `judging.crew` starts `python -m selftaught.commands.one_run`."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ from threading import Thread
 
 from selftaught.commands.cli import exit_code
 from selftaught.judging.bench import Bench, Order
+from selftaught.judging.crew import ORDER, RAN
 from selftaught.judging.entrants import entrants
-from selftaught.judging.fleet import ORDER, RAN
 from selftaught.system.files import write_json
 from selftaught.system.interruption import stopping
 from selftaught.system.reading import json_in

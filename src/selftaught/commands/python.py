@@ -12,6 +12,7 @@ from selftaught.system.saying import say
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
     from selftaught.contracts.findings import Findings
+    from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.result import Evaluation
     from selftaught.training.hooks import Step
@@ -70,6 +71,10 @@ def pretrain(
     in [0, 1] and gives as many. Random numbers are those of `selftaught.randomness`, such as uniform((B, 1), "shift"),
     so that the run can be resumed. `selftaught.on_pictures` makes one of a function of single PIL images.
 
+    `metadata` is a CSV or .parquet with a column of paths, a table, or a dictionary of columns; a table without such a
+    column has a row for each sample, of data whose samples have numbers for names, such as arrays. `groups`,
+    `positives`, `suppress` and `predict` name its columns, or those that stand beside the samples in `data`.
+
     `on_step` is called after each step with its `step`, `steps`, `terms` and `loss` (which waits for the device);
     `on_look` after each look at the network with its line of metrics.jsonl; `on_end` with the status.
 
@@ -112,6 +117,14 @@ def steps(data: Any, *, on_step: "Callable[[Step], Any] | None" = None, **option
 def check(data: Any, **options: Any) -> "Findings":
     """Look at data before training; options as of `selftaught check`. What cannot be used is not `usable`."""
     return carried_out("check", {"data": data, **options})
+
+
+def pack(data: Any, out: "str | Path", **options: Any) -> "Manifest":
+    """Write images, given as to `pretrain`, as a few large files into `out`; options as of `selftaught pack`.
+
+    The result is what manifest.json there says; the folder can be given as data.
+    """
+    return carried_out("pack", {"data": data, "out": out, **options})
 
 
 def preview(data: Any, *, views: "Mapping[str, Any] | None" = None, **options: Any) -> Path:

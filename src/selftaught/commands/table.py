@@ -52,7 +52,10 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
     row = COMMANDS[name]
     with ExitStack() as until_done:
         held = {field: values[field] for field in row.recipe.marked(Mark.DATA) if field in values}
-        names = {field: until_done.enter_context(handed(one, values.get("column"))) for field, one in held.items()}
+        names = {
+            field: until_done.enter_context(handed(one, values.get("column"), facts=field == "metadata"))
+            for field, one in held.items()
+        }
         return row.function(row.recipe.parse({**values, **names}), *more)
 
 
@@ -62,6 +65,7 @@ _ROWS = (
     ),
     Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
     Command("plan", "Predict what a run takes on other machines, or many.", "data", dotted="parts", asked="Planning"),
+    Command("pack", "Write images as a few large files, which are read much faster.", "data"),
     Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
     Command("pretrain", "Teach an encoder from unlabelled data.", "data", "commands.actions", "parts"),
     Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),

@@ -127,6 +127,9 @@ class Findings(_Part):
     labels: dict[str, int] = {}  # classes, where folders or a column name them
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None
+    metadata: list[ColumnFacts] | None = (
+        None  # what is known of the samples beside what they hold, where that was asked
+    )
     suggested: Suggested | None = None
     forecast: Forecast | None = None
 

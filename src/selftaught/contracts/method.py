@@ -98,6 +98,11 @@ class Method(nn.Module, ABC):
         """The summed loss of a network that has learnt nothing, where it is known, for `batch` samples."""
         return None
 
+    @property
+    def measures(self) -> dict[str, Tensor]:
+        """What else the last batch came to, single numbers by name that are no part of the loss: they are logged."""
+        return {}
+
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         """What to show a person, named image batches (B, C, H, W) in normalised values, such as the input,
         what the network saw and what it answered."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.system.errors import UsageError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -87,6 +89,7 @@ class Samples(Protocol):
     quarantined: list[tuple[str, str]]
     notes: Sequence[str] = ()  # how they were read, where that could be mistaken; for people
     own: Mapping[str, Any] = {}
+    guidance: Any = None  # what training makes of their metadata, where any are used
 
     @property
     @abstractmethod
@@ -96,6 +99,13 @@ class Samples(Protocol):
     def digests(self, progress: Callable[[int, int], None] = lambda done, total: None) -> NDArray[np.uint8] | None:
         """Of the content of each sample (N, 16); None where nobody knows. To read it may take long."""
         return None
+
+    def metadata(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> list[Any]:
+        """Columns that say something of the samples beside what they hold; see `data/opening.py`."""
+        raise UsageError(f"{self.name} has no metadata")
+
+    def let_source_go(self) -> None:
+        """Keep no more than what samples are made of."""
 
     @abstractmethod
     def batch(self, rows: NDArray[np.int64]) -> "tuple[Tensor, ...]":
@@ -189,11 +199,13 @@ class Modality:
     RAW: str = "raw values"  # samples without any encoder, as a baseline
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
+    READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    pack: Callable[..., Any] | None = None  # into tars, where each sample can be a file of its own
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
     MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own
     named_encoders: Callable[[str], list[str]] | None = None  # those of this pattern, where there are more

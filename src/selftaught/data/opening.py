@@ -14,9 +14,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
+from selftaught.data.sources.metadata import Column, columns_beside, one_column
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import DataError
@@ -107,6 +109,24 @@ class Opened(Samples):
         self.labels = [labels[row] for row in rows] if labels else None
         self.count = len(rows)
         self._digests, self._hash = _hashed(wanted.source, rows)
+        self._told: tuple[Source, Rows] | None = wanted.source, rows
+
+    def metadata(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> list[Column]:
+        """The columns of these names, of a file or a table in Python, or beside the samples in their source.
+
+        labels: what --label-column says. Raises DataError and UsageError: for labels, too, which are no metadata.
+        """
+        assert self._told, "the source has been let go"
+        source, rows = self._told
+        before, shown = len(source.notes), printable(source.name)
+        beside = columns_beside(source, file, modality.named(self.preparation.modality).THINGS)
+        columns = [one_column(name, beside, rows, lambda: source.labels, labels, shown) for name in names]
+        self.notes = [*self.notes, *source.notes[before:]]
+        return columns
+
+    def let_source_go(self) -> None:
+        """Keep of the source no more than what samples are made of: its cells may take more memory than these."""
+        self._told = None
 
     def digests(self, progress: Progress = lambda done, total: None) -> Digests | None:
         """Of the content of each sample (N, 16), where its source can tell; what nobody has read yet is read."""
@@ -127,6 +147,7 @@ class Opened(Samples):
         part.labels = [self.labels[row] for row in rows] if self.labels else None
         part.count = len(rows)
         hashed = self.digests  # not kept: the part would have to know what of the source it is
+        part.guidance, part._told = None, None
         part._digests, part._hash = None, lambda progress: _part(hashed(progress), rows)
         part.keep(rows)
         return part

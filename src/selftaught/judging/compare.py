@@ -25,16 +25,17 @@ import torch
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
+from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
-from selftaught.judging.fleet import Fleet
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
 from selftaught.judging.subsets import parse_labels
 from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.recipes import Compare
+from selftaught.run.ways import bands_of
 from selftaught.system.components import hint
 from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import SelftaughtError, UsageError
@@ -80,7 +81,9 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench = Bench(recipe, entrants(recipe), stop)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
-        bench.recipe = recipe = recipe.model_copy(update={"fingerprint": samples.fingerprint})
+        bench.recipe = recipe = recipe.model_copy(
+            update={"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind)}
+        )
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
             measure = replace(measure, of=measure_of(data))
@@ -206,7 +209,7 @@ class _Contest:
         )
         if self.devices == 1:
             return self._one_by_one(orders)
-        return Fleet(self.devices, self.stop, shown).ran(orders)
+        return Crew(self.devices, self.stop, shown).ran(orders)
 
     def _one_by_one(self, orders: Iterable[Order]) -> Generator[Ran, None, None]:
         for order in orders:

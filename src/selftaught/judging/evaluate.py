@@ -29,6 +29,7 @@ from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
 from selftaught.judging.sources import Sources, by_part, sources
 from selftaught.judging.subsets import parse_labels
+from selftaught.judging.told import leaks_of
 from selftaught.run.digests import WATCHED, among, read_digests
 from selftaught.run.evaluations import kept
 from selftaught.run.export import load_encoder
@@ -178,6 +179,7 @@ def _unjudged(recipe: Evaluate, data: Labelled, others: Beside, things: str) -> 
         near_copies=data.near_copies,
         test_in_pretraining=_in_pretraining(recipe, data, things),
         watched=_watched(recipe, data),
+        leaks=leaks_of(recipe.run, data, recipe.label_column),
         rows=[],
         verdict="",
         verdicts=[],

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.modality import Samples
+from selftaught.data.sources.encoded import NUMBERED
 from selftaught.data.sources.labels import labels_in_file
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
@@ -43,11 +44,12 @@ def _refuse_twice(file: Path, train: Samples, test: Samples) -> None:
 
 
 def _groups(samples: Samples, file: Path) -> list[str]:
-    """The group of each sample, as a CSV of path,group has it."""
+    """The group of each sample, as a CSV of path,group has it; of a page, that of its file where it has none itself."""
     known, shown = labels_in_file(file, COLUMN), printable(str(file))
-    if missing := [key for key in samples.keys if not known.get(key)]:
+    named = {key: known.get(key) or known.get(key.rpartition(NUMBERED)[0]) or "" for key in samples.keys}
+    if missing := [key for key, group in named.items() if not group]:
         raise DataError(
             f"{shown} has no group for {len(missing):,} of the {samples.count:,} samples of {printable(samples.name)}, "
             f"such as {printable(missing[0])}; one that stands alone is a group of its own"
         )
-    return [known[key] for key in samples.keys]
+    return [named[key] for key in samples.keys]

@@ -138,6 +138,7 @@ class Evaluation(BaseModel):
     near_copies: int = 0  # of them, those that only look like what is judged
     test_in_pretraining: int | None = None  # test samples that the run was trained on, without labels; None if unknown
     watched: int | None = None  # judged samples whose labels have watched the pre-training (--watch-labels)
+    leaks: list[str] = []  # columns of metadata that the run has learnt from, and that the labels tell
     initial: str | None = None  # what the run was begun from: --init, or the weights of the user's own network
     pretrained: str | None = None  # what stands beside as pretrained
     finetune: dict[str, Any] = {}  # options of fine-tuning that the user chose
@@ -172,9 +173,14 @@ class Evaluation(BaseModel):
         return f"{counted} have watched the pre-training, with their labels"
 
     @property
+    def leaking(self) -> str:
+        """What of the labels was in pre-training as metadata, in words; nothing where none was."""
+        return f"the labels tell {', '.join(map(repr, self.leaks))}, which pre-training learnt from" * bool(self.leaks)
+
+    @property
     def remark(self) -> str:
         """What else is to be known of the judged samples."""
-        return ", ".join(filter(None, (self.seen, self.onlooking)))
+        return ", ".join(filter(None, (self.leaking, self.seen, self.onlooking)))
 
     @property
     def probe(self) -> str:

@@ -15,6 +15,7 @@ from selftaught.judging.labelled import Labelled, open_labelled, spare
 from selftaught.judging.marks import marks
 from selftaught.judging.metrics import UNEVEN, uneven
 from selftaught.judging.subsets import Rows, held_out
+from selftaught.judging.told import leaks_of
 from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
@@ -67,7 +68,9 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
             recipe.save(out.folder / "recipe.yaml")
             out.write_environment()
             out.write_quarantine(data.train.quarantined)
+            leaks = leaks_of(recipe.run, data, recipe.label_column)
             classifier, metrics = _trained(encoder, data, tuning, recipe.seed)
+            metrics |= {"leaks": leaks} if leaks else {}
             about = {"samples": metrics["learnt_from"], "run": Path(recipe.run).name}
             write_json(out.folder / "metrics.json", metrics)
             save_classifier(classifier, out.folder / "classifier", about)

@@ -59,6 +59,7 @@ def lines(findings: Findings) -> list[Line]:
         ("data", f"{findings.data}: {findings.count:,} {findings.things}"),
         *(_image_lines(images) if images else []),
         *(_column_lines(columns) if columns is not None else []),
+        *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
@@ -116,6 +117,12 @@ def _column_lines(columns: Sequence[ColumnFacts]) -> list[Line]:
         ("columns", f"{kinds.count('number')} of numbers, {kinds.count('category')} of categories"),
         ("missing", f"{sum(column.missing for column in columns):,} cells"),
     ]
+
+
+def _of_metadata(column: ColumnFacts) -> str:
+    ends = "" if column.min is None else f", {column.min:g} to {column.max:g}"
+    kind = "numbers" if column.kind == "number" else "values"
+    return f"{column.name}: {column.distinct:,} {kind}{ends}; {column.missing:,} missing"
 
 
 def _suggested_lines(run: Suggested) -> list[Line]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
+from selftaught.methods.guided import PREFIX
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
@@ -80,7 +81,9 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     job = prepare(resolve(command, samples), samples, None, held.get("samples"))
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
-        checkpoint.restore_model(job.method, groups["model"])
+        # Without what told something of samples' metadata, which a preview does not ask for.
+        weights = {name: tensor for name, tensor in groups["model"].items() if not name.startswith(PREFIX)}
+        checkpoint.restore_model(job.method, weights)
     else:
         job.method.start(as_inputs(job.method, _spread(samples, 512)))
     return job

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from selftaught.system.addresses import refuse_secrets
 from selftaught.system.components import Part, hint, problem, short
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
@@ -65,6 +66,7 @@ class Recipe(BaseModel):
     def parse(cls, values: dict[str, Any]) -> Self:
         """Validate plain values; the first problem is a usage error in one line."""
         for name, value in values.items():
+            refuse_secrets(value)  # before anything shows or keeps it
             if name not in cls.model_fields:
                 raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
             if getattr(value, "ndim", 0):

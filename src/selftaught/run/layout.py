@@ -31,6 +31,7 @@ _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
 _TRAINED = (
     "data.json",
     "data.digests.npy",
+    "metadata.codes.npy",
     "watched.digests.npy",
     "metrics.jsonl",
     "bad_batches.jsonl",

@@ -16,6 +16,7 @@ MOST_STEPS = 1 << 40
 MOST_DEVICES = 1024  # of one machine
 MOST_PROCESSES = 1 << 20
 NONE = "none"  # of the weights are spread
+LEVEL = 1e30  # the largest value of an image that is black or white
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
 
 
@@ -116,6 +117,19 @@ def helper(value: Any) -> Any:
     return value
 
 
+def value_range(value: Any) -> Any:
+    """The values that become black and white, such as 0:4095, or auto, or each."""
+    if value in ("auto", "each"):
+        return value
+    try:
+        low, high = map(float, value.partition(":")[::2] if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        raise ValueError("a range looks like 0:4095, or is auto or each") from None
+    if not -LEVEL <= low < high <= LEVEL:
+        raise ValueError("a range begins below its end, as 0:4095 does")
+    return low, high
+
+
 def share(value: Any) -> Any:
     """A part of the whole, such as 0.05 or 5%."""
     if isinstance(value, str) and value.strip().endswith("%"):
@@ -159,6 +173,7 @@ Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
 Cadence = Annotated[str, BeforeValidator(cadence)]
+Range = Annotated[Literal["auto", "each"] | tuple[float, float], BeforeValidator(value_range)]
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1)]
 Side = Annotated[int, bounds.whole(1, 16_384, "pixels")]
 Size = Annotated[tuple[Side, Side], BeforeValidator(height_width)]

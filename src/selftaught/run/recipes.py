@@ -21,9 +21,11 @@ from selftaught.run.quantities import (
     Shards,
     Size,
 )
+from selftaught.run.relations import Columns, Relations, relations, weighed
 from selftaught.run.shared_fields import (
     MOST,
     Backbone,
+    BandsOf,
     Broken,
     Cache,
     Column,
@@ -37,8 +39,10 @@ from selftaught.run.shared_fields import (
     MasksOf,
     Memory,
     Most,
+    PagesOf,
     Precision,
     Question,
+    RemoteCache,
     Score,
     Seed,
     Side,
@@ -51,6 +55,7 @@ from selftaught.run.shared_fields import (
     TimeLimit,
     TrainLabels,
     Unlabelled,
+    ValueRange,
     Views,
     ViewsFor,
     Workers,
@@ -65,7 +70,7 @@ MOST_NODES = 1 << 16
 class Pretrain(Recipe):
     """Teach an encoder from unlabelled data, with no labels anywhere; those of --watch-labels only look on.
 
-    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy or .npz file,
+    DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine.
     """
 
@@ -113,6 +118,9 @@ class Pretrain(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
@@ -162,6 +170,7 @@ class Pretrain(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     on_collapse: Free[Literal["warn", "stop"]] = Field(
         "warn", description="what to do when the network collapses; stop: save and end with exit code 4"
@@ -189,6 +198,24 @@ class Pretrain(Recipe):
     overwrite: Own[bool] = Field(False, description="replace an existing run folder")
     fingerprint: Fingerprint = None
     draws: Draws = None
+    metadata: OfData[Free[str | None]] = Field(
+        None,
+        description="CSV or .parquet with a column of paths and others, for the next four; columns that stand beside "
+        "the samples need none",
+    )
+    groups: str | None = Field(
+        None, description="column, such as patient: no batch holds two of one value, so they are no negatives"
+    )
+    positives: Relations = Field(
+        None,
+        description="samples that are to be alike: same:tile, near:time:5 or same:patient,near:time:5; of two views "
+        "one is then another such sample's",
+    )
+    suppress: Speed[Columns] = Field(
+        None, description="columns that features are to tell nothing of, by gradient reversal, such as scanner:0.5"
+    )
+    predict: Speed[Columns] = Field(None, description="columns that features are to tell, such as time or site:0.2")
+    metadata_fingerprint: Fingerprint = None
     own_views: Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         None, description="views that somebody's functions make, given in Python and on resume again"
     )
@@ -198,8 +225,17 @@ class Pretrain(Recipe):
         """The labelled samples that watch, where there are any."""
         return None if self.watch_labels == NOBODY else self.watch_labels
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of metadata that are used, each once."""
+        related = [one.column for one in relations(self.positives)] if self.positives else []
+        told = [one.column for text in (self.suppress, self.predict) if text for one in weighed(text)]
+        return tuple(dict.fromkeys([*filter(None, [self.groups]), *related, *told]))
+
     def refuse_idle(self) -> None:
         """Raise UsageError for a setting without what it belongs to: patience waits for a score, labels for samples."""
+        if self.metadata and not self.columns:
+            raise UsageError("--metadata needs --groups, --positives, --suppress or --predict, which name its columns")
         if self.patience and self.choose == "last":
             raise UsageError(f"--patience needs a score to wait for: --choose {', '.join(sorted(get_args(Score)))}")
         if not self.init and not (self.encoder and self.encoder.name == "own"):
@@ -231,8 +267,14 @@ class Check(Recipe):
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     limit: int | None = Field(None, gt=0, le=MOST, description="look at a random subset of this many images")
     seed: int = Field(0, ge=0, lt=1 << 63, description="of the subset")
+    metadata: OfData[str | None] = Field(
+        None, description="CSV or .parquet with a column of paths and others: what is in these, and what is missing"
+    )
     workers: Workers = None
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
@@ -282,6 +324,9 @@ class Preview(Recipe):
     views: Views = Field({})
     views_for: ViewsFor = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     size: Side = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
@@ -355,6 +400,9 @@ class Compare(Recipe):
     test_groups: TestGroups = None
     label_column: LabelColumn = None
     column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
     task: Task = "auto"
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"
@@ -380,6 +428,7 @@ class Compare(Recipe):
     workers: Workers = None
     memory: Memory = 2 << 30
     cache: Cache = None
+    remote_cache: RemoteCache = None
     time_limit: TimeLimit = None
     out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")
@@ -410,6 +459,37 @@ class Finetune(Recipe):
     seed: Seed = 0
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     overwrite: Own[bool] = Field(False, description="replace an existing classifier")
+
+
+class Pack(Recipe):
+    """Write images as a few large files, WebDataset tars, which are read much faster than many small or huge ones.
+
+    Whatever ends it, the same command goes on where it stopped, and the files are those of one that nothing ended;
+    they do not depend on --workers either. Labels are carried along. manifest.json has the digest of each file, by
+    which `selftaught check` finds damage, and what was left out. The folder is DATA to every other command.
+    """
+
+    data: OfData[Own[str]] = Field(description="images")
+    out: Own[str] = Field(description="folder for train-000000.tar and so on")
+    short_side: int | None = Field(
+        None,
+        gt=0,
+        le=16_384,
+        description="pixels of the shorter side of larger images, which become JPEGs; 256 is right for views of 224; "
+        "default: all files stay byte for byte what they are",
+    )
+    quality: int = Field(90, ge=1, le=100, description="of those JPEGs")
+    shard_size: Bytes = Field(256_000_000, ge=1_000_000, description="bytes of a tar at most, such as 1GB")
+    shard_samples: int = Field(10_000, gt=0, le=MOST, description="samples in a tar at most")
+    drop_duplicates: bool = Field(
+        False, description="leave out what `selftaught check` calls the same as another image, or looking like one"
+    )
+    labels: Path | None = Field(None, description="CSV of path,label, in place of the labels that DATA has")
+    label_column: LabelColumn = None
+    column: Column = None
+    tolerance: Broken = 0.01
+    workers: Workers = None
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
 
 
 class Watch(Recipe):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from selftaught.run.fields import Free, Length, Mark, OfData, Own, Shared, Speed, about
-from selftaught.run.quantities import Bytes, Duration, Named, Share, Size
+from selftaught.run.quantities import Bytes, Duration, Named, Range, Share, Size
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
 
@@ -48,6 +48,10 @@ Cache = Annotated[
     Shared[Free[Bytes | None]],
     about("size of the cache of decoded images; more are streamed; default: by the disk"),
 ]
+RemoteCache = Annotated[
+    Shared[Free[Bytes | None]],
+    about("size of the copy, on this disk, of data that lies elsewhere, such as 200GB; default: by the disk"),
+]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
 Features = Annotated[
@@ -81,6 +85,27 @@ Column = Shared[
         str | None,
         BeforeValidator(lambda place: str(place) if isinstance(place, int) else place),
         about("what holds the images, of a parquet file or of items with several parts; default: the only one"),
+    ]
+]
+ValueRange = Shared[
+    Annotated[
+        Range,
+        about(
+            "values of images that become black and white, 0:4095; each: each image's own; auto: those that files "
+            "declare, else those of all images together"
+        ),
+    ]
+]
+PagesOf = Shared[
+    Annotated[
+        Literal["first", "samples", "channels"],
+        about("of TIFFs and DICOM files that have several: the first, each a sample, or all as channels of one image"),
+    ]
+]
+BandsOf = Shared[
+    Annotated[
+        Literal["all", "colours"] | None,
+        about("of TIFFs: all, with all their bits, or colours, the grey or three of 8 bits; default: all"),
     ]
 ]
 Task = Annotated[

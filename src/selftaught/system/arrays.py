@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,18 @@ LARGEST_HEADER = 16 << 20  # bytes of what safetensors says of its tensors; of t
 Header = tuple[tuple[int, ...], np.dtype]
 
 
+class Stored(Protocol):
+    """A file that lies elsewhere than on a disk."""
+
+    name: str
+
+    def open(self, mode: str, /) -> IO[bytes]: ...
+
+
 class Npz(Mapping[str, NDArray[Any]]):
     """The arrays of a .npz by name; each is read when it is asked for, and no other is."""
 
-    def __init__(self, file: Path, links: bool = False) -> None:
+    def __init__(self, file: "Path | Stored", links: bool = False) -> None:
         """links: whether one may lead to the file, as where the user has named it."""
         self.file, self.links = file, links
         self.headers: dict[str, Header] = {}
@@ -48,10 +56,15 @@ class Npz(Mapping[str, NDArray[Any]]):
     @contextmanager
     def _archive(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with os.fdopen(opened(self.file, os.O_RDONLY, self.links), "rb") as file, zipfile.ZipFile(file) as archive:
+            with self._opened() as file, zipfile.ZipFile(file) as archive:
                 yield archive
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
             raise ValueError(str(error) or type(error).__name__) from None
+
+    def _opened(self) -> IO[bytes]:
+        if isinstance(self.file, Path):
+            return os.fdopen(opened(self.file, os.O_RDONLY, self.links), "rb")
+        return self.file.open("rb")
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         shape, kind = self.headers[name]
@@ -96,11 +109,16 @@ def array_in(file: Path, largest: int) -> NDArray[Any]:
     with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
         if os.fstat(stream.fileno()).st_size > largest:
             raise ValueError(f"it holds more than {largest:,} bytes")
-        shape, kind = header_of(stream)
-        if math.prod(shape) * kind.itemsize > largest:
-            raise ValueError(f"it says that it is of shape {shape}, and holds fewer bytes")
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        return array_of(stream, largest)
+
+
+def array_of(stream: IO[bytes], largest: int) -> NDArray[Any]:
+    """The array of a .npy, open at its start, of at most so many bytes."""
+    shape, kind = header_of(stream)
+    if math.prod(shape) * kind.itemsize > largest:
+        raise ValueError(f"it says that it is of shape {shape}, and holds fewer bytes")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 class Pages:

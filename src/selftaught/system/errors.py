@@ -58,6 +58,10 @@ class Unsaved(Interrupted):
     """The state could not be written, on a full disk for one; the last good one is kept and can be resumed."""
 
 
+class Unreachable(Interrupted):
+    """Data that lies elsewhere could not be read for a while, and may be later."""
+
+
 class CompanionError(SelftaughtError):
     """Another of the processes that work together has ended, or does not answer: `rank` is its number.
 

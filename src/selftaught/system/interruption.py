@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from selftaught.system import clock
@@ -53,6 +53,11 @@ def poll() -> None:
     """Raise Interrupted if the work that is going on should end; for work that has nothing to save."""
     if _active.stop:
         _active.stop.poll()
+
+
+def poll_here() -> Callable[[], None]:
+    """`poll` as it is for this thread at this moment, for others that work for it."""
+    return _active.stop.poll if _active.stop else lambda: None
 
 
 @contextmanager

@@ -49,6 +49,25 @@ class Full(Order):
         return self._order(epoch)[first + start : first + stop]
 
 
+class Apart(Full):
+    """Everything is shuffled, and no batch holds two of a group, as long as there are batches enough to part them."""
+
+    def __init__(self, seed: int, groups: Rows, size: int) -> None:
+        """`groups` (N,): of each sample the number of its group; in batches of `size`."""
+        super().__init__(seed, len(groups), size)
+        self._order = lru_cache(2)(lambda epoch: self._dealt(seed, epoch, groups))
+
+    def _dealt(self, seed: int, epoch: int, groups: Rows) -> Rows:
+        """An order whose groups stand in one line each behind the other, dealt out to the batches like cards."""
+        batches = len(groups) // self._size
+        shown = randomness.permutation(seed, epoch, len(groups))[: batches * self._size]
+        _, first, own = np.unique(groups[shown], return_index=True, return_inverse=True)
+        line = shown[np.argsort(first[own.reshape(-1)], kind="stable")]  # the groups as they are first met
+        # The batches are shuffled as well: neighbours have the same groups, and a queue holds the batches before.
+        order = randomness.generator(seed, "batches", epoch).permutation(batches)
+        return line.reshape(self._size, batches)[:, order].T.reshape(-1)
+
+
 class Blocks(Order):
     """What lies side by side stays together: an epoch is a line of permuted blocks, of which each lane has a part."""
 

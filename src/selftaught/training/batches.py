@@ -1,7 +1,7 @@
 """Which samples a step sees, and their views: a pure function of the seed and the step."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from selftaught.run.quantities import Growth
 from selftaught.system import clock, distributed, randomness
 from selftaught.system.devices import moved, numbered
 from selftaught.system.errors import UsageError
-from selftaught.system.order import ORDERS, Kind
+from selftaught.system.order import ORDERS, Apart, Kind, Order
 from selftaught.system.profiling import part
 from selftaught.training.ahead import Ahead
 
@@ -30,17 +30,17 @@ def refuse_uneven(batch_size: int, count: int) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Smaller:
-    """Views of a smaller side for the first of so many steps."""
+    """Views of a smaller side, for the first of all steps."""
 
     views: MakeViews
     growth: Growth
-    steps: int
+    steps: int  # as they are planned; a run that corrects them says so
 
-    def at(self, step: int) -> bool:
-        """Whether a step has them."""
-        return step < self.growth.turn(self.steps)
+    def turn(self, steps: int) -> int:
+        """The first of so many steps that has whole views."""
+        return self.growth.turn(steps)
 
 
 class Batches:
@@ -48,7 +48,9 @@ class Batches:
 
     `order` is that of an epoch, see `system/order.py`; `rows` are the numbers of the samples to learn from (default:
     all). `targets` (N, ...) has one for each of the samples by its number, such as its class; those of a step come
-    behind its views.
+    behind its views. `at_first` makes those of a run's first steps. `partners` gives of each sample another one, which
+    the views are made of as well: what makes them is told both. `apart` (N,) has the same number for samples that no
+    batch is to hold two of.
     """
 
     def __init__(
@@ -62,15 +64,19 @@ class Batches:
         rows: NDArray[np.int64] | None = None,
         targets: Tensor | None = None,
         order: Kind = "full",
+        at_first: Smaller | None = None,
+        partners: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
+        apart: NDArray[np.int64] | None = None,
     ) -> None:
         refuse_uneven(batch_size, distributed.world_size())
         self.samples, self.views, self.batch_size, self.seed = samples, views, batch_size, seed
-        self.device, self.targets = torch.device(device), targets
-        self.at_first: Smaller | None = None
+        self.device, self.targets, self.partners = torch.device(device), targets, partners
+        self._at_first, self._turn = at_first, at_first.turn(at_first.steps) if at_first else 0
         self.seconds = 0.0  # that a step has waited for its views, in all
         self._ahead: Ahead | None = None
         self._learnt, self._count = rows, samples.count if rows is None else len(rows)
-        self._order = ORDERS[order](seed, self._count, batch_size)
+        whole = ORDERS[order](seed, self._count, batch_size)
+        self._order: Order = whole if apart is None else Apart(seed, apart, batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,8 +99,12 @@ class Batches:
         return views
 
     @contextmanager
-    def ahead(self, until: int) -> Iterator[None]:
-        """Beside a card, make the batch of the next step, before `until`, while the one that was asked for is used."""
+    def of_run(self, steps: int, until: int) -> Iterator[None]:
+        """Those of a run of so many steps, which ends before `until` this time.
+
+        Beside a card, the batch of the next step is made while the one that was asked for is used.
+        """
+        self._turn = self._at_first.turn(steps) if self._at_first else 0
         if self.device.type != "cuda":
             yield
             return
@@ -105,13 +115,23 @@ class Batches:
                 self._ahead = None
 
     def _made(self, step: int) -> tuple[Tensor, ...]:
-        rows = self.rows(step)
-        first = distributed.rank() * len(rows)
         for ahead in range(1, AHEAD + 1):
-            self.samples.prefetch(self.rows(step + ahead))
-        with randomness.at(self.seed, step, slice(first, first + len(rows)), self.batch_size):
-            small = self.at_first
-            return self.views_of(rows, small.views if small and small.at(step) else None)
+            with self._address(step + ahead):
+                for rows in self._shown(self.rows(step + ahead)):
+                    self.samples.prefetch(rows)
+        with self._address(step):
+            small = self._at_first.views if self._at_first and step < self._turn else None
+            return self.views_of(self.rows(step), small)
+
+    def _address(self, step: int) -> AbstractContextManager[None]:
+        """Of this process's share of the random numbers of a step."""
+        share = self.batch_size // distributed.world_size()
+        first = distributed.rank() * share
+        return randomness.at(self.seed, step, slice(first, first + share), self.batch_size)
+
+    def _shown(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The samples that views are made of: these and, where there are partners, theirs."""
+        return [rows, self.partners(rows)] if self.partners else [rows]
 
     @torch.no_grad()
     def views_of(self, rows: NDArray[np.int64], made_by: MakeViews | None = None) -> tuple[Tensor, ...]:
@@ -120,7 +140,7 @@ class Batches:
         `made_by` makes them, where they are others than those of most steps.
         """
         with part("input"):
-            raw = tuple(moved(stored, self.device) for stored in self.samples.batch(rows))
+            raw = tuple(moved(part, self.device) for one in self._shown(rows) for part in self.samples.batch(one))
         numbers = torch.from_numpy(rows)
         with part("views"):
             views = (made_by or self.views)(numbered(numbers, self.device), *raw)

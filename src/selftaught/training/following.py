@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, distributed, processes
-from selftaught.system.errors import DivergedError, Interrupted
+from selftaught.system.errors import DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
 from selftaught.system.profiling import Profile
 from selftaught.system.progress import Progress
@@ -163,8 +163,10 @@ class Follower:
         """
         if self.step == self.start or self.job.spread or self.agreement.whole != self.step:
             return False
-        self.keeping.save(self.step)
-        return True
+        if not self.keeping.holds(self.step):
+            with suppress(Unreachable):  # of the encoder, which is measured on samples; the step is saved before it
+                self.keeping.save(self.step)
+        return self.keeping.holds(self.step)
 
     @property
     def settled(self) -> bool:
@@ -193,6 +195,7 @@ class Recorder:
     def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int) -> None:
         self.job, self.run, self.loggers, self.start = job, run, loggers, start
         self.terms: dict[str, float | None] = {}  # of the last line
+        self.measures: dict[str, float | None] = {}  # likewise
         self.profile = Profile(run.folder) if job.recipe.profile else None
         self.bar = Progress("training", job.recipe.steps, "steps", start)
         self.began = clock.now()
@@ -215,6 +218,7 @@ class Recorder:
         It is written at the end, even that of an interruption: the step is done all the same.
         """
         values = {name: term.item() for name, term in terms.items()}
+        self.measures = {name: finite(value.item()) for name, value in self.job.method.measures.items()}
         loss, now = sum(values.values()), clock.now()
         self.terms = {name: finite(value) for name, value in values.items()}
         before, logged, waited = self._last
@@ -231,6 +235,7 @@ class Recorder:
             "input_share": round(share, 4),
             "seconds": round(now - self.began, 3),
         }
+        line |= {"measures": self.measures} if self.measures else {}
         try:
             yield line
         finally:
@@ -241,13 +246,14 @@ class Recorder:
         self._last = (now, step, self.job.batches.seconds)
 
     def totals(self, step: int) -> dict[str, Any]:
-        """{samples_per_second, seconds, final_terms} of the run up to this step."""
+        """{samples_per_second, seconds, final_terms, measures} of the run up to this step."""
         seconds = clock.now() - self.began
         rate = (step - self.start) * self.job.batches.batch_size / seconds
         return {
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
             "final_terms": self.terms or next((line.get("terms", {}) for line in self.run.metrics()[-1:]), {}),
+            **({"measures": self.measures} if self.measures else {}),
         }
 
 

@@ -39,5 +39,6 @@ def opened_by_all(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
     share = recipe.model_copy(update={"memory": recipe.memory // len(processes.neighbours())})
     samples = processes.in_turn(lambda: open_data(share, stop, like))
     if processes.count() > 1:
-        processes.refuse_difference({"the data's content": samples.fingerprint, "its samples": samples.count})
+        told = {"its metadata": samples.guidance.fingerprint} if samples.guidance else {}
+        processes.refuse_difference({"the data's content": samples.fingerprint, "its samples": samples.count, **told})
     return samples

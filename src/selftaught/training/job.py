@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data, Method, Training
 from selftaught.contracts.modality import MakeViews, Preparation, Samples
 from selftaught.methods import registry
+from selftaught.methods.guided import guided
 from selftaught.methods.parts.memory import refuse_banks_beyond
 from selftaught.methods.together import Together
 from selftaught.run import checkpoint
@@ -37,6 +38,7 @@ from selftaught.training.layers import first_half, layer_scales
 from selftaught.training.onlooker import Onlooker
 from selftaught.training.optimizers import build_optimizer
 from selftaught.training.own_views import views_of
+from selftaught.training.related_views import RelatedViews
 from selftaught.training.resolve import named_methods, refuse_unfit, training_preset
 from selftaught.training.starting import teacher_of
 from selftaught.training.views import options_of
@@ -63,12 +65,10 @@ class Job:
 
     def fit(self, **how: Any) -> None:
         """Train the method; `how`: steps, start, until, watch and bad, see `training.fit`."""
-        if self.batches.at_first:
-            self.batches.at_first.steps = how["steps"]
         own = {"training": self.training, "seed": self.recipe.seed, "forward": self.forward}
         with (
             kernels(self.batches.device, self.recipe.deterministic),
-            self.batches.ahead(how.get("until") or how["steps"]),
+            self.batches.of_run(how["steps"], how.get("until") or how["steps"]),
         ):
             fit(self.method, self.optimizer, self.batches, **own, **how)
 
@@ -121,9 +121,9 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
             engine.setup(shown)
     optimizer = build_optimizer(method, training, plan.batch_size, *_by_layer(method.encoder.net, training))
     which: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "order": plan.order}
-    batches = Batches(samples, views, device=engine.device, **which)
-    if plan.grow:
-        batches.at_first = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps)
+    which |= samples.guidance.batches() if samples.guidance else {}
+    small = Smaller(_views(method, plan, samples, plan.grow.side), plan.grow, plan.steps) if plan.grow else None
+    batches = Batches(samples, views, device=engine.device, at_first=small, **which)
     return Job(plan, samples, method, weights, training, optimizer, views, batches, engine, forward, shown)
 
 
@@ -134,6 +134,8 @@ def _views(method: Method, plan: Plan, samples: Samples, side: float = 1.0) -> M
     if side != 1.0:
         whole = samples.views(method.views, options=options, **how).describe()
         options = {name: {**options.get(name, {}), "scale": side * chosen["scale"]} for name, chosen in whole.items()}
+    if samples.guidance and samples.guidance.partners:
+        return RelatedViews(method.views, samples, options=options, **how)
     return views_of(samples, method.views, options=options, **how)
 
 
@@ -181,6 +183,8 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     encoder.keeps_statistics = plan.statistics == "init"
     adapt(encoder, plan.adapt)
     method = _asked(plan, encoder, data, preparation)
+    if samples.guidance and samples.guidance.asked:
+        method = guided(method, samples.guidance.asked)
     if plan.compile:
         _compile_encoders(method)
     if plan.encode_chunk:  # outside of what is compiled, so that every chunk has the shape that was compiled for

@@ -13,6 +13,7 @@ from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
+from selftaught.run.codes import write_codes
 from selftaught.run.digests import write_digests
 from selftaught.run.export import encoder_about, save_encoder
 from selftaught.run.folder import TIMES, RunFolder, fresh_folder
@@ -23,7 +24,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
-from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, UsageError
+from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import only_writer
@@ -33,6 +34,7 @@ from selftaught.system.text import printable
 from selftaught.training.beginning import begun
 from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
+from selftaught.training.guidance import told
 from selftaught.training.handshake import opened_by_all, refuse_unlike
 from selftaught.training.hooks import Hooks
 from selftaught.training.job import Job, predicted_bytes, prepare
@@ -86,7 +88,7 @@ def _pretrain(
     with stopping(recipe.time_limit) as stop:
         samples = opened or opened_by_all(recipe, stop, like=_begun_with(recipe) if saved else None)
         samples.own = hooks.views
-        recipe = taught(normalised(recipe, samples, kind), samples)
+        recipe = told(taught(normalised(recipe, samples, kind), samples), samples)
         onlooker = invited(recipe, samples) if processes.leads() else None
         plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
         job = prepare(plan, samples, module)
@@ -147,7 +149,8 @@ def _speak_for_the_leader(run: RunFolder, error: CompanionError) -> None:
 def _read(command: Pretrain) -> dict[str, object]:
     """What a command reads, by what it is called."""
     labels = {"--watch-labels": command.watched_by, "--watch-labels-csv": command.watch_labels_csv}
-    return {"DATA": command.data, "--init": command.init, "--teacher": command.teacher, **labels}
+    named = {"--init": command.init, "--teacher": command.teacher, "--metadata": command.metadata}
+    return {"DATA": command.data, **named, **labels}
 
 
 def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None:
@@ -228,20 +231,23 @@ def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fel
     except SettledError:
         choose, patience = job.recipe.choose, job.recipe.patience
         say(f"settled  at step {follower.step:,}: {choose} has not risen for {patience} looks")
-    except (OutOfMemory, CompanionError) as error:
-        if isinstance(follower, Follower) and error.exit_code == OutOfMemory.exit_code:
-            raise _short_of_memory(error, follower, batch) from error
+    except (OutOfMemory, Unreachable, CompanionError) as error:
+        if isinstance(follower, Follower) and error.exit_code in (OutOfMemory.exit_code, Unreachable.exit_code):
+            raise _cut_short(error, follower, batch) from error
         raise
 
 
-def _short_of_memory(error: OutOfMemory | CompanionError, follower: Follower, batch: int) -> SelftaughtError:
-    """What to say of a step that did not fit a process's memory; the step before it is saved, where that can be."""
+def _cut_short(error: SelftaughtError, follower: Follower, batch: int) -> SelftaughtError:
+    """What to say of a step for which memory or samples were missing; the one before is saved, where that can be."""
     kept = follower.step if follower.rescue() else follower.keeping.saved
-    words = (
-        f"{error}; step {kept:,} is kept: free some memory and add --resume, or start anew with "
-        f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+    way = "add --resume to go on"
+    if error.exit_code == OutOfMemory.exit_code:
+        smaller = f"--batch-size {batch // 2} or --encode-chunk {batch // 4}"
+        way = f"free some memory and add --resume, or start anew with {smaller}"
+    words = f"{error}; step {kept:,} is kept: {way}"
+    return (
+        CompanionError(words, error.rank, error.exit_code) if isinstance(error, CompanionError) else type(error)(words)
     )
-    return OutOfMemory(words) if isinstance(error, OutOfMemory) else CompanionError(words, error.rank, error.exit_code)
 
 
 def _describe(job: Job, run: RunFolder) -> None:
@@ -252,6 +258,8 @@ def _describe(job: Job, run: RunFolder) -> None:
     run.write_quarantine(samples.quarantined)
     if (digests := samples.digests()) is not None:
         write_digests(run.folder, digests)
+    if samples.guidance:
+        write_codes(run.folder, samples.guidance.codes)
     if job.onlooker:
         job.onlooker.begin(run.folder)
     run.write_environment(
@@ -294,6 +302,8 @@ def _announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"watch    {job.onlooker.about}")
     if samples.own:
         say(f"views    {own_in_words(samples.own)}")
+    for line in samples.guidance.lines if samples.guidance else ():
+        say(line)
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
     say(

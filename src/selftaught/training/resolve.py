@@ -19,14 +19,19 @@ from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
+from selftaught.run.ways import bands_of, ways
 from selftaught.system import components
+from selftaught.system.addresses import copied
 from selftaught.system.components import Part
+from selftaught.system.context import holding
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 from selftaught.training.few import as_usual
+from selftaught.training.guidance import guidance_of
+from selftaught.training.related_views import refuse_unrelated
 from selftaught.training.starting import preset_of, warmed
 from selftaught.training.views import refuse_unanswerable
 
@@ -58,7 +63,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
-    with Progress("reading", 0, kind.THINGS) as bar:
+    with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(
                 data,
@@ -71,10 +76,13 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 tolerance=recipe.tolerance,
                 label_column=recipe.label_column,
                 column=recipe.column,
+                **ways(recipe, kind),
                 like=like,
                 progress=bar.polled(stop.poll),
             )
             samples.digests(bar.polled(stop.poll))
+            samples.guidance = guidance_of(recipe, samples)
+            samples.let_source_go()
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
     if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
@@ -141,6 +149,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "preset": began,
         "fingerprint": samples.fingerprint,
         "shard": NONE if recipe.shard == "auto" else recipe.shard,
+        "bands": bands_of(recipe, kind),
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),
     }
     return Plan(**{name: getattr(recipe, name) for name in Pretrain.model_fields} | usual | decided)
@@ -195,6 +204,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     if recipe.teacher and not any(registry.method_class(part.name).needs_teacher for part in named_methods(recipe)):
         raise UsageError(f"--teacher: {recipe.method.name} learns from none; --method distill does")
     refuse_growth(recipe, kind)
+    if recipe.positives:
+        refuse_unrelated({part.name: registry.method_class(part.name).views for part in named_methods(recipe)})
     kind.refuse_views(recipe.views)
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)

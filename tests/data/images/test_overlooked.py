@@ -14,7 +14,7 @@ from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import DataError
 
 LINE = (
-    "images in formats that are not read are passed over (4 .heic, 1 .dcm): convert them first; nothing is left of "
+    "images in formats that are not read are passed over (4 .jp2, 1 .nii): convert them first; nothing is left of "
     "cats, dogs"
 )
 
@@ -27,9 +27,9 @@ def photos(tmp_path: Path) -> Path:
         kind = {"JPG": "JPEG", "jfif": "JPEG", "avif": "AVIF"}.get(name.split(".")[1], "PNG")
         noise = np.random.default_rng(len(name)).integers(0, 256, (16, 16, 3), dtype=np.uint8)
         Image.fromarray(noise).save(root / name, kind)
-    for name in ("apes/3.HEIC", "cats/1.HEIC", "cats/2.heic", "cats/3.heic", "dogs/1.dcm", "notes/a.txt"):
+    for name in ("apes/3.JP2", "cats/1.JP2", "cats/2.jp2", "cats/3.jp2", "dogs/1.nii", "notes/a.txt"):
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_bytes(b"\0\0\0\x18ftypheic")
+        (root / name).write_bytes(b"\0\0\0\x0cjP  ")
     return root
 
 

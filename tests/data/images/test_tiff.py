@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from selftaught.data.images.decode import DecodeError, decode, picture
+from selftaught.data.images.decoded import Reading
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.samples import open_samples
 
@@ -17,6 +18,7 @@ RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 4096, (20, 24, 24)).astype(np.uint16)
 BANDS = np.moveaxis(STACK // 16, 0, -1).astype(np.uint8)  # (24, 24, 20)
 COLOURS = BANDS[..., :3]
+FORMER = Reading.FORMER
 IMAGEJ = "ImageJ=1.54f\nimages=20\nslices=20\n"  # which names one page alone where a stack is large
 
 
@@ -51,7 +53,7 @@ def rgb(count: int, *extra: str, **how: Any) -> bytes:
     ids=["stack", "imagej", "channels", "bigtiff", "five", "four", "two", "grey", "colours", "deep colours"],
 )
 def test_what_of_a_file_is_not_used_is_said(data: bytes, shown: np.ndarray, said: list[str]) -> None:
-    made = picture(data)
+    made = picture(data, reading=FORMER)
     assert np.array_equal(made.pixels, shown) and made.band is None
     assert len(made.remarks) == len(said) and all(told in remark for told, remark in zip(said, made.remarks))
 
@@ -73,8 +75,9 @@ def test_a_fourth_band_tagged_as_alpha_is_a_mask_only_where_it_looks_like_one(ta
     if tag == "assocalpha":
         masked[:8, :, :3] = 0  # colours are multiplied by it
 
-    def read(values: np.ndarray, band: bool | None = None) -> Any:
-        return picture(tiff(values, photometric="rgb", extrasamples=[tag], compression=compression), band=band)
+    def read(values: np.ndarray, band: bool | None = None, reading: Reading = FORMER) -> Any:
+        data = tiff(values, photometric="rgb", extrasamples=[tag], compression=compression)
+        return picture(data, band=band, reading=reading)
 
     laid = read(masked)
     assert laid.band is False and laid.remarks == () and (laid.pixels[:8] == 255).all()
@@ -84,6 +87,9 @@ def test_a_fourth_band_tagged_as_alpha_is_a_mask_only_where_it_looks_like_one(ta
         kept = read(measured)
         assert np.array_equal(kept.pixels, COLOURS) and kept.band is True
         assert "tagged as alpha that is no transparency" in kept.remarks[0]
+        every = read(measured, reading=Reading())
+        assert np.array_equal(every.pixels, measured) and every.band is True and not every.remarks
+    assert np.array_equal(read(masked, reading=Reading()).pixels, laid.pixels)
     assert np.array_equal(read(masked, band=True).pixels, masked[..., :3])  # as the data set has it
     assert read(np.dstack([COLOURS, BANDS[..., 3]]), band=False).remarks == ()
 
@@ -99,9 +105,12 @@ def test_a_fourth_band_tagged_as_alpha_is_a_mask_only_where_it_looks_like_one(ta
 def test_a_tiff_that_is_not_read_is_called_one_and_once(
     values: np.ndarray, how: dict, said: str, capfd: pytest.CaptureFixture
 ) -> None:
-    with pytest.raises(DecodeError, match=f"a TIFF of {said} numbers, which is not read: save") as told:
-        decode(tiff(values, photometric="minisblack", **how))
+    data = tiff(values, photometric="minisblack", **how)
+    with pytest.raises(DecodeError, match=f"a TIFF of {said} numbers, which is read with --bands all alone") as told:
+        picture(data, reading=FORMER)
     assert "not an image" not in str(told.value) and capfd.readouterr().err == ""  # Pillow's own line a file
+    wanted = np.moveaxis(values, 0, 2) if how == {"planarconfig": "separate"} else values.reshape(*values.shape[:2], -1)
+    assert np.array_equal(decode(data), wanted)
 
 
 def test_a_damaged_tiff_is_called_damaged() -> None:
@@ -147,7 +156,7 @@ def test_measured_values_have_one_range_for_all_as_arrays_have(tmp_path: Path, k
 def test_a_run_that_knew_no_number_types_keeps_its_way(tmp_path: Path) -> None:
     images = RANDOM.normal(size=(4, 20, 20)).astype(np.float32)
     files = set_of(tmp_path / "x", images)
-    noted = {"stored": None, "top": None, "band": None}
+    noted = {"stored": None, "top": None, "band": None, "ranged": None, "pages": None, "bands": None}
     old = open_samples(files).preparation.model_copy(update={"low": 0.0, "high": 65535.0, **noted})
     levels = open_samples(files, like=old).batch(np.arange(4))[0].numpy()
     assert levels.dtype == np.uint16 and (levels.min(axis=(1, 2, 3)) == 0).all()
@@ -160,7 +169,8 @@ def test_a_run_that_knew_no_number_types_keeps_its_way(tmp_path: Path) -> None:
     for number in range(2):
         (veiled / f"{number}.tif").write_bytes(rgb(4, "unassalpha"))
     eight = open_samples(np.zeros((2, 24, 24, 3), np.uint8)).preparation
-    assert (open_samples(veiled, like=eight).batch(np.array([0]))[0][0, 0].numpy() == COLOURS[..., 0]).all()
+    colours = eight.model_copy(update={"bands": "colours"})
+    assert (open_samples(veiled, like=colours).batch(np.array([0]))[0][0, 0].numpy() == COLOURS[..., 0]).all()
     faded = open_samples(veiled, like=eight.model_copy(update=noted)).batch(np.array([0]))[0]
     assert (faded[0, 0].numpy() >= COLOURS[..., 0]).all() and faded[0, 0].numpy().mean() > COLOURS[..., 0].mean() + 20
 
@@ -184,12 +194,14 @@ def test_the_rule_for_alpha_is_that_of_the_data_set_and_stays_with_the_encoder(t
     cut[..., 3] = np.where(np.arange(24) < 12, 0, 255)  # one whose infrared is dark here and glaring there
     tifffile.imwrite(tmp_path / "6.tif", cut, photometric="rgb", extrasamples=["unassalpha"])
     images = open_samples(tmp_path)
-    assert images.preparation.band is True
-    assert (images.batch(np.array([5]))[0][0].permute(1, 2, 0).numpy() == cut[..., :3]).all()
+    assert images.preparation.band is True and images.preparation.channels == 4
+    assert (images.batch(np.array([5]))[0][0].permute(1, 2, 0).numpy() == cut).all()
+    colours = open_samples(tmp_path, reading={"bands": "colours"})
+    assert (colours.batch(np.array([5]))[0][0].permute(1, 2, 0).numpy() == cut[..., :3]).all()
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "6.tif").write_bytes((tmp_path / "6.tif").read_bytes())
-    kept = open_samples(alone, like=images.preparation)
+    kept = open_samples(alone, like=colours.preparation)
     assert (kept.batch(np.array([0]))[0][0].permute(1, 2, 0).numpy() == cut[..., :3]).all()
 
 

@@ -6,6 +6,7 @@ from selftaught.contracts.modality import Modality
 from selftaught.data.images import duplicates, masks, pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
+from selftaught.data.images.packing import pack
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.presets import VIEWS_FOR
 from selftaught.data.images.samples import open_samples
@@ -44,10 +45,12 @@ MODALITY = Modality(
     RAW="raw pixels",
     DOMAIN="image",
     TIMM={"interpolation": "bilinear", "crop_pct": 1.0},
+    READ_IN_WAYS=True,
     SIZED=True,
     SPATIAL=True,
     PRETRAINED=True,
     PICTURES=pictures,
+    pack=pack,
     LOOKS=duplicates,
     MASKS=masks,
     named_encoders=named_encoders,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
-from selftaught.data.images.decode import DecodeError
+from selftaught.data.images.decoded import DecodeError, Span, by_own
 from selftaught.data.images.preparation import Preparation, brightest, default_size
 
 WHOLE = 65535  # of 16 bits the largest level, which runs that noted none took for white
@@ -39,11 +39,15 @@ class Canvas:
 
 
 def canvas_for(
-    seen: list[Pixels], size: tuple[int, int] | None, like: Preparation | None, native: bool = True
+    seen: list[Pixels],
+    size: tuple[int, int] | None,
+    like: Preparation | None,
+    native: bool = True,
+    white: int | None = None,
 ) -> Canvas:
     """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from.
 
-    native: whether small images that have one size are kept as they are.
+    native: whether small images that have one size are kept as they are; white: see `level_of_white`.
     """
     sizes = {image.shape[:2] for image in seen}
     held = Counter(image.shape[2] for image in seen)
@@ -51,7 +55,7 @@ def canvas_for(
     if like and {like.channels, channels} <= {1, 3}:
         channels = like.channels
     dtype = _number_type(seen, like)
-    values = dtype, level_of_white(seen, like, dtype), bool(like and like.stored is None)
+    values = dtype, level_of_white(seen, like, dtype, white), bool(like and like.stored is None)
     if native and len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
         return Canvas(own[0], own[1], channels, *values)
     side = max(size or default_size(sizes))
@@ -72,14 +76,19 @@ def _number_type(seen: list[Pixels], like: Preparation | None) -> np.dtype:
     return np.dtype(np.uint16 if sixteen >= eight and sixteen else np.uint8)
 
 
-def level_of_white(seen: list[Pixels], like: Preparation | None, dtype: np.dtype) -> int | None:
-    """Of images of 16 bits the level that is as bright as 255 of 8, by the encoder's or by those `seen`, if any."""
+def level_of_white(
+    seen: list[Pixels], like: Preparation | None, dtype: np.dtype, white: int | None = None
+) -> int | None:
+    """Of images of 16 bits the level that is as bright as 255 of 8, by the encoder's or by those `seen`, if any.
+
+    white: that of those seen, where it is known.
+    """
     if like and (like.top or dtype == np.uint16):
         return like.top or brightest(like.high)
     if like and like.stored is None:
         return brightest(WHOLE)
     deep = [int(image.max()) for image in seen if image.dtype == np.uint16]
-    return brightest(max(deep)) if deep else None
+    return (white or brightest(max(deep))) if deep else None
 
 
 def in_values(image: Pixels, dtype: np.dtype, top: int | None) -> Pixels:
@@ -91,6 +100,29 @@ def in_values(image: Pixels, dtype: np.dtype, top: int | None) -> Pixels:
     top = top or brightest(float(image.max()))
     scaled = image.astype(np.uint32) * 255 // top if dtype == np.uint8 else image.astype(np.uint32) * top // 255
     return np.minimum(scaled, np.iinfo(dtype).max).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Values:
+    """How stored images (N, H, W, C) become those that an encoder takes."""
+
+    dtype: np.dtype
+    top: int | None = None  # see `in_values`
+    own: bool = False  # whether each goes over the whole range of its type, which files that were decoded do already
+    span: Span | None = None  # of which what is beyond is cut off
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        values = in_values(by_own(pixels) if self.own else pixels, self.dtype, self.top)
+        return clipped(values, self.span) if self.span else values
+
+
+def clipped(pixels: Pixels, span: Span) -> Pixels:
+    """The same number type, nothing below or above."""
+    low, high = span
+    if pixels.dtype.kind == "u":
+        most = np.iinfo(pixels.dtype).max
+        low, high = min(max(np.ceil(low), 0), most), max(min(np.floor(high), most), 0)
+    return np.clip(pixels, pixels.dtype.type(low), pixels.dtype.type(high))
 
 
 def _by_own_range(image: Pixels) -> Pixels:

@@ -4,18 +4,22 @@ import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from selftaught.data.images import tiff
+from selftaught.data.images import bands, dicom, plugins, tiff
+from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
+from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
-from selftaught.data.sources.encoded import Stored
+from selftaught.data.sources.encoded import Page, Stored
 from selftaught.data.sources.folder import FORMATS
+from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.source import Unsteady
+from selftaught.system.errors import Interrupted
 
 try:
     import simplejpeg
@@ -28,46 +32,12 @@ LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that th
 JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind it
 PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
-STRIP = 512  # rows
-BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
-VEILED = ("LA", "La", "PA", "RGBA", "RGBa")  # modes whose last band is their opacity
-FRAMED = ("GIF", "WEBP", "PNG", "AVIF")  # formats of pictures that may move
-FOREIGN = {b"ftyphei": "HEIC", b"ftyphev": "HEIC", b"ftypmif1": "HEIC", b"ftypavi": "AVIF", b"jP  ": "JPEG 2000"}
-FOREIGN |= {b"JXL ": "JPEG XL"}  # all with a length in front
-
-# What of a file is not used, as said of several images.
-ANIMATED = "are animated: the first frame is used"
-PAGES = "have more pages than one: the first is used"
-DEEP = "have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small"
-BAND = "have a band tagged as alpha that is no transparency: it is left out"
+FRAMED = ("GIF", "WEBP", "PNG", "AVIF", "HEIF")  # formats of pictures that may move
+SHOWN = {"HEIF": "a HEIC photo", "JXL": "a JPEG XL image", "AVIF": "an AVIF image"}  # whose libraries say little
+KNOWN = (*FORMATS, "HEIC", "JPEG XL", "DICOM")
+READING = Reading()
 
 Made = TypeVar("Made")
-
-
-class DecodeError(ValueError):
-    """An image cannot be decoded; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an image file says of itself."""
-
-    format: str
-    mode: str  # Pillow's
-    width: int
-    height: int
-    orientation: int  # EXIF's, 1 to 8
-    animated: bool
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is decoded of an image file."""
-
-    # (H, W, C), upright: uint8 with 1 or 3 channels, or with 1 uint16, or what is signed, wider or has fractions.
-    pixels: NDArray[Any]
-    remarks: tuple[str, ...] = ()  # what of the file is not used
-    band: bool | None = None  # whether what a TIFF's alpha is by its values is a band; None where it has none
 
 
 _one_large = threading.Lock()
@@ -75,10 +45,17 @@ _one_large = threading.Lock()
 
 def header(data: Stored) -> Header:
     """What the file says of itself, without decoding it, or what is so of pixels. Raises DecodeError."""
+    if isinstance(data, Page):
+        return header(data.data)
     if isinstance(data, np.ndarray):
         return Header("array", str(data.dtype), data.shape[1], data.shape[0], 1, False)
     if isinstance(data, Image.Image):
         return Header(data.format or "PIL", data.mode, *data.size, 1, False)
+    with explained():
+        if kind_of(data) == "DICOM":
+            return dicom.header_of(dicom.dataset(data))
+        if kind_of(data) == "TIFF" and not tiff.is_plain(data, "first"):
+            return bands.header_of(data)
     with opened(data) as image:
         orientation, animated = 1, False
         with contextlib.suppress(Exception):  # broken EXIF is as good as none
@@ -94,15 +71,42 @@ def decode(data: Stored, at_least: tuple[int, int] | None = None) -> NDArray[Any
     return picture(data, at_least).pixels
 
 
-def picture(data: Stored, at_least: tuple[int, int] | None = None, band: bool | None = None) -> Picture:
+def picture(
+    data: Stored, at_least: tuple[int, int] | None = None, band: bool | None = None, reading: Reading = READING
+) -> Picture:
     """Upright pixels of an image file, or of what is decoded already, and what of it they do not show.
 
     Large JPEGs are decoded at a reduced scale that is still `at_least` (H, W). An animated image gives its first
-    frame, a TIFF its first page. `band`: whether what a TIFF tags as alpha is a band of what was measured, or
-    transparency; None: by its values. Raises DecodeError for anything that is not a whole image of an allowed format.
+    frame, others the pages that `reading` asks for. `band`: whether what a TIFF tags as alpha is a band of what was
+    measured, or transparency; None: by its values. Raises DecodeError for anything that is not a whole image of an
+    allowed format.
     """
-    if not isinstance(data, bytes):
-        return Picture(_decoded(data))
+    if isinstance(data, np.ndarray | Image.Image):
+        return Picture(_decoded(data)).read(reading)
+    content, page = (data.data, data.number) if isinstance(data, Page) else (data, None)
+    kind = kind_of(content)
+    beyond = kind == "TIFF" and reading.bands == "all" and not tiff.is_plain(content, reading.pages)
+    if kind != "DICOM" and not beyond:
+        return _by_pillow(content, at_least, band, reading).read(reading)
+    with explained(), _one_large if len(content) > LARGE else contextlib.nullcontext():
+        if kind == "DICOM":
+            made, left = dicom.read(content, reading, page, MAX_PIXELS)
+        else:
+            made, left = bands.read(content, reading, page, band, MAX_PIXELS)
+        return replace(made, remarks=(PAGES,) * left).read(reading)
+
+
+def pages_in(data: Stored) -> int:
+    """How many pages or frames a file has that can be samples of their own; 1 of other kinds. Raises DecodeError."""
+    content = data if isinstance(data, bytes) else b""
+    kind = kind_of(content)
+    with explained():
+        if kind == "DICOM":
+            return dicom.frames(dicom.dataset(content))
+        return bands.pages(content) if kind == "TIFF" and not tiff.is_plain(content, "samples") else 1
+
+
+def _by_pillow(data: bytes, at_least: tuple[int, int] | None, band: bool | None, reading: Reading) -> Picture:
     with opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
@@ -111,50 +115,21 @@ def picture(data: Stored, at_least: tuple[int, int] | None = None, band: bool | 
             if at_least and image.format in JPEGS:
                 image.draft(None, (at_least[1], at_least[0]))
             if image.format == "TIFF":
-                return _of_tiff(data, image, band)
+                return of_tiff(data, image, band, reading)
             remarks = _remarks(data, image)
             image.load()
             if image.format in JPEGS:
                 _refuse_padding(data, image)
-            return Picture(_pixels(upright(image)), remarks)
+            return Picture(pixels_of(upright(image)), remarks)
 
 
 def _decoded(data: NDArray[Any] | Image.Image) -> NDArray[Any]:
     """The pixels of an array (H, W, C), or of an open image, which stays as it is."""
     if isinstance(data, Image.Image):
-        return _pixels(upright(data.copy()))
+        return pixels_of(upright(data.copy()))
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise DecodeError(NOT_FINITE)
     return data
-
-
-def _of_tiff(data: bytes, image: Any, band: bool | None) -> Picture:
-    remarks = [PAGES] if tiff.has_more_pages(image, data) else []
-    (held, used), (bits, numbers) = tiff.bands(image), tiff.bits(image)
-    premultiplied = any("RGBa" in str(tile.args) for tile in image.tile)
-    if premultiplied:
-        tiff.unmultiplied(image)
-    image.load()
-    own = None if image.mode not in VEILED else not tiff.is_mask(np.asarray(image.split()[-1]))
-    dropped = own if band is None or own is None else band
-    if dropped:
-        image = _without_last(image)
-        remarks.append(BAND)
-    elif premultiplied:
-        image = Image.merge("RGBa", image.split()).convert("RGBA")
-    if held > used + (own is not None):
-        told = f"first {used} are" if used > 1 else "first is"
-        remarks.append(f"have {held} bands: the {told} used")
-    if bits > 8 and used > 1:
-        remarks.append(DEEP)
-    pixels = _pixels(upright(image))
-    if (bits, numbers) in ((8, 2), (32, 1)):  # which Pillow takes for unsigned and for signed ones
-        pixels = pixels.view(np.int8 if bits == 8 else np.uint32).astype(np.int64)
-    return Picture(pixels, tuple(remarks), own)
-
-
-def _without_last(image: Image.Image) -> Image.Image:
-    return Image.merge("RGB", image.split()[:3]) if image.mode.startswith("RGB") else image.split()[0]
 
 
 def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
@@ -163,7 +138,8 @@ def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
     with contextlib.suppress(Exception):
         animated = _is_animated(image)
     deep = image.format == "PNG" and data[24:26] in (b"\x10\x02", b"\x10\x06")  # bits, and kind of colour
-    return (ANIMATED,) * animated + (DEEP,) * deep
+    fine = image.info.get("bit_depth", 8) > 8  # as HEIC has it
+    return (ANIMATED,) * animated + (DEEP,) * deep + (FINE,) * fine
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -175,31 +151,49 @@ def opened(data: bytes) -> Iterator[Image.Image]:
     """The image in `data`, its header read and found sane; whatever goes wrong becomes a DecodeError."""
     if not data:
         raise DecodeError("empty file")
+    with explained(data), Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise DecodeError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+        if image.format in JPEGS and (scans := data.count(b"\xff\xda")) * pixels > MAX_SCANS * LARGE:
+            raise DecodeError(f"{image.width} x {image.height} pixels in {scans} scans take too long to decode")
+        if image.format == "JXL" and not image.jpeg:  # type: ignore[attr-defined]
+            image.info.pop("exif", None)  # it is turned already, by what counts for JPEG XL
+        yield image
+
+
+@contextlib.contextmanager
+def explained(data: bytes = b"") -> Iterator[None]:
+    """Whatever goes wrong with an image's bytes becomes a DecodeError."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > MAX_PIXELS:
-                raise DecodeError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
-            if image.format in JPEGS and (scans := data.count(b"\xff\xda")) * pixels > MAX_SCANS * LARGE:
-                raise DecodeError(f"{image.width} x {image.height} pixels in {scans} scans take too long to decode")
-            yield image
+        yield
     except DecodeError:
         raise
     except UnidentifiedImageError:
         raise DecodeError(_unknown(data)) from None
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from None
-    except Exception as error:  # Pillow's decoders raise many kinds on broken files
-        raise DecodeError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from None
+    except Exception as error:  # decoders raise many kinds on broken files
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        kind = SHOWN.get(kind_of(data))
+        raise DecodeError(f"{kind} that is damaged or truncated: {reason}" if kind else reason) from None
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Pillow's names of what a file can be."""
+    kind = kind_of(data)
+    return plugins.heif() if kind == "HEIF" else plugins.jxl(data, MAX_PIXELS) if kind == "JXL" else FORMATS
 
 
 def _unknown(data: bytes) -> str:
     """Why Pillow finds no image in a file."""
-    if tiff.is_tiff(data):
-        return tiff.refusal(data)
-    kind = next((name for mark, name in FOREIGN.items() if data[4:].startswith(mark)), None)
+    kind = kind_of(data)
+    if kind == "TIFF":
+        return f"{tiff.described(data)}, which is read with --bands all alone"
+    if kind in SHOWN:
+        return f"{SHOWN[kind]} that is damaged or truncated"
     told = f", but {kind}, which is not read here: convert it to JPEG or PNG" if kind else ""
-    return f"not an image of a known format ({', '.join(FORMATS)}){told}"
+    return f"not an image of a known format ({', '.join(KNOWN)}){told}"
 
 
 def attempt(make: Callable[[], Made]) -> Made | str:
@@ -208,7 +202,7 @@ def attempt(make: Callable[[], Made]) -> Made | str:
         return make()
     except DecodeError as error:
         return str(error)
-    except Unsteady:  # which is no fault of this sample alone
+    except (Unsteady, Interrupted):  # which is no fault of this sample alone
         raise
     except Exception as error:  # unreadable, vanished, or a broken archive member
         return f"cannot be read: {type(error).__name__}: {error}"
@@ -245,36 +239,3 @@ def _refuse_padding(data: bytes, image: Image.Image) -> None:
         again.draft(image.mode, image.size)
         if not np.array_equal(np.asarray(again.crop((0, image.height - 1, image.width, image.height))), last):
             raise DecodeError("image file is truncated: its end is grey padding")
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says; broken EXIF is as good as none."""
-    with contextlib.suppress(Exception):
-        ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _pixels(image: Image.Image) -> NDArray[Any]:
-    mode = image.mode
-    if mode == "F" or mode.startswith("I"):  # floats, or integers of 16 or 32 bits
-        values = np.asarray(image)[..., None]
-        if mode == "F" and not np.isfinite(values).all():
-            raise DecodeError(NOT_FINITE)
-        return values if image.format == "TIFF" and mode in ("F", "I") else values.astype(np.uint16)
-    if "transparency" in image.info or mode in VEILED:
-        return _on_backdrop(image)
-    if mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None]
-    return np.asarray(image.convert("RGB"))
-
-
-def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:
-    """Composited, so that colours hidden under full transparency do not leak in; strip by strip, to spare memory."""
-    channels = 1 if image.mode in ("L", "LA", "La", "1") else 3
-    pixels = np.empty((image.height, image.width, channels), np.uint8)
-    for top in range(0, image.height, STRIP):
-        strip = image.crop((0, top, image.width, min(top + STRIP, image.height))).convert("RGBA")
-        laid = Image.new("RGB", strip.size, (BACKDROP,) * 3)
-        laid.paste(strip, mask=strip.getchannel("A"))
-        pixels[top : top + STRIP] = np.asarray(laid)[..., :channels]
-    return pixels

@@ -3,12 +3,13 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,18 @@ from numpy.typing import NDArray
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
 from selftaught.data.images.canvas import LEVELS, MEASURED
-from selftaught.data.images.decode import Header, attempt, header, picture
+from selftaught.data.images.decode import attempt, header, picture
+from selftaught.data.images.decoded import Header, Reading
 from selftaught.data.images.duplicates import same_look, sketch
-from selftaught.data.images.overlooked import overlooked, remarked
+from selftaught.data.images.overlooked import missing, overlooked, remarked
+from selftaught.data.images.pages import paged
 from selftaught.data.images.values import Some, note_of, places_of, some_of, values_of
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
-from selftaught.data.sources.encoded import Encoded
+from selftaught.data.sources.encoded import Encoded, Page
+from selftaught.data.sources.manifest import damaged
+from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -33,6 +38,8 @@ SCALED = (64, 64)  # a JPEG is read to its end, but no larger than needed for a 
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
 MEASURED_BITS = 32  # of what is signed, wider or has fractions
 FEWEST = 2  # images that can be told apart
+
+Groups = list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -58,27 +65,23 @@ def inspect(
     tolerance: float = 0.01,
     label_column: str | None = None,
     column: str | None = None,
+    metadata: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
-    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none."""
+    """Read and decode the images of `data`, or a random `limit` of them. Raises DataError where there are none.
+
+    reading: how files are read, see `decoded.Reading`.
+    """
     source = open_source(data, label_column, column)
+    way = Reading(**(reading or {}))
+    if way.pages == "samples" and isinstance(source, Encoded):
+        source = paged(source)
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
-    source.contents.recall()
     keys = [spelled(source.keys[row]) for row in rows]
-    looks: list[Look | str] = []
-    for_values = places_of(len(rows))
-    with warnings.catch_warnings(), closing(_looked(source, rows, workers)) as looked:
-        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
-        for look in looked:
-            looks.append(look if len(looks) in for_values or isinstance(look, str) else replace(look, values=None))
-            progress(len(looks), len(rows))
-    source.contents.remember()
-    looks = _beside_each_other(looks)
+    looks = looks_of(source, rows, way, workers, progress)
     whole = [(key, look) for key, look in zip(keys, looks) if isinstance(look, Look)]
-    same = same_content(look.digest for _, look in whole)
-    copies = {place for group in same for place in group[1:]}
-    single = [pair for place, pair in enumerate(whole) if place not in copies]
-    alike = same_look(np.array([look.sketch for _, look in single], np.uint8).reshape(-1, 8, 9))
+    same, alike = copies_among(looks)
     findings = Findings(
         data=printable(str(data)),
         things="images",
@@ -89,13 +92,15 @@ def inspect(
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
         ignored=_ignored(source),
         passed_over=len(getattr(source, "ignored", ())) + sum(one.count for one in getattr(source, "passed", ())),
-        duplicates=[[whole[place][0] for place in group] for group in same],
-        near_duplicates=[[single[place][0] for place in group] for group in alike],
+        duplicates=[[keys[place] for place in group] for group in same],
+        near_duplicates=[[keys[place] for place in group] for group in alike],
         labels=classes(source),
         images=_summary([look for _, look in whole]) if whole else None,
+        metadata=facts_of(source, metadata, "images"),
     )
-    findings.problems = _problems(findings, tolerance)
-    unused = [*overlooked(source), *remarked({key: look.remarks for key, look in whole})]
+    findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
+    lacking = missing([(file.path, file.reason) for file in findings.broken])
+    unused = [*lacking, *overlooked(source), *remarked({key: look.remarks for key, look in whole})]
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
@@ -109,21 +114,54 @@ def _ignored(source: Encoded | Arrays) -> list[File]:
     return [*(File(path=spelled(key), reason=reason) for key, reason in source.ignored), *counted]
 
 
-def _looked(source: Encoded | Arrays, rows: NDArray[np.int64], workers: int | None) -> Generator[Look | str]:
+def looks_of(
+    source: Encoded | Arrays,
+    rows: NDArray[np.int64],
+    way: Reading,
+    workers: int | None,
+    progress: Callable[[int, int], None],
+) -> list[Look | str]:
+    """A look at each image of these rows, or why it is broken."""
+    source.contents.recall()
+    looks: list[Look | str] = []
+    for_values = places_of(len(rows))
+    with warnings.catch_warnings(), closing(_looked(source, rows, way, workers)) as looked:
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata
+        for look in looked:
+            looks.append(look if len(looks) in for_values or isinstance(look, str) else replace(look, values=None))
+            progress(len(looks), len(rows))
+    source.contents.remember()
+    return _beside_each_other(looks)
+
+
+def copies_among(looks: Sequence[Look | str]) -> tuple[Groups, Groups]:
+    """Groups of places of looks at the same content, and at others that look alike."""
+    whole = [(place, look) for place, look in enumerate(looks) if isinstance(look, Look)]
+    same = [[whole[at][0] for at in group] for group in same_content(look.digest for _, look in whole)]
+    copies = {place for group in same for place in group[1:]}
+    single = [(place, look.sketch) for place, look in whole if place not in copies]
+    alike = same_look(np.array([one for _, one in single], np.uint8).reshape(-1, 8, 9))
+    return same, [[single[at][0] for at in group] for group in alike]
+
+
+def _looked(
+    source: Encoded | Arrays, rows: NDArray[np.int64], way: Reading, workers: int | None
+) -> Generator[Look | str]:
     """Each image in turn, or why it is broken; threads work a bounded number ahead."""
-    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source)
+    look = _look_at_arrays(source) if isinstance(source, Arrays) else partial(_look_at_file, source, way)
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="check") as pool:
         for start in range(0, len(rows), AHEAD):
             yield from pool.map(look, rows[start : start + AHEAD].tolist())
 
 
-def _look_at_file(source: Encoded, row: int) -> Look | str:
+def _look_at_file(source: Encoded, way: Reading, row: int) -> Look | str:
     def look() -> Look:
         data = source.fetch(row)
-        made = picture(data, SCALED)
+        made = picture(data, SCALED, reading=way)
         pixels, bits = made.pixels, {"uint8": 8, "uint16": 16}.get(str(made.pixels.dtype), MEASURED_BITS)
         content = source.contents.digests[row].tobytes()
-        length = len(data) if isinstance(data, bytes) else pixels.nbytes
+        stored = data.data if isinstance(data, Page) else data
+        length = len(stored) if isinstance(stored, bytes) else pixels.nbytes
         return Look(header(data), length, pixels.shape[2], bits, content, sketch(pixels), made.remarks, some_of(pixels))
 
     return attempt(look)

@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from selftaught.data.images.decode import DecodeError, attempt, header, opened, upright
-from selftaught.data.images.samples import counted, too_many
+from selftaught.data.images.decode import attempt, header, opened
+from selftaught.data.images.decoded import DecodeError
+from selftaught.data.images.pixels import upright
+from selftaught.data.images.telling import counted, too_many
 from selftaught.data.images.views import centred_box
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import IMAGES, MASKS
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress
 from selftaught.data.storage import Failures
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -30,6 +33,8 @@ Numbers = NDArray[np.uint16]
 
 def beside(data: str) -> str:
     """Where masks lie that nobody has named: in `masks` in place of the last folder `images`. Raises UsageError."""
+    if is_remote(data):
+        raise UsageError(f"masks beside {printable(data)} are not looked for: name them by --masks or --test-masks")
     steps = next((way.parts for way in (Path(data), Path(data).absolute()) if IMAGES in way.parts), None)
     if steps is None:
         shown = printable(data)

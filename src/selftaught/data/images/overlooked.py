@@ -1,5 +1,6 @@
 """What of a source is not used, for people: photos in other formats, links, lost classes, pages and bands."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +10,10 @@ from selftaught.system.text import printable
 
 # Of images in formats that are not read: photos, then those of microscopes, scanners and hospitals.
 PHOTOS = (
-    *(".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf"),
-    *(".raf", ".rw2", ".exr", ".tga", ".dcm", ".nii", ".nii.gz", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".fits"),
+    *(".jp2", ".j2k", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".exr", ".tga"),
+    *(".nii", ".nii.gz", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".fits"),
 )
+EXTRA = r"pip install '[^']*'"  # in the reason why an image cannot be decoded
 NAMED = 5  # classes, in one line
 
 
@@ -37,6 +39,12 @@ def remarked(remarks: Mapping[str, Sequence[str]]) -> list[str]:
         f"{count:,} images {remark}, such as {min(key for key, own in remarks.items() if remark in own)}"
         for remark, count in counts.most_common()
     ]
+
+
+def missing(failed: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each extra that images lack, given the reasons why they cannot be decoded."""
+    counts = Counter(found[0] for _, reason in failed if (found := re.search(EXTRA, reason)))
+    return [f"{count:,} of them need {way}" for way, count in counts.most_common()]
 
 
 def _lost(photos: Sequence[str], keys: Sequence[str]) -> str:

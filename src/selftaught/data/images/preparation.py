@@ -37,6 +37,9 @@ class Preparation(BaseModel):
     stored: Literal["uint8", "uint16", "float16", "float32"] | None = None  # number type of stored values
     top: Annotated[int, Field(ge=255, le=65535)] | None = None  # of 16 bits the level that is as bright as 255 of 8
     band: bool | None = None  # whether what a TIFF tags as alpha is a band; None where there was none
+    ranged: Literal["declared", "each", "given"] | None = None  # by what low and high are; see decoded.Reading
+    pages: Literal["first", "samples", "channels"] | None = None  # of files that have several
+    bands: Literal["all", "colours"] | None = None  # of TIFFs
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -53,9 +56,11 @@ class Preparation(BaseModel):
 
     def recipe(self) -> str:
         """What to do to a stored image, for people."""
+        own = ", by each image's own values" * (self.ranged == "each")
+        cut = ", what is beyond being cut off" * (self.ranged == "given")
         return (
             f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels: scale stored values from "
-            f"[{self.low:g}, {self.high:g}] to [0, 1], then normalise with\n\n"
+            f"[{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then normalise with\n\n"
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
         )
 
@@ -71,10 +76,11 @@ def preparation_of(
     size: tuple[int, int] | None,
     top: int | None = None,
     band: bool | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> Preparation:
     """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C).
 
-    top, band: see `Preparation`.
+    top, band: see `Preparation`; limits: low and high, where they are not to be those of all values.
     """
     rows = np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64)
     low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
@@ -91,7 +97,9 @@ def preparation_of(
         mean, pixels = mean + share * moved, pixels + len(sample)
     if taken.dtype == np.uint16:
         top = top or brightest(high)
-    if taken.dtype == np.uint8:
+    if limits:
+        low, high = limits
+    elif taken.dtype == np.uint8:
         low, high = 0.0, 255.0
     elif taken.dtype == np.uint16 and high == 255:
         high = 256.0  # 255 is the sign of 8-bit images

@@ -1,7 +1,8 @@
 """Images decoded once and kept, on a bounded canvas and in the source's own number type."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,33 +14,33 @@ from torch import Tensor
 
 from selftaught.data.images import decode as decoding
 from selftaught.data.images.canvas import (
+    WHOLE,
     Canvas,
     Pixels,
+    Values,
     canvas_for,
     convert_channels,
-    in_values,
     level_of_white,
     on_canvas,
 )
-from selftaught.data.images.decode import Picture, attempt, picture
-from selftaught.data.images.overlooked import overlooked, remarked
-from selftaught.data.images.preparation import CHUNK, Preparation, brightest, preparation_of
+from selftaught.data.images.decode import attempt, picture
+from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
+from selftaught.data.images.pages import paged
+from selftaught.data.images.preparation import CHUNK, Preparation, preparation_of
+from selftaught.data.images.telling import counted, tell_cut, tell_depths, tell_remarks, too_many, unread
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, picked
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.encoded import Encoded
-from selftaught.data.sources.folder import NO_FAULTS
+from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress, digest
 from selftaught.data.storage import MEMORY, Decoded, Failures, Refuse, Resident, Storage, Work, stored
 from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import poll
-from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
-NAMED = 3  # of the broken images, in an error
-FAR = 4  # times: so much of the range of 16 bits may be unused by chance
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
 MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
@@ -51,7 +52,7 @@ class Images(Opened):
 
     storage: Storage
     rows: Rows
-    values: tuple[np.dtype, int | None]  # number type of what is given, and see `in_values`
+    values: Values  # of what is given
 
     def keep(self, rows: Rows) -> None:
         self.rows = self.rows[rows]
@@ -59,7 +60,7 @@ class Images(Opened):
     def batch(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) in the stored type and layout, and the true aspect (width / height) of each (B,)."""
         pixels, aspect = self.storage.take(self.rows[rows])
-        pixels = convert_channels(in_values(pixels, *self.values), self.preparation.channels)
+        pixels = convert_channels(self.values(pixels), self.preparation.channels)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(aspect)
 
     def prefetch(self, rows: Rows) -> None:
@@ -87,56 +88,78 @@ def open_samples(
     workers: int | None = None,
     tolerance: float = TOLERANCE,
     native: bool = True,
+    reading: Mapping[str, Any] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
 
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
     decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
-    are not finite; native: see `canvas_for`; label_column: the column of labels, of data that has columns or, where
-    `labels` names one, of that file; column: of data that has columns the one of images; the rest: see `chosen`.
-    Raises DataError and UsageError.
+    are not finite; native: see `canvas_for`; reading: how files are read where that is not by `like`, as fields of
+    `decoded.Reading`; label_column: the column of labels, of data that has columns or, where `labels` names one, of
+    that file; column: of data that has columns the one of images; the rest: see `chosen`. Raises DataError and
+    UsageError.
     """
     source = open_source(data, label_column if labels is None else None, column)
+    way = Reading.of(like) if like else Reading(**(reading or {}))
+    if way.pages == "samples" and isinstance(source, Encoded):
+        if labels is not None:  # which are those of files
+            source.labels, labels = labels_for(labels, source.keys, "images", label_column, source.note), None
+        source = paged(source, progress)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(source, "images", REMEDY, limit=limit, seed=seed, **how)
     rows, refuse = wanted.rows, partial(_refuse, source.name, len(wanted.rows), tolerance)
     storage: Storage
     quarantined: Failures = []
-    top, band = None, None
+    band, white = None, None
     if isinstance(source, Arrays):
         storage = _resident(source)
         kept, quarantined = _finite(source, storage, rows, refuse, progress)
         places = rows[kept]
-        seen = [storage.take(places[:PROBED])[0]]
+        limits = (0.0, WHITE[str(type_of(source.dtype))]) if way.range == "each" else None
+        values = Values(type_of(source.dtype) if limits else source.dtype, None, own=bool(limits))
+        seen = [values(storage.take(places[:PROBED])[0])]
+        white = limits and round(limits[1])
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about odd metadata; what matters is an error
-            examples = _examples(source, rows, refuse, progress)
+            examples = _examples(source, rows, way, refuse, progress)
             seen = [example.pixels for example in examples]
-            canvas = canvas_for(seen, size or (like.size if like else None), like, native)
-            top, band = canvas.top, _band(examples, like)
+            whole = 2 * sum(example.scaled for example in examples) > len(examples)
+            canvas = canvas_for(seen, size or (like.size if like else None), like, native, WHOLE if whole else None)
+            white, band = canvas.top, _band(examples, like)
+            limits, values = (0.0, WHITE[str(canvas.dtype)]) if whole else None, Values(canvas.dtype)
             source.contents.recall()
-            work = _work(source, rows, canvas, band, refuse, workers, progress)
+            work = _work(source, rows, canvas, band, way, refuse, workers, progress)
             storage, kept = stored(work, memory, cache)
         source.contents.remember()
-        _tell_remarks(source.name, work)
-        quarantined, places = [*work.quarantined, *_unread(source)], np.arange(len(kept))
-    preparation = like or preparation_of(lambda rows: storage.take(places[rows])[0], len(places), size, top, band)
+        tell_remarks(source.name, work)
+        quarantined, places = [*work.quarantined, *unread(source)], np.arange(len(kept))
+    if isinstance(way.range, tuple):
+        limits, values = way.range, replace(values, span=way.range)
+        white = round(limits[1]) if 255 <= limits[1] <= WHOLE else white
+        tell_cut(source.name, seen, limits)
+
+    def shown(rows: Rows) -> Pixels:
+        return values(storage.take(places[rows])[0])
+
+    preparation = like or preparation_of(shown, len(places), size, white, band, limits)
+    if not like:
+        preparation = preparation.model_copy(update=way.recorded())
     images = Images(wanted, preparation, kept, quarantined)
     images.storage, images.rows = storage, places
-    images.values = _values(storage, seen, preparation)
-    _tell_depths(source.name, seen, images.values, of_encoder=like is not None)
+    images.values = _values(values, seen, preparation, white)
+    tell_depths(source.name, seen, images.values, of_encoder=like is not None, known=bool(limits))
     if like:
         _refuse_unlike(source.name, images, like)
     return images
 
 
-def _values(storage: Storage, seen: list[Pixels], preparation: Preparation) -> tuple[np.dtype, int | None]:
+def _values(stored: Values, seen: list[Pixels], preparation: Preparation, white: int | None) -> Values:
     """What `Images` gives: levels as the encoder takes them; what else is stored, as it is."""
     levels = ("uint8", "uint16")
-    wanted = preparation.stored if storage.dtype in levels and preparation.stored in levels else storage.dtype
-    return np.dtype(wanted), level_of_white(seen, preparation, np.dtype(wanted))
+    wanted = preparation.stored if stored.dtype in levels and preparation.stored in levels else stored.dtype
+    return replace(stored, dtype=np.dtype(wanted), top=level_of_white(seen, preparation, np.dtype(wanted), white))
 
 
 def _band(examples: list[Picture], like: Preparation | None) -> bool | None:
@@ -170,6 +193,7 @@ def _work(
     rows: Rows,
     canvas: Canvas,
     band: bool | None,
+    way: Reading,
     refuse: Refuse,
     workers: int | None,
     progress: Progress,
@@ -178,7 +202,7 @@ def _work(
     noted: dict[int, list[str]] = {}
 
     def made(place: int) -> Decoded:
-        image = picture(source.fetch(int(rows[place])), canvas.shape[:2], band)
+        image = picture(source.fetch(int(rows[place])), canvas.shape[:2], band, way)
         if image.remarks:
             noted[place] = list(image.remarks)
         return on_canvas(image.pixels, canvas), image.pixels.shape[1] / image.pixels.shape[0]
@@ -192,41 +216,11 @@ def _work(
             return None
         # Two decoders may round differently, so what one has made is not taken for the other's.
         made_as = MADE_AS + ".1" * (canvas.dtype.kind == "f")  # measured values were once rounded where images shrank
-        made_by = f"{canvas} {band}", decoding.jpeg_decoder(), PIL.__version__, made_as
+        made_by = f"{canvas} {band} {way}", decoding.jpeg_decoder(), PIL.__version__, made_as
         return digest(source.digests(rows, progress).tobytes(), *made_by, between=b"\n")
 
     keys = picked(source.keys, rows)
     return Work(read, canvas.shape, canvas.dtype, name, keys, refuse, workers, progress, noted=noted)
-
-
-def _tell_remarks(name: str, work: Work) -> None:
-    """Say what of the files is not used, once for each kind."""
-    for line in remarked(work.remarks):
-        say(f"warning: {printable(name)}: {line}")
-
-
-def _tell_depths(name: str, seen: list[Pixels], values: tuple[np.dtype, int | None], of_encoder: bool) -> None:
-    """Say where levels of 8 and of 16 bits meet, or those of 16 bits have another range than the encoder's."""
-    (dtype, top), shown = values, printable(name)
-    those = "what the encoder learnt from" if of_encoder else "most"
-    eight, sixteen = ([image for image in seen if image.dtype == kind] for kind in (np.uint8, np.uint16))
-    largest = max((int(image.max()) for image in sixteen), default=0)
-    if dtype == np.uint16 and eight:
-        say(f"warning: {shown} holds images of 8 bits, {those} has 16: 255 is taken for {top}")
-    elif dtype == np.uint8 and sixteen:
-        say(f"warning: {shown} holds images of 16 bits (up to {largest}), {those} has 8: {top} is taken for 255")
-    elif of_encoder and sixteen and top and not top / FAR < brightest(largest) <= top:
-        say(
-            f"warning: {shown} holds values up to {largest}, and the encoder learnt from values up to {top}: scale "
-            "them alike, where they do not mean the same"
-        )
-
-
-def _unread(source: Encoded) -> Failures:
-    """What was passed over for a fault of its own; what else a person may miss is told aloud."""
-    for line in overlooked(source):
-        say(f"warning: {printable(source.name)}: {line}")
-    return [(key, reason) for key, reason in source.ignored if reason not in NO_FAULTS]
 
 
 def _refuse_unlike(name: str, images: Images, like: Preparation) -> None:
@@ -235,7 +229,7 @@ def _refuse_unlike(name: str, images: Images, like: Preparation) -> None:
     if channels != like.channels and {channels, like.channels} != {1, 3}:
         raise DataError(f"{name} has {channels} channels, the encoder takes {like.channels}")
     pixels = images.storage.take(images.rows[:PROBED])[0]
-    _refuse_other_values(name, in_values(pixels, *images.values), like)
+    _refuse_other_values(name, images.values(pixels), like)
 
 
 def _refuse_other_values(name: str, pixels: Pixels, like: Preparation) -> None:
@@ -255,30 +249,18 @@ def _refuse(name: str, count: int, tolerance: float, failed: Failures) -> None:
         raise BrokenData(counted(f"images in {printable(name)}", verb, count, tolerance, failed), name, failed)
 
 
-def too_many(failed: Failures, count: int, tolerance: float) -> bool:
-    """Whether more of `count` have failed than are allowed to, or all."""
-    return len(failed) > tolerance * count or len(failed) == count
-
-
-def counted(things: str, verb: str, count: int, tolerance: float, failed: Failures) -> str:
-    """How many of what cannot be decoded or used, and why the first few are not."""
-    first = "; then ".join(f"{printable(key)}: {reason}" for key, reason in failed[:NAMED])
-    allowed = f", more than {100 * tolerance:g}%" if tolerance < 1 else ""
-    return f"{len(failed)} of {count} {things} cannot be {verb}{allowed}; the first is {first}"
-
-
-def _examples(source: Encoded, rows: Rows, refuse: Refuse, progress: Progress) -> list[Picture]:
+def _examples(source: Encoded, rows: Rows, way: Reading, refuse: Refuse, progress: Progress) -> list[Picture]:
     """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
     probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     tried = []
     for row in probe.tolist():
         poll()
-        tried.append(_read(source, row))
+        tried.append(_read(source, row, way))
     if seen := [image for image in tried if not isinstance(image, str)]:
         return seen
     failed: Failures = []
     for done, row in enumerate(rows.tolist()):
-        image = _read(source, row)
+        image = _read(source, row, way)
         if not isinstance(image, str):
             return [image]
         failed.append((source.keys[row], image))
@@ -287,6 +269,6 @@ def _examples(source: Encoded, rows: Rows, refuse: Refuse, progress: Progress) -
     raise AssertionError("not reached: all images failed")
 
 
-def _read(source: Encoded, row: int) -> Picture | str:
+def _read(source: Encoded, row: int, way: Reading) -> Picture | str:
     """What is decoded of an image, or the reason why nothing is."""
-    return attempt(lambda: picture(source.read(row)))
+    return attempt(lambda: picture(source.read(row), reading=way))

@@ -9,7 +9,13 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from selftaught.data.images.decoded import DecodeError
+
 KIND, DESCRIPTION, PHOTOMETRIC, SAMPLES, BITS, FORMAT = 254, 270, 262, 277, 258, 339  # numbers of tags
+SMALLEST, LARGEST = 340, 341  # values that samples have
+VEILED = ("LA", "La", "PA", "RGBA", "RGBa")  # modes whose last band is their opacity
+# Descriptions in which several pages are channels of one: OME's, ImageJ's and tifffile's own.
+CHANNELS = r'(?m)SizeC="(?!1")\d|^channels=(?!1$)\d|"axes": "[^"]*C'
 COPY = 0b101  # of KIND: a smaller copy, or the mask, of another page
 OF_COLOUR = {2: 3, 5: 4, 6: 3, 8: 3}  # bands of RGB, CMYK, YCbCr and Lab; all else is grey or a palette
 NUMBERS = {1: "unsigned", 2: "signed", 3: "floating-point"}
@@ -20,9 +26,32 @@ MASKED = 0.5  # of a mask's values at least are nothing or all
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def is_tiff(data: bytes) -> bool:
-    """Whether a file begins as a TIFF does, large ones included."""
-    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+def is_plain(data: bytes, pages: str) -> bool:
+    """Whether Pillow reads all that is asked of a TIFF: its only page, or the first, with no more than colours."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+            held, used = bands(image)
+            if held > used + (image.mode in VEILED) or (bits(image)[0] > 8 and used > 1):
+                return False
+            if not has_more_pages(image, data):
+                return True
+            return pages == "first" and not re.search(CHANNELS, str(image.tag_v2.get(DESCRIPTION, "")))  # type: ignore[attr-defined]
+    except Image.DecompressionBombError:
+        return True  # which refuses it
+    except Exception:  # of many kinds, of what Pillow does not know, too
+        return False
+
+
+def span_of(low: Any, high: Any) -> tuple[float, float] | None:
+    """From the smallest to the largest of what a file says of each of its bands; None where that is no range."""
+    ends = float(np.min(low)), float(np.max(high))
+    return ends if np.isfinite(ends).all() and ends[0] < ends[1] else None
+
+
+def declared(image: Any) -> tuple[float, float] | None:
+    """What a TIFF says that its values go from and to, where it does."""
+    ends = [image.tag_v2.get(tag) for tag in (SMALLEST, LARGEST)]
+    return None if None in ends else span_of(*ends)
 
 
 def has_more_pages(image: Any, data: bytes) -> bool:
@@ -76,8 +105,22 @@ def _raw(args: Any) -> Any:
     return (stored, *args[1:]) if isinstance(args, tuple) else stored
 
 
-def refusal(data: bytes) -> str:
-    """Why Pillow reads no image in a TIFF."""
+def refuse_cut_chain(data: bytes) -> None:
+    """Raise DecodeError where a TIFF names a further page that is not in the file, or one twice."""
+    order: Any = "little" if data[:2] == b"II" else "big"
+    wide = data[2:3] == b"+" or data[3:4] == b"+"
+    head, counted, entry, link = (8, 8, 20, 8) if wide else (4, 2, 12, 4)  # bytes, of large TIFFs and of others
+    place, seen = int.from_bytes(data[head : head + link], order), set[int]()
+    while place:
+        end = place + counted + entry * int.from_bytes(data[place : place + counted], order)
+        if place in seen or end + link > len(data):
+            raise DecodeError("a TIFF that is damaged or truncated: pages of it are missing")
+        seen.add(place)
+        place = int.from_bytes(data[end : end + link], order)
+
+
+def described(data: bytes) -> str:
+    """What kind of TIFF it is, for people. Raises DecodeError where not even that can be told."""
     try:
         tags = ImageFileDirectory_v2(data[:16] if data[2:3] == b"+" or data[3:4] == b"+" else data[:8])
         stream = io.BytesIO(data)
@@ -86,6 +129,5 @@ def refusal(data: bytes) -> str:
         count, depths = int(tags.get(SAMPLES, 1)), tags.get(BITS, (1,))
         numbers = NUMBERS.get(int(tags.get(FORMAT, (1,))[0]), "odd")
     except Exception:  # of many kinds, as a broken file may be broken anywhere
-        return "a TIFF that is damaged or truncated"
-    shown = f"{count} band{'s' * (count > 1)} of {int(depths[0])}-bit {numbers} numbers"
-    return f"a TIFF of {shown}, which is not read: save one or three bands of 8 bits, one of 16 or 32, or all as .npy"
+        raise DecodeError("a TIFF that is damaged or truncated") from None
+    return f"a TIFF of {count} band{'s' * (count > 1)} of {int(depths[0])}-bit {numbers} numbers"

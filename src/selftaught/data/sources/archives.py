@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.folder import LINK, NO_FILE
 from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.bombs import allowed, refuse_bomb
@@ -20,7 +21,7 @@ Members = list[tuple[str, int, int]]  # name, bytes, and where it is in the arch
 Unusable = list[tuple[str, str]]  # name and reason
 Opened = tuple[Members, Unusable, Callable[[str], bytes]]
 # Not tarfile's own look at what a file is, which reads as much of it as its first header says.
-PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
+PACKED: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"\x1f\x8b": gzip.open,  # type: ignore[dict-item]
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
@@ -29,13 +30,13 @@ CHUNK = 1 << 20
 TOO_LARGE = "more bytes than any image takes"
 
 
-def zip_members(path: Path) -> Opened:
+def zip_members(path: Path | Distant) -> Opened:
     """What is in a zip, what of it is no plain file, and how to read one."""
     infos: dict[str, zipfile.ZipInfo] = {}  # of two with one name the later, which is what reading gives
     unusable: Unusable = []
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(_seekable(path)) as archive:
         for info in archive.infolist():
-            if reason := _zip_fault(info):
+            if reason := zip_fault(info):
                 unusable.append((info.filename, reason))
             elif not info.is_dir():
                 infos[info.filename] = info
@@ -43,13 +44,18 @@ def zip_members(path: Path) -> Opened:
 
     def read(name: str) -> bytes:
         if not hasattr(handles, "archive"):
-            handles.archive = zipfile.ZipFile(path)
+            handles.archive = zipfile.ZipFile(_seekable(path))
         return handles.archive.read(name)
 
     return [(name, info.file_size, info.header_offset) for name, info in infos.items()], unusable, read
 
 
-def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+def _seekable(path: Path | Distant) -> Path | IO[bytes]:
+    """What zipfile takes for a file."""
+    return path.open() if isinstance(path, Distant) else path
+
+
+def zip_fault(info: zipfile.ZipInfo) -> str | None:
     if info.flag_bits & 1:
         return "encrypted"
     if info.external_attr >> 28 == 10:
@@ -57,7 +63,7 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
     return TOO_LARGE if info.file_size > min(MAX_BYTES, allowed(info.compress_size)) else None
 
 
-def tar_members(path: Path) -> Opened:
+def tar_members(path: Path | Distant) -> Opened:
     """What is in a tar, what of it is no plain file, and how to read one."""
     infos: dict[str, tarfile.TarInfo] = {}
     unusable: Unusable = []
@@ -95,7 +101,7 @@ def _unpack(stream: IO[bytes], copy: IO[bytes], stored: int) -> None:
         raise OSError(f"its copy does not fit into {tempfile.gettempdir()} ({error.strerror}); {way}") from None
 
 
-def _uncompressed(path: Path) -> IO[bytes]:
+def _uncompressed(path: Path | Distant) -> IO[bytes]:
     """The tar, open for as long as its source lives; where it is compressed, a decompressed copy of it without a name.
 
     In a compressed one every member out of order would be found by decompressing from the start.
@@ -106,7 +112,7 @@ def _uncompressed(path: Path) -> IO[bytes]:
     if unpack is None:
         return path.open("rb")
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
-    with unpack(path) as packed:
+    with path.open("rb") as stream, unpack(stream) as packed:
         _unpack(packed, copy, path.stat().st_size)
     copy.seek(0)
     return copy

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile
@@ -11,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import Contents, Digests, Rows, stamps_in
+from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.encoded import parts_of
 from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Progress, Source, digest, reading
-from selftaught.system.arrays import Npz, header_of
+from selftaught.system.arrays import Npz, array_of, header_of
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
 SUFFIXES = (".npy", ".npz")
 NOT_FINITE = "holds values that are not finite (NaN or infinite)"  # why an image cannot be used
+LABELLED = ("y", "labels")  # names of arrays that hold labels
 CHANNELS = 4  # of an image, at most, where they are thought to come first
 HASHED = 256  # images at a time: those of a file on the disk may be more than the memory holds
 
@@ -43,13 +46,16 @@ def dimensions(path: Path) -> int:
         return 0
 
 
-def read_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+def read_arrays(path: Path | Distant) -> Mapping[str, NDArray[Any]]:
     """The arrays of a file by name; the one of a .npy has the name "x" and stays on the disk. Raises DataError.
 
     Those of a .npz are read one by one, when they are asked for.
     """
     with reading(path.name):
         if path.suffix.lower() == ".npy":
+            if isinstance(path, Distant):
+                with path.open() as stream:
+                    return {"x": array_of(stream, path.facts.size)}
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
         return AskedFor(path, links=True)
 
@@ -137,7 +143,7 @@ def _axes_told(shape: tuple[int, ...]) -> str:
     return ""
 
 
-def open_arrays(path: Path) -> Arrays:
+def open_arrays(path: Path | Distant) -> Arrays:
     with reading(path.name):
         status = path.stat()
     held = read_arrays(path)
@@ -147,8 +153,17 @@ def open_arrays(path: Path) -> Arrays:
     if len(images) != 1:
         listed = printable(", ".join(held)) or "nothing"
         raise DataError(f"{printable(path.name)} must hold its images as 'x' or 'images'; it holds {listed}")
-    labels = next((held[name] for name in ("y", "labels") if name in held), None)
-    return Arrays(path.stem, held[images[0]], labels, (os.path.realpath(path), status))
+    labels = next((held[name] for name in LABELLED if name in held), None)
+    source = Arrays(path.stem, held[images[0]], labels, (place_of(path), status))
+    if isinstance(held, Npz):
+        count = len(source)
+        others = [name for name, shape in held.shapes.items() if shape == (count,) and name not in LABELLED]
+        source.extra = {name: partial(_beside, held, name, count) for name in others}
+    return source
+
+
+def _beside(held: Mapping[str, NDArray[Any]], name: str, count: int) -> list[str]:
+    return labels_of(held[name], count, name)
 
 
 OPENS = {".npy": open_arrays, ".npz": open_arrays}

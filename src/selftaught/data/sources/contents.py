@@ -46,7 +46,7 @@ class Contents:
         self.known, self.digests = np.zeros(count, np.bool_), np.zeros((count, BYTES), np.uint8)
         self._noted = np.zeros(count, np.bool_)  # by this process
         self._file = cache_folder() / "contents" / f"{content_of(os.fsencode(name)).hex()}.bin"
-        self.stamps, self._stamped, self._new = stamps, np.zeros((0, NUMBERS), np.int64), False
+        self.name, self.stamps, self._stamped, self._new = name, stamps, np.zeros((0, NUMBERS), np.int64), False
 
     @classmethod
     def joined(cls, parts: "Sequence[Contents]", name: str) -> "Contents":

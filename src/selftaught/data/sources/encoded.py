@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,26 @@ from pydantic import BaseModel, ConfigDict
 
 from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.system.errors import Interrupted
 
+NUMBERED = "#"  # between the key of a file and the number of a page of it
 AHEAD = 256  # samples handed to the reading threads at once
 
 Sizes = Callable[[], Sequence[int]]  # of the samples, in bytes
 Ignored = Sequence[tuple[str, str]]  # what was passed over, and why
 Labels = list[str] | None
-# Bytes of a file, or pixels (H, W, C), or a picture that is open already.
-Stored = bytes | NDArray | Image
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a file that has several, each of which is a sample."""
+
+    data: bytes
+    number: int
+
+
+# Bytes of a file, or a page of it, or pixels (H, W, C), or a picture that is open already.
+Stored = bytes | Page | NDArray | Image
 
 
 class Passed(BaseModel):
@@ -37,6 +49,8 @@ def parts_of(sample: Stored) -> tuple[bytes | memoryview, ...]:
     """What the digest of a sample is of: its bytes, and of pixels their shape and type as well."""
     if isinstance(sample, bytes):
         return (sample,)
+    if isinstance(sample, Page):
+        return sample.data, f"page {sample.number}".encode()
     if isinstance(sample, Image):
         palette, turned = bytes(sample.getpalette() or ()), sample.info.get("exif", b"")
         return f"{sample.mode}{sample.size}".encode(), sample.tobytes(), palette, bytes(turned)
@@ -98,5 +112,9 @@ class Encoded(Source):
         return self.contents.digests[rows]
 
     def _try(self, row: int) -> None:
-        with suppress(Exception):  # of many kinds; said when it is decoded
+        try:
             self.fetch(row)
+        except Interrupted:  # which is no fault of the sample
+            raise
+        except Exception:  # of many kinds; said when it is decoded
+            pass

@@ -3,11 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_in, stamps_of
+from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.encoded import Encoded, Ignored, Labels, Sizes
 from selftaught.data.sources.folder import (
     IMAGES,
@@ -22,11 +24,14 @@ from selftaught.data.sources.folder import (
     read_regular,
     walk,
 )
+from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError
 from selftaught.system.ownership import MANIFEST, refuse_as_data
+from selftaught.system.regular import opened
 from selftaught.system.text import printable
 
+HEAD, DICOMDIR = 256, "DICOMDIR"  # bytes that tell what a file is; a list of DICOM files
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
@@ -62,6 +67,8 @@ def open_folder(root: Path) -> Files:
     refuse_as_data(root)
     with reading(str(root)):
         keys, ignored = walk(os.fspath(root))
+        if not keys and (scans := {key for key, why in ignored if why == NO_IMAGE and _is_dicom(root / key)}):
+            keys, ignored = sorted(scans), [passed for passed in ignored if passed[0] not in scans]
     if not keys:
         raise DataError(_nothing_in(printable(str(root)), ignored))
 
@@ -77,19 +84,27 @@ def open_folder(root: Path) -> Files:
     return Files(name, keys, sizes, lambda i: read_regular(root / keys[i]), ignored, contents)
 
 
+def _is_dicom(file: Path) -> bool:
+    """Whether a file that is not called so is DICOM, as scanners leave them; but the list of them in a folder."""
+    with suppress(OSError):
+        if file.stem.upper() != DICOMDIR:
+            with os.fdopen(opened(file, os.O_RDONLY, links=True), "rb") as stream:
+                return kind_of(stream.read(HEAD)) == "DICOM"
+    return False
+
+
 def _nothing_in(shown: str, ignored: Ignored) -> str:
     others = Counter(Path(key).suffix.lower() or "no extension" for key, why in ignored if why == NO_IMAGE)
     saw = ", ".join(f"{count} {printable(suffix)}" for suffix, count in others.most_common(3)) or "no files at all"
     if not others and ignored:
         reasons = Counter(why for _, why in ignored)
         saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
-    hint = "; HEIC photos must be converted first" if others[".heic"] else ""
-    if any(why in (OUTSIDE, LINK) for _, why in ignored):
-        hint += "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)"
+    linked = any(why in (OUTSIDE, LINK) for _, why in ignored)
+    hint = "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)" * linked
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 
-def open_archive(path: Path, place: str = "") -> Files:
+def open_archive(path: Path | Distant, place: str = "") -> Files:
     """Members of a zip or tar below `place`, read in place."""
     shown = printable(str(path))
     with reading(str(path), " as an archive"):
@@ -114,7 +129,7 @@ def open_archive(path: Path, place: str = "") -> Files:
         raise DataError(_nothing_in(shown, below))
     keys, sizes = [key for key, _, _ in samples], [size for _, size, _ in samples]
     stamps = stamps_in(status, [offset for _, _, offset in samples])
-    contents = Contents(len(keys), f"{os.path.realpath(path)}/{place}", lambda: stamps)
+    contents = Contents(len(keys), f"{place_of(path)}/{place}", lambda: stamps)
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
     return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), below, contents)
 

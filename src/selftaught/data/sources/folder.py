@@ -10,7 +10,10 @@ from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.ownership import MANIFEST, is_ours
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")  # Pillow's names of what is decoded
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".avif"),
+    *(".heic", ".heif", ".hif", ".jxl", ".dcm", ".dicom"),  # which take an extra
+)
 IMAGES, MASKS = "images", "masks"  # folders beside each other, one with the class of each pixel of the other's
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 

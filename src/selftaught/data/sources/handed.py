@@ -37,19 +37,20 @@ _held: ContextVar[Mapping[str, Handed]] = ContextVar("held", default={})  # noqa
 
 
 @contextmanager
-def handed(data: Any, column: str | None = None) -> Iterator[Any]:
+def handed(data: Any, column: str | None = None, facts: bool = False) -> Iterator[Any]:
     """The name of `data` inside; names and paths stand for themselves.
 
     data: an array, memory-map or tensor of images (N, H, W), (N, H, W, C), of a tensor (N, C, H, W), or of rows (N,
     columns); a table with columns, as pandas, polars and pyarrow have it; a list of paths, of PIL images or of arrays;
     an object with a length that gives an item for each number; or a pair of any of these and of labels (N,). column:
-    what of a table holds images, which then are the samples. Raises UsageError for anything else.
+    what of a table holds images, which then are the samples; facts: whether it is no samples but what is told of them,
+    so a table, or columns by name. Raises UsageError for anything else.
     """
     if data is None or isinstance(data, str | os.PathLike):
         yield data
         return
     data, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
-    data = _usable(data, column)
+    data = _told(data) if facts else _usable(data, column)
     known = _held.get()
     called = _called(data)
     names = (called, *(f"{called}-{number}" for number in range(2, len(known) + 3)))
@@ -111,6 +112,30 @@ class Records(Sequence[dict[str, Any]]):
 
     def __getitem__(self, row: Any) -> Any:
         return {name: cells[row] for name, cells in self.columns_by_name.items()}
+
+
+class _Columns:
+    """Columns (N,) by name, as a table."""
+
+    def __init__(self, held: Mapping[Any, Any]) -> None:
+        self._held = {str(name): list(cells) for name, cells in held.items()}
+        self.columns = list(self._held)
+        self.shape = len(next(iter(self._held.values()), [])), len(self.columns)
+
+    def __getitem__(self, name: str) -> "NDArray[Any]":
+        return np.array(self._held[name], dtype=object)
+
+
+def _told(data: Any) -> Any:
+    """What is told of samples, as a table. Raises UsageError."""
+    if isinstance(data, Mapping):
+        if len(lengths := {len(cells) for cells in data.values()}) > 1:
+            raise UsageError(f"metadata cannot have columns of several lengths, {', '.join(map(str, sorted(lengths)))}")
+        return _Columns(data)
+    if not is_table(data):
+        wanted = "a CSV or .parquet, a table, or a dictionary of columns"
+        raise UsageError(f"metadata cannot be of type {type(data).__name__}: {wanted}")
+    return data
 
 
 def _usable(data: Any, column: str | None) -> Any:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,8 +19,10 @@ from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
 from selftaught.data.sources.handed import MARK, Handed, held
 from selftaught.data.sources.labels import BETWEEN, NO_LABEL, known_labels, label_cells, label_text, labels_among
-from selftaught.data.sources.shards import PARQUET, TAR, open_shards
-from selftaught.data.sources.source import MAX_BYTES, Unsteady, digest
+from selftaught.data.sources.remote import listed
+from selftaught.data.sources.shards import PARQUET, TAR, of_files, open_shards
+from selftaught.data.sources.source import MAX_BYTES, Beside, Unsteady, digest
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -44,6 +47,8 @@ def _source(given: Handed, label_column: str | None, column: str | None) -> Enco
     paths = isinstance(given.data, list) and all(isinstance(item, str | os.PathLike) for item in given.data)
     if not paths and not isinstance(given.data, np.ndarray):
         return Items(given.name, given.data, column, label_column)
+    if paths and all(map(is_remote, given.data)):
+        return of_files(listed(given.data), given.name, label_column, column)
     if paths and all(os.fspath(item).lower().endswith((TAR, PARQUET)) for item in given.data):
         return open_shards([os.fspath(item) for item in given.data], given.name, label_column, column)
     for flag, asked in (("column", column), ("label_column", label_column)):
@@ -109,6 +114,14 @@ class Items(Encoded):
         cells = [self._cells(column) for column in columns]
         named = [str(column) for column in columns]
         return known_labels(label_cells(cells, named, printable(self.name)), ", ".join(named), self.note)
+
+    def beside(self) -> Beside:
+        """The other parts of items that have parts by name; each item is asked for to read one."""
+        if not isinstance(self._like, Mapping):
+            return {}
+        labels = _labels_in(self._like, self._column, self._asked, printable(self.name))
+        others = [name for name in self._like if name not in (self._column, *labels)]
+        return {str(name): partial(self._cells, name) for name in others}
 
     def _cells(self, column: Column) -> list[str]:
         """A part of every item as text, by the names that Hugging Face's ClassLabel has for its numbers."""

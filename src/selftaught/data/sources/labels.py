@@ -173,7 +173,7 @@ def labels_for(
     or two lines contradict each other.
     """
     lines, shown = read_labels(file, asked), printable(str(file))
-    find = _finder(keys)
+    find = finder(keys)
     (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
     if others and find(first) is None and label not in {line.label for line in others}:
@@ -196,7 +196,7 @@ def plain(key: str) -> str:
     return key.strip().replace("\\", "/").removeprefix("./")
 
 
-def _finder(keys: Sequence[str]) -> Callable[[str], str | None]:
+def finder(keys: Sequence[str]) -> Callable[[str], str | None]:
     """From how a line names a sample to its key; None where that is none, or more than one."""
     exact = {plain(key): key for key in keys} | {key.strip(): key for key in keys} | {key: key for key in keys}
     loose: dict[str, str | None] = {}

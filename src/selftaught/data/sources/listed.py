@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from selftaught.data.sources.cells import HEAD, first_lines, parting_of, read_cells
@@ -89,11 +89,21 @@ def open_list(file: Path, label_column: str | None = None, column: str | None = 
     source = _source(file, list(by_key))
     source.labels = list(by_key.values()) if label else source.labels
     others = [column for column in header if column not in (header[place], *columns)]
+    source.extra = {name: partial(_beside, rows, header.index(name), place, source.keys, folder) for name in others}
     source.notes = [*_told(len(by_key), header[place], label, others), *notes]
     return source
 
 
 OPENS = {".csv": open_list, ".tsv": open_list}
+
+
+def _beside(
+    rows: Sequence[tuple[int, Sequence[str]]], cell: int, path: int, keys: Sequence[str], folder: Path
+) -> list[str]:
+    """A column by the keys of the images. Raises DataError where two lines of one image say differently."""
+    named = (Line(number, _key(line[path], folder), line[cell]) for number, line in rows)
+    by_key = agreeing(named, "the list")
+    return [by_key[key] for key in keys]
 
 
 def _refuse_elsewhere(shown: str, cells: Sequence[str], folder: Path) -> None:

@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import Arrays
+from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
 from selftaught.data.sources.labels import NO_LABEL
-from selftaught.data.sources.shards import open_shards
+from selftaught.data.sources.manifest import shards_in
+from selftaught.data.sources.remote import MARKS, ending_of, found
+from selftaught.data.sources.shards import of_files, open_shards
 from selftaught.data.sources.webdataset import expanded
+from selftaught.data.sources.zarrs import is_zarr, open_zarr
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
@@ -61,6 +66,8 @@ def open_source(
     if isinstance(data, np.ndarray):
         return _opened(lambda array: Arrays("array", array), data, asked, "array")
     named = str(data).partition(":")[0] + ":"
+    if is_remote(data) and (named.lower() in MARKS or named not in openers()):
+        return _from_afar(str(data), asked)
     if named in openers():
         return _opened(openers()[named], str(data), asked, str(data))
     return _from_path(Path(data), asked)
@@ -78,15 +85,26 @@ def _opened(opener: Opener, data: Any, asked: Mapping[str, str | None], shown: s
     return opener(data, **{name: value for name, value in told.items() if name in taken})
 
 
+def _from_afar(name: str, asked: Mapping[str, str | None]) -> Encoded | Arrays:
+    held = found(name)
+    if isinstance(held, Distant):
+        return _opened(openers()[ending_of(held)], held, asked, name)
+    return _opened(partial(of_files, held), printable(name), asked, name)
+
+
 def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
     shown = printable(str(path))
     if not path.exists() and (names := expanded(str(path))):
         return _opened(partial(open_shards, names), shown, asked, shown)
+    if path.is_dir() and is_zarr(path):
+        return _opened(open_zarr, path, asked, str(path))
     if path.is_dir():
+        if tars := shards_in(path):
+            return _opened(partial(open_shards, tars, name=path.resolve().name), shown, asked, shown)
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]
-        ending = next((mark for mark in endings if path.name.lower().endswith(mark)), None)
+        ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
         return _opened(openers()[ending], path, asked, str(path))

@@ -4,12 +4,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from selftaught.data.sources.distant import Distant
 from selftaught.system.bombs import allowed, refuse_bomb
 
 CELL = 200  # bytes that a cell takes as text in Python, about
 TEXT = "BYTE_ARRAY"  # what parquet calls values that say their own length
 
 Chunk = tuple[int, Any]  # a row group's number, and the metadata of a column in it
+
+
+def readable(path: Path | Distant) -> Any:
+    """What pyarrow takes for a file."""
+    return path.open() if isinstance(path, Distant) else path
 
 
 def refuse_large(file: Any) -> None:
@@ -19,7 +25,9 @@ def refuse_large(file: Any) -> None:
     refuse_bomb(unpacked, _stored(chunks), "what it holds")
 
 
-def refuse_long_text(path: Path, file: Any, names: Sequence[str] | None = None, group: int | None = None) -> None:
+def refuse_long_text(
+    path: Path | Distant, file: Any, names: Sequence[str] | None = None, group: int | None = None
+) -> None:
     """Raise Bomb where text of columns, or bytes, are longer in memory than they may be.
 
     A value that stands in a dictionary once can be there in every row, for a few bits each.
@@ -61,12 +69,12 @@ def _at_most(group: int, column: Any) -> int:
     return column.num_values * column.total_uncompressed_size
 
 
-def _written_out(path: Path, group: int, column: Any) -> int:
+def _written_out(path: Path | Distant, group: int, column: Any) -> int:
     """Bytes of the text of a chunk: it is read with each value once, and the values' lengths are added up."""
     from pyarrow import compute, parquet
 
     name = column.path_in_schema
-    with parquet.ParquetFile(path, memory_map=True, read_dictionary=[name]) as file:
+    with parquet.ParquetFile(readable(path), memory_map=True, read_dictionary=[name]) as file:
         cells = file.read_row_group(group, columns=[name], use_threads=False).column(0)
     total = 0
     for chunk in cells.chunks:

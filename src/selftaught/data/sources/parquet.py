@@ -3,13 +3,13 @@
 import io
 import json
 import math
-import os
 import threading
 import warnings
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 from PIL import Image
 
 from selftaught.data.sources.contents import Contents, stamps_in
+from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among
-from selftaught.data.sources.packed import refuse_large, refuse_long_text, refuse_many_cells
+from selftaught.data.sources.marks import kind_of
+from selftaught.data.sources.packed import readable, refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -30,14 +32,14 @@ KIND = " as parquet"  # in errors
 LOOKED_AT = 16  # cells of bytes of which one must be an image: the very first may be broken
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path | Distant) -> Any:
     """A pyarrow.parquet.ParquetFile. Raises UsageError without pyarrow, DataError where the file is none."""
     try:
         from pyarrow import parquet
     except ImportError:
         raise UsageError("parquet needs pyarrow: pip install 'selftaught[parquet]'") from None
     with reading(str(path), KIND):
-        file = parquet.ParquetFile(path, memory_map=True)
+        file = parquet.ParquetFile(readable(path), memory_map=True)
         refuse_large(file)
         return file
 
@@ -77,7 +79,7 @@ def holds_samples(path: Path) -> bool:
     return False
 
 
-def _sample_columns(path: Path, file: Any) -> list[str]:
+def _sample_columns(path: Path | Distant, file: Any) -> list[str]:
     """Columns of a struct with bytes in it, as Hugging Face's images are, or of bytes where some are an image's."""
     from pyarrow import types
 
@@ -90,7 +92,7 @@ def _sample_columns(path: Path, file: Any) -> list[str]:
         return [field.name for field in file.schema_arrow if holds_images(field)]
 
 
-def _sample_column(path: Path, file: Any, asked: str | None, shown: str) -> str:
+def _sample_column(path: Path | Distant, file: Any, asked: str | None, shown: str) -> str:
     """The column of samples: the one that was asked for, or the only one. Raises DataError and UsageError."""
     encoded = _sample_columns(path, file)
     several = ", ".join(map(printable, encoded)) or "none"
@@ -110,6 +112,8 @@ def _shows_images(file: Any, column: str) -> bool:
 
 
 def _is_image(data: bytes) -> bool:
+    if kind_of(data):
+        return True
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")  # Pillow's, about large images and odd metadata
         with Image.open(io.BytesIO(data), formats=FORMATS):
@@ -124,7 +128,7 @@ class RowGroups:
         self._held: OrderedDict[Any, Any] = OrderedDict()
         self._alone = threading.Lock()  # a file has one position
 
-    def __call__(self, path: Path, group: int, read: Callable[[int], Any]) -> Any:
+    def __call__(self, path: Path | Distant, group: int, read: Callable[[int], Any]) -> Any:
         """A row group of a file, by `read` where it is not held."""
         with self._alone:
             cells = self._held.pop((path, group), None)
@@ -135,7 +139,7 @@ class RowGroups:
 
 
 def open_parquet(
-    path: Path, label_column: str | None = None, column: str | None = None, held: RowGroups | None = None
+    path: Path | Distant, label_column: str | None = None, column: str | None = None, held: RowGroups | None = None
 ) -> Files:
     """The encoded samples of a file, read a row group at a time, with the labels of a column. Raises DataError.
 
@@ -155,9 +159,11 @@ def open_parquet(
         raise DataError(f"{shown} holds no rows")
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
-    contents = Contents(len(keys), os.path.realpath(path), lambda: stamps_in(status, range(len(keys))))
+    extra = {name: partial(_beside, path, file, name) for name in _plain(file) if name not in (column, *columns)}
+    contents = Contents(len(keys), place_of(path), lambda: stamps_in(status, range(len(keys))))
     reader = _reader(path, file, column, [group.num_rows for group in groups], held or RowGroups())
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
+    source.extra = extra
     if columns:
         label = ", ".join(columns)
         source.labels = known_labels(label_cells(cells, columns, shown), label, source.note)
@@ -212,6 +218,26 @@ def _labels(file: Any, label: str) -> list[str]:
     return ["" if cell is None else names.get(cell, label_text(cell)) for cell in cells]
 
 
+def _plain(file: Any) -> list[str]:
+    """The columns of single values that can be read as text, but those of which several have one name."""
+    from pyarrow import types
+
+    odd = (types.is_nested, types.is_binary, types.is_large_binary)
+    names = file.schema_arrow.names
+    return [
+        field.name
+        for field in file.schema_arrow
+        if names.count(field.name) == 1 and not any(test(field.type) for test in odd)
+    ]
+
+
+def _beside(path: Path | Distant, file: Any, name: str) -> list[str]:
+    """A column that is no label, as text."""
+    with reading(str(path), KIND):
+        refuse_long_text(path, file, [name])
+        return _labels(file, name)
+
+
 def _class_names(schema: Any, label: str) -> list[str]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -220,7 +246,7 @@ def _class_names(schema: Any, label: str) -> list[str]:
         return []
 
 
-def _reader(path: Path, file: Any, column: str, counts: list[int], held: RowGroups) -> Callable[[int], bytes]:
+def _reader(path: Path | Distant, file: Any, column: str, counts: list[int], held: RowGroups) -> Callable[[int], bytes]:
     """Reads the bytes of a sample by its row; the row groups that were read last are kept."""
     struct = _nested(file.schema_arrow.field(column).type, "bytes")
     starts = [0, *accumulate(counts)]

@@ -4,6 +4,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
+from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded, Labels, Passed
 from selftaught.data.sources.files import Files, folders_of
 from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
@@ -22,7 +24,7 @@ from selftaught.data.sources.labels import (
     labels_among,
 )
 from selftaught.data.sources.parquet import RowGroups, open_parquet
-from selftaught.data.sources.source import digest, reading
+from selftaught.data.sources.source import Beside, digest, reading
 from selftaught.data.sources.webdataset import LocalShard, Shard, part_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
@@ -35,27 +37,43 @@ PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
 
 
 def open_shards(
-    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None
+    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None, name: str = ""
 ) -> Encoded:
-    """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError."""
-    endings = {Path(path).suffix.lower() for path in paths}
+    """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError.
+
+    name: of the source, where that of the first file does not tell it.
+    """
     if missing := next((path for path in paths if not Path(path).is_file()), None):
         raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
+    return of_files([Path(path) for path in paths], shown, label_column, column, name)
+
+
+def of_files(
+    files: Sequence[Path | Distant],
+    shown: str,
+    label_column: str | None = None,
+    column: str | None = None,
+    name: str = "",
+) -> Encoded:
+    """The samples of files that are there; otherwise as `open_shards`."""
+    endings = {file.suffix.lower() for file in files}
+    name = name or re.sub(r"[-_.]?\d.*$", "", files[0].stem) or "shards"  # what that of a file says before its numbers
     if endings == {PARQUET}:
-        return Joined(_name(paths), [Path(path) for path in paths], label_column, column)
+        return Joined(name, files, label_column, column)
     if endings != {TAR}:
         listed = ", ".join(sorted(map(printable, endings)))
         raise DataError(f"{shown} names files of {listed}: shards are {TAR} files, uncompressed, or {PARQUET} files")
-    names = [Path(path).name for path in paths]
-    called = names if len(set(names)) == len(names) else list(paths)
-    return Shards(
-        _name(paths), [LocalShard(Path(path), name) for path, name in zip(paths, called)], label_column, column
-    )
+    names = [file.name for file in files]
+    called = names if len(set(names)) == len(names) else [str(file) for file in files]
+    shards = [_shard(file, own) for file, own in zip(files, called)]
+    return Shards(name, shards, label_column, column)
 
 
-def _name(paths: Sequence[str]) -> str:
-    """What the name of a file says before its numbers."""
-    return re.sub(r"[-_.]?\d.*$", "", Path(paths[0]).stem) or "shards"
+def _shard(file: Path | Distant, name: str) -> Shard:
+    if isinstance(file, Distant):
+        file.name = name
+        return file
+    return LocalShard(file, name)
 
 
 class Shards(Encoded):
@@ -103,11 +121,24 @@ class Shards(Encoded):
             return None
         if asked == PLAIN or (asked is None and first["cls_size"]):
             return known_labels([text.strip() for text in self._members("cls")], self.name, self.note)
-        if not (fields := labels_among(list(_object(self._member(0, first, "json"))), asked, shown)):
+        if not (fields := labels_among(self._fields(), asked, shown)):
             return folders_of([key.partition("/")[2] for key in self.keys])
         objects = [_object(text) for text in self._members("json")]
         cells = [[_cell(one.get(name)) for one in objects] for name in fields]
         return known_labels(label_cells(cells, fields, shown), ", ".join(fields), self.note)
+
+    def beside(self) -> Beside:
+        """The fields of .json, as the first sample has them, but those of labels."""
+        fields = self._fields()
+        labels = [] if self._asked == PLAIN else labels_among(fields, self._asked, printable(self.name))
+        return {field: partial(self._field, field) for field in fields if field not in labels}
+
+    def _fields(self) -> list[str]:
+        return list(_object(self._member(0, self.index.row(0), "json")))
+
+    def _field(self, name: str) -> list[str]:
+        """A field of the .json of each sample, as text."""
+        return [_cell(_object(text).get(name)) for text in self._members("json")]
 
     def _members(self, ending: str) -> Iterator[str]:
         """What the .cls or .json of each sample holds, "" where there is none."""
@@ -189,7 +220,9 @@ def _part(shard: Shard, column: str | None) -> Part:
 class Joined(Encoded):
     """The samples of several parquet files, whose keys begin with the name of their file."""
 
-    def __init__(self, name: str, paths: Sequence[Path], label_column: str | None, column: str | None) -> None:
+    def __init__(
+        self, name: str, paths: Sequence[Path | Distant], label_column: str | None, column: str | None
+    ) -> None:
         held = RowGroups()
         parts = [open_parquet(path, label_column, column, held) for path in paths]
         starts = [0, *accumulate(map(len, parts))]
@@ -201,12 +234,18 @@ class Joined(Encoded):
         keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
         contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
         super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, lambda: _labels(parts))
+        common = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
+        self.extra = {name: partial(_columns, parts, name) for name in common}
         for note in parts[0].notes:
             self.note(note)
 
 
 def _sizes(parts: Sequence[Files]) -> list[int]:
     return [size for part in parts for size in part.sizes()]
+
+
+def _columns(parts: Sequence[Files], name: str) -> list[str]:
+    return [cell for part in parts for cell in part.extra[name]()]
 
 
 def _labels(parts: Sequence[Files]) -> Labels:

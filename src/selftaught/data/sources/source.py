@@ -2,8 +2,9 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import ClassVar
 
 from selftaught.data.sources.contents import Contents, Digests, Rows
@@ -18,6 +19,7 @@ class Unsteady(DataError):  # noqa: N818 - what is unsteady is the data
 
 
 Progress = Callable[[int, int], None]  # takes how many are done, and of how many
+Beside = Mapping[str, Callable[[], Sequence[str]]]  # columns (N,) by name, each read when it is called
 
 
 class Source(ABC):
@@ -28,11 +30,16 @@ class Source(ABC):
     labels: list[str] | None = None
     notes: Sequence[str] = ()  # how it was read, where that could be mistaken; for people
     contents: Contents | None = None  # of its samples, where they have such
+    extra: Beside = MappingProxyType({})  # columns beside the samples that are no labels, where they are known at once
     # What stands between the parts of a run's fingerprint; runs that were made by another would not resume.
     between: ClassVar[bytes] = b"\n"
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def beside(self) -> Beside:
+        """Columns that stand beside the samples and are no labels; nothing is read before one is called."""
+        return self.extra
 
     def note(self, line: str) -> None:
         """Add to the notes."""

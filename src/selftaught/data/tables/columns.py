@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,9 +27,10 @@ from selftaught.data.sources.labels import (
     parted,
 )
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.webdataset import expanded
 from selftaught.data.tables.numbers import Column, column_of, has_names
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -63,6 +65,13 @@ class Table(Source):
         """A column as text: what is a category elsewhere may here be made of digits, or of what says "nothing"."""
         return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
 
+    def beside(self) -> Beside:
+        """All columns but those of labels: what is learnt from may tell as well which rows belong together."""
+        return {name: partial(self._listed, name) for name in self.columns}
+
+    def _listed(self, column: str) -> list[str]:
+        return list(map(label_text, self.text(column).tolist()))
+
     def fingerprint(self) -> str:
         cells = (c.tobytes() if c.dtype.kind == "f" else "\0".join(c).encode() for c in self.columns.values())
         return digest(*(name.encode() + b"\0" + held for name, held in zip(self.columns, cells)))
@@ -89,7 +98,7 @@ def recognises(data: str | NDArray[Any]) -> bool:
     if data.startswith("sklearn:"):
         return data.removeprefix("sklearn:") in SHIPPED
     path = Path(data)
-    if not path.exists() and expanded(data):  # shards, which hold samples that are encoded
+    if is_remote(data) or (not path.exists() and expanded(data)):  # shards, which hold samples that are encoded
         return False
     suffix = path.suffix.lower()
     if suffix == ".parquet":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts, Findings
 from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.data.sources.metadata import facts_of
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.telling import warnings_of
 from selftaught.system.text import printable, spelled
@@ -20,12 +21,14 @@ def inspect(
     data: str | Path,
     *,
     label_column: str | None = None,
+    metadata: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **how: Any,
 ) -> Findings:
     """Read the rows of `data`, all of them. Raises DataError."""
     table = open_table(data, label_column)
     columns = [_column(name, cells) for name, cells in table.columns.items()]
+    known = facts_of(table, metadata, "rows")
     progress(len(table), len(table))
     rows = zip(*(cells.astype(str) for cells in table.columns.values()))
     same = same_content(map("\0".join, rows))
@@ -43,6 +46,7 @@ def inspect(
         duplicates=[[spelled(table.keys[row]) for row in group] for group in same],
         labels=classes(table),
         columns=columns,
+        metadata=known,
     )
 
 

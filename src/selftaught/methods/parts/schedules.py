@@ -14,6 +14,11 @@ def linear(start: float, end: float, progress: float) -> float:
     return start + (end - start) * min(progress, 1.0)
 
 
+def saturating(progress: float) -> float:
+    """Rise from 0 to nearly 1, most of it in the first third (Ganin et al., 1505.07818)."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
 def warmup_cosine(progress: float, warmup: float = 0.1, final: float = 0.0) -> float:
     """Rise linearly from 0 to 1 during the first `warmup` of training, then ease down to `final`."""
     if progress < warmup:

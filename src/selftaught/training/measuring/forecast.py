@@ -13,6 +13,7 @@ from selftaught.run import checkpoint
 from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.ways import ways
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
@@ -61,6 +62,7 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
             tolerance=1.0,
             label_column=command.label_column,
             column=command.column,
+            **ways(command, kind),
             cache=0,
             workers=command.workers,
             progress=lambda done, total: stop.poll(),
@@ -103,6 +105,7 @@ def _said_again(command: Pretrain, plan: Plan) -> str:
     given = command.model_fields_set - {*Pretrain.marked(Mark.FREE, Mark.COMMAND)}  # of what changes the result
     for name in Check.marked(Mark.SHARED):
         if name in given and (value := getattr(plan, name)) is not None:
-            word = "x".join(map(str, value)) if name == "size" else f"{getattr(value, 'name', value)}"
+            between = "x" if name == "size" else ":"  # of a range
+            word = between.join(map(str, value)) if isinstance(value, tuple) else f"{getattr(value, 'name', value)}"
             words += [f"--{name.replace('_', '-')}", word]
     return " ".join(words)

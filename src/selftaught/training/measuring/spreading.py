@@ -39,13 +39,18 @@ def shard_of(plan: Plan, recipe: Pretrain, samples: Samples | Counted, module: n
         shard = NONE if count == 1 or holds(plan, samples, module) else str(_needed(plan, samples, module))
     if shard == NONE:
         return shard
-    if not _divides(shard):
-        able = [str(size) for size in range(2, count + 1) if count % size == 0]
-        way = f"use {' or '.join(able)}, or none" if able else "start several, as by --devices 2, or leave it out"
-        raise UsageError(f"--shard {shard} does not divide the number of processes, {count}: {way}")
+    refuse_undivided(shard, count)
     if plan.compile:
         raise UsageError(f"--shard {shard} cannot be had with --compile: leave one of them out")
     return shard
+
+
+def refuse_undivided(shard: str, count: int) -> None:
+    """Raise UsageError where so many processes cannot be cut into groups of `shard`."""
+    if count % int(shard):
+        able = [str(size) for size in range(2, count + 1) if count % size == 0]
+        way = f"use {' or '.join(able)}, or none" if able else "start several, as by --devices 2, or leave it out"
+        raise UsageError(f"--shard {shard} does not divide the number of processes, {count}: {way}")
 
 
 def holds(plan: Plan, samples: Samples | Counted, module: nn.Module | None) -> bool:

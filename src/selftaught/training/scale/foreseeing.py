@@ -11,6 +11,7 @@ from selftaught.contracts.findings import Findings
 from selftaught.contracts.modality import Modality, Samples
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Planning
+from selftaught.run.ways import ways
 from selftaught.system.cards import network_of
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import Stop
@@ -42,6 +43,7 @@ def samples_of(command: Planning, kind: Modality, stop: Stop) -> tuple[Samples, 
         workers=command.workers,
         tolerance=1.0,
         label_column=command.label_column,
+        **ways(command, kind),
         progress=lambda done, total: stop.poll(),
     )
     samples = opened_in_part(command, findings.count, stop)

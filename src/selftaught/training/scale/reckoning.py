@@ -80,8 +80,7 @@ class Reckoning:
     def shard(self) -> int:
         """Processes that hold the weights together. Raises UsageError where they do not divide all."""
         shard = 1 if self.plan.shard == NONE else int(self.plan.shard)
-        if self.fleet.processes % shard:
-            raise UsageError(f"--shard {shard} does not divide the number of processes, {self.fleet.processes}")
+        spreading.refuse_undivided(str(shard), self.fleet.processes)
         return shard
 
     def spread(self) -> "Reckoning":

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from selftaught.commands.one_run import end_with_parent
-from selftaught.judging import fleet
+from selftaught.judging import crew
 from selftaught.judging.bench import Order
 from selftaught.judging.comparison import Ran, Rung
-from selftaught.judging.fleet import Fleet
+from selftaught.judging.crew import Crew
 from selftaught.run.recipes import Compare
 from selftaught.system.errors import Interrupted
 from selftaught.system.interruption import Stop, stopping
@@ -22,7 +22,7 @@ from tests.children import Child, child
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet, "MODULE", "tests.judging.worker")
+    monkeypatch.setattr(crew, "MODULE", "tests.judging.worker")
 
 
 def orders(*methods: str) -> Iterator[Order]:
@@ -35,7 +35,7 @@ def orders(*methods: str) -> Iterator[Order]:
 
 
 def made(count: int, stop: Stop, *methods: str, shown: list[list[str]] | None = None) -> list[Ran]:
-    return list(Fleet(count, stop, (shown if shown is not None else []).append).ran(orders(*methods)))
+    return list(Crew(count, stop, (shown if shown is not None else []).append).ran(orders(*methods)))
 
 
 def test_a_process_that_dies_takes_its_run_with_it_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,9 +58,9 @@ def test_a_stop_lets_all_save_and_begins_nothing(tmp_path: Path, monkeypatch: py
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted, match="stopped by SIGTERM; add --resume to go on"), stopping() as stop:
-        found.extend(Fleet(2, stop, seen).ran(orders("goes on", "a")))
+        found.extend(Crew(2, stop, seen).ran(orders("goes on", "a")))
     with pytest.raises(Interrupted, match="stopped by SIGTERM at step 3"):
-        found.extend(Fleet(1, Stop(), lambda working: None).ran(orders("b", "is stopped", "c")))
+        found.extend(Crew(1, Stop(), lambda working: None).ran(orders("b", "is stopped", "c")))
     assert [ran.method for ran in found] == ["a", "b"]
 
 

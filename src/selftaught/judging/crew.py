@@ -60,7 +60,7 @@ class Worker:
         return (self.folder / SAID).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-class Fleet:
+class Crew:
     """Devices, each with a process that carries out a run, or with none."""
 
     def __init__(self, count: int, stop: Stop, shown: Callable[[list[str]], None]) -> None:

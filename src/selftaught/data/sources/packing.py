@@ -1,0 +1,296 @@
+"""Writing a packed set: tars of a bounded size, each final once it is written, so that a killed work goes on after it.
+
+A line of the journal says of each shard what it holds and which sample comes next. It stands there, on the disk, before
+the shard has its name; so a name that is not in the journal is somebody else's, and the last one may be still missing.
+"""
+
+import io
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from selftaught.data.sources.manifest import (
+    JOURNAL,
+    LARGEST,
+    MANIFEST,
+    Asked,
+    LeftOut,
+    Manifest,
+    Packed,
+    digest_of,
+    manifest_of,
+)
+from selftaught.system.errors import UsageError
+from selftaught.system.files import (
+    TEMPORARY,
+    append_line,
+    created,
+    flush_folder,
+    left_behind,
+    temporary_for,
+    write_atomically,
+    write_json,
+)
+from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.reading import parsed
+from selftaught.system.regular import regular_bytes
+from selftaught.system.text import printable, spelled
+
+BLOCK, END = tarfile.BLOCKSIZE, tarfile.RECORDSIZE  # bytes that a tar's members and a tar are whole numbers of
+
+OURS = re.compile(rf"train-\d+\.tar|{re.escape(MANIFEST)}|{re.escape(JOURNAL)}")
+OTHER = {"fingerprint": "of other data", "count": "of other data", "labels": "with other labels"}
+
+Members = Sequence[tuple[str, bytes]]  # of a sample: endings and contents
+Left = Sequence[tuple[str, str]]  # keys of samples that are in no shard, and why
+Dropped = list[tuple[int, str]]  # samples that are not packed by what was known before, and why
+
+
+class Head(BaseModel):
+    """The first line of a journal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    asked: Asked
+    made_with: dict[str, str]
+    dropped: Dropped
+
+
+class Step(BaseModel):
+    """A line of a journal: a shard, and what was met on the way to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    shard: Packed
+    following: int  # the number of the sample that comes next
+    left_out: list[LeftOut]
+    remarks: dict[str, int]
+
+
+class Pack:
+    """A packed set in the making."""
+
+    def __init__(self, folder: Path, head: Head, steps: list[Step]) -> None:
+        self.folder, self.head = folder, head
+        self.shards = [step.shard for step in steps]
+        self.left_out = [(one.key, one.reason) for step in steps for one in step.left_out]
+        self.remarks = Counter[str]()
+        for step in steps:
+            self.remarks.update(step.remarks)
+        self.following = steps[-1].following if steps else 0
+        self._tar: _Tar | None = None
+        self._before, self._new = len(self.left_out), Counter[str]()  # of what is since the last shard
+
+    def put(self, row: int, members: Members) -> None:
+        """Add a sample, to a new shard where it would make this one larger than it may be."""
+        asked = self.head.asked
+        if self._tar and self._tar.is_full(members, asked.shard_size, asked.shard_samples):
+            self._close(row)
+        if not self._tar:
+            self._tar = _Tar(self.folder / f"train-{len(self.shards):06d}.tar")
+        self._tar.add(f"{row:09d}", members)
+
+    def leave_out(self, key: str, reason: str) -> None:
+        """Note a sample that is not packed."""
+        self.left_out.append((spelled(key), reason))
+
+    def remark(self, remarks: Sequence[str]) -> None:
+        """Note what of the last sample's file is not used."""
+        self._new.update(remarks)
+
+    def _close(self, following: int) -> None:
+        if self._tar:
+            shard, new = self._tar.closed(), _listed(self.left_out[self._before :])
+            step = Step(shard=shard, following=following, left_out=new, remarks=dict(self._new))
+            append_line(self.folder / JOURNAL, step.model_dump_json())
+            flush_folder(self.folder / JOURNAL)
+            self._tar.appear()
+            self.shards.append(shard)
+            self.remarks.update(self._new)
+            self._tar, self._before, self._new = None, len(self.left_out), Counter()
+
+    def finish(self, made_by: str, data: str, duplicates: Left, notes: Sequence[str]) -> Manifest:
+        """Write the manifest, which makes the set whole."""
+        self._close(self.head.asked.count)
+        lost = [f"{count:,} images {remark}" for remark, count in sorted(self.remarks.items())]
+        made = Manifest(
+            made_by=made_by,
+            made_with=self.head.made_with,
+            data=data,
+            asked=self.head.asked,
+            samples=sum(one.samples for one in self.shards),
+            bytes=sum(one.bytes for one in self.shards),
+            sha256=digest_of(self.shards),
+            duplicates=len(duplicates),
+            notes=[*notes, *lost],
+            shards=self.shards,
+            left_out=_listed([*self.left_out, *duplicates]),
+        )
+        write_json(self.folder / MANIFEST, made.model_dump(mode="json"))
+        (self.folder / JOURNAL).unlink()
+        return made
+
+    def drop(self) -> None:
+        """Remove what is half written."""
+        if self._tar:
+            self._tar.drop()
+
+
+def _listed(left: Left) -> list[LeftOut]:
+    return [LeftOut(key=spelled(key), reason=reason) for key, reason in left]
+
+
+class _Tar:
+    """A shard that is being written, under a temporary name."""
+
+    def __init__(self, file: Path) -> None:
+        if os.path.lexists(file):
+            raise UsageError(f"{printable(file)} was not written by pack: move it away, or choose another --out")
+        self._file, self._temporary, self._samples = file, temporary_for(file), 0
+        self._stream = created(self._temporary)
+        self._hashed = _Hashed(self._stream)
+        self._tar = tarfile.open(fileobj=self._hashed, mode="w", format=tarfile.USTAR_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
+
+    def is_full(self, members: Members, size: int, samples: int) -> bool:
+        """Whether a tar with these as well would be larger than that."""
+        added = sum(BLOCK - len(content) // -BLOCK * BLOCK for _, content in members)
+        whole = (self._hashed.tell() + added + 2 * BLOCK) // -END * -END
+        return whole > size or self._samples >= samples
+
+    def add(self, name: str, members: Members) -> None:
+        for ending, content in members:
+            info = tarfile.TarInfo(f"{name}.{ending}")
+            info.size = len(content)
+            self._tar.addfile(info, io.BytesIO(content))
+        self._samples += 1
+
+    def closed(self) -> Packed:
+        """What it is, now that all of it is on the disk."""
+        self._tar.close()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        digest = self._hashed.sha256.hexdigest()
+        return Packed(name=self._file.name, samples=self._samples, bytes=self._hashed.tell(), sha256=digest)
+
+    def appear(self) -> None:
+        """Give it its name."""
+        self._temporary.replace(self._file)
+        flush_folder(self._file.parent)
+
+    def drop(self) -> None:
+        self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+class _Hashed:
+    """A stream that is written, with the digest of all that went into it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._size, self.sha256 = stream, 0, sha256()
+
+    def write(self, content: bytes) -> int:
+        self.sha256.update(content)
+        self._size += len(content)
+        return self._stream.write(content)
+
+    def tell(self) -> int:
+        return self._size
+
+
+def packed_already(folder: Path, asked: Asked) -> Manifest | None:
+    """The manifest of a set that is whole and that was asked for so. Raises UsageError where it is another."""
+    made = manifest_of(folder) if folder.is_dir() else None
+    if made:
+        _refuse_other(folder, made.asked, asked)
+        _tidy(folder)
+    elif os.path.lexists(folder / MANIFEST):
+        raise UsageError(f"{printable(folder / MANIFEST)} was not written by pack: choose another --out")
+    return made
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a process leaves that is killed when all is written."""
+    if any(os.path.lexists(folder / name) for name in (JOURNAL, LOCK)):
+        with only_writer(folder):
+            _sweep(folder)
+            (folder / JOURNAL).unlink(missing_ok=True)
+
+
+@contextmanager
+def packing(folder: Path, asked: Asked, made_with: dict[str, str], dropped: Callable[[], Dropped]) -> Iterator[Pack]:
+    """A set to be packed into a folder, after what is there of it; `dropped` is asked where nothing is.
+
+    Raises UsageError where the folder holds another set, or something that is in the way.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder):
+        _sweep(folder)
+        known = _journal(folder)
+        if known:
+            _refuse_other(folder, known[0].asked, asked)
+            _refuse_other(folder, known[0].made_with, made_with)
+        head, steps = known or _begun(folder, Head(asked=asked, made_with=made_with, dropped=dropped()))
+        pack = Pack(folder, head, _standing(folder, head, steps))
+        try:
+            yield pack
+        finally:
+            pack.drop()
+
+
+def _begun(folder: Path, head: Head) -> tuple[Head, list[Step]]:
+    if taken := next(iter(sorted(folder.glob("train-*.tar"))), None):
+        raise UsageError(f"{printable(taken)} was not written by pack: move it away, or choose another --out")
+    write_atomically(folder / JOURNAL, head.model_dump_json() + "\n")
+    return head, []
+
+
+def _journal(folder: Path) -> tuple[Head, list[Step]] | None:
+    """What a journal says; a line that a crash has cut was of no shard. Raises UsageError where it is none of ours."""
+    try:
+        first, *others = regular_bytes(folder / JOURNAL, LARGEST).split(b"\n")[:-1]
+        return Head.model_validate(parsed(first)), [Step.model_validate(parsed(line)) for line in others]
+    except FileNotFoundError:
+        return None
+    except (ValueError, ValidationError):
+        shown = printable(folder / JOURNAL)
+        raise UsageError(f"{shown} is damaged, or was not written by pack: choose another --out") from None
+
+
+def _standing(folder: Path, head: Head, steps: list[Step]) -> list[Step]:
+    """The shards that are there as they were written; of the last the name may be missing, and then it is left out."""
+    if steps and not os.path.lexists(folder / steps[-1].shard.name):
+        steps = steps[:-1]
+    lines = [head.model_dump_json(), *(step.model_dump_json() for step in steps)]
+    write_atomically(folder / JOURNAL, "".join(f"{line}\n" for line in lines))  # without a line that was cut
+    for step in steps:
+        file = folder / step.shard.name
+        if not file.is_file() or file.stat().st_size != step.shard.bytes:
+            way = "put it back, or choose another --out"
+            raise UsageError(f"{printable(file)} is no more what pack has written there: {way}")
+    return steps
+
+
+def _refuse_other(folder: Path, held: Asked | dict[str, str], asked: Asked | dict[str, str]) -> None:
+    """Raise UsageError where a folder holds a set of other data, or by other settings."""
+    before, now = dict(held), dict(asked)
+    if other := next((name for name in before | now if before.get(name) != now.get(name)), None):
+        flag = f"--{other.replace('_', '-')}" if isinstance(asked, Asked) else other
+        told = OTHER.get(other, f"with {flag} {before.get(other)}, not {now.get(other)}")
+        raise UsageError(f"{printable(folder)} holds what was packed {told}: choose another --out")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process had half written."""
+    for path in left_behind(folder):
+        match = TEMPORARY.fullmatch(path.name)
+        if match and OURS.fullmatch(match["of"]):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,28 @@
+"""How samples are read, as a recipe says it and data of a kind is asked."""
+
+from typing import Any
+
+from selftaught.contracts.modality import Modality
+from selftaught.run.fields import Recipe
+from selftaught.system.errors import UsageError
+
+LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None}
+FORMER: dict[str, Any] = {"range": None, "bands": "colours"}  # of runs that were begun before there was anything to ask
+
+
+def bands_of(recipe: Recipe, kind: Modality) -> str | None:
+    """Which bands are read where nothing is said of it: all, but by what was begun before one could say."""
+    begun = getattr(recipe, "fingerprint", None)
+    said: str | None = getattr(recipe, "bands", None)
+    return said or ("all" if kind.READ_IN_WAYS and not begun else None)
+
+
+def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """The parameter `reading` of `open_samples` and `inspect`, of kinds that have it. Raises UsageError for others."""
+    said = {name: getattr(recipe, name) for name in LEFT_OPEN}
+    asked = {name: value for name, value in said.items() if value != LEFT_OPEN[name]}
+    if not kind.READ_IN_WAYS:
+        for name in asked:
+            raise UsageError(f"--{name} is for images, and these are {kind.THINGS}")
+        return {}
+    return {"reading": asked if bands_of(recipe, kind) else FORMER}

@@ -1,0 +1,107 @@
+"""Columns beside samples: each kind of source tells those that it has, and never its labels."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.handed import handed
+from selftaught.data.sources.metadata import column_of, same_parts
+from selftaught.data.tables.samples import open_samples as open_rows
+from selftaught.system.errors import DataError, UsageError
+
+COUNT = 6
+PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
+CLASSES, SITES = ["ant", "bee"] * 3, ["x", "x", "y", None, "y", "x"]
+KNOWN = ["x", "x", "y", "", "y", "x"]
+
+
+def png(pixels: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same images as a listed folder, a parquet file, and two tars."""
+    root = tmp_path_factory.mktemp("data")
+    for row, pixels in enumerate(PIXELS):
+        (root / f"{row}.png").write_bytes(png(pixels))
+    lines = [f"{row}.png,{label},{site or ''}\n" for row, (label, site) in enumerate(zip(CLASSES, SITES))]
+    (root / "list.csv").write_text("path,label,site\n" + "".join(lines))
+    table = {"image": [png(one) for one in PIXELS], "label": CLASSES, "site": SITES, "boxes": [[1, 2]] * COUNT}
+    parquet.write_table(pa.table(table), root / "all.parquet")
+    for half in range(2):
+        with tarfile.open(root / f"part-{half}.tar", "w") as tar:
+            for row in range(3 * half, 3 * half + 3):
+                told = json.dumps({"label": CLASSES[row], "site": SITES[row]}).encode()
+                for ending, data in (("png", png(PIXELS[row])), ("json", told)):
+                    info = tarfile.TarInfo(f"{row}.{ending}")
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+    return root
+
+
+@pytest.mark.parametrize("name", ["list.csv", "all.parquet", "part-{0..1}.tar"])
+def test_columns_stand_beside_the_samples(name: str, folder: Path) -> None:
+    samples = open_samples(folder / name)
+    assert samples.metadata(["site"])[0].cells == KNOWN
+    with pytest.raises(UsageError, match="'label' of metadata is named as the labels"):
+        samples.metadata(["label"])
+    with pytest.raises(UsageError, match=r"there is no column 'boxes' of metadata .* there are: site"):
+        samples.metadata(["boxes"])
+
+
+def test_items_and_rows_have_columns_as_well(tmp_path: Path) -> None:
+    items = [{"image": one, "label": label, "site": site} for one, label, site in zip(PIXELS, CLASSES, SITES)]
+    with handed(items) as name:
+        assert open_samples(name, column="image").metadata(["site"])[0].cells == KNOWN
+    (tmp_path / "rows.csv").write_text(
+        "a,b,site\n" + "".join(f"{row},{row % 2}.5,{s or ''}\n" for row, s in enumerate(SITES))
+    )
+    rows = open_rows(tmp_path / "rows.csv")
+    assert rows.metadata(["site"])[0].cells == KNOWN
+    assert rows.subset(np.arange(2)).guidance is None
+
+
+def test_a_file_names_samples_as_elsewhere_and_only_some_are_wanted(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "facts.csv"
+    file.write_text("file;machine\n" + "".join(f"some/where/{row}.png;m{row % 4}\n" for row in range(COUNT)))
+    samples = open_samples(folder, limit=4, seed=1)
+    (machine,) = samples.metadata(["machine"], str(file))
+    assert machine.cells == [f"m{int(key[0]) % 4}" for key in samples.keys]
+    table = pa.table({"path": [f"{row}.png" for row in range(COUNT)], "machine": list(range(COUNT))})
+    parquet.write_table(table, tmp_path / "facts.parquet")
+    (machine,) = samples.metadata(["machine"], str(tmp_path / "facts.parquet"))
+    assert machine.cells == [key[0] for key in samples.keys]
+    with (
+        handed({"machine": list(range(COUNT))}, facts=True) as name,
+        pytest.raises(DataError, match="has 6 rows and no column of names, such as path"),
+    ):
+        samples.metadata(["machine"], name)
+
+
+def test_kinds_of_columns() -> None:
+    assert column_of("a", [str(n % 20) for n in range(60)]).kind == "category"
+    assert column_of("a", [str(n) for n in range(60)]).kind == "number"
+    assert column_of("a", ["0.5", "", "1"]).kind == "number" and column_of("a", ["0.5", "x"]).kind == "category"
+    times = column_of("a", ["2024-01-01T00:00:00", "", "2024-01-01 00:01:00+00:00"])
+    assert times.numbers is not None and np.diff(times.numbers[[0, 2]]) == 60 and times.codes.tolist() == [0, -1, 1]
+    assert column_of("a", ["10.5", "9", "10.5"]).codes.tolist() == [1, 0, 1]
+
+
+def test_what_says_the_same() -> None:
+    assert same_parts(["a", "b", "a", ""], ["1", "2", "1", "2"])
+    assert not same_parts(["a", "b", "a"], ["1", "2", "2"]) and not same_parts(
+        ["a", "b", "c", "c"], ["1", "1", "2", "2"]
+    )
+    assert same_parts(["1", "2", "3"], ["1", "2", "3"]) and not same_parts(["1", "2", "3"], ["3", "5", "9"])
