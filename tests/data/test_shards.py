@@ -170,6 +170,56 @@ def test_of_several_images_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
         open_source(pattern, column="jpg")
 
 
+def test_members_that_are_in_no_sample_are_counted_and_told_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By checking and by training, whether a shard was read just now or its part of the index was taken over."""
+    odd = [("0000.txt", b"a"), ("0001.txt", b"b"), (".hidden.png", b"c"), ("9.cls", b"1"), ("__MACOSX/a.png", b"d")]
+    with tarfile.open(tmp_path / "s-0.tar", "w") as archive:
+        for name, content in [*sample(0), *sample(1), *sample(1), *odd]:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link, folder = tarfile.TarInfo("l.png"), tarfile.TarInfo("folder")
+        link.type, link.linkname, folder.type = tarfile.SYMTYPE, "0000.png", tarfile.DIRTYPE
+        archive.addfile(link)
+        archive.addfile(folder)
+    tar(tmp_path / "s-1.tar", [*sample(2), ("2.TXT", b"a")])
+    pattern = str(tmp_path / "s-{0..1}.tar")
+    told = (
+        "members of its tars that are passed over: 3 .txt not named like an image, such as s-0.tar/0000.txt; 1 of "
+        "a name that comes twice, of which the later counts, such as s-0.tar/0001.png; 1 hidden, "
+        "such as s-0.tar/.hidden.png; "
+    )
+    source = open_source(pattern)
+    assert len(source) == 3 and source.notes[0].startswith(told) and source.notes[0].endswith("; 2 more")
+    assert {one.reason: one.count for one in source.passed} == {
+        **{"not named like an image": 3, "hidden": 1, "a label without an image": 1, "a link": 1},
+        **{"left by the operating system": 1, "of a name that comes twice, of which the later counts": 1},
+    }
+    tar(tmp_path / "s-1.tar", sample(2))
+    assert open_source(pattern).notes[0].startswith(told.replace("3 .txt", "2 .txt"))
+    found = selftaught.check(pattern, encoder="test_resnet", size=16, tolerance=1)
+    assert found.passed_over == 7 and len(found.ignored) == 6 and found.notes[0].startswith("members of its tars")
+    assert ("s-0.tar/0000.txt", "passed over: not named like an image; one of 2") in found.files()
+    capsys.readouterr()
+    selftaught.pretrain(pattern, out=tmp_path / "run", **{**FAST, "steps": 1, "batch_size": 2})
+    assert "members of its tars that are passed over: 2 .txt not" in capsys.readouterr().err
+    tar(tmp_path / "s-0.tar", [("a.psd", b"a")])
+    tar(tmp_path / "s-1.tar", [("b.psd", b"b")])
+    with pytest.raises(DataError, match=r"in its 2 shards; what they hold is 2 .psd not named like an image"):
+        open_source(pattern)
+
+
+def test_many_kinds_of_members_take_no_more_room_in_an_index_than_a_few(tmp_path: Path) -> None:
+    tar(tmp_path / "s-0.tar", [*sample(0), *((f"a.{number}", b"") for number in range(100))])
+    tar(tmp_path / "s-1.tar", sample(1))
+    source = open_source(str(tmp_path / "s-{0..1}.tar"))
+    assert len(source.passed) <= 17 and sum(one.count for one in source.passed) == 100
+    clean = open_source(written(tmp_path))
+    assert not clean.passed and not clean.notes
+
+
 def test_what_is_missing_cut_or_no_shard_is_named(tmp_path: Path) -> None:
     pattern = written(tmp_path)
     (tmp_path / "train-001.tar").unlink()

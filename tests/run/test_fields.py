@@ -44,9 +44,22 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert handed[9:] == ("epochs", "tolerance", "label_column", "column", "range", "pages", "bands", "workers")
     taught = {"teacher", "teacher_size", "window", "stride"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
-    shared |= {"memory", "cache", "remote_cache", "range", "pages", "bands"}
+    shared |= {"memory", "cache", "remote_cache", "range", "pages", "bands", "views_for"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught
-    shared = {"data", "method", "encoder", "views", "size", "limit", "column", "seed", "range", "pages", "bands"}
+    shared = {
+        "data",
+        "method",
+        "encoder",
+        "views",
+        "size",
+        "limit",
+        "column",
+        "seed",
+        "range",
+        "pages",
+        "bands",
+        "views_for",
+    }
     assert set(Preview.marked(Mark.SHARED)) == shared | taught
 
 

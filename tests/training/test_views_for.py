@@ -10,9 +10,11 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
 from selftaught.data.images.presets import VIEWS_FOR
+from selftaught.judging.bench import Bench
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.system.errors import UsageError
+from selftaught.system.interruption import Stop
 from selftaught.training.resolve import preflight
 from selftaught.training.views import options_of
 
@@ -55,6 +57,11 @@ def test_what_nothing_is_left_of_is_not_asked_for(values: dict[str, Any], said: 
     with pytest.raises(UsageError) as error:
         preflight(asked(**values), None)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_comparison_is_refused_before_its_runs_are() -> None:
+    with pytest.raises(UsageError, match="--views-for xray is for images, and sklearn:wine holds rows"):
+        Bench(Compare.parse({"data": "sklearn:wine", "views_for": "xray"}), {}, Stop())
 
 
 @pytest.mark.parametrize("method", ["rotation", "colorization"])

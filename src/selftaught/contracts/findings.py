@@ -129,7 +129,8 @@ class Findings(_Part):
     problems: list[str] = []  # why it is not usable
     notes: list[str] = []
     broken: list[File] = []
-    ignored: list[File] = []
+    ignored: list[File] = []  # passed over; of shards an example of each kind
+    passed_over: int = 0  # how many, of shards all members
     duplicates: list[list[str]] = []  # groups of the same content
     near_duplicates: list[list[str]] = []  # groups of one look
     decoded: bool = Field(default=False, exclude=True)  # whether samples are files, which a run decodes into the cache

@@ -35,6 +35,7 @@ from selftaught.system.saying import say
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
+from selftaught.training.views import options_of
 
 Known = dict[str, list[Row]]  # held_out and judged: of what stands beside, as another run has found it
 
@@ -65,6 +66,7 @@ class Bench:
     def __init__(self, recipe: Compare, entrants: dict[str, Entrant], stop: Stop) -> None:
         self.recipe, self.entrants, self.stop = recipe, entrants, stop
         self.kind = modality.of(recipe.data)
+        options_of(Pretrain.parse(recipe.handed_on()), self.kind, ())  # refuses once what every run would refuse
         self._opened = lru_cache(maxsize=1)(self._open)
         self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike

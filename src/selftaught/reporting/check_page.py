@@ -66,7 +66,7 @@ def lines(findings: Findings) -> list[Line]:
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
         *([("look-alikes", f"{sum(map(len, near)):,} in {len(near):,} groups")] if images else []),
-        *([("passed over", f"{len(findings.ignored):,}")] if images else []),
+        *([("passed over", f"{findings.passed_over:,}")] if images else []),
         *(_suggested_lines(findings.suggested) if findings.suggested else []),
         *(_forecast_lines(findings.forecast) if findings.forecast else []),
     ]

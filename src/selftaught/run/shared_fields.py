@@ -25,12 +25,10 @@ TeacherSize = Shared[
     Speed[Annotated[Size | None, about("side of what the teacher is shown; default: that of the views")]]
 ]
 Views = Shared[Speed[Annotated[dict[str, dict[str, Any]], about("augmentation, such as --views.strong.jitter 0.4")]]]
-ViewsFor = Shared[
-    Speed[
-        Annotated[
-            Literal["photo", "satellite", "xray", "microscopy", "document", "texture"] | None,
-            about("views that keep what images mean: photo, satellite, xray, microscopy, document or texture"),
-        ]
+ViewsFor = Shared[  # no view is larger by it, so what is fastest stays
+    Annotated[
+        Literal["photo", "satellite", "xray", "microscopy", "document", "texture"] | None,
+        about("views that keep what images mean: photo, satellite, xray, microscopy, document or texture"),
     ]
 ]
 Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]

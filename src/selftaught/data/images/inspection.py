@@ -91,7 +91,8 @@ def inspect(
         usable=True,
         decoded=isinstance(source, Encoded),
         broken=[File(path=key, reason=look) for key, look in zip(keys, looks) if isinstance(look, str)],
-        ignored=[File(path=spelled(key), reason=reason) for key, reason in getattr(source, "ignored", ())],
+        ignored=_ignored(source),
+        passed_over=len(getattr(source, "ignored", ())) + sum(one.count for one in getattr(source, "passed", ())),
         duplicates=[[keys[place] for place in group] for group in same],
         near_duplicates=[[keys[place] for place in group] for group in alike],
         labels=classes(source),
@@ -104,6 +105,14 @@ def inspect(
     findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
+
+
+def _ignored(source: Encoded | Arrays) -> list[File]:
+    """What was passed over; of what is only counted, an example a kind."""
+    if isinstance(source, Arrays):
+        return []
+    counted = [File(path=one.example, reason=f"{one.reason}; one of {one.count:,}") for one in source.passed]
+    return [*(File(path=spelled(key), reason=reason) for key, reason in source.ignored), *counted]
 
 
 def looks_of(

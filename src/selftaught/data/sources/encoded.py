@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+from pydantic import BaseModel, ConfigDict
 
 from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.data.sources.source import Progress, Source, digest
@@ -33,6 +34,17 @@ class Page:
 Stored = bytes | Page | NDArray | Image
 
 
+class Passed(BaseModel):
+    """What was passed over of one kind, of which there may be too many for a list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    ending: str  # of their names; "" where it tells nothing
+    count: int
+    example: str  # one of them
+
+
 def parts_of(sample: Stored) -> tuple[bytes | memoryview, ...]:
     """What the digest of a sample is of: its bytes, and of pixels their shape and type as well."""
     if isinstance(sample, bytes):
@@ -50,6 +62,7 @@ class Encoded(Source):
     """Samples that `read` gives by their number, from several threads at once."""
 
     contents: Contents
+    passed: Sequence[Passed] = ()  # over, beside what is `ignored`
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from selftaught.data.sources.contents import BYTES
+from selftaught.data.sources.encoded import Passed
 from selftaught.data.sources.source import digest
 from selftaught.system.arrays import Pages
 from selftaught.system.files import cache_folder, replacing, write_json
@@ -27,7 +28,7 @@ from selftaught.system.regular import opened
 # 0 where there is none).
 PLACES, SIZES = ("offset", "cls", "json", "name"), ("size", "cls_size", "json_size", "length")
 ROW = np.dtype([*((name, "<i8") for name in PLACES), *((name, "<u4") for name in SIZES)])
-FORMAT = 1  # another number where the same shards give another table
+FORMAT = 2  # another number where the same shards give another table
 LARGEST = 256 << 20  # bytes of what a table says of its shards: a million of these
 CHUNK = 1 << 24
 
@@ -40,6 +41,7 @@ class Part(NamedTuple):
 
     rows: Table  # whose names begin at 0
     names: bytes
+    passed: Sequence[Passed] = ()  # over
 
 
 class Known(BaseModel):
@@ -51,6 +53,7 @@ class Known(BaseModel):
     tag: tuple[int, ...]
     count: int
     letters: int
+    passed: list[Passed] = []
 
 
 class Head(BaseModel):
@@ -111,7 +114,7 @@ class Index:
         """All samples of one shard."""
         first, last = (int(self.name_starts[shard + more]) for more in (0, 1))
         rows = self.rows(int(self.starts[shard]), int(self.starts[shard + 1]))
-        return Part(rows, self._letters(first, last - first))
+        return Part(rows, self._letters(first, last - first), self.head.shards[shard].passed)
 
     def _letters(self, start: int, size: int) -> bytes:
         with self._alone:
@@ -162,7 +165,8 @@ def written(file: Path, shards: Iterator[tuple[str, Tag, Part]]) -> None:
             for name, tag, part in shards:
                 rows.write(part.rows.tobytes())
                 names.write(part.names)
-                listed.append(Known(name=name, tag=tag, count=len(part.rows), letters=len(part.names)))
+                count, letters, passed = len(part.rows), len(part.names), [*part.passed]
+                listed.append(Known(name=name, tag=tag, count=count, letters=letters, passed=passed))
             rows.seek(0)
             _begin(rows, sum(shard.count for shard in listed))
         head = Head(format=FORMAT, shards=listed, rows=_digest_of(rows_file), names=_digest_of(names_file))

@@ -13,7 +13,7 @@ import numpy as np
 
 from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
 from selftaught.data.sources.distant import Distant
-from selftaught.data.sources.encoded import Encoded, Labels
+from selftaught.data.sources.encoded import Encoded, Labels, Passed
 from selftaught.data.sources.files import Files, folders_of
 from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
 from selftaught.data.sources.labels import (
@@ -29,9 +29,10 @@ from selftaught.data.sources.webdataset import LocalShard, Shard, part_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 TAR, PARQUET = ".tar", ".parquet"
+NAMED = 4  # kinds of what is passed over, in one line
 PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
 
 
@@ -83,12 +84,16 @@ class Shards(Encoded):
     ) -> None:
         self._shards, self._asked = shards, label_column
         self.index = indexed(name, shards, column)
+        self.passed = _together(self.index)
         if not len(self.index):
             ending = f" with the ending {printable(column)}" if column else ""
-            raise DataError(f"{printable(name)} holds no images{ending} in its {len(shards):,} shards")
+            saw = f"; what they hold is {_in_words(self.passed)}" if self.passed else ""
+            raise DataError(f"{printable(name)} holds no images{ending} in its {len(shards):,} shards{saw}")
         keys = Keys(self.index, [shard.name for shard in shards])
         contents = Contents(len(keys), "\0".join(shard.place for shard in shards), self._stamps)
         super().__init__(name, keys, lambda: [], self._bytes, (), contents, self._told)
+        if self.passed:
+            self.note(f"members of its tars that are passed over: {_in_words(self.passed)}")
 
     def fingerprint(self) -> str:
         """Names, places and sizes of all members are told by the index."""
@@ -148,6 +153,28 @@ class Shards(Encoded):
     def _member(self, shard: int, known: np.void, ending: str) -> str:
         size = int(known[f"{ending}_size"])
         return self._shards[shard].read(int(known[ending]), size).decode("utf-8", "surrogateescape") if size else ""
+
+
+def _together(index: Index) -> list[Passed]:
+    """What was passed over in all shards, the most frequent kind first."""
+    found: dict[tuple[str, str], Passed] = {}
+    for shard in index.head.shards:
+        for one in shard.passed:
+            known = found.get((one.reason, one.ending))
+            first = one.model_copy(update={"example": f"{spelled(shard.name)}/{one.example}"})
+            found[one.reason, one.ending] = (
+                known.model_copy(update={"count": known.count + one.count}) if known else first
+            )
+    return sorted(found.values(), key=lambda one: -one.count)
+
+
+def _in_words(passed: Sequence[Passed]) -> str:
+    told = [
+        f"{one.count:,} {one.ending}{' ' * bool(one.ending)}{one.reason}, such as {one.example}"
+        for one in passed[:NAMED]
+    ]
+    more = sum(one.count for one in passed[NAMED:])
+    return "; ".join(told + [f"{more:,} more"] * bool(more))
 
 
 def _object(text: str) -> dict[str, Any]:

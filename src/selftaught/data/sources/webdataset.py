@@ -6,20 +6,25 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
-from selftaught.data.sources.folder import SUFFIXES, passed_over
+from selftaught.data.sources.encoded import Passed
+from selftaught.data.sources.folder import LINK, NO_FILE, NO_IMAGE, SUFFIXES, passed_over
 from selftaught.data.sources.index import ROW, Part, Tag
 from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.errors import UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, spelled
 
 TOLD = ("cls", "json")  # endings of what tells a label
 MOST = 1_000_000  # shards of a pattern
 LARGEST_LABEL = 1 << 20  # bytes of such a member
 KINDS = 16  # endings of images, of which so many are kinds; where there are more, they are parts of names with dots
+LONGEST = 200  # characters of a name that is an example
+# Why a member is in no sample, beside what is so of files.
+LARGE, OTHER = "larger than any image or label", "not of the ending that --column names"
+REPLACED, LONE = "of a name that comes twice, of which the later counts", "a label without an image"
 
 
 class Shard(Protocol):
@@ -75,7 +80,7 @@ def part_of(shard: Shard, column: str | None) -> Part:
 
     An error of the file, or of what is no tar, is of tarfile's or the system's kinds.
     """
-    samples = _samples(shard)
+    samples, left = _samples(shard)
     endings = {ending for sample in samples.values() for ending in sample.images}
     several = next((sample for sample in samples.values() if len(sample.images) > 1), None)
     if column is None and several and len(endings) <= KINDS:
@@ -86,38 +91,74 @@ def part_of(shard: Shard, column: str | None) -> Part:
     for sample in samples.values():
         (cls, cls_size), (told, told_size) = (sample.told.get(ending, (0, 0)) for ending in TOLD)
         for ending, (name, offset, size) in sample.images.items():
-            if column in (None, ending):
+            if column not in (None, ending):
+                left.note(name, OTHER)
+            else:
                 called = os.fsencode(name)
                 rows.append((offset, cls, told, letters, size, cls_size, told_size, len(called)))
                 names.append(called)
                 letters += len(called)
-    return Part(np.array(rows, ROW), b"".join(names))
+    return Part(np.array(rows, ROW), b"".join(names), left.told())
 
 
-def _samples(shard: Shard) -> dict[str, _Sample]:
-    """What belongs together, in the order in which it is met; of two members with one name the later counts."""
+class _Left:
+    """What no sample has a use for, counted by its kinds."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[Any]] = {}
+
+    def note(self, name: str, reason: str) -> None:
+        kind = reason, Path(name).suffix.lower() if reason == NO_IMAGE else ""
+        if kind not in self._found and len(self._found) >= KINDS:
+            kind = reason, ""
+        self._found.setdefault(kind, [0, name])[0] += 1
+
+    def told(self) -> list[Passed]:
+        named = ((kind, count, spelled(name)[:LONGEST]) for kind, (count, name) in self._found.items())
+        return [
+            Passed(reason=reason, ending=spelled(ending)[:LONGEST], count=count, example=name)
+            for (reason, ending), count, name in named
+        ]
+
+
+def _samples(shard: Shard) -> tuple[dict[str, _Sample], _Left]:
+    """What belongs together, in the order in which it is met, and the rest; of two with one name the later counts."""
     samples: dict[str, _Sample] = {}
+    left = _Left()
     with shard.stream() as stream:
-        for name, offset, size in _members(stream):
+        for name, offset, size, fault in _members(stream):
             folder, _, last = name.rpartition("/")
             stem, _, ending = last.partition(".")
-            image = passed_over(name) is None and size <= MAX_BYTES
-            if image or (ending in TOLD and size <= LARGEST_LABEL and passed_over(f"{name}{SUFFIXES[0]}") is None):
-                sample = samples.setdefault(f"{folder}/{stem}", _Sample())
-                if image:
-                    sample.images[ending] = name, offset, size
-                else:
-                    sample.told[ending] = offset, size
-    return samples
+            if fault := fault or _fault(name, ending, size):
+                left.note(name, fault)
+                continue
+            sample = samples.setdefault(f"{folder}/{stem}", _Sample())
+            if ending in (sample.told if ending in TOLD else sample.images):
+                left.note(name, REPLACED)
+            if ending in TOLD:
+                sample.told[ending] = offset, size
+            else:
+                sample.images[ending] = name, offset, size
+    for name in (name for name, sample in samples.items() if not sample.images):
+        left.note(f"{name.removeprefix('/')}.{next(iter(samples[name].told))}", LONE)
+    return samples, left
 
 
-def _members(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each plain file of a tar, none of which is kept."""
+def _fault(name: str, ending: str, size: int) -> str | None:
+    """Why a member is neither an image nor what tells a label; None where it is."""
+    label = ending in TOLD
+    reason = passed_over(f"{name}{SUFFIXES[0]}" if label else name)
+    return reason or (LARGE if size > (LARGEST_LABEL if label else MAX_BYTES) else None)
+
+
+def _members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, str | None]]:
+    """Name, offset and size of each file of a tar, none of which is kept, and why it is no plain one."""
     with tarfile.open(fileobj=stream, mode="r:" if stream.seekable() else "r|") as archive:
         while info := archive.next():
             archive.members = []  # type: ignore[attr-defined]  # it would keep all, a kilobyte each
-            if info.isreg() and not info.issparse():
-                yield info.name.removeprefix("./"), info.offset_data, info.size
+            fault = LINK if info.issym() or info.islnk() else None if info.isreg() and not info.issparse() else NO_FILE
+            if not info.isdir():
+                yield info.name.removeprefix("./"), info.offset_data, info.size, fault
 
 
 def expanded(pattern: str) -> list[str]:
