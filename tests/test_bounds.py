@@ -23,8 +23,8 @@ from selftaught.data.tables.views import Augmentation as OfRows
 from selftaught.judging.finetune import Tuning
 from selftaught.methods import registry
 from selftaught.methods.parts.colour import gamut
-from selftaught.run.fields import Recipe
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Recipe
 from selftaught.system import components, randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError

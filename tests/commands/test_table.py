@@ -9,8 +9,8 @@ import selftaught
 from selftaught.commands import answers, flags
 from selftaught.commands.flags import RecipeCommand
 from selftaught.commands.table import COMMANDS, Command, carried_out
-from selftaught.run.fields import Mark, Recipe
 from selftaught.run.recipes import Planning, Pretrain
+from selftaught.run.recipes.fields import Mark, Recipe
 from selftaught.system.errors import UsageError
 
 ROWS = pytest.mark.parametrize("row", COMMANDS.values(), ids=list(COMMANDS))

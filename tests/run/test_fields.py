@@ -2,8 +2,8 @@
 
 import pytest
 
-from selftaught.run.fields import Mark, Recipe
 from selftaught.run.recipes import Check, Compare, Pretrain, Preview
+from selftaught.run.recipes.fields import Mark, Recipe
 
 RECIPES = Recipe.__subclasses__()
 

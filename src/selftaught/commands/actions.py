@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selftaught.data.sources.handed import MARK
-from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Compare, Export, Predict, Pretrain, Report
+from selftaught.run.recipes.fields import Mark
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 
 from selftaught.run import recipes
-from selftaught.run.fields import Recipe
 from selftaught.run.folder import RunFolder
+from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.saying import say
 

@@ -9,8 +9,8 @@ import click
 from selftaught.contracts import modality
 from selftaught.judging import probe
 from selftaught.methods import registry
-from selftaught.run.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.settings import put, value_of
 from selftaught.system import components
 from selftaught.system.text import printable

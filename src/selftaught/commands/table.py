@@ -1,7 +1,7 @@
 """Every command in one row, which the command line, its help and the functions in Python read.
 
 A row names what it needs and imports it when it is used, as torch takes seconds and `--help` should not wait for it. A
-new command is a row, and what has its name: a recipe in run/recipes.py and a function from that recipe to a result;
+new command is a row, and what has its name: a recipe in run/recipes/ and a function from that recipe to a result;
 where the result is not the JSON itself, or where people are to read something, also a function in answers.py.
 """
 
@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selftaught.run.fields import Recipe
+    from selftaught.run.recipes.fields import Recipe
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Command:
 def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
     """The result of a command from values of its recipe, data itself among them. Raises UsageError."""
     from selftaught.data.sources.handed import handed
-    from selftaught.run.fields import Mark
+    from selftaught.run.recipes.fields import Mark
 
     row = COMMANDS[name]
     with ExitStack() as until_done:

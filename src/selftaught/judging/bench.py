@@ -18,9 +18,9 @@ from selftaught.judging.entrants import Entrant
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import Row
 from selftaught.methods import registry
-from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.system.components import Part
 from selftaught.system.errors import (
     DataError,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from selftaught.contracts.modality import Modality
-from selftaught.run.fields import Recipe
+from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import UsageError
 
 LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None}

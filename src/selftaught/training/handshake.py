@@ -4,9 +4,9 @@ import platform
 from typing import Any
 
 from selftaught.contracts.modality import Samples
-from selftaught.run.fields import Mark
 from selftaught.run.folder import versions
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.system import processes
 from selftaught.system.devices import device_of
 from selftaught.system.interruption import Stop

@@ -19,9 +19,9 @@ import torch
 import yaml
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from selftaught.run.fields import Mark
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.system import clock, departures
 from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import DataError, DivergedError, Interrupted, OutOfMemory, SelftaughtError, UsageError

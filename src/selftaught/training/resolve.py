@@ -16,10 +16,10 @@ from selftaught.contracts.modality import Samples
 from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
-from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.run.ways import bands_of, ways
 from selftaught.system import components
 from selftaught.system.addresses import copied

@@ -10,9 +10,9 @@ from selftaught.contracts import modality
 from selftaught.contracts.findings import Forecast, Suggested
 from selftaught.contracts.modality import Samples
 from selftaught.run import checkpoint
-from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.run.ways import ways
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop

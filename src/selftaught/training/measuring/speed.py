@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from selftaught.run.fields import Mark
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Mark
 from selftaught.system.errors import UsageError
 from selftaught.system.files import cache_folder, write_json
 from selftaught.system.progress import Progress

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from selftaught.run.fields import Free, Length, Mark, OfData, Own, Shared, Speed, about
 from selftaught.run.quantities import Bytes, Duration, Named, Range, Share, Size
+from selftaught.run.recipes.fields import Free, Length, Mark, OfData, Own, Shared, Speed, about
 
 MOST = 1 << 40  # of anything that is counted: more is a slip of the hand
 

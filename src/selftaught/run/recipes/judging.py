@@ -1,0 +1,208 @@
+"""What the user decides about judging an encoder, and about what is made of one: a class a command."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from selftaught.run.quantities import (
+    Devices,
+    Duration,
+    Named,
+    Names,
+    Size,
+)
+from selftaught.run.recipes.fields import File, Flag, Free, Length, OfData, Own, Recipe, about
+from selftaught.run.recipes.shared_fields import (
+    MOST,
+    BandsOf,
+    Broken,
+    Cache,
+    Column,
+    Features,
+    Fingerprint,
+    Groups,
+    LabelColumn,
+    Layout,
+    MasksOf,
+    Memory,
+    Most,
+    PagesOf,
+    Precision,
+    RemoteCache,
+    Score,
+    Seed,
+    Side,
+    Stride,
+    Task,
+    TeacherSize,
+    Teaching,
+    TestGroups,
+    TestLabels,
+    TestMasks,
+    TimeLimit,
+    TrainLabels,
+    Unlabelled,
+    ValueRange,
+    ViewsFor,
+    Window,
+    Workers,
+)
+
+
+class Evaluate(Recipe):
+    """Judge a run by what a simple classifier makes of its features, beside honest baselines."""
+
+    run: Own[str] = Field(description="a run folder")
+    train: OfData[str] = Field(description="labelled images to learn the classifier from")
+    test: OfData[str | None] = Field(None, description="labelled images to judge on; default: folds of --train")
+    train_labels: TrainLabels = None
+    test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
+    label_column: LabelColumn = None
+    column: Column = None
+    task: Task = "auto"
+    masks: MasksOf = None
+    test_masks: TestMasks = None
+    probe: str = Field("knn,linear", description="any of PROBES")
+    features: Features = "auto"
+    finetune: dict[str, Any] = Field({}, description="of the probe of that name, such as --finetune.layer_decay 0.9")
+    pretrained: str | None = Field(
+        None,
+        description="an encoder to stand beside: a folder in timm's layout, a run, a file of weights, or none; "
+        "default: public weights of this architecture, if they are on this machine",
+    )
+    pretrained_size: Size | None = Field(None, description="side of the images it is shown; default: its own")
+    labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class, such as 1%,10%,100%")
+    repeats: int = Field(3, gt=0, le=1000, description="draws of a label subset, or rounds of folds")
+    limit: Most = None
+    tolerance: Broken = 0.01
+    seed: int = Field(0, ge=0, lt=1 << 31, description="of subsets and folds")
+    devices: Free[Devices] = Field(
+        "auto", description="how many make features side by side: a number or all; auto: one"
+    )
+    out: Own[File[str | None]] = Field(None, description="FILE.json; default: evaluation.json in the run, and a copy")
+
+
+class Compare(Recipe):
+    """Train several methods with the same budget each, let the better half go on, and rank them with their noise.
+
+    The budget is time on this machine. Methods learn without labels; those of --train only judge. Without --train a
+    label-free score ranks, which is a weaker guide.
+    """
+
+    data: Unlabelled = Field(description="unlabelled images, or rows")
+    methods: Names = Field(
+        "simclr,byol,vicreg,swav,mae,rotation,inpainting,denoising",
+        description="names, a family (self_prediction, contrastive), a kind (masked, negatives ...) or all",
+    )
+    grid: str | None = Field(
+        None,
+        description="settings of one method to compare, not methods: method.temperature=0.1,0.2; several by ;",
+    )
+    budget: Length[Duration | None] = Field(None, description="time to train each, in the last rung; default: 20m")
+    epochs: Length[float | None] = Field(
+        None, gt=0, le=MOST, description="passes over the data each, instead of --budget"
+    )
+    train: OfData[str | None] = Field(
+        None, description="labelled images to judge with; default: a label-free score judges"
+    )
+    test: OfData[str | None] = Field(None, description="labelled images to judge on; default: folds of --train")
+    train_labels: TrainLabels = None
+    test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
+    label_column: LabelColumn = None
+    column: Column = None
+    range: ValueRange = "auto"
+    pages: PagesOf = "first"
+    bands: BandsOf = None
+    task: Task = "auto"
+    probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
+    features: Features = "auto"
+    labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
+    score: Score = Field("rankme", description="what ranks without --train; a weak guide")
+    encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
+    token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
+    views_for: ViewsFor = None
+    teacher: Teaching = None
+    teacher_size: TeacherSize = None
+    seeds: int = Field(2, gt=0, le=1000, description="runs of each method")
+    rungs: int = Field(
+        3, gt=0, le=100, description="rounds at most; in each half the methods go on, with twice the budget"
+    )
+    size: Side = None
+    window: Window = None
+    stride: Stride = None
+    limit: Most = None
+    tolerance: Broken = 0.01
+    devices: Free[Devices] = Field(
+        "auto", description="a number, or all: each takes a run at a time, in a process of its own; auto: a single one"
+    )
+    precision: Precision = "auto"
+    layout: Layout = "auto"
+    workers: Workers = None
+    memory: Memory = 2 << 30
+    cache: Cache = None
+    remote_cache: RemoteCache = None
+    time_limit: TimeLimit = None
+    out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
+    resume: Own[bool] = Field(False, description="go on with the comparison in --out")
+    fingerprint: Fingerprint = None
+
+
+class Finetune(Recipe):
+    """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
+
+    A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
+    Of labels such as cat;dog it learns which a sample has, of numbers to say them, with an interval that holds 95 %.
+    """
+
+    run: Own[str] = Field(description="a run folder")
+    labelled: OfData[str] = Field(description="labelled images to learn the classifier from")
+    labels: Path | None = Field(None, description="CSV of path,label for them")
+    test: OfData[str | None] = Field(None, description="more labelled images, to measure it on as well")
+    test_labels: TestLabels = None
+    groups: Groups = None
+    test_groups: TestGroups = None
+    label_column: LabelColumn = None
+    column: Column = None
+    task: Task = "auto"
+    finetune: dict[str, Any] = Field({}, description="how, such as --finetune.layer_decay 0.9")
+    out: Own[str] = Field(description="folder for the classifier")
+    limit: Most = None
+    tolerance: Broken = 0.01
+    seed: Seed = 0
+    time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
+    overwrite: Own[bool] = Field(False, description="replace an existing classifier")
+
+
+Subset = Annotated[
+    int | None, about("a random subset of this many samples  [x>=1]", ge=1, le=MOST), Flag(metavar="INTEGER RANGE")
+]
+
+
+class Predict(Recipe):
+    classifier: str
+    data: OfData[str]
+    column: Column = None
+    out: File[str] = Field(description="predictions.csv, of path,predicted,probability; of numbers with low,high")
+    every: Annotated[bool, Flag("all")] = Field(
+        False, description="the probability of every class or label, in a column each"
+    )
+    limit: Subset = None
+
+
+class Embed(Recipe):
+    run: str
+    data: OfData[str]
+    column: Column = None
+    out: File[str] = Field(description="features.npz or features.parquet")
+    limit: Subset = None
+
+
+class Export(Recipe):
+    run: str
+    to: Literal["onnx"] = Field("onnx", description="format")
+    out: File[str | None] = Field(None, description="default: RUN/encoder/model.onnx")
