@@ -5,21 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
-from selftaught.run.codes import write_codes
-from selftaught.run.digests import write_digests
-from selftaught.run.export import encoder_about, save_encoder
+from selftaught.run.export import encoder_about
 from selftaught.run.folder import TIMES, RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
-from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
@@ -30,10 +25,8 @@ from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
-from selftaught.system.text import printable
+from selftaught.training.announcing import announce, describe, keep_initial
 from selftaught.training.beginning import begun
-from selftaught.training.broken import describe_data
-from selftaught.training.few import advice
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
 from selftaught.training.handshake import opened_by_all, refuse_unlike
@@ -41,16 +34,13 @@ from selftaught.training.hooks import Hooks
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
-from selftaught.training.looking.features import norms_of
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
 from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
-from selftaught.training.optimizers import scaled_lr
-from selftaught.training.own_views import in_words as own_in_words
 from selftaught.training.own_views import refuse_unknown
 from selftaught.training.planning import planned_by_all
 from selftaught.training.resolve import preflight
-from selftaught.training.starting import in_words, keeping, normalised, taking_over, taught, teacher_of
+from selftaught.training.starting import keeping, normalised, taking_over, taught
 
 NO_HOOKS = Hooks()
 
@@ -189,10 +179,10 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
     """
     before, (start, saving) = run.status, begun(job, run)
     with processes.telling():
-        _describe(job, run)
+        describe(job, run)
         if not start and (job.recipe.init or run.module is not None):
-            _keep_initial(job, run)
-        _announce(job, run, start)
+            keep_initial(job, run)
+        announce(job, run, start)
         loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
         follower = Follower(job, run, stop, loggers, saving, start)
         at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
@@ -250,77 +240,3 @@ def _cut_short(error: SelftaughtError, follower: Follower, batch: int) -> Selfta
     return (
         CompanionError(words, error.rank, error.exit_code) if isinstance(error, CompanionError) else type(error)(words)
     )
-
-
-def _describe(job: Job, run: RunFolder) -> None:
-    """Write what the run is made of and with; only once its recipe is there can it be resumed."""
-    samples, preparation = job.samples, job.samples.preparation
-    job.recipe.save(run.folder / "recipe.yaml")
-    describe_data(job, run)
-    if (digests := samples.digests()) is not None:
-        write_digests(run.folder, digests)
-    if samples.guidance:
-        write_codes(run.folder, samples.guidance.codes)
-    if job.onlooker:
-        job.onlooker.begin(run.folder)
-    run.write_environment(
-        device=str(job.engine.device),
-        processes=processes.hosts(),
-        threads=torch.get_num_threads(),
-        preparation=preparation.model_dump(mode="json"),
-    )
-
-
-def _keep_initial(job: Job, run: RunFolder) -> None:
-    """Write the encoder as the run begins with it: what was learnt before is nothing that the run may boast of."""
-    about = {"method": None, "step": 0, "samples": 0, "init": job.recipe.init}
-    with spared("the encoder that the run begins with"):
-        job.renew()
-        save_encoder(job.shown.encoder, job.recipe.encoder, job.samples.preparation, run.folder / "initial", about)
-
-
-def _announce(job: Job, run: RunFolder, start: int) -> None:
-    recipe, samples, preset = job.recipe, job.samples, job.training
-    weights = sum(p.numel() for p in job.method.encoder.parameters()) / 1e6
-    lr = scaled_lr(preset, recipe.batch_size)
-    things = modality.named(samples.preparation.modality).THINGS
-    say(f"data     {samples.count:,} {things} {samples.preparation.in_words()}")
-    for note in samples.notes:
-        say(f"         {note}")
-    for line in () if start else advice(recipe, modality.named(samples.preparation.modality), samples.count):
-        say(f"so far   {line}")
-    if recipe.teacher:
-        say(f"teacher  {teacher_of(recipe, samples.preparation).line}")
-    if recipe.preset == "warm":
-        say(f"warm     {in_words(preset, recipe.adapt)}")
-    if recipe.normalise == "init":
-        say(f"         normalised as {printable(recipe.init)} knows it; --normalise data takes the data's own mean")
-    if recipe.statistics == "init" and batch_norms(job.method.encoder):
-        say("         batch norms keep the statistics they come with; --statistics data learns them anew")
-    if samples.quarantined:
-        say(f"         {len(samples.quarantined)} not usable, listed in {run.folder / 'quarantine.csv'}")
-    if job.onlooker:
-        say(f"watch    {job.onlooker.about}")
-    if samples.own:
-        say(f"views    {own_in_words(samples.own)}")
-    for line in samples.guidance.lines if samples.guidance else ():
-        say(line)
-    also = f" and {recipe.also}" if recipe.also else ""
-    say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
-    say(
-        f"training {recipe.steps:,} steps of {recipe.batch_size} "
-        f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
-        f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
-    )
-    if (count := processes.count()) > 1:
-        shared = "" if recipe.shard == NONE else f"; weights are spread over {recipe.shard}"
-        each = recipe.batch_size // count
-        say(f"         by {count} processes, {each} samples each; batch norm: {recipe.norm}{shared}")
-    if recipe.encode_chunk and norms_of(job.method):
-        say(f"         batch norm sees {recipe.encode_chunk} samples of a device at a time, not the whole batch")
-    if preset.optimizer != (own := job.method.preset).optimizer:
-        say(
-            f"         {preset.optimizer}: lr {preset.lr:g} per 256 samples, weight decay {preset.weight_decay:g} "
-            f"(the method's own {own.optimizer}: {own.lr:g} and {own.weight_decay:g})"
-        )
-    say(f"run      {run.folder}")
