@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 import selftaught
+from selftaught.data import first_pass
 from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.system import randomness
@@ -32,6 +34,8 @@ STEPS, FEW, BATCH, COUNT = 20, 3, 16, 160
 SMALLEST = 32  # pixels that the teacher takes
 # Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
 WHOLE = ["simclr", "moco"]
+SAMPLED = "vicreg"  # by which images are learnt of which only some were looked at
+BROKEN = (3, 50, 51, 120)  # of these
 SPREAD = ["moco", "mae"]  # a slow self, and blocks; masks drawn by row
 # The norm of a gradient, and those of weights, are of all rows; and a step that is returned to has rows as well. One is
 # shown its samples in blocks, of which each process reads its own.
@@ -76,16 +80,16 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def losses(run: Path) -> list[float]:
-    """The loss of each step, as the run wrote it down."""
-    return [line["loss"] for line in selftaught.Run(run).metrics()]
+def losses(run: Path) -> dict[int, float]:
+    """The loss of each step that the run wrote down."""
+    return {line["step"]: line["loss"] for line in selftaught.Run(run).metrics()}
 
 
 def apart(name: str, one: Path, many: Path, steps: int = STEPS) -> float:
-    """The largest relative difference between the losses of two runs of a method."""
-    pairs = list(zip(losses(one / name), losses(many / name), strict=True))
-    assert len(pairs) == steps
-    return max(abs(a - b) / max(abs(a), 1e-6) for a, b in pairs)
+    """The largest relative difference between the losses of two runs of a method, where the other wrote them down."""
+    whole, shown = losses(one / name), losses(many / name)
+    assert len(whole) == steps and steps in shown and shown.keys() <= whole.keys()
+    return max(abs(whole[step] - loss) / max(abs(whole[step]), 1e-6) for step, loss in shown.items())
 
 
 def start(count: int, words: list[str], port: int, **told: str) -> list[subprocess.Popen[bytes]]:
@@ -103,6 +107,28 @@ def train(folder: Path, out: Path, names: list[str], **more: Any) -> None:
     """A run of each method, in `out`."""
     for name in names:
         selftaught.pretrain(data(folder), out=out / name, **settings(name, folder), **more)
+
+
+def photos(folder: Path) -> Path:
+    """The same images in files, of which some are broken."""
+    root = folder / "photos"
+    if not root.exists():
+        root.mkdir()
+        for row, pixels in enumerate(np.load(data(folder))["x"]):
+            Image.fromarray(pixels).save(root / f"{row:03d}.png")
+        for row in BROKEN:
+            (root / f"{row:03d}.png").write_bytes(b"no image")
+    return root
+
+
+def by_sample(folder: Path, out: Path, **more: Any) -> None:
+    """A run that looks at eight images before it begins, none of which is broken."""
+    held, first_pass.LOOKED_AT = first_pass.LOOKED_AT, 8
+    told = {"first_pass": "sample", "tolerance": 0.1, **settings(SAMPLED, folder), **more}
+    try:
+        selftaught.pretrain(photos(folder), out=out / SAMPLED, **told)
+    finally:
+        first_pass.LOOKED_AT = held
 
 
 def changed(folder: Path, out: Path, names: list[str], **more: Any) -> None:
@@ -150,9 +176,13 @@ class Team:
 
     def ends(self, name: str, out: str, **more: Any) -> None:
         """Train, and write down for the tests how that ended here."""
+        self.told(out, lambda: changed(self.folder, self.folder / out, [name], **more))
+
+    def told(self, out: str, work: Callable[[], None]) -> None:
+        """Write down for the tests how some work ended here."""
         told: dict[str, Any] = {"code": 0, "line": ""}
         try:
-            changed(self.folder, self.folder / out, [name], **more)
+            work()
         except SelftaughtError as error:
             told = {"code": error.exit_code, "line": str(error)}
         except RuntimeError as error:
@@ -238,6 +268,8 @@ def main(folder: str, first: str, second: str, third: str) -> None:
             with counting(place / f"gathered-{name}-{team.rank}.json"):
                 changed(place, place / "spread", [name], shard="2")
         unusual(place, place / "spread", place / "spread", shard="2")
+        by_sample(place, place / "sampled-two", log_every=3)
+        team.told("too-many", lambda: by_sample(place, place / "too-many", tolerance=0.01))
     team.resumed("mae", "resumed", ["none", "2", "none", "2"])
     team.in_pairs()
     if team.rank > 1:

@@ -21,16 +21,20 @@ from selftaught.system.errors import UsageError
 from selftaught.system.places import Place, first_host, placed
 from tests.distributed.runs import (
     BATCH,
+    BROKEN,
     COUNT,
     FEW,
     ROOT,
     SAME,
+    SAMPLED,
     SPREAD,
     STEPS,
     WHOLE,
     apart,
+    by_sample,
     changed,
     data,
+    photos,
     settings,
     start,
     unusual,
@@ -49,12 +53,13 @@ def free_port() -> int:
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder where four processes, started as by torchrun, have shown what `runs.main` has, and one has trained."""
     folder = tmp_path_factory.mktemp("team")
-    data(folder)
+    photos(folder)
     told = {"SELFTAUGHT_CACHE": str(folder / "cache"), "SELFTAUGHT_SILENCE": "20"}
     running = start(4, [str(folder), *(str(free_port()) for _ in range(3))], 1, **told)
     try:
         changed(folder, folder / "one", sorted({*WHOLE, *SPREAD}))
         unusual(folder, folder / "one", folder / "one")
+        by_sample(folder, folder / "sampled-one")
         assert [running[rank].wait() for rank in (0, 2)] == [0, 0]
         yield folder
     finally:
@@ -113,6 +118,26 @@ def test_a_run_goes_on_by_one_process_two_four_and_two(team: Path) -> None:
     log = (run.folder / "run.log").read_text()
     assert [log.count(f"resuming at step {step}\n") for step in (5, 10, 15)] == [1, 1, 1]
     assert "stopped by SIGTERM, which reached process 3 of 4" in log
+
+
+def test_two_processes_replace_what_is_broken_as_one_does_and_list_it_once(team: Path) -> None:
+    """They tell each other every three steps, and before a look or a save."""
+    assert apart(SAMPLED, team / "sampled-one", team / "sampled-two") < TOLD
+    for which in ("sampled-one", "sampled-two"):
+        run = team / which / SAMPLED
+        lines = [json.loads(line) for line in (run / "replaced.jsonl").read_text().splitlines()]
+        assert sorted(line["row"] for line in lines) == list(BROKEN)
+        listed = (run / "quarantine.csv").read_text().splitlines()[1:]
+        assert sorted(listed) == [f"{row:03d}.png,{listed[0].partition(',')[2]}" for row in BROKEN]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_too_many_that_are_broken_end_all_processes_with_the_step_saved(rank: int, team: Path) -> None:
+    code, line = ended(team, "too-many", rank)
+    assert code == 3 and "2 of the last 160 images met cannot be decoded, more than 1%" in line
+    run = selftaught.Run.open(team / "too-many" / SAMPLED)
+    assert run.status["reason"].endswith(line) and run.status["exit_code"] == 3
+    assert checkpoint.load_newest(run.checkpoints)[1]["step"] == len(run.metrics()) + 1
 
 
 def test_what_two_processes_write_is_one_run(team: Path) -> None:

@@ -127,7 +127,8 @@ def test_terms_are_finite_scalars_and_the_chance_level_is_near_a_fresh_loss(name
 
 @each
 def test_the_optimiser_moves_the_encoder_and_nothing_that_is_frozen(name: str) -> None:
-    method = made(name)
+    size = (side(name), side(name))
+    method = made(name, size=size)
     optimizer = build_optimizer(method, method.preset, 256)
     owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
     frozen = [p for p in method.parameters() if not p.requires_grad]
@@ -135,7 +136,7 @@ def test_the_optimiser_moves_the_encoder_and_nothing_that_is_frozen(name: str) -
     before = {key: value.clone() for key, value in method.encoder.named_parameters()}
     for step in range(3):
         apply_schedule(optimizer, method.preset, 0.2)
-        take(method, optimizer, step)
+        take(method, optimizer, step, size=size)
     still = [key for key, p in method.encoder.named_parameters() if p.requires_grad and torch.equal(p, before[key])]
     assert not still
     assert all(p.grad is None for p in frozen)

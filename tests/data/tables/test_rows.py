@@ -55,8 +55,9 @@ def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: st
 @pytest.mark.parametrize("name", GENERAL)
 def test_every_method_that_is_not_for_images_alone_takes_rows(name: str, tmp_path: Path) -> None:
     method = {"name": name, "options": small(name)}
-    how = {"encoder": "ft_transformer", "steps": 2, "batch_size": 128, "map": 0, "precision": "32-true"}
-    run = selftaught.pretrain("sklearn:wine", method=method, out=str(tmp_path / "run"), layout="contiguous", **how)
+    encoder = {"name": "ft_transformer", "options": {"depth": 1, "width": 16, "heads": 2}}
+    how = {"steps": 2, "batch_size": 16, "limit": 48, "map": 0, "precision": "32-true", "layout": "contiguous"}
+    run = selftaught.pretrain("sklearn:wine", method=method, encoder=encoder, out=str(tmp_path / "run"), **how)
     assert run.status["state"] == "done"
     assert all(torch.isfinite(p).all() for p in selftaught.load_encoder(run.folder).parameters())
 
