@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 import selftaught
 from selftaught.commands.cli import run_command
+from selftaught.contracts.method import Data, Method
 from selftaught.data.images.samples import open_samples
-from selftaught.methods.guided import Asked, guided
+from selftaught.methods.guided import Asked, Heads, guided
 from selftaught.methods.objectives.guidance import of_known_classes, of_known_numbers, share_explained, share_right
 from selftaught.reporting.check_page import lines
 from selftaught.run.codes import read_codes
@@ -174,35 +175,42 @@ def test_what_is_unknown_counts_for_nothing() -> None:
     assert of_known_classes(scores, torch.full((6,), -1)) == of_known_numbers(told, numbers * float("nan")) == 0
 
 
+def with_heads(asked: Asked) -> tuple[Method, Heads]:
+    """A method with one head, and its heads alone."""
+    method = guided(made("simclr"), [asked], Data(COUNT, (3, 32, 32), (0.5,) * 3, (0.25,) * 3))
+    assert isinstance(method.helper, Heads)
+    return method, method.helper
+
+
 def test_the_gradient_is_turned_round_and_grows() -> None:
     slopes = []
     for purpose in ("predict", "suppress"):
-        method = guided(made("simclr"), [Asked("a", purpose, 2, 0.5, 9.0)])  # type: ignore[arg-type]
-        assert method.views == ("strong", "strong", "light") and method.guidance.strength == 0
+        method, heads = with_heads(Asked("a", purpose, 2, 0.5, 9.0))  # type: ignore[arg-type]
+        assert method.views == ("strong", "strong", "light") and heads.strength == 0
         method.after_step(1.0)
-        features = torch.randn(8, 4 * method.encoder.dim, generator=torch.Generator().manual_seed(0))
-        z = features[:, : method.encoder.dim].clone().requires_grad_()
+        features = torch.randn(8, 4 * heads.encoder.dim, generator=torch.Generator().manual_seed(0))
+        z = features[:, : heads.encoder.dim].clone().requires_grad_()
         torch.manual_seed(5)
-        for layer in method.guidance.heads[0]:
+        for layer in heads.heads[0]:
             if isinstance(layer, torch.nn.Linear):
                 layer.reset_parameters()
-        terms = method.guidance.terms(z, torch.tensor([[0.0], [1.0]]).repeat(4, 1))
+        terms = heads.terms(z, torch.tensor([[0.0], [1.0]]).repeat(4, 1))
         assert list(terms) == [f"{purpose} a"]
         terms[f"{purpose} a"].backward()
         assert z.grad is not None
         slopes.append(z.grad)
     torch.testing.assert_close(slopes[1], -slopes[0], rtol=1e-3, atol=1e-7)
     method.after_step(0.0)
-    assert method.guidance.strength == 0
+    assert heads.strength == 0
 
 
 def test_an_encoder_that_has_nothing_left_to_hide_is_left_alone() -> None:
-    method = guided(made("simclr"), [Asked("a", "suppress", 2, 1.0, 0.5)])  # a chance below what any fresh head says
+    method, heads = with_heads(Asked("a", "suppress", 2, 1.0, 0.5))  # a chance below what any fresh head says
     method.after_step(1.0)
-    z = torch.randn(8, method.encoder.dim).requires_grad_()
-    method.guidance.terms(z, torch.tensor([[0.0], [1.0]]).repeat(4, 1))["suppress a"].backward()
+    z = torch.randn(8, heads.encoder.dim).requires_grad_()
+    heads.terms(z, torch.tensor([[0.0], [1.0]]).repeat(4, 1))["suppress a"].backward()
     assert z.grad is not None and not z.grad.any()
-    assert all(weight.grad is not None and weight.grad.any() for weight in method.guidance.parameters())
+    assert all(weight.grad is not None and weight.grad.any() for weight in heads.heads.parameters())
 
 
 def test_a_run_writes_how_well_heads_do_and_ends_as_one_that_was_cut(
@@ -222,10 +230,10 @@ def test_a_run_writes_how_well_heads_do_and_ends_as_one_that_was_cut(
         selftaught.pretrain(stored, out=tmp_path / "run", on_step=cut, **ASKED, **FAST)
     run = selftaught.pretrain(stored, out=tmp_path / "run", resume=True)
     one, other = weights(whole), weights(run)
-    assert one.keys() == other.keys() >= {"model/guidance.heads.0.0.weight", "model/guidance.strength"}
+    assert one.keys() == other.keys() >= {"model/helper.heads.0.0.weight", "model/helper.strength"}
     assert not [name for name, tensor in one.items() if not torch.equal(tensor, other[name])]
     assert [line["measures"] for line in run.metrics()] == [line["measures"] for line in logged]
-    assert not any("guidance" in name for name in load_file(run.folder / "encoder/model.safetensors"))
+    assert not any("heads" in name for name in load_file(run.folder / "encoder/model.safetensors"))
     codes = read_codes(run.folder)
     assert codes is not None and codes.shape == (3, COUNT) and (codes[1] < 0).sum() == 5
 

@@ -5,15 +5,16 @@ suppressed the head learns, and the encoder learns to keep from it: between the 
 al., 1505.07818).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught.contracts.method import Method
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.method import Data, Method
 from selftaught.methods.objectives.guidance import (
     of_known_classes,
     of_known_numbers,
@@ -24,8 +25,8 @@ from selftaught.methods.objectives.guidance import (
 )
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.schedules import saturating
+from selftaught.methods.together import Together
 
-PREFIX = "guidance."  # of the names of what is learnt here
 WIDTH = 256  # of a head's one hidden layer
 VIEW = "light"  # what heads are shown: a view that keeps colours, as what is measured in use does
 
@@ -51,28 +52,36 @@ class Asked:
         return f"{self.term} {'accuracy' if self.classes else 'R2'}"
 
 
-def guided(method: Method, asked: Sequence[Asked]) -> Method:
-    """The method, in place, with heads that tell what is asked.
+def guided(method: Method, asked: Sequence[Asked], data: Data) -> Together:
+    """The method with heads beside it that tell what is asked.
 
     Behind its own views it takes a light one and what is so of each sample (B, len(asked)): classes or numbers of
-    deviation one, NaN where nothing is known. Names and state of its own stay as they are.
+    deviation one, NaN where nothing is known.
     """
-    own: Any = type(method)
-    method.guidance = _Guidance(method.encoder.dim, asked)
-    method.views = (*method.views, VIEW)
-    method.__class__ = type(own.__name__, (_Guided, own), {})
-    return method
+    return Together(method, Heads(method.encoder, data, asked=asked), data, weight=1.0, prefix="")
 
 
-class _Guidance(nn.Module):
+def unguided(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of the weights of a guided method those of the method itself, by the names that it has without heads."""
+    return {name.removeprefix("main."): tensor for name, tensor in weights.items() if not name.startswith("helper.")}
+
+
+class Heads(Method):
     """The heads, and how strongly they are reversed by now."""
 
-    def __init__(self, dim: int, asked: Sequence[Asked]) -> None:
-        super().__init__()
+    question = "What do you give away of what is known about me?"
+    paper = "https://arxiv.org/abs/1505.07818"
+    views = (VIEW,)
+
+    def __init__(self, encoder: Encoder, data: Data, /, *, asked: Sequence[Asked]) -> None:
+        super().__init__(encoder, data)
         self.asked = tuple(asked)
-        self.heads = nn.ModuleList(mlp(dim, WIDTH, max(1, one.classes), norm=False) for one in asked)
+        self.heads = nn.ModuleList(mlp(encoder.dim, WIDTH, max(1, one.classes), norm=False) for one in asked)
         self.strength = nn.Buffer(torch.zeros(()))
-        self.measures: dict[str, Tensor] = {}
+        self._measures: dict[str, Tensor] = {}
+
+    def forward(self, light: Tensor, so: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return self.terms(self.encoder(light), so)
 
     def terms(self, features: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """The loss of each head on features (B, dim), of which `truth` (B, len(asked)) is so."""
@@ -86,36 +95,23 @@ class _Guidance(nn.Module):
         said = head(reversed_gradient(z, strength) if hides else z)
         if one.classes:
             classes = so.nan_to_num(-1.0).long()
-            loss, self.measures[one.measure] = of_known_classes(said, classes), share_right(said, classes)
+            loss, self._measures[one.measure] = of_known_classes(said, classes), share_right(said, classes)
         else:
             told = said[:, 0].to(so.dtype)
-            loss, self.measures[one.measure] = of_known_numbers(told, so), share_explained(told, so)
+            loss, self._measures[one.measure] = of_known_numbers(told, so), share_explained(told, so)
         # Beyond chance there is nothing left to hide: an encoder that went on would mislead the head without end.
         strength *= still_told(loss, one.chance)
         return loss if hides else one.weight * loss
 
+    def after_step(self, progress: float) -> None:
+        self.strength.fill_(saturating(progress))
 
-class _Guided:
-    """Ahead of the class of a method, in the order of inheritance."""
-
-    def forward(self: Any, *views: Tensor) -> dict[str, Tensor]:
-        *own, light, so = views
-        terms: dict[str, Tensor] = super().forward(*own)  # type: ignore[misc]
-        return terms | self.guidance.terms(self.encoder(light), so)
-
-    def after_step(self: Any, progress: float) -> None:
-        super().after_step(progress)  # type: ignore[misc]
-        self.guidance.strength.fill_(saturating(progress))
-
-    def chance(self: Any, batch: int) -> float | None:
-        own = super().chance(batch)  # type: ignore[misc]
-        heads = sum(one.chance * (1.0 if one.purpose == "suppress" else one.weight) for one in self.guidance.asked)
-        return None if own is None else own + heads
+    def chance(self, batch: int) -> float | None:
+        return sum(one.chance * (1.0 if one.purpose == "suppress" else one.weight) for one in self.asked)
 
     @property
-    def measures(self: Any) -> dict[str, Tensor]:
-        return {**super().measures, **self.guidance.measures}  # type: ignore[misc]
+    def measures(self) -> dict[str, Tensor]:
+        return self._measures
 
-    def picture(self: Any, *views: Tensor) -> dict[str, Tensor]:
-        shown: dict[str, Tensor] = super().picture(*views[:-2])  # type: ignore[misc]
-        return shown
+    def picture(self, *views: Tensor) -> dict[str, Tensor]:
+        return {}

@@ -1,5 +1,6 @@
 """Both families at once: a method, and a helper on the same encoder beside it (after 2210.09866)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -10,9 +11,10 @@ from selftaught.contracts.method import Data, Method
 class Together(Method):
     """The loss terms of a method, and those of its helper times a weight; both ask about the same samples."""
 
-    def __init__(self, main: Method, helper: Method, data: Data, /, *, weight: float) -> None:
+    def __init__(self, main: Method, helper: Method, data: Data, /, *, weight: float, prefix: str = "also ") -> None:
+        """`prefix` stands before the names of what is the helper's."""
         super().__init__(main.encoder, data)
-        self.main, self.helper, self.weight = main, helper, weight
+        self.main, self.helper, self.weight, self.prefix = main, helper, weight, prefix
         self.views = (*main.views, *helper.views)
         # The main method's settings hold for both; only rates that a part wants to keep are kept, under its new name.
         fixed = [f"{name}.{part}" for name in ("main", "helper") for part in getattr(self, name).preset.fixed_lr]
@@ -21,7 +23,10 @@ class Together(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         count = len(self.main.views)
         aside = self.helper(*views[count:])
-        return {**self.main(*views[:count]), **{f"also {name}": self.weight * term for name, term in aside.items()}}
+        return {**self.main(*views[:count]), **self._called({name: self.weight * aside[name] for name in aside})}
+
+    def _called(self, aside: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {f"{self.prefix}{name}": tensor for name, tensor in aside.items()}
 
     def start(self, everything: Tensor) -> None:
         self.main.start(everything)
@@ -46,5 +51,8 @@ class Together(Method):
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         count = len(self.main.views)
-        aside = self.helper.picture(*views[count:])
-        return {**self.main.picture(*views[:count]), **{f"also {name}": shown for name, shown in aside.items()}}
+        return {**self.main.picture(*views[:count]), **self._called(self.helper.picture(*views[count:]))}
+
+    @property
+    def measures(self) -> dict[str, Tensor]:
+        return {**self.main.measures, **self._called(self.helper.measures)}

@@ -12,7 +12,7 @@ from torch import Tensor
 from selftaught.contracts import modality
 from selftaught.contracts.modality import Samples
 from selftaught.methods import registry
-from selftaught.methods.guided import PREFIX
+from selftaught.methods.guided import unguided
 from selftaught.reporting.page import rendered
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
@@ -82,7 +82,7 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     if run:
         groups, _, _ = checkpoint.load_newest(run.checkpoints)
         # Without what told something of samples' metadata, which a preview does not ask for.
-        weights = {name: tensor for name, tensor in groups["model"].items() if not name.startswith(PREFIX)}
+        weights = unguided(groups["model"]) if own.suppress or own.predict else groups["model"]
         checkpoint.restore_model(job.method, weights)
     else:
         job.method.start(as_inputs(job.method, _spread(samples, 512)))

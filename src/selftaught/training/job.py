@@ -196,7 +196,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     adapt(encoder, plan.adapt)
     method = _asked(plan, encoder, data, preparation)
     if samples.guidance and samples.guidance.asked:
-        method = guided(method, samples.guidance.asked)
+        method = guided(method, samples.guidance.asked, data)
     if plan.compile:
         _compile_encoders(method)
     if plan.encode_chunk:  # outside of what is compiled, so that every chunk has the shape that was compiled for
