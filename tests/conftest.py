@@ -53,6 +53,11 @@ def _is_loopback(host: str) -> bool:
 sys.addaudithook(no_network)  # of the whole session: collecting and shared fixtures, too
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, which tests leave idle that wait for processes of their own."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """What is imported stays: no later collection need go through it."""
     gc.collect()
