@@ -22,7 +22,7 @@ from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in
 from selftaught.data.sources.metadata import Column, columns_beside, one_column
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable, spelled
 
 Rows = NDArray[np.int64]
@@ -72,6 +72,12 @@ def chosen(
     return Chosen(
         source, rows if isinstance(rows, Every) else randomness.subset(rows, wanted, limit, seed), wanted, former
     )
+
+
+def refuse_column(column: str | None, data: object, things: str) -> None:
+    """Raise UsageError where a column of images is named, and `data` holds other things."""
+    if column is not None:
+        raise UsageError(f"--column {printable(column)} is for images, and {printable(str(data))} holds {things}")
 
 
 class Picked(Sequence[str]):

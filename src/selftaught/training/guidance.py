@@ -13,6 +13,7 @@ from torch import Tensor
 
 from selftaught.contracts.modality import Samples
 from selftaught.methods.guided import Asked
+from selftaught.methods.objectives.guidance import UNKNOWN
 from selftaught.run.recipes import Pretrain
 from selftaught.run.relations import Relation, Weighed, relations, weighed
 from selftaught.system import randomness
@@ -23,7 +24,6 @@ Rows = NDArray[np.int64]
 Codes = NDArray[np.int32]  # of each sample the number of its value (N,), -1 where nothing is known
 
 TENTHS = 10  # parts of its range by which a number is suppressed: its square error would have no end
-UNKNOWN = -1
 
 
 class Partners:

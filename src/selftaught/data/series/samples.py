@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selftaught.data.opening import Chosen, Opened, Rows, chosen
+from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_column
 from selftaught.data.series.files import open_recordings
 from selftaught.data.series.preparation import Preparation
 from selftaught.data.series.recordings import THINGS, Failures, Recordings
@@ -67,10 +67,7 @@ def open_samples(
     that recordings are cut into, and between their beginnings (default: as many); the rest: see `chosen`. Raises
     DataError, BrokenData where more than `tolerance` of the series cannot be used, and UsageError.
     """
-    if others.get("column") is not None:
-        raise UsageError(
-            f"--column {printable(others['column'])} is for images, and {printable(str(data))} holds series"
-        )
+    refuse_column(others.get("column"), data, THINGS)
     if like and like.stride:
         window, stride = like.length, like.stride
     whole = open_recordings(data, label_column if labels is None else None, like.names if like else ())

@@ -8,13 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selftaught.data.opening import Opened, Rows, chosen
+from selftaught.data.opening import Opened, Rows, chosen, refuse_column
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.telling import warnings_of
 from selftaught.data.tables.views import Views
-from selftaught.system.errors import UsageError
-from selftaught.system.text import printable
 
 REMEDY = "say which column with --label-column, name a CSV of key,label, or add 'y' to the .npz"
 
@@ -56,8 +54,7 @@ def open_samples(
     where `labels` names one, of that file; the rest: see `chosen`. Where labels are wanted, it is said which columns
     tell them, or who a row is. Raises DataError and UsageError.
     """
-    if others.get("column") is not None:
-        raise UsageError(f"--column {printable(others['column'])} is for images, and {printable(str(data))} holds rows")
+    refuse_column(others.get("column"), data, "rows")
     table = open_table(data, label_column if labels is None else None, like.taken if like else None)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, **how)
