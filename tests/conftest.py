@@ -22,6 +22,9 @@ torch.set_num_threads(1)
 # glibc to give memory back. This one changes nothing by itself; a threshold would keep glibc from finding its own.
 os.environ.setdefault("MALLOC_PERTURB_", "0")
 
+# What tests write need not outlive a power cut; that each save would is held by tests/reliability/faults.py.
+os.fsync = lambda handle: None
+
 if hasattr(signal, "SIGHUP"):  # as in a terminal, whatever started the tests: `nohup` has them ignore it
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import posix
 import resource
 import signal
 import sys
@@ -56,12 +57,14 @@ def at_point(number: int | None, strike: Callable[[str], None]) -> Iterator[list
         if len(met) - 1 == number:
             strike(function.__name__)
 
-    before, of_threads = sys.getprofile(), threading.getprofile()
+    before, of_threads, flush = sys.getprofile(), threading.getprofile(), os.fsync
+    os.fsync = posix.fsync  # which other tests do without
     sys.setprofile(watch)
     threading.setprofile(watch)  # saves are written in a thread of their own
     try:
         yield met
     finally:
+        os.fsync = flush
         sys.setprofile(before)
         threading.setprofile(of_threads)  # type: ignore[arg-type]
 
