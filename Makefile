@@ -41,7 +41,8 @@ bill: .venv/ready
 # more, and is built by what is there.
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement constraints.txt
+	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # by all cores; pip would by one
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
