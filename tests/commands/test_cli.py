@@ -4,15 +4,18 @@ import errno
 import gc
 import json
 import os
+import shlex
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from selftaught.commands.cli import COMMANDS, main, run_command
+import selftaught
+from selftaught.commands.cli import COMMANDS, main, main_group, run_command
 from selftaught.commands.python import Run
 from selftaught.commands.table import Command
 from selftaught.reporting import run_page
@@ -219,4 +222,60 @@ def test_garbage_is_looked_for_once_all_is_imported(monkeypatch: pytest.MonkeyPa
 def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["pretrain", "--method", "mae", "--help"]) == 0
     told = capsys.readouterr().out
+    assert "--method.mask_ratio" in told and "--views.light.crop" not in told
+    assert run_command(["pretrain", "--method", "mae", "--help-all"]) == 0
+    told = capsys.readouterr().out
     assert "--method.mask_ratio" in told and "--views.light.crop" in told and "--encoder.stem" in told
+
+
+def test_the_help_of_a_large_command_is_a_screen_and_all_of_it_has_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (name for name, row in COMMANDS.items() if row.recipe.TITLES):
+        assert run_command([name, "--help"]) == 0
+        short = capsys.readouterr().out
+        assert short.count("\n") < 70 and "--help-all" in short and COMMANDS[name].example in short
+        assert run_command([name, "--help-all"]) == 0
+        told = capsys.readouterr().out
+        assert all(f"\n{title}:\n" in told for field, title in COMMANDS[name].recipe.TITLES.items())
+        fields = COMMANDS[name].recipe.model_fields
+        assert {*COMMANDS[name].recipe.FIRST, *COMMANDS[name].recipe.TITLES} <= {*fields, "recipe", "as_json"}
+    assert "[default: 2.1 GB]" in told  # of compare's memory
+
+
+def test_every_example_is_understood() -> None:
+    for name, row in COMMANDS.items():
+        words = shlex.split(row.example)
+        assert words[:2] == ["selftaught", name]
+        command = main_group.get_command(click.Context(main_group), name)
+        assert command
+        command.make_context(name, words[2:])
+
+
+@pytest.mark.parametrize("said", ["SimCLR", "Sim-CLR", "sim clr"])
+def test_a_method_is_known_however_it_is_written(said: str, tmp_path: Path) -> None:
+    few = {"encoder": "test_resnet", "steps": 1, "batch_size": 8, "limit": 16, "precision": "32-true", "map": 0}
+    run = selftaught.pretrain("sklearn:digits", method=said, out=tmp_path / "run", **few, layout="contiguous")
+    assert run.recipe.method.name == "simclr"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["pretrain", "x", "--accelerator", "gpu"], "there is no --accelerator; here it is --device"),
+        (["pretrain", "x", "--max_epochs", "9"], "there is no --max_epochs; here it is --epochs"),
+        (["pretrain", "x", "--mehtod", "mae"], "there is no --mehtod; did you mean '--method'?"),
+        (["pretrain", "x", "--method", "Rotaton"], "no method named 'Rotaton'; did you mean 'rotation'?"),
+        (["finetune", "runs/x"], "LABELLED is missing: selftaught finetune [OPTIONS] RUN LABELLED"),
+        (
+            ["finetune", "runs/x", "labelled", "--out", "y", "--labels", "5"],
+            "evaluate RUN --probe finetune --labels 5`",
+        ),
+        (["evaluate", "runs/x"], "--train is missing: labelled images to learn the classifier from"),
+        (["compare", "x", "--methods", "Barlow Twins,vic"], "named 'vic'; did you mean 'vicreg'?"),
+    ],
+)
+def test_what_people_bring_along_is_answered_in_one_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(words) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1

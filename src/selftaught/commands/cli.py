@@ -38,7 +38,8 @@ class Commands(click.Group):
 
         row = COMMANDS[name]
         carried = partial(_carry_out, row)
-        return RecipeCommand(row.recipe, row.words, carried, row.options, from_file=row.from_file, help=row.line)
+        how: dict[str, Any] = {"from_file": row.from_file, "help": row.line, "example": row.example}
+        return RecipeCommand(row.recipe, row.words, carried, row.options, **how)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
+from pydantic import BeforeValidator
 
+from selftaught.commands.helping import sections, unknown
+from selftaught.commands.table import by_name
 from selftaught.contracts import modality
 from selftaught.judging import probe
 from selftaught.methods import registry
@@ -13,8 +16,9 @@ from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.settings import put, value_of
 from selftaught.system import components
-from selftaught.system.text import printable
+from selftaught.system.text import bytes_of, filesize, printable
 
+ALL = "--help-all"
 DOT = "___"  # stands for a dot where a parameter needs a Python name; no option has three underscores in a row
 
 
@@ -30,6 +34,7 @@ class RecipeCommand(click.Command):
         *,
         from_file: bool = True,
         help: str | None = None,
+        example: str = "",
     ) -> None:
         places = words.split()
         params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
@@ -41,8 +46,11 @@ class RecipeCommand(click.Command):
                 click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
             )
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
+        if recipe.TITLES:
+            params.append(_all_of_the_help())
         super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
-        self.recipe, self.dotted, self.carry_out = recipe, dotted, carry_out
+        self.recipe, self.dotted, self.carry_out, self.example = recipe, dotted, carry_out, example
+        self.named: Collection[str] | None = None  # parts whose options the help is to have; None: all that there is
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]  # a command that is called again starts anew
@@ -55,9 +63,27 @@ class RecipeCommand(click.Command):
             for field, value in settings(given.get("recipe")).items()
             if isinstance(name := value.get("name") if isinstance(value, dict) else value, str)
         }
+        self.named = None if ALL in args or not self.recipe.TITLES else given.keys()
         for flag, help_text in self.dotted(chosen | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(unknown(error.option_name, {flag for p in self.params for flag in p.opts})) from None
+        except click.MissingParameter as error:
+            usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
+            word = error.param.human_readable_name if error.param else "a word"
+            raise click.UsageError(f"{word} is missing: {usage}") from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.example:
+            with formatter.section("Example"):
+                formatter.write(f"  {self.example}\n")  # in one line, to be copied
+        options = self.get_params(ctx)
+        for title, some in sections(options, self.recipe.TITLES, (*self.recipe.FIRST, "help_all"), self.named):
+            if records := [record for option in some if (record := option.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def _is_settings(self, data: str) -> bool:
         """Whether what stands in the place of the data is a file of settings, where data can be left out."""
@@ -77,7 +103,17 @@ class RecipeCommand(click.Command):
         values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
             put(values, dotted, value_of(given[dotted]), self.recipe.model_fields)
-        return self.carry_out(self.recipe.parse(values), as_json)
+        return self.carry_out(self.recipe.parse(by_name(values)), as_json)
+
+
+def _all_of_the_help() -> click.Option:
+    def show(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+        if wanted and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+
+    about = "show every option, by what it is about, and those of the method, encoder and views"
+    return click.Option([ALL, "help_all"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=about)
 
 
 def settings(file: str | None) -> dict[str, Any]:
@@ -108,7 +144,8 @@ def _flag(field: str, info: Any, from_file: bool) -> click.Option:
     if get_origin(info.annotation) is Literal:
         return click.Option(names, type=click.Choice(get_args(info.annotation)), help=text, **known)
     if from_file and default is not None:
-        text += f" [default: {getattr(default, 'name', default)}]"
+        size = any(item.func is bytes_of for item in info.metadata if isinstance(item, BeforeValidator))
+        text += f" [default: {filesize(default) if size else getattr(default, 'name', default)}]"
     kind = next((k for k in (*get_args(info.annotation), info.annotation) if k in (int, float)), str)
     metavar = written.metavar or {int: "N", float: "NUMBER"}.get(kind, "VALUE")
     return click.Option(names, help=text, metavar=metavar, **known)
@@ -146,7 +183,7 @@ def of_encoders(chosen: dict[str, str]) -> dict[str, str]:
 def of_parts(chosen: dict[str, str]) -> dict[str, str]:
     """The dotted flags of the chosen data, method and encoder, with their help."""
     kind = modality.of(chosen.get("data", ""))
-    method = registry.method_class(chosen.get("method", Pretrain.model_fields["method"].default.name))
+    method = registry.method_class(registry.named(chosen.get("method", Pretrain.model_fields["method"].default.name)))
     flags = {f"method.{name}": shown(option.default) for name, option in components.options(method).items()}
     flags |= of_encoders(chosen)
     flags |= {f"training.{name}": shown(default) for name, default in vars(method.preset).items()}

@@ -26,6 +26,7 @@ class Command:
     dotted: str = "nothing"  # of what it has dotted flags: a function of_... in flags.py lists them
     from_file: bool = True  # whether it takes --recipe
     asked: str = ""  # the class of its recipe; default: that of its name
+    example: str = ""  # of what to type, for the help
     goes_on: bool = False  # whether its function is given what answers, as it goes on after that
 
     @property
@@ -56,21 +57,79 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
             field: until_done.enter_context(handed(one, values.get("column"), facts=field == "metadata"))
             for field, one in held.items()
         }
-        return row.function(row.recipe.parse({**values, **names}), *more)
+        return row.function(row.recipe.parse(by_name({**values, **names})), *more)
+
+
+def by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of a recipe with the method called by its name, where it was said as papers write it: SimCLR, MoCo-v3."""
+    from selftaught.methods import registry
+
+    method = values.get("method")
+    if isinstance(method, str):
+        method = registry.named(method)
+    elif isinstance(method, dict) and isinstance(method.get("name"), str):
+        method = {**method, "name": registry.named(method["name"])}
+    return {**values, "method": method} if method else values
 
 
 _ROWS = (
     Command(
-        "demo", "Teach two encoders from handwritten digits and judge them, in under three minutes.", from_file=False
+        "demo",
+        "Teach two encoders from handwritten digits and judge them, in under three minutes.",
+        from_file=False,
+        example="selftaught demo",
     ),
-    Command("check", "Look at data before training: what is broken, double or odd, and what a run takes.", "data"),
-    Command("plan", "Predict what a run takes on other machines, or many.", "data", dotted="parts", asked="Planning"),
-    Command("pack", "Write images as a few large files, which are read much faster.", "data"),
-    Command("preview", "Draw what a method shows and asks.", "data", "reporting.preview", "parts"),
-    Command("pretrain", "Teach an encoder from unlabelled data.", "data", "commands.actions", "parts"),
-    Command("evaluate", "Judge a run beside honest baselines.", "run", "judging.evaluate", "tuning"),
     Command(
-        "compare", "Train several methods with the same budget, and rank them.", "data", "commands.actions", "encoders"
+        "check",
+        "Look at data before training: what is broken, double or odd, and what a run takes.",
+        "data",
+        example="selftaught check photos/ --out check.html",
+    ),
+    Command(
+        "plan",
+        "Predict what a run takes on other machines, or many.",
+        "data",
+        dotted="parts",
+        asked="Planning",
+        example="selftaught plan photos/ --method simclr --epochs 100 --devices 8 --card h100",
+    ),
+    Command(
+        "pack",
+        "Write images as a few large files, which are read much faster.",
+        "data",
+        example="selftaught pack photos/ --out shards/ --short-side 256",
+    ),
+    Command(
+        "preview",
+        "Draw what a method shows and asks.",
+        "data",
+        "reporting.preview",
+        "parts",
+        example="selftaught preview photos/ --method mae --out mae.png",
+    ),
+    Command(
+        "pretrain",
+        "Teach an encoder from unlabelled data.",
+        "data",
+        "commands.actions",
+        "parts",
+        example="selftaught pretrain photos/ --method simclr --encoder resnet18 --budget 30m --out runs/photos",
+    ),
+    Command(
+        "evaluate",
+        "Judge a run beside honest baselines.",
+        "run",
+        "judging.evaluate",
+        "tuning",
+        example="selftaught evaluate runs/photos --train labelled/ --probe knn,linear --labels 5,100%",
+    ),
+    Command(
+        "compare",
+        "Train several methods with the same budget, and rank them.",
+        "data",
+        "commands.actions",
+        "encoders",
+        example="selftaught compare photos/ --methods simclr,mae,rotation --budget 20m --train labelled/",
     ),
     Command(
         "finetune",
@@ -78,13 +137,62 @@ _ROWS = (
         "run labelled",
         "judging.transfer",
         "tuning",
+        example="selftaught finetune runs/photos labelled/ --out runs/birds",
     ),
-    Command("predict", "Let a classifier sort new samples.", "classifier data", "commands.actions", from_file=False),
-    Command("embed", "Write the features of samples to a file.", "run data", from_file=False),
-    Command("export", "Write a run's encoder, or a classifier, as ONNX.", "run", "commands.actions", from_file=False),
-    Command("report", "Write one HTML page about one or more runs.", "runs", "commands.actions", from_file=False),
-    Command("watch", "Show that page in a browser while the runs go on.", "runs", "reporting.watch", goes_on=True),
-    Command("methods", "List the methods, by family and kind.", "", "commands.listing", from_file=False),
-    Command("encoders", "List encoders that can be named.", "pattern", "commands.listing", from_file=False),
+    Command(
+        "predict",
+        "Let a classifier sort new samples.",
+        "classifier data",
+        "commands.actions",
+        from_file=False,
+        example="selftaught predict runs/birds new-photos/ --out predictions.csv",
+    ),
+    Command(
+        "embed",
+        "Write the features of samples to a file.",
+        "run data",
+        from_file=False,
+        example="selftaught embed runs/photos photos/ --out features.npz",
+    ),
+    Command(
+        "export",
+        "Write a run's encoder, or a classifier, as ONNX.",
+        "run",
+        "commands.actions",
+        from_file=False,
+        example="selftaught export runs/photos --to onnx",
+    ),
+    Command(
+        "report",
+        "Write one HTML page about one or more runs.",
+        "runs",
+        "commands.actions",
+        from_file=False,
+        example="selftaught report runs/photos --labels labelled/",
+    ),
+    Command(
+        "watch",
+        "Show that page in a browser while the runs go on.",
+        "runs",
+        "reporting.watch",
+        goes_on=True,
+        example="selftaught watch runs/photos --open",
+    ),
+    Command(
+        "methods",
+        "List the methods, by family and kind.",
+        "",
+        "commands.listing",
+        from_file=False,
+        example="selftaught methods",
+    ),
+    Command(
+        "encoders",
+        "List encoders that can be named.",
+        "pattern",
+        "commands.listing",
+        from_file=False,
+        example="selftaught encoders vit_small",
+    ),
 )
 COMMANDS = {row.name: row for row in _ROWS}

@@ -10,7 +10,7 @@ from selftaught.methods import registry
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.run.settings import put, value_of
 from selftaught.system import components
-from selftaught.system.components import hint
+from selftaught.system.components import hint, meant
 from selftaught.system.errors import UsageError
 from selftaught.training.resolve import training_preset
 
@@ -92,10 +92,10 @@ def methods_named(wanted: str, taught: bool = False) -> list[str]:
         for group in () if place.name not in open_to else (place.family, place.kind):
             groups.setdefault(group, []).append(place.name)
     named: list[str] = []
-    for name in map(str.strip, wanted.replace("-", "_").split(",")):
-        if name not in groups:
+    for name in map(str.strip, wanted.split(",")):
+        if (group := name if name in groups else meant(name, groups)) not in groups:
             raise UsageError(f"no method, family or kind named {name!r}; {hint(name, groups)}")
-        named += groups[name]
+        named += groups[group]
     return list(dict.fromkeys(named))
 
 

@@ -49,7 +49,8 @@ def _label_count(item: str) -> LabelCount:
         return LabelCount(item, per_class=int(item))
     if (match := re.fullmatch(r"(\d+(?:\.\d+)?)%", item)) and 0 < float(match[1]) <= 100:
         return LabelCount(item, fraction=float(match[1]) / 100)
-    raise UsageError(f"--labels cannot be {item!r}: 10% is a fraction of the labels, 5 is per class")
+    way = "10% is a fraction of the labels, 5 is per class" + ("; a CSV is --train-labels" if ".csv" in item else "")
+    raise UsageError(f"--labels cannot be {item!r}: {way}")
 
 
 def label_subset(labels: NDArray[np.int64], names: Sequence[str], count: LabelCount, seed: int) -> Rows:

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from selftaught.system.components import hint
+from selftaught.system.components import hint, meant
 from selftaught.system.errors import UsageError
 
 
@@ -36,6 +36,11 @@ def places() -> dict[str, Place]:
                 # The first of a name stays: a plug-in adds methods, and takes no name away from what a recipe means.
                 by_name.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
     return by_name
+
+
+def named(name: str) -> str:
+    """The name of the method that is meant, whatever its case, hyphens and spaces; else what was said."""
+    return name if name in places() else meant(name, places())
 
 
 def method_class(name: str) -> Any:

@@ -99,10 +99,19 @@ def _described(annotation: Any) -> str | None:
     return next((words for part in reversed(inside) if (words := _described(part))), None)
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """The one of `known` names that is meant, whatever its case, hyphens and spaces; else what was said."""
+    return {_bare(one): one for one in known}.get(_bare(name), name)
+
+
+def _bare(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """A suggestion for a misspelt name."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1)
+    close = [one for one in (meant(name, known),) if one in known] or get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""

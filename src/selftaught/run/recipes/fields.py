@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -62,6 +62,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    # Of commands with so many flags that their help has parts: the field that each part begins with, and what most
+    # people need, which is all that --help shows.
+    TITLES: ClassVar[dict[str, str]] = {}
+    FIRST: ClassVar[tuple[str, ...]] = ()
+
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Validate plain values; the first problem is a usage error in one line."""
@@ -78,7 +83,8 @@ class Recipe(BaseModel):
             # Of two numbers in one flag, 0x16, the number of the wrong one is no part of the flag's name.
             flag = "--" + ".".join(name for name in first["loc"] if isinstance(name, str)).replace("_", "-")
             if first["type"] == "missing":  # whose input would be all the other settings
-                raise UsageError(f"{flag} is missing") from None
+                about = cls.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None
+                raise UsageError(f"{flag} is missing" + (f": {about}" if about else "")) from None
             raise UsageError(f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
 
     @classmethod

@@ -1,9 +1,10 @@
 """What the user decides about judging an encoder, and about what is made of one: a class a command."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from selftaught.run.quantities import (
     Devices,
@@ -53,6 +54,17 @@ from selftaught.run.recipes.shared_fields import (
 class Evaluate(Recipe):
     """Judge a run by what a simple classifier makes of its features, beside honest baselines."""
 
+    TITLES: ClassVar[dict[str, str]] = {
+        "train": "Labelled data",
+        "task": "What is judged",
+        "pretrained": "What it stands beside",
+        "labels": "How many labels, how often",
+        "devices": "Machine and result",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("train", "test", "train_labels", "probe", "labels", "groups", "pretrained", "limit", "out", "as_json"),
+    )
+
     run: Own[str] = Field(description="a run folder")
     train: OfData[str] = Field(description="labelled images to learn the classifier from")
     test: OfData[str | None] = Field(None, description="labelled images to judge on; default: folds of --train")
@@ -91,6 +103,21 @@ class Compare(Recipe):
     The budget is time on this machine. Methods learn without labels; those of --train only judge. Without --train a
     label-free score ranks, which is a weaker guide.
     """
+
+    TITLES: ClassVar[dict[str, str]] = {
+        "methods": "What is compared",
+        "train": "What judges",
+        "range": "Data",
+        "task": "How it is judged",
+        "encoder": "Encoders",
+        "seeds": "How often, in which rounds",
+        "size": "Samples",
+        "devices": "Machine and result",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("methods", "grid", "budget", "epochs", "train", "test", "labels", "encoder", "seeds", "devices"),
+        *("out", "resume", "as_json"),
+    )
 
     data: Unlabelled = Field(description="unlabelled images, or rows")
     methods: Names = Field(
@@ -152,6 +179,14 @@ class Compare(Recipe):
     fingerprint: Fingerprint = None
 
 
+def _no_number(given: Any) -> Any:
+    """A file of labels, and not how many, which `evaluate --labels` says."""
+    if re.fullmatch(r"\d+(\.\d+)?%?", str(given)) and not Path(given).exists():
+        few = f"what {given} give is judged by `selftaught evaluate RUN --probe finetune --labels {given}`"
+        raise ValueError(f"here it is a CSV of path,label, of which all are learnt from; {few}")
+    return given
+
+
 class Finetune(Recipe):
     """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
 
@@ -161,7 +196,7 @@ class Finetune(Recipe):
 
     run: Own[str] = Field(description="a run folder")
     labelled: OfData[str] = Field(description="labelled images to learn the classifier from")
-    labels: Path | None = Field(None, description="CSV of path,label for them")
+    labels: Annotated[Path | None, BeforeValidator(_no_number)] = Field(None, description="CSV of path,label for them")
     test: OfData[str | None] = Field(None, description="more labelled images, to measure it on as well")
     test_labels: TestLabels = None
     groups: Groups = None

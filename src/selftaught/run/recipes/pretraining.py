@@ -1,7 +1,7 @@
 """What the user decides about a pre-training: the fields of the recipe are flags of the command."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
@@ -66,6 +66,24 @@ class Pretrain(Recipe):
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine;
     or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder.
     """
+
+    TITLES: ClassVar[dict[str, str]] = {
+        "method": "What to learn",
+        "epochs": "How long, and in which steps",
+        "size": "Views",
+        "lr": "Pace and order",
+        "limit": "Data",
+        "init": "Weights that exist",
+        "device": "Machine",
+        "time_limit": "Looking on, and when to end",
+        "log_every": "Run folder",
+        "metadata": "Metadata",
+        "recipe": "More",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("method", "encoder", "init", "epochs", "budget", "size", "views_for", "batch_size", "limit", "devices"),
+        *("out", "resume", "recipe", "as_json"),
+    )
 
     data: Unlabelled
     method: Question = Part(name="simclr")
@@ -260,6 +278,11 @@ class Planning(Pretrain):
     """
 
     model_config = ConfigDict(title="plan")
+    TITLES: ClassVar[dict[str, str]] = {**Pretrain.TITLES, "nodes": "What to plan for", "recipe": "More"}
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("nodes", "devices", "card", "network", "storage", "rate", "samples", "sample_bytes", "method", "encoder"),
+        *("epochs", "size", "batch_size", "recipe", "as_json"),
+    )
 
     data: Unlabelled = Field("", description="what is to be learnt from, or settings: FILE.yaml")
     nodes: int = Field(1, gt=0, le=MOST_NODES, description="machines")

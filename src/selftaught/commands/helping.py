@@ -1,0 +1,67 @@
+"""What a command's help says, and what it answers to the flags that people bring along from other tools."""
+
+from collections.abc import Collection, Iterator
+
+import click
+
+from selftaught.system.components import hint
+
+# How other tools spell what is asked for here.
+ELSEWHERE = {
+    "accelerator": "device",
+    "gpus": "devices",
+    "num-gpus": "devices",
+    "num-nodes": "nodes",
+    "model": "encoder",
+    "backbone": "encoder",
+    "arch": "encoder",
+    "max-epochs": "epochs",
+    "max-steps": "steps",
+    "iterations": "steps",
+    "learning-rate": "lr",
+    "img-size": "size",
+    "image-size": "size",
+    "num-workers": "workers",
+    "amp": "precision",
+    "save-dir": "out",
+    "output": "out",
+    "output-dir": "out",
+    "weights": "init",
+    "checkpoint": "init",
+    "ckpt-path": "init",
+}
+
+
+def unknown(flag: str, known: Collection[str]) -> str:
+    """What is said of a flag that a command does not have; `known` are those that it has."""
+    name = flag.lstrip("-").replace("_", "-").lower()
+    ours = f"--{ELSEWHERE.get(name, name)}"
+    way = f"here it is {ours}" if ours in known else hint(flag, [one for one in known if one.startswith("--")])
+    return f"there is no {flag}; {way}"
+
+
+def sections(
+    options: Collection[click.Parameter], titles: dict[str, str], first: Collection[str], named: Collection[str] | None
+) -> Iterator[tuple[str, list[click.Parameter]]]:
+    """The options of a command under titles, each of which begins with the field that it stands beside in `titles`.
+
+    Unless all are asked for (`named` is None) they are the `first` ones, and the dotted ones of the parts that somebody
+    has `named`.
+    """
+    plain = [option for option in options if isinstance(option, click.Option) and "." not in option.opts[0]]
+    if named is None:
+        found: list[tuple[str, list[click.Parameter]]] = []
+        for option in plain:
+            if option.name in titles or not found:
+                found.append((titles.get(option.name or "", "Options"), []))
+            found[-1][1].append(option)
+        yield from found
+    else:
+        by_name = {option.name: option for option in plain}
+        yield "Options", [by_name[name] for name in first if name in by_name]
+    parts: dict[str, list[click.Parameter]] = {}
+    for one in options:
+        if "." in (flag := one.opts[0]) and (named is None or flag[2:].partition(".")[0] in named):
+            parts.setdefault(flag[2:].partition(".")[0], []).append(one)
+    for part, dotted in parts.items():
+        yield ("Training" if part == "training" else f"Options of the {part}"), dotted
