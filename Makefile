@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-gpu soak lint lock bill clean
+.PHONY: demo test test-gpu soak lint site lock bill clean
 
 demo: .venv/ready
 	$(BIN)/selftaught demo
@@ -25,6 +25,11 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/supply.py check
+	$(BIN)/python -m tools.site --check
+
+# The documentation as pages that need nobody else: docs/site/index.html.
+site: .venv/ready
+	$(BIN)/python -m tools.site
 
 # constraints.txt anew, from pyproject.toml: the versions stay where they fit; `make lock UPGRADE=--upgrade` takes the
 # newest. It has the hashes of all files of a version and markers, so it serves every system and Python that we do.
@@ -47,4 +52,4 @@ bill: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist sbom.json
+	rm -rf .venv runs build dist docs/site sbom.json

@@ -1,0 +1,1 @@
+"""The site: what is written by hand, and what the code says of itself, built by zensical."""
