@@ -118,6 +118,16 @@ def embed(recipe: recipes.Embed, file: Path) -> Answer:
     return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {file}"])
 
 
+def select(recipe: recipes.Select, found: Any) -> Answer:
+    from selftaught.system.text import spelled
+
+    chosen = [{**fact, "path": spelled(fact["path"])} for fact in found.facts()]
+    about = {"run": recipe.run, "data": recipe.data, "by": recipe.by, "out": recipe.out, "page": recipe.page}
+    about |= {"samples": found.data.samples.count, "labelled": found.labelled, "like_labelled": found.like_labelled}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "chosen": chosen}, lines=files)
+
+
 def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
     file, deviation = result
     line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"

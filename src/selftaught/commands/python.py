@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.result import Evaluation
+    from selftaught.judging.select import Selection
     from selftaught.training.hooks import Step
 
 
@@ -41,6 +42,10 @@ class Run(RunFolder):
     def embed(self, data: Any, out: str | Path, **options: Any) -> Path:
         """Write the features of images to `out` (.npz or .parquet), with their keys."""
         return self._with("embed", data=data, out=out, **options)
+
+    def select(self, data: Any, out: str | Path, **options: Any) -> "Selection":
+        """Choose which samples to label first, and write them to `out`; options as of `selftaught select`."""
+        return self._with("select", data=data, out=out, **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         from selftaught.system.devices import unmoved
@@ -145,6 +150,14 @@ def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: A
 def embed(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> Path:
     """Write the features of images, given as to `pretrain`, to `out` (.npz or .parquet), with their keys."""
     return (run if isinstance(run, Run) else Run.open(run)).embed(data, out, **options)
+
+
+def select(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> "Selection":
+    """Choose which samples, given as to `pretrain`, to label first; options as of `selftaught select`.
+
+    Its `keys` are those of the samples in their order, `facts()` what is known of each; `out` is a CSV to fill in.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).select(data, out, **options)
 
 
 def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":

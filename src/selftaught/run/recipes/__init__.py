@@ -1,5 +1,6 @@
 """What the user decides about a command: a class a command, whose fields are its flags."""
 
+from selftaught.run.recipes.finding import Select
 from selftaught.run.recipes.judging import Compare, Embed, Evaluate, Export, Finetune, Predict
 from selftaught.run.recipes.looking import Check, Demo, Encoders, Methods, Pack, Preview, Report, Watch
 from selftaught.run.recipes.pretraining import Planning, Pretrain
@@ -20,5 +21,6 @@ __all__ = [
     "Pretrain",
     "Preview",
     "Report",
+    "Select",
     "Watch",
 ]

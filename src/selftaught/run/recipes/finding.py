@@ -1,0 +1,49 @@
+"""What the user decides about putting features to use: what to label, what is alike, what is odd; a class a command."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from selftaught.run.recipes.fields import File, OfData, Recipe
+from selftaught.run.recipes.shared_fields import MOST, Column, LabelColumn
+
+Page = File[str | None]
+
+
+class Select(Recipe):
+    """Say which samples to label first, by the features of a run: a few that stand for all, and no two look-alikes.
+
+    typiclust makes as many clusters as there will be labels and takes the most typical sample of each: best for the
+    first few labels of a class. probcover covers as much as it can with balls of one radius; coreset takes whatever is
+    farthest from all that are chosen, so odd samples come early. uncertainty and margin ask a classifier, once there is
+    one. random is chance. --out has a line for each, the most wanted first, with an empty column `label`: fill it in,
+    then give it to `finetune --labels`, or say --labelled to choose more beside what it holds. Features of all samples
+    are held in memory: 2 GB for a million of 512 numbers.
+    """
+
+    run: str = Field(description="a run folder, whose encoder says what is alike")
+    data: OfData[str] = Field(description="samples to choose from, as pretrain takes them; labels are not looked at")
+    column: Column = None
+    count: int = Field(100, gt=0, le=MOST, description="how many to choose")
+    by: Literal["typiclust", "probcover", "coreset", "uncertainty", "margin", "random"] = Field(
+        "typiclust", description="how to choose"
+    )
+    labelled: OfData[str | None] = Field(
+        None,
+        description="what is labelled already: a CSV of path,label for DATA, or labelled data of its own; it is not "
+        "chosen again, nor what looks like it, and its clusters come last",
+    )
+    label_column: LabelColumn = None
+    classifier: str | None = Field(
+        None, description="a folder that `finetune` made, for --by uncertainty and --by margin"
+    )
+    classes: int | None = Field(
+        None,
+        gt=1,
+        le=MOST,
+        description="how many there will be, for --by probcover; default: those of --labelled, or 10",
+    )
+    seed: int = Field(0, ge=0, lt=1 << 31, description="of clusters and of chance")
+    out: File[str] = Field(description="to_label.csv, of path,rank, what each was chosen by, and label")
+    page: Page = Field(None, description="PAGE.html, with pictures where there is something to see")
+    overwrite: bool = Field(False, description="replace --out and --page where they exist")
