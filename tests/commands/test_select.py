@@ -1,71 +1,27 @@
 """`select`: what to label first of any kind of data, from the command line and Python."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import selftaught
 from selftaught.commands.cli import run_command
-from selftaught.contracts import modality
 from selftaught.data.sources.labels import labels_in_file
-from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
+from tests.commands.finding import lines, run_of
 from tests.data import signals
-
-SIDE = 16
-
-
-def run_of(folder: Path, data: str, part: Part) -> Path:
-    """A run whose encoder has learnt nothing: enough to find the same in what is alike."""
-    kind = modality.of(data)
-    samples = kind.open_samples(data)
-    torch.manual_seed(0)
-    encoder = kind.build_encoder(part, samples.preparation)
-    save_encoder(encoder, part, samples.preparation, folder / "encoder", {})
-    (folder / "recipe.yaml").write_text(f"data: {data}\n")
-    return folder
-
-
-def shapes(folder: Path, each: int = 8) -> Path:
-    """Bright squares in three places, a folder for each, among noise; 24 files."""
-    rng = np.random.default_rng(0)
-    for number, name in enumerate("abc"):
-        (folder / name).mkdir(parents=True)
-        for place in range(each):
-            pixels = rng.integers(0, 80, (SIDE, SIDE, 3))
-            pixels[:, 5 * number : 5 * number + 5] += 150
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{place}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shapes(tmp_path_factory.mktemp("data") / "photos")
-
-
-@pytest.fixture(scope="module")
-def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    part = Part(name="test_resnet", options={"stem": "half"})
-    return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), part)
-
-
-def lines(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        return list(csv.DictReader(stream))
 
 
 def test_one_of_each_cluster_is_written_shown_and_told(
-    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, page = tmp_path / "new" / "to_label.csv", tmp_path / "new" / "to_label.html"
-    asked = ["select", str(run), str(photos), "--count", "3", "--out", str(out), "--page", str(page), "--json"]
+    asked = ["select", str(looking), str(pictures), "--count", "3", "--out", str(out), "--page", str(page), "--json"]
     assert run_command(asked) == 0
     told = json.loads(capsys.readouterr().out)
     found = lines(out)
@@ -79,10 +35,10 @@ def test_one_of_each_cluster_is_written_shown_and_told(
     assert not [file for file in out.parent.iterdir() if file not in (out, page)]
 
 
-def test_what_is_there_is_never_replaced_unasked(run: Path, photos: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_never_replaced_unasked(looking: Path, pictures: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text("mine")
-    asked = ["select", str(run), str(photos), "--count", "2", "--by", "random"]
+    asked = ["select", str(looking), str(pictures), "--count", "2", "--by", "random"]
     assert run_command([*asked, "--out", str(mine)]) == 2 and mine.read_text() == "mine"
     assert run_command([*asked, "--out", str(tmp_path / "o.csv"), "--page", str(mine)]) == 2  # no page
     assert [file.name for file in tmp_path.iterdir()] == ["mine.csv"]
@@ -90,7 +46,7 @@ def test_what_is_there_is_never_replaced_unasked(run: Path, photos: Path, tmp_pa
 
 
 def test_what_came_meanwhile_is_not_replaced(
-    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    looking: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, before = tmp_path / "o.csv", selftaught.commands.select.chosen  # type: ignore[attr-defined]
 
@@ -101,43 +57,47 @@ def test_what_came_meanwhile_is_not_replaced(
 
     monkeypatch.setattr("selftaught.commands.select.chosen", slowly)
     with pytest.raises(UsageError, match="already exists; use --overwrite"):
-        selftaught.select(run, photos, out, count=2, by="random")
+        selftaught.select(looking, pictures, out, count=2, by="random")
     assert out.read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_filled_in_table_is_what_is_labelled_and_what_is_learnt_from(run: Path, photos: Path, tmp_path: Path) -> None:
-    first = selftaught.select(run, photos, tmp_path / "first.csv", count=3)
+def test_a_filled_in_table_is_what_is_labelled_and_what_is_learnt_from(
+    looking: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first = selftaught.select(looking, pictures, tmp_path / "first.csv", count=3)
     filled = (tmp_path / "first.csv").read_text().splitlines()
     filled = [filled[0], *(f"{line}{line[0]}" for line in filled[1:3]), filled[3]]  # the third is not known yet
     (tmp_path / "first.csv").write_text("\n".join(filled))
     assert {*labels_in_file(tmp_path / "first.csv").values()} == {*"abc"} - {first.keys[2][0]} | {""}
-    second = selftaught.select(run, photos, tmp_path / "second.csv", count=1, labelled=str(tmp_path / "first.csv"))
+    second = selftaught.select(
+        looking, pictures, tmp_path / "second.csv", count=1, labelled=str(tmp_path / "first.csv")
+    )
     assert second.labelled == 2 and second.keys[0][0] == first.keys[2][0]
     (tmp_path / "odd.csv").write_text("path,label\nz/9.png,a\n")
     with pytest.raises(DataError, match="name none of the images"):
-        selftaught.select(run, photos, tmp_path / "third.csv", labelled=str(tmp_path / "odd.csv"))
+        selftaught.select(looking, pictures, tmp_path / "third.csv", labelled=str(tmp_path / "odd.csv"))
 
 
-def test_labelled_data_of_its_own_covers_what_is_like_it(run: Path, photos: Path, tmp_path: Path) -> None:
+def test_labelled_data_of_its_own_covers_what_is_like_it(looking: Path, pictures: Path, tmp_path: Path) -> None:
     labelled = tmp_path / "labelled"
     for name in "ab":
         (labelled / name).mkdir(parents=True)
-        shutil.copy(photos / name / "0.png", labelled / name)
-    found = selftaught.select(run, photos, tmp_path / "o.csv", count=1, labelled=labelled)
+        shutil.copy(pictures / name / "0.png", labelled / name)
+    found = selftaught.select(looking, pictures, tmp_path / "o.csv", count=1, labelled=labelled)
     assert found.labelled == 2 and found.like_labelled == 2 and found.keys[0][0] == "c"
-    every = selftaught.select(run, photos, tmp_path / "p.csv", count=24, labelled=labelled)
+    every = selftaught.select(looking, pictures, tmp_path / "p.csv", count=24, labelled=labelled)
     assert len(every.keys) == 22 and not {"a/0.png", "b/0.png"} & {*every.keys}
 
 
 def test_no_two_look_alikes_are_chosen(
-    run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = tmp_path / "photos"
-    shutil.copytree(photos, data)
+    data = tmp_path / "pictures"
+    shutil.copytree(pictures, data)
     for number in range(8):
         shutil.copy(data / "a" / f"{number}.png", data / "c" / f"copy{number}.png")
         Image.open(data / "b" / f"{number}.png").save(data / "b" / f"again{number}.jpg", quality=98)
-    found = selftaught.select(run, data, tmp_path / "o.csv", count=40, by="coreset")
+    found = selftaught.select(looking, data, tmp_path / "o.csv", count=40, by="coreset")
     assert len(found.keys) == 24
     assert "24 are chosen and not 40: there are 40 images, 0 labelled" in capsys.readouterr().err
 
@@ -154,16 +114,16 @@ def test_no_two_look_alikes_are_chosen(
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(
-    asked: list[str], said: str, run: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    asked: list[str], said: str, looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert run_command(["select", str(run), str(photos), "--out", "o.csv", *asked]) == 2
+    assert run_command(["select", str(looking), str(pictures), "--out", "o.csv", *asked]) == 2
     assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_other_kinds_of_data_need_nothing_of_their_own(
-    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    looking: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals.register(monkeypatch)
     phase = np.where(np.arange(48)[:, None] % 2 == 0, 1, 3) * np.linspace(0, 6, 12)
@@ -189,8 +149,8 @@ def test_other_kinds_of_data_need_nothing_of_their_own(
     )
     assert {int(row["path"].split()[1]) % 2 for row in lines(tmp_path / "o.csv")} == {0, 1}
     assert "data:image" not in (tmp_path / "p.html").read_text() and "at " in (tmp_path / "p.html").read_text()
-    with pytest.raises(UsageError, match=r"takes signals, and .*photos holds images"):
-        selftaught.select(own, photos, tmp_path / "q.csv")
+    with pytest.raises(UsageError, match=r"takes signals, and .*pictures holds images"):
+        selftaught.select(own, pictures, tmp_path / "q.csv")
     rows = run_of(tmp_path / "rows", "sklearn:wine", Part(name="mlp"))
     found = selftaught.select(rows, "sklearn:wine", tmp_path / "rows.csv", count=9, by="probcover", classes=3)
     assert [fact["rank"] for fact in found.facts()] == list(range(1, 10)) and found.facts()[0]["covered"] > 1

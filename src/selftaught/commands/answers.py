@@ -128,6 +128,17 @@ def select(recipe: recipes.Select, found: Any) -> Answer:
     return Answer({**about, "chosen": chosen}, lines=files)
 
 
+def find(recipe: recipes.Find, found: Any) -> Answer:
+    from selftaught.judging.find import shown
+    from selftaught.system.text import spelled
+
+    alike = [{**fact, "path": spelled(fact["path"]), "like": spelled(fact["like"])} for fact in found.facts()]
+    about = {"run": recipe.run, "data": recipe.data, "samples": found.samples.count, "index": recipe.index}
+    about |= {"out": recipe.out, "page": recipe.page}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "found": alike}, ["\n".join(shown(found))], files)
+
+
 def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
     file, deviation = result
     line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"

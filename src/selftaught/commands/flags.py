@@ -109,6 +109,8 @@ def _flag(field: str, info: Any, from_file: bool) -> click.Option:
         return click.Option(names, type=click.Choice(get_args(info.annotation)), help=text, **known)
     if from_file and default is not None:
         text += f" [default: {getattr(default, 'name', default)}]"
+    if get_origin(info.annotation) is tuple:
+        known = {**known, "multiple": True, "show_default": False}
     kind = next((k for k in (*get_args(info.annotation), info.annotation) if k in (int, float)), str)
     metavar = written.metavar or {int: "N", float: "NUMBER"}.get(kind, "VALUE")
     return click.Option(names, help=text, metavar=metavar, **known)

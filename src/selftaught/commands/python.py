@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from selftaught.commands.stepping import Steps
 from selftaught.commands.table import carried_out
+from selftaught.data.sources.handed import handed
 from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from selftaught.contracts.findings import Findings
     from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
+    from selftaught.judging.find import Found
     from selftaught.judging.result import Evaluation
     from selftaught.judging.select import Selection
     from selftaught.training.hooks import Step
@@ -46,6 +48,17 @@ class Run(RunFolder):
     def select(self, data: Any, out: str | Path, **options: Any) -> "Selection":
         """Choose which samples to label first, and write them to `out`; options as of `selftaught select`."""
         return self._with("select", data=data, out=out, **options)
+
+    def find(self, data: Any, like: Any, **options: Any) -> "Found":
+        """Find the samples of `data` that are most like some; options as of `selftaught find`.
+
+        like: the name of a sample of `data` or a path, a list of these, or data of its own as `pretrain` takes it.
+        """
+        names = [like] if isinstance(like, str | Path) else like
+        if isinstance(names, list) and all(isinstance(name, str | Path) for name in names):
+            return self._with("find", data=data, like=[str(name) for name in names], **options)
+        with handed(like) as name:
+            return self._with("find", data=data, like=[name], **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         from selftaught.system.devices import unmoved
@@ -158,6 +171,15 @@ def select(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any
     Its `keys` are those of the samples in their order, `facts()` what is known of each; `out` is a CSV to fill in.
     """
     return (run if isinstance(run, Run) else Run.open(run)).select(data, out, **options)
+
+
+def find(run: "str | Path | Run", data: Any, like: Any, **options: Any) -> "Found":
+    """Find the samples of `data`, given as to `pretrain`, that are most like some; options as of `selftaught find`.
+
+    `like` is the name of a sample, a path, a list of these, or data of its own. The result has the `keys` of what was
+    found, and `facts()` of each.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).find(data, like, **options)
 
 
 def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":

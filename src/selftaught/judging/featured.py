@@ -55,6 +55,7 @@ def opened(preparation: Preparation, run: str, data: str, **how: Any) -> Samples
         raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, tolerance=1.0, progress=bar.polled(poll), **how)
+        bar.update(samples.count, total=samples.count)
     warn_of(samples.quarantined, data)
     for note in samples.notes:
         say(note)

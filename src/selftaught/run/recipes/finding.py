@@ -7,8 +7,6 @@ from pydantic import Field
 from selftaught.run.recipes.fields import File, OfData, Recipe
 from selftaught.run.recipes.shared_fields import MOST, Column, LabelColumn
 
-Page = File[str | None]
-
 
 class Select(Recipe):
     """Say which samples to label first, by the features of a run: a few that stand for all, and no two look-alikes.
@@ -45,5 +43,26 @@ class Select(Recipe):
     )
     seed: int = Field(0, ge=0, lt=1 << 31, description="of clusters and of chance")
     out: File[str] = Field(description="to_label.csv, of path,rank, what each was chosen by, and label")
-    page: Page = Field(None, description="PAGE.html, with pictures where there is something to see")
+    page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
     overwrite: bool = Field(False, description="replace --out and --page where they exist")
+
+
+class Find(Recipe):
+    """Find the samples of DATA that are most like some of yours, by the features of a run.
+
+    --like names a sample of DATA as `embed` calls it (row 17, cats/3.jpg), a file, or other data of the same kind, of
+    which all samples are meant; say it several times for more. What comes first is most like any one of them, by the
+    cosine of features: 1 is the same, and only its rank says much. The search is exact and holds a part of the features
+    at a time, whatever the size of DATA. --index keeps the features in a folder, so that the next search has no need of
+    the network; it is refused, with what has changed, once DATA or the encoder are others.
+    """
+
+    run: str = Field(description="a run folder, whose encoder says what is alike")
+    data: OfData[str] = Field(description="samples to search, as pretrain takes them")
+    column: Column = None
+    like: tuple[str, ...] = Field(min_length=1, description="a sample of DATA, a file, or other data; may be repeated")
+    count: int = Field(20, gt=0, le=100_000, description="how many to find")
+    index: str | None = Field(None, description="a folder to keep the features of DATA in, or that has them")
+    out: File[str | None] = Field(None, description="FILE.csv, of path,rank,similarity,like")
+    page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
+    overwrite: bool = Field(False, description="replace --out and --page where they exist, and make --index anew")
