@@ -139,6 +139,17 @@ def find(recipe: recipes.Find, found: Any) -> Answer:
     return Answer({**about, "found": alike}, ["\n".join(shown(found))], files)
 
 
+def odd(recipe: recipes.Odd, found: Any) -> Answer:
+    from selftaught.commands.odd import sections
+    from selftaught.system.text import spelled
+
+    told = [{name: spelled(x) if isinstance(x, str) else x for name, x in fact.items()} for fact in found.facts]
+    about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
+    about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "odd": told}, ["\n".join(sections(found))], files)
+
+
 def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
     file, deviation = result
     line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.find import Found
+    from selftaught.judging.odd import Oddities
     from selftaught.judging.result import Evaluation
     from selftaught.judging.select import Selection
     from selftaught.training.hooks import Step
@@ -59,6 +60,10 @@ class Run(RunFolder):
             return self._with("find", data=data, like=[str(name) for name in names], **options)
         with handed(like) as name:
             return self._with("find", data=data, like=[name], **options)
+
+    def odd(self, data: Any, **options: Any) -> "Oddities":
+        """Say what is odd among samples; options as of `selftaught odd`."""
+        return self._with("odd", data=data, **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         from selftaught.system.devices import unmoved
@@ -180,6 +185,14 @@ def find(run: "str | Path | Run", data: Any, like: Any, **options: Any) -> "Foun
     found, and `facts()` of each.
     """
     return (run if isinstance(run, Run) else Run.open(run)).find(data, like, **options)
+
+
+def odd(run: "str | Path | Run", data: Any, **options: Any) -> "Oddities":
+    """Say which samples, given as to `pretrain`, are odd, twice there or mislabelled; options as of `selftaught odd`.
+
+    The result has `facts`, a dictionary for each, and how many there are in `counts()`.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).odd(data, **options)
 
 
 def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":

@@ -82,6 +82,7 @@ _ROWS = (
     Command("predict", "Let a classifier sort new samples.", "classifier data", "commands.actions", from_file=False),
     Command("select", "Say which samples to label first.", "run data", from_file=False),
     Command("find", "Find the samples that are most like some of yours.", "run data", from_file=False),
+    Command("odd", "Say which samples are odd, twice there or likely mislabelled.", "run data", from_file=False),
     Command("embed", "Write the features of samples to a file.", "run data", from_file=False),
     Command("export", "Write a run's encoder, or a classifier, as ONNX.", "run", "commands.actions", from_file=False),
     Command("report", "Write one HTML page about one or more runs.", "runs", "commands.actions", from_file=False),

@@ -1,5 +1,6 @@
 """What the user decides about putting features to use: what to label, what is alike, what is odd; a class a command."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -66,3 +67,26 @@ class Find(Recipe):
     out: File[str | None] = Field(None, description="FILE.csv, of path,rank,similarity,like")
     page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
     overwrite: bool = Field(False, description="replace --out and --page where they exist, and make --index anew")
+
+
+class Odd(Recipe):
+    """Say what is odd among samples, by the features of a run: outliers, look-alikes and labels that are likely wrong.
+
+    An outlier is far from its neighbours: the distance to the tenth is taken, and its score is by how many deviations
+    that is above the median of all. Look-alikes are a fifth as far apart as neighbours usually are, or less. Labels,
+    where there are any, are compared with what a linear probe says that has learnt from the others alone; as many are
+    listed as are thought to be wrong, each with how sure that is. All of it is to be looked through by somebody: what
+    is odd need not be wrong. Nothing is changed.
+    """
+
+    run: str = Field(description="a run folder, whose encoder says what is alike")
+    data: OfData[str] = Field(description="samples to look through, as pretrain takes them")
+    column: Column = None
+    labels: Path | None = Field(None, description="CSV of path,label, or none; default: those that DATA has itself")
+    label_column: LabelColumn = None
+    neighbours: int = Field(10, gt=0, le=1000, description="which of its neighbours an outlier is far from")
+    outlier: float = Field(3.5, ge=0, le=MOST, description="score from which on a sample is one")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="of the folds of labels")
+    out: File[str | None] = Field(None, description="FILE.csv, of path,odd,score,of,label,likely")
+    page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
+    overwrite: bool = Field(False, description="replace --out and --page where they exist")
