@@ -111,7 +111,12 @@ def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
 def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
     sums |= {"task": result.meaning.task} | ({"values": result.range()} if result.values is not None else {})
-    return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=[f"wrote {recipe.out}"])
+    lines = [f"wrote {recipe.out}"]
+    if done := result.sorting:
+        sums["sorted"] = {"folder": done.folder, "counts": done.counts, "undecided": done.undecided}
+        left = f", {done.undecided:,} are undecided" if done.undecided else ""
+        lines.append(f"sorted {sum(done.counts.values()):,} files into {done.folder}{left}")
+    return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=lines)
 
 
 def embed(recipe: recipes.Embed, file: Path) -> Answer:

@@ -192,6 +192,23 @@ class Predict(Recipe):
         False, description="the probability of every class or label, in a column each"
     )
     limit: Subset = None
+    sort: Literal["data", "confidence"] = Field(
+        "data", description="the order of lines: that of DATA, or the surest first"
+    )
+    move_into: Annotated[str | None, Flag(metavar="FOLDER")] = Field(
+        None,
+        description="a new folder for the samples' files, in one for each class; DATA itself stays as it is, and where "
+        "each file went stands in sorted.csv there",
+    )
+    how: Literal["copy", "link"] = Field(
+        "copy", description="of --move-into: copies, or hard links, which take no room"
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of --move-into: what is less sure is left where it is, and listed in undecided.csv there",
+    )
 
 
 class Embed(Recipe):
