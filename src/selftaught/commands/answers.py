@@ -134,25 +134,25 @@ def select(recipe: recipes.Select, found: Any) -> Answer:
 
 
 def find(recipe: recipes.Find, found: Any) -> Answer:
-    from selftaught.judging.find import shown
+    from selftaught.commands.find import lines
     from selftaught.system.text import spelled
 
     alike = [{**fact, "path": spelled(fact["path"]), "like": spelled(fact["like"])} for fact in found.facts()]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.samples.count, "index": recipe.index}
     about |= {"out": recipe.out, "page": recipe.page}
     files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
-    return Answer({**about, "found": alike}, ["\n".join(shown(found))], files)
+    return Answer({**about, "found": alike}, lines(found), files)
 
 
 def odd(recipe: recipes.Odd, found: Any) -> Answer:
-    from selftaught.commands.odd import sections
+    from selftaught.commands.odd import lines
     from selftaught.system.text import spelled
 
     told = [{name: spelled(x) if isinstance(x, str) else x for name, x in fact.items()} for fact in found.facts]
     about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
     about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
     files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
-    return Answer({**about, "odd": told}, ["\n".join(sections(found))], files)
+    return Answer({**about, "odd": told}, lines(found), files)
 
 
 def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:

@@ -1,15 +1,13 @@
 """The samples most like some others: what `judging/find.py` finds, as a table and a page."""
 
-from pathlib import Path
-
 from torch import nn
 
+from selftaught.commands.writing import refuse_taken, write
 from selftaught.contracts import modality
 from selftaught.judging.find import Found
 from selftaught.judging.find import find as found_of
 from selftaught.reporting.gallery import page_of, shelf
 from selftaught.run.recipes import Find
-from selftaught.system.outputs import brought, refuse_taken, write_table
 from selftaught.system.text import printable
 
 COLUMNS = ("path", "rank", "similarity", "like")
@@ -17,16 +15,16 @@ COLUMNS = ("path", "rank", "similarity", "like")
 
 def find(recipe: Find, module: nn.Module | None = None) -> Found:
     """Search, and write --out and --page where they are named. Raises UsageError and DataError."""
-    files, endings = {"--out": recipe.out, "--page": recipe.page}, {"--out": ".csv", "--page": ".html"}
-    refuse_taken(files, recipe.overwrite, endings)
+    refuse_taken(recipe)
     found = found_of(recipe, module)
-    if recipe.out:
-        with brought(Path(recipe.out), "--out", recipe.overwrite) as temporary:
-            write_table(temporary, COLUMNS, ([fact[name] for name in COLUMNS] for fact in found.facts()))
-    if recipe.page:
-        with brought(Path(recipe.page), "--page", recipe.overwrite) as temporary:
-            temporary.write_text(_page(recipe, found), encoding="utf-8")
+    rows = ([fact[name] for name in COLUMNS] for fact in found.facts())
+    write(recipe, COLUMNS, rows, lambda: _page(recipe, found))
     return found
+
+
+def lines(found: Found) -> list[str]:
+    """A line for each, for people."""
+    return [f"{fact['similarity']:.3f}  {printable(fact['path'])}" for fact in found.facts()]
 
 
 def _page(recipe: Find, found: Found) -> str:

@@ -1,14 +1,12 @@
 """What is odd among samples: what `judging/odd.py` finds, as lines, a table and a page."""
 
-from pathlib import Path
-
 from torch import nn
 
+from selftaught.commands.writing import refuse_taken, write
 from selftaught.judging.odd import Oddities
 from selftaught.judging.odd import odd as odd_of
 from selftaught.reporting.gallery import Shelf, page_of, shelf
 from selftaught.run.recipes import Odd
-from selftaught.system.outputs import brought, refuse_taken, write_table
 from selftaught.system.text import printable
 
 COLUMNS = ("path", "odd", "score", "of", "label", "likely")
@@ -18,19 +16,14 @@ GROUPS = 100  # of look-alikes, on the page
 
 def odd(recipe: Odd, module: nn.Module | None = None) -> Oddities:
     """Look through samples, and write --out and --page where they are named. Raises UsageError and DataError."""
-    files, endings = {"--out": recipe.out, "--page": recipe.page}, {"--out": ".csv", "--page": ".html"}
-    refuse_taken(files, recipe.overwrite, endings)
+    refuse_taken(recipe)
     found = odd_of(recipe, module)
-    if recipe.out:
-        with brought(Path(recipe.out), "--out", recipe.overwrite) as temporary:
-            write_table(temporary, COLUMNS, ([fact[name] for name in COLUMNS] for fact in found.facts))
-    if recipe.page:
-        with brought(Path(recipe.page), "--page", recipe.overwrite) as temporary:
-            temporary.write_text(_page(recipe, found), encoding="utf-8")
+    rows = ([fact[name] for name in COLUMNS] for fact in found.facts)
+    write(recipe, COLUMNS, rows, lambda: _page(recipe, found))
     return found
 
 
-def sections(found: Oddities) -> list[str]:
+def lines(found: Oddities) -> list[str]:
     """Lines for people: how many are odd in which way, and the first of each."""
     counts, things = found.counts(), found.data.kind.THINGS
     titles = {
@@ -40,13 +33,13 @@ def sections(found: Oddities) -> list[str]:
         if found.labels
         else "",
     }
-    lines = []
+    told = []
     for name, title in titles.items():
         facts = [fact for fact in found.facts if fact["odd"] == name]
-        lines += [title] * bool(title)
-        lines += [f"  {fact['score']:.3g}  {printable(fact['path'])}{_said(fact)}" for fact in facts[:SHOWN]]
-        lines += [f"  ... and {len(facts) - SHOWN:,} more (--out FILE.csv lists all)"] * (len(facts) > SHOWN)
-    return lines
+        told += [title] * bool(title)
+        told += [f"  {fact['score']:.3g}  {printable(fact['path'])}{_said(fact)}" for fact in facts[:SHOWN]]
+        told += [f"  ... and {len(facts) - SHOWN:,} more (--out FILE.csv lists all)"] * (len(facts) > SHOWN)
+    return told
 
 
 def _said(fact: dict) -> str:

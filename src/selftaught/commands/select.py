@@ -1,14 +1,12 @@
 """Which samples to label first: the choice of `judging/select.py`, as a table to fill in and a page."""
 
-from pathlib import Path
-
 from torch import nn
 
+from selftaught.commands.writing import refuse_taken, write
 from selftaught.judging.select import Selection
 from selftaught.judging.select import select as chosen
 from selftaught.reporting.gallery import page_of, shelf
 from selftaught.run.recipes import Select
-from selftaught.system.outputs import brought, refuse_taken, write_table
 from selftaught.system.text import printable
 
 LABEL = "label"  # the column that is for people
@@ -16,15 +14,10 @@ LABEL = "label"  # the column that is for people
 
 def select(recipe: Select, module: nn.Module | None = None) -> Selection:
     """Choose samples and write --out, and --page where one is named. Raises UsageError and DataError."""
-    files, endings = {"--out": recipe.out, "--page": recipe.page}, {"--out": ".csv", "--page": ".html"}
-    refuse_taken(files, recipe.overwrite, endings)
+    refuse_taken(recipe)
     found = chosen(recipe, module)
-    with brought(Path(recipe.out), "--out", recipe.overwrite) as temporary:
-        rows = ([*fact.values(), ""] for fact in found.facts())
-        write_table(temporary, ["path", *found.columns, LABEL], rows)
-    if recipe.page:
-        with brought(Path(recipe.page), "--page", recipe.overwrite) as temporary:
-            temporary.write_text(_page(recipe, found), encoding="utf-8")
+    rows = ([*fact.values(), ""] for fact in found.facts())
+    write(recipe, ["path", *found.columns, LABEL], rows, lambda: _page(recipe, found))
     return found
 
 

@@ -1,7 +1,7 @@
 """The samples most like some that somebody names, by what a trained encoder makes of them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,3 @@ def _unknown(name: str, samples: Samples, error: DataError) -> DataError:
     return DataError(
         f"--like {printable(name)} is no sample of {printable(samples.name)}, whose first is {known}, and no file"
     )
-
-
-def shown(found: Found) -> Sequence[str]:
-    """A line for each, for people."""
-    return [f"{fact['similarity']:.3f}  {printable(fact['path'])}" for fact in found.facts()]

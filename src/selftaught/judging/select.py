@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts.modality import Samples
-from selftaught.data.sources.labels import labels_for
 from selftaught.judging.choosing import strategy
 from selftaught.judging.choosing.pool import Pool, Rows, look_alike
 from selftaught.judging.choosing.strategy import Pick, Strategy, Wanted
@@ -72,11 +71,13 @@ def select(recipe: Select, module: nn.Module | None = None) -> Selection:
     if recipe.classifier and not by.needs_classifier:
         raise UsageError(f"--classifier is for --by uncertainty and --by margin, and not for {recipe.by}")
     encoder = encoder_of(recipe.run, module)
-    samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column)
+    listed = Path(recipe.labelled) if str(recipe.labelled).lower().endswith(".csv") else None
+    how = {"labels": listed, "label_column": recipe.label_column} if listed else {}
+    samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column, **how)
     data = featured(encoder, samples)
     sources, features, known, classes = [samples], data.features, np.zeros(0, np.int64), CLASSES
-    if recipe.labelled and recipe.labelled.lower().endswith(".csv"):
-        known, classes = _listed(Path(recipe.labelled), recipe.label_column, data)
+    if listed:
+        known, classes = _listed(listed, data)
     elif recipe.labelled:
         others = opened(encoder.preparation, recipe.run, recipe.labelled)
         features = np.concatenate([features, featured(encoder, others).features])
@@ -124,11 +125,9 @@ def _chosen(
     return picks
 
 
-def _listed(file: Path, column: str | None, data: Featured) -> tuple[Rows, int]:
-    """The rows that a CSV of path,label knows the label of, and of how many classes these are."""
-    samples = data.samples
-    keys = [*samples.keys, *(key for key, _ in samples.quarantined)]
-    labels = labels_for(file, keys, data.kind.THINGS, column, say)[: samples.count]
+def _listed(file: Path, data: Featured) -> tuple[Rows, int]:
+    """The rows that a CSV knows the label of, and of how many classes these are."""
+    labels = data.samples.told_labels() or []
     rows = np.flatnonzero([bool(label) for label in labels])
     if not len(rows):
         say(f"note: {printable(file)} has a label for none of the {data.kind.THINGS} yet")
