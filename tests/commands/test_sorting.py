@@ -21,18 +21,23 @@ from tests.commands.finding import lines
 SURE = {"a": 0.95, "b": 0.85, "c": 0.6}  # of its own class, by a picture's folder
 
 
+@pytest.fixture(scope="module")
+def saved(looking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    encoder, out = load_encoder(looking), tmp_path_factory.mktemp("classifiers") / "c"
+    save_classifier(Calibrated(encoder, torch.nn.Linear(encoder.dim, 2), Meaning(), ["ape", "cat"]), out, {})
+    return out
+
+
 @pytest.fixture
-def classifier(looking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def classifier(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One that is as sure of a picture as its folder says, and takes those of c for cats like b's."""
-    encoder = load_encoder(looking)
-    save_classifier(Calibrated(encoder, torch.nn.Linear(encoder.dim, 2), Meaning(), ["ape", "cat"]), tmp_path / "c", {})
 
     def scores(model: Calibrated, samples, progress):  # type: ignore[no-untyped-def]
         first = np.array([SURE[key[0]] if key[0] == "a" else 1 - SURE[key[0]] for key in samples.keys])
         return torch.log(torch.from_numpy(np.stack([first, 1 - first], axis=1)))
 
     monkeypatch.setattr("selftaught.judging.predict.scores_of", scores)
-    return tmp_path / "c"
+    return saved
 
 
 @pytest.mark.parametrize("how", ["copy", "link"])
@@ -124,10 +129,12 @@ def test_what_cannot_be_sorted_is_refused_before_anything_is_made(
 def test_a_class_that_leads_out_of_the_folder_is_refused(
     name: str, classifier: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    told = json.loads((classifier / "config.json").read_text())
-    (classifier / "config.json").write_text(json.dumps(told | {"label_names": ["ape", name]}))
+    other = tmp_path / "other"
+    shutil.copytree(classifier, other)
+    told = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(told | {"label_names": ["ape", name]}))
     with pytest.raises(UsageError, match="no folder can be called"):
-        selftaught.predict(classifier, pictures, move_into=tmp_path / "sorted")
+        selftaught.predict(other, pictures, move_into=tmp_path / "sorted")
     assert not (tmp_path / "sorted").exists()
 
 

@@ -184,6 +184,12 @@ Subset = Annotated[
 
 
 class Predict(Recipe):
+    """Let a classifier sort new samples: --out has a line for each, with what it says and how sure it is of that.
+
+    --move-into sorts their files as well, as copies or links, into a new folder with one for each class; with
+    --threshold 0.9 those of which it is less than 90 % sure are only listed there. What you have stays as it is.
+    """
+
     classifier: str
     data: OfData[str]
     column: Column = None
