@@ -225,7 +225,7 @@ def test_a_gain_is_of_pairs_and_bold_where_it_is_beyond_luck() -> None:
     strategies = {
         by: {str(count): {"accuracy": [0.8], "gain": found} for count in selecting.COUNTS} for by in selecting.BY
     }
-    one = {"pool": 1297, "test": 500, "strategies": strategies, "told": selecting.TOLD["digits"]}
+    one = {"pool": 1297, "share": 0.9, "test": 500, "strategies": strategies, "told": selecting.TOLD["digits"]}
     assert "| 10 | 80.0 | **+2.5 (+1.6 to +3.4)** |" in selecting.markdown({"digits": one})
 
 
