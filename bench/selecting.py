@@ -1,9 +1,9 @@
 """Do labels that `select` chose teach more than labels drawn at random? On digits, and on CIFAR-10.
 
-SimCLR learns from the unlabelled pool; of a part of it, drawn anew in each of ten repeats, each strategy chooses 10, 50
-and 100 samples, which are labelled; a linear probe learns from them on the frozen features and is judged on test samples
-that nothing was chosen by. Random choice has the same part, so a gain is of pairs, and its 95 % interval is Student's
-over the repeats: it has the luck of the draws and of the clusters, not that of training. Writes
+SimCLR learns from the unlabelled pool; of a part of it, drawn anew in each of ten repeats, each strategy chooses 10,
+50 and 100 samples, which are labelled; a linear probe learns from them on the frozen features and is judged on test
+samples that nothing was chosen by. Random choice has the same part, so a gain is of pairs, and its 95 % interval is
+Student's over the repeats: it has the luck of the draws and of the clusters, not that of training. Writes
 docs/results/selecting.json and .md.
 
     python bench/selecting.py --sets digits
@@ -150,8 +150,8 @@ def markdown(held: dict[str, Any]) -> str:
         lines += [
             f"## {name}",
             "",
-            f"{one['pool']:,} samples, of which {100 * one['share']:.0f} % to choose from, and {one['test']:,} to be judged by; SimCLR on "
-            f"{one['told']['encoder']['name']}, which has seen {samples:,} samples without a label.",
+            f"{one['pool']:,} samples, of which {100 * one['share']:.0f} % to choose from, and {one['test']:,} to be "
+            f"judged by; SimCLR on {one['told']['encoder']['name']}, which has seen {samples:,} samples and no label.",
             "",
             "| labels | by chance | " + " | ".join(f"{by}: gain" for by in BY if by != "random") + " |",
             "|--:|--:|" + "--:|" * (len(BY) - 1),

@@ -35,11 +35,15 @@ def test_one_of_each_cluster_is_written_shown_and_told(
     assert not [file for file in out.parent.iterdir() if file not in (out, page)]
 
 
-def test_what_is_there_is_never_replaced_unasked(looking: Path, pictures: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_never_replaced_unasked(
+    looking: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text("mine")
     asked = ["select", str(looking), str(pictures), "--count", "2", "--by", "random"]
-    assert run_command([*asked, "--out", str(mine)]) == 2 and mine.read_text() == "mine"
+    with monkeypatch.context() as nothing:  # and no work is done for it
+        nothing.setattr("selftaught.commands.select.chosen", lambda recipe, module: pytest.fail("it was begun"))
+        assert run_command([*asked, "--out", str(mine)]) == 2 and mine.read_text() == "mine"
     assert run_command([*asked, "--out", str(tmp_path / "o.csv"), "--page", str(mine)]) == 2  # no page
     assert [file.name for file in tmp_path.iterdir()] == ["mine.csv"]
     assert run_command([*asked, "--out", str(mine), "--overwrite"]) == 0 and len(lines(mine)) == 2

@@ -65,6 +65,7 @@ def test_clusters_that_have_labels_come_last() -> None:
 
 def test_clusters_too_small_to_be_typical_come_last_and_still_come() -> None:
     x = blobs((30, 30, 3))
+    assert all(pick.row < 60 for pick in chosen("typiclust", Pool(x), 3))  # of the large ones there are more to take
     picks = chosen("typiclust", Pool(x), 63)
     assert sorted(rows(picks)) == list(range(63)) and [row >= 60 for row in rows(picks)].count(True) == 3
     assert min(place for place, row in enumerate(rows(picks)) if row >= 60) > 2
@@ -94,13 +95,15 @@ def test_probcover_covers_the_most_each_time_with_the_largest_pure_balls() -> No
         return float(np.mean([len(set(of[apart[row] <= r])) == 1 for row in range(len(x))]))
 
     assert pure(within - 1e-4) >= 0.95 > pure(within + 0.05)
-    covered, expected = np.zeros(len(x), bool), []
-    for _ in range(5):
+    covered, expected, worth = np.zeros(len(x), bool), [], []
+    for _ in range(12):
         held = ((apart <= within) & ~covered).sum(axis=1).astype(float)
         held[expected] = -1
         expected.append(int(held.argmax()))
+        worth.append(held.max())
         covered |= apart[expected[-1]] <= within
-    assert rows(chosen("probcover", Pool(x), 5, classes=3)) == expected
+    picks = chosen("probcover", Pool(x), 12, classes=3)
+    assert rows(picks) == expected and [pick.worth for pick in picks] == worth and worth[-1] >= 1
     everything = rows(chosen("probcover", Pool(x), len(x), classes=3))
     assert sorted(everything) == list(range(len(x)))  # also where all is covered long before
 

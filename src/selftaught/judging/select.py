@@ -86,7 +86,6 @@ def select(recipe: Select, module: nn.Module | None = None) -> Selection:
     _, content = contents(sources, data.kind.LOOKS)
     pool = Pool(features, content, look_alike(features))
     pool.take(known)
-    pool.open[samples.count :] = False
     ready = int(pool.open.sum())
     if not ready:
         raise DataError(f"nothing is left to choose: all of {printable(samples.name)} is labelled, or looks like it")
