@@ -71,8 +71,8 @@ def select(recipe: Select, module: nn.Module | None = None) -> Selection:
     if recipe.classifier and not by.needs_classifier:
         raise UsageError(f"--classifier is for --by uncertainty and --by margin, and not for {recipe.by}")
     encoder = encoder_of(recipe.run, module)
-    listed = Path(recipe.labelled) if str(recipe.labelled).lower().endswith(".csv") else None
-    how = {"labels": listed, "label_column": recipe.label_column} if listed else {}
+    listed = Path(recipe.labelled) if recipe.labelled and recipe.labelled.lower().endswith(".csv") else None
+    how: dict[str, Any] = {"labels": listed, "label_column": recipe.label_column} if listed else {}
     samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column, **how)
     data = featured(encoder, samples)
     sources, features, known, classes = [samples], data.features, np.zeros(0, np.int64), CLASSES
