@@ -15,7 +15,9 @@ sys.path.insert(0, str(BENCH))  # where its files find each other, as when one o
 import label_free  # noqa: E402
 import learns  # noqa: E402
 import metadata  # noqa: E402
+import planted  # noqa: E402
 import records  # noqa: E402
+import selecting  # noqa: E402
 import small  # noqa: E402
 import told  # noqa: E402
 from selftaught.run.plan import Plan  # noqa: E402
@@ -211,3 +213,30 @@ def test_what_metadata_bring_is_the_difference_to_the_same_run_without() -> None
     assert "points" not in metadata.markdown(rows[:2])
     for asked in (asked for _, several in metadata.SETS.values() for asked in several):
         assert Pretrain.parse({"data": "x", **metadata.SETTINGS, **asked}).columns
+
+
+def test_a_gain_is_of_pairs_and_bold_where_it_is_beyond_luck() -> None:
+    chance = [0.5, 0.9, 0.1, 0.7]  # which differ far more than what is gained
+    found = selecting.gain([value + apart for value, apart in zip(chance, (0.02, 0.03, 0.02, 0.03))], chance)
+    assert found["mean"] == 0.025 and 0.01 < found["low"] < 0.025 < found["high"] < 0.04
+    assert selecting.shown(found) == "**+2.5 (+1.6 to +3.4)**"
+    none = selecting.gain([0.6, 0.4, 0.6, 0.4], [0.5] * 4)
+    assert none["mean"] == 0 and selecting.shown(none).startswith("+0.0 (-")
+    strategies = {
+        by: {str(count): {"accuracy": [0.8], "gain": found} for count in selecting.COUNTS} for by in selecting.BY
+    }
+    one = {"pool": 1297, "share": 0.9, "test": 500, "strategies": strategies, "told": selecting.TOLD["digits"]}
+    assert "| 10 | 80.0 | **+2.5 (+1.6 to +3.4)** |" in selecting.markdown({"digits": one})
+
+
+def test_planted_labels_are_summed_with_their_luck() -> None:
+    found = {key: planted.summed([0.8, 0.9, 1.0]) for key in ("precision", "recall", "at_planted")}
+    assert found["recall"] == {"mean": 0.9, "half": 0.2484}  # 4.303 deviations over the root of three
+    held = {
+        "steps": 1,
+        "samples": 1797,
+        "share": 0.05,
+        "draws": 3,
+        "features": {"trained": {"named": found["recall"], **found}},
+    }
+    assert "| this run | 1 | 90.0 ± 24.8 |" in planted.markdown(held) and "90 of the 1,797" in planted.markdown(held)

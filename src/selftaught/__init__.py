@@ -11,9 +11,12 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.commands.python import compare as compare
     from selftaught.commands.python import embed as embed
     from selftaught.commands.python import evaluate as evaluate
+    from selftaught.commands.python import find as find
+    from selftaught.commands.python import odd as odd
     from selftaught.commands.python import pack as pack
     from selftaught.commands.python import pretrain as pretrain
     from selftaught.commands.python import preview as preview
+    from selftaught.commands.python import select as select
     from selftaught.commands.python import steps as steps
     from selftaught.contracts.encoder import Encoder as Encoder
     from selftaught.contracts.encoder import TokenEncoder as TokenEncoder

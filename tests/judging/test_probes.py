@@ -42,7 +42,7 @@ def test_knn_equals_a_slow_vote(digits, monkeypatch: pytest.MonkeyPatch) -> None
     train, y, test, _ = digits
     expected = slow_knn(train[:200], y[:200], test[:40], 10, 7)
     assert knn_predict(train[:200], y[:200], test[:40], 10, 7).tolist() == expected
-    monkeypatch.setattr("selftaught.judging.probes.knn.CHUNK_BYTES", 4 * 200 * 3)
+    monkeypatch.setattr("selftaught.judging.neighbours.CHUNK_BYTES", 4 * 200 * 3)
     assert knn_predict(train[:200], y[:200], test[:40], 10, 7).tolist() == expected
     assert knn_predict(train[:3], y[:3], test[:5], 10, 50).shape == (5,)
 
@@ -252,11 +252,11 @@ def test_what_has_the_same_content_is_on_one_side() -> None:
 
 @pytest.mark.parametrize("always", [0.0, 1e9], ids=["exact", "low precision first"])
 def test_knn_over_many_samples_finds_the_same_neighbours(always: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftaught.judging.probes.knn.SMALL", 0)
+    monkeypatch.setattr("selftaught.judging.neighbours.SMALL", 0)
     clock = iter(range(10**6))
     # A clock by which the second of two measurements, the low precision, is much slower or much faster.
     ticks = iter([0.0, 1.0, 0.0, 1.0 / always if always else 9.0])
-    monkeypatch.setattr("selftaught.judging.probes.knn.time.perf_counter", lambda: next(ticks, next(clock)))
+    monkeypatch.setattr("selftaught.judging.neighbours.time.perf_counter", lambda: next(ticks, next(clock)))
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 3000)
     x = (5 + rng.normal(size=(4, 32))[y] * 0.4 + rng.normal(size=(3000, 32))).astype(np.float32)

@@ -31,6 +31,7 @@ GUIDES = {
     "Time series": "docs/series.md",
     "From weights that exist": "docs/guides/weights.md",
     "Which method": "docs/guides/comparing.md",
+    "What to label, what is odd": "docs/finding.md",
     "A classifier": "docs/guides/classifier.md",
     "Metadata": "docs/guides/metadata.md",
     "In Python and notebooks": "docs/guides/python.md",

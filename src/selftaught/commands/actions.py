@@ -77,9 +77,7 @@ def predict(recipe: Predict) -> "Predictions":
     """What a classifier says of new samples."""
     from selftaught.judging.predict import predict as carry_out
 
-    return carry_out(
-        recipe.classifier, recipe.data, recipe.out, every=recipe.every, limit=recipe.limit, column=recipe.column
-    )
+    return carry_out(**recipe.model_dump(exclude={"classifier"}), folder=recipe.classifier)
 
 
 def export(recipe: Export) -> tuple[Path, float]:

@@ -111,11 +111,48 @@ def finetune(recipe: recipes.Finetune, metrics: dict[str, Any]) -> Answer:
 def predict(recipe: recipes.Predict, result: Any) -> Answer:
     sums = {"samples": len(result.keys), "quarantined": len(result.quarantined), "counts": result.counts()}
     sums |= {"task": result.meaning.task} | ({"values": result.range()} if result.values is not None else {})
-    return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=[f"wrote {recipe.out}"])
+    lines = [f"wrote {recipe.out}"]
+    if done := result.sorting:
+        sums["sorted"] = {"folder": done.folder, "counts": done.counts, "undecided": done.undecided}
+        left = f", {done.undecided:,} are undecided" if done.undecided else ""
+        lines.append(f"sorted {sum(done.counts.values()):,} files into {done.folder}{left}")
+    return Answer({"classifier": recipe.classifier, "out": recipe.out, **sums}, lines=lines)
 
 
 def embed(recipe: recipes.Embed, file: Path) -> Answer:
     return Answer({"run": recipe.run, "out": str(file)}, lines=[f"wrote {file}"])
+
+
+def select(recipe: recipes.Select, found: Any) -> Answer:
+    from selftaught.system.text import spelled
+
+    chosen = [{**fact, "path": spelled(fact["path"])} for fact in found.facts()]
+    about = {"run": recipe.run, "data": recipe.data, "by": recipe.by, "out": recipe.out, "page": recipe.page}
+    about |= {"samples": found.data.samples.count, "labelled": found.labelled, "like_labelled": found.like_labelled}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "chosen": chosen}, lines=files)
+
+
+def find(recipe: recipes.Find, found: Any) -> Answer:
+    from selftaught.commands.find import lines
+    from selftaught.system.text import spelled
+
+    alike = [{**fact, "path": spelled(fact["path"]), "like": spelled(fact["like"])} for fact in found.facts()]
+    about = {"run": recipe.run, "data": recipe.data, "samples": found.samples.count, "index": recipe.index}
+    about |= {"out": recipe.out, "page": recipe.page}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "found": alike}, lines(found), files)
+
+
+def odd(recipe: recipes.Odd, found: Any) -> Answer:
+    from selftaught.commands.odd import lines
+    from selftaught.system.text import spelled
+
+    told = [{name: spelled(x) if isinstance(x, str) else x for name, x in fact.items()} for fact in found.facts]
+    about = {"run": recipe.run, "data": recipe.data, "samples": found.data.samples.count, "counts": found.counts()}
+    about |= {"labelled": len(found.labels.rows) if found.labels else 0, "out": recipe.out, "page": recipe.page}
+    files = [f"wrote {file}" for file in (recipe.out, recipe.page) if file]
+    return Answer({**about, "odd": told}, lines(found), files)
 
 
 def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:

@@ -146,6 +146,8 @@ def _flag(field: str, info: Any, from_file: bool) -> click.Option:
     if from_file and default is not None:
         size = any(item.func is bytes_of for item in info.metadata if isinstance(item, BeforeValidator))
         text += f" [default: {filesize(default) if size else getattr(default, 'name', default)}]"
+    if get_origin(info.annotation) is tuple:
+        known = {**known, "multiple": True, "show_default": False}
     kind = next((k for k in (*get_args(info.annotation), info.annotation) if k in (int, float)), str)
     metavar = written.metavar or {int: "N", float: "NUMBER"}.get(kind, "VALUE")
     return click.Option(names, help=text, metavar=metavar, **known)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from selftaught.commands.stepping import Steps
 from selftaught.commands.table import carried_out
+from selftaught.data.sources.handed import handed
 from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from selftaught.contracts.findings import Findings
     from selftaught.data.sources.manifest import Manifest
     from selftaught.judging.comparison import Comparison
+    from selftaught.judging.find import Found
+    from selftaught.judging.odd import Oddities
     from selftaught.judging.result import Evaluation
+    from selftaught.judging.select import Selection
     from selftaught.training.hooks import Step
 
 
@@ -41,6 +45,25 @@ class Run(RunFolder):
     def embed(self, data: Any, out: str | Path, **options: Any) -> Path:
         """Write the features of images to `out` (.npz or .parquet), with their keys."""
         return self._with("embed", data=data, out=out, **options)
+
+    def select(self, data: Any, out: str | Path, **options: Any) -> "Selection":
+        """Choose which samples to label first, and write them to `out`; options as of `selftaught select`."""
+        return self._with("select", data=data, out=out, **options)
+
+    def find(self, data: Any, like: Any, **options: Any) -> "Found":
+        """Find the samples of `data` that are most like some; options as of `selftaught find`.
+
+        like: the name of a sample of `data` or a path, a list of these, or data of its own as `pretrain` takes it.
+        """
+        names = [like] if isinstance(like, str | Path) else like
+        if isinstance(names, list) and all(isinstance(name, str | Path) for name in names):
+            return self._with("find", data=data, like=[str(name) for name in names], **options)
+        with handed(like) as name:
+            return self._with("find", data=data, like=[name], **options)
+
+    def odd(self, data: Any, **options: Any) -> "Oddities":
+        """Say what is odd among samples; options as of `selftaught odd`."""
+        return self._with("odd", data=data, **options)
 
     def _with(self, command: str, /, **values: Any) -> Any:
         from selftaught.system.devices import unmoved
@@ -145,6 +168,31 @@ def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: A
 def embed(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> Path:
     """Write the features of images, given as to `pretrain`, to `out` (.npz or .parquet), with their keys."""
     return (run if isinstance(run, Run) else Run.open(run)).embed(data, out, **options)
+
+
+def select(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> "Selection":
+    """Choose which samples, given as to `pretrain`, to label first; options as of `selftaught select`.
+
+    Its `keys` are those of the samples in their order, `facts()` what is known of each; `out` is a CSV to fill in.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).select(data, out, **options)
+
+
+def find(run: "str | Path | Run", data: Any, like: Any, **options: Any) -> "Found":
+    """Find the samples of `data`, given as to `pretrain`, that are most like some; options as of `selftaught find`.
+
+    `like` is the name of a sample, a path, a list of these, or data of its own. The result has the `keys` of what was
+    found, and `facts()` of each.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).find(data, like, **options)
+
+
+def odd(run: "str | Path | Run", data: Any, **options: Any) -> "Oddities":
+    """Say which samples, given as to `pretrain`, are odd, twice there or mislabelled; options as of `selftaught odd`.
+
+    The result has `facts`, a dictionary for each, and how many there are in `counts()`.
+    """
+    return (run if isinstance(run, Run) else Run.open(run)).odd(data, **options)
 
 
 def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":

@@ -148,6 +148,27 @@ _ROWS = (
         example="selftaught predict runs/birds new-photos/ --out predictions.csv",
     ),
     Command(
+        "select",
+        "Say which samples to label first.",
+        "run data",
+        from_file=False,
+        example="selftaught select runs/photos photos/ --count 100 --out to_label.csv",
+    ),
+    Command(
+        "find",
+        "Find the samples that are most like some of yours.",
+        "run data",
+        from_file=False,
+        example="selftaught find runs/photos photos/ --like this.jpg --page alike.html",
+    ),
+    Command(
+        "odd",
+        "Say which samples are odd, twice there or likely mislabelled.",
+        "run data",
+        from_file=False,
+        example="selftaught odd runs/photos labelled/ --page odd.html",
+    ),
+    Command(
         "embed",
         "Write the features of samples to a file.",
         "run data",

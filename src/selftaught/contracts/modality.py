@@ -121,6 +121,10 @@ class Samples(Protocol):
         """Columns that say something of the samples beside what they hold; see `data/opening.py`."""
         raise UsageError(f"{self.name} has no metadata")
 
+    def told_labels(self) -> list[str] | None:
+        """The label that the source has of each sample, "" for none, whether or not labels were wanted; else None."""
+        return None
+
     def let_source_go(self) -> None:
         """Keep no more than what samples are made of."""
 

@@ -143,6 +143,13 @@ class Opened(Samples):
         self.notes = [*self.notes, *source.notes[before:]]
         return columns
 
+    def told_labels(self) -> list[str] | None:
+        """The label that the source has of each sample, "" for none; None where it has none at all."""
+        assert self._source, "the source has been let go"
+        source, rows = self._source
+        labels = source.labels
+        return None if labels is None else [labels[row] for row in rows]
+
     def let_source_go(self) -> None:
         """Keep of the source no more than what samples are made of: its cells may take more memory than these."""
         self._source = None

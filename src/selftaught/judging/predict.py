@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from selftaught.contracts.modality import Samples
 from selftaught.data.sources.handed import handed
 from selftaught.judging.finetune import scores_of
 from selftaught.judging.metrics import EVEN
+from selftaught.judging.sorting import Sorting, files_of, refuse_name, refuse_target, sort_into
 from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning
@@ -41,6 +42,7 @@ class Predictions:
     unread: Path | None = None  # the file that lists it
     meaning: Meaning = field(default_factory=Meaning)  # such as the task, and the thresholds of labels
     values: NDArray[Any] | None = None  # numbers (N,), where it says these
+    sorting: Sorting | None = None  # what became of the files, where they were sorted into folders
 
     @property
     def said(self) -> list[list[int]]:
@@ -55,6 +57,12 @@ class Predictions:
         if self.values is not None:
             return self.values.tolist()
         return [BETWEEN.join(self.classes[number] for number in own) for own in self.said]
+
+    @property
+    def surest_first(self) -> "Predictions":
+        """The same, the likeliest classes before the others."""
+        order = np.argsort(-self.probabilities.max(axis=1), kind="stable")
+        return replace(self, keys=[self.keys[row] for row in order], probabilities=self.probabilities[order])
 
     def counts(self) -> dict[str, int]:
         """How many samples of each class, or with each label, there seem to be."""
@@ -113,24 +121,61 @@ def predict(
     every: bool = False,
     limit: int | None = None,
     column: str | None = None,
+    sort: str = "data",
+    threshold: float | None = None,
+    move_into: str | Path | None = None,
+    how: str = "copy",
     module: nn.Module | None = None,
 ) -> Predictions:
     """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named.
 
-    data: a path or a name, or whatever `selftaught.pretrain` takes; column: what of it holds the images.
+    data: a path or a name, or whatever `selftaught.pretrain` takes; column: what of it holds the images; sort: data, or
+    confidence, the surest first; move_into: a folder for copies, or links (`how`), of the samples' files, in one for
+    each class, but for those that are less sure than `threshold`.
     """
+    if threshold is not None and move_into is None:
+        raise UsageError("--threshold says what is sure enough to be sorted: it needs --move-into")
+    if how == "link" and move_into is None:
+        raise UsageError("--how link says how files are sorted: it needs --move-into")
     with handed(data, column) as named:
-        return _predicted(folder, str(named), out, every, {"limit": limit, "column": column}, module)
+        if move_into is not None:
+            refuse_target(str(move_into), str(named))
+        which = {"limit": limit, "column": column}
+        into = None if move_into is None else str(move_into)
+        asked = _Asked(every, sort == "confidence", into, threshold or 0.0, how)
+        return _predicted(folder, str(named), out, asked, which, module)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """How what is said is to be given."""
+
+    every: bool
+    surest_first: bool
+    move_into: str | None
+    threshold: float
+    how: str
 
 
 def _predicted(
-    folder: str | Path, data: str, out: str | Path | None, every: bool, which: dict[str, Any], module: nn.Module | None
+    folder: str | Path,
+    data: str,
+    out: str | Path | None,
+    asked: _Asked,
+    which: dict[str, Any],
+    module: nn.Module | None,
 ) -> Predictions:
     if out is not None and Path(out).suffix.lower() != ".csv":
         raise UsageError(f"--out {printable(str(out))} must end in .csv")
     classifier = load_classifier(folder, module).to(device_of("auto"))
-    if every and not classifier.classes:
+    if asked.every and not classifier.classes:
         raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
+    if (asked.surest_first or asked.move_into) and classifier.task != "classes":
+        flag = "--move-into" if asked.move_into else "--sort confidence"
+        held = "numbers" if classifier.task == "number" else "several labels a sample"
+        raise UsageError(f"{flag} needs a classifier of classes, and {printable(str(folder))} says {held}")
+    for name in classifier.classes if asked.move_into else ():
+        refuse_name(name)
     kind = modality.named(classifier.preparation.modality)
     if modality.of(data) is not kind:
         raise UsageError(f"the classifier takes {kind.THINGS}, and the data holds {modality.of(data).THINGS}")
@@ -139,11 +184,17 @@ def _predicted(
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
     for note in samples.notes:
         say(note)
+    files = files_of(data, samples.keys, kind.THINGS) if asked.move_into else []
     with Progress("predicting", samples.count, kind.THINGS) as bar:
         scores = scores_of(classifier, samples, bar.update)
     said = _said(classifier, samples, classifier.meaning.answers(scores.double()).numpy())
+    if asked.move_into:
+        sure = said.probabilities.max(axis=1).tolist()
+        told = list(zip(said.keys, said.predicted, sure, strict=True))
+        said.sorting = sort_into(asked.move_into, files, told, asked.threshold, asked.how)
+    said = said.surest_first if asked.surest_first else said
     if out is not None:
-        said.write(Path(out), every)
+        said.write(Path(out), asked.every)
         if said.quarantined:
             say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
     return said

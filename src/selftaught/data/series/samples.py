@@ -73,7 +73,7 @@ def open_samples(
     whole = open_recordings(data, label_column if labels is None else None, like.names if like else ())
     if labels is not None:
         _label(whole, labels, label_column)
-    series = cut(like.refuse_other(whole) if like else whole, window, stride)
+    series = cut(like.refuse_other(whole) if like else whole, window, stride, lone=like is not None)
     refuse_broken(series, tolerance)
     named = labels if labels is not None and series.labels is None else None
     how: dict[str, Any] = {"labels": named, "label_column": label_column, "labelled": labelled}
@@ -93,13 +93,16 @@ def _held(series: Recordings, wanted: Chosen, preparation: Preparation) -> Serie
     return samples
 
 
-def cut(series: Recordings, window: int | None, stride: int | None) -> Recordings:
-    """The series, in windows where these are wanted. Raises DataError and UsageError."""
+def cut(series: Recordings, window: int | None, stride: int | None, lone: bool = False) -> Recordings:
+    """The series, in windows where these are wanted. Raises DataError and UsageError.
+
+    lone: whether a single series will do, which nothing could be learnt from but which an encoder may be shown.
+    """
     if stride and not window:
         raise UsageError(f"--stride {stride} needs --window, the points of a window")
     if window:
         return series.windows(window, stride or window)
-    if len(series) == 1 and not series.broken:
+    if len(series) == 1 and not series.broken and not lone:
         held = f"{printable(series.name)} holds one series of {series.lengths[0]:,} points"
         raise DataError(f"{held}: cut it into windows, such as by --window 256 --stride 128")
     return series

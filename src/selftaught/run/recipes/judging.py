@@ -219,6 +219,12 @@ Subset = Annotated[
 
 
 class Predict(Recipe):
+    """Let a classifier sort new samples: --out has a line for each, with what it says and how sure it is of that.
+
+    --move-into sorts their files as well, as copies or links, into a new folder with one for each class; with
+    --threshold 0.9 those of which it is less than 90 % sure are only listed there. What you have stays as it is.
+    """
+
     classifier: str
     data: OfData[str]
     column: Column = None
@@ -227,6 +233,23 @@ class Predict(Recipe):
         False, description="the probability of every class or label, in a column each"
     )
     limit: Subset = None
+    sort: Literal["data", "confidence"] = Field(
+        "data", description="the order of lines: that of DATA, or the surest first"
+    )
+    move_into: Annotated[str | None, Flag(metavar="FOLDER")] = Field(
+        None,
+        description="a new folder for the samples' files, in one for each class; DATA itself stays as it is, and where "
+        "each file went stands in sorted.csv there",
+    )
+    how: Literal["copy", "link"] = Field(
+        "copy", description="of --move-into: copies, or hard links, which take no room"
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="of --move-into: what is less sure is left where it is, and listed in undecided.csv there",
+    )
 
 
 class Embed(Recipe):

@@ -1,0 +1,138 @@
+"""The samples most like some that somebody names, by what a trained encoder makes of them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from selftaught.contracts import modality
+from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Samples
+from selftaught.data.sources.handed import MARK, handed
+from selftaught.data.sources.labels import finder
+from selftaught.judging.featured import chunks, encoder_of, featured, opened
+from selftaught.judging.search import Array, Near, Rows, nearest
+from selftaught.run.features import About, kept
+from selftaught.run.recipes import Find
+from selftaught.system.errors import DataError, SelftaughtError
+from selftaught.system.text import printable
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Samples that somebody has named, and whose those are."""
+
+    samples: Samples  # of which the rows are meant
+    rows: Rows
+    own: bool  # whether they are of the data that is searched
+
+    @property
+    def keys(self) -> list[str]:
+        """What they are called."""
+        return [self.samples.keys[row] for row in self.rows.tolist()]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is most like the samples that were asked about, the most alike first."""
+
+    samples: Samples
+    asked: list[Asked]
+    near: Near
+
+    @property
+    def keys(self) -> list[str]:
+        """What the samples are called."""
+        return [self.samples.keys[row] for row in self.near.rows.tolist()]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Each as plain data: its path, rank and similarity, and which of the asked it is most like."""
+        names = [key for one in self.asked for key in one.keys]
+        told = zip(self.keys, self.near.cosines.tolist(), self.near.asked.tolist(), strict=True)
+        return [
+            {"path": key, "rank": rank, "similarity": round(cosine, 6), "like": names[number]}
+            for rank, (key, cosine, number) in enumerate(told, 1)
+        ]
+
+
+def find(recipe: Find, module: nn.Module | None = None) -> Found:
+    """What a recipe asks for. Raises UsageError and DataError."""
+    encoder = encoder_of(recipe.run, module)
+    samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column)
+    asked = [_asked(name, samples, recipe, encoder) for name in recipe.like]
+    features = np.concatenate([featured(encoder, one.samples.subset(one.rows)).features for one in asked])
+    left_out = [row for one in asked if one.own for row in one.rows.tolist()]
+    near = nearest(features, _parts(recipe, encoder, samples), recipe.count, left_out)
+    return Found(samples, asked, near)
+
+
+def _parts(recipe: Find, encoder: Encoder, samples: Samples) -> Iterator[Array]:
+    """Features of all samples, a part at a time: made now or, with --index, kept for the next time as well."""
+    if recipe.index is None:
+        return chunks(encoder, samples)
+    whose, data = digest_of(encoder), samples.fingerprint
+    about = About(encoder=whose, data=data, samples=samples.count, dim=encoder.dim, named=recipe.data)
+    return kept(Path(recipe.index), about, lambda: chunks(encoder, samples), recipe.overwrite)()
+
+
+def digest_of(encoder: Encoder) -> str:
+    """The same for the same weights and the same way from samples to network input."""
+    digest = hashlib.blake2b(encoder.preparation.model_dump_json().encode(), digest_size=16)
+    for name, value in encoder.net.state_dict().items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _asked(name: str, samples: Samples, recipe: Find, encoder: Encoder) -> Asked:
+    """What a name stands for: a sample of the data, data of its own, or the file of a single sample."""
+    if (row := _row_of(name, samples, recipe.data)) is not None:
+        return Asked(samples, np.array([row]), True)
+    try:
+        others = opened(encoder.preparation, recipe.run, name)
+    except DataError as error:
+        if (alone := _alone(name, recipe, encoder)) is None:
+            raise _unknown(name, samples, error) from None
+        others = alone
+    if not others.count:
+        raise DataError(f"--like {printable(name)} holds nothing that can be used")
+    return Asked(others, np.arange(others.count), False)
+
+
+def _row_of(name: str, samples: Samples, data: str) -> int | None:
+    """The row of a sample that is called so, or whose file lies there; None where there is none."""
+    if name.startswith(MARK):
+        return None
+    rows = {key: row for row, key in enumerate(samples.keys)}
+    if name in rows:
+        return rows[name]
+    root, file = Path(modality.place_of(data)).absolute(), Path(name).absolute()
+    if file.exists():
+        return rows.get(file.relative_to(root).as_posix()) if file.is_relative_to(root) else None
+    key = finder(samples.keys)(name)
+    return None if key is None else rows[key]
+
+
+def _alone(name: str, recipe: Find, encoder: Encoder) -> Samples | None:
+    """The sample of a file, of a kind whose samples can be files of their own; None where it is none."""
+    kind = modality.named(encoder.preparation.modality)
+    if kind.pack is None or not Path(name).is_file():
+        return None
+    with handed([name]) as listed:
+        try:
+            return opened(encoder.preparation, recipe.run, str(listed))
+        except SelftaughtError:
+            return None
+
+
+def _unknown(name: str, samples: Samples, error: DataError) -> DataError:
+    if Path(modality.place_of(name)).exists():
+        return error
+    known = printable(samples.keys[0])
+    return DataError(
+        f"--like {printable(name)} is no sample of {printable(samples.name)}, whose first is {known}, and no file"
+    )

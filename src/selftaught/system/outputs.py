@@ -1,0 +1,60 @@
+"""Files that a command writes for somebody: whole or not at all, and never in place of one that is there unasked."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selftaught.system.errors import UsageError
+from selftaught.system.files import replacing
+from selftaught.system.interruption import poll
+from selftaught.system.text import printable
+
+
+def refuse_taken(files: Mapping[str, str | None], overwrite: bool, endings: Mapping[str, str]) -> None:
+    """Raise UsageError for a file, by its flag, that is there already or does not end as it must; before any work."""
+    named = {flag: Path(file) for flag, file in files.items() if file is not None}
+    for flag, file in named.items():
+        if file.suffix.lower() != endings[flag]:
+            raise UsageError(f"{flag} {printable(file)} must end in {endings[flag]}")
+        if file.is_dir():
+            raise UsageError(f"{flag} {printable(file)} is a folder; name a file in it")
+        if not overwrite and os.path.lexists(file):
+            raise taken(file, flag)
+
+
+def taken(file: Path, flag: str) -> UsageError:
+    """That a file is there already, and what can be done."""
+    return UsageError(f"{printable(file)} already exists; use --overwrite to replace it, or another {flag}")
+
+
+@contextmanager
+def brought(file: Path, flag: str, overwrite: bool) -> Iterator[Path]:
+    """A temporary neighbour to write, which becomes `file` as a whole after work that ends well.
+
+    Raises UsageError where one of that name has come meanwhile, and none is to be replaced.
+    """
+    with replacing(file) as temporary:
+        yield temporary
+        if not overwrite:
+            _hold(file, flag)
+
+
+def _hold(file: Path, flag: str) -> None:
+    """Make the name ours, in one step that fails where anybody has it."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        raise taken(file, flag) from None
+
+
+def write_table(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A CSV whose names are those of the disk, byte by byte, so that they can be looked up; None is an empty cell."""
+    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        for row in rows:
+            poll()
+            writer.writerow(row)

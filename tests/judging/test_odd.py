@@ -1,0 +1,101 @@
+"""What is far, alike or mislabelled: each held to its formula, written out slowly, and to cases made by hand."""
+
+import numpy as np
+import pytest
+
+from selftaught.judging.mislabelled import confident_joint, out_of_fold, suspects
+from selftaught.judging.outlying import oddness, surroundings
+
+
+def directions(count: int, seed: int = 0) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(count, 6)) * 0.3 + np.eye(6)[np.arange(count) % 3]
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_surroundings_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = directions(60)
+    x[30], x[41] = x[3], x[3]  # the very same, so that no sample can be told from its copy by its place
+    apart = np.sqrt(((x[:, None].astype(float) - x) ** 2).sum(axis=2))
+    near = float(np.quantile(apart[np.triu_indices(60, 1)], 0.02))
+    monkeypatch.setattr("selftaught.judging.neighbours.CHUNK_BYTES", 4 * 60 * 7)
+    done: list[int] = []
+    found = surroundings(x, 5, near, lambda count, total: done.append(count))
+    assert len(done) > 5 and done == sorted(done) and done[-1] == 60
+    np.fill_diagonal(apart, np.inf)
+    assert np.allclose(found.reach, np.sort(apart, axis=1)[:, 4], atol=1e-3)
+    expected = {(a, b) for a in range(60) for b in range(a + 1, 60) if apart[a, b] <= near}
+    assert {*map(tuple, found.pairs.T.tolist())} == expected and {(3, 30), (3, 41), (30, 41)} <= expected
+    assert all(abs(apart[a, b] - d) < 2e-3 for (a, b), d in zip(found.pairs.T, found.apart))
+    groups = found.groups
+    assert groups[3] == groups[30] == groups[41] and len(np.unique(groups)) > 30
+
+
+def test_few_samples_have_as_many_neighbours_as_there_are() -> None:
+    x = directions(3)
+    found = surroundings(x, 10, 0.0)
+    assert np.allclose(found.reach, [max(np.linalg.norm(a - b) for b in x) for a in x], atol=1e-3)
+
+
+def test_what_is_odd_does_not_move_what_is_usual() -> None:
+    usual = np.random.default_rng(0).normal(5, 2, 1001)
+    scores = oddness(usual)
+    assert np.median(scores) == 0 and scores.std() == pytest.approx(1, abs=0.1)
+    with_odd = oddness(np.append(usual, [1000.0] * 50))
+    assert np.abs(with_odd[:1001] - scores).max() < 0.6 and with_odd[1001:].min() > 300
+    assert oddness(np.ones(5)).tolist() == [0] * 5
+
+
+def test_as_many_are_suspect_as_the_confident_joint_has_off_its_diagonal() -> None:
+    likely = np.array([
+        [0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.7, 0.3, 0.0], [0.05, 0.95, 0.0],  # of class 0, the last by its label alone
+        [0.55, 0.45, 0.0], [0.5, 0.5, 0.0], [0.7, 0.3, 0.0],  # of class 1, which the probe is rarely sure of
+        [0.4, 0.3, 0.3],
+    ])  # fmt: skip
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 2])
+    # On average class 0 is 0.61 likely for its own, class 1 0.417: 0.55 and 0.5 of class 0 are no reason to doubt.
+    assert confident_joint(likely, labels).tolist() == [[3, 1, 0], [1, 2, 0], [0, 0, 1]]
+    found = suspects(likely, labels)
+    assert found.rows.tolist() == [3, 6] and found.likely.tolist() == [1, 0]
+    assert np.allclose(found.worth, [0.95, 0.7])
+
+
+def slow_joint(likely: np.ndarray, labels: np.ndarray) -> list[list[int]]:
+    joint = [[0] * likely.shape[1] for _ in range(likely.shape[1])]
+    for row, label in enumerate(labels):
+        sure = [(likely[row, c], c) for c in range(likely.shape[1]) if likely[row, c] >= likely[labels == c, c].mean()]
+        if sure:
+            joint[label][max(sure)[1]] += 1
+    return joint
+
+
+def test_the_joint_and_suspects_of_many_are_those_of_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 300)
+    likely = rng.dirichlet(np.ones(4), 300) * 0.5 + 0.5 * np.eye(4)[np.where(rng.random(300) < 0.2, 0, labels)]
+    joint = slow_joint(likely, labels)
+    assert confident_joint(likely, labels).tolist() == joint and sum(joint[label][0] for label in (1, 2, 3)) > 10
+    found = suspects(likely, labels)
+    for label in range(4):
+        members = [row for row in range(300) if labels[row] == label]
+        wrong = round(len(members) * (1 - joint[label][label] / sum(joint[label])))
+        least = sorted(members, key=lambda row: likely[row, labels[row]])[:wrong]
+        assert {row for row in found.rows.tolist() if labels[row] == label} == {*least}
+    assert (np.diff(found.worth) <= 0).all() and not (found.likely == labels[found.rows]).any()
+
+
+def test_no_sample_nor_its_copy_speaks_for_its_own_label() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.arange(120) % 3
+    tells = np.eye(3)[truth] + 0.05 * rng.normal(size=(120, 3))
+    x = np.concatenate([tells, rng.normal(size=(120, 60))], axis=1).astype(np.float32)  # by which each could be known
+    labels, wrong = truth.copy(), np.arange(0, 120, 13)
+    labels[wrong] = (labels[wrong] + 1) % 3
+    twice, given = np.concatenate([x, x]), np.concatenate([labels, labels])
+
+    def found(group: np.ndarray) -> int:
+        likely = out_of_fold(twice, given, group, 0)
+        assert likely.shape == (240, 3) and np.allclose(likely.sum(axis=1), 1)
+        return int(np.isin(suspects(likely, given).rows % 120, wrong).sum())
+
+    apart, together = found(np.tile(np.arange(120), 2)), found(np.arange(240))  # of which a copy may vouch for a label
+    assert apart >= 12 > 4 >= together
