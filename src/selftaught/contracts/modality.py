@@ -225,12 +225,17 @@ class Modality:
     # option that takes it.
     lost: Callable[[str, Mapping[str, Any]], dict[str, str]] = lambda name, options: {}
     RAW: str = "raw values"  # samples without any encoder, as a baseline
+    # What that baseline makes of samples (N, D), fitted to those that are given, by a seed; None: of their values.
+    raw: Callable[[Samples, int], Callable[[Samples], NDArray[Any]]] | None = None
+    # Files that stand beside an exported encoder, by name, so that others can prepare samples, of a preparation.
+    beside: Callable[[Any], Mapping[str, str]] = lambda preparation: {}
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
     READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
     ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
+    WORDS: bool = False  # whether samples are words (contracts/encoder.py), by --tokenizer, --vocabulary and --context
     WINDOWED: bool = False  # whether samples may be windows of something longer, as --window says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known

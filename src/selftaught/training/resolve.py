@@ -230,6 +230,10 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         components.checked(f"method {part.name}", cls, part.options)
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
+        if cls.needs_words and not kind.WORDS:
+            raise UsageError(f"{part.name} asks about words, and {recipe.data} holds {kind.THINGS}")
+        if cls.needs_values and kind.WORDS:
+            raise UsageError(f"{part.name} asks about values such as pixels, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_places and not kind.ALONG:
             raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_images and not kind.SPATIAL:
