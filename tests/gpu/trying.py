@@ -44,7 +44,9 @@ class Tried:
 def fitting(name: str, kind: str) -> bool:
     """Whether a method is one for this kind of data."""
     cls = registry.method_class(name)
-    return kind == "images" or not (cls.needs_images or cls.needs_places or cls.needs_color)
+    if kind == "texts":
+        return cls.needs_words
+    return not cls.needs_words and (kind == "images" or not (cls.needs_images or cls.needs_places or cls.needs_color))
 
 
 def plan_of(name: str, kind: str, folder: Path, **more: Any) -> tuple[Any, Any]:

@@ -301,7 +301,9 @@ def named(name: str) -> Modality:
 def of(data: Any) -> Modality:
     """The modality of the data that the user names."""
     asked = data if isinstance(data, np.ndarray) else str(data)
-    return next((kind for kind in map(named, names()[1:]) if kind.recognises(asked)), named(DEFAULT))
+    own = "" if isinstance(asked, np.ndarray) else asked.partition(":")[0]
+    first = sorted(names()[1:], key=lambda name: name != own)  # text:a.csv looks like rows, too
+    return next((kind for kind in map(named, first) if kind.recognises(asked)), named(DEFAULT))
 
 
 def place_of(data: str) -> str:
