@@ -240,6 +240,9 @@ class Modality:
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    # Views (B, *shape) as they read, where a few words say more of a sample than a thumbnail would.
+    snippets: "Callable[[Tensor, Any], list[str]] | None" = None
+    ASIDE: Sequence[str] = ()  # fields of a preparation that are too long to be said where it is described
     pack: Callable[..., Any] | None = None  # into tars, where each sample can be a file of its own
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
     MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own

@@ -213,6 +213,8 @@ def test_the_pages_commands_lead_from_texts_to_a_verdict(
     assert "TF-IDF" in judged["verdict"] and judged["things"] == "texts"
     assert len(Path("predictions.csv").read_text().splitlines()) == 49
     assert Path("run/encoder/model.onnx").is_file() and "TF-IDF" in Path("run/report.html").read_text()
+    report, first = Path("run/report.html").read_text(), rows.splitlines()[0].partition(",")[2]
+    assert 'class="snippet"' in report and f"0: {first}"[:40] in report and "merges" not in report
     encoder = selftaught.load_encoder("run")
     samples = open_samples("text:reviews.csv", like=encoder.preparation)
     with torch.no_grad():

@@ -40,4 +40,6 @@ MODALITY = Modality(
     ALONG=True,
     WORDS=True,
     PICTURES=pictures,
+    snippets=pictures.snippets,
+    ASIDE=("tokenizer",),
 )
