@@ -33,7 +33,7 @@ from selftaught.system.text import printable
 from selftaught.training.few import as_usual
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
-from selftaught.training.starting import preset_of, warmed
+from selftaught.training.starting import preset_of, warmed, words_of
 from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart
@@ -65,6 +65,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
+    like = like or words_of(recipe, kind)
     with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(

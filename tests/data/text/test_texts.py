@@ -255,6 +255,18 @@ def test_a_config_whose_words_are_not_those_of_its_weights_is_refused(tmp_path: 
         selftaught.load_encoder(run.folder)
 
 
+def test_a_run_that_starts_from_another_one_knows_its_words(tmp_path: Path) -> None:
+    first = selftaught.pretrain(str(lines(tmp_path)), out=str(tmp_path / "first"), steps=1, context=9, **HOW)
+    other, init = str(lines(tmp_path, 32, seed=1)), str(first.folder)
+    run = selftaught.pretrain(other, out=str(tmp_path / "second"), steps=1, init=init, **HOW)
+    assert selftaught.load_encoder(run.folder).preparation == selftaught.load_encoder(first.folder).preparation
+    with pytest.raises(UsageError, match=r"--context is that of --init .*first, whose weights know no other words"):
+        selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=init, context=5, **HOW)
+    weights = str(tmp_path / "first/encoder/model.safetensors")
+    with pytest.raises(UsageError, match=r"--init .*model\.safetensors does not say which words it knows: name a run"):
+        selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=weights, **HOW)
+
+
 def test_views_of_somebodys_own_stay_whole_numbers(tmp_path: Path) -> None:
     shown: list[torch.dtype] = []
 

@@ -149,6 +149,9 @@ def test_pictures_read_as_the_texts_do() -> None:
     x[0, 0, : 1 + len(row)] = torch.tensor([BEGIN, *row])
     x[1, 0, :4] = torch.tensor([BEGIN, row[0], HIDDEN, row[-1]])
     assert snippets(x, preparation) == ["the cat sat", f"the {HOLE} sat"]
+    (odd,) = tokenizer(held).encoded(["a\x1b[31mb"])
+    x[0, 0, 1 : 1 + len(odd)] = torch.tensor(odd)
+    assert snippets(x, preparation)[0].startswith("a\\x1b[31mb")
     drawn = visible(x.float(), preparation)  # as what a method answered is kept
     assert drawn.ndim == 4 and (drawn[0] != drawn[1]).any() and thumbnails(x, preparation, 48).shape == (2, 32, 48, 3)
     assert contact_sheet({"text": x, "shown": x}, preparation, 2).width > 400

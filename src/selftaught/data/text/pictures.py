@@ -1,6 +1,6 @@
 """Texts for people: drawn as they read, what a network was shown and what it answered, as one sheet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from selftaught.contracts.encoder import HIDDEN, WORDS
 from selftaught.data.text.preparation import Preparation
 from selftaught.data.text.tokenizer import tokenizer
+from selftaught.system.text import printable
 
 WIDE, HIGH, GAP, MARGIN = 240, 96, 6, 12  # pixels
 LETTERS, LINE = 13, 16  # pixels of letters, and between lines
@@ -22,10 +23,10 @@ INK, PAPER, EDGE = (40, 44, 52), (255, 255, 255), (222, 224, 228)
 def snippets(texts: Tensor, preparation: Preparation) -> list[str]:
     """The words of texts (B, 1, N) as they read, with a hole for each that is hidden."""
     known = tokenizer(preparation.tokenizer)
-    return [" ".join(_parts(row, known.decoded)) for row in texts[:, 0].long().tolist()]
+    return [printable(" ".join(_parts(row, known.decoded))) for row in texts[:, 0].long().tolist()]
 
 
-def _parts(row: list[int], decoded: object) -> Iterable[str]:
+def _parts(row: list[int], decoded: Callable[[Sequence[int]], str]) -> Iterator[str]:
     """Runs of words, and the holes between them."""
     run: list[int] = []
     for number in row:
@@ -38,9 +39,9 @@ def _parts(row: list[int], decoded: object) -> Iterable[str]:
     yield from _read(run, decoded)
 
 
-def _read(run: list[int], decoded: object) -> Iterable[str]:
+def _read(run: list[int], decoded: Callable[[Sequence[int]], str]) -> Iterator[str]:
     if run:
-        yield " ".join(decoded(run).split())  # type: ignore[operator]
+        yield " ".join(decoded(run).split())
 
 
 def contact_sheet(pictures: Mapping[str, Tensor], preparation: Preparation, columns: int = 8) -> Image.Image:

@@ -88,7 +88,7 @@ def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
 def _snippets(samples: Samples, read: Callable[[Tensor, Any], list[str]]) -> list[str]:
     """How each sample begins, as it reads."""
     whole = (text for x in view_batches(samples) for text in read(x, samples.preparation))
-    return [printable(text[:SNIPPET]) + "…" * (len(text) > SNIPPET) for text in whole]
+    return [text[:SNIPPET] + "…" * (len(text) > SNIPPET) for text in whole]
 
 
 def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tuple[int, int]]:
