@@ -165,6 +165,8 @@ def test_bad_settings_are_refused_in_one_line(here: Path) -> None:
         open_texts(f"text:{Path(wrote('some/1.txt', 'a')).parent}", "a")
     with pytest.raises(DataError, match=r"holds no texts: files of \.txt"):
         open_texts(f"text:{Path(wrote('none/1.md', 'a')).parent}")
+    with pytest.raises(DataError, match=r"no images in some: saw 1 \.txt; texts are read as text:some; images are"):
+        modality.named("images").open_samples("some")
     with pytest.raises(UsageError, match="--vocabulary is for a tokenizer that is learnt"):
         open_samples(file, tokenizer="t.json", vocabulary=1000)
     wrote("half.csv", "text\n" + "a\n" * 5 + '""\n' * 5)
