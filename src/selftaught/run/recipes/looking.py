@@ -53,11 +53,11 @@ class Check(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
+    epochs: Epochs = None
     tokenizer: Tokenizer = None
     vocabulary: Vocabulary = None
     context: Context = None
-    batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
-    epochs: Epochs = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
