@@ -76,7 +76,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)")
     asked = parser.parse_args()
     changes = {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
-    places = sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))
+    every = sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))
+    places = [place for place in every if not registry.method_class(place.name).needs_words]
     chosen = asked.methods.split(",") if asked.methods else [p.name for p in places]
     for seed in map(int, asked.seeds.split(",")):
         for place in places:

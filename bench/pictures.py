@@ -27,6 +27,8 @@ def main() -> None:
     asked = parser.parse_args()
     sheets: dict[str, list[tuple[str, Image.Image]]] = {}
     for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name)):
+        if registry.method_class(place.name).needs_words:
+            continue
         found = sorted(asked.runs.glob(f"{place.name}-*-0-*"))
         named = {"run": str(found[0])} if found else {"method": place.name}
         pictures, preparation = answers(Preview.parse({"data": asked.data, "samples": SHOWN, "limit": 40, **named}))

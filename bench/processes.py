@@ -22,8 +22,9 @@ PORT = 29871
 
 
 def main() -> int:
+    names = sorted(name for name in registry.places() if not registry.method_class(name).needs_words)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("methods", nargs="*", default=sorted(registry.places()))
+    parser.add_argument("methods", nargs="*", default=names)
     parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--shard", default="none", help="processes that hold a weight together")
     told = parser.parse_args()

@@ -20,6 +20,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Augmentation as OfImages
 from selftaught.data.images.views import Views
 from selftaught.data.tables.views import Augmentation as OfRows
+from selftaught.data.text.views import Augmentation as OfTexts
 from selftaught.judging.finetune import Tuning
 from selftaught.methods import registry
 from selftaught.methods.parts.colour import gamut
@@ -35,7 +36,13 @@ from tests.methods.test_contract import BATCH, made, small, views
 
 METHODS = {f"method {name}": registry.method_class(name) for name in sorted(registry.places())}
 ENCODERS = {f"encoder of {name}": modality.named(name).create for name in modality.NAMES}
-OTHERS = {"view of images": OfImages, "view of rows": OfRows, "training": Training, "finetune": Tuning}
+OTHERS = {
+    "view of images": OfImages,
+    "view of rows": OfRows,
+    "view of texts": OfTexts,
+    "training": Training,
+    "finetune": Tuning,
+}
 TAKE = METHODS | ENCODERS | OTHERS  # all that takes options, by what errors call it
 OPTIONS = [(what, name) for what, built in TAKE.items() for name in components.options(built)]
 PLAIN = [("finetune", "light"), ("training", "fixed_lr")]  # of words, or held to their bounds elsewhere
@@ -49,6 +56,8 @@ TOGETHER = (
     "decoder_heads",
     "predictor_width",
     "predictor_heads",
+    "generator_width",
+    "generator_heads",
     "group",
     "dim",
     "gap",
@@ -243,6 +252,7 @@ BUILT = {  # encoders and those of their options that reach into them; a ResNet 
         "patch_transformer": ("depth", "width", "heads", "patch"),
     },
     "tables": {"mlp": ("depth", "width"), "ft_transformer": ("depth", "width", "heads")},
+    "text": {"text_tiny": ("depth", "width", "heads"), "text_small": ("depth", "heads", "dropout")},
 }
 
 

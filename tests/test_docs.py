@@ -77,12 +77,12 @@ def test_every_recipe_can_be_built(file: Path) -> None:
     components.checked(f"method {recipe.method.name}", method, recipe.method.options)
     training_preset(method, recipe)
     assert recipe.encoder and (recipe.epochs or recipe.steps or recipe.budget or "hour" in file.stem)
-    images = modality.named("images")
+    kind = modality.named("text" if method.needs_words else "images")
     with torch.device("meta"):
-        encoder = images.build_encoder(recipe.encoder, images.guess(recipe.size, recipe.encoder))
+        encoder = kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder))
     assert not method.needs_tokens or hasattr(encoder, "tokens")
     for view, options in recipe.views.items():
-        assert view in images.view_options() and set(options) <= set(images.view_options()[view])
+        assert view in kind.view_options() and set(options) <= set(kind.view_options()[view])
 
 
 SINES, KIND = {"positions": "sincos"}, "method"

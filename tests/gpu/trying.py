@@ -19,13 +19,15 @@ from selftaught.training.beginning import _everything
 from selftaught.training.job import Job, prepare
 from selftaught.training.resolve import open_data, resolve
 from selftaught.training.starting import taught
+from tests.data.text.writing import lines
 from tests.gpu.card import Held, Waits, used, waits
 from tests.gpu.machine import beside_a_card
-from tests.methods.test_contract import side, small
+from tests.methods.test_contract import OF_TEXTS, side, small
 from tests.teachers import teacher_for
 from tests.test_golden import data as written
 
 STEPS, ROWS = 2, 8
+DELETING = "byol"  # of those that take texts as well one whose views are without some words
 # Blurred as larger images are, and turned as those from above, so that everything that is done to a view is done.
 CHANGED = {"blur": 0.5, "solarise": 0.2, "turn": 0.75, "flip_vertical": 0.2, "channel_jitter": 0.2}
 
@@ -44,13 +46,16 @@ class Tried:
 def fitting(name: str, kind: str) -> bool:
     """Whether a method is one for this kind of data."""
     cls = registry.method_class(name)
-    return kind == "images" or not (cls.needs_images or cls.needs_places or cls.needs_color)
+    if kind == "texts":
+        return cls.needs_words or name == DELETING
+    return not cls.needs_words and (kind == "images" or not (cls.needs_images or cls.needs_places or cls.needs_color))
 
 
 def plan_of(name: str, kind: str, folder: Path, **more: Any) -> tuple[Any, Any]:
     """A plan for a small network, and its samples."""
     cls = registry.method_class(name)
-    own: dict[str, Any] = {"data": str(written(folder, kind, 0)), "batch_size": ROWS, "steps": STEPS}
+    data = lines(folder) if kind == "texts" else written(folder, kind, 0)
+    own: dict[str, Any] = {"data": str(data), "batch_size": ROWS, "steps": STEPS}
     own |= {"method": {"name": name, "options": small(name)}, "precision": "32-true", "layout": "contiguous"}
     if kind == "images":
         own |= {
@@ -58,6 +63,8 @@ def plan_of(name: str, kind: str, folder: Path, **more: Any) -> tuple[Any, Any]:
             "size": 32 if cls.needs_teacher else side(name),
         }
         own |= {"views": dict.fromkeys(sorted({*cls.views} - {"plain", "index", "light"}), CHANGED)}
+    if kind == "texts":
+        own |= {"encoder": OF_TEXTS}
     own |= teacher_for(name, folder / "teacher") | {"attention": "plain"}
     recipe = Pretrain.parse(own | more)
     with stopping(None) as stop:

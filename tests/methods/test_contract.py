@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from selftaught.contracts.encoder import BEGIN, PADDING, WORDS
 from selftaught.contracts.method import Data, Method
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.text.encoders import build_encoder as build_encoder_of_texts
+from selftaught.data.text.preparation import Preparation as OfTexts
 from selftaught.methods import registry
 from selftaught.system import components, randomness
 from selftaught.system.components import Part
@@ -33,6 +36,8 @@ SMALL = {
 }
 # What a batch of eight asks of some. Quantiles of so few are those of a cloud of deviation 0.75, which pulls visreg's
 # features together.
+TEXTS = OfTexts(words=40, length=12, tokenizer="")
+OF_TEXTS = Part(name="text_tiny", options={"depth": 1, "width": 16})
 OWN = {"wmse": {"dim": 4}, "moco": {"group": 4}, "visreg": {"scale": 4.0}}
 
 
@@ -52,6 +57,8 @@ def made(
 ) -> Method:
     torch.manual_seed(0)
     cls = registry.method_class(name)
+    if cls.needs_words:
+        return cls(build_encoder_of_texts(OF_TEXTS, TEXTS), Data.of(TEXTS, COUNT), **(small(name) | chosen))
     facts = {"low": 0, "high": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
@@ -65,6 +72,8 @@ def made(
 
 def views(method: Method, step: int = 0, channels: int = 3, size: tuple[int, int] = (32, 32)) -> list[Tensor]:
     draws = torch.Generator().manual_seed(step)
+    if method.needs_words:
+        return [texts(draws) for _ in method.views]
     small = (size[0] // 2, size[1] // 2)
     shapes = {"local": (BATCH, channels, *small)}
     return [
@@ -73,6 +82,15 @@ def views(method: Method, step: int = 0, channels: int = 3, size: tuple[int, int
         else torch.randn(shapes.get(name, (BATCH, channels, *size)), generator=draws)
         for name in method.views
     ]
+
+
+def texts(draws: torch.Generator) -> Tensor:
+    """Texts of several lengths, one of which is a single word."""
+    x = torch.randint(WORDS, TEXTS.words, (BATCH, *TEXTS.shape), generator=draws)
+    x[..., 0] = BEGIN
+    ends = torch.randint(3, TEXTS.length + 1, (BATCH, 1, 1), generator=draws)
+    ends[0] = 2
+    return x.masked_fill(torch.arange(TEXTS.length) >= ends, PADDING)
 
 
 def side(name: str) -> int:
@@ -167,8 +185,8 @@ def test_draws_come_from_their_address(name: str) -> None:
 @each
 @pytest.mark.parametrize("channels", [1, 5])
 def test_other_channel_counts(name: str, channels: int) -> None:
-    if registry.method_class(name).needs_color:
-        pytest.skip("asks about colours")
+    if registry.method_class(name).needs_color or registry.method_class(name).needs_words:
+        pytest.skip("asks about colours, or words")
     method = made(name, channels)
     with randomness.at(0, 0, slice(0, BATCH)):
         assert all(term.isfinite() for term in method(*views(method, channels=channels)).values())
@@ -180,11 +198,14 @@ def test_a_picture_shows_image_batches(name: str) -> None:
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
         pictures = method.picture(*views(method))
     assert pictures
-    assert all(shown.ndim == 4 and len(shown) == BATCH and shown.isfinite().all() for shown in pictures.values())
+    axes = 3 if method.needs_words else 4
+    assert all(shown.ndim == axes and len(shown) == BATCH and shown.isfinite().all() for shown in pictures.values())
 
 
 @each
 def test_methods_that_need_no_tokens_work_on_a_vit_too(name: str) -> None:
+    if registry.method_class(name).needs_words:
+        pytest.skip("is for texts")
     method = made(name, encoder="test_vit")
     with randomness.at(0, 0, slice(0, BATCH)):
         sum(method(*views(method)).values()).backward()

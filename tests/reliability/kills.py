@@ -20,7 +20,8 @@ KILLS_A_RUN = 5
 
 def kill(trials: Trials, wanted: int) -> None:
     """SIGKILL at random moments, half of them inside a checkpoint's writing; some in a row, then the end."""
-    methods, done = sorted(registry.places()), trials.done("kill")
+    images = (name for name in registry.places() if not registry.method_class(name).needs_words)
+    methods, done = sorted(images), trials.done("kill")
     a_run = max(1, min(KILLS_A_RUN, wanted // len(methods)))
     while done < wanted:
         method = methods[done // a_run % len(methods)]

@@ -13,6 +13,7 @@ from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview
 from selftaught.system.errors import UsageError
+from tests.data.text.writing import lines
 from tests.teachers import teacher_for
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
@@ -20,9 +21,11 @@ QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_si
 
 @pytest.mark.parametrize("name", sorted(registry.places()))
 def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) -> None:
-    needs_tokens = registry.method_class(name).needs_tokens
+    cls = registry.method_class(name)
     out = tmp_path / "seen.png"
-    flags = ["--method", name, "--encoder", "test_vit" if needs_tokens else "test_resnet", "--size", "32"]
+    flags = ["--method", name, "--encoder", "test_vit" if cls.needs_tokens else "test_resnet", "--size", "32"]
+    if cls.needs_words:
+        photos, flags = lines(tmp_path), ["--method", name]
     for flag, value in teacher_for(name, tmp_path / "teacher").items():
         flags += [f"--{flag}", value]
     assert run_command(["preview", str(photos), *flags, "--samples", "4", "--out", str(out)]) == 0

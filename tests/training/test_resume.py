@@ -23,7 +23,8 @@ from selftaught.run.recipes import Pretrain
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
-from tests.methods.test_contract import side, small
+from tests.data.text.writing import lines
+from tests.methods.test_contract import OF_TEXTS, side, small
 from tests.teachers import teacher_for
 
 STEPS = 7
@@ -43,7 +44,9 @@ def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
-    encoder = "test_vit" if registry.method_class(method).needs_tokens else "test_resnet"
+    encoder: Any = "test_vit" if registry.method_class(method).needs_tokens else "test_resnet"
+    if registry.method_class(method).needs_words:
+        encoder, data, more = OF_TEXTS, lines(out.parent), more | {"size": None}
     return Pretrain.parse(
         {
             "data": str(data),

@@ -19,6 +19,8 @@ CLAIMS = (
     "needs_places",
     "needs_images",
     "needs_up",
+    "needs_words",
+    "needs_values",
     "experimental",
 )
 

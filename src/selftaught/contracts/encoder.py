@@ -8,6 +8,10 @@ from typing import Any, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
+# Samples of words are whole numbers (B, 1, N): nothing behind the end of a text, a word that is hidden, where a text
+# begins, and from the fourth on the words, or parts of words, of a vocabulary.
+PADDING, HIDDEN, BEGIN, WORDS = 0, 1, 2, 3
+
 
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """The layers inside that have statistics."""
@@ -72,6 +76,7 @@ class Tokens(NamedTuple):
     patches: Tensor  # (B, K, dim), in the order of `keep`, or of all N positions
     prefix: Tensor  # (B, P, dim): class and register tokens; P is 0 where the network has none
     layers: tuple[Tensor, ...] = ()  # the layers asked for, each (B, P + K, dim)
+    there: Tensor | None = None  # (B, K) booleans, which of the patches hold anything; None where all do
 
 
 class TokenEncoder(Encoder):

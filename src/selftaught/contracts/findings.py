@@ -92,6 +92,15 @@ class SeriesFacts(_Part):
     units: list[str]  # of the channels, likewise
 
 
+class TextFacts(_Part):
+    """What texts are like; what is broken is not in it."""
+
+    letters: Spread  # of a text
+    words: Spread  # parted by blanks; those of a tokenizer are others
+    distinct_words: int
+    column: str | None  # that texts stand in
+
+
 class Suggested(_Part):
     """What a run would choose by itself."""
 
@@ -122,7 +131,7 @@ class Findings(_Part):
     """All that `check` has to say."""
 
     data: str
-    things: str  # images, rows or series
+    things: str  # images, rows, series or texts
     count: int
     checked: int  # of them, fewer than all where a limit was given
     usable: bool
@@ -138,6 +147,7 @@ class Findings(_Part):
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None
     series: SeriesFacts | None = None
+    texts: TextFacts | None = None
     metadata: list[ColumnFacts] | None = (
         None  # what is known of the samples beside what they hold, where that was asked
     )

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 from torch import Tensor, nn
 
@@ -15,9 +15,16 @@ class Data:
     """What a method may know of the data: how many samples, and the shape and statistics of one view."""
 
     count: int
-    shape: tuple[int, ...]  # of the plain view: (C, H, W) of images, (C, columns) of rows
+    shape: tuple[int, ...]  # of the plain view: (C, H, W) of images, (C, columns) of rows, (1, N) of words
     mean: tuple[float, ...]  # per channel, of values in [0, 1]; views are (value - mean) / std
     std: tuple[float, ...]
+    words: int = 0  # numbers in the vocabulary, where samples are words (contracts/encoder.py); 0 where they are none
+
+    @classmethod
+    def of(cls, preparation: Any, count: int) -> Self:
+        """What a preparation says of so many samples."""
+        words = getattr(preparation, "words", 0)
+        return cls(count, preparation.shape, preparation.mean, preparation.std, words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,8 @@ class Method(nn.Module, ABC):
     needs_places: ClassVar[bool] = False  # whether it asks what lies beside what, which columns of a row do not tell
     needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
     needs_up: ClassVar[bool] = False  # whether it asks which way is up: of what is turned at random nobody can tell
+    needs_words: ClassVar[bool] = False  # whether it asks about words, which only texts have
+    needs_values: ClassVar[bool] = False  # whether it asks about places with values, such as pixels: words are none
     needs_teacher: ClassVar[bool] = False  # whether it is given another encoder, frozen, after the data: --teacher
     whole_views: ClassVar[bool] = False  # whether it reckons with how large views are: none for --grow to shrink
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder

@@ -229,16 +229,24 @@ class Modality:
     # option that takes it.
     lost: Callable[[str, Mapping[str, Any]], dict[str, str]] = lambda name, options: {}
     RAW: str = "raw values"  # samples without any encoder, as a baseline
+    # What that baseline makes of samples (N, D), fitted to those that are given, by a seed; None: of their values.
+    raw: Callable[[Samples, int], Callable[[Samples], NDArray[Any]]] | None = None
+    # Files that stand beside an exported encoder, by name, so that others can prepare samples, of a preparation.
+    beside: Callable[[Any], Mapping[str, str]] = lambda preparation: {}
     DOMAIN: str = ""  # what the Hub puts before the name of a task
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
     READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
     ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
+    WORDS: bool = False  # whether samples are words (contracts/encoder.py), by --tokenizer, --vocabulary and --context
     WINDOWED: bool = False  # whether samples may be windows of something longer, as --window says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at
+    # Views (B, *shape) as they read, where a few words say more of a sample than a thumbnail would.
+    snippets: "Callable[[Tensor, Any], list[str]] | None" = None
+    ASIDE: Sequence[str] = ()  # fields of a preparation that are too long to be said where it is described
     pack: Callable[..., Any] | None = None  # into tars, where each sample can be a file of its own
     LOOKS: Looks | None = None  # where one sample may be stored in several ways
     MASKS: Masks | None = None  # where each pixel of a sample may have a class of its own
@@ -300,7 +308,9 @@ def named(name: str) -> Modality:
 def of(data: Any) -> Modality:
     """The modality of the data that the user names."""
     asked = data if isinstance(data, np.ndarray) else str(data)
-    return next((kind for kind in map(named, names()[1:]) if kind.recognises(asked)), named(DEFAULT))
+    own = "" if isinstance(asked, np.ndarray) else asked.partition(":")[0]
+    first = sorted(names()[1:], key=lambda name: name != own)  # text:a.csv looks like rows, too
+    return next((kind for kind in map(named, first) if kind.recognises(asked)), named(DEFAULT))
 
 
 def place_of(data: str) -> str:

@@ -28,7 +28,9 @@ def build(create: Callable[..., Encoder], part: Part, preparation: Any, module: 
 class Own(Encoder):
     """The user's own network, which gives features (B, D), or of images a map (B, D, h, w) or tokens (B, N, D)."""
 
-    def __init__(self, net: nn.Module | None, shape: tuple[int, ...], things: str) -> None:
+    def __init__(
+        self, net: nn.Module | None, shape: tuple[int, ...], things: str, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
         if net is None:
             raise UsageError("the encoder 'own' is a network of yours: pass it in Python, as encoder=my_network")
@@ -38,7 +40,7 @@ class Own(Encoder):
         training = net.training
         try:
             with torch.no_grad():
-                given = net.eval()(torch.zeros(2, *shape, device=device))
+                given = net.eval()(torch.zeros(2, *shape, device=device, dtype=dtype))
         except Exception as error:
             raise UsageError(f"your network does not take {things} of {shape}: {error}") from None
         net.train(training)

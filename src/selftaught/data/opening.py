@@ -22,10 +22,11 @@ from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in
 from selftaught.data.sources.metadata import Column, columns_beside, one_column
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
-from selftaught.system.errors import DataError, UsageError
+from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.text import printable, spelled
 
 Rows = NDArray[np.int64]
+NAMED = 3  # of the broken samples, in an error
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ def refuse_column(column: str | None, data: object, things: str) -> None:
     """Raise UsageError where a column of images is named, and `data` holds other things."""
     if column is not None:
         raise UsageError(f"--column {printable(column)} is for images, and {printable(str(data))} holds {things}")
+
+
+def refuse_broken(name: str, things: str, whole: int, broken: Sequence[tuple[str, str]], tolerance: float) -> None:
+    """Raise BrokenData where more than this share of the samples, those that are `whole` among them, are `broken`."""
+    count = whole + len(broken)
+    if len(broken) > tolerance * count:
+        first = "; then ".join(f"{printable(key)} {reason}" for key, reason in broken[:NAMED])
+        said = f"{len(broken)} of {count} {things} in {printable(name)} cannot be used, more than"
+        raise BrokenData(f"{said} {100 * tolerance:g}%; the first: {first}", name, list(broken))
 
 
 class Picked(Sequence[str]):

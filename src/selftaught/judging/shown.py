@@ -168,7 +168,7 @@ def _of_tokens(encoder: TokenEncoder, x: Tensor) -> Parts:
     last = range(max(0, encoder.depth - LAST), encoder.depth)
     tokens = encoder.tokens(x, layers=last)
     grid = tokens.patches.mT.unflatten(2, encoder.grid(x.shape[2:]))
-    made = _of_map(encoder.feature(tokens), grid)
+    made = _of_map(encoder.feature(tokens), grid, tokens.there)
     if getattr(encoder.net, "cls_token", None) is not None:
         made["class"] = tokens.prefix[:, 0]
     made["last_blocks"] = torch.cat(pooled_layers(encoder, tokens), dim=1)
@@ -182,16 +182,22 @@ def pooled_layers(encoder: TokenEncoder, tokens: Tokens) -> list[Tensor]:
     """
     prefix = tokens.prefix.shape[1]
     layers = [F.layer_norm(layer, layer.shape[-1:]) for layer in tokens.layers]
-    return [encoder.feature(Tokens(layer[:, prefix:], layer[:, :prefix])) for layer in layers]
+    return [encoder.feature(Tokens(layer[:, prefix:], layer[:, :prefix], there=tokens.there)) for layer in layers]
 
 
-def _of_map(own: Tensor, features: Tensor) -> Parts:
-    """Of the encoder's own feature (B, D) and its map (B, C, h, w), or (B, C, n) of rows."""
+def _of_map(own: Tensor, features: Tensor, there: Tensor | None = None) -> Parts:
+    """Of the encoder's own feature (B, D) and its map (B, C, h, w), or (B, C, n) of rows; `there` (B, n) says which
+    places hold anything."""
     places = features.flatten(2)
-    mean = places.mean(dim=2)
+    if there is None:
+        mean, spread = places.mean(dim=2), places.std(dim=2, correction=0)
+    else:
+        share = (there / there.sum(dim=1, keepdim=True).clamp(min=1)).to(places.dtype)[:, None]
+        mean = (places * share).sum(dim=2)
+        spread = ((places - mean[..., None]).square() * share).sum(dim=2).sqrt()
     made = {OWN: own, "mean": mean}
     if places.shape[2] > 1:
-        made["mean_std"] = torch.cat([mean, places.std(dim=2, correction=0)], dim=1)
+        made["mean_std"] = torch.cat([mean, spread], dim=1)
     if features.ndim == 4 and min(features.shape[2:]) >= GRID:
         made["quarters"] = F.adaptive_avg_pool2d(features, GRID).flatten(1)
     return made

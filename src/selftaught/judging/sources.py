@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.baselines import Pixels, standardised
 from selftaught.judging.inside import as_one, layers, scaled, tokens
@@ -139,5 +140,5 @@ def _shown(source: Source) -> Source:
 
 def _pixels(data: Labelled, part: Rows, seed: int) -> Array:
     learnt = data.train if len(part) == data.train.count else data.train.subset(part)
-    pixels = Pixels(learnt, seed)
+    pixels = (modality.named(learnt.preparation.modality).raw or Pixels)(learnt, seed)
     return np.concatenate([pixels(samples) for samples in data.sources])

@@ -18,6 +18,7 @@ from selftaught.contracts.findings import (
     SeriesFacts,
     Spread,
     Suggested,
+    TextFacts,
     Values,
 )
 from selftaught.reporting.charts import bar_chart, line_chart
@@ -61,6 +62,7 @@ def lines(findings: Findings) -> list[Line]:
         *(_image_lines(images) if images else []),
         *(_column_lines(columns) if columns is not None else []),
         *(_series_lines(findings.series) if findings.series else []),
+        *(_text_lines(findings.texts) if findings.texts else []),
         *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
@@ -129,6 +131,17 @@ def _series_lines(series: SeriesFacts) -> list[Line]:
         ("channels", f"{len(series.channels):,}"),
         ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
         ("missing", f"{cells:,} values"),
+    ]
+
+
+def _text_lines(texts: TextFacts) -> list[Line]:
+    def spread(of: Spread) -> str:
+        return f"{of.min:g} to {of.max:g}, median {of.median:g}"
+
+    return [
+        *([("column", texts.column)] if texts.column is not None else []),
+        ("letters", spread(texts.letters)),
+        ("words", f"{spread(texts.words)}; {texts.distinct_words:,} different ones"),
     ]
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,13 @@ EMBEDDED = 2000  # of the map's samples have a place by t-SNE, which takes secon
 CLUSTERS = 10
 THUMBNAILS = 18
 
-Thumbnail = tuple[str, str]  # the name of a sample, and its picture
+
+class Thumbnail(NamedTuple):
+    """A sample by its name, and its picture, or how it reads."""
+
+    name: str
+    picture: str
+    text: str = ""
 
 
 @dataclass
@@ -108,7 +114,7 @@ def map_json(folder: Path, held: EmbeddingMap, labels: Mapping[str, str]) -> str
     keys = held.end.keys
     places = {"PCA": (np.arange(len(keys)), drawn.pca), "t-SNE": (drawn.rows, drawn.tsne)}
     content = {
-        "keys": keys,
+        "keys": [f"{key}: {text}" for key, text in zip(keys, held.end.texts)] or keys,
         "cell": held.end.cell,
         "columns": held.end.columns if held.sheet else 0,
         "layouts": {
@@ -154,8 +160,8 @@ def _grouped(of: Sequence[str]) -> dict[str, Any]:
 
 
 def neighbours(held: EmbeddingMap) -> list[Asked]:
-    """Every asked sample with its nearest, where samples are images."""
-    if held.sheet is None:
+    """Every asked sample with its nearest, where samples are images or texts."""
+    if held.sheet is None and not held.end.texts:
         return []
     before = held.start.nearest if held.start else [[] for _ in held.end.asked]
 
@@ -175,7 +181,10 @@ def strip(held: EmbeddingMap) -> list[Thumbnail]:
 
 
 def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
+    if held.end.texts:
+        return Thumbnail(held.end.keys[place], "", held.end.texts[place])
     assert held.sheet
     width, height = held.end.cell
     left, top = place % held.end.columns * width, place // held.end.columns * height
-    return held.end.keys[place], data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
+    picture = held.sheet.crop((left, top, left + width, top + height))
+    return Thumbnail(held.end.keys[place], data_uri(picture, "WEBP"))

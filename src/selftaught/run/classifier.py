@@ -68,7 +68,7 @@ def save_classifier(classifier: Calibrated, folder: Path, about: dict[str, Any])
     if not prefixes and encoder.origin.timm_alone:  # timm knows the encoder, but has another head
         config["architecture"] = f"selftaught_classifier_{encoder.origin.name}"
     card = classifier_card(encoder, count, meaning, prefixes is not None, about)
-    write_model(folder, weights, config, card)
+    write_model(folder, weights, config, card, encoder.preparation)
 
 
 def _timm_prefixes(classifier: Calibrated) -> tuple[str, str] | None:

@@ -40,7 +40,8 @@ def save_encoder(encoder: Encoder, part: Part, preparation: Preparation, folder:
 def packed_encoder(encoder: Encoder, part: Part, preparation: Preparation, about: dict[str, Any]) -> Packed:
     """The files of an encoder as it is at this moment, which may be written later."""
     config = encoder_config(encoder, part, preparation, about)
-    return packed(merged(encoder.net), config, encoder_card(encoder, preparation, about))
+    model = packed(merged(encoder.net), config, encoder_card(encoder, preparation, about))
+    return {**model, **modality.named(preparation.modality).beside(preparation)}
 
 
 def merged(net: nn.Module) -> dict[str, Tensor]:
@@ -52,9 +53,15 @@ def merged(net: nn.Module) -> dict[str, Tensor]:
     return held
 
 
-def write_model(folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> None:
-    """Write model.safetensors, config.json and README.md into `folder`; none is replaced before all are on the disk."""
-    write_packed(folder, packed(weights, config, card))
+def write_model(
+    folder: Path, weights: Mapping[str, Tensor], config: dict[str, Any], card: str, preparation: Preparation
+) -> None:
+    """Write model.safetensors, config.json and README.md into `folder`, and what samples need beside them.
+
+    None is replaced before all are on the disk.
+    """
+    beside = modality.named(preparation.modality).beside(preparation)
+    write_packed(folder, {**packed(weights, config, card), **beside})
 
 
 def packed(weights: Mapping[str, Tensor], config: dict[str, Any], card: str) -> Packed:

@@ -11,9 +11,10 @@ MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the first release
 NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
 MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
+BESIDE = ("tokenizer.json", "model.onnx")  # these, where there is one
 HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
 
-_MODEL = Inside(re.compile("|".join(map(re.escape, (*MODEL, "model.onnx")))))
+_MODEL = Inside(re.compile("|".join(map(re.escape, (*MODEL, *BESIDE)))))
 _STEP = r"step_\d+(\.\d+)?"
 # The second part is of what is spread over processes: of which one of how many.
 IN_STEP = re.compile(r"(model|optimizer|begun)(\.\d+-of-\d+)?\.safetensors|(state|manifest)\.json")

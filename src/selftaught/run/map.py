@@ -33,6 +33,7 @@ class Facts(BaseModel):
     nearest: list[list[int]]  # of each asked, by the cosine of their features, the nearest first
     columns: int = 0  # of the sheet of thumbnails
     cell: tuple[int, int] = (0, 0)  # width and height of one, in pixels; nothing where samples are no images
+    texts: list[str] = []  # how each begins, where samples are texts
 
 
 @dataclass
@@ -70,6 +71,7 @@ def read_facts(file: Path) -> Facts | None:
         return None
     places = [*facts.asked, *(place for near in facts.nearest for place in near)]
     held = all(0 <= place < len(facts.keys) for place in places) and len(facts.asked) == len(facts.nearest)
+    held = held and len(facts.texts) in (0, len(facts.keys))
     return facts if held and facts.columns >= 0 and min(facts.cell) >= 0 else None
 
 

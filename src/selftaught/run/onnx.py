@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.contracts.encoder import BEGIN, PADDING
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
@@ -31,11 +32,21 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
     things = modality.named(preparation.modality).THINGS
     encoder = encoder.cpu().eval()
     draws = torch.Generator().manual_seed(0)
+
+    def drawn(batch: int) -> torch.Tensor:
+        """Samples such as there might be: of words, which are whole numbers, texts of any length."""
+        shape, words = (batch, *preparation.shape), getattr(preparation, "words", 0)
+        if not words:
+            return torch.randn(shape, generator=draws)
+        ends = torch.randint(1, shape[-1] + 1, (batch, 1, 1), generator=draws)
+        made = torch.randint(BEGIN, words, shape, generator=draws)
+        return made.masked_fill(torch.arange(shape[-1]) >= ends, PADDING)
+
     with replacing(file) as temporary:
         with torch.no_grad():
             torch.onnx.export(
                 encoder,
-                (torch.randn(2, *preparation.shape, generator=draws),),
+                (drawn(2),),
                 temporary,
                 dynamo=True,
                 external_data=False,
@@ -48,10 +59,10 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         deviation = 0.0
         for batch in (1, 5):
-            drawn = torch.randn(batch, *preparation.shape, generator=draws)
+            samples = drawn(batch)
             with torch.no_grad():
-                expected = encoder(drawn)
-            (outputs,) = session.run(None, {things: drawn.numpy()})
+                expected = encoder(samples)
+            (outputs,) = session.run(None, {things: samples.numpy()})
             spread = expected.abs().max().clamp(min=1e-6)
             apart = float((torch.from_numpy(outputs) - expected).abs().max() / spread)
             deviation = max(deviation, apart if math.isfinite(apart) else math.inf)  # max() would pass over a NaN

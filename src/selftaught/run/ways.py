@@ -5,6 +5,7 @@ from typing import Any
 from selftaught.contracts.modality import Modality
 from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
 
 LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None}
 FORMER: dict[str, Any] = {"range": None, "bands": "colours"}  # of runs that were begun before there was anything to ask
@@ -19,7 +20,16 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
-    return {**_reading(recipe, kind), **_windows(recipe, kind)}
+    return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind)}
+
+
+def _words(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """What words are, and how many of a text are seen."""
+    said = {name: getattr(recipe, name) for name in ("tokenizer", "vocabulary", "context")}
+    for name, value in said.items():
+        if value is not None and not kind.WORDS:
+            raise UsageError(f"--{name} {printable(str(value))} is for texts, and these are {kind.THINGS}")
+    return said if kind.WORDS else {}
 
 
 def _windows(recipe: Recipe, kind: Modality) -> dict[str, Any]:

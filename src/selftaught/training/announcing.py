@@ -25,6 +25,7 @@ from selftaught.training.starting import in_words, teacher_of
 def describe(job: Job, run: RunFolder) -> None:
     """Write what the run is made of and with; only once its recipe is there can it be resumed."""
     samples, preparation = job.samples, job.samples.preparation
+    aside = modality.named(preparation.modality).ASIDE
     job.recipe.save(run.folder / "recipe.yaml")
     describe_data(job, run)
     if (digests := samples.digests()) is not None:
@@ -37,7 +38,7 @@ def describe(job: Job, run: RunFolder) -> None:
         device=str(job.engine.device),
         processes=processes.hosts(),
         threads=torch.get_num_threads(),
-        preparation=preparation.model_dump(mode="json"),
+        preparation={name: value for name, value in preparation.model_dump(mode="json").items() if name not in aside},
     )
 
 

@@ -61,7 +61,9 @@ def _joined(made: Sequence[Any]) -> Any:
     first = made[0]
     if isinstance(first, Tokens):
         layers = tuple(torch.cat(layer) for layer in zip(*(each.layers for each in made)))
-        return Tokens(torch.cat([each.patches for each in made]), torch.cat([each.prefix for each in made]), layers)
+        patches, prefix = (torch.cat([getattr(each, part) for each in made]) for part in ("patches", "prefix"))
+        there = [each.there for each in made if each.there is not None]
+        return Tokens(patches, prefix, layers, torch.cat(there) if there else None)
     return torch.cat(list(made))
 
 

@@ -181,7 +181,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
     """
     preparation = samples.preparation
     kind = modality.named(preparation.modality)
-    data = Data(count or samples.count, preparation.shape, preparation.mean, preparation.std)
+    data = Data.of(preparation, count or samples.count)
     if module is None and any(part.options for part in (plan.encoder, *named_methods(plan))):
         _refuse_beyond_memory(plan, preparation, data)
     torch.manual_seed(plan.seed)
@@ -220,7 +220,7 @@ def _asked(plan: Plan, encoder: Encoder, data: Data, preparation: Preparation) -
 def on_paper(plan: Plan, preparation: Preparation, count: int, module: nn.Module | None) -> Method:
     """The method of a plan for so many samples, whose weights have shapes and no numbers."""
     kind = modality.named(preparation.modality)
-    data = Data(count, preparation.shape, preparation.mean, preparation.std)
+    data = Data.of(preparation, count)
     with torch.device("meta"):
         encoder = kind.build_encoder(plan.encoder, preparation, module and deepcopy(module).to("meta"))
         return _asked(plan, encoder, data, preparation)

@@ -193,7 +193,7 @@ class Keeping:
         if not drawing:
             return
         shown = min(PICTURED, job.batches.batch_size)
-        views = tuple(as_inputs(job.shown, v[:shown]) if v.is_floating_point() else v[:shown] for v in job.batches(0))
+        views = tuple(as_inputs(job.shown, view[:shown]) for view in job.batches(0))
         job.shown.eval()
         with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
             pictures = job.shown.picture(*views)

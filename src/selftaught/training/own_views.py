@@ -86,7 +86,8 @@ class OwnViews(MakeViews):
         if not isinstance(given, Tensor) or tuple(given.shape) != wanted:
             shown = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise UsageError(f"your view {name!r} gives {shown}, and is to give a tensor of {wanted}")
-        return ((given.to(plain) - mean) / std).detach()
+        given = given.to(plain)
+        return ((given - mean) / std).detach() if given.is_floating_point() else given
 
     def size(self, name: str) -> tuple[int, ...]:
         return self._sized.size(name)

@@ -142,6 +142,7 @@ def _read(command: Pretrain) -> dict[str, object]:
     watched = command.watched_by and modality.place_of(command.watched_by)
     labels = {"--watch-labels": watched, "--watch-labels-csv": command.watch_labels_csv}
     named = {"--init": command.init, "--teacher": command.teacher, "--metadata": command.metadata}
+    named["--tokenizer"] = command.tokenizer
     return {"DATA": modality.place_of(command.data), **named, **labels}
 
 
@@ -163,13 +164,17 @@ def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None
 
 
 def _begun_with(recipe: Pretrain) -> Any:
-    """How a run that goes on prepares its samples, where it was begun before all was noted by which that is told."""
+    """How a run that goes on prepares its samples, where the data alone might tell it otherwise than when it began.
+
+    It was begun before all was noted by which that is told, or by another version of what learns a tokenizer.
+    """
     try:
         about = encoder_about(Path(str(recipe.out)) / "encoder")
         preparation = modality.named(about["modality"]).Preparation(**about["preparation"])
     except (UsageError, KeyError, TypeError, ValueError):  # nothing is exported yet, or it is damaged
         return None
-    return preparation if getattr(preparation, "stored", "") is None else None
+    begun = getattr(preparation, "stored", "") is None or getattr(preparation, "learnt", False)
+    return preparation if begun else None
 
 
 def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:

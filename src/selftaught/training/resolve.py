@@ -33,7 +33,7 @@ from selftaught.system.text import printable
 from selftaught.training.few import as_usual
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
-from selftaught.training.starting import preset_of, warmed
+from selftaught.training.starting import preset_of, warmed, words_of
 from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart
@@ -65,6 +65,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
+    like = like or words_of(recipe, kind)
     with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(
@@ -230,6 +231,10 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         components.checked(f"method {part.name}", cls, part.options)
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
+        if cls.needs_words and not kind.WORDS:
+            raise UsageError(f"{part.name} asks about words, and {recipe.data} holds {kind.THINGS}")
+        if cls.needs_values and kind.WORDS:
+            raise UsageError(f"{part.name} asks about values such as pixels, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_places and not kind.ALONG:
             raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_images and not kind.SPATIAL:

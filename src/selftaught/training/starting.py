@@ -44,6 +44,28 @@ def _known(recipe: Pretrain, kind: Modality) -> Known | None:
     return known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
 
 
+def words_of(recipe: Pretrain, kind: Modality) -> Any:
+    """The preparation of texts by which --init was taught, as its weights know no other words; None without any.
+
+    Raises UsageError where nothing tells which they are, or where others are asked for.
+    """
+    if not recipe.init or not kind.WORDS:
+        return None
+    shown, folder = f"--init {printable(recipe.init)}", Path(recipe.init)
+    try:
+        about = encoder_about(folder / "encoder" if (folder / "encoder").is_dir() else folder)
+        if about["modality"] != kind.Preparation.modality:
+            raise ValueError(f"it is of {about['modality']}")
+        preparation = kind.Preparation.model_validate(about["preparation"])
+    except (UsageError, KeyError, TypeError, ValueError) as error:
+        way = "name a run of ours that has learnt from texts"
+        raise UsageError(f"{shown} does not say which words it knows: {way} ({printable(error)})") from None
+    for name in ("tokenizer", "vocabulary", "context"):
+        if getattr(recipe, name) is not None:
+            raise UsageError(f"--{name} is that of {shown}, whose weights know no other words: leave it out")
+    return preparation
+
+
 def warmed(preset: str, lr: float) -> dict[str, Any]:
     """What the method's preset becomes for going on from known weights, its own rate being `lr`; nothing from none."""
     return {"lr": SLOWER * lr, **WARM} if preset == "warm" else {}

@@ -32,7 +32,8 @@ NETWORKS = {
     "dilated_conv": {"depth": 2, "width": 8, "dim": 16},
     "patch_transformer": {"depth": 1, "width": 16, "patch": 4},
 }
-GENERAL = [name for name in registry.places() if not registry.method_class(name).needs_images]
+CLASSES = {name: registry.method_class(name) for name in registry.places()}
+GENERAL = [name for name, cls in CLASSES.items() if not (cls.needs_images or cls.needs_words)]
 TINY = ["--encoder", "patch_transformer", "--encoder.width", "16", "--encoder.depth", "1"]
 QUICK = {
     "check": ["--encoder", "patch_transformer", "--batch-size", "16", "--json"],

@@ -8,18 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_column
+from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_broken, refuse_column
 from selftaught.data.series.files import open_recordings
 from selftaught.data.series.preparation import Preparation
-from selftaught.data.series.recordings import THINGS, Failures, Recordings
+from selftaught.data.series.recordings import THINGS, Recordings
 from selftaught.data.series.views import Views
 from selftaught.data.sources.labels import labels_for, plain, read_labels
-from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 REMEDY = "say which column with --label-column, name a CSV of series,label, or add 'y' to the .npz"
 TOLERANCE = 0.01  # the share of series that may be broken, where the user names none
-NAMED = 3  # of the broken series, in an error
 
 
 class Series(Opened):
@@ -74,7 +73,7 @@ def open_samples(
     if labels is not None:
         _label(whole, labels, label_column)
     series = cut(like.refuse_other(whole) if like else whole, window, stride, lone=like is not None)
-    refuse_broken(series, tolerance)
+    refuse_broken(series.name, THINGS, len(series), series.broken, tolerance)
     named = labels if labels is not None and series.labels is None else None
     how: dict[str, Any] = {"labels": named, "label_column": label_column, "labelled": labelled}
     preparation = like or Preparation.of(series, (stride or window) if window else None)
@@ -115,13 +114,3 @@ def _label(whole: Recordings, labels: Path, column: str | None) -> None:
         whole.labels, whole.marks = labels_for(labels, whole.keys, THINGS, column, whole.note), None
     else:
         whole.labels = whole.marks = None
-
-
-def refuse_broken(series: Recordings, tolerance: float) -> None:
-    """Raise BrokenData where too many series cannot be used."""
-    broken: Failures = series.broken
-    count = len(series) + len(broken)
-    if len(broken) > tolerance * count:
-        first = "; then ".join(f"{printable(key)} {reason}" for key, reason in broken[:NAMED])
-        said = f"{len(broken)} of {count} series in {printable(series.name)} cannot be used, more than"
-        raise BrokenData(f"{said} {100 * tolerance:g}%; the first: {first}", series.name, broken)

@@ -27,13 +27,14 @@ class Cells(NamedTuple):
     parting: str  # the character between cells
 
 
-def read_cells(file: Path, names: bool = False) -> Cells:
+def read_cells(file: Path, names: bool = False, damaged: bool = False) -> Cells:
     """The cells of every line; what parts them is found out. Raises DataError.
 
-    names: whether they may be names of files, of which bytes that are no text are kept, as Python keeps them.
+    names: whether they may be names of files, of which bytes that are no text are kept, as Python keeps them; damaged:
+    whether such bytes are kept of anything, by somebody who looks at each cell.
     """
     with reading(str(file), " as text"):
-        text = text_in(file, "surrogateescape" if names else "strict")
+        text = text_in(file, "surrogateescape" if names or damaged else "strict")
         parting = parting_of(text, keyed=names)
         return Cells(list(csv.reader(io.StringIO(text, newline=""), delimiter=parting)), parting)
 

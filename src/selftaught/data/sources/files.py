@@ -101,6 +101,7 @@ def _nothing_in(shown: str, ignored: Ignored) -> str:
         saw = "only " + ", ".join(f"{count} {why}" for why, count in reasons.most_common(3))
     linked = any(why in (OUTSIDE, LINK) for _, why in ignored)
     hint = "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)" * linked
+    hint += f"; texts are read as text:{shown}" * (".txt" in others)
     return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
 
 

@@ -46,9 +46,12 @@ def cross_entropy(scores: Tensor, answer: Tensor, weight: Tensor | None = None) 
 
 
 @objective
-def binary_cross_entropy(scores: Tensor, truth: Tensor) -> Tensor:
-    """Mean cross entropy of scores with whether each is true, booleans (of one shape)."""
-    return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
+def binary_cross_entropy(scores: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean cross entropy of scores with whether each is true, booleans (of one shape); `weight`, of that shape, too,
+    leaves some out."""
+    if weight is None:
+        return F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype))
+    return _mean(F.binary_cross_entropy_with_logits(scores, truth.to(scores.dtype), reduction="none"), weight)
 
 
 @objective

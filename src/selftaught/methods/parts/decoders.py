@@ -109,7 +109,7 @@ class _CrossBlock(nn.Module):
 
     def __init__(self, dim: int, width: int, heads: int) -> None:
         super().__init__()
-        _refuse_odd_heads(width, heads)
+        refuse_odd_heads(width, heads)
         self.heads = heads
         self.norm, self.norm_seen, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(dim), nn.LayerNorm(width)
         self.query, self.key_value, self.out = (
@@ -131,11 +131,11 @@ class _CrossBlock(nn.Module):
 
 def _blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     """Blocks of a transformer. Raises UsageError where the heads cannot share the width."""
-    _refuse_odd_heads(width, heads)
+    refuse_odd_heads(width, heads)
     return nn.Sequential(*(Block(width, heads, qkv_bias=True) for _ in range(depth)))
 
 
-def _refuse_odd_heads(width: int, heads: int) -> None:
+def refuse_odd_heads(width: int, heads: int) -> None:
     if width % heads:
         raise UsageError(f"a width of {width} cannot be shared by {heads} heads: it is to be a multiple of them")
 

@@ -20,6 +20,7 @@ from selftaught.run.recipes.shared_fields import (
     Broken,
     Cache,
     Column,
+    Context,
     Features,
     Fingerprint,
     Groups,
@@ -42,10 +43,12 @@ from selftaught.run.recipes.shared_fields import (
     TestLabels,
     TestMasks,
     TimeLimit,
+    Tokenizer,
     TrainLabels,
     Unlabelled,
     ValueRange,
     ViewsFor,
+    Vocabulary,
     Window,
     Workers,
 )
@@ -162,6 +165,9 @@ class Compare(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    tokenizer: Tokenizer = None
+    vocabulary: Vocabulary = None
+    context: Context = None
     limit: Most = None
     tolerance: Broken = 0.01
     devices: Free[Devices] = Field(

@@ -16,6 +16,7 @@ from selftaught.run.recipes.shared_fields import (
     BandsOf,
     Broken,
     Column,
+    Context,
     Epochs,
     LabelColumn,
     Most,
@@ -26,10 +27,12 @@ from selftaught.run.recipes.shared_fields import (
     Stride,
     TeacherSize,
     Teaching,
+    Tokenizer,
     Unlabelled,
     ValueRange,
     Views,
     ViewsFor,
+    Vocabulary,
     Window,
     Workers,
 )
@@ -52,6 +55,9 @@ class Check(Recipe):
     stride: Stride = None
     batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
     epochs: Epochs = None
+    tokenizer: Tokenizer = None
+    vocabulary: Vocabulary = None
+    context: Context = None
     tolerance: Broken = 0.01
     label_column: LabelColumn = None
     column: Column = None
@@ -89,6 +95,9 @@ class Preview(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    tokenizer: Tokenizer = None
+    vocabulary: Vocabulary = None
+    context: Context = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
     limit: Most = Field(None, description="choose them among a random subset of this many")

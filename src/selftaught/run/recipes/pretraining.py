@@ -26,6 +26,7 @@ from selftaught.run.recipes.shared_fields import (
     Broken,
     Cache,
     Column,
+    Context,
     Draws,
     Epochs,
     Fingerprint,
@@ -44,10 +45,12 @@ from selftaught.run.recipes.shared_fields import (
     TeacherSize,
     Teaching,
     TimeLimit,
+    Tokenizer,
     Unlabelled,
     ValueRange,
     Views,
     ViewsFor,
+    Vocabulary,
     Window,
     Workers,
 )
@@ -64,7 +67,8 @@ class Pretrain(Recipe):
 
     DATA is a folder, an archive or a place inside one (photos.zip/train), a .npy, .npz, .h5 or .zarr file,
     sklearn:digits, torchvision:NAME or a .parquet of images; or rows: a .csv, .tsv or .parquet file, sklearn:wine;
-    or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder.
+    or series: a .ts file, a table of series,time,channels, or series:FILE of any .npy, .npz, table or folder;
+    or texts: a .jsonl file, or text:FILE of a table, a .txt of lines, or a folder or an archive of .txt files.
     """
 
     TITLES: ClassVar[dict[str, str]] = {
@@ -113,6 +117,9 @@ class Pretrain(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    tokenizer: Tokenizer = None
+    vocabulary: Vocabulary = None
+    context: Context = None
     grow: Growing | None = Field(
         None,
         description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "

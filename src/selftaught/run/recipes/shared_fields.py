@@ -38,6 +38,18 @@ Window = Shared[Annotated[int | None, about("points of the windows that long ser
 Stride = Shared[
     Annotated[int | None, about("points between the beginnings of windows; default: those of a window", gt=0, le=MOST)]
 ]
+Tokenizer = Shared[
+    Annotated[
+        str | None,
+        about("a tokenizer.json that makes words of texts; default: one that is learnt from the texts of DATA"),
+    ]
+]
+Vocabulary = Shared[
+    Annotated[int | None, about("words, and parts of words, that are learnt; default: by the data", ge=512, le=1 << 17)]
+]
+Context = Shared[
+    Annotated[int | None, about("words of a text that are seen, the first; default: by the texts", gt=1, le=1 << 13)]
+]
 TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
     Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")
@@ -88,7 +100,7 @@ Column = Shared[
     Annotated[
         str | None,
         BeforeValidator(lambda place: str(place) if isinstance(place, int) else place),
-        about("what holds the images, of a parquet file or of items with several parts; default: the only one"),
+        about("what holds the images, or the texts, of a file or of items with several parts; default: the only one"),
     ]
 ]
 ValueRange = Shared[

@@ -113,9 +113,11 @@ def features(
 
 
 def as_inputs(module: nn.Module, x: Tensor) -> Tensor:
-    """Samples where a network's weights are, and as precise as they are."""
+    """Samples where a network's weights are, and as precise as they are; whole numbers, which words are, stay so."""
     weight = next(module.parameters(), None)
-    return x if weight is None else x.to(weight.device, weight.dtype)
+    if weight is None:
+        return x
+    return x.to(weight.device, weight.dtype if x.is_floating_point() else x.dtype)
 
 
 def norms_of(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -2,10 +2,13 @@
 
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
@@ -19,6 +22,7 @@ from selftaught.training.looking.features import estimate_norms, features, view_
 SEEN_PER_SAMPLE, LEAST = 20, 256  # training sees so many times as many samples as the map holds, which costs little
 KEPT = 50  # principal components of the features
 CELL = 48  # pixels of a thumbnail's longer side
+SNIPPET = 100  # letters of a text
 ASKED, NEAREST = 8, 6  # samples whose neighbours are kept, and how many of each
 
 
@@ -47,7 +51,9 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     end = _neighbours(step, samples, z)
     contents: dict[str, str | bytes] = {}
     kind = modality.named(samples.preparation.modality)
-    if kind.PICTURES:
+    if kind.snippets:
+        end.texts = _snippets(samples, kind.snippets)
+    elif kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
         contents["sheet.webp"] = encoded(sheet, "WEBP")
     buffer = io.BytesIO()
@@ -77,6 +83,12 @@ def _neighbours(step: int, samples: Samples, z: Array) -> Facts:
             nearest.append(np.argsort(-cosine, kind="stable")[: min(NEAREST, samples.count - 1)].tolist())
     keys = [printable(key) for key in samples.keys]
     return Facts(step=step, keys=keys, asked=asked.tolist() if nearest else [], nearest=nearest)
+
+
+def _snippets(samples: Samples, read: Callable[[Tensor, Any], list[str]]) -> list[str]:
+    """How each sample begins, as it reads."""
+    whole = (text for x in view_batches(samples) for text in read(x, samples.preparation))
+    return [text[:SNIPPET] + "…" * (len(text) > SNIPPET) for text in whole]
 
 
 def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tuple[int, int]]:

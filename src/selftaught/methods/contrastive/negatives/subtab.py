@@ -24,6 +24,7 @@ class SubTab(Method):
     views = ("light",)
     # The authors: Adam, 1e-3 in batches of 32 on MNIST.
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=1e-4)
+    needs_values = True
     whole_views = True  # which are rebuilt
     experimental = True
 

@@ -24,6 +24,7 @@ class AIM(Method):
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
     needs_tokens = True
     needs_places = True  # columns of a table have no reading order
+    needs_values = True
 
     def __init__(
         self,

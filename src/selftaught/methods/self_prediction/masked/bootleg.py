@@ -29,6 +29,7 @@ class Bootleg(Method):
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.04, weight_decay_end=0.4, batch_size=64)
     needs_places = True
     needs_tokens = True
+    needs_values = True
     experimental = True
 
     def __init__(

@@ -23,6 +23,7 @@ class CrossMAE(Method):
     # MAE's, for the same reasons.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05, betas=(0.9, 0.95))
     needs_tokens = True
+    needs_values = True
     experimental = True
 
     def __init__(

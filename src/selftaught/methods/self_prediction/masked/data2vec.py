@@ -32,6 +32,7 @@ class Data2Vec(Method):
     # (docs/results/learns.md).
     preset = Training(optimizer="adamw", lr=4e-3, weight_decay=0.05, batch_size=64)
     needs_tokens = True
+    needs_values = True
 
     def __init__(
         self,

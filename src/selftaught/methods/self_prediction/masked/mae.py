@@ -21,6 +21,7 @@ class MAE(Method):
     # the encoder are timm's, which are learnt, where the paper's are fixed sines, and no weights are Xavier's.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05, betas=(0.9, 0.95))
     needs_tokens = True
+    needs_values = True
 
     def __init__(
         self,

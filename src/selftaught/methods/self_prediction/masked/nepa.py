@@ -21,6 +21,7 @@ class NEPA(Method):
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), clip=1.0)
     needs_tokens = True
     needs_places = True  # columns of a table have no reading order
+    needs_values = True
     experimental = True
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ class SimMIM(Method):
     # vision transformer are learnt ones, where the authors' share a relative bias, as those of the recipe do.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.05)
     needs_places = True
+    needs_values = True
 
     def __init__(
         self,

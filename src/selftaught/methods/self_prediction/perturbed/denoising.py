@@ -20,6 +20,7 @@ class Denoising(Method):
     views = ("light",)
     # The paper: plain gradient descent on a stack of single layers; here one network is trained at once.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+    needs_values = True
 
     def __init__(
         self,

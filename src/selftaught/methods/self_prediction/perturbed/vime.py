@@ -17,6 +17,7 @@ class VIME(Method):
     paper = "https://papers.nips.cc/paper_files/paper/2020/hash/7d97667a3e056acab9aaf653807b4a03-Abstract.html"
     views = ("light",)
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
+    needs_values = True
     experimental = True
 
     def __init__(

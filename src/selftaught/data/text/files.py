@@ -1,0 +1,117 @@
+"""Which names are those of texts, and what is read by each: folders and archives of .txt, lines, and tables."""
+
+import codecs
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+from selftaught.data import opening
+from selftaught.data.sources.archives import tar_members, zip_members
+from selftaught.data.sources.encoded import Ignored
+from selftaught.data.sources.files import ARCHIVES, folders_of
+from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
+from selftaught.data.sources.labels import NO_LABEL
+from selftaught.data.sources.source import reading
+from selftaught.data.text.columns import JSONL, LARGEST, TABLES, open_columns
+from selftaught.data.text.texts import MARK, Text, Texts
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.ownership import refuse_as_data
+from selftaught.system.regular import regular_bytes
+from selftaught.system.text import printable
+
+TXT = (".txt",)
+NO_TEXT = "not named like a text"
+SIXTEEN = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # by which a text in UTF-16 begins
+
+
+def recognises(data: Any) -> bool:
+    """Whether this names texts: by its mark, or as a file of JSON lines."""
+    if not isinstance(data, str):
+        return False
+    return data.startswith(MARK) or (data.lower().endswith(JSONL) and Path(data).is_file())
+
+
+def open_texts(
+    data: str | Path, label_column: str | None = None, column: str | None = None, taken: str | None = None
+) -> Texts:
+    """The texts that DATA names.
+
+    label_column: of a table, the column of labels, or "none"; column: that of texts; taken: the one that an encoder
+    has learnt from, which is meant where a table has it and nobody says otherwise. Raises DataError and UsageError.
+    """
+    path = Path(str(data).removeprefix(MARK))
+    shown = printable(str(path))
+    if path.name.lower().endswith(TABLES) and path.is_file():
+        return open_columns(path, label_column, column, taken)
+    for flag, named in (("label-column", label_column), ("column", column)):
+        if named not in (None, NO_LABEL):
+            raise UsageError(f"--{flag} {printable(str(named))}: {shown} has no columns with names")
+    if path.is_dir():
+        return open_folder(path)
+    if path.is_file() and path.name.lower().endswith(TXT):
+        return open_lines(path)
+    for place in (path, *path.parents):
+        if place.is_file() and place.name.lower().endswith(ARCHIVES):
+            return open_archive(place, "" if place == path else path.relative_to(place).as_posix() + "/")
+    if not path.exists():
+        raise DataError(f"{shown} does not exist")
+    endings = ", ".join([*TXT, *TABLES, *ARCHIVES])
+    raise DataError(f"{shown} is neither a folder nor a file of these, which texts lie in: {endings}")
+
+
+def open_folder(path: Path) -> Texts:
+    """A text a file; folders are labels where all lie in one."""
+    refuse_as_data(path)
+    keys, ignored = walk(os.fspath(path), TXT)
+    return _of_files(path.resolve().name, keys, lambda key: read_regular(path / key), ignored, str(path))
+
+
+def open_archive(path: Path, place: str = "") -> Texts:
+    """Members of a zip or tar below `place`, read in place."""
+    with reading(str(path), " as an archive"):
+        members, unusable, read = zip_members(path) if path.suffix.lower() == ".zip" else tar_members(path)
+    names = [name for name, _, _ in members if name.startswith(place)]
+    faults = [(name, fault) for name in names if (fault := passed_over(name, TXT))]
+    keys = sorted(name.removeprefix(place) for name in names if not passed_over(name, TXT))
+    name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
+    return _of_files(name, keys, lambda key: read(place + key), [*unusable, *faults], str(path / place))
+
+
+def open_lines(path: Path) -> Texts:
+    """A text a line."""
+    with reading(path.name, " as text"):
+        lines = regular_bytes(path, LARGEST, links=True).removeprefix(codecs.BOM_UTF8).splitlines()
+    given = (_decoded(f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+    return Texts.of(path.stem, given, notes=[f"each line of {printable(path.name)} is a text"])
+
+
+def _of_files(name: str, keys: list[str], read: Callable[[str], bytes], ignored: Ignored, shown: str) -> Texts:
+    others = [(key, NO_TEXT if reason == NO_IMAGE else reason) for key, reason in ignored]
+    if not keys:
+        raise DataError(f"{printable(shown)} holds no texts: files of .txt")
+    return Texts.of(name, _read(keys, read, folders_of(keys) or repeat(None)), ignored=others)
+
+
+def _read(keys: Sequence[str], read: Callable[[str], bytes], labels: Iterable[str | None]) -> Iterator[Text]:
+    for key, label in zip(keys, labels):
+        try:
+            yield _decoded(key, read(key))._replace(label=label)
+        except (OSError, ValueError, EOFError) as error:  # of a file, or of a damaged member of an archive
+            reason = getattr(error, "strerror", None) or str(error)
+            yield Text(key, "", fault=f"cannot be read: {printable(reason)}")
+
+
+def _decoded(key: str, data: bytes) -> Text:
+    try:
+        return Text(key, data.decode("utf-16" if data.startswith(SIXTEEN) else "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Text(key, "", fault=f"is no text in UTF-8: byte {data[error.start]:#04x} at {error.start:,}")
+
+
+def labels_by_key(labelled: str) -> dict[str, str]:
+    """Labels of texts by their keys, from labelled texts or a CSV of path,label. Raises DataError."""
+    if recognises(labelled):
+        return opening.labels_in(open_texts(labelled))
+    return opening.labels_by_key(open_texts, labelled)
