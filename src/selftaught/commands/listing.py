@@ -18,6 +18,7 @@ CLAIMS = (
     "needs_color",
     "needs_places",
     "needs_images",
+    "needs_turns",
     "needs_up",
     "experimental",
 )

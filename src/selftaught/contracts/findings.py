@@ -92,6 +92,18 @@ class SeriesFacts(_Part):
     units: list[str]  # of the channels, likewise
 
 
+class ClipFacts(_Part):
+    """What clips of sound are like, by number of clips; what is broken is not in it."""
+
+    bytes: int  # of the files
+    formats: dict[str, int]
+    rates: dict[str, int]  # samples a second, as stored
+    channels: dict[str, int]
+    seconds: Spread
+    total_seconds: float
+    rate: int  # samples a second, to which all are resampled
+
+
 class Suggested(_Part):
     """What a run would choose by itself."""
 
@@ -122,7 +134,7 @@ class Findings(_Part):
     """All that `check` has to say."""
 
     data: str
-    things: str  # images, rows or series
+    things: str  # images, rows, series or clips
     count: int
     checked: int  # of them, fewer than all where a limit was given
     usable: bool
@@ -138,6 +150,7 @@ class Findings(_Part):
     images: ImageFacts | None = None
     columns: list[ColumnFacts] | None = None
     series: SeriesFacts | None = None
+    clips: ClipFacts | None = None
     metadata: list[ColumnFacts] | None = (
         None  # what is known of the samples beside what they hold, where that was asked
     )

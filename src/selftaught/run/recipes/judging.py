@@ -30,6 +30,7 @@ from selftaught.run.recipes.shared_fields import (
     PagesOf,
     Precision,
     RemoteCache,
+    SamplingRate,
     Score,
     Seed,
     Side,
@@ -135,6 +136,7 @@ class Compare(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    sampling_rate: SamplingRate = None
     limit: Most = None
     tolerance: Broken = 0.01
     devices: Free[Devices] = Field(

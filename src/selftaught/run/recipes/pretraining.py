@@ -37,6 +37,7 @@ from selftaught.run.recipes.shared_fields import (
     Precision,
     Question,
     RemoteCache,
+    SamplingRate,
     Score,
     Seed,
     Side,
@@ -95,6 +96,7 @@ class Pretrain(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    sampling_rate: SamplingRate = None
     grow: Growing | None = Field(
         None,
         description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "

@@ -38,6 +38,9 @@ Window = Shared[Annotated[int | None, about("points of the windows that long ser
 Stride = Shared[
     Annotated[int | None, about("points between the beginnings of windows; default: those of a window", gt=0, le=MOST)]
 ]
+SamplingRate = Shared[
+    Annotated[int | None, about("samples a second that sound is brought to; default: by the data", ge=100, le=384_000)]
+]
 TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
     Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")
