@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
 from selftaught.contracts.method import Training
+from selftaught.data.audio.views import Augmentation as OfClips
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Augmentation as OfImages
 from selftaught.data.images.views import Views
@@ -34,8 +35,15 @@ from selftaught.training.pretrain import pretrain
 from tests.methods.test_contract import BATCH, made, small, views
 
 METHODS = {f"method {name}": registry.method_class(name) for name in sorted(registry.places())}
-ENCODERS = {f"encoder of {name}": modality.named(name).create for name in modality.NAMES}
-OTHERS = {"view of images": OfImages, "view of rows": OfRows, "training": Training, "finetune": Tuning}
+KINDS = [name for name in modality.NAMES if name != "audio"]  # whose encoders are those of images
+ENCODERS = {f"encoder of {name}": modality.named(name).create for name in KINDS}
+OTHERS = {
+    "view of images": OfImages,
+    "view of rows": OfRows,
+    "view of clips": OfClips,
+    "training": Training,
+    "finetune": Tuning,
+}
 TAKE = METHODS | ENCODERS | OTHERS  # all that takes options, by what errors call it
 OPTIONS = [(what, name) for what, built in TAKE.items() for name in components.options(built)]
 PLAIN = [("finetune", "light"), ("training", "fixed_lr")]  # of words, or held to their bounds elsewhere

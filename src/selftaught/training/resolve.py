@@ -235,8 +235,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_turns and not kind.TURNABLE:
-            axes = f"the axes of {kind.THINGS}, of which {recipe.data} holds, do not mean the same"
-            raise UsageError(f"{part.name} turns samples, and {axes}")
+            axes = f"{kind.THINGS}, whose axes do not mean the same"
+            raise UsageError(f"{part.name} turns samples, and {recipe.data} holds {axes}")
         refuse_unanswerable(recipe, kind, part.name)
     if recipe.encoder and module is None:
         with torch.device("meta"):

@@ -13,8 +13,10 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 LONGEST = 600  # seconds of a clip
+MOST = 120_000_000  # values of all its channels: of silence so many are packed into next to nothing
+RATES = (100, 1_000_000)  # samples a second
 SILENT = 2.0**-15  # one step of 16 bits: what stays below is silence
-FINEST = 1000  # by whole numbers up to this the ratio of two rates is told, which is closer than any clock
+FINEST = 10_000  # by whole numbers up to this the ratio of two rates is told, which is closer than any clock
 
 Sound = NDArray[np.float32]
 
@@ -49,8 +51,8 @@ def header(data: bytes) -> Header:
         return _header(file)
 
 
-def decode(data: bytes, rate: int | None = None) -> tuple[Header, Sound]:
-    """The clip, its channels mixed, at `rate` samples a second, or as it is. Raises DecodeError."""
+def decode(data: bytes, rate: int) -> tuple[Header, Sound]:
+    """The clip, its channels mixed, at `rate` samples a second. Raises DecodeError."""
     with _opened(data) as file:
         told = _header(file)
         try:
@@ -64,7 +66,7 @@ def decode(data: bytes, rate: int | None = None) -> tuple[Header, Sound]:
         raise DecodeError("holds no sound at all")
     if np.abs(sound).max() < SILENT:
         raise DecodeError("is silent from its beginning to its end")
-    return told, sound if rate in (None, told.rate) else resampled(sound, told.rate, int(rate or 0))
+    return told, sound if rate == told.rate else resampled(sound, told.rate, rate)
 
 
 def resampled(sound: Sound, own: int, wanted: int) -> Sound:
@@ -87,6 +89,10 @@ def _opened(data: bytes) -> Any:
 
 def _header(file: Any) -> Header:
     told = Header(file.format, file.samplerate, file.channels, file.frames / file.samplerate)
+    if not RATES[0] <= told.rate <= RATES[1]:
+        raise DecodeError(f"has {told.rate:,} samples a second: {RATES[0]} to {RATES[1]:,} can be read")
     if told.seconds > LONGEST:
         raise DecodeError(f"lasts {told.seconds:,.0f} s, longer than {LONGEST} s: cut it into clips")
+    if file.frames * told.channels > MOST:
+        raise DecodeError(f"has {told.channels} channels of {file.frames:,} values, together more than {MOST:,}")
     return told

@@ -17,7 +17,7 @@ from selftaught.data.first_pass import looked_at
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.source import Progress
 from selftaught.data.storage import BATCHED, Failures
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, Interrupted, SelftaughtError
 from selftaught.system.text import filesize, printable
 
 Frames = NDArray[np.float16]  # (frames, mels) in dB, of which a twentieth is no matter, and memory is
@@ -54,7 +54,8 @@ def usual_rate(source: Files, rows: Rows) -> int:
     told = list(each(source, rows[looked_at(len(rows))], header))
     rates = Counter(one.rate for one in told if isinstance(one, Header))
     if not rates:
-        raise DataError(f"no clip in {printable(source.name)} can be read; the first {told[0]}")
+        first = f"{printable(source.keys[rows[0]])} {told[0]}"
+        raise DataError(f"no clip in {printable(source.name)} can be read; the first: {first}")
     return min(USUAL_RATE, max(rates, key=lambda rate: (rates[rate], rate)))
 
 
@@ -105,8 +106,10 @@ def _attempt(source: Files, row: int, make: Callable[[bytes], Made]) -> Made | s
         return make(cast(bytes, source.fetch(row)))
     except DecodeError as error:
         return str(error)
-    except OSError as error:
-        return f"cannot be read: {printable(error.strerror or str(error))}"
+    except (SelftaughtError, Interrupted):  # which is no fault of this clip alone
+        raise
+    except Exception as error:  # unreadable, vanished, or a broken archive member
+        return f"cannot be read: {type(error).__name__}: {printable(error)}"
 
 
 def notes_on(heard: Heard, how: Preparation) -> list[str]:

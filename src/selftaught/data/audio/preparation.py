@@ -12,9 +12,8 @@ from selftaught.system import bounds
 
 USUAL_RATE = 16_000  # samples of a second, at most, where the user names none: voices need no more
 WINDOW, HOP = 0.025, 0.01  # seconds
-MELS, FRAMES, STEP = 64, 96, 16  # of a view where the user names no size (BYOL-A, 2103.06695, section 4.1), at most
+USUAL_SIZE = (64, 96)  # mels and frames of a view where the user names none (BYOL-A, 2103.06695, section 4.1)
 MOST_MELS, MOST_FRAMES = 256, 1 << 14  # of a view
-MOSTLY = 0.95  # the share of clips that are shown whole, where they are short
 RANGE = 80.0  # dB below the loudest of all clips, under which all is silence
 
 Rate = Annotated[int, bounds.whole(100, 384_000, "samples a second")]
@@ -45,7 +44,7 @@ class Preparation(BaseModel):
         return self
 
     @classmethod
-    def at(cls, rate: int, size: tuple[int, int] = (MELS, FRAMES)) -> Self:
+    def at(cls, rate: int, size: tuple[int, int] = USUAL_SIZE) -> Self:
         """Before anything is known of levels."""
         window, hop = max(1, round(WINDOW * rate)), max(1, round(HOP * rate))
         return cls(rate=rate, window=window, hop=hop, size=size, low=-RANGE, high=0.0, mean=(0.5,), std=(0.25,))
@@ -104,9 +103,3 @@ class Preparation(BaseModel):
             f"silence on both sides. Scale [{self.low:g}, {self.high:g}] dB to [0, 1], cutting off what is beyond, "
             f"then normalise with\n\n- mean {list(self.mean)}\n- std {list(self.std)}"
         )
-
-
-def usual_frames(lengths: NDArray[np.int64]) -> int:
-    """Frames of a view for clips of so many: as nearly all of them have, in whole steps, within bounds."""
-    most = int(np.quantile(lengths, MOSTLY, method="nearest"))
-    return max(STEP, min(FRAMES, -(-most // STEP) * STEP))

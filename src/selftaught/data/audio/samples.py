@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selftaught.data.audio.files import NO_CLIP, THINGS, open_source
 from selftaught.data.audio.hearing import Frames, hear, notes_on, usual_rate
-from selftaught.data.audio.preparation import FRAMES, MELS, MOST_FRAMES, MOST_MELS, Preparation, usual_frames
+from selftaught.data.audio.preparation import MOST_FRAMES, MOST_MELS, USUAL_SIZE, Preparation
 from selftaught.data.audio.spectrogram import cepstra
 from selftaught.data.audio.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, refuse_column
@@ -74,9 +74,9 @@ def open_samples(
 ) -> Clips:
     """Index, decode and hold the clips of `data`.
 
-    size: (mels, frames) of a plain view; like: the preparation of an existing encoder, used unchanged; sampling_rate: samples a
-    second, to which all are resampled (default: the most frequent rate of the data, up to 16,000); memory: bytes of
-    spectrograms to hold; tolerance: the share of clips that may be broken; the rest: see `chosen`. Raises DataError,
+    size: (mels, frames) of a plain view; like: the preparation of an existing encoder, used unchanged; sampling_rate:
+    samples a second that all are brought to (default: the most frequent rate of the data, up to 16,000); memory: bytes
+    of spectrograms to hold; tolerance: the share of clips that may be broken; the rest: see `chosen`. Raises DataError,
     BrokenData and UsageError.
     """
     refuse_column(others.get("column"), data, THINGS)
@@ -86,15 +86,13 @@ def open_samples(
     wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, **how)
     rows = np.asarray(wanted.rows)
     source.contents.recall()
-    preparation = like or Preparation.at(sampling_rate or usual_rate(source, rows), size or (MELS, FRAMES))
+    preparation = like or Preparation.at(sampling_rate or usual_rate(source, rows), size or USUAL_SIZE)
     heard = hear(source, rows, preparation, memory, workers, progress)
     source.contents.remember()
     refuse_broken(source.name, len(rows), tolerance, heard.broken)
     frames, stretches = heard.frames, heard.stretches
     if like is None:
         preparation = preparation.levelled(frames)
-        if size is None:
-            preparation = preparation.model_copy(update={"size": (MELS, usual_frames(stretches[:, 1]))})
     for line in notes_on(heard, preparation):
         source.note(line)
     passed_over = [(key, reason) for key, reason in source.ignored if reason not in (*NO_FAULTS, NO_CLIP)]

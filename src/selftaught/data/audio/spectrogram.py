@@ -26,11 +26,12 @@ class Transform:
 
     @property
     def bins(self) -> int:
-        """Samples of a Fourier transform: twice the power of two that holds a window, which is filled with zeros.
+        """Samples of a Fourier transform: twice the power of two that holds a window, which zeros fill up.
 
-        So frequencies lie closer than mels, even at the lowest ones.
+        It is more where mels would otherwise lie closer than frequencies, and some would hear nothing.
         """
-        return 2 << max(0, self.window - 1).bit_length()
+        lowest = float(to_hertz(to_mel(torch.tensor(self.rate / 2)) / (self.mels + 1)))  # Hz from mel to mel
+        return 1 << (max(2 * self.window, math.ceil(self.rate / lowest)) - 1).bit_length()
 
     def frames(self, samples: int) -> int:
         """Of so many samples: one round the first, and one for each hop."""
