@@ -35,9 +35,7 @@ def _rate(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """How many values a second samples are to have."""
     said = getattr(recipe, "sampling_rate", None)
     if said and not kind.RATED:
-        raise UsageError(
-            f"--sampling-rate {said} is for sound: {kind.THINGS} have no sampling rate that could be another"
-        )
+        raise UsageError(f"--sampling-rate {said} is for sound: {kind.THINGS} have no rate that could be another")
     return {"sampling_rate": said} if kind.RATED else {}
 
 

@@ -84,7 +84,7 @@ def test_a_preparation_is_kept_and_others_rates_are_brought_to_its_own(here: Pat
     assert "9 clips are shorter than the 0.96 s of a view, with silence round them" in samples.notes
     (views,) = samples.views(["plain"])(torch.arange(9), *samples.batch(np.arange(9)))
     inside = samples.preparation.unit(samples.preparation.levels(views))
-    assert views.shape == (9, 1, 64, 96) and inside.min() == 0 and inside.max() == 1
+    assert views.shape == (9, 1, 64, 96) and inside.min() < 1e-6 and inside.max() > 0.999
     folder(here / "others", 2)
     again = open_samples("others", like=samples.preparation)
     assert again.preparation is samples.preparation

@@ -33,6 +33,6 @@ def folder(place: Path, each: int = 24) -> Path:
     for number in range(each):
         for label, lowest in (("high", 900), ("low", 200)):
             seconds = 0.12 + 0.02 * (number % 8)
-            made = tone(lowest + 20 * number, seconds, seed=2 * number + (label == "low"))
+            made = tone(lowest + 5 * number, seconds, seed=2 * number + (label == "low"))
             wav(place / label / f"{number:02d}.wav", made)
     return place
