@@ -145,6 +145,10 @@ class Samples(Protocol):
         """What is usual to know of each sample without a network (N, D); None: the numbers of its plain view."""
         return None
 
+    def heard(self, row: int, rate: int) -> NDArray[np.float32] | None:
+        """The sound of a sample in [-1, 1], so many values a second; None where there is none, or none any more."""
+        return None
+
     @abstractmethod
     def views(self, names: Sequence[str], **how: Any) -> MakeViews:
         """What makes these views; `how`: patch, options, exact, dtype, channels_last."""

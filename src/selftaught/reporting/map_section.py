@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
+from selftaught.run.map import FOLDER, RATE, Array, EmbeddingMap, Rows
+from selftaught.system import pictures, sounds
 from selftaught.system.arrays import Npz
 from selftaught.system.files import folder_of, spared, write_atomically
-from selftaught.system.pictures import data_uri
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -23,7 +23,13 @@ EMBEDDED = 2000  # of the map's samples have a place by t-SNE, which takes secon
 CLUSTERS = 10
 THUMBNAILS = 18
 
-Thumbnail = tuple[str, str]  # the name of a sample, and its picture
+
+class Thumbnail(NamedTuple):
+    """A sample as the page shows it."""
+
+    name: str
+    picture: str  # in a URI, as its sound is
+    sound: str = ""  # nothing where it has none
 
 
 @dataclass
@@ -160,10 +166,10 @@ def neighbours(held: EmbeddingMap) -> list[Asked]:
     before = held.start.nearest if held.start else [[] for _ in held.end.asked]
 
     def thumbnails(places: list[int]) -> list[Thumbnail]:
-        return [_thumbnail(held, place) for place in places]
+        return [_thumbnail(held, place, heard=True) for place in places]
 
     return [
-        Asked(_thumbnail(held, row), thumbnails(then), thumbnails(now))
+        Asked(_thumbnail(held, row, heard=True), thumbnails(then), thumbnails(now))
         for row, then, now in zip(held.end.asked, before, held.end.nearest)
     ]
 
@@ -174,8 +180,10 @@ def strip(held: EmbeddingMap) -> list[Thumbnail]:
     return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
 
 
-def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
+def _thumbnail(held: EmbeddingMap, place: int, heard: bool = False) -> Thumbnail:
     assert held.sheet
     width, height = held.end.cell
     left, top = place % held.end.columns * width, place // held.end.columns * height
-    return held.end.keys[place], data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
+    picture = pictures.data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
+    sound = sounds.data_uri(held.sounds[place], RATE) if heard and place in held.sounds else ""
+    return Thumbnail(held.end.keys[place], picture, sound)

@@ -1,5 +1,6 @@
 """Clips from end to end: the same methods and commands as for images, unchanged."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts.method import Data
 from selftaught.data.audio import MODALITY
+from selftaught.data.audio.decode import decode
 from selftaught.data.audio.preparation import Preparation
 from selftaught.data.audio.samples import open_samples
 from selftaught.data.planes import build_encoder
@@ -72,11 +74,18 @@ def test_the_pages_commands_lead_from_clips_to_a_verdict(
     assert Image.open("preview.png").width > 4 * 96
     assert {"pictures.png", "encoder", "map", "report.html"} <= {path.name for path in Path("run").iterdir()}
     assert {row["features"] for row in judged["rows"]} == {"trained", "untrained", "pixels"}
-    told = {(row["probe"], row["features"]): row["accuracy"] for row in judged["rows"]}
-    assert told["linear", "pixels"] > 0.9  # tones are what cepstra tell apart
+    shares = {(row["probe"], row["features"]): row["accuracy"] for row in judged["rows"]}
+    assert shares["linear", "pixels"] > 0.9  # tones are what cepstra tell apart
     assert "MFCCs" in judged["verdict"] and judged["things"] == "clips"
     assert len(Path("predictions.csv").read_text().splitlines()) == 33
     assert Path("run/encoder/model.onnx").is_file() and "MFCCs" in Path("run/report.html").read_text()
+    played = re.findall(r'<audio[^>]* src="data:audio/wav;base64,([^"]+)"', Path("run/report.html").read_text())
+    told, sound = decode(base64.b64decode(played[0]), 4000)
+    assert len(played) >= 8 * 7 and told.rate == 8000 and told.seconds == 1
+    loud = np.abs(np.fft.rfft(sound)).argmax()  # in Hz, as it lasts a second
+    assert 200 <= loud <= 280 or 900 <= loud <= 980
+    Path("run/map/sounds.npy").write_bytes(b"no array")
+    assert run_command(["report", "run"]) == 0 and "<audio" not in Path("run/report.html").read_text()
     encoder = selftaught.load_encoder("run")
     samples = open_samples("clips", like=encoder.preparation)
     (plain,) = samples.views(["plain"])(torch.arange(32), *samples.batch(np.arange(32)))

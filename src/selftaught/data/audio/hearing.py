@@ -97,10 +97,10 @@ def each(source: Files, rows: Rows, make: Callable[[bytes], Made], workers: int 
     with ThreadPoolExecutor(workers or os.cpu_count(), thread_name_prefix="decode") as pool:
         for start in range(0, len(rows), BATCHED):
             some = rows[start : start + BATCHED].tolist()
-            yield from pool.map(lambda row: _attempt(source, row, make), some)
+            yield from pool.map(lambda row: attempt(source, row, make), some)
 
 
-def _attempt(source: Files, row: int, make: Callable[[bytes], Made]) -> Made | str:
+def attempt(source: Files, row: int, make: Callable[[bytes], Made]) -> Made | str:
     """What is made of a clip, or why nothing can be."""
     try:
         return make(cast(bytes, source.fetch(row)))

@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selftaught.data.audio.decode import decode
 from selftaught.data.audio.files import NO_CLIP, THINGS, open_source
-from selftaught.data.audio.hearing import Frames, hear, notes_on, usual_rate
+from selftaught.data.audio.hearing import Frames, attempt, hear, notes_on, usual_rate
 from selftaught.data.audio.preparation import MOST_FRAMES, MOST_MELS, USUAL_SIZE, Preparation
 from selftaught.data.audio.spectrogram import cepstra
 from selftaught.data.audio.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, refuse_column
+from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.source import Progress
 from selftaught.data.storage import MEMORY, Failures
@@ -32,9 +34,11 @@ class Clips(Opened):
 
     frames: Frames
     stretches: NDArray[np.int64]
+    files: Files
+    places: Rows  # of the clips among the files
 
     def keep(self, rows: Rows) -> None:
-        self.stretches = self.stretches[rows]
+        self.stretches, self.places = self.stretches[rows], self.places[rows]
 
     def batch(self, rows: Rows) -> tuple[Tensor, ...]:
         """Where each clip lies (B, 2); the frames are with the views."""
@@ -44,6 +48,11 @@ class Clips(Opened):
         """What makes these views of clips; what of `how` concerns images is of no concern here."""
         held = torch.from_numpy(self.frames), torch.from_numpy(self.stretches)
         return Views(names, self.preparation, *held, patch=patch, options=options)
+
+    def heard(self, row: int, rate: int) -> NDArray[np.float32] | None:
+        """The sound of a clip, of which the file is read anew."""
+        found = attempt(self.files, int(self.places[row]), lambda data: decode(data, rate)[1])
+        return None if isinstance(found, str) else found
 
     def raw(self) -> NDArray[np.float32]:
         """Mean and deviation of cepstra over the whole of each clip (N, 40), as is usual where there is no network."""
@@ -96,8 +105,9 @@ def open_samples(
     for line in notes_on(heard, preparation):
         source.note(line)
     passed_over = [(key, reason) for key, reason in source.ignored if reason not in (*NO_FAULTS, NO_CLIP)]
-    samples = Clips(wanted, preparation, np.array(heard.kept, np.int64), [*heard.broken, *passed_over])
-    samples.frames, samples.stretches = frames, stretches
+    kept = np.array(heard.kept, np.int64)
+    samples = Clips(wanted, preparation, kept, [*heard.broken, *passed_over])
+    samples.frames, samples.stretches, samples.files, samples.places = frames, stretches, source, rows[kept]
     return samples
 
 
