@@ -116,6 +116,8 @@ def test_the_baseline_is_of_the_whole_clip_and_of_no_silence_that_was_put_round_
     assert samples.raw().shape == (4, 40) and np.array_equal(samples.raw(), wider.raw())
     part = samples.subset(np.array([2, 0]))
     assert np.array_equal(part.raw(), samples.raw()[[2, 0]])
+    heard, same = part.heard(0, 4000), samples.heard(2, 4000)
+    assert heard is not None and same is not None and np.array_equal(heard, same)
     first, count = samples.stretches[1]
     levels = samples.frames[first : first + count].astype(np.float64).clip(samples.preparation.low)
     assert np.isclose(samples.raw()[1, 0], levels.sum(axis=1).mean() / 8, rtol=1e-3)  # the first is the mean, times 8

@@ -63,12 +63,14 @@ def test_masks_are_stretches_at_the_mean_and_gain_moves_all_but_silence() -> Non
     times, mels = hidden.all(dim=1), hidden.all(dim=2)
     assert (hidden == (times[:, None] | mels[:, :, None])).all() and times.any() and mels.any() and not hidden.all()
     assert all((row.int().diff() == 1).sum() <= 1 for row in (*times, *mels))  # each is one stretch
-    (still,), (louder,) = made(["strong"], **STILL), made(["strong"], **STILL | {"gain": 6})
+    assert times.sum(dim=1).max() > 1 and mels.sum(dim=1).max() > 1
+    many = ["strong"] * 6  # whose gains are up and down
+    still, louder = (torch.cat(made(many, **STILL | told)) for told in ({}, {"gain": 6}))
     moved = decibels(louder) - decibels(still)
     silent = decibels(still) < -59.9
     assert silent.any() and moved[silent].abs().max() < 0.01
-    by_clip = [moved[row][~silent[row]] for row in range(4)]
-    assert all(one.max() - one.min() < 0.05 for one in by_clip) and moved.abs().max() > 1
+    by_clip = [moved[row][~silent[row]] for row in range(24)]
+    assert all(one.max() - one.min() < 0.05 for one in by_clip) and moved.max() > 1 and moved.min() < -1
 
 
 def test_every_number_has_its_address_whoever_makes_the_view() -> None:
