@@ -111,6 +111,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path) -
 
 def test_the_baseline_is_of_the_whole_clip_and_of_no_silence_that_was_put_round_it(tmp_path: Path) -> None:
     folder(tmp_path / "clips", 2)
+    wav(tmp_path / "clips/high/00.wav", np.concatenate([tone(300), np.zeros(800)]))  # below the floor in the end
     samples = open_samples(str(tmp_path / "clips"))
     wider = open_samples(str(tmp_path / "clips"), size=(64, 400))
     assert samples.raw().shape == (4, 40) and np.array_equal(samples.raw(), wider.raw())
@@ -118,9 +119,9 @@ def test_the_baseline_is_of_the_whole_clip_and_of_no_silence_that_was_put_round_
     assert np.array_equal(part.raw(), samples.raw()[[2, 0]])
     heard, same = part.heard(0, 4000), samples.heard(2, 4000)
     assert heard is not None and same is not None and np.array_equal(heard, same)
-    first, count = samples.stretches[1]
+    first, count = samples.stretches[0]
     levels = samples.frames[first : first + count].astype(np.float64).clip(samples.preparation.low)
-    assert np.isclose(samples.raw()[1, 0], levels.sum(axis=1).mean() / 8, rtol=1e-3)  # the first is the mean, times 8
+    assert np.isclose(samples.raw()[0, 0], levels.sum(axis=1).mean() / 8, rtol=1e-3)  # the first is the mean, times 8
 
 
 def test_what_is_not_for_clips_is_refused_in_one_line(tmp_path: Path) -> None:
