@@ -254,7 +254,7 @@ BUILT = {  # encoders and those of their options that reach into them; a ResNet 
 }
 
 
-@pytest.mark.parametrize("kind", modality.NAMES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_encoders_are_built_at_the_bounds_of_their_options_or_refused_in_one_line(kind: str) -> None:
     known, whole = modality.named(kind), 0
     for name, option in [(name, option) for name, options in BUILT[kind].items() for option in options]:
