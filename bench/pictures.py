@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from selftaught.data.images.pictures import INK, PAPER, contact_sheet
+from selftaught.data.images.pictures import contact_sheet
+from selftaught.data.sheets import INK, PAPER
 from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview

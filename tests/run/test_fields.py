@@ -40,10 +40,10 @@ def test_marks_whose_order_shows_are_in_it() -> None:
     assert Pretrain.marked(Mark.LENGTH) == ("epochs", "steps", "budget")  # as an error line names them
     handed = Check.marked(Mark.SHARED)  # as the suggested command says them
     assert handed[:5] == ("data", "method", "teacher", "teacher_size", "encoder")
-    assert handed[5:9] == ("size", "window", "stride", "batch_size")
-    assert handed[9:13] == ("epochs", "tokenizer", "vocabulary", "context")
-    assert handed[13:] == ("tolerance", "label_column", "column", "range", "pages", "bands", "workers")
-    taught = {"teacher", "teacher_size", "window", "stride", "tokenizer", "vocabulary", "context"}
+    assert handed[5:10] == ("size", "window", "stride", "sampling_rate", "batch_size")
+    assert handed[10:14] == ("epochs", "tokenizer", "vocabulary", "context")
+    assert handed[14:] == ("tolerance", "label_column", "column", "range", "pages", "bands", "workers")
+    taught = {"teacher", "teacher_size", "window", "stride", "sampling_rate", "tokenizer", "vocabulary", "context"}
     shared = {"data", "size", "limit", "tolerance", "label_column", "column", "precision", "layout", "workers"}
     shared |= {"memory", "cache", "remote_cache", "range", "pages", "bands", "views_for"}
     assert set(Compare.marked(Mark.SHARED)) == shared | taught

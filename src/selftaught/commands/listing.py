@@ -18,6 +18,7 @@ CLAIMS = (
     "needs_color",
     "needs_places",
     "needs_images",
+    "needs_turns",
     "needs_up",
     "needs_words",
     "needs_values",
@@ -59,7 +60,8 @@ def methods_table(described: list[dict[str, Any]]) -> Table:
 
 def encoders(recipe: Encoders) -> list[str]:
     """Names of encoders that contain the pattern; a few good first choices where it is empty."""
-    names = [name for kind in modality.names() for name in modality.named(kind).encoders(recipe.pattern)]
+    kinds = map(modality.named, modality.names())
+    names = list(dict.fromkeys(name for kind in kinds for name in kind.encoders(recipe.pattern)))
     if not names:
         raise UsageError(f"no encoder's name contains {recipe.pattern!r}; see `selftaught encoders`")
     return names

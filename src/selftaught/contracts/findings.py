@@ -101,6 +101,18 @@ class TextFacts(_Part):
     column: str | None  # that texts stand in
 
 
+class ClipFacts(_Part):
+    """What clips of sound are like, by number of clips; what is broken is not in it."""
+
+    bytes: int  # of the files
+    formats: dict[str, int]
+    rates: dict[str, int]  # samples a second, as stored
+    channels: dict[str, int]
+    seconds: Spread
+    total_seconds: float
+    rate: int  # samples a second, to which all are resampled
+
+
 class Suggested(_Part):
     """What a run would choose by itself."""
 
@@ -131,7 +143,7 @@ class Findings(_Part):
     """All that `check` has to say."""
 
     data: str
-    things: str  # images, rows, series or texts
+    things: str  # images, rows, series, clips or texts
     count: int
     checked: int  # of them, fewer than all where a limit was given
     usable: bool
@@ -148,6 +160,7 @@ class Findings(_Part):
     columns: list[ColumnFacts] | None = None
     series: SeriesFacts | None = None
     texts: TextFacts | None = None
+    clips: ClipFacts | None = None
     metadata: list[ColumnFacts] | None = (
         None  # what is known of the samples beside what they hold, where that was asked
     )

@@ -67,6 +67,7 @@ class Method(nn.Module, ABC):
     needs_color: ClassVar[bool] = False  # whether samples must have three colour channels
     needs_places: ClassVar[bool] = False  # whether it asks what lies beside what, which columns of a row do not tell
     needs_images: ClassVar[bool] = False  # whether it asks about places in an image, which rows do not have
+    needs_turns: ClassVar[bool] = False  # whether it turns samples, whose axes must mean the same for that
     needs_up: ClassVar[bool] = False  # whether it asks which way is up: of what is turned at random nobody can tell
     needs_words: ClassVar[bool] = False  # whether it asks about words, which only texts have
     needs_values: ClassVar[bool] = False  # whether it asks about places with values, such as pixels: words are none

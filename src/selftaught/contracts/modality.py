@@ -145,6 +145,14 @@ class Samples(Protocol):
     def subset(self, rows: NDArray[np.int64]) -> "Samples":
         """The same samples, only those of `rows`."""
 
+    def raw(self) -> NDArray[np.float32] | None:
+        """What is usual to know of each sample without a network (N, D); None: the numbers of its plain view."""
+        return None
+
+    def heard(self, row: int, rate: int) -> NDArray[np.float32] | None:
+        """The sound of a sample in [-1, 1], so many values a second; None where there is none, or none any more."""
+        return None
+
     @abstractmethod
     def views(self, names: Sequence[str], **how: Any) -> MakeViews:
         """What makes these views; `how`: patch, options, exact, dtype, channels_last."""
@@ -237,10 +245,12 @@ class Modality:
     TIMM: Mapping[str, Any] = field(default_factory=dict)  # what timm, too, is told of how samples are prepared
     READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
-    SPATIAL: bool = False  # whether methods that ask about places and directions in an image can be asked
+    SPATIAL: bool = False  # whether samples have two axes, so that methods that ask about places in them can be asked
+    TURNABLE: bool = False  # whether both axes mean the same, so that a sample can be turned and mirrored
     ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
     WORDS: bool = False  # whether samples are words (contracts/encoder.py), by --tokenizer, --vocabulary and --context
     WINDOWED: bool = False  # whether samples may be windows of something longer, as --window says
+    RATED: bool = False  # whether samples hold so many values a second, as --sampling-rate says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
     PICTURES: Pictures | None = None  # where a sample is something to look at

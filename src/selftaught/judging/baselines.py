@@ -84,7 +84,8 @@ def standardised(features: Array, part: NDArray[np.int64]) -> Array:
 
 
 class Pixels:
-    """Raw pixels as features: standardised, and reduced to at most 256 principal components.
+    """Raw pixels, or what is usual in their place, as features: standardised, and reduced to at most 256 principal
+    components.
 
     The components keep their own variances: to standardise them again would blow up the noise of the last ones.
     """
@@ -105,4 +106,5 @@ class Pixels:
 
     @staticmethod
     def _flat(samples: Samples) -> Array:
-        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy()
+        known = samples.raw()
+        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy() if known is None else known

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from selftaught.contracts.findings import (
     ChannelValues,
+    ClipFacts,
     ColumnFacts,
     File,
     Findings,
@@ -63,13 +64,14 @@ def lines(findings: Findings) -> list[Line]:
         *(_column_lines(columns) if columns is not None else []),
         *(_series_lines(findings.series) if findings.series else []),
         *(_text_lines(findings.texts) if findings.texts else []),
+        *(_clip_lines(findings.clips) if findings.clips else []),
         *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
         *([("look-alikes", f"{sum(map(len, near)):,} in {len(near):,} groups")] if images else []),
-        *([("passed over", f"{findings.passed_over:,}")] if images else []),
-        *(_suggested_lines(findings.suggested) if findings.suggested else []),
+        *([("passed over", f"{findings.passed_over:,}")] if images or findings.clips else []),
+        *(_suggested_lines(findings.suggested, " px" if images else "") if findings.suggested else []),
         *(_forecast_lines(findings.forecast) if findings.forecast else []),
     ]
 
@@ -145,14 +147,25 @@ def _text_lines(texts: TextFacts) -> list[Line]:
     ]
 
 
+def _clip_lines(clips: ClipFacts) -> list[Line]:
+    seconds = clips.seconds
+    return [
+        ("formats", f"{_counts(clips.formats)}, {filesize(clips.bytes)}"),
+        ("rates", ", ".join(f"{int(rate):,} Hz {count:,}" for rate, count in clips.rates.items())),
+        ("channels", _counts(clips.channels)),
+        ("length", f"{seconds.min:.3g} to {seconds.max:.3g} s, median {seconds.median:.3g} s"),
+        ("together", duration(clips.total_seconds)),
+    ]
+
+
 def _of_metadata(column: ColumnFacts) -> str:
     ends = "" if column.min is None else f", {column.min:g} to {column.max:g}"
     kind = "numbers" if column.kind == "number" else "values"
     return f"{column.name}: {column.distinct:,} {kind}{ends}; {column.missing:,} missing"
 
 
-def _suggested_lines(run: Suggested) -> list[Line]:
-    at = f" at {run.size[0]} x {run.size[1]} px" if run.size else ""
+def _suggested_lines(run: Suggested, unit: str) -> list[Line]:
+    at = f" at {run.size[0]} x {run.size[1]}{unit}" if run.size else ""
     chosen = f"{run.method} on {run.encoder}{at}, {run.epochs:g} epochs in batches of {run.batch_size}"
     return [("a run", chosen), *(("so far", line) for line in run.advice)]
 

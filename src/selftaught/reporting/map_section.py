@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from selftaught.run.map import FOLDER, Array, EmbeddingMap, Rows
+from selftaught.run.map import FOLDER, RATE, Array, EmbeddingMap, Rows
+from selftaught.system import pictures, sounds
 from selftaught.system.arrays import Npz
 from selftaught.system.files import folder_of, spared, write_atomically
-from selftaught.system.pictures import data_uri
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -25,10 +25,11 @@ THUMBNAILS = 18
 
 
 class Thumbnail(NamedTuple):
-    """A sample by its name, and its picture, or how it reads."""
+    """A sample as the page shows it: by its name, and its picture, or how it reads."""
 
     name: str
-    picture: str
+    picture: str = ""  # in a URI, as its sound is
+    sound: str = ""  # nothing where it has none
     text: str = ""
 
 
@@ -166,10 +167,10 @@ def neighbours(held: EmbeddingMap) -> list[Asked]:
     before = held.start.nearest if held.start else [[] for _ in held.end.asked]
 
     def thumbnails(places: list[int]) -> list[Thumbnail]:
-        return [_thumbnail(held, place) for place in places]
+        return [_thumbnail(held, place, heard=True) for place in places]
 
     return [
-        Asked(_thumbnail(held, row), thumbnails(then), thumbnails(now))
+        Asked(_thumbnail(held, row, heard=True), thumbnails(then), thumbnails(now))
         for row, then, now in zip(held.end.asked, before, held.end.nearest)
     ]
 
@@ -180,11 +181,12 @@ def strip(held: EmbeddingMap) -> list[Thumbnail]:
     return [_thumbnail(held, place) for place in np.unique(spread).tolist()]
 
 
-def _thumbnail(held: EmbeddingMap, place: int) -> Thumbnail:
+def _thumbnail(held: EmbeddingMap, place: int, heard: bool = False) -> Thumbnail:
     if held.end.texts:
-        return Thumbnail(held.end.keys[place], "", held.end.texts[place])
+        return Thumbnail(held.end.keys[place], text=held.end.texts[place])
     assert held.sheet
     width, height = held.end.cell
     left, top = place % held.end.columns * width, place // held.end.columns * height
-    picture = held.sheet.crop((left, top, left + width, top + height))
-    return Thumbnail(held.end.keys[place], data_uri(picture, "WEBP"))
+    picture = pictures.data_uri(held.sheet.crop((left, top, left + width, top + height)), "WEBP")
+    sound = sounds.data_uri(held.sounds[place], RATE) if heard and place in held.sounds else ""
+    return Thumbnail(held.end.keys[place], picture, sound)

@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def page_policy(page: str, script: str) -> str:
-    """What a browser may do with a page: run this one script, ask this server, and show pictures in the page itself.
+    """What a browser may do with a page: run this one script, ask this server, show and play what is in it.
 
     Styles are those of its head and attributes, whose values are made here; a hash for each bar of a chart would fill
     the header.
@@ -112,7 +112,7 @@ def page_policy(page: str, script: str) -> str:
     style = page.partition("<style>")[2].partition("</style>")[0]
     return (
         f"{NOTHING}; script-src {_hashed(script)}; style-src-elem {_hashed(style)}; style-src-attr 'unsafe-inline'; "
-        "img-src data:; connect-src 'self'"
+        "img-src data:; media-src data:; connect-src 'self'"
     )
 
 

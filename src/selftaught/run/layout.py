@@ -24,7 +24,7 @@ FOLDERS = {
     "encoder": _MODEL,
     "initial": _MODEL,
     "classifier": _MODEL,
-    "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|layout\.npz")),
+    "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|sounds\.npy|layout\.npz")),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
 }

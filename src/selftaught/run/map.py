@@ -17,6 +17,7 @@ from selftaught.system.regular import regular_bytes
 
 FOLDER = "map"
 LARGEST = 64 << 20  # bytes of any of its files
+RATE = 8000  # of sounds that are kept, values a second
 
 Rows = NDArray[np.int64]
 Array = NDArray[Any]
@@ -32,6 +33,7 @@ class Facts(BaseModel):
     asked: list[int]  # places among the keys
     nearest: list[list[int]]  # of each asked, by the cosine of their features, the nearest first
     columns: int = 0  # of the sheet of thumbnails
+    heard: list[int] = []  # places whose sounds are kept
     cell: tuple[int, int] = (0, 0)  # width and height of one, in pixels; nothing where samples are no images
     texts: list[str] = []  # how each begins, where samples are texts
 
@@ -44,6 +46,7 @@ class EmbeddingMap:
     end: Facts
     points: Array  # (N, K) components of the features
     sheet: Image.Image | None
+    sounds: dict[int, NDArray[np.int16]]  # of some places
 
 
 def read_map(folder: Path) -> EmbeddingMap | None:
@@ -61,7 +64,8 @@ def read_map(folder: Path) -> EmbeddingMap | None:
     start = read_facts(place / "start.json")
     if start and (start.keys, start.asked) != (end.keys, end.asked):
         start = None
-    return EmbeddingMap(start, end, points.astype(np.float64), _read_sheet(place / "sheet.webp", end))
+    sheet, sounds = _read_sheet(place / "sheet.webp", end), _read_sounds(place / "sounds.npy", end)
+    return EmbeddingMap(start, end, points.astype(np.float64), sheet, sounds)
 
 
 def read_facts(file: Path) -> Facts | None:
@@ -73,6 +77,16 @@ def read_facts(file: Path) -> Facts | None:
     held = all(0 <= place < len(facts.keys) for place in places) and len(facts.asked) == len(facts.nearest)
     held = held and len(facts.texts) in (0, len(facts.keys))
     return facts if held and facts.columns >= 0 and min(facts.cell) >= 0 else None
+
+
+def _read_sounds(file: Path, facts: Facts) -> dict[int, NDArray[np.int16]]:
+    if not facts.heard:
+        return {}
+    try:
+        sounds = array_in(file, LARGEST)
+    except (OSError, ValueError, EOFError):
+        return {}
+    return dict(zip(facts.heard, sounds)) if sounds.ndim == 2 and sounds.dtype == np.int16 else {}
 
 
 def _read_sheet(file: Path, facts: Facts) -> Image.Image | None:

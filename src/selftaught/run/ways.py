@@ -20,7 +20,7 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
-    return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind)}
+    return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind), **_rate(recipe, kind)}
 
 
 def _words(recipe: Recipe, kind: Modality) -> dict[str, Any]:
@@ -39,6 +39,14 @@ def _windows(recipe: Recipe, kind: Modality) -> dict[str, Any]:
         if points and not kind.WINDOWED:
             raise UsageError(f"--{name} {points} is for series: {kind.THINGS} are not cut into windows")
     return said if kind.WINDOWED else {}
+
+
+def _rate(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """How many values a second samples are to have."""
+    said = getattr(recipe, "sampling_rate", None)
+    if said and not kind.RATED:
+        raise UsageError(f"--sampling-rate {said} is for sound: {kind.THINGS} have no rate that could be another")
+    return {"sampling_rate": said} if kind.RATED else {}
 
 
 def _reading(recipe: Recipe, kind: Modality) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.data.images.encoders import build_encoder
-from selftaught.data.images.networks import TimmPooled, TimmTokens
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.networks import TimmPooled, TimmTokens
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.known import TIMM, is_of_timm, known_of

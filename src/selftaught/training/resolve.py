@@ -239,6 +239,9 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
             raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_images and not kind.SPATIAL:
             raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
+        if cls.needs_turns and not kind.TURNABLE:
+            axes = f"{kind.THINGS}, whose axes do not mean the same"
+            raise UsageError(f"{part.name} turns samples, and {recipe.data} holds {axes}")
         refuse_unanswerable(recipe, kind, part.name)
     if recipe.encoder and module is None:
         with torch.device("meta"):

@@ -1,42 +1,28 @@
 """Pictures for people: what a network was shown and what it answered, as one sheet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.sheets import Row, sheet_of
 
-TILE, GAP, MARGIN = 72, 6, 12  # pixels
-INK, PAPER = (40, 44, 52), (255, 255, 255)
+TILE = 72  # pixels
 
 
 def contact_sheet(pictures: Mapping[str, Tensor], preparation: Preparation, columns: int = 8) -> Image.Image:
     """One row a name, its images (B, C, H, W) in normalised values beside it, enlarged where they are small."""
-    font = ImageFont.load_default(15)
-    left = MARGIN + max(int(font.getlength(name)) for name in pictures) + 2 * GAP
-    count = min(columns, max(len(images) for images in pictures.values()))
-    heights = [_tile_size(images)[1] for images in pictures.values()]
-    width = left + count * (max(_tile_size(i)[0] for i in pictures.values()) + GAP) + MARGIN
-    sheet = Image.new("RGB", (width, 2 * MARGIN + sum(heights) + GAP * (len(heights) - 1)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    top = MARGIN
-    for (name, images), height in zip(pictures.items(), heights):
-        draw.text((MARGIN, top + height // 2), name, fill=INK, font=font, anchor="lm")
-        tile = _tile_size(images)
-        for column, pixels in enumerate(visible(images[:columns], preparation)):
-            resample = Image.Resampling.NEAREST if pixels.shape[0] < tile[1] else Image.Resampling.BILINEAR
-            sheet.paste(Image.fromarray(pixels).resize(tile, resample), (left + column * (tile[0] + GAP), top))
-        top += height + GAP
-    return sheet
+    shown = {name: visible(images[:columns], preparation) for name, images in pictures.items()}
+    return sheet_of([Row(name, pixels, _tile_size(pixels.shape[1:3])) for name, pixels in shown.items()])
 
 
-def _tile_size(images: Tensor) -> tuple[int, int]:
-    """Width and height of a tile: whole multiples of small images, about TILE pixels high."""
-    height, width = images.shape[2:]
+def _tile_size(size: Sequence[int]) -> tuple[int, int]:
+    """Width and height of a tile: whole multiples of small images (H, W), about TILE pixels high."""
+    height, width = size
     scale = max(1, round(TILE / height)) if height < TILE else TILE * 2 / max(height, TILE * 2)
     return max(1, round(width * scale)), max(1, round(height * scale))
 

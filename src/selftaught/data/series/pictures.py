@@ -4,32 +4,23 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from selftaught.data.series.preparation import Preparation
+from selftaught.data.sheets import PAPER, Row, sheet_of
 
-WIDE, HIGH, GAP, MARGIN = 168, 72, 6, 12  # pixels
+WIDE, HIGH = 168, 72  # pixels
 REACH = 3.0  # deviations from the middle of a plot to its edges
 DRAWN = 6  # channels of a series, the first ones
-INK, PAPER, EDGE = (40, 44, 52), (255, 255, 255), (222, 224, 228)
+EDGE = (222, 224, 228)
 COLOURS = ((31, 106, 178), (200, 80, 40), (40, 140, 90), (140, 80, 170), (180, 140, 20), (90, 100, 110))
 
 
 def contact_sheet(pictures: Mapping[str, Tensor], preparation: Preparation, columns: int = 8) -> Image.Image:
     """One row a name, its series (B, channels, points) in standardised values beside it."""
-    font = ImageFont.load_default(15)
-    left = MARGIN + max(int(font.getlength(name)) for name in pictures) + 2 * GAP
-    count = min(columns, max(map(len, pictures.values())))
-    size = (left + count * (WIDE + GAP) + MARGIN, 2 * MARGIN + len(pictures) * (HIGH + GAP) - GAP)
-    sheet = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for row, (name, series) in enumerate(pictures.items()):
-        top = MARGIN + row * (HIGH + GAP)
-        draw.text((MARGIN, top + HIGH // 2), name, fill=INK, font=font, anchor="lm")
-        for column, pixels in enumerate(visible(series[:columns], preparation)):
-            sheet.paste(Image.fromarray(pixels), (left + column * (WIDE + GAP), top))
-    return sheet
+    shown = {name: visible(series[:columns], preparation) for name, series in pictures.items()}
+    return sheet_of([Row(name, pixels, (WIDE, HIGH)) for name, pixels in shown.items()])
 
 
 def visible(series: Tensor, preparation: Preparation) -> NDArray[np.uint8]:

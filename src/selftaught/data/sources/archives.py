@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,7 @@ PACKED: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"\xfd7zXZ\0": lzma.open,
 }
 CHUNK = 1 << 20
+ZIP_HEAD = 30  # bytes before the name of a member
 TOO_LARGE = "more bytes than any image takes"
 
 
@@ -99,6 +101,24 @@ def _unpack(stream: IO[bytes], copy: IO[bytes], stored: int) -> None:
             raise
         way = "set TMPDIR to a folder with more room, or unpack it"
         raise OSError(f"its copy does not fit into {tempfile.gettempdir()} ({error.strerror}); {way}") from None
+
+
+def first_member(path: Path) -> str | None:
+    """The name of the first file in an archive; None where nothing tells it. Lists of all may be long: none is read."""
+    try:
+        if path.suffix.lower() != ".zip":
+            with tarfile.open(path, "r|*") as archive:
+                return next((info.name for info in archive if info.isreg()), None)
+        with path.open("rb") as stream:
+            while (head := stream.read(ZIP_HEAD)).startswith(b"PK\3\4"):
+                length, extra = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
+                name = stream.read(length).decode(errors="replace")
+                if not name.endswith("/"):
+                    return name
+                stream.seek(extra, 1)  # what is no file has no bytes of its own
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, tarfile.TarError):  # said by whoever opens it
+        pass
+    return None
 
 
 def _uncompressed(path: Path | Distant) -> IO[bytes]:

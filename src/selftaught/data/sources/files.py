@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_in, stamps_of
@@ -35,8 +36,23 @@ HEAD, DICOMDIR = 256, "DICOMDIR"  # bytes that tell what a file is; a list of DI
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
+class Wanted(NamedTuple):
+    """Which files are samples."""
+
+    things: str = "images"  # what these are called
+    suffixes: tuple[str, ...] = SUFFIXES
+    other: str = NO_IMAGE  # why others are passed over
+
+    def reasons(self, ignored: Ignored) -> list[tuple[str, str]]:
+        """What was passed over, each with the reason as it is said of these."""
+        return [(key, self.other if why == NO_IMAGE else why) for key, why in ignored]
+
+
+PICTURES = Wanted()
+
+
 class Files(Encoded):
-    """Encoded images in files that have names, whose folders are their labels where all lie in one."""
+    """Encoded samples in files that have names, whose folders are their labels where all lie in one."""
 
     read: Callable[[int], bytes]
 
@@ -63,14 +79,15 @@ def folders_of(keys: Sequence[str]) -> Labels:
     return folders if all(folders) else None
 
 
-def open_folder(root: Path) -> Files:
+def open_folder(root: Path, wanted: Wanted = PICTURES) -> Files:
     refuse_as_data(root)
     with reading(str(root)):
-        keys, ignored = walk(os.fspath(root))
-        if not keys and (scans := {key for key, why in ignored if why == NO_IMAGE and _is_dicom(root / key)}):
+        keys, ignored = walk(os.fspath(root), wanted.suffixes)
+        if not keys and wanted is PICTURES:
+            scans = {key for key, why in ignored if why == NO_IMAGE and _is_dicom(root / key)}
             keys, ignored = sorted(scans), [passed for passed in ignored if passed[0] not in scans]
     if not keys:
-        raise DataError(_nothing_in(printable(str(root)), ignored))
+        raise DataError(_nothing_in(printable(str(root)), ignored, wanted))
 
     @cache
     def stamps() -> Stamps:
@@ -80,8 +97,8 @@ def open_folder(root: Path) -> Files:
     def sizes() -> list[int]:
         return stamps()[:, SIZE].tolist()
 
-    name, contents = root.resolve().name or "images", Contents(len(keys), os.path.realpath(root), stamps)
-    return Files(name, keys, sizes, lambda i: read_regular(root / keys[i]), ignored, contents)
+    name, contents = root.resolve().name or wanted.things, Contents(len(keys), os.path.realpath(root), stamps)
+    return Files(name, keys, sizes, lambda i: read_regular(root / keys[i]), wanted.reasons(ignored), contents)
 
 
 def _is_dicom(file: Path) -> bool:
@@ -93,7 +110,7 @@ def _is_dicom(file: Path) -> bool:
     return False
 
 
-def _nothing_in(shown: str, ignored: Ignored) -> str:
+def _nothing_in(shown: str, ignored: Ignored, wanted: Wanted) -> str:
     others = Counter(Path(key).suffix.lower() or "no extension" for key, why in ignored if why == NO_IMAGE)
     saw = ", ".join(f"{count} {printable(suffix)}" for suffix, count in others.most_common(3)) or "no files at all"
     if not others and ignored:
@@ -102,10 +119,29 @@ def _nothing_in(shown: str, ignored: Ignored) -> str:
     linked = any(why in (OUTSIDE, LINK) for _, why in ignored)
     hint = "; links are not followed: name the folder they lead to, or copy what they lead to (cp -rL)" * linked
     hint += f"; texts are read as text:{shown}" * (".txt" in others)
-    return f"no images in {shown}: saw {saw}{hint}; images are {' '.join(SUFFIXES)}"
+    return f"no {wanted.things} in {shown}: saw {saw}{hint}; {wanted.things} are {' '.join(wanted.suffixes)}"
 
 
-def open_archive(path: Path | Distant, place: str = "") -> Files:
+def open_files(path: Path, wanted: Wanted) -> Files:
+    """A folder, an archive or a part of one. Raises DataError."""
+    if path.is_dir():
+        return open_folder(path, wanted)
+    if path.is_file() and path.name.lower().endswith(ARCHIVES):
+        return open_archive(path, wanted=wanted)
+    if path.is_file():
+        raise DataError(f"{printable(str(path))} is neither a folder nor an archive of these: {', '.join(ARCHIVES)}")
+    if part := part_of_archive(path):
+        return open_archive(*part, wanted=wanted)
+    raise DataError(f"{printable(str(path))} does not exist")
+
+
+def part_of_archive(path: Path) -> tuple[Path, str] | None:
+    """The archive that a path leads into, and the place there: a.zip and train/ of a.zip/train."""
+    archive = next((up for up in path.parents if up.is_file() and up.name.lower().endswith(ARCHIVES)), None)
+    return None if archive is None else (archive, path.relative_to(archive).as_posix() + "/")
+
+
+def open_archive(path: Path | Distant, place: str = "", wanted: Wanted = PICTURES) -> Files:
     """Members of a zip or tar below `place`, read in place."""
     shown = printable(str(path))
     with reading(str(path), " as an archive"):
@@ -116,7 +152,7 @@ def open_archive(path: Path | Distant, place: str = "") -> Files:
     for name, size, offset in members:
         if made and name.startswith(made):
             ignored.append((name, OURS))
-        elif fault := passed_over(name):
+        elif fault := passed_over(name, wanted.suffixes):
             ignored.append((name, fault))
         elif name.startswith(place):
             samples.append((name.removeprefix(place), size, offset))
@@ -124,15 +160,15 @@ def open_archive(path: Path | Distant, place: str = "") -> Files:
     samples.sort()
     if not samples:
         if place and not below:
-            named = [name for name, _, _ in members if passed_over(name) in (None, NO_IMAGE)]
+            named = [name for name, _, _ in members if passed_over(name, wanted.suffixes) in (None, NO_IMAGE)]
             tops = sorted({name.split("/")[0] for name in named if "/" in name})[:5]
             raise DataError(f"{shown} holds nothing under {place!r}; it holds {', '.join(tops) or 'no folders'}")
-        raise DataError(_nothing_in(shown, below))
+        raise DataError(_nothing_in(shown, below, wanted))
     keys, sizes = [key for key, _, _ in samples], [size for _, size, _ in samples]
     stamps = stamps_in(status, [offset for _, _, offset in samples])
     contents = Contents(len(keys), f"{place_of(path)}/{place}", lambda: stamps)
     name = path.name.split(".")[0] + (f"-{place.strip('/').replace('/', '-')}" if place else "")
-    return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), below, contents)
+    return Files(name, keys, lambda: sizes, lambda i: read_member(place + keys[i]), wanted.reasons(below), contents)
 
 
 OPENS = dict.fromkeys(ARCHIVES, open_archive)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
-from selftaught.data.sources.files import ARCHIVES, open_archive, open_folder
+from selftaught.data.sources.files import open_archive, open_folder, part_of_archive
 from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.manifest import shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
@@ -108,7 +108,6 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         if ending is None:
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
         return _opened(openers()[ending], path, asked, str(path))
-    for parent in path.parents:
-        if parent.is_file() and parent.name.lower().endswith(ARCHIVES):
-            return _opened(partial(open_archive, parent), path.relative_to(parent).as_posix() + "/", asked, str(path))
+    if part := part_of_archive(path):
+        return _opened(partial(open_archive, part[0]), part[1], asked, str(path))
     raise DataError(f"{shown} does not exist")

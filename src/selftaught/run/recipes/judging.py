@@ -32,6 +32,7 @@ from selftaught.run.recipes.shared_fields import (
     PagesOf,
     Precision,
     RemoteCache,
+    SamplingRate,
     Score,
     Seed,
     Side,
@@ -168,6 +169,7 @@ class Compare(Recipe):
     tokenizer: Tokenizer = None
     vocabulary: Vocabulary = None
     context: Context = None
+    sampling_rate: SamplingRate = None
     limit: Most = None
     tolerance: Broken = 0.01
     devices: Free[Devices] = Field(

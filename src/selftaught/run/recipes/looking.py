@@ -22,6 +22,7 @@ from selftaught.run.recipes.shared_fields import (
     Most,
     PagesOf,
     Question,
+    SamplingRate,
     Seed,
     Side,
     Stride,
@@ -53,6 +54,7 @@ class Check(Recipe):
     size: Side = None
     window: Window = None
     stride: Stride = None
+    sampling_rate: SamplingRate = None
     batch_size: Shared[int | None] = Field(None, gt=1, le=1 << 24, description="samples a step; default: the method's")
     epochs: Epochs = None
     tokenizer: Tokenizer = None
@@ -98,6 +100,7 @@ class Preview(Recipe):
     tokenizer: Tokenizer = None
     vocabulary: Vocabulary = None
     context: Context = None
+    sampling_rate: SamplingRate = None
     run: Own[str | None] = Field(None, description="a run folder, whose method, encoder and weights are used")
     samples: int = Field(8, gt=1, le=1000, description="how many images to show")
     limit: Most = Field(None, description="choose them among a random subset of this many")

@@ -38,6 +38,7 @@ from selftaught.run.recipes.shared_fields import (
     Precision,
     Question,
     RemoteCache,
+    SamplingRate,
     Score,
     Seed,
     Side,
@@ -120,6 +121,7 @@ class Pretrain(Recipe):
     tokenizer: Tokenizer = None
     vocabulary: Vocabulary = None
     context: Context = None
+    sampling_rate: SamplingRate = None
     grow: Growing | None = Field(
         None,
         description="smaller views at first, such as 0.5:0.75, half the side in three quarters of the steps; for most "

@@ -50,6 +50,9 @@ Vocabulary = Shared[
 Context = Shared[
     Annotated[int | None, about("words of a text that are seen, the first; default: by the texts", gt=1, le=1 << 13)]
 ]
+SamplingRate = Shared[
+    Annotated[int | None, about("samples a second that sound is brought to; default: by the data", ge=100, le=384_000)]
+]
 TimeLimit = Annotated[Duration | None, Mark.COMMAND, about("save and stop with exit code 75 after this long")]
 Precision = Annotated[
     Shared[Literal["auto", "32-true", "bf16-mixed", "64-true"]], about("auto: the fastest, by measuring")

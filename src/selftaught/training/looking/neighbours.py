@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from torch import Tensor
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Pictures, Samples
-from selftaught.run.map import FOLDER, Array, Facts, read_facts
+from selftaught.run.map import FOLDER, RATE, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
 from selftaught.system.pictures import encoded
+from selftaught.system.sounds import levels_of
 from selftaught.system.text import printable
 from selftaught.training.looking.features import estimate_norms, features, view_batches
 
@@ -56,11 +58,12 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     elif kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
         contents["sheet.webp"] = encoded(sheet, "WEBP")
-    buffer = io.BytesIO()
-    np.save(buffer, components(z), allow_pickle=False)
+    end.heard, sounds = _sounds(samples, {*end.asked, *chain(*end.nearest)})
+    if end.heard:
+        contents["sounds.npy"] = _array(sounds)
     with spared("the map"):
         (folder / FOLDER).mkdir(exist_ok=True)
-        contents |= {"points.npy": buffer.getvalue(), "end.json": end.model_dump_json()}
+        contents |= {"points.npy": _array(components(z)), "end.json": end.model_dump_json()}
         write_together(folder / FOLDER, contents)
 
 
@@ -89,6 +92,24 @@ def _snippets(samples: Samples, read: Callable[[Tensor, Any], list[str]]) -> lis
     """How each sample begins, as it reads."""
     whole = (text for x in view_batches(samples) for text in read(x, samples.preparation))
     return [text[:SNIPPET] + "…" * (len(text) > SNIPPET) for text in whole]
+
+
+def _array(values: Array) -> bytes:
+    """The bytes of a .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _sounds(samples: Samples, places: set[int]) -> tuple[list[int], Array]:
+    """Of these places those that can be heard, and the middle second of each (N, RATE)."""
+    heard, sounds = list[int](), []
+    for place in sorted(places):
+        if (sound := samples.heard(place, RATE)) is not None:
+            start = max(0, len(sound) - RATE) // 2
+            heard.append(place)
+            sounds.append(np.pad(levels_of(sound[start : start + RATE]), (0, max(0, RATE - len(sound)))))
+    return heard, np.array(sounds, np.int16)
 
 
 def _sheet(samples: Samples, pictures: Pictures) -> tuple[Image.Image, int, tuple[int, int]]:

@@ -19,6 +19,7 @@ class Rotation(Method):
     # a cosine.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
+    needs_turns = True
     needs_up = True
 
     def __init__(self, encoder: Encoder, data: Data, /) -> None:

@@ -22,6 +22,7 @@ class Transformation(Method):
     views: tuple[str, ...] = ("light", "light")
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_images = True
+    needs_turns = True
 
     def __init__(
         self,
