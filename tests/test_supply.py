@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
 # What a user may add:
-EXTRAS = ("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr")
+EXTRAS = (
+    *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
+    *("audio", "text"),
+)
 
 
 def declared(lines: list[str]) -> dict[str, Requirement]:

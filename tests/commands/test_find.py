@@ -64,7 +64,7 @@ def test_what_is_no_sample_is_told(
     with pytest.raises(DataError, match=r"notes\.txt"):
         selftaught.find(looking, pictures, tmp_path / "notes.txt")
     assert run_command(["find", str(looking), str(pictures)]) == 2
-    assert "Missing option '--like'" in capsys.readouterr().err
+    assert "--like is missing: selftaught find [OPTIONS] RUN DATA --like ..." in capsys.readouterr().err
 
 
 def test_features_are_kept_and_known_to_be_stale(

@@ -415,7 +415,7 @@ def test_a_mistake_is_told_in_a_line(going_on: Path, tmp_path: Path, capsys: pyt
     for wrong, said in {
         ("nowhere",): "nowhere is not a run folder (it holds no recipe.yaml)",
         (str(tmp_path),): "is not a run folder",
-        (): "Missing argument 'RUN...'",
+        (): "RUN... is missing: selftaught watch [OPTIONS] RUN...",
         (str(going_on), "--port", "70000"): "--port cannot be '70000'",
         (str(going_on), "--every", "soon"): "--every cannot be 'soon': a duration looks like",
         (str(going_on), "--every", "0"): "--every cannot be 0.0: input should be greater than",

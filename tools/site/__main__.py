@@ -29,6 +29,8 @@ GUIDES = {
     "Images that are no photos": "docs/guides/images.md",
     "Tables": "docs/guides/tables.md",
     "Time series": "docs/series.md",
+    "Sound": "docs/audio.md",
+    "Texts": "docs/text.md",
     "From weights that exist": "docs/guides/weights.md",
     "Which method": "docs/guides/comparing.md",
     "What to label, what is odd": "docs/finding.md",

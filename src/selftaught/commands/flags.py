@@ -71,8 +71,9 @@ class RecipeCommand(click.Command):
         except click.NoSuchOption as error:
             raise click.UsageError(unknown(error.option_name, {flag for p in self.params for flag in p.opts})) from None
         except click.MissingParameter as error:
-            usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx)])
-            word = error.param.human_readable_name if error.param else "a word"
+            flag = error.param.opts[0] if isinstance(error.param, click.Option) else ""
+            word = flag or (error.param.human_readable_name if error.param else "a word")
+            usage = " ".join([ctx.command_path, *self.collect_usage_pieces(ctx), *([f"{flag} ..."] if flag else [])])
             raise click.UsageError(f"{word} is missing: {usage}") from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
