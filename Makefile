@@ -47,7 +47,7 @@ bill: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --requirement constraints.txt
-	-$(BIN)/python -m compileall -qq -j 0 .venv/lib  # by all cores; pip would by one
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # by all cores, pip would by one; some files are templates
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
