@@ -99,7 +99,7 @@ def test_the_help_names_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["evaluate", "--help"]) == 0
     assert "attentive,finetune,knn,layers,linear" in " ".join(capsys.readouterr().out.split())
     assert "PROBES" in str(Compare.model_fields["probe"].description)
-    assert run_command(["compare", "--help"]) == 0
+    assert run_command(["compare", "--help-all"]) == 0
     assert "whose accuracy ranks: one of attentive,knn,layers,linear [default: linear]" in " ".join(
         capsys.readouterr().out.split()
     )
