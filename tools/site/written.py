@@ -11,7 +11,7 @@ import click
 from click.testing import CliRunner
 
 import selftaught
-from selftaught.commands.cli import main_group
+from selftaught.commands.cli import EPILOG, main_group
 from selftaught.commands.listing import methods as listed
 from selftaught.commands.table import COMMANDS
 from selftaught.contracts.method import Method, Training
@@ -24,6 +24,9 @@ NEEDS = {
     "needs_images": "images",
     "needs_places": "samples whose places are neighbours: images or series, not rows",
     "needs_up": "images that have an up",
+    "needs_turns": "samples that can be turned: images, not sound",
+    "needs_words": "texts",
+    "needs_values": "places with values: words have none",
     "needs_teacher": "a teacher (`--teacher`)",
 }
 FAMILIES = {"self_prediction": "self-prediction", "contrastive": "contrastive"}
@@ -59,8 +62,9 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     if cls.experimental:
         lines += ["- Experimental: it has not yet beaten its own untrained encoder on real data"]
     teacher = " --teacher runs/known" if cls.needs_teacher else ""
-    lines += ["", "```sh", f"selftaught preview photos/ --method {name}{teacher} --out {name}.png"]
-    lines += [f"selftaught pretrain photos/ --method {name}{teacher} --out runs/{name}", "```", ""]
+    asked = f"{'texts.jsonl' if cls.needs_words else 'photos/'} --method {name}{teacher}"
+    lines += ["", "```sh", f"selftaught preview {asked} --out {name}.png"]
+    lines += [f"selftaught pretrain {asked} --out runs/{name}", "```", ""]
     if (picture := root / f"docs/pictures/{one['kind']}.png").exists():
         lines += [f"![Methods of this kind at work](../pictures/{picture.name})", ""]
     lines += ["## Options", "", inspect.cleandoc(cls.__init__.__doc__ or ""), ""] if one["options"] else []
@@ -110,7 +114,7 @@ def commands() -> dict[str, str]:
     """{path: Markdown} of a page a command."""
     os.environ["COLUMNS"] = "100"  # the width of help
     lines = ["# Commands", "", *(f"- [`selftaught {name}`]({name}.md): {row.line}" for name, row in COMMANDS.items())]
-    pages = {"docs/commands/index.md": "\n".join([*lines, "", "Exit codes: " + _exit_codes(), ""])}
+    pages = {"docs/commands/index.md": "\n".join([*lines, "", EPILOG, ""])}
     for name, row in COMMANDS.items():
         context = click.Context(main_group, info_name="selftaught")
         command = main_group.get_command(context, name)
@@ -119,10 +123,6 @@ def commands() -> dict[str, str]:
         told = CliRunner().invoke(command, every, prog_name=f"selftaught {name}").output
         pages[f"docs/commands/{name}.md"] = f"# selftaught {name}\n\n{row.line}\n\n```text\n{told.rstrip()}\n```\n"
     return pages
-
-
-def _exit_codes() -> str:
-    return "0 done, 1 a bug of ours, 2 usage, 3 data, 4 diverged, 5 out of memory, 75 interrupted and resumable."
 
 
 def python() -> dict[str, str]:

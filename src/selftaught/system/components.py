@@ -111,7 +111,7 @@ def _bare(name: str) -> str:
 def hint(name: str, known: Iterable[str]) -> str:
     """A suggestion for a misspelt name."""
     known = sorted(known)
-    close = [one for one in (meant(name, known),) if one in known] or get_close_matches(name, known, n=1)
+    close = [own] if (own := meant(name, known)) in known else get_close_matches(name, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
