@@ -25,7 +25,7 @@ from selftaught.commands.cli import run_command
 from selftaught.commands.python import Run
 from selftaught.reporting import run_page as report
 from selftaught.reporting.server import Server
-from selftaught.reporting.watch import SCRIPT, SETTLES, Watched
+from selftaught.reporting.watch import SCRIPT, SETTLES, Watched, server_of
 from selftaught.run.standing import TAIL, standing
 from selftaught.system import clock
 from selftaught.system import lock as writer
@@ -81,7 +81,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Site]]:
 
     def start(*folders: Path) -> Site:
         watched = Watched(folders, EVERY)
-        servers.append(Server(0, watched.page, watched.version))
+        servers.append(server_of(0, watched))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         return Site(servers[-1])
 

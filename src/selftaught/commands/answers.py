@@ -133,6 +133,10 @@ def select(recipe: recipes.Select, found: Any) -> Answer:
     return Answer({**about, "chosen": chosen}, lines=files)
 
 
+def label(recipe: recipes.Label, address: str) -> Answer:
+    return Answer({"url": address}, lines=[f"labelling at {address} (Ctrl-C ends it)"])
+
+
 def find(recipe: recipes.Find, found: Any) -> Answer:
     from selftaught.commands.find import lines
     from selftaught.system.text import spelled

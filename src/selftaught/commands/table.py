@@ -155,6 +155,14 @@ _ROWS = (
         example="selftaught select runs/photos photos/ --count 100 --out to_label.csv",
     ),
     Command(
+        "label",
+        "Label samples in a browser, what helps most first.",
+        "run data",
+        from_file=False,
+        goes_on=True,
+        example="selftaught label runs/photos photos/ --classes cat,dog --out labels.csv --open",
+    ),
+    Command(
         "find",
         "Find the samples that are most like some of yours.",
         "run data",

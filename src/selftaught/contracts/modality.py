@@ -149,6 +149,10 @@ class Samples(Protocol):
         """What is usual to know of each sample without a network (N, D); None: the numbers of its plain view."""
         return None
 
+    def seen(self, row: int, side: int) -> NDArray[np.uint8] | None:
+        """A sample as its source has it, RGB (H, W, 3), neither side longer than `side`; None where views say all."""
+        return None
+
     def heard(self, row: int, rate: int) -> NDArray[np.float32] | None:
         """The sound of a sample in [-1, 1], so many values a second; None where there is none, or none any more."""
         return None

@@ -47,7 +47,7 @@ def shelf(title: str, note: str, samples: Samples, said: Mapping[int, str] | Seq
     return Shelf(title, note, cards, len(rows) - len(shown))
 
 
-def pictures(samples: Samples, rows: Sequence[int]) -> list[str]:
+def pictures(samples: Samples, rows: Sequence[int], side: int = SIDE) -> list[str]:
     """A picture of each of these rows, as a URI; nothing where samples are nothing to look at."""
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES or not rows:
@@ -56,7 +56,7 @@ def pictures(samples: Samples, rows: Sequence[int]) -> list[str]:
     return [
         data_uri(Image.fromarray(pixels), "WEBP")
         for x in view_batches(some)
-        for pixels in kind.PICTURES.thumbnails(x, some.preparation, SIDE)
+        for pixels in kind.PICTURES.thumbnails(x, some.preparation, side)
     ]
 
 

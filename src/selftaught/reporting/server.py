@@ -1,23 +1,31 @@
-"""A small server of one page on this machine alone: no file of any folder is ever served, and no other site may ask."""
+"""A small server of one page on this machine alone: no file of any folder is ever served, and no other site may ask.
+
+Nor may another site tell it anything: what is posted must come from the page itself, by its Origin, as JSON.
+"""
 
 import base64
+import errno
 import json
 import os
 import re
 import sys
+import threading
+import webbrowser
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
+from typing import Any, Self
 
+from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 HOST = "127.0.0.1"  # never another: nobody but the users of this machine can reach it
 NAMES = re.compile(r"(localhost|127\.0\.0\.1)(:\d{1,5})?", re.IGNORECASE)  # any port, as it may be forwarded
+MOST_POSTED = 1 << 16  # bytes
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -31,21 +39,49 @@ class Answer:
     policy: str = NOTHING
 
 
+Take = Callable[[dict[str, Any]], Mapping[str, Any]]
+
+
+def told(facts: Mapping[str, Any], code: int = 200) -> Answer:
+    """Plain data as JSON."""
+    return Answer(code, "application/json", json.dumps(facts))
+
+
 class Server(ThreadingMixIn, TCPServer):
-    """Answers `/` with a page and `/version` with JSON; port 0 is any that is free."""
+    """Answers each path of `gives` with what it says, and each of `takes` with what it makes of posted JSON.
+
+    Port 0 is any that is free.
+    """
 
     allow_reuse_address = os.name == "posix"  # elsewhere it would let two programs share a port
     daemon_threads = True
     timeout = 0.2  # seconds that `handle_request` waits, and so that a signal does
 
-    def __init__(self, port: int, page: Callable[[], Answer], version: Callable[[], Mapping[str, Any]]) -> None:
-        self.page, self.version = page, version
+    def __init__(self, port: int, gives: Mapping[str, Callable[[], Answer]], takes: Mapping[str, Take] = {}) -> None:
+        self.gives, self.takes = gives, takes
         super().__init__((HOST, port), Handler)
         self.socket.settimeout(self.timeout)  # of who left while being let in
+
+    @classmethod
+    def listening(cls, port: int, *what: Any) -> Self:
+        """A server at --port. Raises UsageError where that cannot be had."""
+        try:
+            return cls(port, *what)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                way = "choose another, or --port 0 for any that is free"
+                raise UsageError(f"--port {port} is taken; {way}") from None
+            if error.errno == errno.EACCES:
+                raise UsageError(f"--port {port} is not yours to use; choose one above 1023, or --port 0") from None
+            raise
 
     @property
     def address(self) -> str:
         return f"http://{HOST}:{self.server_address[1]}/"
+
+    def show(self) -> None:
+        """Open the page in the browser; in a thread, as a browser in a terminal would not come back."""
+        threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever left before the answer is no trouble; the rest is told in a line, and the next is served."""
@@ -70,14 +106,34 @@ class Handler(BaseHTTPRequestHandler):
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or not NAMES.fullmatch(hosts[0].strip()):
             self.send_error(HTTPStatus.FORBIDDEN)  # a name that somebody points here would let a web site read along
+        elif self.command == "POST" and (take := self.server.takes.get(self.path)):
+            self._take(take, f"http://{hosts[0].strip()}")
         elif self.command not in ("GET", "HEAD"):
             self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
-        elif self.path == "/":
-            self._send(self.server.page())
-        elif self.path == "/version":
-            self._send(Answer(200, "application/json", json.dumps(self.server.version())))
+        elif give := self.server.gives.get(self.path):
+            self._send(give())
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _take(self, take: Take, origin: str) -> None:
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_all("Origin") != [origin]:
+            self.send_error(HTTPStatus.FORBIDDEN)  # another site, in the same browser, may send but not have it heard
+        elif self.headers.get_content_type() != "application/json":
+            self.send_error(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        elif not length.isascii() or not length.isdigit() or int(length) > MOST_POSTED:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            try:
+                posted = json.loads(self.rfile.read(int(length)))
+            except ValueError:
+                posted = None
+            if not isinstance(posted, dict):
+                return self.send_error(HTTPStatus.BAD_REQUEST)
+            try:
+                self._send(told(take(posted)))
+            except (SelftaughtError, OSError) as error:
+                self._send(told({"error": printable(str(error))}, HTTPStatus.CONFLICT))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         self.close_connection = True

@@ -1,10 +1,8 @@
 """The report of runs that go on, served to a browser on this machine alone, and made anew when their files change."""
 
-import errno
 import os
 import threading
 import time
-import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,13 +12,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from selftaught.reporting.page import Live
-from selftaught.reporting.server import Answer, Server, page_policy
+from selftaught.reporting.server import Answer, Server, page_policy, told
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import HARMLESS, PAGE
 from selftaught.run.recipes import Watch
 from selftaught.run.standing import Standing, standing
 from selftaught.system import clock
-from selftaught.system.errors import Interrupted, UsageError
+from selftaught.system.errors import Interrupted
 from selftaught.system.interruption import stopping
 from selftaught.system.lock import LOCK
 from selftaught.system.reading import json_object, yaml_in
@@ -124,10 +122,10 @@ class Watched:
 def watch(recipe: Watch, listening: Callable[[str], None]) -> None:
     """Serve the page until a signal or, if so asked, until every run has ended; `listening` is told its address."""
     watched = Watched([_folder(run) for run in recipe.runs], recipe.every)
-    with stopping() as stop, _server(recipe.port, watched) as server:
+    with stopping() as stop, server_of(recipe.port, watched) as server:
         listening(server.address)
-        if recipe.open:  # in a thread, as a browser in a terminal would not come back
-            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+        if recipe.open:
+            server.show()
         until: float | None = None
         while not stop.reason and (until is None or clock.now() < until):
             server.handle_request()
@@ -149,15 +147,9 @@ def _folder(run: str) -> Path:
     return RunFolder.open(run).folder.absolute()
 
 
-def _server(port: int, watched: Watched) -> Server:
-    try:
-        return Server(port, watched.page, watched.version)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"--port {port} is taken; choose another, or --port 0 for any that is free") from None
-        if error.errno == errno.EACCES:
-            raise UsageError(f"--port {port} is not yours to use; choose one above 1023, or --port 0") from None
-        raise
+def server_of(port: int, watched: Watched) -> Server:
+    """What serves the page."""
+    return Server.listening(port, {"/": watched.page, "/version": lambda: told(watched.version())})
 
 
 def _stamp(folder: Path) -> str:

@@ -102,14 +102,16 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def append_line(file: Path, line: str) -> None:
-    """Add a line at the end of `file`, all of it or, where the disk is full, nothing."""
-    whole = line.encode() + b"\n"
+def append_line(file: Path, line: str | bytes, flush: bool = False) -> None:
+    """Add a line at the end of `file`, all of it or, where the disk is full, nothing; flush: not before it is there."""
+    whole = (line.encode() if isinstance(line, str) else line) + b"\n"
     with os.fdopen(opened(file, TO_THE_END), "ab", 0) as stream:
         before = stream.seek(0, os.SEEK_END)
         try:
             if stream.write(whole) != len(whole):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+            if flush:
+                os.fsync(stream.fileno())
         except OSError:
             stream.truncate(before)
             raise

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import PIL
+import PIL.Image
 import torch
 from torch import Tensor
 
@@ -73,6 +74,20 @@ class Images(Opened):
     def know_broken(self, broken: Mapping[int, str]) -> None:
         if isinstance(self.storage, Replacing):
             self.storage.broken.update(broken)
+
+    def seen(self, row: int, side: int) -> Pixels | None:
+        """A photo as its file has it; None of measured values, and of what cannot be read any more."""
+        assert self._source, "the source has been let go"
+        source, rows = self._source
+        if not isinstance(source, Encoded):
+            return None
+        way = Reading.of(self.preparation)
+        read = attempt(lambda: picture(source.read(int(rows[row])), (side, side), self.preparation.band, way).pixels)
+        if isinstance(read, str) or read.dtype != np.uint8 or read.shape[2] not in (1, 3):
+            return None
+        image = PIL.Image.fromarray(np.broadcast_to(read, (*read.shape[:2], 3)))
+        image.thumbnail((side, side))
+        return np.asarray(image)
 
     def views(self, names: Sequence[str], **how: Any) -> Views:
         """What makes these views of the images."""

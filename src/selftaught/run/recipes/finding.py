@@ -1,12 +1,27 @@
 """What the user decides about putting features to use: what to label, what is alike, what is odd; a class a command."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from selftaught.run.recipes.fields import File, OfData, Recipe
-from selftaught.run.recipes.shared_fields import MOST, Column, LabelColumn
+from selftaught.run.recipes.fields import File, OfData, Recipe, about
+from selftaught.run.recipes.shared_fields import MOST, Column, LabelColumn, Port
+
+Known = OfData[
+    Annotated[
+        str | None,
+        about(
+            "what is labelled already: a CSV of path,label for DATA, or labelled data of its own; it is not chosen "
+            "again, nor what looks like it, and its clusters come last"
+        ),
+    ]
+]
+Strategy = Annotated[
+    Literal["typiclust", "probcover", "coreset", "uncertainty", "margin", "random"], about("how to choose")
+]
+Asked = Annotated[str | None, about("a folder that `finetune` made, for --by uncertainty and --by margin")]
+Chance = Annotated[int, about("of clusters and of chance", ge=0, lt=1 << 31)]
 
 
 class Select(Recipe):
@@ -24,28 +39,45 @@ class Select(Recipe):
     data: OfData[str] = Field(description="samples to choose from, as pretrain takes them; labels are not looked at")
     column: Column = None
     count: int = Field(100, gt=0, le=MOST, description="how many to choose")
-    by: Literal["typiclust", "probcover", "coreset", "uncertainty", "margin", "random"] = Field(
-        "typiclust", description="how to choose"
-    )
-    labelled: OfData[str | None] = Field(
-        None,
-        description="what is labelled already: a CSV of path,label for DATA, or labelled data of its own; it is not "
-        "chosen again, nor what looks like it, and its clusters come last",
-    )
+    by: Strategy = "typiclust"
+    labelled: Known = None
     label_column: LabelColumn = None
-    classifier: str | None = Field(
-        None, description="a folder that `finetune` made, for --by uncertainty and --by margin"
-    )
+    classifier: Asked = None
     classes: int | None = Field(
         None,
         gt=1,
         le=MOST,
         description="how many there will be, for --by probcover; default: those of --labelled, or 10",
     )
-    seed: int = Field(0, ge=0, lt=1 << 31, description="of clusters and of chance")
+    seed: Chance = 0
     out: File[str] = Field(description="to_label.csv, of path,rank, what each was chosen by, and label")
     page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
     overwrite: bool = Field(False, description="replace --out and --page where they exist")
+
+
+class Label(Recipe):
+    """Show one sample after the other in a browser, on this machine only, and keep what you call it.
+
+    What helps most comes first, as `select` chooses it, and beside it what looks most like it, to be labelled in one
+    stroke; keys answer, pass and take back. Each answer is on the disk before the next question: --out is a CSV of
+    path,label, which `finetune` and `evaluate` take by --labels. It goes on from what --out holds. RUN may be a
+    classifier that `finetune` made: then what it is least sure of comes first, with what it thinks. Ctrl-C, or the
+    button, ends it, with exit code 0.
+    """
+
+    run: str = Field(description="a run, or a classifier, whose encoder says what is alike")
+    data: OfData[str] = Field(description="samples to label, as pretrain takes them; labels are not looked at")
+    column: Column = None
+    classes: str | None = Field(None, description="what samples are, by commas: cat,dog; the page takes more")
+    count: int = Field(100, gt=0, le=MOST, description="how many to choose at a time")
+    by: Strategy | None = Field(None, description="how to choose; default: typiclust, or margin by a classifier")
+    labelled: Known = None
+    label_column: LabelColumn = None
+    classifier: Asked = None
+    seed: Chance = 0
+    out: File[str] = Field(description="labels.csv, of path,label; what it holds is kept")
+    port: Port = 0
+    open: bool = Field(False, description="open the page in the browser")
 
 
 class Find(Recipe):

@@ -21,6 +21,7 @@ from selftaught.run.recipes.shared_fields import (
     LabelColumn,
     Most,
     PagesOf,
+    Port,
     Question,
     SamplingRate,
     Seed,
@@ -148,7 +149,7 @@ class Watch(Recipe):
     """
 
     runs: tuple[str, ...] = Field(description="run folders")
-    port: int = Field(8000, ge=0, le=65535, description="of the address; 0: any that is free")
+    port: Port = 8000
     every: Duration = Field(5.0, ge=0.1, description="time between looks for what is new, such as 5s")
     open: bool = Field(False, description="open the page in the browser")
     until_done: bool = Field(False, description="end once every run is done or has failed")

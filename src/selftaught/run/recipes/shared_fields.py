@@ -61,6 +61,7 @@ Layout = Annotated[
     Shared[Literal["auto", "contiguous", "channels_last"]],
     about("of tensors in memory; auto: the fastest, by measuring"),
 ]
+Port = Annotated[int, about("of the address; 0: any that is free", ge=0, le=65535)]
 Workers = Shared[Free[Annotated[int | None, about("threads that decode; default: one a core", gt=0, le=1024)]]]
 Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory, such as 8GB; more go to the cache")]
 Cache = Annotated[

@@ -1,0 +1,36 @@
+"""Labelling in a browser: the sitting of `judging/labelling.py` on the page of `reporting/label_page.py`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from selftaught.judging.choice import is_classifier
+from selftaught.judging.labelling import begun
+from selftaught.reporting.label_page import LabelPage
+from selftaught.run.recipes import Label
+from selftaught.system.interruption import stopping
+from selftaught.system.reading import yaml_in
+from selftaught.system.saying import say
+from selftaught.system.text import printable
+
+
+def label(recipe: Label, listening: Callable[[str], None]) -> None:
+    """Serve the page until a signal, or its button; `listening` is told its address. Raises UsageError, DataError."""
+    sitting = begun(recipe)
+    run = yaml_in(Path(recipe.run) / "recipe.yaml").get("run", "RUN") if is_classifier(recipe.run) else recipe.run
+    command = printable(f"selftaught finetune {run} {recipe.data} --labels {recipe.out} --out classifier")
+    page = LabelPage(
+        sitting, f"What are the {sitting.choice.data.kind.THINGS} of {printable(_name(recipe.data))}?", command
+    )
+    with stopping() as stop, page.server(recipe.port) as server:
+        listening(server.address)
+        if recipe.open:
+            server.show()
+        while not stop.reason and not page.ended:
+            server.handle_request()
+    counts = ", ".join(f"{printable(name)} {count:,}" for name, count in sitting.counts().items())
+    say(f"{len(sitting.labels):,} labels in {printable(recipe.out)}" + (f": {counts}" if counts else ""))
+    say(f"next: {command}")
+
+
+def _name(data: str) -> str:
+    return data.rstrip("/").rpartition("/")[2] or data

@@ -1,0 +1,229 @@
+"""The page for labelling: who may tell it anything, and a person at its keys in a real browser."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from selftaught.commands.cli import run_command
+from selftaught.data.sources.labels import labels_in_file
+from selftaught.judging.labelling import begun
+from selftaught.reporting import server as serving
+from selftaught.reporting.label_page import LabelPage
+from selftaught.run.recipes import Label
+from selftaught.system.components import Part
+from tests.commands.finding import run_of
+from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
+
+EVIL = "<img src=x onerror=document.title='run'>\"'&"
+WIDE = 400  # pixels of the largest picture
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Red and blue ones, eight each, larger than a network is shown them, with evil names."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        pixels = rng.integers(0, 40, (WIDE // 2, WIDE, 3)) + np.array((200, 20, 20) if number % 2 else (20, 20, 200))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02d}{EVIL}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    part = Part(name="test_resnet", options={"stem": "half"})
+    return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), part)
+
+
+@pytest.fixture
+def site(run: Path, photos: Path, tmp_path: Path) -> Iterator["Site"]:
+    asked = {"run": str(run), "data": str(photos), "out": str(tmp_path / "labels.csv"), "classes": "red", "count": 4}
+    found = Site(LabelPage(begun(Label.parse(asked)), "What?", "selftaught finetune"), tmp_path / "labels.csv")
+    yield found
+    found.close()
+
+
+class Site:
+    """A page that is served."""
+
+    def __init__(self, page: LabelPage, file: Path) -> None:
+        self.page, self.file, self.server = page, file, page.server(0)
+        self.address = self.server.address
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def post(self, path: str, said: Any = None, **headers: str | None) -> tuple[int, Any]:
+        """What comes of posting, as the page itself would but for some headers."""
+        host = self.address.removeprefix("http://").rstrip("/")
+        own = {"Host": host, "Origin": f"http://{host}", "Content-Type": "application/json"}
+        sent = {name: value for name, value in {**own, **headers}.items() if value is not None}
+        connection = http.client.HTTPConnection(host)
+        try:
+            connection.request("POST", path, said if isinstance(said, bytes) else json.dumps(said or {}), sent)
+            answer = connection.getresponse()
+            body = answer.read()
+            return answer.status, json.loads(body) if answer.headers["Content-Type"].startswith("application") else body
+        finally:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "headers", "code"),
+    [
+        ({}, {"Origin": "http://evil.example"}, 403),
+        ({}, {"Origin": None}, 403),
+        ({}, {"Origin": "null"}, 403),
+        ({}, {"Host": "evil.example"}, 403),
+        ({}, {"Host": "evil.example", "Origin": "http://evil.example"}, 403),
+        ({}, {"Content-Type": "text/plain"}, 415),  # which a form of another site could send unasked
+        (b"[]", {}, 400),
+        (b"{", {}, 400),
+        (b"", {"Content-Length": str(1 << 30)}, 413),
+        (b"", {"Content-Length": "-1"}, 413),
+    ],
+)
+def test_only_the_page_itself_is_heard(site: Site, said: Any, headers: dict[str, str | None], code: int) -> None:
+    got, _ = site.post("/end", said, **headers)
+    assert got == code and not site.page.ended
+    assert site.post("/nothing")[0] == 405
+
+
+def test_mistakes_are_told_and_change_nothing(site: Site) -> None:
+    for path, said in (
+        ("/answer", {"rows": [0], "label": "blue"}),
+        ("/answer", {"rows": ["0"], "label": "red"}),
+        ("/answer", {"rows": [True], "label": "red"}),
+        ("/answer", {"rows": [], "label": "red"}),
+        ("/answer", {"rows": [99], "label": "red"}),
+        ("/answer", {"rows": [0], "label": 3}),
+        ("/pass", {}),
+        ("/back", {}),
+        ("/class", {"name": "a;b"}),
+    ):
+        code, told = site.post(path, said)
+        assert code == 409 and told["error"], (path, said)
+    assert site.file.read_text() == "path,label\n" and site.post("/class", {"name": "blue"})[0] == 200
+
+
+def test_a_disk_that_is_full_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*told: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("selftaught.judging.label_file.append_line", full)
+    code, told = site.post("/answer", {"rows": [0], "label": "red"})
+    assert code == 409 and "No space left" in told["error"] and not site.page.sitting.labels
+
+
+def colour(tab: Tab) -> str:
+    """What is asked about: red or blue by what is seen of it."""
+    script = """async () => { const seen = document.querySelector('#sample img'); await seen.decode();
+        const plane = Object.assign(document.createElement('canvas'), { width: 1, height: 1 }).getContext('2d');
+        plane.drawImage(seen, 0, 0, 1, 1); const [r, , b] = plane.getImageData(0, 0, 1, 1).data;
+        return [r > b, seen.naturalWidth]; }"""
+    red, wide = tab.page.evaluate(script)
+    assert wide == WIDE  # the photo itself, and not what a network is shown of it
+    return "red" if red else "blue"
+
+
+@needs_browser
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 390)])
+def test_a_person_labels_by_keys(site: Site, theme: str, width: int, photos: Path) -> None:
+    kept: dict[str, str] = {}
+
+    def name() -> str:
+        return tab.page.locator("#sample .quiet").text_content() or ""
+
+    def next_of(before: str) -> None:
+        tab.until(lambda: tab.page.locator("#asking").is_hidden() or name() != before)
+
+    with chromium() as browser:
+        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
+        context.set_default_timeout(HANGS)
+        tab = Tab(context.new_page())
+        tab.open(site.address)
+        tab.page.locator("#asking").wait_for()
+        assert tab.run("document.documentElement.scrollWidth <= window.innerWidth")
+        tab.page.get_by_label("another class").fill(EVIL)
+        tab.page.keyboard.press("Enter")
+        tab.page.locator("#answers button").nth(1).wait_for()
+        # One by a key, which is taken back, and again with two of those that are most like it.
+        first = name()
+        keys = {"red": "1", "blue": "2"}
+        tab.page.keyboard.press(keys[colour(tab)])
+        next_of(first)
+        assert list(labels_in_file(site.file)) == [first]
+        tab.page.keyboard.press("u")
+        tab.until(lambda: name() == first)
+        assert site.file.read_text() == "path,label\n"
+        for number in range(2):
+            tab.page.locator("#alike input").nth(number).check()
+        alike = tab.page.locator("#alike li").all_text_contents()[:2]
+        tab.page.keyboard.press(keys[colour(tab)])
+        next_of(first)
+        kept = labels_in_file(site.file)
+        assert {*kept} == {first, *(one.strip() for one in alike)} and len({*kept.values()}) == 1
+        passed = name()
+        tab.page.keyboard.press("s")
+        next_of(passed)
+        # What is done outlives the page and its server; the rest is asked in a new tab.
+        tab.page.reload()
+        tab.page.locator("#asking").wait_for()
+        while tab.page.locator("#asking").is_visible():
+            before = name()
+            assert before not in kept and before != passed
+            if len(kept) < 9:
+                tab.page.keyboard.press(keys[colour(tab)])
+            else:
+                tab.page.locator("#end").click()
+            next_of(before)
+            kept = labels_in_file(site.file)
+        assert "9 labels are kept" in (tab.page.locator("#why").text_content() or "") and site.page.ended
+        beyond = [url for url in tab.asked if not url.startswith((site.address, "data:"))]
+        assert (beyond, tab.errors) == ([], []) and tab.page.title() == "selftaught label: What?"
+        context.close()
+    names = {file.name: "red" if int(file.name[:2]) % 2 else EVIL for file in photos.iterdir()}
+    wrong = [one for one in kept if kept[one] != names[one] and one not in {first, *map(str.strip, alike)}]
+    assert wrong == [] and len(kept) == 9
+
+
+def test_from_photos_to_labels_to_a_classifier_to_labels(
+    run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, classifier = tmp_path / "labels.csv", tmp_path / "classifier"
+    seen: list[Any] = []
+
+    def person(address: str) -> None:
+        site = object.__new__(Site)
+        site.address = address
+        seen.append(site.post("/class", {"name": f"class {len(seen)}"})[1])
+        for label in ("red", "blue"):
+            row = seen[-1]["asked"]["row"]
+            seen.append(site.post("/answer", {"rows": [row, seen[-1]["alike"][0]["row"]], "label": label})[1])
+        site.post("/end")
+
+    monkeypatch.setattr(serving.webbrowser, "open", person)
+    words = [str(photos), "--out", str(out), "--port", "0"]
+    assert run_command(["label", str(run), *words, "--by", "margin"]) == 2
+    assert "needs a classifier" in capsys.readouterr().err and not out.exists()
+    assert run_command(["label", str(run), *words, "--classes", "red, blue", "--open", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["url"].startswith("http://127.0.0.1:") and len(labels_in_file(out)) == 4
+    next_words = f"selftaught finetune {run} {photos} --labels {out} --out classifier"
+    assert f"4 labels in {out}: red 2, blue 2, class 0 0" in told.err and next_words in told.err
+    tune = ["finetune", str(run), str(photos), "--labels", str(out), "--finetune.epochs", "1"]
+    assert run_command([*tune, "--out", str(classifier)]) == 0
+    assert run_command(["label", str(classifier), *words, "--open"]) == 0
+    assert next_words in capsys.readouterr().err and len(labels_in_file(out)) == 8
+    guess = seen[3]["asked"]["guess"]
+    assert guess["label"] in ("red", "blue") and guess["sure"] >= 0.5
