@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from selftaught.commands.python import Run
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.images.pictures import visible
 from selftaught.data.images.samples import open_samples
 from selftaught.reporting import map_section as embedding_map

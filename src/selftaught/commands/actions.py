@@ -15,7 +15,7 @@ from selftaught.system.text import printable
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from selftaught.contracts.modality import Samples
+    from selftaught.contracts.samples import Samples
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
     from selftaught.training.hooks import Hooks

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Looked, Samples
+from selftaught.contracts.samples import Looked, Samples
 from selftaught.data.first_pass import Every, Sampled
 from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file

@@ -13,7 +13,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
-from selftaught.contracts.modality import Preparation
+from selftaught.contracts.samples import Preparation
 from selftaught.data.encoders import Own, build
 from selftaught.data.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
 from selftaught.system import bounds, components, starts

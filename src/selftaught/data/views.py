@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from selftaught.contracts.modality import MakeViews
+from selftaught.contracts.samples import MakeViews
 from selftaught.system import components, randomness
 from selftaught.system.errors import UsageError
 

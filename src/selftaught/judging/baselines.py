@@ -12,7 +12,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Preparation, Samples
+from selftaught.contracts.samples import Preparation, Samples
 from selftaught.run.export import load_encoder, part_of_run
 from selftaught.run.folder import RunFolder
 from selftaught.run.weights import fit_weights
@@ -84,8 +84,7 @@ def standardised(features: Array, part: NDArray[np.int64]) -> Array:
 
 
 class Pixels:
-    """Raw pixels, or what is usual in their place, as features: standardised, and reduced to at most 256 principal
-    components.
+    """Raw values as features: standardised, and reduced to at most 256 principal components.
 
     The components keep their own variances: to standardise them again would blow up the noise of the last ones.
     """
@@ -106,5 +105,4 @@ class Pixels:
 
     @staticmethod
     def _flat(samples: Samples) -> Array:
-        known = samples.raw()
-        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy() if known is None else known
+        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy()

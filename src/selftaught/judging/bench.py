@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import TokenEncoder
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Ran, Rung, training_of
 from selftaught.judging.entrants import Entrant

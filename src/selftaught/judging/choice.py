@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.judging.choosing import strategy
 from selftaught.judging.choosing.pool import Array, Pool, Rows, look_alike
 from selftaught.judging.choosing.strategy import Pick, Strategy, Wanted

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selftaught.contracts.modality import Looks, Samples
+from selftaught.contracts.modality import Looks
+from selftaught.contracts.samples import Samples
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import poll
 from selftaught.system.text import printable

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Preparation
+from selftaught.contracts.samples import Preparation
 from selftaught.judging import dense
 from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, measured, voters

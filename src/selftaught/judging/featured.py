@@ -10,7 +10,8 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Modality, Preparation, Samples
+from selftaught.contracts.modality import Modality
+from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.neighbours import unit
 from selftaught.run.export import load_encoder
 from selftaught.system.allocator import keep_freed_memory

@@ -11,7 +11,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.sources.handed import MARK, handed
 from selftaught.data.sources.labels import finder
 from selftaught.judging.featured import chunks, encoder_of, featured, opened

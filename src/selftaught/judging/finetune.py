@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Training
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.judging.aim import Aim, aim_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows

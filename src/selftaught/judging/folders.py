@@ -1,6 +1,7 @@
 """Folders that would be classes, and are none: the parts of a split, or one that holds them all."""
 
-from selftaught.contracts.modality import PARTS, UNLABELLED, Samples, parts_among
+from selftaught.contracts.modality import PARTS, UNLABELLED, parts_among
+from selftaught.contracts.samples import Samples
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable

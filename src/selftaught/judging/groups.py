@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.sources.encoded import NUMBERED
 from selftaught.data.sources.labels import labels_in_file
 from selftaught.run.recipes import Evaluate, Finetune

@@ -15,7 +15,7 @@ from scipy.sparse import block_array, coo_array
 from scipy.sparse.csgraph import connected_components
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Preparation, Samples
+from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named

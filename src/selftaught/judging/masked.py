@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Preparation, Samples
+from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.labelled import Labelled, joined, named_in, opened
 from selftaught.judging.masks import masks_of
 from selftaught.judging.probe import Probe

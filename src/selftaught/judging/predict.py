@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.sources.handed import handed
 from selftaught.judging.finetune import scores_of
 from selftaught.judging.metrics import EVEN

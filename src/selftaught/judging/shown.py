@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder, Tokens
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.judging.baselines import standardised
 from selftaught.judging.principal import Principal, principal
 from selftaught.system.components import hint

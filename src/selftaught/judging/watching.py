@@ -12,7 +12,8 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Modality, Preparation
+from selftaught.contracts.modality import Modality
+from selftaught.contracts.samples import Preparation
 from selftaught.data.sources.handed import MARK
 from selftaught.data.sources.open import COLUMNS
 from selftaught.judging import probe as probes

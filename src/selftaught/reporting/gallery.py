@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.reporting.page import rendered
 from selftaught.system.pictures import data_uri
 from selftaught.system.text import printable

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.judging.labelling import Labelling
 from selftaught.reporting.gallery import pictures
 from selftaught.reporting.page import rendered

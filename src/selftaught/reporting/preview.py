@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.methods import registry
 from selftaught.methods.guided import unguided
 from selftaught.reporting.page import rendered

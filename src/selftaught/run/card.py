@@ -8,7 +8,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
-from selftaught.contracts.modality import Preparation
+from selftaught.contracts.samples import Preparation
 from selftaught.run.meaning import OUTPUTS, Meaning
 
 LOADING = 'net.load_state_dict(load_file("model.safetensors"))'

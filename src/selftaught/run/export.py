@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Preparation
+from selftaught.contracts.samples import Preparation
 from selftaught.run.card import encoder_card
 from selftaught.run.layout import FOLDERS, MODEL
 from selftaught.run.records import Config
@@ -189,7 +189,7 @@ def _built(
     folder: Path,
     kind: modality.Modality,
     part: Part,
-    preparation: modality.Preparation,
+    preparation: Preparation,
     module: nn.Module | None = None,
 ) -> Encoder:
     """The network of a description, whose faults are the file's and not the command's."""

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.contracts.samples import MakeViews, Samples
 from selftaught.run.quantities import Growth
 from selftaught.system import clock, distributed, randomness
 from selftaught.system.devices import moved, numbered

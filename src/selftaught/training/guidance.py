@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.methods.guided import Asked
 from selftaught.methods.objectives.guidance import UNKNOWN
 from selftaught.run.recipes import Pretrain

@@ -3,7 +3,7 @@
 import platform
 from typing import Any
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run.folder import versions
 from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Mark

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.method import Data, Method, Training
-from selftaught.contracts.modality import MakeViews, Preparation, Samples
+from selftaught.contracts.samples import MakeViews, Preparation, Samples
 from selftaught.methods import registry
 from selftaught.methods.guided import guided
 from selftaught.methods.parts.memory import refuse_banks_beyond

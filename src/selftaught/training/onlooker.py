@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.contracts.samples import MakeViews, Samples
 from selftaught.system import randomness
 from selftaught.system.devices import constant
 from selftaught.system.errors import UsageError

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from selftaught.contracts.modality import MakeViews, Samples
+from selftaught.contracts.samples import MakeViews, Samples
 from selftaught.system.errors import UsageError
 from selftaught.training.own_views import views_of
 

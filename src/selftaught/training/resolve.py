@@ -12,7 +12,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Method, Training
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests

@@ -8,7 +8,8 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import batch_norms
 from selftaught.contracts.method import Training
-from selftaught.contracts.modality import Modality, Samples
+from selftaught.contracts.modality import Modality
+from selftaught.contracts.samples import Samples
 from selftaught.run.export import encoder_about
 from selftaught.run.known import Known, known_of
 from selftaught.run.quantities import ALL

@@ -4,6 +4,7 @@ from functools import partial
 
 from selftaught.contracts.modality import Modality
 from selftaught.data.audio import pictures
+from selftaught.data.audio.baseline import Cepstra
 from selftaught.data.audio.files import THING, THINGS, open_source, recognises
 from selftaught.data.audio.inspection import inspect
 from selftaught.data.audio.preparation import Preparation
@@ -39,6 +40,7 @@ MODALITY = Modality(
     view_options=Views.defaults,
     refuse_views=Views.refuse_unknown,
     RAW="MFCCs",
+    raw=Cepstra,
     DOMAIN="audio",
     SIZED=True,
     RATED=True,

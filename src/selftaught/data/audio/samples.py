@@ -1,6 +1,6 @@
 """Clips held in memory as spectrograms, each of its own length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from selftaught.data.audio.decode import decode
 from selftaught.data.audio.files import NO_CLIP, THINGS, open_source
 from selftaught.data.audio.hearing import Frames, attempt, hear, notes_on, usual_rate
 from selftaught.data.audio.preparation import MOST_FRAMES, MOST_MELS, USUAL_SIZE, Preparation
-from selftaught.data.audio.spectrogram import cepstra
 from selftaught.data.audio.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, refuse_column
 from selftaught.data.sources.files import Files
@@ -26,7 +25,6 @@ from selftaught.system.text import printable
 REMEDY = "put each class in a folder of its own, or name a CSV of path,label"
 TOLERANCE = 0.01  # the share of clips that may be broken, where the user names none
 NAMED = 3  # of the broken clips, in an error
-COEFFICIENTS = 20  # cepstral ones of the baseline without any network
 
 
 class Clips(Opened):
@@ -54,14 +52,10 @@ class Clips(Opened):
         found = attempt(self.files, int(self.places[row]), lambda data: decode(data, rate)[1])
         return None if isinstance(found, str) else found
 
-    def raw(self) -> NDArray[np.float32]:
-        """Mean and deviation of cepstra over the whole of each clip (N, 40), as is usual where there is no network."""
-        found = []
+    def levels(self) -> Iterator[Tensor]:
+        """The whole of each clip in turn (mels, frames), in dB."""
         for first, count in self.stretches.tolist():
-            levels = torch.from_numpy(self.frames[first : first + count].astype(np.float32)).T
-            waves = cepstra(levels.clamp(min=self.preparation.low), min(COEFFICIENTS, len(levels)))
-            found.append(torch.cat([waves.mean(dim=1), waves.std(dim=1, correction=0)]).numpy())
-        return np.stack(found)
+            yield torch.from_numpy(self.frames[first : first + count].astype(np.float32)).T
 
 
 def open_samples(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, batch_norms
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.system import distributed, randomness
 from selftaught.system.context import holding
 from selftaught.system.interruption import poll

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run.folder import RunFolder
 from selftaught.system.errors import DataError
 from selftaught.system.profiling import part

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
-from selftaught.contracts.modality import Pictures, Samples
+from selftaught.contracts.modality import Pictures
+from selftaught.contracts.samples import Samples
 from selftaught.run.map import FOLDER, RATE, Array, Facts, read_facts
 from selftaught.system.files import spared, write_atomically, write_together
 from selftaught.system.pictures import encoded

@@ -8,7 +8,7 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.findings import Forecast, Suggested
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run import checkpoint
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain

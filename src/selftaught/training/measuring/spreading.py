@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run.plan import Plan
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from selftaught.contracts.method import Method
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import Growth
 from selftaught.system import clock, randomness

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Findings
-from selftaught.contracts.modality import Modality, Samples
+from selftaught.contracts.modality import Modality
+from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import by_sample
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Planning
