@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import parquet
 
 from selftaught.contracts import modality
@@ -38,6 +39,13 @@ def test_rows_are_standardised_numbers_and_ones_for_categories(tmp_path: Path) -
     assert np.allclose(rows[[0, 2, 3], 0, 0], (heights - 2.5) / heights.std()) and rows[1, 0, 0] == 0
     assert rows[:, :, 1].tolist() == [[1, 0], [0, 1], [1, 0], [0, 0]]
     assert "of 3 columns (2 of numbers, 1 of categories)" in preparation.in_words()
+    told = modality.of(str(tmp_path / "animals.csv")).snippets
+    assert told and told(torch.from_numpy(rows), preparation) == [
+        "height 1.5, colour red, weight 10",
+        "height –, colour blue, weight 30",
+        "height –, colour red, weight –",  # 2.5 is the mean
+        "height 3.5, colour –, weight –",
+    ]
 
 
 def test_labels_are_no_part_of_the_data_nor_of_its_fingerprint(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from selftaught.data.tables.columns import labels_by_key, recognises
 from selftaught.data.tables.encoders import ENCODERS, build_encoder, create
 from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.preparation import Column, Preparation
+from selftaught.data.tables.reading import snippets
 from selftaught.data.tables.samples import open_samples
 from selftaught.data.tables.views import Views
 
@@ -32,4 +33,5 @@ MODALITY = Modality(
     RAW="raw columns",
     DOMAIN="tabular",
     COLUMNS=True,
+    snippets=snippets,
 )
