@@ -1,13 +1,17 @@
 """The map of a run: whose features are alike, where samples lie, and what a damaged one does to the page."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+from torch.nn import functional
 
 from selftaught.commands.python import Run
 from selftaught.contracts.samples import Samples
@@ -22,6 +26,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.pictures import encoded
 from selftaught.training.looking.features import features
 from selftaught.training.looking.neighbours import components, mapped
+from selftaught.training.looking.patches import patch_colours
 from selftaught.training.pretrain import pretrain
 
 EVIL = "</script><script>alert(1)</script>"
@@ -79,8 +84,6 @@ def test_thumbnails_are_the_samples(run: Run) -> None:
 
 
 def _all(samples: Samples) -> tuple:  # type: ignore[type-arg]
-    import torch
-
     rows = np.arange(samples.count)
     return torch.from_numpy(rows), *samples.batch(rows)
 
@@ -182,11 +185,56 @@ def test_points_that_are_nearly_the_same_make_fewer_groups_and_nothing_is_said()
     assert not set(found[:8]) & set(found[8:16]) | set(found[:16]) & set(found[16:])
 
 
-def test_rows_have_a_map_without_pictures(tmp_path: Path) -> None:
+def test_rows_have_a_map_without_pictures_and_are_read_out(tmp_path: Path) -> None:
     told = {"data": "sklearn:wine", "steps": 2, "batch_size": 32, "out": str(tmp_path / "run"), "precision": "32-true"}
     held = read_map(pretrain(Pretrain.parse(told)).folder)
-    assert held and held.sheet is None and len(held.points) == 178
-    assert "near it now" not in write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
+    assert held and held.sheet is None and len(held.points) == 178 and not held.patches
+    page = write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
+    assert "near it now" in page and "alcohol 1" in page and 'class="near places"' not in page
+
+
+class Blotting(nn.Module):
+    """An encoder whose map (B, 3, side, side) is what images have there."""
+
+    patch = 1
+
+    def __init__(self, side: int = 8) -> None:
+        super().__init__()
+        self.side = side
+
+    def map(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.adaptive_avg_pool2d(x, self.side)
+
+
+def test_places_that_are_the_same_to_a_network_have_one_colour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 10, (6, 16, 16, 3))
+    kinds = rng.integers(0, 3, (6, 2, 2))  # of each quarter
+    pixels += 200 * (np.arange(3) == kinds[..., None]).repeat(8, axis=1).repeat(8, axis=2)
+    np.savez(tmp_path / "images.npz", x=pixels.astype(np.uint8))
+    samples = open_samples(str(tmp_path / "images.npz"))
+    strip = patch_colours(Blotting(), samples)  # type: ignore[arg-type]
+    assert strip and strip.size == (6 * 96, 96)
+    tiles = np.asarray(strip).reshape(2, 48, 6, 2, 48, 3).transpose(2, 0, 3, 1, 4, 5).reshape(24, -1, 3).astype(int)
+    of = [tiles[kinds.reshape(-1) == kind].reshape(-1, 3) for kind in range(3)]
+    means = np.array([one.mean(axis=0) for one in of])
+    # Values differ by a twentieth within a kind; the third component is of nothing else.
+    assert all(np.abs(one[:, :2] - mean[:2]).max() < 40 for one, mean in zip(of, means))
+    apart = [np.abs(means[a, :2] - means[b, :2]).max() for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert min(apart) > 100
+    assert patch_colours(Blotting(3), samples) is None  # type: ignore[arg-type]
+
+
+def test_what_places_are_is_kept_of_the_start_and_the_end_and_shown(run: Run, tmp_path: Path) -> None:
+    held = read_map(run.folder)
+    assert held and {when: len(tiles) for when, tiles in held.patches.items()} == {"start": 8, "end": 8}
+    page = write_report([run.folder], tmp_path / "report.html").read_text()
+    places = page.partition('class="near places"')[2].partition("</table>")[0]
+    assert places.count("<tr>") == 3 and places.count("data:image/webp") == 24 and "<script" not in places
+    shutil.copytree(run.folder / FOLDER, tmp_path / FOLDER)
+    (tmp_path / FOLDER / "patches.start.webp").write_bytes(b"RIFF")
+    held = read_map(tmp_path)
+    assert held and [*held.patches] == ["end"]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,18 @@ def neighbours(held: EmbeddingMap) -> list[Asked]:
     ]
 
 
+def patches(held: EmbeddingMap) -> list[tuple[str, list[Thumbnail]]]:
+    """Rows of the asked samples: their pictures, and what their places are to the network before and now."""
+    if held.sheet is None or not held.patches:
+        return []
+    rows = [("sample", [_thumbnail(held, place) for place in held.end.asked])]
+    for when, title in (("start", "before"), ("end", "now")):
+        tiles = zip(held.end.asked, held.patches.get(when, []))
+        if shown := [Thumbnail(held.end.keys[place], pictures.data_uri(tile, "WEBP")) for place, tile in tiles]:
+            rows.append((title, shown))
+    return rows
+
+
 def strip(held: EmbeddingMap) -> list[Thumbnail]:
     """A few samples, which are images, evenly spread."""
     spread = np.linspace(0, len(held.end.keys) - 1, THUMBNAILS).astype(int)

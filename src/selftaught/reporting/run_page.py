@@ -17,7 +17,7 @@ from selftaught.judging import units
 from selftaught.judging.classwise import in_points, last_details, shares_of
 from selftaught.judging.result import Detail, Evaluation, kinds, others_of
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
-from selftaught.reporting.map_section import map_json, neighbours, strip
+from selftaught.reporting.map_section import map_json, neighbours, patches, strip
 from selftaught.reporting.page import Live, rendered
 from selftaught.run.map import read_map
 from selftaught.run.records import Environment, Facts
@@ -120,6 +120,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "folders": _folders_chart(facts),
         "thumbnails": strip(held) if held and held.sheet else [],
         "neighbours": neighbours(held) if held else [],
+        "patches": patches(held) if held else [],
         "map": Markup(map_json(folder, held, labels)) if held else None,
         "sheet": data_uri(held.sheet, "WEBP") if held and held.sheet else None,
     }

@@ -19,12 +19,15 @@ _STEP = r"step_\d+(\.\d+)?"
 # The second part is of what is spread over processes: of which one of how many.
 IN_STEP = re.compile(r"(model|optimizer|begun)(\.\d+-of-\d+)?\.safetensors|(state|manifest)\.json")
 _CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({IN_STEP.pattern})")
+_MAP = re.compile(r"(start|end)\.json|(sheet|patches\.(start|end))\.webp|(points|sounds)\.npy|layout\.npz")
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,
     "initial": _MODEL,
     "classifier": _MODEL,
-    "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|sounds\.npy|layout\.npz")),
+    "map": Inside(
+        re.compile(r"(start|end)\.json|points\.npy|(sheet|patches\.(start|end))\.webp|sounds\.npy|layout\.npz")
+    ),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
 }

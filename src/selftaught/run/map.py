@@ -16,6 +16,8 @@ from selftaught.system.reading import json_in
 from selftaught.system.regular import regular_bytes
 
 FOLDER = "map"
+START = "start.json"
+PATCHES = "patches.{}.webp"  # of the start and of the end: a tile for each asked sample
 LARGEST = 64 << 20  # bytes of any of its files
 RATE = 8000  # of sounds that are kept, values a second
 
@@ -47,6 +49,7 @@ class EmbeddingMap:
     points: Array  # (N, K) components of the features
     sheet: Image.Image | None
     sounds: dict[int, NDArray[np.int16]]  # of some places
+    patches: dict[str, list[Image.Image]]  # of "start" and "end", where there are any, a tile for each asked sample
 
 
 def read_map(folder: Path) -> EmbeddingMap | None:
@@ -61,11 +64,13 @@ def read_map(folder: Path) -> EmbeddingMap | None:
         return None
     if points.ndim != 2 or len(points) != len(end.keys) or not points.size or not np.isfinite(points).all():
         return None
-    start = read_facts(place / "start.json")
+    start = read_facts(place / START)
     if start and (start.keys, start.asked) != (end.keys, end.asked):
         start = None
     sheet, sounds = _read_sheet(place / "sheet.webp", end), _read_sounds(place / "sounds.npy", end)
-    return EmbeddingMap(start, end, points.astype(np.float64), sheet, sounds)
+    patches = {when: _read_tiles(place / PATCHES.format(when), len(end.asked)) for when in ("start", "end")}
+    shown = {when: tiles for when, tiles in patches.items() if tiles and (when == "end" or start)}
+    return EmbeddingMap(start, end, points.astype(np.float64), sheet, sounds, shown)
 
 
 def read_facts(file: Path) -> Facts | None:
@@ -92,11 +97,23 @@ def _read_sounds(file: Path, facts: Facts) -> dict[int, NDArray[np.int16]]:
 def _read_sheet(file: Path, facts: Facts) -> Image.Image | None:
     if not facts.columns or not min(facts.cell):
         return None
+    lines = math.ceil(len(facts.keys) / facts.columns)
+    sheet = _read_picture(file)
+    return sheet if sheet and sheet.size == (facts.columns * facts.cell[0], lines * facts.cell[1]) else None
+
+
+def _read_tiles(file: Path, count: int) -> list[Image.Image]:
+    """So many tiles that lie side by side; none where the file holds another number."""
+    strip = _read_picture(file)
+    if not strip or not count or strip.width % count:
+        return []
+    wide = strip.width // count
+    return [strip.crop((place * wide, 0, (place + 1) * wide, strip.height)) for place in range(count)]
+
+
+def _read_picture(file: Path) -> Image.Image | None:
     try:
         with Image.open(io.BytesIO(regular_bytes(file, LARGEST)), formats=["WEBP"]) as image:
-            lines = math.ceil(len(facts.keys) / facts.columns)
-            if image.size != (facts.columns * facts.cell[0], lines * facts.cell[1]):
-                return None
             return image.convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         return None

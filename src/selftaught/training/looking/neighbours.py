@@ -15,12 +15,13 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Pictures
 from selftaught.contracts.samples import Samples
-from selftaught.run.map import FOLDER, RATE, Array, Facts, read_facts
-from selftaught.system.files import spared, write_atomically, write_together
+from selftaught.run.map import FOLDER, PATCHES, RATE, START, Array, Facts, read_facts
+from selftaught.system.files import spared, write_together
 from selftaught.system.pictures import encoded
 from selftaught.system.sounds import levels_of
 from selftaught.system.text import printable
 from selftaught.training.looking.features import estimate_norms, features, view_batches
+from selftaught.training.looking.patches import patch_colours
 
 SEEN_PER_SAMPLE, LEAST = 20, 256  # training sees so many times as many samples as the map holds, which costs little
 KEPT = 50  # principal components of the features
@@ -32,7 +33,7 @@ ASKED, NEAREST = 8, 6  # samples whose neighbours are kept, and how many of each
 def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
     """The samples of a run's map: those it started with, or `wanted` at most, evenly spread, and few beside the
     `seen` ones of training."""
-    start = read_facts(folder / FOLDER / "start.json")
+    start = read_facts(folder / FOLDER / START)
     count = min(wanted, samples.count, max(LEAST, seen // SEEN_PER_SAMPLE))
     count = min(len(start.keys), samples.count) if start else count
     return samples.subset(np.linspace(0, samples.count - 1, count).astype(np.int64))
@@ -40,10 +41,12 @@ def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
 
 def keep_start(folder: Path, encoder: Encoder, samples: Samples, fresh: bool) -> None:
     """Keep who is near whom before step 0, by a network whose statistics are measured first where it is `fresh`."""
-    z = features(estimate_norms(encoder, samples) if fresh else encoder, samples)
+    encoder = estimate_norms(encoder, samples) if fresh else encoder
+    start = _neighbours(0, samples, features(encoder, samples))
+    contents = {START: start.model_dump_json(), **_patches("start", encoder, samples, start)}
     with spared("the neighbours at the start"):
         (folder / FOLDER).mkdir(exist_ok=True)
-        write_atomically(folder / FOLDER / "start.json", _neighbours(0, samples, z).model_dump_json())
+        write_together(folder / FOLDER, contents)
 
 
 def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> None:
@@ -59,6 +62,7 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     elif kind.PICTURES:
         sheet, end.columns, end.cell = _sheet(samples, kind.PICTURES)
         contents["sheet.webp"] = encoded(sheet, "WEBP")
+    contents |= _patches("end", encoder, samples, end)
     end.heard, sounds = _sounds(samples, {*end.asked, *chain(*end.nearest)})
     if end.heard:
         contents["sounds.npy"] = _array(sounds)
@@ -66,6 +70,14 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
         (folder / FOLDER).mkdir(exist_ok=True)
         contents |= {"points.npy": _array(components(z)), "end.json": end.model_dump_json()}
         write_together(folder / FOLDER, contents)
+
+
+def _patches(when: str, encoder: Encoder, samples: Samples, facts: Facts) -> dict[str, str | bytes]:
+    """A file of what places of the asked samples are to the encoder, where these can be looked at."""
+    if not facts.asked or not modality.named(samples.preparation.modality).SPATIAL:
+        return {}
+    strip = patch_colours(encoder, samples.subset(np.array(facts.asked, np.int64)))
+    return {PATCHES.format(when): encoded(strip, "WEBP")} if strip else {}
 
 
 def components(z: Array) -> Array:
