@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from selftaught.contracts.modality import Samples
+from selftaught.contracts.samples import Samples
 from selftaught.data.images import MODALITY, duplicates
 from selftaught.data.images.pictures import contact_sheet
 from selftaught.judging.copies import contents

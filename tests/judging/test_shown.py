@@ -184,6 +184,8 @@ def test_what_was_chosen_is_recorded_for_every_kind(run: Run, tmp_path: Path) ->
         assert choice["features"] in allowed and choice["converged"] is True
     lines = choices(result)
     assert len(lines) == 3 and lines[0].startswith("linear, all labels, this run: ") and "C " in lines[0]
+    raw = next(line for line in lines if "raw pixels" in line)
+    assert raw.startswith(("linear, all labels, raw pixels: as is, C", "linear, all labels, raw pixels: whitened, C"))
     before = {key: value for key, value in told.items() if key != "features"}
     for detail in before["details"]:
         del detail["chosen"]

@@ -96,7 +96,8 @@ class Detail(BaseModel):
 
 def _chosen(choice: dict[str, Any]) -> list[str]:
     """The parts of a choice in words; how the fit went is no part of it."""
-    words = [str(choice["features"])] if "features" in choice else []
+    # Raw values are of one kind alone, whatever kind of data they are of.
+    words = [str(choice["features"])] if choice.get("features", "pixels") != "pixels" else []
     words += ["whitened" if choice["whitened"] else "as is"] if "whitened" in choice else []
     told = {"features", "whitened", "iterations", "converged", "at_limit"}
     return words + [f"{name} {value:.4g}" for name, value in choice.items() if name not in told]
