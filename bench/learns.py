@@ -77,7 +77,7 @@ def main() -> None:
     asked = parser.parse_args()
     changes = {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
     every = sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))
-    places = [place for place in every if not registry.method_class(place.name).needs_words]
+    places = [place for place in every if registry.kind_of(registry.method_class(place.name)) == "images"]
     chosen = asked.methods.split(",") if asked.methods else [p.name for p in places]
     for seed in map(int, asked.seeds.split(",")):
         for place in places:

@@ -28,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     sheets: dict[str, list[tuple[str, Image.Image]]] = {}
     for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name)):
-        if registry.method_class(place.name).needs_words:
+        if registry.kind_of(registry.method_class(place.name)) != "images":
             continue
         found = sorted(asked.runs.glob(f"{place.name}-*-0-*"))
         named = {"run": str(found[0])} if found else {"method": place.name}

@@ -22,7 +22,7 @@ PORT = 29871
 
 
 def main() -> int:
-    names = sorted(name for name in registry.places() if not registry.method_class(name).needs_words)
+    names = sorted(name for name in registry.places() if registry.kind_of(registry.method_class(name)) == "images")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("methods", nargs="*", default=names)
     parser.add_argument("--count", type=int, default=2)

@@ -77,7 +77,7 @@ def test_every_recipe_can_be_built(file: Path) -> None:
     components.checked(f"method {recipe.method.name}", method, recipe.method.options)
     training_preset(method, recipe)
     assert recipe.encoder and (recipe.epochs or recipe.steps or recipe.budget or "hour" in file.stem)
-    kind = modality.named("text" if method.needs_words else "images")
+    kind = modality.named(registry.kind_of(method))
     with torch.device("meta"):
         encoder = kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder))
     assert not method.needs_tokens or hasattr(encoder, "tokens")

@@ -8,7 +8,7 @@ import torch
 from tests.gpu import trying
 from tests.gpu.card import Held
 
-EACH = [(name, kind) for kind in ("images", "rows", "texts") for name in trying.names(kind)]
+EACH = [(name, kind) for kind in ("images", "rows", "texts", "series") for name in trying.names(kind)]
 
 
 @pytest.mark.parametrize(("name", "kind"), EACH)

@@ -11,6 +11,8 @@ from selftaught.contracts.encoder import BEGIN, PADDING, WORDS
 from selftaught.contracts.method import Data, Method
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.series.encoders import build_encoder as build_encoder_of_series
+from selftaught.data.series.preparation import Preparation as OfSeries
 from selftaught.data.text.encoders import build_encoder as build_encoder_of_texts
 from selftaught.data.text.preparation import Preparation as OfTexts
 from selftaught.methods import registry
@@ -38,6 +40,8 @@ SMALL = {
 # features together.
 TEXTS = OfTexts(words=40, length=12, tokenizer="")
 OF_TEXTS = Part(name="text_tiny", options={"depth": 1, "width": 16})
+SERIES = OfSeries(names=("", ""), length=22, means=(0, 0), deviations=(1, 1))
+OF_SERIES = Part(name="dilated_conv", options={"depth": 2, "width": 8, "dim": 16})
 OWN = {"wmse": {"dim": 4}, "moco": {"group": 4}, "visreg": {"scale": 4.0}}
 
 
@@ -57,8 +61,10 @@ def made(
 ) -> Method:
     torch.manual_seed(0)
     cls = registry.method_class(name)
-    if cls.needs_words:
+    if registry.kind_of(cls) == "text":
         return cls(build_encoder_of_texts(OF_TEXTS, TEXTS), Data.of(TEXTS, COUNT), **(small(name) | chosen))
+    if registry.kind_of(cls) == "series":
+        return cls(build_encoder_of_series(OF_SERIES, SERIES), Data.of(SERIES, COUNT), **(small(name) | chosen))
     facts = {"low": 0, "high": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
     preparation = Preparation(channels=channels, size=size, **facts)
     network = encoder or ("test_vit" if cls.needs_tokens else "test_resnet")
@@ -72,8 +78,10 @@ def made(
 
 def views(method: Method, step: int = 0, channels: int = 3, size: tuple[int, int] = (32, 32)) -> list[Tensor]:
     draws = torch.Generator().manual_seed(step)
-    if method.needs_words:
+    if registry.kind_of(method) == "text":
         return [texts(draws) for _ in method.views]
+    if registry.kind_of(method) == "series":
+        return [torch.randn(BATCH, *SERIES.shape, generator=draws) for _ in method.views]
     small = (size[0] // 2, size[1] // 2)
     shapes = {"local": (BATCH, channels, *small)}
     return [
@@ -185,8 +193,9 @@ def test_draws_come_from_their_address(name: str) -> None:
 @each
 @pytest.mark.parametrize("channels", [1, 5])
 def test_other_channel_counts(name: str, channels: int) -> None:
-    if registry.method_class(name).needs_color or registry.method_class(name).needs_words:
-        pytest.skip("asks about colours, or words")
+    cls = registry.method_class(name)
+    if cls.needs_color or registry.kind_of(cls) != "images":
+        pytest.skip("asks about colours, or is for other kinds of data")
     method = made(name, channels)
     with randomness.at(0, 0, slice(0, BATCH)):
         assert all(term.isfinite() for term in method(*views(method, channels=channels)).values())
@@ -198,14 +207,14 @@ def test_a_picture_shows_image_batches(name: str) -> None:
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
         pictures = method.picture(*views(method))
     assert pictures
-    axes = 3 if method.needs_words else 4
+    axes = 4 if registry.kind_of(method) == "images" else 3
     assert all(shown.ndim == axes and len(shown) == BATCH and shown.isfinite().all() for shown in pictures.values())
 
 
 @each
 def test_methods_that_need_no_tokens_work_on_a_vit_too(name: str) -> None:
-    if registry.method_class(name).needs_words:
-        pytest.skip("is for texts")
+    if registry.kind_of(registry.method_class(name)) != "images":
+        pytest.skip("is for other kinds of data")
     method = made(name, encoder="test_vit")
     with randomness.at(0, 0, slice(0, BATCH)):
         sum(method(*views(method)).values()).backward()

@@ -20,7 +20,7 @@ KILLS_A_RUN = 5
 
 def kill(trials: Trials, wanted: int) -> None:
     """SIGKILL at random moments, half of them inside a checkpoint's writing; some in a row, then the end."""
-    images = (name for name in registry.places() if not registry.method_class(name).needs_words)
+    images = (name for name in registry.places() if registry.kind_of(registry.method_class(name)) == "images")
     methods, done = sorted(images), trials.done("kill")
     a_run = max(1, min(KILLS_A_RUN, wanted // len(methods)))
     while done < wanted:

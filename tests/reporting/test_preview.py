@@ -13,6 +13,7 @@ from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview
 from selftaught.system.errors import UsageError
+from tests.data.series.writing import waves
 from tests.data.text.writing import lines
 from tests.teachers import teacher_for
 
@@ -24,8 +25,8 @@ def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) 
     cls = registry.method_class(name)
     out = tmp_path / "seen.png"
     flags = ["--method", name, "--encoder", "test_vit" if cls.needs_tokens else "test_resnet", "--size", "32"]
-    if cls.needs_words:
-        photos, flags = lines(tmp_path), ["--method", name]
+    if (kind := registry.kind_of(cls)) != "images":
+        photos, flags = lines(tmp_path) if kind == "text" else waves(tmp_path), ["--method", name]
     for flag, value in teacher_for(name, tmp_path / "teacher").items():
         flags += [f"--{flag}", value]
     assert run_command(["preview", str(photos), *flags, "--samples", "4", "--out", str(out)]) == 0

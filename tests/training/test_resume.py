@@ -23,8 +23,9 @@ from selftaught.run.recipes import Pretrain
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
+from tests.data.series.writing import waves
 from tests.data.text.writing import lines
-from tests.methods.test_contract import OF_TEXTS, side, small
+from tests.methods.test_contract import OF_SERIES, OF_TEXTS, side, small
 from tests.teachers import teacher_for
 
 STEPS = 7
@@ -45,8 +46,9 @@ def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
     encoder: Any = "test_vit" if registry.method_class(method).needs_tokens else "test_resnet"
-    if registry.method_class(method).needs_words:
-        encoder, data, more = OF_TEXTS, lines(out.parent), more | {"size": None}
+    if (kind := registry.kind_of(registry.method_class(method))) != "images":
+        encoder, written = {"text": (OF_TEXTS, lines), "series": (OF_SERIES, waves)}[kind]
+        data, more = written(out.parent), more | {"size": None}
     return Pretrain.parse(
         {
             "data": str(data),

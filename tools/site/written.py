@@ -26,9 +26,11 @@ NEEDS = {
     "needs_up": "images that have an up",
     "needs_turns": "samples that can be turned: images, not sound",
     "needs_words": "texts",
+    "needs_time": "time series",
     "needs_values": "places with values: words have none",
     "needs_teacher": "a teacher (`--teacher`)",
 }
+DATA = {"images": "photos/", "series": "series:signals.npz", "text": "texts.jsonl"}
 FAMILIES = {"self_prediction": "self-prediction", "contrastive": "contrastive"}
 ROWS = "docs/results/learns.jsonl"
 
@@ -62,7 +64,7 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     if cls.experimental:
         lines += ["- Experimental: it has not yet beaten its own untrained encoder on real data"]
     teacher = " --teacher runs/known" if cls.needs_teacher else ""
-    asked = f"{'texts.jsonl' if cls.needs_words else 'photos/'} --method {name}{teacher}"
+    asked = f"{DATA[registry.kind_of(cls)]} --method {name}{teacher}"
     lines += ["", "```sh", f"selftaught preview {asked} --out {name}.png"]
     lines += [f"selftaught pretrain {asked} --out runs/{name}", "```", ""]
     if (picture := root / f"docs/pictures/{one['kind']}.png").exists():

@@ -21,6 +21,7 @@ CLAIMS = (
     "needs_turns",
     "needs_up",
     "needs_words",
+    "needs_time",
     "needs_values",
     "experimental",
 )

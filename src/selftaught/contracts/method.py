@@ -70,6 +70,7 @@ class Method(nn.Module, ABC):
     needs_turns: ClassVar[bool] = False  # whether it turns samples, whose axes must mean the same for that
     needs_up: ClassVar[bool] = False  # whether it asks which way is up: of what is turned at random nobody can tell
     needs_words: ClassVar[bool] = False  # whether it asks about words, which only texts have
+    needs_time: ClassVar[bool] = False  # whether it asks about moments of one axis, which only series have
     needs_values: ClassVar[bool] = False  # whether it asks about places with values, such as pixels: words are none
     needs_teacher: ClassVar[bool] = False  # whether it is given another encoder, frozen, after the data: --teacher
     whole_views: ClassVar[bool] = False  # whether it reckons with how large views are: none for --grow to shrink

@@ -20,7 +20,7 @@ from selftaught.training.looking.features import as_inputs, of_batches, view_bat
 from selftaught.training.pretrained import Renormalised
 
 AUTO, OWN, BAG = "auto", "own", "bag"
-NAMES = (OWN, "mean", "class", "mean_std", "quarters", "last_blocks", BAG)
+NAMES = (OWN, "mean", "class", "mean_std", "max", "quarters", "last_blocks", BAG)
 LAST = 4  # blocks, as in the linear evaluation of DINO (2104.14294, section 4.1) and DINOv2 (2304.07193, section 7.1)
 GRID = 2  # quarters along each side
 # Of a bag, along each side: places of its patches, half as wide and high as the sample, as EMP-SSL's (2304.03977) are.
@@ -133,7 +133,10 @@ def features_of(encoder: Encoder, x: Tensor, wanted: tuple[str, ...] = ()) -> Pa
         made[OWN] = encoder(x)
     elif set(wanted) != {BAG}:
         inner, x = opened(encoder, x)
-        made |= _of_tokens(inner, x) if isinstance(inner, TokenEncoder) else _of_map(*inner.feature_and_map(x))
+        if isinstance(inner, TokenEncoder):
+            made |= _of_tokens(inner, x)
+        else:
+            made |= _of_map(*inner.feature_and_map(x), inner.along)
     return {name: made[name] for name in NAMES if name in made and (not wanted or name in wanted)}
 
 
@@ -168,7 +171,7 @@ def _of_tokens(encoder: TokenEncoder, x: Tensor) -> Parts:
     last = range(max(0, encoder.depth - LAST), encoder.depth)
     tokens = encoder.tokens(x, layers=last)
     grid = tokens.patches.mT.unflatten(2, encoder.grid(x.shape[2:]))
-    made = _of_map(encoder.feature(tokens), grid, tokens.there)
+    made = _of_map(encoder.feature(tokens), grid, encoder.along, tokens.there)
     if getattr(encoder.net, "cls_token", None) is not None:
         made["class"] = tokens.prefix[:, 0]
     made["last_blocks"] = torch.cat(pooled_layers(encoder, tokens), dim=1)
@@ -185,9 +188,9 @@ def pooled_layers(encoder: TokenEncoder, tokens: Tokens) -> list[Tensor]:
     return [encoder.feature(Tokens(layer[:, prefix:], layer[:, :prefix], there=tokens.there)) for layer in layers]
 
 
-def _of_map(own: Tensor, features: Tensor, there: Tensor | None = None) -> Parts:
-    """Of the encoder's own feature (B, D) and its map (B, C, h, w), or (B, C, n) of rows; `there` (B, n) says which
-    places hold anything."""
+def _of_map(own: Tensor, features: Tensor, along: bool, there: Tensor | None = None) -> Parts:
+    """Of the encoder's own feature (B, D) and its map (B, C, h, w), or (B, C, n) of rows and, `along` time, of series;
+    `there` (B, n) says which places hold anything."""
     places = features.flatten(2)
     if there is None:
         mean, spread = places.mean(dim=2), places.std(dim=2, correction=0)
@@ -198,6 +201,9 @@ def _of_map(own: Tensor, features: Tensor, there: Tensor | None = None) -> Parts
     made = {OWN: own, "mean": mean}
     if places.shape[2] > 1:
         made["mean_std"] = torch.cat([mean, spread], dim=1)
+    if along and features.ndim == 3:  # as is usual of moments (TS2Vec, 2106.10466, section 4.1)
+        held = places if there is None else places.masked_fill(~there[:, None], -torch.inf)
+        made["max"] = held.amax(dim=2)
     if features.ndim == 4 and min(features.shape[2:]) >= GRID:
         made["quarters"] = F.adaptive_avg_pool2d(features, GRID).flatten(1)
     return made

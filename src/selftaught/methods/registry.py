@@ -43,6 +43,11 @@ def named(name: str) -> str:
     return name if name in places() else meant(name, places())
 
 
+def kind_of(method: Any) -> str:
+    """The kind of data to show a method on: images, but for one that asks about what these do not have."""
+    return "text" if method.needs_words else "series" if method.needs_time else "images"
+
+
 def method_class(name: str) -> Any:
     """The method called `name`: the one subclass of Method that its module defines."""
     from selftaught.contracts.method import Method  # imports torch, which takes seconds: names alone go without it

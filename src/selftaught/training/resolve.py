@@ -233,6 +233,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
         if cls.needs_words and not kind.WORDS:
             raise UsageError(f"{part.name} asks about words, and {recipe.data} holds {kind.THINGS}")
+        if cls.needs_time and (kind.WORDS or kind.SPATIAL or not kind.ALONG):
+            raise UsageError(f"{part.name} asks about moments of time series, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_values and kind.WORDS:
             raise UsageError(f"{part.name} asks about values such as pixels, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_places and not kind.ALONG:

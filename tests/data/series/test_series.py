@@ -18,6 +18,7 @@ from selftaught.data.series.encoders import build_encoder
 from selftaught.data.series.preparation import Preparation
 from selftaught.data.series.samples import open_samples
 from selftaught.judging.labelled import open_labelled, splits
+from selftaught.judging.shown import features_of
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.methods.parts.masks import context_and_targets
@@ -25,6 +26,7 @@ from selftaught.run.recipes import Evaluate
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from tests.data.series.writing import waves
 from tests.methods.test_contract import small
 
 PREPARATION = Preparation(names=("", ""), length=22, means=(0, 0), deviations=(1, 1), masked=True)
@@ -42,17 +44,6 @@ QUICK = {
     "evaluate": ["--probe", "knn,linear", "--labels", "5", "--repeats", "1", "--json"],
     "finetune": ["--finetune.epochs", "1"],
 }
-
-
-def wrote(folder: Path) -> str:
-    """Waves of two lengths, noise beside them, a gap in one; a class is a frequency."""
-    rng, y = np.random.default_rng(0), np.arange(48) % 2
-    t = np.linspace(0, 1, 22)
-    waves = np.sin(2 * np.pi * (2 + 3 * y[:, None]) * t + rng.uniform(0, 6, (48, 1)))
-    x = np.stack([waves, rng.normal(size=(48, 22))], axis=1)
-    x[3, 0, 4:9] = np.nan
-    np.savez(folder / "waves.npz", x=x, y=np.array(["slow", "fast"])[y], lengths=np.where(np.arange(48) % 3, 22, 17))
-    return f"series:{folder / 'waves.npz'}"
 
 
 @pytest.mark.parametrize("name", GENERAL)
@@ -106,7 +97,7 @@ def test_the_pages_commands_lead_from_series_to_a_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    wrote(tmp_path)
+    waves(tmp_path)
     page = (Path(__file__).parents[3] / "docs" / "series.md").read_text()
     (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     said = {}
@@ -131,7 +122,7 @@ def test_the_pages_commands_lead_from_series_to_a_verdict(
 
 
 def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path) -> None:
-    data = wrote(tmp_path)
+    data = waves(tmp_path)
     how = {
         "method": "simclr",
         "encoder": {"name": "dilated_conv", "options": NETWORKS["dilated_conv"]},
@@ -160,7 +151,7 @@ def test_windows_of_one_recording_are_on_one_side_of_every_split(tmp_path: Path)
 
 
 def test_what_is_not_for_series_is_refused_in_one_line(tmp_path: Path) -> None:
-    data = wrote(tmp_path)
+    data = waves(tmp_path)
     with pytest.raises(UsageError, match=r"rotation asks about images, and series:.* holds series"):
         selftaught.pretrain(data, method="rotation", out=str(tmp_path / "a"))
     with pytest.raises(UsageError, match="aim asks what lies beside what, and sklearn:wine holds rows"):
@@ -177,3 +168,11 @@ def test_what_is_not_for_series_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"DATA .*inside\.npy lies in .*run, which is to be replaced"):
         selftaught.pretrain(f"series:{tmp_path / 'run/inside.npy'}", out=str(run.folder), overwrite=True)
     assert MODALITY.RAW == "raw values"
+
+
+def test_the_greatest_of_each_feature_over_time_is_judged_too() -> None:
+    x = torch.randn(3, *PREPARATION.shape)
+    for network, options in NETWORKS.items():
+        encoder = build_encoder(Part(name=network, options=options), PREPARATION).eval()
+        made = features_of(encoder, x, ("max", "mean"))
+        assert torch.allclose(made["max"], encoder.map(x).amax(dim=2)) and not torch.equal(made["max"], made["mean"])

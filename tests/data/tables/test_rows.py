@@ -21,7 +21,11 @@ from tests.methods.test_contract import small
 
 SOME = ("mae", "denoising", "vime", "simclr", "subtab", "vicreg", "data2vec")
 CLASSES = {name: registry.method_class(name) for name in registry.places()}
-GENERAL = [name for name, cls in CLASSES.items() if not (cls.needs_images or cls.needs_places or cls.needs_words)]
+GENERAL = [
+    name
+    for name, cls in CLASSES.items()
+    if not (cls.needs_images or cls.needs_places or cls.needs_words or cls.needs_time)
+]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),
     Column(name="colour", kind="category", values=("red", "green", "blue")),

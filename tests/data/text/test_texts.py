@@ -29,8 +29,8 @@ from tests.data.text.writing import lines, sentences
 from tests.methods.test_contract import BATCH, OF_TEXTS, TEXTS, made, small, texts
 
 CLASSES = {name: registry.method_class(name) for name in registry.places()}
-GENERAL = [n for n, c in CLASSES.items() if not (c.needs_images or c.needs_values or c.needs_words)]
-REFUSED = [n for n, c in CLASSES.items() if c.needs_values or c.needs_images]
+GENERAL = [n for n, c in CLASSES.items() if not (c.needs_images or c.needs_values or c.needs_words or c.needs_time)]
+REFUSED = [n for n, c in CLASSES.items() if c.needs_values or c.needs_images or c.needs_time]
 TINY = ["--encoder", "text_tiny", "--encoder.width", "16", "--encoder.depth", "1"]
 SOUND = ["--batch-size", "16", "--precision", "32-true", "--layout", "contiguous"]
 QUICK = {

@@ -61,7 +61,8 @@ class PatchTransformer(Transformer):
         return self.net.embed(picked(self.patchify(x), keep))
 
     def stream(self, x: Tensor, embedded: Tensor, keep: Tensor | None) -> Tensor:
-        return embedded + picked(self.net.places.expand(x.shape[0], -1, -1), keep)
+        places = self.net.places[:, : self.length(x.shape[2:])]  # of a part of a series, counted from its beginning
+        return embedded + picked(places.expand(x.shape[0], -1, -1), keep)
 
     def tokens(
         self,

@@ -1,5 +1,7 @@
 """What an encoder sees where something was hidden: a learnt value in place of every hidden part."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -28,12 +30,17 @@ class Hole(nn.Module):
             grid = encoder.grid(x.shape[2:])
             tokens = encoder.tokens(x, hidden=tube(hidden, grid).flatten(1), hole=self.value)
             return tokens.patches.mT.unflatten(2, grid)
-        return encoder.map(torch.where(self.pixels(hidden), self.value.to(x.dtype).view(-1, *[1] * (x.ndim - 2)), x))
+        return encoder.map(
+            torch.where(self.pixels(hidden, x.shape[2:]), self.value.to(x.dtype).view(-1, *[1] * (x.ndim - 2)), x)
+        )
 
-    def pixels(self, hidden: Tensor) -> Tensor:
-        """The cells `hidden` (B, p, q) as pixels (B, 1, H, W): those of the tokens that are hidden, where there are."""
+    def pixels(self, hidden: Tensor, size: Sequence[int] = ()) -> Tensor:
+        """The cells `hidden` (B, p, q) as pixels (B, 1, H, W): those of the tokens that are hidden, where there are.
+
+        size: (H, W), where that is not the plain view's.
+        """
         if not self.grid:
-            return tube(hidden, self.size)[:, None]
+            return tube(hidden, size or self.size)[:, None]
         # A last token may be of fewer pixels than the others.
         whole = tube(tube(hidden, self.grid), [cells * self.patch for cells in self.grid])
         return whole[(slice(None), *(slice(side) for side in self.size))][:, None]

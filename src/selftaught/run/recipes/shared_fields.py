@@ -77,8 +77,8 @@ TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]
 Features = Annotated[
     str,
     about(
-        "of the encoder, by commas: own, mean, class, mean_std, quarters, last_blocks, bag (of patches, which costs 16 "
-        "passes); of several, or auto (no bag), what is best on held-out training labels"
+        "of the encoder, by commas: own, mean, class, mean_std, max (of series), quarters, last_blocks, bag (of "
+        "patches, which costs 16 passes); of several, or auto (no bag), what is best on held-out training labels"
     ),
 ]
 Groups = Annotated[
