@@ -44,6 +44,7 @@ ABOUT = {
     "What it promises": "docs/guides/promises.md",
     "How it is judged": "docs/judging.md",
     "What the alarms mean": "docs/guides/alarms.md",
+    "Runs in a tracker": "docs/guides/trackers.md",
     "How fast it is": "docs/guides/speed.md",
     "File formats": "docs/formats.md",
     "Records": "docs/records.md",
