@@ -35,16 +35,17 @@ GUIDES = {
     "Which method": "docs/guides/comparing.md",
     "What to label, what is odd": "docs/finding.md",
     "A classifier": "docs/guides/classifier.md",
+    "Handing a run to others": "docs/guides/handover.md",
     "Metadata": "docs/guides/metadata.md",
     "In Python and notebooks": "docs/guides/python.md",
     "scikit-learn": "docs/scikit-learn.md",
+    "Runs in a tracker": "docs/guides/trackers.md",
     "Many machines": "docs/scale.md",
 }
 ABOUT = {
     "What it promises": "docs/guides/promises.md",
     "How it is judged": "docs/judging.md",
     "What the alarms mean": "docs/guides/alarms.md",
-    "Runs in a tracker": "docs/guides/trackers.md",
     "How fast it is": "docs/guides/speed.md",
     "File formats": "docs/formats.md",
     "Records": "docs/records.md",

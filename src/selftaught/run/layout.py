@@ -25,6 +25,7 @@ _IN_WANDB = r"run-[0-9a-f]{32}\.wandb(\.synced)?|files/(config\.yaml|wandb-summa
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,
+    "hub": _MODEL,
     "initial": _MODEL,
     "classifier": _MODEL,
     "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|sounds\.npy|layout\.npz")),
@@ -52,7 +53,7 @@ NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
     "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "initial", "map", *TRACKERS),
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
-LATER = (NEWEST, EVALUATIONS, PAGE)  # that other commands write, each recorded when it is
+LATER = (NEWEST, EVALUATIONS, PAGE, "hub")  # that other commands write, each recorded when it is
 WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
 ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
 # Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.
