@@ -12,8 +12,9 @@ import yaml
 from selftaught.commands.python import Run
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import Interrupted, UsageError
-from selftaught.training.loggers import scalars
+from selftaught.training.loggers import OWN
 from selftaught.training.pretrain import pretrain
+from selftaught.training.trackers.contract import scalars
 from tests.training.test_resume import resumed
 
 PLUGINS = '''
@@ -153,7 +154,10 @@ def test_a_stopped_run_tells_its_end_and_may_go_on_without(whole: Run, plugins: 
     ("logger", "said"),
     [
         ("notebok", "no logger named 'notebok'; did you mean 'notebook'"),
-        ("xyz", "no logger named 'xyz'; there are impatient, late, lost, meddler, notebook, tensorboard, unmade"),
+        (
+            "xyz",
+            "no logger named 'xyz'; there are impatient, late, lost, meddler, mlflow, notebook, tensorboard, trackio",
+        ),
         ("notebook,lost", "--logger lost cannot be used: AttributeError"),
         ("unmade", "--logger unmade cannot be used: RuntimeError: no key"),
         (" ,", "--logger cannot be ' ,', which names none; for none leave it out"),
@@ -167,10 +171,14 @@ def test_a_logger_that_cannot_be_had_is_one_line_and_leaves_nothing(
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_without_its_package_tensorboard_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install 'selftaught\[tensorboard\]'"):
-        carried_out(tmp_path / "run", logger="tensorboard")
+@pytest.mark.parametrize("name", OWN)
+def test_without_its_package_a_logger_names_the_extra(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("torch.utils.tensorboard", "wandb", "mlflow", "trackio", "trackio.sqlite_storage"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=rf"--logger {name} needs {name}: pip install 'selftaught\[{name}\]'"):
+        carried_out(tmp_path / "run", logger=name)
     assert not (tmp_path / "run").exists()
 
 

@@ -35,9 +35,11 @@ GUIDES = {
     "Which method": "docs/guides/comparing.md",
     "What to label, what is odd": "docs/finding.md",
     "A classifier": "docs/guides/classifier.md",
+    "Handing a run to others": "docs/guides/handover.md",
     "Metadata": "docs/guides/metadata.md",
     "In Python and notebooks": "docs/guides/python.md",
     "scikit-learn": "docs/scikit-learn.md",
+    "Runs in a tracker": "docs/guides/trackers.md",
     "Many machines": "docs/scale.md",
 }
 ABOUT = {

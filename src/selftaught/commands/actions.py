@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from selftaught.data.sources.handed import MARK
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import PAGE
+from selftaught.run.quantities import HUB
 from selftaught.run.recipes import Compare, Export, Predict, Pretrain, Report
 from selftaught.run.recipes.fields import Mark
 from selftaught.system.errors import UsageError
@@ -15,6 +16,7 @@ from selftaught.system.text import printable
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from selftaught.commands.hub import Sent
     from selftaught.contracts.samples import Samples
     from selftaught.judging.comparison import Comparison
     from selftaught.judging.predict import Predictions
@@ -80,8 +82,14 @@ def predict(recipe: Predict) -> "Predictions":
     return carry_out(**recipe.model_dump(exclude={"classifier"}), folder=recipe.classifier)
 
 
-def export(recipe: Export) -> tuple[Path, float]:
-    """The ONNX file of an encoder or a classifier, and how far its outputs are from the network's."""
+def export(recipe: Export) -> "tuple[Path, float] | Sent":
+    """The ONNX file of an encoder or a classifier, and how far its outputs are from the network's; or what is sent."""
+    if recipe.to.startswith(HUB):
+        from selftaught.commands.hub import publish
+
+        return publish(recipe)
+    if recipe.upload or recipe.license:
+        raise UsageError("--upload and --license are for --to hub:USER/NAME")
     from selftaught.run.classifier import load_classifier
     from selftaught.run.export import load_encoder
     from selftaught.run.meaning import OUTPUTS

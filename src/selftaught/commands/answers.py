@@ -13,9 +13,11 @@ from rich.console import Console
 
 from selftaught.run import recipes
 from selftaught.run.folder import RunFolder
+from selftaught.run.quantities import HUB
 from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.saying import say
+from selftaught.system.text import filesize, printable
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,23 @@ def odd(recipe: recipes.Odd, found: Any) -> Answer:
     return Answer({**about, "odd": told}, lines(found), files)
 
 
-def export(recipe: recipes.Export, result: tuple[Path, float]) -> Answer:
+def export(recipe: recipes.Export, result: Any) -> Answer:
+    if recipe.to.startswith(HUB):
+        return _of_hub(recipe, result)
     file, deviation = result
     line = f"wrote {file}; its outputs differ from the network's by at most {deviation:.2g}"
     return Answer({"run": recipe.run, "out": str(file), "deviation": deviation}, lines=[line])
+
+
+def _of_hub(recipe: recipes.Export, sent: Any) -> Answer:
+    files = [f"  {name}  {filesize(size)}" for name, size in sent.files.items()]
+    lines = [f"wrote {printable(sent.folder)}; look through README.md and config.json, which others will read:", *files]
+    if sent.uploaded:
+        lines.append(f"sent to {sent.url}; a repository that is new is private, until you make it public there")
+    else:
+        there = f"the model {sent.repo} of the Hub, where they replace those of their names"
+        lines.append(f"nothing was sent: --upload sends these files to {there}")
+    return Answer({"run": recipe.run, **sent.json}, lines=lines)
 
 
 def watch(recipe: recipes.Watch, address: str) -> Answer:

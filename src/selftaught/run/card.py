@@ -1,6 +1,7 @@
 """The README.md of what is exported: how to load it without this package, and what it was made of."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -11,15 +12,35 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.samples import Preparation
 from selftaught.run.meaning import OUTPUTS, Meaning
 
-LOADING = 'net.load_state_dict(load_file("model.safetensors"))'
+WEIGHTS = "model.safetensors"
 
 
-def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, Any]) -> str:
-    """The page of an encoder; `about` is what else is known of how it was made."""
+@dataclass(frozen=True)
+class Published:
+    """Where a card stands on the Hub, and what it says there besides."""
+
+    repo: str  # USER/NAME
+    head: dict[str, Any]  # what the Hub files it by, beside the library and the tags
+    told: str  # sections of Markdown
+
+
+PIPELINES = (  # of the Hub's, those that ours can be
+    *("image-feature-extraction", "image-classification", "audio-classification", "text-classification"),
+    *("tabular-classification", "tabular-regression"),
+)
+
+
+def encoder_card(
+    encoder: Encoder, preparation: Preparation, about: dict[str, Any], published: Published | None = None
+) -> str:
+    """The page of an encoder; `about` is what else is known of how it was made.
+
+    It is loaded from the folder that the page lies in or, where it is published, from the Hub.
+    """
     origin, kind = encoder.origin, modality.named(preparation.modality)
-    code = [*_imports(origin), "", *_network(encoder)]
+    code = [*_imports(origin, published), "", *_network(encoder, published)]
     if origin.library != "selftaught":  # whose own function loads the weights as well
-        code.append(LOADING)
+        code.append(f"net.load_state_dict(load_file({_file(published)}))")
     if origin.features and origin.library != "own":
         code.append(f"features = lambda x: {origin.features}")
     page = _page(
@@ -30,17 +51,26 @@ def encoder_card(encoder: Encoder, preparation: Preparation, about: dict[str, An
         library="timm" if origin.timm_alone else "pytorch",
         tags=["self-supervised-learning", kind.task("feature-extraction"), str(about.get("method", ""))],
         about=about,
+        published=published,
     )
     if not origin.timm_alone:
         return page
+    where = "" if published else ", from the folder that holds this one"
     return (
-        f"{page}\nOr in one line, from the folder that holds this one:\n\n```python\n"
-        'net = timm.create_model("local-dir:encoder", pretrained=True, num_classes=0)\n```\n'
+        f"{page}\nOr in one line{where}:\n\n```python\n"
+        f'net = timm.create_model("{_place(published, "encoder")}", pretrained=True, num_classes=0)\n```\n'
         "\nWith `num_classes=7` it gets a new head for seven classes, to be trained; `in_chans` takes other channels.\n"
     )
 
 
-def classifier_card(encoder: Encoder, outputs: int, meaning: Meaning, in_timm: bool, about: dict[str, Any]) -> str:
+def classifier_card(
+    encoder: Encoder,
+    outputs: int,
+    meaning: Meaning,
+    in_timm: bool,
+    about: dict[str, Any],
+    published: Published | None = None,
+) -> str:
     """The page of an encoder with a head of so many outputs; `in_timm` says that timm makes the two in one."""
     preparation, kind = encoder.preparation, modality.named(encoder.preparation.modality)
     answers = OUTPUTS[meaning.task]
@@ -48,20 +78,24 @@ def classifier_card(encoder: Encoder, outputs: int, meaning: Meaning, in_timm: b
         code = [
             "import timm",
             "",
-            "# from the folder that holds this one",
-            'net = timm.create_model("local-dir:classifier", pretrained=True).eval()',
+            *([] if published else ["# from the folder that holds this one"]),
+            f'net = timm.create_model("{_place(published, "classifier")}", pretrained=True).eval()',
             f"{answers} = lambda x: net(x){meaning.formula}",
         ]
     elif encoder.origin.library == "selftaught":
-        code = ["import selftaught", "", f'{answers} = selftaught.load_classifier(".")']
+        code = [
+            *_imports(encoder.origin, published),
+            "",
+            f"{answers} = selftaught.load_classifier({_folder(published)})",
+        ]
     else:
         code = [
-            *_imports(encoder.origin),
+            *_imports(encoder.origin, published),
             "",
-            *_network(encoder),
+            *_network(encoder, published),
             f"head = torch.nn.Linear({encoder.dim}, {outputs})",
             'for prefix, part in {"net.": net, "head.": head}.items():',
-            '    weights = load_file("model.safetensors").items()',
+            f"    weights = load_file({_file(published)}).items()",
             "    part.load_state_dict({k.removeprefix(prefix): w for k, w in weights if k.startswith(prefix)})",
             "    part.eval()",
             f"features = lambda x: {encoder.origin.features or 'net(x)'}",
@@ -77,6 +111,7 @@ def classifier_card(encoder: Encoder, outputs: int, meaning: Meaning, in_timm: b
         library="timm" if in_timm else "pytorch",
         tags=[kind.task("regression" if number else "classification")],
         about=about,
+        published=published,
     )
 
 
@@ -100,31 +135,63 @@ def _said(outputs: int, meaning: Meaning) -> tuple[str, str]:
 
 
 def _page(
-    title: str, maker: str, text: str, code: Sequence[str], *, library: str, tags: list[str], about: dict[str, Any]
+    title: str,
+    maker: str,
+    text: str,
+    code: Sequence[str],
+    *,
+    library: str,
+    tags: list[str],
+    about: dict[str, Any],
+    published: Published | None,
 ) -> str:
     """Markdown behind the block of YAML by which the Hub files a model."""
-    head = yaml.safe_dump({"library_name": library, "tags": tags}, sort_keys=False)
+    filed: dict[str, Any] = {"library_name": library, "tags": tags}
+    if published:
+        task = next((tag for tag in tags if tag in PIPELINES), None)
+        filed = {**published.head, **filed, **({"pipeline_tag": task} if task else {})}
+    told = f"{published.told}\n" if published else ""
+    head = yaml.safe_dump(filed, sort_keys=False)
     known = ", ".join(f"{key}: {value}" for key, value in about.items())
     block = "\n".join(code)
     return (
-        f"---\n{head}---\n# {title}\n\nMade by {maker} ({known}).\n\n{text}\n\n## Load it\n\n```python\n{block}\n```\n"
+        f"---\n{head}---\n# {title}\n\nMade by {maker} ({known}).\n\n{text}\n\n{told}"
+        f"## Load it\n\n```python\n{block}\n```\n"
     )
 
 
-def _imports(origin: Origin) -> list[str]:
-    if origin.library == "selftaught":
-        return ["import selftaught"]
+def _place(published: Published | None, folder: str) -> str:
+    """By which name timm finds it."""
+    return f"hf-hub:{published.repo}" if published else f"local-dir:{folder}"
+
+
+def _file(published: Published | None) -> str:
+    """Python for the file of its weights."""
+    return f'hf_hub_download("{published.repo}", "{WEIGHTS}")' if published else f'"{WEIGHTS}"'
+
+
+def _folder(published: Published | None) -> str:
+    """Python for the folder that all of it lies in."""
+    return f'snapshot_download("{published.repo}")' if published else '"."'
+
+
+def _imports(origin: Origin, published: Published | None) -> list[str]:
+    ours = origin.library == "selftaught"
+    fetching = f"from huggingface_hub import {'snapshot_download' if ours else 'hf_hub_download'}"
+    hub = [fetching] if published else []
+    if ours:
+        return ["import selftaught", *hub]
     own = [f"import {origin.library}"] if origin.library in ("timm", "torchvision") else []
-    return [*own, "import torch", "from safetensors.torch import load_file"]
+    return [*own, "import torch", *hub, "from safetensors.torch import load_file"]
 
 
-def _network(encoder: Encoder) -> list[str]:
+def _network(encoder: Encoder, published: Published | None) -> list[str]:
     """Plain Python that builds the network, without its weights where this package is not needed."""
     origin = encoder.origin
     if origin.library == "own":
         return ["net = ...  # your own network"]
     if origin.library == "selftaught":
-        return ['net = selftaught.load_encoder(".")']
+        return [f"net = selftaught.load_encoder({_folder(published)})"]
     if origin.library == "torchvision":
         lines = [f'net = torchvision.models.get_model("{origin.name}", weights=None)']
         head = next(name for name in ("fc", "classifier", "heads", "head") if hasattr(encoder.net, name))

@@ -12,6 +12,7 @@ JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the fir
 NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
 MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
 BESIDE = ("tokenizer.json", "model.onnx")  # these, where there is one
+TRACKERS = ("tensorboard", "wandb", "mlflow")  # of --logger, those that write here
 HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
 
 _MODEL = Inside(re.compile("|".join(map(re.escape, (*MODEL, *BESIDE)))))
@@ -20,16 +21,21 @@ _STEP = r"step_\d+(\.\d+)?"
 IN_STEP = re.compile(r"(model|optimizer|begun)(\.\d+-of-\d+)?\.safetensors|(state|manifest)\.json")
 _CHECKPOINTS = re.compile(rf"last|best|{_STEP}/({IN_STEP.pattern})")
 _MAP = re.compile(r"(start|end)\.json|(sheet|patches\.(start|end))\.webp|(points|sounds)\.npy|layout\.npz")
+_WANDB = r"(offline-)?run-\d{8}_\d{6}-[0-9a-f]{32}"  # of one start of a run
+_IN_WANDB = r"run-[0-9a-f]{32}\.wandb(\.synced)?|files/(config\.yaml|wandb-summary\.json)|logs/debug(-\w+)?\.log"
 FOLDERS = {
     "checkpoints": Inside(_CHECKPOINTS, re.compile(_STEP)),
     "encoder": _MODEL,
+    "hub": _MODEL,
     "initial": _MODEL,
     "classifier": _MODEL,
-    "map": Inside(
-        re.compile(r"(start|end)\.json|points\.npy|(sheet|patches\.(start|end))\.webp|sounds\.npy|layout\.npz")
-    ),
+    "map": Inside(_MAP),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
+    "wandb": Inside(
+        re.compile(rf"last_step|{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")
+    ),
+    "mlflow": Inside(re.compile(r"mlflow\.db(-journal|-wal|-shm)?")),
 }
 _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
 _TRAINED = (
@@ -45,10 +51,10 @@ _TRAINED = (
     "profile_trace.json",
 )
 NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
-    "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "initial", "map", "tensorboard"),
+    "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "initial", "map", *TRACKERS),
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
-LATER = (NEWEST, EVALUATIONS, PAGE)  # that other commands write, each recorded when it is
+LATER = (NEWEST, EVALUATIONS, PAGE, "hub")  # that other commands write, each recorded when it is
 WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
 ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
 # Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.

@@ -15,6 +15,8 @@ LONGEST = 100 * 365 * UNITS["d"]  # a hundred years
 MOST_STEPS = 1 << 40
 MOST_DEVICES = 1024  # of one machine
 MOST_PROCESSES = 1 << 20
+HUB = "hub:"  # before USER/NAME, what a model is exported to
+REPO = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_](?:[\w.\-]*[A-Za-z0-9_])?", re.ASCII)  # half a name of the Hub's
 NONE = "none"  # of the weights are spread
 LEVEL = 1e30  # the largest value of an image that is black or white
 ALL, MOST_ADAPTED = "all", {"last": 512, "lora": 1024}  # weights that learn
@@ -169,6 +171,25 @@ def shards(value: Any) -> Any:
     raise ValueError(f"it is a number of processes from 2 to {MOST_PROCESSES:,}, none or auto")
 
 
+def target(value: Any) -> Any:
+    """What a model is exported to: onnx, or hub:USER/NAME, named as the Hub allows."""
+    text = str(value)
+    if text == "onnx":
+        return text
+    repo = text.removeprefix(HUB)
+    user, _, name = repo.partition("/")
+    if text.startswith(HUB) and all(REPO.fullmatch(part) for part in (user, name)) and len(repo) <= 96:
+        return text
+    raise ValueError("it is onnx or hub:USER/NAME, with letters, digits and - _ . between them")
+
+
+def licence(value: Any) -> Any:
+    """A licence by the Hub's name of it."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.\-]{0,63}", str(value)):
+        raise ValueError("a licence is written as the Hub does: apache-2.0, cc-by-nc-4.0, other")
+    return str(value)
+
+
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=LONGEST)]
 BatchSize = Annotated[Annotated[int, Field(le=1 << 24)] | Literal["auto"], BeforeValidator(batch)]
 Bytes = Annotated[int, BeforeValidator(bytes_of), Field(ge=0, le=LARGEST)]
@@ -184,3 +205,5 @@ Adapted = Annotated[str, BeforeValidator(adapted)]
 Devices = Annotated[str, BeforeValidator(devices)]
 Names = Annotated[str, BeforeValidator(names)]
 Shards = Annotated[str, BeforeValidator(shards)]
+Licence = Annotated[str, BeforeValidator(licence)]
+Target = Annotated[str, BeforeValidator(target)]

@@ -1,68 +1,32 @@
-"""Where the lines of metrics.jsonl go as well, by the user's choice: TensorBoard, or what another package offers."""
+"""Where the lines of metrics.jsonl go as well, by the user's choice: a tracker, or what another package offers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
-
-import yaml
+from typing import Any
 
 from selftaught.run.folder import RunFolder
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
+from selftaught.training.trackers.contract import Logger
+from selftaught.training.trackers.mlflow import MLflow
+from selftaught.training.trackers.tensorboard import TensorBoard
+from selftaught.training.trackers.trackio import Trackio
+from selftaught.training.trackers.wandb import Wandb
 
 GROUP = "selftaught.loggers"  # of entry points, each naming what makes a logger when it is called
 
 
-class Logger(Protocol):
-    """Sees a run as its folder does. Whatever it raises is said once, and it is left out from there on."""
-
-    def start(self, folder: Path, recipe: dict[str, Any], step: int) -> None:
-        """Before the first step: the run folder, recipe.yaml, and the last step that is done.
-
-        A resumed run does the steps after `step` again, so lines of these that came before it are void.
-        """
-
-    def log(self, step: int, line: dict[str, Any]) -> None:
-        """A line of metrics.jsonl."""
-
-    def end(self, status: dict[str, Any]) -> None:
-        """After the last line, whatever ended the run: status.json."""
-
-
-class TensorBoard:
-    """Writes the numbers of each line, and the verdict in words, to RUN/tensorboard."""
-
-    def __init__(self) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UsageError("--logger tensorboard needs tensorboard: pip install 'selftaught[tensorboard]'") from None
-        self._open: Any = SummaryWriter
-
-    def start(self, folder: Path, recipe: dict[str, Any], step: int) -> None:
-        self._step = step
-        self._writer = self._open(str(folder / "tensorboard"), purge_step=step + 1)
-        self._writer.add_text("recipe", as_code(recipe), step)
-
-    def log(self, step: int, line: dict[str, Any]) -> None:
-        self._step = step
-        for name, value in scalars(line):
-            self._writer.add_scalar(name, value, step)
-        if "verdict" in line:
-            self._writer.add_text("verdict", line["verdict"], step)
-        self._writer.flush()  # what a killed run has in metrics.jsonl is to be seen here as well
-
-    def end(self, status: dict[str, Any]) -> None:
-        self._writer.add_text("status", as_code(status), self._step)
-        self._writer.close()
-
-
-OWN: dict[str, Callable[[], Logger]] = {"tensorboard": TensorBoard}
+OWN: dict[str, Callable[[], Logger]] = {
+    "tensorboard": TensorBoard,
+    "wandb": Wandb,
+    "mlflow": MLflow,
+    "trackio": Trackio,
+}
 
 
 class Loggers:
@@ -103,27 +67,12 @@ class Loggers:
                 say(f"warning: logger {name} failed and is left out: {_reason(error)}; metrics.jsonl has every line")
 
 
-def scalars(line: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of a line by name, those in tables as table/name; the step itself is none."""
-    for name, value in line.items():
-        if isinstance(value, Mapping):
-            yield from scalars(value, f"{above}{name}/")
-        elif isinstance(value, int | float) and name != "step":
-            yield above + name, float(value)
-
-
-def as_code(values: dict[str, Any]) -> str:
-    """Plain values as YAML in a block of Markdown, as TensorBoard shows text."""
-    lines = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).splitlines()
-    return "".join(f"    {line}\n" for line in lines)
-
-
 def _made(name: str) -> Logger:
     plugins = {point.name: point for point in entry_points(group=GROUP)}
     if name not in OWN and name not in plugins:
         raise UsageError(f"no logger named {name!r}; {hint(name, {*OWN, *plugins})}")
     try:
-        return OWN[name]() if name in OWN else plugins[name].load()()
+        return plugins[name].load()() if name in plugins else OWN[name]()
     except UsageError:
         raise
     except Exception as error:  # anything can be wrong with somebody else's package

@@ -9,9 +9,11 @@ from pydantic import BeforeValidator, Field
 from selftaught.run.quantities import (
     Devices,
     Duration,
+    Licence,
     Named,
     Names,
     Size,
+    Target,
 )
 from selftaught.run.recipes.fields import File, Flag, Free, Length, OfData, Own, Recipe, about
 from selftaught.run.recipes.shared_fields import (
@@ -270,5 +272,9 @@ class Embed(Recipe):
 
 class Export(Recipe):
     run: str
-    to: Literal["onnx"] = Field("onnx", description="format")
-    out: File[str | None] = Field(None, description="default: RUN/encoder/model.onnx")
+    to: Target = Field("onnx", description="onnx, or hub:USER/NAME: a folder as the Hub's models are, with a card")
+    out: File[str | None] = Field(None, description="default: RUN/encoder/model.onnx; of hub: the folder RUN/hub")
+    license: Annotated[Licence | None, Flag(metavar="NAME")] = Field(
+        None, description="of hub: under which others may use it, as apache-2.0, cc-by-nc-4.0 or other; yours to choose"
+    )
+    upload: bool = Field(False, description="of hub: send it; without this it is only written and told")

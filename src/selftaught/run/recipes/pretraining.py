@@ -218,7 +218,9 @@ class Pretrain(Recipe):
     watch_labels_csv: Free[Path | None] = Field(None, description="CSV of path,label for --watch-labels")
     log_every: Free[int] = Field(10, gt=0, le=MOST, description="steps between lines of metrics.jsonl")
     logger: Annotated[Names | None, Mark.COMMAND] = Field(
-        None, description="where the lines of metrics.jsonl go as well: tensorboard, or names of plug-ins, by commas"
+        None,
+        description="where the lines of metrics.jsonl go as well: tensorboard, wandb, mlflow, trackio or names of "
+        "plug-ins, by commas",
     )
     checkpoint_every: Free[Cadence] = Field("600s", description="steps (500) or time (10m) between checkpoints")
     out: Own[str | None] = Field(None, description="run folder; default: runs/<data>-<method>-<n>")

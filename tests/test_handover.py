@@ -1,0 +1,140 @@
+"""The lines of the guide that hand an encoder to other libraries, run as they stand there: its features stay."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from torch import Tensor
+
+from selftaught.commands.cli import run_command
+from selftaught.contracts.encoder import Encoder
+from selftaught.system.components import Part
+from tests.commands.finding import drawn, run_of
+from tests.run.test_export import exported
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "guides" / "handover.md").read_text()
+SIDE = 96
+HALF = 5e-3  # how far weights that were kept in half precision may lead
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    """One of timm's in runs/photos, where the guide has it."""
+    monkeypatch.chdir(tmp_path)
+    return exported(tmp_path / "runs" / "photos" / "encoder", "test_resnet", size=SIDE, stem="timm")
+
+
+def carried_out(section: str, **instead: str) -> dict[str, Any]:
+    """What the Python of a section leaves behind; `instead` of resnet18 and the like stands something smaller."""
+    text = next(part for part in GUIDE.split("\n## ") if part.startswith(section))
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for whole, small in instead.items():
+        assert whole in code
+        code = code.replace(whole, small)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names
+
+
+def images() -> Tensor:
+    return torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def test_timm_has_its_maps_a_head_and_the_values(encoder: Encoder) -> None:
+    made = carried_out("timm")
+    x = images()
+    assert torch.allclose(made["maps"].eval()(x)[-1], encoder.map(x), atol=1e-5)
+    assert made["classifier"].eval()(x).shape == (2, 7)
+    normalise = made["transform"].transforms[-1]
+    assert torch.allclose(normalise.mean, torch.full((3,), 0.4)) and torch.allclose(
+        normalise.std, torch.full((3,), 0.2)
+    )
+
+
+def test_torchvision_learns_boxes_on_its_maps(encoder: Encoder) -> None:
+    detector = carried_out("torchvision")["detector"]
+    levels = []
+    detector.backbone.body.register_forward_hook(lambda module, given, maps: levels.append((given[0], maps[-1])))
+    detector.transform.min_size, detector.transform.max_size = (SIDE,), SIDE
+    boxes = {"boxes": torch.tensor([[10.0, 10.0, 50.0, 50.0]]), "labels": torch.tensor([1])}
+    sum(detector(list(images()), [boxes, boxes]).values()).backward()
+    assert all(weight.grad is not None for weight in detector.backbone.pyramid.parameters())
+    detector.eval()(list(images()))
+    seen, last = levels[-1]
+    assert torch.allclose(seen, (images() - 0.4) / 0.2, atol=1e-5)
+    body = timm.create_model("local-dir:runs/photos/encoder", pretrained=True, features_only=True).train()
+    assert torch.allclose(last, detector.backbone.body(seen)[-1])
+    assert all(torch.equal(a, b) for a, b in zip(body.parameters(), detector.backbone.body.parameters(), strict=True))
+
+
+@torch.no_grad()
+def test_segmentation_models_give_its_maps_to_their_decoder(encoder: Encoder) -> None:
+    pytest.importorskip("segmentation_models_pytorch", reason="needs segmentation-models-pytorch")
+    net = carried_out("segmentation", resnet18="test_resnet")["net"].eval()
+    x = images()
+    assert torch.allclose(net.encoder(x)[-1], encoder.map(x), atol=1e-5) and net(x).shape == (2, 2, SIDE, SIDE)
+
+
+def test_yolo_sees_what_the_encoder_saw_and_begins_to_learn_with_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_CONFIG_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    pytest.importorskip("ultralytics", reason="needs ultralytics")
+    monkeypatch.chdir(tmp_path)
+    encoder = exported(tmp_path / "runs" / "photos" / "encoder", "torchvision/resnet18", size=SIDE)
+    yolo = carried_out("Ultralytics")["yolo"]
+    begun: list[dict[str, Tensor]] = []
+
+    def begins(trainer: Any) -> None:
+        begun.append({name: value.clone() for name, value in trainer.model.model[0].state_dict().items()})
+        raise InterruptedError  # that is all there is to see
+
+    yolo.add_callback("on_train_start", begins)
+    held = {name: value.clone() for name, value in yolo.model.model[0].state_dict().items()}
+    with pytest.raises(InterruptedError):
+        yolo.train(data=str(boxes(tmp_path / "boxes")), imgsz=SIDE, epochs=1, workers=0, device="cpu", plots=False)
+    assert all(torch.equal(value, held[name]) for name, value in begun[0].items())
+
+    backbone, net, x = as_ours(yolo.model.model[0].m), encoder.net, images()
+    with torch.no_grad():
+        stem = backbone[:2](x)[..., 2:-2, 2:-2]  # beyond which padding is another
+        assert torch.allclose(stem, net.bn1(net.conv1((x - 0.4) / 0.2))[..., 2:-2, 2:-2], atol=HALF)
+        maps = net.layer4(net.layer3(net.layer2(net.layer1(stem))))
+        assert (backbone[4:](stem) - maps).abs().max() < HALF * maps.abs().max()
+
+
+def boxes(folder: Path) -> Path:
+    """Two pictures with a box each, as Ultralytics has them."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(np.full((SIDE, SIDE, 3), 90 * number, np.uint8)).save(folder / "images" / f"{number}.png")
+        (folder / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    (folder / "boxes.yaml").write_text(f"path: {folder}\ntrain: images\nval: images\nnames: [a, b, c]\n")
+    return folder / "boxes.yaml"
+
+
+def as_ours(backbone: Any) -> Any:
+    """With what the encoder's batch norms add to a variance, which theirs have otherwise."""
+    for layer in backbone.eval().modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.eps = 1e-5
+    return backbone
+
+
+def test_scikit_learn_has_a_row_a_sample_and_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    labelled = drawn(tmp_path / "labelled")
+    run_of(tmp_path / "runs" / "photos", str(labelled), Part(name="test_resnet", options={"stem": "half"}))
+    assert run_command(["embed", "runs/photos", str(labelled), "--out", "features.npz"]) == 0
+    made = carried_out("scikit-learn")
+    assert Counter(made["labels"]) == {"a": 8, "b": 8, "c": 8} and len(made["held"]["features"]) == 24
+    assert len(made["scores"]) == 5 and 0 <= made["scores"].min() <= made["scores"].max() <= 1
