@@ -21,13 +21,14 @@ from selftaught.run.recipes import Select
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.progress import Progress
 from selftaught.system.saying import quietly, say
+from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
 CLASSES = 10  # there are thought to be so many where nobody says, and nothing is labelled
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Shown):
     """The samples to label first, the most wanted before the others."""
 
     data: Featured

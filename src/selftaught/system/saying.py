@@ -87,3 +87,8 @@ def say(line: str) -> None:
 def is_watched() -> bool:
     """Whether a person sits at a terminal and is to be shown what goes on."""
     return console.is_terminal and not _quiet.get()
+
+
+def in_notebook() -> bool:
+    """Whether a person looks at a notebook, which shows what is handed to it, and is to be shown what goes on."""
+    return console.is_jupyter and not _quiet.get()
