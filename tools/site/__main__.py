@@ -37,6 +37,7 @@ GUIDES = {
     "A classifier": "docs/guides/classifier.md",
     "Metadata": "docs/guides/metadata.md",
     "In Python and notebooks": "docs/guides/python.md",
+    "A method of your own": "docs/guides/own-method.md",
     "scikit-learn": "docs/scikit-learn.md",
     "Many machines": "docs/scale.md",
 }
