@@ -54,6 +54,7 @@ from selftaught.system.ownership import (
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
+from selftaught.training.launch import refuse_here
 from selftaught.training.own_methods import of_own, recognised
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
@@ -78,6 +79,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
     count = counted(recipe.devices)  # more than there are is refused before anything is read
+    refuse_here(count, recipe.devices)
     taking_part = entrants(recipe)
     methods = [entrant.method for entrant in taking_part.values()]
     if count > 1 and (own := of_own(methods)):

@@ -44,7 +44,15 @@ def wanted(recipe: Pretrain) -> int:
                 f"--devices {recipe.devices} beside {place.world} processes that were started: leave it out"
             )
         return 1
-    return counted(recipe.devices, recipe.device)
+    count = counted(recipe.devices, recipe.device)
+    refuse_here(count, recipe.devices)
+    return count
+
+
+def refuse_here(count: int, devices: str) -> None:
+    """Raise UsageError for several processes on Windows, where one that is told to end cannot save what it has."""
+    if count > 1 and sys.platform == "win32":
+        raise UsageError(f"--devices {devices} starts processes, for which Linux or macOS is needed (or WSL)")
 
 
 def launched(recipe: Pretrain, count: int) -> RunFolder:
