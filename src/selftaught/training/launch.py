@@ -27,7 +27,7 @@ from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import DataError, DivergedError, Interrupted, OutOfMemory, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.places import placed
-from selftaught.system.saying import LAST_WORDS
+from selftaught.system.saying import LAST_WORDS, QUIET, is_quiet
 from selftaught.training.batches import refuse_uneven
 
 HOST = "127.0.0.1"
@@ -122,7 +122,7 @@ def _told(rank: int, count: int, port: int, folder: str, recipe: Pretrain) -> di
 
 def surroundings(count: int, kind: str) -> dict[str, str]:
     """The environment of each of so many processes of this machine, on devices of a kind."""
-    usual: dict[str, str] = {}
+    usual: dict[str, str] = {QUIET: "1"} if is_quiet() else {}
     if sys.platform == "linux":
         usual["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine calls itself
     if kind == "cpu":  # as many threads as it has cores in each would only wait
