@@ -109,6 +109,9 @@ def tried(wheel: Path, version: str, packages: Path | None) -> None:
             (folder / "pins.txt").write_text("\n".join(supply.pins()), encoding="utf-8")
             _run(*pip, "--require-hashes", "--requirement", str(folder / "pins.txt"))
         _run(*pip, "--no-deps", "--no-index", str(wheel.resolve()))
+        said = _run(str(home / "python"), "-c", "import selftaught; print(selftaught.__file__)", place=folder)
+        if not Path(said.strip()).is_relative_to(folder / "venv"):
+            raise Refused(f"what is tried is not the wheel: {said.strip()}")
         said = _run(str(home / "selftaught"), "--version", place=folder)
         if version not in said:
             raise Refused(f"what was installed says: {said.strip()}")

@@ -46,6 +46,7 @@ ABOUT = {
     "How it is judged": "docs/judging.md",
     "What the alarms mean": "docs/guides/alarms.md",
     "How fast it is": "docs/guides/speed.md",
+    "Systems and images": "docs/guides/systems.md",
     "File formats": "docs/formats.md",
     "Records": "docs/records.md",
     "The shape of the code": "docs/design.md",
