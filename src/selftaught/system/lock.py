@@ -161,25 +161,23 @@ def _file_system(handle: int) -> str:
 
 def _is_held(handle: int) -> bool:
     """Whether another handle of the file is locked; for the moment of asking nobody else can lock it."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
+    if sys.platform != "win32":  # where the kernel tells nothing
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return True
     return False
 
 
 def _is_held_from_afar(handle: int) -> bool:
     """Whether a client to which this machine exports the folder has locked the file: servers lock it by ranges."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.lockf(handle, fcntl.LOCK_UN)
-    except (BlockingIOError, PermissionError):
-        return True
+    if sys.platform != "win32":  # where the kernel tells nothing
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(handle, fcntl.LOCK_UN)
+        except (BlockingIOError, PermissionError):
+            return True
     return False
 
 
@@ -207,15 +205,15 @@ def _opened(file: Path) -> int:
 
 def _has_locked(handle: int) -> bool:
     """Whether this process has the file's lock now, or there are no such locks."""
-    if sys.platform == "win32":
-        return True
-    for _ in range(TRIES):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(PAUSE)
-    return False
+    if sys.platform != "win32":
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(PAUSE)
+        return False
+    return True
 
 
 def _holder(handle: int, file: Path) -> dict[str, Any]:
