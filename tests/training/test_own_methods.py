@@ -97,6 +97,13 @@ def test_a_run_goes_on_with_the_same_class_and_with_no_other(run: Any, tmp_path:
     assert "method=Brightness" in capsys.readouterr().err
 
 
+def test_it_is_drawn_and_fitted_like_any_other(tmp_path: Path) -> None:
+    page = selftaught.preview(PIXELS, method=Brightness, out=tmp_path / "p.html", encoder="test_resnet", samples=2)
+    assert "<h1>python:Brightness</h1>" in page.read_text()  # it has no question, and no paper
+    fitted = selftaught.SelfTaughtEncoder(Brightness, **{name: how for name, how in FAST.items() if name != "map"})
+    assert fitted.fit(PIXELS).recipe_["method"]["name"] == "python:Brightness"
+
+
 def test_a_digest_is_of_what_a_class_says_and_of_no_comment() -> None:
     said, again = changed("        return {}"), changed("        return {}  # nothing\n")
     assert source_digest(said) == source_digest(again) != source_digest(changed("        return {'a': 0}"))
