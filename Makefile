@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-gpu soak lint site lock bill clean
+.PHONY: demo test test-gpu soak lint site lock lock-cpu bill release clean
 
 demo: .venv/ready
 	$(BIN)/selftaught demo
@@ -37,6 +37,17 @@ lock: .venv/ready
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt --quiet \
 	    --custom-compile-command 'make lock'
+
+# The same for torch's builds for CPUs alone, which have other hashes: constraints-cpu.txt, for the Dockerfile.
+lock-cpu: .venv/ready
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	    --torch-backend cpu --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --output-file constraints-cpu.txt --quiet --custom-compile-command 'make lock-cpu'
+
+# All that a release takes but handing it over: versions that agree, an sdist and a wheel in dist/, checked, and the
+# wheel tried in an empty environment. `make release RELEASE=--rehearse` does so before the day stands in CHANGELOG.md.
+release: .venv/ready
+	$(BIN)/python tools/release.py $(RELEASE)
 
 # What is installed, as a bill of materials (CycloneDX).
 bill: .venv/ready

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,22 @@ def test_the_pages_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.Mo
     names: dict[str, Any] = {}
     exec(block, names)
     assert len(names["features"]) == 200 and not list(tmp_path.iterdir())
+
+
+def test_the_page_of_own_methods_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/guides/own-method.md").read_text()
+    block = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0].replace('"photos/"', "pixels")
+    for whole, quick in (
+        ('encoder="resnet18", epochs=20', "encoder='test_resnet', steps=2, batch_size=8, precision='32-true', map=0"),
+        ('["simclr", Brighter], budget="20m", train="labelled/"', "wider['name'], epochs=1, seeds=1, rungs=1"),
+    ):
+        assert whole in block
+        block = block.replace(whole, quick)
+    names: dict[str, Any] = {"pixels": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)}
+    exec(block, names)
+    assert names["run"].metrics()[0]["terms"].keys() == {"loss"}
+    assert [place.method for place in names["ranked"].ranking] == ["python:Brighter"]
 
 
 def test_the_lecture_names_every_method_of_its_families() -> None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")  # which bring more than all else, and are not pinned
+THERE = {"IPython"}  # which is asked alone where it has begun the process: a notebook
 # What a user may add:
 EXTRAS = (
     *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
@@ -27,6 +28,11 @@ EXTRAS = (
 
 def declared(lines: list[str]) -> dict[str, Requirement]:
     return {canonicalize_name(need.name): need for need in map(Requirement, lines)}
+
+
+def here(needs: dict[str, Requirement]) -> dict[str, Requirement]:
+    """Those that concern this system."""
+    return {name: need for name, need in needs.items() if need.marker is None or need.marker.evaluate()}
 
 
 def imported(body: list[ast.stmt]) -> Iterator[str]:
@@ -56,7 +62,7 @@ def modules() -> Iterator[list[ast.stmt]]:
 def test_all_that_is_imported_is_declared_and_all_that_is_declared_is_imported() -> None:
     needed = set(declared(PROJECT["dependencies"]))
     extra = {name for group in EXTRAS for name in declared(PROJECT["optional-dependencies"][group])}
-    used = packages({top for body in modules() for top in imported(body)})
+    used = packages({top for body in modules() for top in imported(body)} - THERE)
     assert used - needed - extra == set()
     assert (needed | extra) - used - THEIRS == set()
 
@@ -88,7 +94,7 @@ def test_every_pin_has_hashes_fits_what_is_declared_and_names_no_server() -> Non
     pins = supply.pinned(text)
     groups = (*(name for name in EXTRAS if name not in TRACKERS), "dev")
     lines = [*PROJECT["dependencies"], *(one for name in groups for one in PROJECT["optional-dependencies"][name])]
-    wanted = {name: need for name, need in declared(lines).items() if name != supply.OWN}
+    wanted = {name: need for name, need in here(declared(lines)).items() if name != supply.OWN}
     assert wanted.keys() <= pins.keys()
     for name, need in wanted.items():
         assert need.specifier.contains(pins[name]["version"], prereleases=True), name
@@ -109,14 +115,14 @@ def test_a_pin_that_pins_nothing_is_refused(line: str, said: str) -> None:
 
 def test_a_package_that_is_not_as_it_was_pinned_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = supply.pinned(supply.PINS.read_text())
-    here = {name: one.version for name, one in supply.installed().items()}
-    lines = [f"{name}=={version} --hash=sha256:{'0' * 64}" for name, version in here.items() if name != "numpy"]
+    found = {name: one.version for name, one in supply.installed().items()}
+    lines = [f"{name}=={version} --hash=sha256:{'0' * 64}" for name, version in found.items() if name != "numpy"]
     (tmp_path / "constraints.txt").write_text("\n".join([*lines, f"absent==1.0 --hash=sha256:{'0' * 64}"]))
     monkeypatch.setattr(supply, "PINS", tmp_path / "constraints.txt")
     told = [line for line in supply.differences() if "constraints.txt has" in line]
     assert told == [
         "absent: constraints.txt has 1.0, and nothing is installed",
-        f"numpy: constraints.txt has nothing, and {here['numpy']} is installed",
+        f"numpy: constraints.txt has nothing, and {found['numpy']} is installed",
     ]
     assert "numpy" in real
 
@@ -133,5 +139,5 @@ def test_the_bill_names_all_that_is_installed_and_what_each_needs(tmp_path: Path
     needs = {one["ref"]: set(one["dependsOn"]) for one in told["dependencies"]}
     assert needs.keys() == references and all(wanted <= references for wanted in needs.values())
     own = needs[told["metadata"]["component"]["bom-ref"]]
-    assert own == {parts[name]["bom-ref"] for name in declared(PROJECT["dependencies"])}
+    assert own == {parts[name]["bom-ref"] for name in here(declared(PROJECT["dependencies"]))}
     assert parts["numpy"]["purl"].startswith("pkg:pypi/numpy@") and parts["numpy"]["licenses"]

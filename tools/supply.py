@@ -2,8 +2,10 @@
 
     python tools/supply.py check          exit code 1, and a line for each difference, where there are any
     python tools/supply.py bill FILE      a bill of materials of what is installed (CycloneDX 1.6, JSON)
+    python tools/supply.py pins [EXTRA..] the lines of constraints.txt that the package needs to run, with such extras
+    python tools/supply.py spare [EXTRA..] names of what is installed and not needed for that
 
-Neither asks anybody on the network.
+None asks anybody on the network.
 """
 
 import json
@@ -61,6 +63,32 @@ def differences() -> Iterator[str]:
     yield from needs.stdout.splitlines() if needs.returncode else ()
 
 
+def needed(*extras: str) -> set[str]:
+    """Names of all that the package needs to run here with these extras, itself among them.
+
+    Raises ValueError for an extra that it has not.
+    """
+    here, seen, waiting = installed(), set[tuple[str, frozenset[str]]](), [(OWN, frozenset(extras))]
+    if odd := set(extras) - set(here[OWN].metadata.get_all("Provides-Extra") or ()):
+        raise ValueError(f"{OWN} has no extra {', '.join(sorted(odd))}")
+    while waiting:
+        name, chosen = one = waiting.pop()
+        if one in seen or name not in here:
+            continue
+        seen.add(one)
+        for need in map(Requirement, here[name].requires or ()):
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *chosen)):
+                waiting.append((canonicalize_name(need.name), frozenset(need.extras)))
+    return {name for name, _ in seen}
+
+
+def pins(*extras: str) -> list[str]:
+    """Lines that pip takes with --require-hashes, for all that is needed with these extras besides the package."""
+    known = pinned(PINS.read_text())
+    wanted = [(name, known[name]) for name in sorted(needed(*extras) - {OWN})]
+    return [f"{name}=={pin['version']} --hash=sha256:{' --hash=sha256:'.join(pin['hashes'])}" for name, pin in wanted]
+
+
 def bill() -> dict[str, Any]:
     """All that is installed, as CycloneDX has it: what it is, under which licence, and what it needs."""
     pins, here = pinned(PINS.read_text()), installed()
@@ -104,6 +132,12 @@ def main(*arguments: str) -> int:
             return bool(told)
         case ("bill", file):
             Path(file).write_text(json.dumps(bill(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            return 0
+        case ("pins", *extras):
+            print("\n".join(pins(*extras)))
+            return 0
+        case ("spare", *extras):
+            print("\n".join(sorted(installed().keys() - needed(*extras) - UNPINNED)))
             return 0
     print(__doc__, file=sys.stderr)
     return 2

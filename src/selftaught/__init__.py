@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.system import randomness as randomness
     from selftaught.system.errors import UsageError as UsageError
     from selftaught.system.precision import precise as precise
+    from selftaught.system.saying import quiet as quiet
     from selftaught.training.own_views import on_pictures as on_pictures
 
 __version__ = "0.1.0"

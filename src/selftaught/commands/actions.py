@@ -43,16 +43,17 @@ def pretrain(
     if (count := wanted(recipe)) > 1:
         if module is not None or opened is not None or hooks or _handed(recipe):
             raise UsageError(
-                f"--devices {recipe.devices} starts processes, which know a network and data by name, and no functions "
-                "of yours: name them, or start your script with torchrun"
+                f"--devices {recipe.devices} starts processes, which know a network, a method and data by name, and no "
+                "functions of yours: name them, or start your script with torchrun"
             )
         return launched(recipe, count)
     return carry_out(recipe, module, opened, _invited, hooks or Hooks())
 
 
 def _handed(recipe: Pretrain) -> bool:
-    """Whether data of a recipe is an object in this process."""
-    return any(str(getattr(recipe, name)).startswith(MARK) for name in recipe.marked(Mark.DATA))
+    """Whether data of a recipe is an object in this process, or its method a class."""
+    data = [str(getattr(recipe, name)) for name in recipe.marked(Mark.DATA)]
+    return any(name.startswith(MARK) for name in (*data, recipe.method.name))
 
 
 def _invited(recipe: Pretrain, samples: "Samples") -> "Onlooker | None":

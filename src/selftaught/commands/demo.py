@@ -17,7 +17,7 @@ from selftaught.run.recipes import Demo
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.ownership import begin_if_empty
-from selftaught.system.saying import say
+from selftaught.system.saying import is_quiet, say
 
 LABELS = "1,5,20"  # per class
 FILES = ("digits-train.npz", "digits-test.npz")
@@ -41,7 +41,8 @@ def demo(recipe: Demo) -> dict[str, Any]:
         where: dict[str, Any] = {"out": str(out / method), "overwrite": True}
         run = pretrain(str(train), method=method, batch_size=128, checkpoint_every="10m", **where, **choices)
         evaluation = run.evaluate(train, test, probe="linear", labels=LABELS, repeats=5)
-        Console(stderr=True).print(table(evaluation))
+        if not is_quiet():
+            Console(stderr=True).print(table(evaluation))
         say(evaluation.verdict)
         judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
     folders = [out / method for method in ARMS]

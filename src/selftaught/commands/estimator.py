@@ -21,6 +21,7 @@ from torch import nn
 
 from selftaught.commands.actions import pretrain
 from selftaught.contracts import modality
+from selftaught.methods.handed import handed
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
@@ -82,10 +83,11 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Teach an encoder from X; labels may be given, as a pipeline does, and are not looked at."""
         for name in ("n_features_in_", "feature_names_in_"):  # of rows that it was fitted to before
             self.__dict__.pop(name, None)
-        with _refusing_as_scikit_learn(), nullcontext() if self.verbose else quietly():
+        seen = nullcontext() if self.verbose else quietly()
+        with _refusing_as_scikit_learn(), seen, handed(self.method) as method:
             data = self._checked(X, learn=True)
             array = None if isinstance(data, str) else data
-            recipe = self._recipe(_described(data))
+            recipe = self._recipe(_described(data), method)
             module = deepcopy(self.encoder) if isinstance(self.encoder, nn.Module) else None
             preflight(recipe, module, modality.of(data))
             if recipe.out:
@@ -126,9 +128,10 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
-    def _recipe(self, data: str) -> Pretrain:
-        """What the parameters decide. Raises UsageError."""
+    def _recipe(self, data: str, method: Any) -> Pretrain:
+        """What the parameters decide, with the method called by its name. Raises UsageError."""
         parameters = {key: value for key, value in self.get_params(deep=False).items() if key in Pretrain.model_fields}
+        parameters["method"] = method
         if isinstance(self.encoder, nn.Module):
             parameters["encoder"] = "own"
         # A fit always starts anew and goes on to its end, so what belongs to resuming is no option of anybody's.

@@ -1,6 +1,7 @@
 """Flags made from recipes: every field is a flag, every option of a chosen part a dotted flag."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,6 +17,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Flag, Mark, Recipe, read_settings
 from selftaught.run.settings import put, value_of
 from selftaught.system import components
+from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
 
 ALL = "--help-all"
@@ -46,6 +48,8 @@ class RecipeCommand(click.Command):
                 click.Option(["--recipe", "recipe"], metavar="FILE", help="settings to start from; flags come on top")
             )
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
+        words_of_quiet = "say nothing of what goes on but warnings and notes; a run's log has it all"
+        params.append(click.Option(["--quiet", "quiet"], is_flag=True, help=words_of_quiet))
         if recipe.TITLES:
             params.append(_all_of_the_help())
         super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
@@ -96,7 +100,7 @@ class RecipeCommand(click.Command):
             for name, value in ctx.params.items()
             if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         }
-        as_json = given.pop("as_json", False)
+        as_json, calm = given.pop("as_json", False), given.pop("quiet", False)
         values = settings(given.pop("recipe", None))  # flags come on top, so only those that were given count
         lengths = Recipe.marked(Mark.LENGTH)
         if not given.keys().isdisjoint(lengths):  # said one way by the file, perhaps, and another way now
@@ -104,7 +108,8 @@ class RecipeCommand(click.Command):
         values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
             put(values, dotted, value_of(given[dotted]), self.recipe.model_fields)
-        return self.carry_out(self.recipe.parse(by_name(values)), as_json)
+        with quiet() if calm else nullcontext():
+            return self.carry_out(self.recipe.parse(by_name(values)), as_json)
 
 
 def _all_of_the_help() -> click.Option:

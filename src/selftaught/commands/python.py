@@ -9,6 +9,7 @@ from selftaught.commands.table import carried_out
 from selftaught.data.sources.handed import handed
 from selftaught.run.folder import RunFolder
 from selftaught.system.saying import say
+from selftaught.system.showing import Shown
 
 if TYPE_CHECKING:
     from selftaught.contracts.encoder import Encoder
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from selftaught.training.hooks import Step
 
 
-class Run(RunFolder):
+class Run(Shown, RunFolder):
     """A run folder; see the design for its layout. It can be moved and opened without this package."""
 
     def encoder(self) -> "Encoder":

@@ -46,8 +46,9 @@ class Command:
 
 
 def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
-    """The result of a command from values of its recipe, data itself among them. Raises UsageError."""
+    """The result of a command from values of its recipe; data and methods may be objects. Raises UsageError."""
     from selftaught.data.sources.handed import handed
+    from selftaught.methods.handed import handed as method_handed
     from selftaught.run.recipes.fields import Mark
 
     row = COMMANDS[name]
@@ -57,6 +58,8 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
             field: until_done.enter_context(handed(one, values.get("column"), facts=field == "metadata"))
             for field, one in held.items()
         }
+        chosen = {field: values[field] for field in ("method", "methods") if field in values}
+        names |= {field: until_done.enter_context(method_handed(one)) for field, one in chosen.items()}
         return row.function(row.recipe.parse(by_name({**values, **names})), *more)
 
 

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from selftaught.system.showing import Shown
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -139,7 +141,7 @@ class Forecast(_Part):
     free_bytes: int  # where run folders go
 
 
-class Findings(_Part):
+class Findings(Shown, _Part):
     """All that `check` has to say."""
 
     data: str

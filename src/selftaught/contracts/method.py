@@ -59,8 +59,8 @@ class Method(nn.Module, ABC):
     Positional parameters of `__init__` are given by the system; keyword-only ones are the user's options.
     """
 
-    question: ClassVar[str]  # what it asks a sample, in one line
-    paper: ClassVar[str]  # where it comes from (URL)
+    question: ClassVar[str] = ""  # what it asks a sample, in one line
+    paper: ClassVar[str] = ""  # where it comes from (URL); both may be left out of a method for a notebook
     views: tuple[str, ...] = ("plain",)  # set anew in __init__ where crop counts are options
     preset: ClassVar[Training] = Training()
     needs_tokens: ClassVar[bool] = False  # whether only a TokenEncoder will do

@@ -54,6 +54,8 @@ from selftaught.system.ownership import (
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
+from selftaught.training.launch import refuse_here
+from selftaught.training.own_methods import of_own, recognised
 
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
@@ -76,9 +78,15 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     saved = Path(command.out or "") / RECIPE
     recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
     recipe = _refused(recipe)
-    counted(recipe.devices)  # more than there are is refused before anything is read
+    count = counted(recipe.devices)  # more than there are is refused before anything is read
+    refuse_here(count, recipe.devices)
+    taking_part = entrants(recipe)
+    methods = [entrant.method for entrant in taking_part.values()]
+    if count > 1 and (own := of_own(methods)):
+        raise UsageError(f"--devices {recipe.devices} starts processes, which do not know {own[0]}: leave it out")
+    recipe = recognised(recipe, dict.fromkeys(methods))
     with stopping(recipe.time_limit) as stop:
-        bench = Bench(recipe, entrants(recipe), stop)
+        bench = Bench(recipe, taking_part, stop)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
         bench.recipe = recipe = recipe.model_copy(

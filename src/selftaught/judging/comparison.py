@@ -9,6 +9,7 @@ from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
 from selftaught.system.components import Part
 from selftaught.system.reading import json_lines_aloud
+from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
 
@@ -95,7 +96,7 @@ class Place(BaseModel):
         return f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
 
 
-class Comparison(BaseModel):
+class Comparison(Shown, BaseModel):
     """What comparison.json holds. Accuracies are in [0, 1], or what `of` says in their place."""
 
     out: str  # its folder

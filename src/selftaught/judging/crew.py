@@ -22,12 +22,11 @@ from selftaught.system.errors import Interrupted
 from selftaught.system.files import write_json
 from selftaught.system.interruption import Stop
 from selftaught.system.reading import json_in
-from selftaught.system.saying import say
+from selftaught.system.saying import ALOUD, say
 from selftaught.training.launch import PAUSE, how_ended, surroundings
 
 MODULE = "selftaught.commands.one_run"  # what a process carries out, in a folder with these files:
 ORDER, RAN, SAID = "order.json", "ran.json", "said.txt"
-ALOUD = ("warning: ", "note: ")  # how lines begin that are told here as well; the others are in the run's log
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from selftaught.judging.search import Array, Near, Rows, nearest
 from selftaught.run.features import About, kept
 from selftaught.run.recipes import Find
 from selftaught.system.errors import DataError, SelftaughtError
+from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
 
@@ -37,7 +38,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Shown):
     """What is most like the samples that were asked about, the most alike first."""
 
     samples: Samples

@@ -18,6 +18,7 @@ from selftaught.run.recipes import Odd
 from selftaught.system.errors import DataError
 from selftaught.system.progress import Progress
 from selftaught.system.saying import quietly, say
+from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
 FEWEST = 5  # samples of a class, of which no two look alike: with fewer nobody can tell which label is wrong
@@ -43,7 +44,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Oddities:
+class Oddities(Shown):
     """What is odd about samples."""
 
     data: Featured

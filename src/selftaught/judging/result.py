@@ -15,6 +15,7 @@ from rich.table import Table
 from selftaught.contracts.modality import raw_of
 from selftaught.judging import units
 from selftaught.system.errors import SelftaughtError
+from selftaught.system.showing import Shown
 
 
 class Called(dict[str, str]):
@@ -119,7 +120,7 @@ class Gain(BaseModel):
     samples: int | None = None  # that count, as of a row
 
 
-class Evaluation(BaseModel):
+class Evaluation(Shown, BaseModel):
     """What a run is worth, beside baselines."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

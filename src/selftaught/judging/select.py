@@ -11,11 +11,12 @@ from selftaught.judging.featured import Featured
 from selftaught.run.recipes import Select
 from selftaught.system.errors import DataError
 from selftaught.system.saying import say
+from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Shown):
     """The samples to label first, the most wanted before the others."""
 
     data: Featured

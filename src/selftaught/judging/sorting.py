@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from selftaught.system.progress import Progress
 from selftaught.system.text import printable
 
 SORTED, UNDECIDED = "sorted.csv", "undecided.csv"  # which file a sample became, and what was not sure enough
+# Of names of folders: what parts them, and on Windows what has a meaning of its own, such as the colon.
+MARKS = "/\\\0" + '<>:"|?*' * (sys.platform == "win32")
 LISTS = ".csv"  # data that names files beside it
 
 
@@ -106,7 +109,7 @@ def _not_empty(folder: str) -> UsageError:
 
 def refuse_name(name: str) -> None:
     """Raise UsageError for a class that no folder can be called."""
-    if name in ("", ".", "..", SORTED, UNDECIDED) or any(mark in name for mark in ("/", "\\", "\0")):
+    if name in ("", ".", "..", SORTED, UNDECIDED) or any(mark in name for mark in MARKS):
         raise UsageError(f"--move-into: no folder can be called {printable(name)!r}, as a class of this classifier is")
 
 

@@ -8,8 +8,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
+from selftaught.methods import handed
 from selftaught.system.components import hint, meant
+from selftaught.system.context import IN_PYTHON
 from selftaught.system.errors import UsageError
+
+OWN = "own"  # family and kind of a method that was handed over
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,14 @@ class Place:
     module: str
 
 
-@cache
 def places() -> dict[str, Place]:
-    """Every method by name: those of this package, and those of the entry-point group `selftaught.methods`."""
+    """Every method by name: those that are installed, and those that somebody has handed over for this command."""
+    return {**_installed(), **{name: Place(name, OWN, OWN, cls.__module__) for name, cls in handed.held().items()}}
+
+
+@cache
+def _installed() -> dict[str, Place]:
+    """Those of this package, and those of the entry-point group `selftaught.methods`."""
     packages = [import_module(__package__)]
     packages += [point.load() for point in entry_points(group="selftaught.methods")]
     by_name: dict[str, Place] = {}
@@ -49,9 +58,13 @@ def kind_of(method: Any) -> str:
 
 
 def method_class(name: str) -> Any:
-    """The method called `name`: the one subclass of Method that its module defines."""
+    """The method called `name`: what was handed over, or the one subclass of Method that its module defines."""
     from selftaught.contracts.method import Method  # imports torch, which takes seconds: names alone go without it
 
+    if name in handed.held():
+        return handed.held()[name]
+    if name.startswith(IN_PYTHON):
+        raise handed.given_again(name)
     if name not in places():
         raise UsageError(f"no method named {name!r}; {hint(name, places())}")
     module = import_module(places()[name].module)

@@ -95,13 +95,13 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
     """What the page says of one run; what its folder does not hold is empty."""
     poll()
     held = read_map(folder)
-    recipe = _read(folder / "recipe.yaml", yaml_in) or {}
-    status = _read(folder, _status) or {}
-    evaluation = _read(folder / "evaluation.json", _evaluation)
-    quarantined = _read(folder / "quarantine.csv", _rows) or []
-    environment = _read(folder / "environment.json", partial(json_object, schema=Environment)) or {}
-    facts = _read(folder / "data.json", partial(json_object, schema=Facts)) or {}
-    metrics = _read(folder / "metrics.json", json_object) or {}  # of a classifier
+    recipe = read(folder / "recipe.yaml", yaml_in) or {}
+    status = read(folder, status_of) or {}
+    evaluation = read(folder / "evaluation.json", evaluation_of)
+    quarantined = read(folder / "quarantine.csv", _rows) or []
+    environment = read(folder / "environment.json", partial(json_object, schema=Environment)) or {}
+    facts = read(folder / "data.json", partial(json_object, schema=Facts)) or {}
+    metrics = read(folder / "metrics.json", json_object) or {}  # of a classifier
     method = recipe["method"].get("name", "?") if isinstance(recipe.get("method"), dict) else "?"
     return {
         "name": printable(name),
@@ -110,7 +110,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "recipe": {key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
         "environment": {key: _shown(value) for key, value in environment.items()},
         "evaluation": evaluation,
-        "picture": _read(folder / "pictures.png", _picture),
+        "picture": read(folder / "pictures.png", _picture),
         "curves": _curves(json_lines(folder / "metrics.jsonl")[0], status),
         "worth": _worth(status),
         "label_curve": _label_curve(evaluation) if evaluation else None,
@@ -154,18 +154,18 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
         return []
     held = [line["terms"] for line in metrics if isinstance(line.get("terms"), dict)]
     names = list(dict.fromkeys(name for terms in held for name in terms))
-    terms = {name: _curve(metrics, "terms", name) for name in names}
-    losses = terms if len(terms) == 1 else {"sum": _curve(metrics, "loss"), **terms}
+    terms = {name: curve(metrics, "terms", name) for name in names}
+    losses = terms if len(terms) == 1 else {"sum": curve(metrics, "loss"), **terms}
     chance = status.get("chance")
     reference = ("chance: nothing learnt", float(chance)) if chance else None
-    rate, pace = _curve(metrics, "lr"), _curve(metrics, "samples_per_second")
+    rate, pace = curve(metrics, "lr"), curve(metrics, "samples_per_second")
     drawn = [
         line_chart(losses, title="loss", x_label="step", y_label="", reference=reference),
         line_chart({"learning rate": rate}, title="learning rate", x_label="step", y_label=""),
         line_chart({"samples a second": pace}, title="throughput", x_label="step", y_label=""),
     ]
     for title, scores in HEALTH.items():
-        series = {called: _curve(metrics, "health", score) for score, called in scores.items()}
+        series = {called: curve(metrics, "health", score) for score, called in scores.items()}
         if known := {called: points for called, points in series.items() if points}:
             drawn.append(line_chart(known, title=title, x_label="step", y_label=""))
     if watched := _watched(metrics, status):
@@ -182,10 +182,10 @@ def _watched(metrics: list[dict[str, Any]], status: dict[str, Any]) -> dict[str,
     seen = [line for line in lines if isinstance(line.get("watched"), dict)]
     seen = [line for line in seen if line.get("watched_by") == seen[-1].get("watched_by")]
     names = dict.fromkeys(name for line in seen for name in line["watched"])
-    return {printable(name): [(x, 100 * y) for x, y in _curve(seen, "watched", name)] for name in names}
+    return {printable(name): [(x, 100 * y) for x, y in curve(seen, "watched", name)] for name in names}
 
 
-def _curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float]]:
+def curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float]]:
     """By step, what stands under these keys; nothing, such as the loss of a step left out, is a gap."""
     points = []
     for line in metrics:
@@ -265,7 +265,7 @@ def _shown(value: Any) -> str:
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _read(file: Path, by: Callable[[Path], T]) -> T | None:
+def read(file: Path, by: Callable[[Path], T]) -> T | None:
     """What a reader makes of a file; None where it is missing or damaged."""
     try:
         return by(file)
@@ -273,13 +273,13 @@ def _read(file: Path, by: Callable[[Path], T]) -> T | None:
         return None
 
 
-def _status(folder: Path) -> dict[str, Any]:
+def status_of(folder: Path) -> dict[str, Any]:
     """status.json, and where it says that a run goes on, whether that is so."""
     now = standing(folder)
     return now.status | ({"state": now.state, "reason": now.line} if now.state == "abandoned" else {})
 
 
-def _evaluation(file: Path) -> Evaluation | None:
+def evaluation_of(file: Path) -> Evaluation | None:
     held = Evaluation.model_validate(json_in(file))
     return held if held.rows else None
 

@@ -2,6 +2,7 @@
 
 import os
 
+from selftaught.system.memory import machine_memory
 from selftaught.system.text import bytes_of, filesize
 
 NAME = "SELFTAUGHT_LARGEST"  # of the environment
@@ -35,8 +36,3 @@ def _said(text: str) -> int:
         return int(bytes_of(text))
     except ValueError as error:
         raise Bomb(f"{NAME} cannot be {text!r}: {error}") from None
-
-
-def machine_memory() -> int:
-    """Bytes of the machine."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

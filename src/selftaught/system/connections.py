@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ def refuse_silence(port: int) -> None:
     Whoever asks there waits for an answer without end, if the other machine is gone and nobody is left to close the
     connection. Those that torch has made are known to the system alone, so they are looked for among its files.
     """
+    if sys.platform != "linux":
+        return
     for file in OWN.iterdir() if OWN.is_dir() else ():
         with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as own:
             if own.family in (socket.AF_INET, socket.AF_INET6) and own.getpeername()[1] == port:

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
+IN_PYTHON = "python:"  # how names begin that stand for something held in Python, which nobody knows after the work
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
@@ -95,6 +96,8 @@ def folder_of(key: str) -> str:
 
 def flush_folder(folder: Path) -> None:
     """Make renames inside `folder` durable."""
+    if sys.platform == "win32":  # where no folder can be opened so, and the file system has a journal of names
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

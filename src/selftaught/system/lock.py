@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,13 +15,11 @@ from typing import Any
 
 from selftaught.system.errors import UsageError
 from selftaught.system.reading import parsed
-from selftaught.system.regular import kind_of, opened
+from selftaught.system.regular import kind_of, opened, read_at, write_at
 from selftaught.system.text import printable
 
-try:
+if sys.platform != "win32":  # which has no such lock, and no harmless way to ask for a process
     import fcntl
-except ImportError:  # Windows has no such lock, and no harmless way to ask for a process
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = "lock"  # the file in a run folder
 BEGINS, LONGEST = b'{"host": "', 4096  # how what it holds begins, and bytes that are read of it
@@ -41,7 +40,7 @@ def is_gone(signed: str) -> bool:
     """Whether the process that signed so is known to have ended; of another host's nothing is known."""
     try:
         where, number, born = signed.rsplit("-", 2)
-        if where != host() or not fcntl:
+        if where != host() or sys.platform == "win32":
             return False
         with suppress(PermissionError):  # it is somebody else's
             os.kill(int(number), 0)
@@ -67,7 +66,9 @@ def birth(number: int) -> str:
     """What tells a process from a later one of the same number, even after a reboot; "0" where that cannot be known."""
     try:
         # The command's name, in brackets, may hold anything; the start, in ticks since boot, is the 20th word after it.
-        ticks = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        ticks = (
+            Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
         return _boot() + ticks
     except (OSError, IndexError):
         return "0"
@@ -75,7 +76,7 @@ def birth(number: int) -> str:
 
 @cache
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8")[:8]
 
 
 @contextmanager
@@ -88,15 +89,16 @@ def only_writer(folder: Path) -> Iterator[None]:
     """
     file = folder / LOCK
     handle = _locked(file)
-    own = (os.getpid(), os.path.realpath(folder))
+    own, ours = (os.getpid(), os.path.realpath(folder)), False
     try:
         holder, known = _holder(handle, file), is_told_by_kernel(handle)
         if (known and _is_held_from_afar(handle)) or (not known and holder.get("host", host()) != host()):
             raise UsageError(_refusal(folder, holder))
         os.ftruncate(handle, 0)
-        os.pwrite(handle, _description(), 0)
+        write_at(handle, _description(), 0)
         if known:
             _alone.add(own)
+        ours = True
         try:
             yield
         finally:
@@ -105,6 +107,9 @@ def only_writer(folder: Path) -> Iterator[None]:
     finally:
         _alone.discard(own)
         os.close(handle)
+        if ours and sys.platform == "win32":  # where nothing can be removed that is open
+            with suppress(OSError):
+                file.unlink()
 
 
 def is_alone_in(folder: Path) -> bool:
@@ -124,7 +129,7 @@ def may_be_written(folder: Path) -> bool:
     try:
         if is_told_by_kernel(handle):
             return _is_held(handle) or _is_held_from_afar(handle)
-        holder = parsed(os.pread(handle, LONGEST, 0))
+        holder = parsed(read_at(handle, LONGEST, 0))
         return not is_gone(f"{holder['host']}-{holder['pid']}-{holder['birth']}")
     except (OSError, ValueError, KeyError, TypeError):  # it is being written in this moment, for one
         return True
@@ -141,14 +146,14 @@ def refuse_held(folder: Path) -> None:
 
 def is_told_by_kernel(handle: int) -> bool:
     """Whether this kernel knows of every lock on an open file: it lies on a file system of this machine alone."""
-    return fcntl is not None and _file_system(handle) in LOCAL
+    return sys.platform != "win32" and _file_system(handle) in LOCAL
 
 
 def _file_system(handle: int) -> str:
     """The type of the file system that an open file lies on, such as ext4; nothing where that cannot be known."""
     with suppress(OSError, IndexError):
-        facts = Path(f"/proc/self/fdinfo/{handle}").read_text().partition("mnt_id:")[2].split()
-        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        facts = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="utf-8").partition("mnt_id:")[2].split()
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.split(" ", 1)[0] == facts[0]:
                 return line.partition(" - ")[2].split()[0]
     return ""
@@ -156,21 +161,23 @@ def _file_system(handle: int) -> str:
 
 def _is_held(handle: int) -> bool:
     """Whether another handle of the file is locked; for the moment of asking nobody else can lock it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
+    if sys.platform != "win32":  # where the kernel tells nothing
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return True
     return False
 
 
 def _is_held_from_afar(handle: int) -> bool:
     """Whether a client to which this machine exports the folder has locked the file: servers lock it by ranges."""
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.lockf(handle, fcntl.LOCK_UN)
-    except (BlockingIOError, PermissionError):
-        return True
+    if sys.platform != "win32":  # where the kernel tells nothing
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(handle, fcntl.LOCK_UN)
+        except (BlockingIOError, PermissionError):
+            return True
     return False
 
 
@@ -198,13 +205,15 @@ def _opened(file: Path) -> int:
 
 def _has_locked(handle: int) -> bool:
     """Whether this process has the file's lock now, or there are no such locks."""
-    for _ in range(TRIES if fcntl else 0):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(PAUSE)
-    return not fcntl
+    if sys.platform != "win32":
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(PAUSE)
+        return False
+    return True
 
 
 def _holder(handle: int, file: Path) -> dict[str, Any]:
@@ -212,7 +221,7 @@ def _holder(handle: int, file: Path) -> dict[str, Any]:
 
     Raises UsageError where it is somebody's own file of that name, which is left alone.
     """
-    content = os.pread(handle, LONGEST, 0).strip(b"\0")
+    content = read_at(handle, LONGEST, 0).strip(b"\0")
     if content[: len(BEGINS)] != BEGINS[: len(content)]:
         raise UsageError(f"{printable(file)} is not a lock of selftaught's; move it away, or choose another --out")
     try:

@@ -1,4 +1,4 @@
-"""One progress bar at a time on standard error; plain lines where nobody watches a terminal."""
+"""One progress bar at a time, on standard error or below a notebook's cell; plain lines where nobody watches."""
 
 from collections.abc import Callable
 from typing import Self
@@ -7,7 +7,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bar
 
 from selftaught.system import clock
-from selftaught.system.saying import console, is_watched, say
+from selftaught.system.notebook import Line
+from selftaught.system.saying import console, in_notebook, is_watched, say
 from selftaught.system.text import duration
 
 PLAIN_EVERY = 15.0  # seconds between plain lines
@@ -20,6 +21,7 @@ class Progress:
         self.what, self.total, self.unit, self.done = what, total, unit, start
         self._first, self._began, self._said = start, clock.now(), clock.now()
         self._bar: Bar | None = None
+        self._line = Line() if in_notebook() else None
         if is_watched():
             amount = ("{task.description}", BarColumn(bar_width=24), MofNCompleteColumn(), "{task.fields[note]}")
             time = (TimeElapsedColumn(), "left", TimeRemainingColumn(elapsed_when_finished=False))
@@ -34,8 +36,15 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar:
             self._bar.stop()
-        elif kind is None and (taken := clock.now() - self._began) >= 1:  # shorter work is not worth a line
-            say(f"{self.what}: {self.done:,} {self.unit} done in {duration(taken)}")
+            return
+        taken = clock.now() - self._began
+        worth_a_line = kind is None and taken >= 1
+        ended = f"{self.what}: {self.done:,} {self.unit} done in {duration(taken)}"
+        if self._line and (worth_a_line or self._line.is_there):
+            cut = f"{self.what}: ended at {self.done:,} of {self.total:,} {self.unit}"
+            self._line.write(ended if kind is None else cut, self.done, self.total)
+        elif worth_a_line:
+            say(ended)
 
     def polled(self, poll: Callable[[], None]) -> Callable[[int, int], None]:
         """What work may call with how much of how much is done: it polls for a stop, then shows that."""
@@ -51,8 +60,15 @@ class Progress:
         self.done, self.total = done, self.total if total is None else total
         if self._bar:
             self._bar.update(self._task, completed=done, total=self.total, note=note)
+        elif self._line:
+            if self._line.is_due:
+                self._line.write(self._told(note), done, self.total)
         elif clock.now() - self._said >= PLAIN_EVERY and done < self.total:
             self._said = clock.now()
-            rate = (done - self._first) / (self._said - self._began)
-            left = duration((self.total - done) / rate) if rate else "?"
-            say(f"{self.what}: {done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else ""))
+            say(self._told(note))
+
+    def _told(self, note: str) -> str:
+        """How far it is, and how long the rest will take at this pace."""
+        rate = (self.done - self._first) / taken if (taken := clock.now() - self._began) else 0
+        left = duration((self.total - self.done) / rate) if rate else "?"
+        return f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else "")

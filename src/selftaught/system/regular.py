@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import IO
 
@@ -63,3 +64,20 @@ def bounded(stream: IO[bytes], limit: int) -> bytes:
 def created(file: Path) -> IO[bytes]:
     """A file that was not there, to be written. Raises FileExistsError where anything is, a link to nothing as well."""
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | GUARDED, 0o666), "wb")
+
+
+def read_at(handle: int, count: int, place: int) -> bytes:
+    """So many bytes of an open file at the most, from a place on."""
+    if sys.platform != "win32":
+        return os.pread(handle, count, place)
+    os.lseek(handle, place, os.SEEK_SET)
+    return os.read(handle, count)
+
+
+def write_at(handle: int, content: bytes, place: int) -> None:
+    """Put bytes into an open file, from a place on."""
+    if sys.platform != "win32":
+        os.pwrite(handle, content, place)
+        return
+    os.lseek(handle, place, os.SEEK_SET)
+    os.write(handle, content)

@@ -40,9 +40,22 @@ def _stderr() -> TextIO:
 
 person = Person()
 LAST_WORDS = "SELFTAUGHT_LAST_WORDS"  # in the environment: a file for what ends the work, told by whoever started it
-console = Console(file=cast(TextIO, person), highlight=False)
+console = Console(file=cast(TextIO, person), highlight=False, emoji=False)  # names are shown as they are
 _log: list[TextIO] = []
+QUIET = "SELFTAUGHT_QUIET"  # in the environment: 1 for a process that is to say no more than it must
+ALOUD = ("warning: ", "note: ")  # how lines begin that everybody should know
 _quiet = ContextVar("_quiet", default=False)
+_calm = ContextVar("_calm", default=False)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """Say no more of the work inside than warnings and notes; the log of a run gets every line all the same."""
+    return holding(_calm, True)
+
+
+def is_quiet() -> bool:
+    """Whether a person is to be told no more than that."""
+    return _calm.get() or os.environ.get(QUIET, "0") not in ("", "0")
 
 
 def quietly() -> AbstractContextManager[None]:
@@ -75,7 +88,7 @@ def say(line: str) -> None:
         with suppress(OSError):  # the line is still told to the person
             stream.write(time.strftime("%Y-%m-%d %H:%M:%S ") + line + "\n")
             stream.flush()
-    if _quiet.get():
+    if _quiet.get() or (is_quiet() and not line.startswith(ALOUD)):
         return
     if console.is_terminal:
         console.print(line, markup=False, soft_wrap=True)
@@ -85,5 +98,10 @@ def say(line: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether a person sits at a terminal and is to be shown what goes on."""
-    return console.is_terminal and not _quiet.get()
+    """Whether a person sits at a terminal that can write a line anew, and is to be shown what goes on."""
+    return console.is_terminal and not console.is_dumb_terminal and not _quiet.get() and not is_quiet()
+
+
+def in_notebook() -> bool:
+    """Whether a person looks at a notebook, which shows what is handed to it, and is to be shown what goes on."""
+    return console.is_jupyter and not _quiet.get() and not is_quiet()

@@ -23,9 +23,9 @@ from selftaught.run.quantities import NONE
 from selftaught.run.rows import whole
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components, distributed, processes
-from selftaught.system.bombs import machine_memory
 from selftaught.system.devices import device_of, kernels
 from selftaught.system.errors import UsageError
+from selftaught.system.memory import machine_memory
 from selftaught.system.text import filesize
 from selftaught.training.adapting import adapt
 from selftaught.training.batches import Batches, Smaller

@@ -27,7 +27,7 @@ from selftaught.system.devices import counted, device_of
 from selftaught.system.errors import DataError, DivergedError, Interrupted, OutOfMemory, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.places import placed
-from selftaught.system.saying import LAST_WORDS
+from selftaught.system.saying import LAST_WORDS, QUIET, is_quiet
 from selftaught.training.batches import refuse_uneven
 
 HOST = "127.0.0.1"
@@ -44,7 +44,15 @@ def wanted(recipe: Pretrain) -> int:
                 f"--devices {recipe.devices} beside {place.world} processes that were started: leave it out"
             )
         return 1
-    return counted(recipe.devices, recipe.device)
+    count = counted(recipe.devices, recipe.device)
+    refuse_here(count, recipe.devices)
+    return count
+
+
+def refuse_here(count: int, devices: str) -> None:
+    """Raise UsageError for several processes on Windows, where one that is told to end cannot save what it has."""
+    if count > 1 and sys.platform == "win32":
+        raise UsageError(f"--devices {devices} starts processes, for which Linux or macOS is needed (or WSL)")
 
 
 def launched(recipe: Pretrain, count: int) -> RunFolder:
@@ -114,7 +122,7 @@ def _told(rank: int, count: int, port: int, folder: str, recipe: Pretrain) -> di
 
 def surroundings(count: int, kind: str) -> dict[str, str]:
     """The environment of each of so many processes of this machine, on devices of a kind."""
-    usual: dict[str, str] = {}
+    usual: dict[str, str] = {QUIET: "1"} if is_quiet() else {}
     if sys.platform == "linux":
         usual["GLOO_SOCKET_IFNAME"] = "lo"  # whatever this machine calls itself
     if kind == "cpu":  # as many threads as it has cores in each would only wait

@@ -18,6 +18,7 @@ from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.context import IN_PYTHON
 from selftaught.system.devices import device_of
 from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
 from selftaught.system.files import spared
@@ -37,6 +38,7 @@ from selftaught.training.looking.choice import SettledError
 from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
 from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
+from selftaught.training.own_methods import recognised
 from selftaught.training.own_views import refuse_unknown
 from selftaught.training.planning import planned_by_all
 from selftaught.training.resolve import preflight
@@ -72,6 +74,7 @@ def _pretrain(
     saved = _saved_recipe(command, kind)
     recipe = kept(command.continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
+    recipe = recognised(recipe, [recipe.method.name])
     preflight(recipe, module, kind)
     refuse_unknown(hooks.views, recipe.own_views, registry.method_class(recipe.method.name).views)
     loggers = Loggers(recipe.logger)
@@ -84,7 +87,7 @@ def _pretrain(
         plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
         job = prepare(plan, samples, module)
         job.onlooker, job.hooks = onlooker, hooks
-        named = f"{samples.name}-{plan.method.name}"
+        named = f"{samples.name}-{plan.method.name.removeprefix(IN_PYTHON)}"
         run = RunFolder(processes.led(lambda: plan.out or str(fresh_folder(named))), module)
         processes.publish("folder", str(run.folder))
         with randomness.drawn_by(plan.draws):

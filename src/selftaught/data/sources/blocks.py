@@ -7,20 +7,19 @@ disk has damaged is fetched again. Nothing but what is called as a block is ever
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from zlib import crc32
 
 from selftaught.system.files import TEMPORARY, cache_folder, created, left_behind, temporary_for
-from selftaught.system.regular import opened
+from selftaught.system.regular import opened, read_at, write_at
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
-try:
+if sys.platform != "win32":  # where a budget may be exceeded, if several processes fill the folder at a time
     import fcntl
-except ImportError:  # Windows: a budget may be exceeded where several processes fill the folder at a time
-    fcntl = None  # type: ignore[assignment]
 
 MOST = 100 << 30  # bytes, where nobody says how many, and the disk has twice as much left
 ENTRY = re.compile(r"[0-9a-f]{32}\.block")
@@ -95,7 +94,7 @@ class BlockCache:
         if held is None or self._allowed is None or held + size > self._allowed:
             held = self._evict(size)
         fits = held + size <= (self._allowed or 0)
-        os.pwrite(ledger, b"%020d" % (held + size * fits), 0)
+        write_at(ledger, b"%020d" % (held + size * fits), 0)
         return fits
 
     def _evict(self, size: int) -> int:
@@ -138,7 +137,7 @@ def _alone_with(file: Path) -> Iterator[int]:
     """A handle of a file that no other thread or process has meanwhile."""
     handle = opened(file, os.O_RDWR | os.O_CREAT)
     try:
-        if fcntl:
+        if sys.platform != "win32":
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield handle
     finally:
@@ -147,5 +146,5 @@ def _alone_with(file: Path) -> Iterator[int]:
 
 def _number_in(ledger: int) -> int | None:
     """What the ledger says; None where it is new, or was cut short."""
-    told = os.pread(ledger, 21, 0)
+    told = read_at(ledger, 21, 0)
     return int(told) if re.fullmatch(rb"\d{20}", told) else None

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.system.context import holding
+from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
-MARK = "python:"
+MARK = IN_PYTHON
 CHANNELS = 4  # of an image, at most, where a tensor is thought to have them last
 NAMES = {"ndarray": "array"}  # of types, where another word is better known
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from selftaught.methods.parts.mirrors import Mirror
 from selftaught.system import distributed, randomness
-from selftaught.system.bombs import machine_memory
 from selftaught.system.errors import UsageError
+from selftaught.system.memory import machine_memory
 from selftaught.system.text import filesize
 
 NUMBER = 4  # bytes of each number of a bank: float32

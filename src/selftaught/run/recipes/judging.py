@@ -187,6 +187,7 @@ class Compare(Recipe):
     out: Own[str | None] = Field(None, description="folder of the comparison; default: runs/<data>-compare-<n>")
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")
     fingerprint: Fingerprint = None
+    method_fingerprint: Fingerprint = None
 
 
 def _no_number(given: Any) -> Any:

@@ -246,6 +246,7 @@ class Pretrain(Recipe):
     )
     predict: Speed[Columns] = Field(None, description="columns that features are to tell, such as time or site:0.2")
     metadata_fingerprint: Fingerprint = None
+    method_fingerprint: Fingerprint = None
     own_views: Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
         None, description="views that somebody's functions make, given in Python and on resume again"
     )

@@ -139,4 +139,6 @@ Draws = Annotated[
     Mark.ONE_RUN,
     about("where random numbers stand: streams, or blocks of rows"),
 ]
-Fingerprint = Annotated[str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of the data, or a teacher; checked on resume")]
+Fingerprint = Annotated[
+    str | None, Mark.FILLED_IN, Mark.ONE_RUN, about("of data, a teacher or methods; checked on resume")
+]

@@ -8,9 +8,9 @@ from selftaught.run.plan import Plan
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.system import processes
-from selftaught.system.bombs import machine_memory
 from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
+from selftaught.system.memory import machine_memory
 from selftaught.system.saying import say
 from selftaught.system.text import filesize
 from selftaught.training.job import on_paper

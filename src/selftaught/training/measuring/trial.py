@@ -1,7 +1,6 @@
 """A few steps of a network that is thrown away, only to know: seconds, bytes, faults."""
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
@@ -16,6 +15,7 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import Growth
 from selftaught.system import clock, randomness
 from selftaught.system.interruption import Stop
+from selftaught.system.memory import unused_memory
 from selftaught.training.devices import fault_of
 from selftaught.training.job import Job, arranged, build
 
@@ -157,13 +157,15 @@ def free_memory(device: torch.device) -> int:
 
 def _available(machine: Path, group: Path) -> int:
     """Bytes that a process may still take: files the system merely remembers make room, a container has its limit."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = unused_memory()
     with suppress(OSError, StopIteration, ValueError):
-        told = next(line for line in machine.read_text().splitlines() if line.startswith("MemAvailable:"))
+        told = next(
+            line for line in machine.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable:")
+        )
         free = int(told.split()[1]) << 10
     with suppress(OSError, StopIteration, ValueError):
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        lines = (group / "memory.stat").read_text().splitlines()
+        limit, used = (int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
+        lines = (group / "memory.stat").read_text(encoding="utf-8").splitlines()
         files = int(next(line for line in lines if line.startswith("inactive_file ")).split()[1])
         free = min(free, limit - used + files)
     return free

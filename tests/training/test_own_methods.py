@@ -1,0 +1,138 @@
+"""A method that somebody wrote where it is used: a class in place of a name."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import selftaught
+from selftaught.commands.cli import run_command
+from selftaught.methods.handed import source_digest
+from selftaught.methods.registry import places
+from selftaught.run.folder import RunFolder
+from selftaught.system.errors import UsageError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+LABELS = np.arange(24) % 2
+FAST: dict[str, Any] = {
+    **{"encoder": "test_resnet", "steps": 2, "batch_size": 8, "map": 0},
+    **{"precision": "32-true", "layout": "contiguous"},
+}
+
+
+class Brightness(selftaught.Method):
+    """The mean of each view is to be told."""
+
+    views = ("light",)
+
+    def __init__(self, encoder: Any, data: Any, /, *, width: int = 4) -> None:
+        super().__init__(encoder, data)
+        self.head = nn.Sequential(nn.Linear(encoder.dim, width), nn.Linear(width, 1))
+
+    def forward(self, *views: Tensor) -> dict[str, Tensor]:
+        wanted = views[0].mean(dim=(1, 2, 3))
+        return {"error": (self.head(self.encoder(views[0]))[:, 0] - wanted).square().mean()}
+
+
+def changed(body: str) -> type:
+    """A class of the same name with another `forward`, from a file, as that of a cell is kept."""
+    import linecache
+
+    text = f"class Brightness(Brightness):\n    def forward(self, *views):\n{body}\n"
+    file = f"<cell {len(linecache.cache)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    names: dict[str, Any] = {"Brightness": Brightness, "__name__": "__main__"}
+    exec(compile(text, file, "exec"), names)
+    cls: type = names["Brightness"]
+    return cls
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return selftaught.pretrain(PIXELS, method=Brightness, out=tmp_path_factory.mktemp("own") / "run", **FAST)
+
+
+def test_a_class_is_a_method_for_as_long_as_the_command_works(run: Any) -> None:
+    assert run.recipe.method.name == "python:Brightness" and run.recipe.method_fingerprint == source_digest(Brightness)
+    assert [set(line["terms"]) for line in run.metrics()] == [{"error"}] * 2
+    assert "python:Brightness" not in places()
+
+
+def test_what_it_leaves_needs_the_class_no_more(run: Any, tmp_path: Path) -> None:
+    """A run is opened from its folder, and judged, embedded and loaded where nobody knows the class."""
+    opened = selftaught.Run.open(run.folder)
+    verdict = opened.evaluate((PIXELS, LABELS), probe="knn", labels="100%", repeats=1).verdict
+    assert verdict.startswith("knn, all labels")
+    assert np.load(opened.embed(PIXELS, tmp_path / "f.npz"))["features"].shape[0] == len(PIXELS)
+    assert opened.encoder()(torch.zeros(2, 3, 8, 8)).shape[0] == 2
+    assert run_command(["report", str(run.folder)]) == 0
+
+
+def test_options_of_a_class_are_held_to_what_it_says(tmp_path: Path) -> None:
+    wide = {"name": Brightness, "options": {"width": 9}}
+    run = selftaught.pretrain(PIXELS, method=wide, out=tmp_path / "run", **FAST)
+    assert run.recipe.method.options == {"width": 9}
+    with pytest.raises(UsageError, match="method python:Brightness has no option 'depth'; did you mean 'width'"):
+        selftaught.pretrain(PIXELS, method={"name": Brightness, "options": {"depth": 9}}, **FAST)
+
+
+def test_a_run_goes_on_with_the_same_class_and_with_no_other(run: Any, tmp_path: Path, capsys: Any) -> None:
+    out = tmp_path / "run"
+    for step in selftaught.steps(PIXELS, method=Brightness, out=out, **FAST):
+        if step.step == 1:
+            break
+    assert RunFolder.open(out).status["state"] == "preempted"
+    with pytest.raises(UsageError, match=r"python:Brightness was written in Python, and has to be given again: .*pre"):
+        selftaught.pretrain(PIXELS, out=out, resume=True)
+    other = changed("        return {'error': views[0].mean() + self.head(self.encoder(views[0])).mean()}")
+    with pytest.raises(UsageError, match="cannot resume: Brightness is not what it was when the run began"):
+        selftaught.pretrain(PIXELS, method=other, out=out, resume=True)
+    again = selftaught.pretrain(PIXELS, method=Brightness, out=out, resume=True)
+    ours, theirs = ([*one.encoder().parameters()] for one in (again, run))
+    assert all(map(torch.equal, ours, theirs))
+    assert run_command(["pretrain", "sklearn:digits", "--out", str(out), "--resume"]) == UsageError.exit_code
+    assert "method=Brightness" in capsys.readouterr().err
+
+
+def test_it_is_drawn_and_fitted_like_any_other(tmp_path: Path) -> None:
+    page = selftaught.preview(PIXELS, method=Brightness, out=tmp_path / "p.html", encoder="test_resnet", samples=2)
+    assert "<h1>python:Brightness</h1>" in page.read_text()  # it has no question, and no paper
+    fitted = selftaught.SelfTaughtEncoder(Brightness, **{name: how for name, how in FAST.items() if name != "map"})
+    assert fitted.fit(PIXELS).recipe_["method"]["name"] == "python:Brightness"
+
+
+def test_a_digest_is_of_what_a_class_says_and_of_no_comment() -> None:
+    said, again = changed("        return {}"), changed("        return {}  # nothing\n")
+    assert source_digest(said) == source_digest(again) != source_digest(changed("        return {'a': 0}"))
+    constant = type("Brightness", (Brightness,), {"level": 1, "__module__": "__main__"})
+    other = type("Brightness", (Brightness,), {"level": 2, "__module__": "__main__"})
+    assert source_digest(constant) != source_digest(other)
+    names: dict[str, Any] = {"Brightness": Brightness, "__name__": "__main__"}
+    exec("class Typed(Brightness):\n    def forward(self, *views): return {}", names)
+    assert source_digest(names["Typed"]) is None
+
+
+def test_a_class_of_ones_own_is_ranked_among_the_others(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"epochs": 1, "rungs": 1, "seeds": 1, "encoder": "test_resnet", "score": "alignment"}
+    result = selftaught.compare(PIXELS, [Brightness, "rotation"], out=tmp_path / "c", **quick)
+    assert {place.method for place in result.ranking} == {"python:Brightness", "rotation"}
+    with pytest.raises(UsageError, match="cannot resume: Brightness is not what it was"):
+        other = changed("        return {'error': self.head(self.encoder(views[0])).mean()}")
+        selftaught.compare(PIXELS, [other, "rotation"], out=tmp_path / "c", resume=True)
+
+
+def test_what_is_no_method_is_refused() -> None:
+    unfinished = type("Unfinished", (selftaught.Method,), {})
+    for method, said in (
+        (nn.Linear, "Linear is no method: it is to be a subclass of selftaught.Method"),
+        (unfinished, "Unfinished is no whole method: it has no forward"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            selftaught.pretrain(PIXELS, method=method, **FAST)
+    with pytest.raises(UsageError, match="two methods of yours are called Brightness"):
+        selftaught.compare(PIXELS, [Brightness, changed("        return {}")])
+    with pytest.raises(UsageError, match="--devices 2 starts processes, which know a network, a method"):
+        selftaught.pretrain("sklearn:digits", method=Brightness, devices=2, device="cpu", **FAST)
