@@ -31,9 +31,7 @@ FOLDERS = {
     "map": Inside(re.compile(r"(start|end)\.json|points\.npy|sheet\.webp|sounds\.npy|layout\.npz")),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
-    "wandb": Inside(
-        re.compile(rf"last_step|{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")
-    ),
+    "wandb": Inside(re.compile(rf"{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")),
     "mlflow": Inside(re.compile(r"mlflow\.db(-journal|-wal|-shm)?")),
 }
 _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
