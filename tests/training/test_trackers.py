@@ -1,7 +1,6 @@
 """Trackers: a run that goes on is the same one there, with every step once; what they are, on this machine alone."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from selftaught.commands.python import Run
 from selftaught.system.ownership import manifest_of
 from selftaught.training import loggers
 from selftaught.training.trackers.contract import Tracker, scalars, settings
+from selftaught.training.trackers.wandb import records
 from tests.training.test_loggers import carried_out, command
 from tests.training.test_resume import resumed
 
@@ -93,7 +93,8 @@ def of_wandb(run: Run) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]
     """Steps and settings as the files of a run have them, in the order in which `wandb sync` would send them."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    steps, config = [], {}
+    steps: list[tuple[int, dict[str, Any]]] = []
+    config: dict[str, Any] = {}
     for file in sorted(run.folder.glob(f"wandb/offline-run-*/run-{identity(run)}.wandb")):
         for raw in records(file.read_bytes()):
             record = Record.FromString(raw)
@@ -101,23 +102,16 @@ def of_wandb(run: Run) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]
                 items = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
                 steps.append((record.history.step.num, {k: v for k, v in items.items() if not k.startswith("_")}))
             if record.HasField("run"):
+                assert not record.run.host
                 config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
     return steps, config
 
 
-def records(held: bytes) -> Iterator[bytes]:
-    """Those of a log in LevelDB's format: blocks of 32 kB, in which a record may be in parts, behind 7 bytes."""
-    at, whole = 7, b""
-    while at + 7 <= len(held):
-        if (left := 32768 - at % 32768) < 7:
-            at += left
-            continue
-        size, kind = int.from_bytes(held[at + 4 : at + 6], "little"), held[at + 6]
-        whole += held[at + 7 : at + 7 + size]
-        at += 7 + size
-        if kind in (1, 4):  # whole, or the last part
-            yield whole
-            whole = b""
+def torn(run: Run) -> None:
+    """Leave of its file what a power cut might: all but the last step, and of that the beginning."""
+    (file,) = run.folder.glob("wandb/*/run-*.wandb")
+    while len(of_wandb(run)[0]) == 4:
+        file.write_bytes(file.read_bytes()[:-1])
 
 
 def of_mlflow(run: Run) -> tuple[list[tuple[int, dict[str, Any]]], dict[str, Any]]:
@@ -157,6 +151,8 @@ def test_a_real_tracker_has_every_step_once_on_this_machine(
     assert steps == numbers(first) and [step for step, _ in steps] == [1, 2, 3, 4]
     method = config["method.name"] if name == "mlflow" else config["method"]["name"]
     assert method == "denoising"
+    if name == "wandb":
+        torn(first)
     again = resumed(first, 2, command(tmp_path / "cut", resume=True, logger=name))
     assert [(step, without(line, *CLOCKED)) for step, line in read(again)[0]] == [
         (step, without(line, *CLOCKED)) for step, line in numbers(again)

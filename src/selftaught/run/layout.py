@@ -32,9 +32,7 @@ FOLDERS = {
     "map": Inside(_MAP),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
-    "wandb": Inside(
-        re.compile(rf"last_step|{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")
-    ),
+    "wandb": Inside(re.compile(rf"{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")),
     "mlflow": Inside(re.compile(r"mlflow\.db(-journal|-wal|-shm)?")),
 }
 _BOTH = (*HARMLESS, *MARKS, "environment.json", "quarantine.csv")
