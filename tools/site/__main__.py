@@ -25,6 +25,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)")
 # The order in which the pages by hand are read; what is not named here is found by links and by search.
 GUIDES = {
     "Ten minutes": "docs/guides/ten-minutes.md",
+    "My photos": "docs/guides/my-photos.md",
     "Your own data": "docs/guides/data.md",
     "Images that are no photos": "docs/guides/images.md",
     "Tables": "docs/guides/tables.md",

@@ -1,0 +1,207 @@
+"""The whole way, typed as somebody would who has 2,000 photos and no label: how long it takes, and what comes of it.
+
+2,000 of CIFAR-10's training images lie in a folder under names that say nothing; 2,000 of its test images, in folders
+by class, judge at the end and are seen by nobody before. Whoever labels answers as CIFAR-10 does, by what the page
+sends. The public weights to start from are those of bench/warm.py. Every command is a process of its own, so its time
+is what somebody waits. Nothing else should keep the machine busy. Writes docs/results/journey.json and .md.
+
+    python bench/journey.py [--cifar10 cifar10.zip] [--minutes 10] [--labels 100] [--more 50]
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runs import machine
+from warm import SIDE, public_weights
+
+RESULT = Path(__file__).parent.parent / "docs/results/journey.json"
+PHOTOS = 2000
+ASKED, LIKE = 10, 20  # photos that others like them are sought of, and how many
+
+
+@dataclass
+class Journey:
+    """What was typed, how long it took, and what it gave."""
+
+    place: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
+
+    def go(self, step: str, *words: str) -> Any:
+        """Carry out a command; what its --json says."""
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "selftaught", *words, "--json"], cwd=self.place, stdout=subprocess.PIPE, check=True
+        )
+        self._note(step, words, began)
+        return json.loads(done.stdout)
+
+    def label(self, step: str, truth: dict[str, str], wanted: int, *words: str) -> int:
+        """Answer on the page until so many have a label; how many there are then."""
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "selftaught", "label", *words, "--json"]
+        with subprocess.Popen(command, cwd=self.place, stdout=subprocess.PIPE, text=True) as serving:
+            assert serving.stdout
+            told = ""
+            while not told.rstrip().endswith("}"):
+                told += serving.stdout.readline()
+            page = Page(json.loads(told)["url"])
+            state = page.ask("state")
+            while state["labelled"] < wanted:
+                asked = state["asked"]
+                state = page.ask("answer", {"rows": [asked["row"]], "label": truth[asked["name"]]})
+            page.ask("end", {})
+        self._note(step, ("label", *words), began)
+        return int(state["labelled"])
+
+    def _note(self, step: str, words: tuple[str, ...], began: float) -> None:
+        self.seconds[step] = round(time.perf_counter() - began, 1)
+        self.typed[step] = " ".join(["selftaught", *words])
+
+
+class Page:
+    """What the browser would send."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def ask(self, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Origin": self.address.rstrip("/")}
+        body = None if said is None else json.dumps(said).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.address + path, body, headers)) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--cifar10", type=Path, default=Path("../shared/data/cifar10.zip"), help="archive with train/ and test/"
+    )
+    parser.add_argument("--minutes", type=float, default=10, help="of pre-training")
+    parser.add_argument("--labels", type=int, default=100)
+    parser.add_argument("--more", type=int, default=50, help="labels that are asked for once there is a classifier")
+    parser.add_argument("--place", type=Path, default=Path("runs/journey"), help="a folder, which is made anew")
+    asked = parser.parse_args()
+    shutil.rmtree(asked.place, ignore_errors=True)
+    asked.place.mkdir(parents=True)
+    truth = unpacked(asked.cifar10, asked.place)
+    public_weights(asked.place / "public")
+    held = {"minutes": asked.minutes, "side": SIDE, **travelled(asked, truth), **machine()}
+    RESULT.write_text(json.dumps(held, indent=1) + "\n")
+    RESULT.with_suffix(".md").write_text(markdown(held))
+    print(markdown(held))
+
+
+def unpacked(archive: Path, place: Path) -> dict[str, str]:
+    """The two folders; the class of each photo by its name."""
+    rng, truth = np.random.default_rng(0), {}
+    with zipfile.ZipFile(archive) as stored:
+        names = sorted(name for name in stored.namelist() if not name.endswith("/"))
+        for part, folder in (("train/", "photos"), ("test/", "unseen")):
+            those = [name for name in names if name.startswith(part)]
+            for number, name in enumerate(rng.permutation(those)[:PHOTOS].tolist()):
+                kind, file = name.split("/")[-2], f"{number:04d}{Path(name).suffix}"
+                target = place / folder / (file if folder == "photos" else f"{kind}/{file}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(stored.read(name))
+                if folder == "photos":
+                    truth[file] = kind
+    return truth
+
+
+def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any]:
+    """All of the way."""
+    way, labels, classes = Journey(asked.place), asked.place / "labels.csv", ",".join(sorted({*truth.values()}))
+    found: dict[str, Any] = {}
+    way.go("look at the photos", "check", "photos")
+    size = ("--size", str(SIDE), "--budget", f"{asked.minutes:g}m")
+    found["steps"] = way.go("teach", "pretrain", "photos", "--init", "public", *size, "--out", "run")["steps"]
+    way.go("choose", "select", "run", "photos", "--count", str(asked.labels), "--out", "to_label.csv")
+    by_page = ("photos", "--classes", classes, "--out", labels.name)
+    found["labels"] = way.label("label", truth, asked.labels, "run", *by_page)
+    judged = ("--labels", labels.name, "--test", "unseen")
+    found["accuracy"] = way.go("classifier", "finetune", "run", "photos", *judged, "--out", "first")["accuracy"]
+    found["more"] = way.label("label more", truth, asked.labels + asked.more, "first", *by_page)
+    found["better"] = way.go("classifier again", "finetune", "run", "photos", *judged, "--out", "second")["accuracy"]
+    way.go("sort the rest", "predict", "second", "photos", "--sort", "confidence", "--out", "sorted.csv")
+    with (asked.place / "sorted.csv").open(newline="") as stream:
+        said = [(row["predicted"], truth[row["path"]], float(row["probability"])) for row in csv.DictReader(stream)]
+    found["rest"] = float(np.mean([one == other for one, other, _ in said]))
+    sure = [one == other for one, other, likely in said if likely >= 0.9]
+    found["sure"], found["sure_right"] = len(sure), float(np.mean(sure)) if sure else None
+    counts = way.go("what is odd", "odd", "run", "photos", "--out", "odd.csv")["counts"]
+    found["odd"] = {name: counts[name] for name in ("outlier", "alike")}
+    right = []
+    for number in range(ASKED):
+        step = "find more like one" if number == 0 else "find again"
+        like = way.go(step, "find", "run", "photos", "--like", f"{number:04d}.jpg", "--count", str(LIKE))["found"]
+        right += [truth[one["path"]] == truth[one["like"]] for one in like]
+    found["alike_right"] = float(np.mean(right))
+    found |= compared(way, labels, truth, asked)
+    way.seconds.pop("find again", None)
+    return {**found, "seconds": way.seconds, "typed": way.typed}
+
+
+def compared(way: Journey, labels: Path, truth: dict[str, str], asked: argparse.Namespace) -> dict[str, Any]:
+    """What the same would have come to with labels by chance, and with the public weights as they are."""
+    names, kinds, chance, rng = sorted(truth), {*truth.values()}, list[str](), np.random.default_rng(1)
+    while {truth[name] for name in chance} < kinds:  # of a class without any label nothing could be learnt
+        chance = rng.permutation(names)[: asked.labels].tolist()
+    lines = [["path", "label"], *([name, truth[name]] for name in chance)]
+    for name, rows in (("chance.csv", lines), ("first.csv", list(csv.reader(labels.open()))[: asked.labels + 1])):
+        with (asked.place / name).open("w", newline="") as stream:
+            csv.writer(stream).writerows(rows)
+    by_chance = ("--labels", "chance.csv", "--test", "unseen", "--out", "chance")
+    accuracy = way.go("by chance", "finetune", "run", "photos", *by_chance)["accuracy"]
+    beside = ("--pretrained", "public", "--pretrained-size", str(SIDE), "--probe", "knn,linear", "--labels", "100%")
+    judged = way.go(
+        "judge", "evaluate", "run", "--train", "photos", "--train-labels", "first.csv", "--test", "unseen", *beside
+    )
+    for step in ("by chance", "judge"):
+        way.seconds.pop(step), way.typed.pop(step)
+    rows = [{key: row[key] for key in ("probe", "features", "accuracy", "low", "high")} for row in judged["rows"]]
+    return {"by_chance": accuracy, "judged": rows, "verdict": judged["verdict"]}
+
+
+def markdown(held: dict[str, Any]) -> str:
+    """What was typed with its time, and what came of it."""
+    lines = ["# From 2,000 photos to a classifier", "", __doc__.partition("\n\n")[2].partition("\n\n")[0], ""]
+    lines += ["| | typed | seconds |", "|---|---|--:|"]
+    lines += [f"| {step} | `{held['typed'][step]}` | {held['seconds'][step]:,.0f} |" for step in held["seconds"]]
+    points = {key: f"{100 * held[key]:.1f} %" for key in ("accuracy", "better", "by_chance", "rest", "alike_right")}
+    sure = f"{100 * held['sure_right']:.1f} %" if held["sure_right"] is not None else "none"
+    lines += [
+        "",
+        f"Of {PHOTOS:,} unseen photos the first classifier, of {held['labels']} labels, says {points['accuracy']} "
+        f"right, the second, of {held['more']}, {points['better']}; with {held['labels']} labels by chance in place of "
+        f"those that were chosen it is {points['by_chance']}. Of the photos themselves {points['rest']} are sorted "
+        f"right, and of the {held['sure']:,} of which it is at least 90 % sure, {sure}. Of the {LIKE} photos most like "
+        f"one, {points['alike_right']} show the same kind of thing. {held['odd']['outlier']} are outliers, "
+        f"{held['odd']['alike']} look like another.",
+        "",
+        f"Did pre-training help? {held['verdict']}",
+        "",
+        "| probe | features | accuracy |",
+        "|---|---|--:|",
+    ]
+    for row in held["judged"]:
+        half = 100 * (row["high"] - row["low"]) / 2
+        lines.append(f"| {row['probe']} | {row['features']} | {100 * row['accuracy']:.1f} ± {half:.1f} |")
+    return "\n".join([*lines, "", f"On {held['cores']} core(s) of {held['processor']}.", ""])
+
+
+if __name__ == "__main__":
+    main()
