@@ -133,9 +133,11 @@ def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any
     by_page = ("photos", "--classes", classes, "--out", labels.name)
     found["labels"] = way.label("label", truth, asked.labels, "run", *by_page)
     judged = ("--labels", labels.name, "--test", "unseen")
-    found["accuracy"] = way.go("classifier", "finetune", "run", "photos", *judged, "--out", "first")["accuracy"]
+    found["accuracy"] = way.go("classifier", "finetune", "run", "photos", *judged, "--out", "first")["test"]["accuracy"]
     found["more"] = way.label("label more", truth, asked.labels + asked.more, "first", *by_page)
-    found["better"] = way.go("classifier again", "finetune", "run", "photos", *judged, "--out", "second")["accuracy"]
+    found["better"] = way.go("classifier again", "finetune", "run", "photos", *judged, "--out", "second")["test"][
+        "accuracy"
+    ]
     way.go("sort the rest", "predict", "second", "photos", "--sort", "confidence", "--out", "sorted.csv")
     with (asked.place / "sorted.csv").open(newline="") as stream:
         said = [(row["predicted"], truth[row["path"]], float(row["probability"])) for row in csv.DictReader(stream)]
@@ -156,7 +158,8 @@ def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any
 
 
 def compared(way: Journey, labels: Path, truth: dict[str, str], asked: argparse.Namespace) -> dict[str, Any]:
-    """What the same would have come to with labels by chance, and with the public weights as they are."""
+    """What the same would have come to with labels by chance, and with the public weights as they are, at this size
+    (`initial`) and at their own."""
     names, kinds, chance, rng = sorted(truth), {*truth.values()}, list[str](), np.random.default_rng(1)
     while {truth[name] for name in chance} < kinds:  # of a class without any label nothing could be learnt
         chance = rng.permutation(names)[: asked.labels].tolist()
@@ -165,8 +168,8 @@ def compared(way: Journey, labels: Path, truth: dict[str, str], asked: argparse.
         with (asked.place / name).open("w", newline="") as stream:
             csv.writer(stream).writerows(rows)
     by_chance = ("--labels", "chance.csv", "--test", "unseen", "--out", "chance")
-    accuracy = way.go("by chance", "finetune", "run", "photos", *by_chance)["accuracy"]
-    beside = ("--pretrained", "public", "--pretrained-size", str(SIDE), "--probe", "knn,linear", "--labels", "100%")
+    accuracy = way.go("by chance", "finetune", "run", "photos", *by_chance)["test"]["accuracy"]
+    beside = ("--pretrained", "public", "--probe", "knn,linear", "--labels", "100%")
     judged = way.go(
         "judge", "evaluate", "run", "--train", "photos", "--train-labels", "first.csv", "--test", "unseen", *beside
     )
@@ -192,7 +195,8 @@ def markdown(held: dict[str, Any]) -> str:
         f"one, {points['alike_right']} show the same kind of thing. {held['odd']['outlier']} are outliers, "
         f"{held['odd']['alike']} look like another.",
         "",
-        f"Did pre-training help? {held['verdict']}",
+        f"Did pre-training help? {held['verdict']}. The public weights as they were are `initial` at the "
+        f"{held['side']} px of the run, and `pretrained` at their own size.",
         "",
         "| probe | features | accuracy |",
         "|---|---|--:|",

@@ -112,6 +112,11 @@ def test_all_classes_measured_need_no_word() -> None:
     assert answered(recipe, metrics).lines[0] == line
     uneven = answered(recipe, metrics | {"uneven": True}).lines[0]
     assert uneven.startswith("balanced accuracy 75.0, accuracy 80.0 ± 20.0 on 5 samples")
+    tested = {"measured_on": 40, "measured_per_class": [40, 0], "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    said = answered(recipe, metrics | {"test": tested | {"balanced_accuracy": 0.5}}).lines[0]
+    assert said.startswith(
+        "accuracy 50.0 ± 10.0, balanced accuracy 50.0 on 40 samples of --test, none of them of class b"
+    )
 
 
 def test_from_a_label_column_that_is_chosen_to_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
