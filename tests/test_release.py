@@ -15,6 +15,8 @@ from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from tools import release, supply
 
+from tests.test_supply import TRACKERS
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAMED = ("pyproject.toml", "src/selftaught/__init__.py", "CITATION.cff", "CHANGELOG.md", "release/recipe.yaml")
@@ -122,4 +124,4 @@ def test_an_image_is_made_of_files_that_are_there_and_let_in() -> None:
             for name in rest.replace("${PINS}", told["PINS"]).split()[:-1]:
                 assert (ROOT / name).exists() and any(Path(name).match(pattern) for pattern in let_in), name
     extras = shlex.split(told["EXTRAS"])[0].split()
-    assert {*extras} == PROJECT["optional-dependencies"].keys() - {"dev", "bench", "tensorboard"}
+    assert {*extras} == PROJECT["optional-dependencies"].keys() - {"dev", "bench", *TRACKERS}

@@ -1,4 +1,7 @@
-"""The commands of docs/finding.md run as written, only shorter, from unlabelled pictures to sorted ones."""
+"""The commands of docs/finding.md run as written, only shorter, from unlabelled pictures to sorted ones.
+
+Those of labelling on a page want somebody at it, and are tested with one: tests/reporting/test_label_page.py.
+"""
 
 import re
 import shutil
@@ -24,7 +27,7 @@ def test_the_pages_commands_lead_from_pictures_to_sorted_ones(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(pictures, "photos")
     shutil.copy("photos/a/1.png", "this.jpg")  # which is known by what it holds
-    first, second = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    first, second, _ = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
     ran = []
 
     def run(block: str) -> None:

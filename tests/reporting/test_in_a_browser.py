@@ -91,7 +91,7 @@ def circle(page: Any, box: dict[str, float]) -> None:
 
 def test_it_fits_its_window(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert page.locator("table").count() and page.locator("svg").count() and page.locator(".near").count() == 1
+    assert page.locator("table").count() and page.locator("svg").count() and page.locator(".near").count() == 2
     text, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
     assert contrast(text, paper) > 7
 

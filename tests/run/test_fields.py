@@ -10,7 +10,7 @@ RECIPES = Recipe.__subclasses__()
 
 SPEED = {"method", "also", "encoder", "views", "size", "batch_size", "encode_chunk", "adapt", "teacher", "teacher_size"}
 SPEED |= {"suppress", "predict"}
-FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metadata_fingerprint"}
+FILLED_IN = {"draws", "fingerprint", "own_views", "teacher_fingerprint", "metadata_fingerprint", "method_fingerprint"}
 
 
 @pytest.mark.parametrize(
