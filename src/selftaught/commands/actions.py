@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from selftaught.data.sources.handed import MARK
 from selftaught.run.folder import RunFolder
-from selftaught.run.layout import PAGE
+from selftaught.run.layout import PAGE, is_classifier
 from selftaught.run.quantities import HUB
 from selftaught.run.recipes import Compare, Export, Predict, Pretrain, Report
 from selftaught.run.recipes.fields import Mark
@@ -97,7 +97,7 @@ def export(recipe: Export) -> "tuple[Path, float] | Sent":
     from selftaught.run.onnx import to_onnx
 
     folder = Path(recipe.run)
-    if (folder / "classifier").is_dir():
+    if is_classifier(folder):
         file = Path(recipe.out) if recipe.out else folder / "classifier" / "model.onnx"
         classifier = load_classifier(folder)
         return file, to_onnx(classifier, file, OUTPUTS[classifier.meaning.task])

@@ -8,7 +8,7 @@ from typing import Any
 from selftaught.reporting.model_card import model_card
 from selftaught.run.export import part_of_run, write_packed
 from selftaught.run.folder import RunFolder
-from selftaught.run.layout import BESIDE, FOLDERS, MODEL
+from selftaught.run.layout import BESIDE, FOLDERS, MODEL, is_classifier
 from selftaught.run.quantities import HUB
 from selftaught.run.recipes import Export
 from selftaught.system.errors import SelftaughtError, Unreachable, UsageError
@@ -60,7 +60,7 @@ def publish(recipe: Export) -> Sent:
 
 def _weights(folder: Path) -> dict[str, bytes]:
     """The files of the classifier or the encoder, as they are."""
-    part = part_of_run(folder, "classifier" if (folder / "classifier").is_dir() else "encoder")
+    part = part_of_run(folder, "classifier" if is_classifier(folder) else "encoder")
     names = [name for name in (*MODEL, *BESIDE) if (part / name).exists() and name != CARD]
     largest = max(LARGEST_OBJECT, *((part / name).stat().st_size for name in names))
     return {name: regular_bytes(part / name, largest) for name in names}

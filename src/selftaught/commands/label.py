@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from selftaught.judging.choice import is_classifier
 from selftaught.judging.labelling import begun
 from selftaught.reporting.label_page import LabelPage
+from selftaught.run.layout import is_classifier
 from selftaught.run.recipes import Label
 from selftaught.system.interruption import stopping
 from selftaught.system.reading import yaml_in
@@ -16,7 +16,7 @@ from selftaught.system.text import printable
 def label(recipe: Label, listening: Callable[[str], None]) -> None:
     """Serve the page until a signal, or its button; `listening` is told its address. Raises UsageError, DataError."""
     sitting = begun(recipe)
-    run = yaml_in(Path(recipe.run) / "recipe.yaml").get("run", "RUN") if is_classifier(recipe.run) else recipe.run
+    run = yaml_in(Path(recipe.run) / "recipe.yaml").get("run", "RUN") if is_classifier(Path(recipe.run)) else recipe.run
     command = printable(f"selftaught finetune {run} {recipe.data} --labels {recipe.out} --out classifier")
     page = LabelPage(
         sitting, f"What are the {sitting.choice.data.kind.THINGS} of {printable(_name(recipe.data))}?", command

@@ -19,6 +19,7 @@ from selftaught.judging.copies import contents
 from selftaught.judging.featured import Featured, encoder_of, featured, opened
 from selftaught.judging.predict import predict
 from selftaught.run.classifier import load_classifier
+from selftaught.run.layout import is_classifier
 from selftaught.run.recipes import Label, Select
 from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
@@ -97,14 +98,9 @@ def choice_of(recipe: Select | Label, module: nn.Module | None = None, classes: 
     return Choice(data, strategy.named(by), features, content, near, known, classes or there, recipe.seed, likely)
 
 
-def is_classifier(folder: str) -> bool:
-    """Whether a folder is what `finetune` makes."""
-    return (Path(folder) / "classifier").is_dir()
-
-
 def _way(recipe: Select | Label) -> tuple[str, str | None]:
     """The strategy by name, and the classifier that it asks."""
-    classifier = recipe.classifier or (recipe.run if is_classifier(recipe.run) else None)
+    classifier = recipe.classifier or (recipe.run if is_classifier(Path(recipe.run)) else None)
     name = recipe.by or ("margin" if classifier else "typiclust")
     if strategy.named(name).needs_classifier:
         if not classifier:
@@ -118,7 +114,7 @@ def _way(recipe: Select | Label) -> tuple[str, str | None]:
 
 
 def _encoder(run: str, module: nn.Module | None) -> Encoder:
-    if is_classifier(run):
+    if is_classifier(Path(run)):
         return load_classifier(run, module).encoder.to(device_of("auto"))
     return encoder_of(run, module)
 

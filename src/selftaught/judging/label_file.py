@@ -49,7 +49,10 @@ class LabelFile:
         self._refuse_changed()
         length = self._state[0]
         lines = b"\n".join(map(_line, answers))
-        if not self.file.read_bytes().endswith(b"\n"):  # as some editors leave the last line
+        with self.file.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            ended = stream.read() == b"\n"
+        if not ended:  # as some editors leave the last line
             lines = b"\n" + lines
         append_line(self.file, lines, flush=True)
         self._lengths.append(length)

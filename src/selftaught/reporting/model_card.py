@@ -16,7 +16,7 @@ from selftaught.run.card import Published, classifier_card, encoder_card
 from selftaught.run.classifier import load_classifier
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.folder import RunFolder
-from selftaught.run.layout import NEWEST
+from selftaught.run.layout import NEWEST, is_classifier
 from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Mark
 from selftaught.run.records import Environment, Facts
@@ -36,7 +36,7 @@ OF_CLASSIFIER = ("accuracy", "balanced_accuracy", "macro_F1", "mAP", "R2", "MAE"
 def model_card(run: RunFolder, repo: str, licence: str) -> str:
     """The README.md of a run's encoder, or of a classifier, as USER/NAME on the Hub. Raises UsageError."""
     head = {"license": licence}
-    if (run.folder / "classifier").is_dir():
+    if is_classifier(run.folder):
         classifier = load_classifier(run.folder)
         about = encoder_about(run.folder / "classifier")
         published = Published(repo, head, "\n".join(_of_classifier(run.folder)))

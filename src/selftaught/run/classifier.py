@@ -18,6 +18,7 @@ from selftaught.run.export import (
     weights_in,
     write_model,
 )
+from selftaught.run.layout import is_classifier
 from selftaught.run.meaning import Meaning
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -98,7 +99,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
     Raises UsageError.
     """
     folder = Path(folder)
-    if (folder / "classifier").is_dir():
+    if is_classifier(folder):
         folder = part_of_run(folder, "classifier")
     config = folder / "config.json"
     if not config.exists():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from selftaught.system.lock import LOCK
 from selftaught.system.ownership import MANIFEST, Inside, Owned
@@ -65,3 +66,8 @@ FIELDS: tuple[Collection[str], ...] = (
 def owned(names: Iterable[str]) -> Owned:
     """These names, with what lies in those of folders."""
     return {name: FOLDERS.get(name) for name in names}
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether a folder is what `finetune` makes."""
+    return (folder / "classifier").is_dir()
