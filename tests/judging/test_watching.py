@@ -17,7 +17,7 @@ import selftaught
 from selftaught import Run, SelfTaughtEncoder
 from selftaught.commands.cli import run_command
 from selftaught.contracts.encoder import Encoder
-from selftaught.judging import watching
+from selftaught.judging import units, watching
 from selftaught.judging.watching import MOST, Watching, invited
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
@@ -239,6 +239,53 @@ def test_the_rows_of_a_table_watch_by_the_column_of_labels(tmp_path: Path, capsy
     assert "watch    step 4  kNN " in told.err and "(labels watch, they teach nothing)" in told.err
 
 
+def several(y: Any, rng: Any) -> list[str]:
+    """A wave's length as one label of two, and another that no picture shows."""
+    return [";".join(["long" if own == 0 else "short", *(["odd"] if rng.random() < 0.4 else [])]) for own in y]
+
+
+def numbers(y: Any, rng: Any) -> list[str]:
+    return [f"{10 * own + rng.normal():.3f}" for own in y]
+
+
+@pytest.mark.parametrize(
+    ("labels", "measure", "told", "best"),
+    [
+        (several, "mAP", "of 3 labels, 76 to learn a probe from and 20 to judge it by mAP;", 1.0),
+        (numbers, "R2", "with a number each, 76 to learn a probe from and 20 to judge it by R²;", 1.0),
+    ],
+)
+def test_several_labels_and_numbers_watch_by_measures_of_their_own(
+    labels: Any, measure: str, told: str, best: float, data: dict[str, str], tmp_path: Path, capsys: Any
+) -> None:
+    x, y = images(3)
+    (tmp_path / "y.csv").write_text(
+        "path,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels(y, np.random.default_rng(0))))
+    )
+    how = {"watch_labels": saved(tmp_path / "x.npz", x), "watch_labels_csv": str(tmp_path / "y.csv")}
+    seen = run(data, tmp_path / "run", **how)
+    assert told in capsys.readouterr().err
+    lines = [line for line in seen.metrics() if "watched" in line]
+    assert {line["watched_measure"] for line in lines} == {measure} == {seen.status["watched_measure"]}
+    assert seen.status["watched"] == lines[-1]["watched"]
+    assert all(value <= best for line in lines for value in line["watched"].values())
+    (drawn,) = drawings(seen)
+    assert units.called(measure) in drawn
+    judged = seen.evaluate(how["watch_labels"], train_labels=how["watch_labels_csv"], probe="linear", repeats=1)
+    (row,) = [row for row in judged.rows if row.features == "trained"]
+    assert judged.measure == measure and abs(row.accuracy - lines[-1]["watched"]["linear"]) < 0.25
+
+
+def test_where_classes_differ_much_in_size_they_watch_by_balanced_accuracy(
+    data: dict[str, str], tmp_path: Path
+) -> None:
+    x, y = images(3)
+    rare = np.concatenate([np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:10]])
+    looked = opened(saved(tmp_path / "rare.npz", x[rare], y[rare]))
+    assert looked.measure == "balanced_accuracy" and "by balanced accuracy" in looked.about
+    assert looked.in_words({"knn": 0.5}) == "kNN 50.0 by balanced accuracy  (labels watch, they teach nothing)"
+
+
 def test_scikit_learns_face_is_watched_as_well(data: dict[str, str]) -> None:
     options = {"watch_labels": data["labelled"], "log_every": 1}
     encoder = SelfTaughtEncoder(encoder="test_resnet", steps=2, batch_size=16, precision="32-true", options=options)
@@ -261,7 +308,7 @@ def refused(name: str, folder: Path) -> dict[str, Any]:
             (folder / "split" / part / "a").mkdir(parents=True)
             Image.fromarray(x[0]).save(folder / "split" / part / "a" / "1.png")
     (folder / "rows.csv").write_text("a,b,label\n" + "1,2,x\n3,4,y\n" * 20)
-    (folder / "several.csv").write_text("path,label\n" + "".join(f"{i},a;b\n{i + 20},c\n" for i in range(20)))
+    (folder / "several.csv").write_text("path,label\n" + "0,a\n" + "".join(f"{i},a;b\n" for i in range(1, 40)))
     labelled = {
         "missing": str(folder / "nowhere"),
         "unlabelled": saved(folder / "unlabelled.npz", x),
@@ -293,7 +340,7 @@ def refused(name: str, folder: Path) -> dict[str, Any]:
             UsageError,
             "parts of a split, not classes: test, train; which is it.* Say: --watch-labels .*split/train$",
         ),
-        ("several", DataError, "values has several labels a sample, and only classes can watch"),
+        ("several", DataError, "values: all of the [0-9]+ samples that would be (learnt from|judged) have one label: "),
         ("csv alone", UsageError, "--watch-labels-csv needs --watch-labels"),
     ],
 )

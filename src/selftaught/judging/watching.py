@@ -17,12 +17,13 @@ from selftaught.contracts.samples import Preparation
 from selftaught.data.sources.handed import MARK
 from selftaught.data.sources.open import COLUMNS
 from selftaught.judging import probe as probes
-from selftaught.judging.accuracy import votes
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.labelled import Labelled, Split, open_labelled, spare
+from selftaught.judging.measures import measure_of, values
 from selftaught.judging.probe import Exam
 from selftaught.judging.shown import OWN, Shown
 from selftaught.judging.subsets import Rows
+from selftaught.judging.units import called, written
 from selftaught.run.digests import WATCHED, add_digests
 from selftaught.run.recipes import Evaluate, Pretrain
 from selftaught.system.errors import DataError, UsageError
@@ -44,11 +45,12 @@ class Watching:
         learnt, judged = _parts(data, seed)
         self.data = data
         self.exam = Exam(data=data, split=Split(0, learnt, judged), seed=seed, tuning=Tuning())
-        self.name = _identity(data, learnt, judged)
+        self.measure = measure_of(data)
+        self.name = _identity(data, learnt, judged, self.measure)
         things = modality.named(data.train.preparation.modality).THINGS
         self.about = (
-            f"{data.train.count:,} labelled {things} of {len(data.names):,} classes, {len(learnt):,} to learn a probe "
-            f"from and {len(judged):,} to judge it; {WORDS}"
+            f"{data.train.count:,} labelled {things} {_of_what(data)}, {len(learnt):,} to learn a probe from and "
+            f"{len(judged):,} to judge it{self._by_what()}; {WORDS}"
         )
 
     def begin(self, folder: Path) -> None:
@@ -57,23 +59,27 @@ class Watching:
             add_digests(folder, WATCHED, digests)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
-        """The accuracy of each probe in [0, 1], by its name; copies count once."""
+        """The measure of each probe, by its name; copies count once."""
         z = features(encoder, self.data.train)
         if not np.isfinite(z).all():
             return {}
         taken = {"features": z, "shown": Shown({OWN: z}, self.exam.split.train)}
-        return {name: self._accuracy(probes.named(name), taken) for name in ASKED}
+        return {name: self._measured(probes.named(name), taken) for name in ASKED}
 
-    def _accuracy(self, probe: probes.Probe, taken: Mapping[str, Any]) -> float:
+    def _measured(self, probe: probes.Probe, taken: Mapping[str, Any]) -> float:
         judged = self.exam.split.test
-        right = probe.predict(taken[probe.takes], self.exam) == self.data.classes[judged]
+        said = probe.predict(taken[probe.takes], self.exam)
         self.exam.chosen.clear()
-        return round(float(votes(right, self.data.group[judged]).mean()), 4)
+        found = values(self.data.task, [[(said, self.data.truth[judged])]], [[self.data.group[judged]]])
+        return round(found[self.measure], 4)
 
     def in_words(self, numbers: Mapping[str, float]) -> str:
-        """In points: kNN 41.2  linear 45.0."""
-        shown = "  ".join(f"{ASKED[name]} {100 * value:.1f}" for name, value in numbers.items())
-        return f"{shown}  ({WORDS})"
+        """In points: kNN 41.2  linear 45.0, or an R² of each."""
+        shown = "  ".join(f"{ASKED[name]} {written(self.measure, value)}" for name, value in numbers.items())
+        return f"{shown}{self._by_what()}  ({WORDS})"
+
+    def _by_what(self) -> str:
+        return "" if self.measure == "accuracy" else f" by {called(self.measure)}"
 
 
 def invited(recipe: Pretrain, preparation: Preparation) -> Watching:
@@ -81,7 +87,7 @@ def invited(recipe: Pretrain, preparation: Preparation) -> Watching:
     refuse_other(recipe, modality.named(preparation.modality))
     asked = _as_judged(recipe)
     try:
-        return Watching(_of_classes(open_labelled(asked, preparation)), asked.seed)
+        return Watching(open_labelled(asked, preparation), asked.seed)
     except (DataError, UsageError) as error:
         way = "; `--watch-labels none` goes on without" if recipe.resume else ""
         raise (DataError if isinstance(error, DataError) else UsageError)(f"--watch-labels: {error}{way}") from None
@@ -107,11 +113,11 @@ def _as_judged(recipe: Pretrain) -> Evaluate:
     return Evaluate(run="", train=labelled, train_labels=csv, **how)
 
 
-def _of_classes(data: Labelled) -> Labelled:
-    if data.targets and data.targets.task != "classes":
-        held = "several labels a sample" if data.targets.task == "several" else "numbers for labels"
-        raise DataError(f"{printable(data.train.name)} has {held}, and only classes can watch")
-    return data
+def _of_what(data: Labelled) -> str:
+    """Of how many classes or labels the samples are."""
+    if data.task == "number":
+        return "with a number each"
+    return f"of {len(data.names):,} {'classes' if data.task == 'classes' else 'labels'}"
 
 
 def _parts(data: Labelled, seed: int) -> tuple[Rows, Rows]:
@@ -121,19 +127,31 @@ def _parts(data: Labelled, seed: int) -> tuple[Rows, Rows]:
         learnt, judged = spare(data, rows, share, seed)
         most = max(most, different := len(np.unique(data.group[judged])))
         if different >= FEWEST:
+            _refuse_alike(data, learnt, judged)
             return learnt, judged
     raise DataError(
-        f"{printable(data.train.name)} has {data.train.count:,} labelled samples of {len(data.names):,} classes, of "
-        f"which {most} could be judged and the rest learnt from: {FEWEST} are the fewest that say anything; name more"
+        f"{printable(data.train.name)} has {data.train.count:,} labelled samples {_of_what(data)}, of which {most} "
+        f"could be judged and the rest learnt from: {FEWEST} are the fewest that say anything; name more"
     )
 
 
-def _identity(data: Labelled, learnt: Rows, judged: Rows) -> str:
-    """The same for the same samples, with the same labels, in the same parts."""
+def _refuse_alike(data: Labelled, learnt: Rows, judged: Rows) -> None:
+    """Raise DataError where all labels of a part are one, so that nothing can be learnt from it, or measured on it."""
+    for rows, what in ((learnt, "learnt from"), (judged, "judged")):
+        if data.task != "classes" and len(np.unique(data.truth[rows], axis=0)) < 2:
+            raise DataError(
+                f"{printable(data.train.name)}: all of the {len(rows):,} samples that would be {what} have one label: "
+                "there is nothing to tell apart; name more"
+            )
+
+
+def _identity(data: Labelled, learnt: Rows, judged: Rows, measure: str) -> str:
+    """The same for the same samples, with the same labels, in the same parts, by the same measure."""
     digests = data.train.digests()
     held = "\n".join(data.train.keys).encode("utf-8", "surrogateescape") if digests is None else digests.tobytes()
     digest = hashlib.blake2b(held, digest_size=8)
-    for part in (data.classes, learnt, judged):
+    for part in (data.truth, learnt, judged):
         digest.update(part.tobytes())
-    digest.update("\n".join(data.names).encode("utf-8", "surrogateescape"))
+    by = () if measure == "accuracy" else (measure,)
+    digest.update("\n".join((*data.names, *by)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -34,9 +34,8 @@ HEALTH = {  # curves of what was seen without labels
     "directions in use (effective rank)": {"rankme": "features", "answer_rank": "answers of the heads"},
     "distance": {"alignment": "two views of a sample", "teacher_distance": "teacher and student"},
 }
-WATCHED = "accuracy on labels that watch; they teach nothing, but choosing by this curve is using them"
-# Measures of a classifier: what they are called, by what they are multiplied, and their digits.
-WORTH = {"accuracy": ("accuracy", 100, 1), "mAP": ("mAP", 100, 1), "R2": ("R²", 1, 3)}
+WATCHED = "on labels that watch; they teach nothing, but choosing by this curve is using them"
+WORTH = ("accuracy", "mAP", "R2")  # by which a classifier is measured
 FOUND, PRECISE = "the per cent that were found", "the average precision in per cent"
 IN_PARTS = "both in per cent"
 OF_PIXELS = "intersection over union in per cent: pixels that were found, of those that are or were said to be of it"
@@ -168,21 +167,25 @@ def _curves(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Marku
         series = {called: curve(metrics, "health", score) for score, called in scores.items()}
         if known := {called: points for called, points in series.items() if points}:
             drawn.append(line_chart(known, title=title, x_label="step", y_label=""))
-    if watched := _watched(metrics, status):
-        drawn.append(line_chart(watched, title=WATCHED, x_label="step", y_label="accuracy, %"))
-    return drawn
+    return [*drawn, *_watched(metrics, status)]
 
 
-def _watched(metrics: list[dict[str, Any]], status: dict[str, Any]) -> dict[str, list[tuple[float, float]]]:
-    """By step, what labels that look on made of the encoder, from before the first one on.
+def _watched(metrics: list[dict[str, Any]], status: dict[str, Any]) -> list[Markup]:
+    """By step, what labels that look on made of the encoder, from before the first one on; nothing where none did.
 
     Of a run that others have watched before, only what the last ones saw: the accuracies of two sets are no curve.
     """
-    lines = [{"step": 0, "watched": status.get("watched_at_start"), "watched_by": status.get("watched_by")}, *metrics]
+    begun = {"step": 0, "watched": status.get("watched_at_start")}
+    lines = [begun | {key: status.get(key) for key in ("watched_by", "watched_measure")}, *metrics]
     seen = [line for line in lines if isinstance(line.get("watched"), dict)]
     seen = [line for line in seen if line.get("watched_by") == seen[-1].get("watched_by")]
-    names = dict.fromkeys(name for line in seen for name in line["watched"])
-    return {printable(name): [(x, 100 * y) for x, y in curve(seen, "watched", name)] for name in names}
+    if not seen:
+        return []
+    measure = str(seen[-1].get("watched_measure") or "accuracy")
+    times, names = units.scale(measure), dict.fromkeys(name for line in seen for name in line["watched"])
+    series = {printable(name): [(x, times * y) for x, y in curve(seen, "watched", name)] for name in names}
+    title = f"{units.called(measure)} {WATCHED}"
+    return [line_chart(series, title=title, x_label="step", y_label=units.axis(measure))]
 
 
 def curve(metrics: list[dict[str, Any]], *path: str) -> list[tuple[float, float]]:
@@ -220,11 +223,11 @@ def _by_class(evaluation: Evaluation) -> ByClass | None:
 
 def _worth(status: Mapping[str, Any]) -> str:
     """What a classifier comes to, in a line; nothing where its status does not say so."""
-    for key, (name, times, digits) in WORTH.items():
+    for key in WORTH:
         values = [status.get(part) for part in (key, "low", "high")]
         if all(isinstance(value, int | float) for value in values):
-            value, low, high = (f"{times * part:.{digits}f}" for part in values if part is not None)
-            return f"{name} {value} (95 %: {low} to {high}) on labels that chose nothing"
+            value, low, high = (units.written(key, part) for part in values if part is not None)
+            return f"{units.called(key)} {value} (95 %: {low} to {high}) on labels that chose nothing"
     return ""
 
 

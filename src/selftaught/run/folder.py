@@ -60,7 +60,8 @@ if TYPE_CHECKING:
 
 
 MOST_FOLDERS = 100  # of samples that are counted
-AT_START = ("chance", "health_at_start", "watched_at_start", "watched_by")  # in status.json, and stay there
+# In status.json, and stay there.
+AT_START = ("chance", "health_at_start", "watched_at_start", "watched_by", "watched_measure")
 LINES = {"metrics.jsonl": Line, "bad_batches.jsonl": BadStep, "replaced.jsonl": Replaced}  # of a step a line
 TIMES = ("seconds", "samples_per_second")  # in status.json, of a run that is done
 

@@ -37,6 +37,7 @@ class Status(Record):
     health_at_start: Scores | None = None
     watched_at_start: dict[str, float] | None = None
     watched_by: str | None = None
+    watched_measure: str | None = None
     watched: dict[str, float] | None = None
     steps: Step | None = None
     chosen_step: Step | None = None
@@ -58,6 +59,7 @@ class Line(Record):
     health: Scores | None = None
     watched: dict[str, float] | None = None
     watched_by: str | None = None  # the same for the same labelled samples
+    watched_measure: str | None = None  # what the numbers are; None of older runs: accuracies
 
 
 class Environment(Record):

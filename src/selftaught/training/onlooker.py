@@ -18,6 +18,7 @@ class Onlooker(Protocol):
 
     about: str  # what it goes by, for people
     name: str  # the same for all who go by the same, so that what two say is never taken for one curve
+    measure: str  # what the numbers are, as judging names it: accuracy, mAP, R2
 
     def begin(self, folder: Path) -> None:
         """Keep in the folder of a run what has to be known later of who looked on."""

@@ -16,6 +16,7 @@ from selftaught.training.looking.choice import Choice
 from selftaught.training.looking.health import Health, Scores, sound, undisturbed, verdict
 from selftaught.training.looking.neighbours import keep_end, keep_start, mapped
 from selftaught.training.looking.scores import COSTLY
+from selftaught.training.onlooker import Onlooker
 
 
 class Looks:
@@ -73,7 +74,7 @@ class Looks:
         return {"mean_loss": mean if math.isfinite(mean) else None, "health": scores, "verdict": words or state}
 
     def watched(self, step: int) -> dict[str, Any]:
-        """{watched, watched_by}: what the onlooker says of the network as it is now, where there is one.
+        """{watched, watched_by, watched_measure}: what the onlooker says of the network as it is now, if there is one.
 
         It is written down and told, and nothing follows from it, a fault of its own no more than a number.
         """
@@ -88,10 +89,10 @@ class Looks:
             return {}
         if numbers:
             say(f"watch    step {step:,}  {onlooker.in_words(numbers)}")
-        return {"watched": numbers, "watched_by": onlooker.name} if numbers else {}
+        return {"watched": numbers, **_by(onlooker)} if numbers else {}
 
     def _watched_at_start(self, start: int) -> dict[str, Any]:
-        """{watched_at_start, watched_by} of step 0, which a run that goes on has in its status.
+        """{watched_at_start, watched_by, watched_measure} of step 0, which a run that goes on has in its status.
 
         None where others have watched it then: that would be no start of this curve.
         """
@@ -100,7 +101,7 @@ class Looks:
             return {}
         same = known.get("watched_by") == onlooker.name
         begun = (known.get("watched_at_start") if same else None) if start else self.watched(0).get("watched")
-        return {"watched_at_start": begun, "watched_by": onlooker.name}
+        return {"watched_at_start": begun, **_by(onlooker)}
 
     def _take(self, step: int, look: Scores) -> None:
         self.taken.append(look)
@@ -139,3 +140,8 @@ class Looks:
     def _mapped(self) -> Samples:
         seen = self.job.recipe.steps * self.job.batches.batch_size
         return mapped(self.run.folder, self.job.samples, self.job.recipe.map, seen)
+
+
+def _by(onlooker: Onlooker) -> dict[str, str]:
+    """{watched_by, watched_measure}: who says so, and what the numbers are."""
+    return {"watched_by": onlooker.name, "watched_measure": onlooker.measure}
