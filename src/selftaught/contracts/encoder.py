@@ -1,5 +1,6 @@
 """What an encoder promises. It is the one thing pre-training leaves behind."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,16 @@ class Encoder(nn.Module, ABC):
     def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both of the same samples, for less than both cost where the network can."""
         return self(x), self.map(x)
+
+
+def digest_of(encoder: Encoder) -> str:
+    """The same for the same weights and, where the encoder knows one, the same way from samples to network input."""
+    way = "" if encoder.preparation is None else encoder.preparation.model_dump_json()
+    digest = hashlib.blake2b(way.encode(), digest_size=16)
+    for name, value in encoder.net.state_dict().items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Tokens(NamedTuple):

@@ -25,6 +25,7 @@ from selftaught.judging.measures import (
     shares,
     values,
 )
+from selftaught.judging.memo import Memo
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features
@@ -66,6 +67,7 @@ def evaluate(
     masked = is_dense(recipe, asked, counts)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
+    memo = Memo(Path(recipe.run))
     with stopping(), over(several(recipe.devices)):
         data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
         measure = dense.MEASURE if masked else measure or measure_of(data)
@@ -85,7 +87,7 @@ def evaluate(
                 once = data.test is not None and count.everything and not probe.by_chance
                 exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
                 exams = exams[:1] if once else exams
-                answers, chosen = _answers(probe, found[probe.takes], exams, shown)
+                answers, chosen = _answers(probe, found[probe.takes], exams, shown, memo)
                 if masked:
                     dense.add(result, name, str(count), answers, _contents(exams), chosen)
                 else:
@@ -99,6 +101,8 @@ def evaluate(
     # With several numbers of labels the first that was named has the word.
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
     result.unkept = kept(Path(recipe.run), result.model_dump(mode="json"), recipe.out)
+    if result.unkept is None:
+        memo.forget()
     return result
 
 
@@ -116,24 +120,31 @@ def open_judged(recipe: Evaluate, preparation: Preparation) -> Labelled:
 
 
 def _answers(
-    probe: Probe, sources: Sources, exams: Sequence[Exam], shown: Mapping[str, Labelled]
+    probe: Probe, sources: Sources, exams: Sequence[Exam], shown: Mapping[str, Labelled], memo: Memo
 ) -> tuple[dict[str, Answers], dict[str, Chosen]]:
     """What a probe says of the tested samples and what is so, for each kind of what it takes; and what it chose."""
-    probe.announce([exam.split for exam in exams], exams[0].tuning)
+    fits = len(sources) * len(exams)
+    probe.announce([exam.split for exam in exams], exams[0].tuning, fits)
     answers: dict[str, dict[int, list[tuple[Array, Array]]]] = {}
     chosen: dict[str, Chosen] = {}
     unit = "networks" if probe.takes == "encoder" else "fits"
-    with Progress(probe.work, len(sources) * len(exams), unit) as bar:
+    with Progress(probe.work, fits, unit) as bar:
+        done = 0
+
+        def report(share: float) -> None:
+            bar.update(done + share)
+
         for kind, source in sources.items():
             called = probe.untrained if kind == "untrained" else kind
             rounds, chosen[called] = answers.setdefault(called, {}), []
             held = by_part(source)  # what was fitted goes with it
             for exam in exams:
                 poll()
-                own = replace(exam, kind=kind, chosen=chosen[called], data=shown.get(kind, exam.data))
-                said = probe.predict(held(exam.data.part(exam.split.test)), own)
+                own = replace(exam, kind=kind, chosen=chosen[called], data=shown.get(kind, exam.data), report=report)
+                said = memo.said(probe, held(exam.data.part(exam.split.test)), own)
                 rounds.setdefault(exam.split.repeat, []).append((said, exam.data.truth[exam.split.test]))
-                bar.update(bar.done + 1)
+                done += 1
+                bar.update(done)
     return {kind: list(rounds.values()) for kind, rounds in answers.items()}, chosen
 
 

@@ -1,6 +1,5 @@
 """The samples most like some that somebody names, by what a trained encoder makes of them."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.encoder import Encoder, digest_of
 from selftaught.contracts.samples import Samples
 from selftaught.data.sources.handed import MARK, handed
 from selftaught.data.sources.labels import finder
@@ -78,15 +77,6 @@ def _parts(recipe: Find, encoder: Encoder, samples: Samples) -> Iterator[Array]:
     whose, data = digest_of(encoder), samples.fingerprint
     about = About(encoder=whose, data=data, samples=samples.count, dim=encoder.dim, named=recipe.data)
     return kept(Path(recipe.index), about, lambda: chunks(encoder, samples), recipe.overwrite)()
-
-
-def digest_of(encoder: Encoder) -> str:
-    """The same for the same weights and the same way from samples to network input."""
-    digest = hashlib.blake2b(encoder.preparation.model_dump_json().encode(), digest_size=16)
-    for name, value in encoder.net.state_dict().items():
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _asked(name: str, samples: Samples, recipe: Find, encoder: Encoder) -> Asked:

@@ -157,11 +157,20 @@ class _Best:
             self.model.load_state_dict(self.weights)
 
 
-def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuning: Tuning, seed: int) -> Classifier:
+def finetune(
+    encoder: Encoder,
+    data: Labelled,
+    learnt: Rows,
+    *,
+    held: Rows,
+    tuning: Tuning,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Classifier:
     """A classifier from a copy of `encoder`, trained on the `learnt` rows of the training samples in `data`.
 
     The `held` rows, of which there may be none, choose when to stop: by accuracy, by balanced accuracy where classes
-    are uneven, by mAP of several labels, by R² of numbers.
+    are uneven, by mAP of several labels, by R² of numbers. progress: told how many steps are done, and of how many.
     """
     torch.manual_seed(seed)
     model = Classifier(deepcopy(encoder), aim_of(data, learnt, tuning.weighting == "balanced"))
@@ -181,6 +190,7 @@ def finetune(encoder: Encoder, data: Labelled, learnt: Rows, *, held: Rows, tuni
 
         def watch(step: int, terms: dict[str, Any]) -> None:
             poll()
+            progress(first + step, steps)
             if last == steps:
                 best.look(first + step, first + step == steps)
 

@@ -27,6 +27,7 @@ class Exam:
     tuning: "Tuning"  # how a network is trained, where the probe trains one
     kind: str = "trained"  # whose features or network it is: that, or untrained, pixels, pretrained
     chosen: "list[dict[str, Any]]" = field(default_factory=list)  # what the probe has chosen, if it tells: plain data
+    report: Callable[[float], None] = lambda share: None  # called with the share of its work that is done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ class Probe:
     tasks: Sequence[str] = ("classes",)  # what labels may be, see `Targets`
     by_chance: bool = False  # whether it says something else with another seed though it learns the same labels
     untrained: str = "untrained"  # what the untrained network is called once the probe has trained it
-    announce: "Callable[[Sequence[Split], Tuning], None]" = lambda splits, tuning: None  # said before it learns
+    # Said before it learns: of which splits, how, and how often in all.
+    announce: "Callable[[Sequence[Split], Tuning, int], None]" = lambda splits, tuning, fits: None
 
 
 def names() -> list[str]:

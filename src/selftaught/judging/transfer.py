@@ -91,9 +91,12 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     tuning.warn_of_few_passes(len(learnt))
     watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
     facts = _uneven_or_not(data, learnt, watched)
-    with Progress("fine-tuning", 1, "network") as bar:
-        model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed)
-        bar.update(1)
+    with Progress("fine-tuning", 0, "steps") as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.update(done, total=total)
+
+        model = tuned(encoder, data, learnt, held=watched, tuning=tuning, seed=seed, progress=report)
     meaning = meaning_of(model, data, choosing)
     names = [] if data.task == "number" else data.names
     head = model.head.cpu()

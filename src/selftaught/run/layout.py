@@ -11,6 +11,7 @@ LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the first release
 NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
+UNFINISHED = "unfinished"  # what an evaluation that was cut had come to
 MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
 BESIDE = ("tokenizer.json", "model.onnx")  # these, where there is one
 TRACKERS = ("tensorboard", "wandb", "mlflow")  # of --logger, those that write here
@@ -32,6 +33,7 @@ FOLDERS = {
     "classifier": _MODEL,
     "map": Inside(_MAP),
     EVALUATIONS: Inside(re.compile(r"\d+\.json")),
+    UNFINISHED: Inside(re.compile(r"[0-9a-f]{32}\.npy")),
     "tensorboard": Inside(re.compile(r"events\.out\.tfevents\..+")),
     "wandb": Inside(re.compile(rf"{_WANDB}/({_IN_WANDB})"), re.compile(rf"{_WANDB}(/(files|logs|tmp(/code)?))?")),
     "mlflow": Inside(re.compile(r"mlflow\.db(-journal|-wal|-shm)?")),
@@ -53,7 +55,7 @@ NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
     "pretrain": (*_BOTH, *_TRAINED, "checkpoints", "encoder", "initial", "map", *TRACKERS),
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
-LATER = (NEWEST, EVALUATIONS, PAGE, "hub")  # that other commands write, each recorded when it is
+LATER = (NEWEST, EVALUATIONS, UNFINISHED, PAGE, "hub")  # that other commands write, each recorded when it is
 WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
 ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
 # Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.

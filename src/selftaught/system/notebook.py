@@ -25,7 +25,7 @@ class Line:
         """Whether anybody has seen it."""
         return bool(self._id)
 
-    def write(self, text: str, done: int, total: int) -> None:
+    def write(self, text: str, done: float, total: int) -> None:
         """Put this in its place: a text, beside a bar for so much of the whole."""
         from IPython.display import display, update_display  # it is there where there is a notebook
 

@@ -18,7 +18,8 @@ class Progress:
     """Shows how far some work is, how fast it goes and when it will be done."""
 
     def __init__(self, what: str, total: int, unit: str, start: int = 0) -> None:
-        self.what, self.total, self.unit, self.done = what, total, unit, start
+        self.what, self.total, self.unit = what, total, unit
+        self.done: float = start
         self._first, self._began, self._said = start, clock.now(), clock.now()
         self._bar: Bar | None = None
         self._line = Line() if in_notebook() else None
@@ -39,9 +40,9 @@ class Progress:
             return
         taken = clock.now() - self._began
         worth_a_line = kind is None and taken >= 1
-        ended = f"{self.what}: {self.done:,} {self.unit} done in {duration(taken)}"
+        ended = f"{self.what}: {_counted(self.done)} {self.unit} done in {duration(taken)}"
         if self._line and (worth_a_line or self._line.is_there):
-            cut = f"{self.what}: ended at {self.done:,} of {self.total:,} {self.unit}"
+            cut = f"{self.what}: ended at {_counted(self.done)} of {self.total:,} {self.unit}"
             self._line.write(ended if kind is None else cut, self.done, self.total)
         elif worth_a_line:
             say(ended)
@@ -55,8 +56,8 @@ class Progress:
 
         return report
 
-    def update(self, done: int, note: str = "", total: int | None = None) -> None:
-        """Report that `done` of the total (which may be known only now) is done."""
+    def update(self, done: float, note: str = "", total: int | None = None) -> None:
+        """Report that `done` of the total (which may be known only now) is done; of what is large, a share as well."""
         self.done, self.total = done, self.total if total is None else total
         if self._bar:
             self._bar.update(self._task, completed=done, total=self.total, note=note)
@@ -71,4 +72,9 @@ class Progress:
         """How far it is, and how long the rest will take at this pace."""
         rate = (self.done - self._first) / taken if (taken := clock.now() - self._began) else 0
         left = duration((self.total - self.done) / rate) if rate else "?"
-        return f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {left} left" + (f", {note}" if note else "")
+        amount = f"{_counted(self.done)} of {self.total:,} {self.unit}"
+        return f"{self.what}: {amount}, {left} left" + (f", {note}" if note else "")
+
+
+def _counted(done: float) -> str:
+    return f"{done:,}" if isinstance(done, int) else f"{done:,.1f}"

@@ -10,6 +10,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Split, spare
 from selftaught.judging.probe import ALL_TASKS, Exam, Probe
+from selftaught.system.saying import say
 
 
 def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
@@ -19,12 +20,16 @@ def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
         tuning = replace(tuning, layer_decay=1.0, frozen=0.0)
     seed = exam.seed + split.repeat
     learnt, held = spare(data, split.train, tuning.spared(len(split.train)), seed)
-    model = finetune(encoder, data, learnt, held=held, tuning=tuning, seed=seed)
+    how: dict[str, Any] = {"held": held, "tuning": tuning, "seed": seed}
+    model = finetune(encoder, data, learnt, **how, progress=lambda done, total: exam.report(done / total))
     return model.aim.said(scores_of(model, data.subset(split.test)))
 
 
-def _announce(splits: Sequence[Split], tuning: Tuning) -> None:
-    tuning.warn_of_few_passes(max(len(split.train) for split in splits))
+def _announce(splits: Sequence[Split], tuning: Tuning, fits: int) -> None:
+    most = max(len(split.train) for split in splits)
+    steps = tuning.steps(most // min(tuning.batch_size, most))
+    say(f"fine-tuning: {fits:,} networks, each trained for up to {steps:,} steps")
+    tuning.warn_of_few_passes(most)
 
 
 PROBE = Probe(

@@ -77,20 +77,21 @@ def _measured(recipe: Pretrain, plan: Plan, candidates: list[Way], trial: Trial)
     """The fastest candidate, unless the default is nearly as fast; then the other attention, where there is one."""
     rows = min(plan.batch_size, ROWS)
     seconds: dict[Way, float] = {}
-    complete = True
+    complete, tried = True, 0
 
     with Progress("measuring", len(candidates) * ROUNDS, "ways of computing") as bar:
 
         def measure(ways: list[Way]) -> None:
             """Time them in turn, as long as there is time, from the second turn on the fastest first."""
-            nonlocal complete
+            nonlocal complete, tried
             for turn in range(ROUNDS):
                 for way in sorted(ways, key=lambda way: seconds.get(way, 0.0)) if turn else ways:
                     if trial.left > 0 or not seconds:
                         seconds[way] = trial.seconds(plan.computed(way), rows)
                     else:
                         complete = False
-                    bar.update(bar.done + 1, total=max(bar.total, bar.done + 1))
+                    tried += 1
+                    bar.update(tried, total=max(bar.total, tried))
 
         measure(candidates)
         chosen = _clearly_fastest(seconds, candidates[0])
