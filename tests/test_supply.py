@@ -80,7 +80,10 @@ def test_what_an_extra_brings_is_imported_where_it_may_be_missing() -> None:
 
 def test_tests_and_benchmarks_import_what_the_extra_for_developers_has() -> None:
     extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *(line for group in (*EXTRAS, "dev", "bench") for line in extras[group])]
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for group in (*EXTRAS, "notebooks", "dev", "bench") for line in extras[group]),
+    ]
     folders = [ROOT / name for name in ("tests", "bench", "tools", "docs")]
     bodies = [ast.parse(file.read_text()).body for folder in folders for file in folder.rglob("*.py")]
     own = {"tests", "tools", "bench", *(file.stem for folder in folders for file in folder.glob("*.py"))}
