@@ -17,12 +17,18 @@ from tools import supply
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
-TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")  # which bring more than all else, and are not pinned
+LARGE = (
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "trackio",
+    "executorch",
+)  # which bring more than all else, and are not pinned
 THERE = {"IPython"}  # which is asked alone where it has begun the process: a notebook
 # What a user may add:
 EXTRAS = (
     *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
-    *("audio", "text", "wandb", "mlflow", "trackio"),
+    *("audio", "text", "wandb", "mlflow", "trackio", "executorch"),
 )
 
 
@@ -95,7 +101,7 @@ def test_every_pin_has_hashes_fits_what_is_declared_and_names_no_server() -> Non
     text = supply.PINS.read_text()
     assert "://" not in text and "--index-url" not in text and "--find-links" not in text
     pins = supply.pinned(text)
-    groups = (*(name for name in EXTRAS if name not in TRACKERS), "dev")
+    groups = (*(name for name in EXTRAS if name not in LARGE), "dev")
     lines = [*PROJECT["dependencies"], *(one for name in groups for one in PROJECT["optional-dependencies"][name])]
     wanted = {name: need for name, need in here(declared(lines)).items() if name != supply.OWN}
     assert wanted.keys() <= pins.keys()

@@ -20,6 +20,7 @@ from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder, save_encoder
 from selftaught.run.meaning import Meaning
 from selftaught.run.onnx import to_onnx
+from selftaught.run.pte import to_executorch
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
@@ -206,6 +207,26 @@ def test_onnx_gives_the_same_features(tmp_path: Path, name: str) -> None:
     (found,) = session.run(None, {"images": x.numpy()})
     with torch.no_grad():
         assert torch.allclose(torch.from_numpy(found), encoder(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_executorch_gives_the_same_features(tmp_path: Path, name: str) -> None:
+    runtime = pytest.importorskip("executorch.runtime", reason="needs executorch")
+    exported(tmp_path / "encoder", name)
+    encoder = load_encoder(tmp_path)
+    assert to_executorch(encoder, tmp_path / "m.pte") < 1e-4
+    x = torch.randn(1, 3, 32, 32)
+    (found,) = runtime.Runtime.get().load_program(tmp_path / "m.pte").load_method("forward").execute([x])
+    with torch.no_grad():
+        assert torch.allclose(found, encoder(x), atol=1e-4)
+
+
+def test_what_executorch_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported(tmp_path / "encoder", "test_resnet")
+    monkeypatch.setitem(sys.modules, "executorch.exir", None)
+    with pytest.raises(UsageError, match=r"pip install 'selftaught\[executorch\]'"):
+        to_executorch(load_encoder(tmp_path), tmp_path / "m.pte")
+    assert not list(tmp_path.glob("*.pte"))
 
 
 def test_onnx_that_disagrees_is_not_written(tmp_path: Path) -> None:

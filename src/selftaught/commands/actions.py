@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selftaught.data.sources.handed import MARK
 from selftaught.run.folder import RunFolder
@@ -84,7 +84,7 @@ def predict(recipe: Predict) -> "Predictions":
 
 
 def export(recipe: Export) -> "tuple[Path, float] | Sent":
-    """The ONNX file of an encoder or a classifier, and how far its outputs are from the network's; or what is sent."""
+    """The file of an encoder or a classifier, and how far its outputs are from the network's; or what is sent."""
     if recipe.to.startswith(HUB):
         from selftaught.commands.hub import publish
 
@@ -95,14 +95,16 @@ def export(recipe: Export) -> "tuple[Path, float] | Sent":
     from selftaught.run.export import load_encoder
     from selftaught.run.meaning import OUTPUTS
     from selftaught.run.onnx import to_onnx
+    from selftaught.run.pte import to_executorch
 
-    folder = Path(recipe.run)
+    folder, name = Path(recipe.run), "model.onnx" if recipe.to == "onnx" else "model.pte"
     if is_classifier(folder):
-        file = Path(recipe.out) if recipe.out else folder / "classifier" / "model.onnx"
-        classifier = load_classifier(folder)
-        return file, to_onnx(classifier, file, OUTPUTS[classifier.meaning.task])
-    file = Path(recipe.out) if recipe.out else folder / "encoder" / "model.onnx"
-    return file, to_onnx(load_encoder(folder), file)
+        network: Any = load_classifier(folder)
+        place, output = folder / "classifier", OUTPUTS[network.meaning.task]
+    else:
+        network, place, output = load_encoder(folder), folder / "encoder", "features"
+    file = Path(recipe.out) if recipe.out else place / name
+    return file, to_onnx(network, file, output) if recipe.to == "onnx" else to_executorch(network, file)
 
 
 def report(recipe: Report) -> Path:

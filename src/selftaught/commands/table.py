@@ -188,7 +188,7 @@ _ROWS = (
     ),
     Command(
         "export",
-        "Write a run's encoder, or a classifier, as ONNX, or give it to the Hub.",
+        "Write a run's encoder, or a classifier, as ONNX or for ExecuTorch, or give it to the Hub.",
         "run",
         "commands.actions",
         from_file=False,

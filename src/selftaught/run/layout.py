@@ -13,7 +13,8 @@ JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the fir
 NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
 UNFINISHED = "unfinished"  # what an evaluation that was cut had come to
 MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
-BESIDE = ("tokenizer.json", "model.onnx")  # these, where there is one
+EXPORTED = ("model.onnx", "model.pte")
+BESIDE = ("tokenizer.json", *EXPORTED)  # these, where there is one
 TRACKERS = ("tensorboard", "wandb", "mlflow")  # of --logger, those that write here
 HARMLESS = (MANIFEST, LOCK, LOG)  # what a run may leave that ended before it had anything to keep
 
@@ -56,7 +57,7 @@ NAMES = {  # that whoever holds the lock of the folder writes, by kind of work
     "finetune": (*_BOTH, "metrics.json", "classifier"),
 }
 LATER = (NEWEST, EVALUATIONS, UNFINISHED, PAGE, "hub")  # that other commands write, each recorded when it is
-WITHOUT_LOCK = (*LATER, "layout.npz", "model.onnx")  # that somebody may be writing though nobody holds the lock
+WITHOUT_LOCK = (*LATER, "layout.npz", *EXPORTED)  # that somebody may be writing though nobody holds the lock
 ALL = tuple(dict.fromkeys((*NAMES["pretrain"], *NAMES["finetune"], *LATER)))
 # Fields that every recipe.yaml of a run has had since the first release, while one written by hand has no need of them.
 FIELDS: tuple[Collection[str], ...] = (

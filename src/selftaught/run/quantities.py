@@ -171,16 +171,19 @@ def shards(value: Any) -> Any:
     raise ValueError(f"it is a number of processes from 2 to {MOST_PROCESSES:,}, none or auto")
 
 
+EXPORTS = ("onnx", "executorch")
+
+
 def target(value: Any) -> Any:
-    """What a model is exported to: onnx, or hub:USER/NAME, named as the Hub allows."""
+    """What a model is exported to: onnx, executorch, or hub:USER/NAME, named as the Hub allows."""
     text = str(value)
-    if text == "onnx":
+    if text in EXPORTS:
         return text
     repo = text.removeprefix(HUB)
     user, _, name = repo.partition("/")
     if text.startswith(HUB) and all(REPO.fullmatch(part) for part in (user, name)) and len(repo) <= 96:
         return text
-    raise ValueError("it is onnx or hub:USER/NAME, with letters, digits and - _ . between them")
+    raise ValueError(f"it is {', '.join(EXPORTS)} or hub:USER/NAME, with letters, digits and - _ . between them")
 
 
 def licence(value: Any) -> Any:

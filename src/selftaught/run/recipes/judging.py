@@ -273,8 +273,13 @@ class Embed(Recipe):
 
 class Export(Recipe):
     run: str
-    to: Target = Field("onnx", description="onnx, or hub:USER/NAME: a folder as the Hub's models are, with a card")
-    out: File[str | None] = Field(None, description="default: RUN/encoder/model.onnx; of hub: the folder RUN/hub")
+    to: Target = Field(
+        "onnx",
+        description="onnx; executorch, for phones; or hub:USER/NAME: a folder as the Hub's models are, with a card",
+    )
+    out: File[str | None] = Field(
+        None, description="default: RUN/encoder/model.onnx, or model.pte; of hub: the folder RUN/hub"
+    )
     license: Annotated[Licence | None, Flag(metavar="NAME")] = Field(
         None, description="of hub: under which others may use it, as apache-2.0, cc-by-nc-4.0 or other; yours to choose"
     )
