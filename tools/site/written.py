@@ -67,8 +67,7 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     asked = f"{DATA[registry.kind_of(cls)]} --method {name}{teacher}"
     lines += ["", "```sh", f"selftaught preview {asked} --out {name}.png"]
     lines += [f"selftaught pretrain {asked} --out runs/{name}", "```", ""]
-    if (picture := root / f"docs/pictures/{one['kind']}.png").exists():
-        lines += [f"![Methods of this kind at work](../pictures/{picture.name})", ""]
+    lines += [f"![What {name} shows of four samples, and what a network answers]({_picture(name, cls, root)})", ""]
     lines += ["## Options", "", inspect.cleandoc(cls.__init__.__doc__ or ""), ""] if one["options"] else []
     if one["options"]:
         lines += ["| option | default |", "|---|---|"]
@@ -77,6 +76,13 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     if (root / f"recipes/{name}_paper.yaml").exists():
         lines += [f"The paper's settings: [recipes/{name}_paper.yaml](../../recipes/{name}_paper.yaml).", ""]
     return "\n".join([*lines, "## Measured", "", *_measured(name, rows)])
+
+
+def _picture(name: str, cls: type[Method], root: Path) -> str:
+    """A method's own sheet, by bench/pictures.py; of methods that are not for images, what one of their data shows."""
+    own = Path("docs/pictures/methods") / f"{name}.webp"
+    shown = own if (root / own).exists() else Path("docs/pictures") / f"{registry.kind_of(cls)}.png"
+    return f"../{shown.relative_to('docs')}"
 
 
 def _preset(cls: type[Method]) -> Iterator[str]:
