@@ -41,9 +41,16 @@ def test_pages_come_along_with_what_they_link_to(tmp_path: Path) -> None:
     assert (tmp_path / "index.md").read_text() == (ROOT / "README.md").read_text()
     for name in ("docs/lecture.svg", "recipes/lecture.yaml", "docs/results/learns.md", "docs/methods/mae.md"):
         assert (tmp_path / name).exists()
+    images = [name for name in registry.places() if registry.kind_of(registry.method_class(name)) == "images"]
+    assert all((tmp_path / f"docs/pictures/methods/{name}.webp").exists() for name in images)
     listed = [*site.GUIDES.values(), *site.ABOUT.values()]
     assert all((tmp_path / page).exists() for page in listed)
     assert {f"docs/guides/{page.name}" for page in (ROOT / "docs/guides").glob("*.md")} <= {*listed}
+
+
+def test_a_link_to_what_is_not_there_is_found(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="docs/methods/mae.md links to ../pictures/gone.png, which is not there"):
+        site._bring("docs/methods/mae.md", "../pictures/gone.png", tmp_path)
 
 
 def test_what_is_no_site_is_not_replaced(tmp_path: Path) -> None:

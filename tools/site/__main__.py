@@ -8,6 +8,7 @@ and the pages ask nobody; only the search box needs a server: `python -m http.se
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -88,17 +89,20 @@ def gather(pages: Path) -> None:
     texts |= written.methods(ROOT) | written.commands() | written.python()
     for name, text in texts.items():
         for link in LINK.findall(text):
-            _bring(name, link, pages, texts)
+            _bring(name, link, pages)
         name = "index.md" if name == "README.md" else name
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         (pages / name).write_text(text)
 
 
-def _bring(page: str, link: str, pages: Path, texts: dict[str, str]) -> None:
-    """Copy what a page links to and that is no page; a link to a folder brings a list of what is in it."""
-    target = (ROOT / page).parent / link
-    if "://" in link or link.endswith(".md") or not target.exists():
-        return  # what is not there is for the builder to find
+def _bring(page: str, link: str, pages: Path) -> None:
+    """Copy what a page links to and that is no page; whether pages are there is for the builder to find."""
+    # By name alone: pages that the code writes lie in folders that the repository does not have.
+    target = Path(os.path.normpath((ROOT / page).parent / link))
+    if "://" in link or link.endswith(".md"):
+        return
+    if not target.exists():
+        sys.exit(f"{page} links to {link}, which is not there")
     place = pages / target.resolve().relative_to(ROOT)
     place.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file():
