@@ -49,7 +49,7 @@ def test_pages_come_along_with_what_they_link_to(tmp_path: Path) -> None:
 
 
 def test_a_link_to_what_is_not_there_is_found(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="docs/methods/mae.md links to ../pictures/gone.png, which is not there"):
+    with pytest.raises(SystemExit, match=r"docs/methods/mae\.md links to \.\./pictures/gone\.png, which is not there"):
         site._bring("docs/methods/mae.md", "../pictures/gone.png", tmp_path)
 
 

@@ -174,7 +174,7 @@ def test_a_hub_that_cannot_be_reached_may_be_tried_again(
         (["--to", "hub:me/digits", "--license", "My own"], "--license cannot be 'My own': a licence is written as"),
         (
             ["--to", "hub:digits", "--license", "mit"],
-            "--to cannot be 'hub:digits': it is onnx, executorch or hub:USER/NAME",
+            "--to cannot be 'hub:digits': it is onnx, executorch or hub:",
         ),
         (["--to", "hub:me/../x", "--license", "mit"], "--to cannot be 'hub:me/../x'"),
         (["--to", "torch"], "--to cannot be 'torch': it is onnx, executorch or hub:USER/NAME"),
