@@ -28,7 +28,7 @@ THERE = {"IPython"}  # which is asked alone where it has begun the process: a no
 # What a user may add:
 EXTRAS = (
     *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
-    *("audio", "text", "wandb", "mlflow", "trackio", "executorch"),
+    *("audio", "text", "wandb", "mlflow", "trackio", "executorch", "search"),
 )
 
 

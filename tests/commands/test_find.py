@@ -13,6 +13,8 @@ from selftaught.commands.cli import run_command
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.search import nearest
 from selftaught.run.export import load_encoder, save_encoder
+from selftaught.run.features import About, kept
+from selftaught.run.graph import met
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
 from tests.commands.finding import lines, run_of
@@ -92,6 +94,48 @@ def test_features_are_kept_and_known_to_be_stale(
         selftaught.find(run, data, "a/0.png", index=index)
     again = selftaught.find(run, data, "a/0.png", index=index, overwrite=True)
     assert again.facts() == selftaught.find(run, data, "a/0.png").facts()
+
+
+def test_a_graph_over_kept_features_finds_what_looking_at_all_does(
+    looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("usearch")
+    index, like = tmp_path / "index", ["a/0.png", "b/3.png"]
+    with pytest.raises(UsageError, match="--approximate follows a graph that --index keeps: name a folder"):
+        selftaught.find(looking, pictures, like, approximate=True)
+    exact = selftaught.find(looking, pictures, like, count=5, index=index).facts()
+    assert not (index / "graph.usearch").exists()
+    found = [selftaught.find(looking, pictures, like, count=5, index=index, approximate=True).facts() for _ in range(2)]
+    assert found == [exact, exact]
+    made = (index / "graph.usearch").stat().st_mtime_ns
+    selftaught.find(looking, pictures, like, index=index, approximate=True)
+    assert (index / "graph.usearch").stat().st_mtime_ns == made
+    whole = (index / "graph.usearch").read_bytes()
+    for content in (whole[:-40], b"no graph"):
+        (index / "graph.usearch").write_bytes(content)
+        with pytest.raises(DataError, match=r"graph\.usearch is damaged; --overwrite makes it anew"):
+            selftaught.find(looking, pictures, like, index=index, approximate=True)
+    again = selftaught.find(looking, pictures, like, count=5, index=index, approximate=True, overwrite=True)
+    assert again.facts() == exact
+
+
+def test_of_many_it_meets_few_and_misses_hardly_any(tmp_path: Path) -> None:
+    pytest.importorskip("usearch")
+    rng = np.random.default_rng(0)
+    z = (rng.normal(size=(40, 32))[rng.integers(0, 40, 6000)] + rng.normal(size=(6000, 32))).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    about = About(encoder="e", data="d", samples=len(z), dim=32)
+    made = kept(tmp_path / "index", about, lambda: iter([z[:4000], z[4000:]]), False)
+    told: list[int] = []
+    found = 0
+    for row in range(0, 6000, 300):
+        rows = met(tmp_path / "index", about, made, z[row : row + 1], 20, lambda done, total: told.append(done))
+        assert len(rows) == 80 and (np.diff(rows) > 0).all()
+        found += int(np.isin(np.argsort(-(z @ z[row]))[:20], rows).sum())
+    assert found >= 0.98 * 20 * 20 and told[-1] == 6000  # made once
+    other = About(encoder="e", data="other", samples=len(z), dim=32)
+    met(tmp_path / "index", other, made, z[:1], 5, lambda done, total: told.append(-done))
+    assert told[-1] == -6000  # of other samples it is made anew
 
 
 def test_an_index_that_is_damaged_or_somebodys_is_told(looking: Path, pictures: Path, tmp_path: Path) -> None:

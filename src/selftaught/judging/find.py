@@ -1,7 +1,6 @@
 """The samples most like some that somebody names, by what a trained encoder makes of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,12 @@ from selftaught.data.sources.handed import MARK, handed
 from selftaught.data.sources.labels import finder
 from selftaught.judging.featured import chunks, encoder_of, featured, opened
 from selftaught.judging.search import Array, Near, Rows, nearest
-from selftaught.run.features import About, kept
+from selftaught.run.features import About, kept, rows_of
+from selftaught.run.graph import met
 from selftaught.run.recipes import Find
-from selftaught.system.errors import DataError, SelftaughtError
+from selftaught.system.errors import DataError, SelftaughtError, UsageError
+from selftaught.system.interruption import poll
+from selftaught.system.progress import Progress
 from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
@@ -61,22 +63,30 @@ class Found(Shown):
 
 def find(recipe: Find, module: nn.Module | None = None) -> Found:
     """What a recipe asks for. Raises UsageError and DataError."""
+    if recipe.approximate and recipe.index is None:
+        raise UsageError("--approximate follows a graph that --index keeps: name a folder")
     encoder = encoder_of(recipe.run, module)
     samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column)
     asked = [_asked(name, samples, recipe, encoder) for name in recipe.like]
     features = np.concatenate([featured(encoder, one.samples.subset(one.rows)).features for one in asked])
     left_out = [row for one in asked if one.own for row in one.rows.tolist()]
-    near = nearest(features, _parts(recipe, encoder, samples), recipe.count, left_out)
-    return Found(samples, asked, near)
+    return Found(samples, asked, _nearest(recipe, encoder, samples, features, left_out))
 
 
-def _parts(recipe: Find, encoder: Encoder, samples: Samples) -> Iterator[Array]:
-    """Features of all samples, a part at a time: made now or, with --index, kept for the next time as well."""
+def _nearest(recipe: Find, encoder: Encoder, samples: Samples, asked: Array, left_out: list[int]) -> Near:
+    """Among features of all samples: made now or, with --index, kept for the next time as well, perhaps in a graph."""
     if recipe.index is None:
-        return chunks(encoder, samples)
-    whose, data = digest_of(encoder), samples.fingerprint
-    about = About(encoder=whose, data=data, samples=samples.count, dim=encoder.dim, named=recipe.data)
-    return kept(Path(recipe.index), about, lambda: chunks(encoder, samples), recipe.overwrite)()
+        return nearest(asked, chunks(encoder, samples), recipe.count, left_out)
+    folder, whose = Path(recipe.index), digest_of(encoder)
+    facts: dict[str, Any] = {"samples": samples.count, "dim": encoder.dim, "named": recipe.data}
+    about = About(encoder=whose, data=samples.fingerprint, **facts)
+    made = kept(folder, about, lambda: chunks(encoder, samples), recipe.overwrite)
+    if not recipe.approximate:
+        return nearest(asked, made(), recipe.count, left_out)
+    with Progress("graph", samples.count, modality.named(samples.preparation.modality).THINGS) as bar:
+        rows = met(folder, about, made, asked, recipe.count + len(left_out), bar.polled(poll))
+    near = nearest(asked, [rows_of(folder, about, rows)], recipe.count, np.flatnonzero(np.isin(rows, left_out)))
+    return replace(near, rows=rows[near.rows])
 
 
 def _asked(name: str, samples: Samples, recipe: Find, encoder: Encoder) -> Asked:

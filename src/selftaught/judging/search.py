@@ -1,6 +1,6 @@
 """The samples most like some others, by exact cosines: features come a part at a time, and no more is held."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ class Near:
     asked: Rows  # (K,) the number of the one that each is most like
 
 
-def nearest(asked: Array, parts: Iterable[Array], count: int, left_out: Sequence[int] = ()) -> Near:
+def nearest(asked: Array, parts: Iterable[Array], count: int, left_out: Iterable[int] = ()) -> Near:
     """The `count` rows of `parts`, (B, D) one after another, that are most like any of `asked` (M, D).
 
     All have length one. Among equals the first comes first; rows that are `left_out` are not looked for.

@@ -1,6 +1,7 @@
 """Features of samples kept in a folder, by which later searches need no network; and of what they are.
 
 FOLDER/ features.npy (N, D) float32, of length one    index.json, once that is whole    selftaught.jsonl, lock
+        graph.usearch, graph.json (of run/graph.py)
 """
 
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ from selftaught.system.reading import json_in
 from selftaught.system.text import printable
 
 FEATURES, ABOUT, KIND = "features.npy", "index.json", "index"
+GRAPH, GRAPH_ABOUT = "graph.usearch", "graph.json"
 STORED = "<f4"  # numpy's name of the type
-HELD = dict.fromkeys((FEATURES, ABOUT, MANIFEST, LOCK))
+HELD = dict.fromkeys((FEATURES, ABOUT, GRAPH, GRAPH_ABOUT, MANIFEST, LOCK))
 PART = 16 << 20  # bytes of features that are read at a time
 
 Rows = NDArray[np.float32]
@@ -56,7 +58,8 @@ def kept(folder: Path, about: About, made: Made, overwrite: bool) -> Made:
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
             begin_if_empty(folder, KIND, HELD)
-            (folder / ABOUT).unlink(missing_ok=True)  # features without it are those of nobody
+            for name in (ABOUT, GRAPH_ABOUT):  # features without it are those of nobody, and so is a graph
+                (folder / name).unlink(missing_ok=True)
             _write(folder, about, made())
             write_json(folder / ABOUT, about.model_dump())
     return lambda: _read(folder, about)
@@ -89,18 +92,33 @@ def _write(folder: Path, about: About, parts: Iterator[Rows]) -> None:
             stream.write(np.ascontiguousarray(part, dtype=STORED).data)
 
 
+def rows_of(folder: Path, about: About, rows: NDArray[np.int64]) -> Rows:
+    """The features of some samples (len(rows), D). Raises DataError where they are not whole."""
+    return _finite(_pages(folder, about)[rows], folder)
+
+
 def _read(folder: Path, about: About) -> Iterator[Rows]:
     """The features a part at a time. Raises DataError where they are not whole."""
-    damaged = DataError(f"{printable(folder / FEATURES)} is damaged; --overwrite makes it anew")
+    pages, at_once = _pages(folder, about), max(1, PART // (4 * about.dim))
+    for start in range(0, about.samples, at_once):
+        yield _finite(pages.span(start, min(start + at_once, about.samples)), folder)
+
+
+def _pages(folder: Path, about: About) -> Pages:
     try:
         pages = Pages(folder / FEATURES)
     except (OSError, ValueError):
-        raise damaged from None
+        raise _damaged(folder) from None
     if pages.shape != (about.samples, about.dim) or pages.dtype != np.dtype(STORED):
-        raise damaged
-    at_once = max(1, PART // (4 * about.dim))
-    for start in range(0, about.samples, at_once):
-        part = pages.span(start, min(start + at_once, about.samples))
-        if not np.isfinite(part).all():
-            raise damaged
-        yield part
+        raise _damaged(folder)
+    return pages
+
+
+def _finite(part: Rows, folder: Path) -> Rows:
+    if not np.isfinite(part).all():
+        raise _damaged(folder)
+    return part
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(f"{printable(folder / FEATURES)} is damaged; --overwrite makes it anew")

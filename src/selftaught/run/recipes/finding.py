@@ -96,6 +96,10 @@ class Find(Recipe):
     like: tuple[str, ...] = Field(min_length=1, description="a sample of DATA, a file, or other data; may be repeated")
     count: int = Field(20, gt=0, le=100_000, description="how many to find")
     index: str | None = Field(None, description="a folder to keep the features of DATA in, or that has them")
+    approximate: bool = Field(
+        False,
+        description="of --index: follow a graph (HNSW) in place of looking at all, for many millions; may miss some",
+    )
     out: File[str | None] = Field(None, description="FILE.csv, of path,rank,similarity,like")
     page: File[str | None] = Field(None, description="PAGE.html, with pictures where there is something to see")
     overwrite: bool = Field(False, description="replace --out and --page where they exist, and make --index anew")
