@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # the public face: every name that people and plug-ins may im
     from selftaught.contracts.method import Training as Training
     from selftaught.data.sources.arrays import Arrays as Arrays
     from selftaught.data.sources.encoded import Encoded as Encoded
+    from selftaught.data.sources.wrapped import Series as Series
+    from selftaught.data.sources.wrapped import Texts as Texts
     from selftaught.judging.comparison import Comparison as Comparison
     from selftaught.judging.predict import predict as predict
     from selftaught.run.classifier import load_classifier as load_classifier

@@ -14,6 +14,7 @@ from selftaught.data import opening
 from selftaught.data.series.lines import is_long, open_columns, read_recording
 from selftaught.data.series.recordings import THINGS, Channels, Failures, Recording, Recordings
 from selftaught.data.series.ts import open_ts
+from selftaught.data.sources import handed
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import labels_of, read_arrays
 from selftaught.data.sources.folder import NO_IMAGE, walk
@@ -36,6 +37,8 @@ def recognises(data: Any) -> bool:
     """Whether this names series: by its mark, as a .ts, or as a table with a line for each point of each series."""
     if not isinstance(data, str):
         return False
+    if data.startswith(handed.MARK):
+        return handed.is_a(data, "series")
     path = Path(data)
     if data.startswith(MARK) or (path.suffix.lower() == TS and path.is_file()):
         return True
@@ -56,6 +59,8 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
     label_column: of a table, the column of labels, or "none"; wanted: names of channels that an encoder takes. Raises
     DataError and UsageError.
     """
+    if str(data).startswith(handed.MARK):
+        return _from_python(handed.held(str(data)), label_column)
     path = Path(str(data).removeprefix(MARK))
     if not path.exists():
         raise DataError(f"{printable(str(path))} does not exist")
@@ -78,8 +83,20 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
 
 def open_arrays(path: Path) -> Recordings:
     """Series of a .npy or .npz. Raises DataError."""
-    held, name = read_arrays(path), path.stem
-    values = list(_arrays(held, printable(path.name)))
+    return _of_arrays(read_arrays(path), path.stem, printable(path.name))
+
+
+def _from_python(given: handed.Handed, label_column: str | None) -> Recordings:
+    """Series that somebody holds, with their labels where these came beside them."""
+    if label_column not in (None, NO_LABEL):
+        raise UsageError(f"--label-column {printable(label_column)}: {given.name} has no columns with names")
+    labels = {} if given.labels is None else {"y": given.labels}
+    return _of_arrays({**given.data.arrays, **labels}, given.name, given.name)
+
+
+def _of_arrays(held: Mapping[str, NDArray[Any]], name: str, shown: str) -> Recordings:
+    """Series of arrays that are named as in a .npz. Raises DataError."""
+    values = list(_arrays(held, shown))
     count, known = len(values), {key: _some(held, key, len(values), name) for key in ("keys", "groups")}
     keys = known["keys"] or [str(row) for row in range(count)]
     none: list[str | None] = [None] * count

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.wrapped import Series, Texts
 from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -42,9 +43,9 @@ def handed(data: Any, column: str | None = None, facts: bool = False) -> Iterato
 
     data: an array, memory-map or tensor of images (N, H, W), (N, H, W, C), of a tensor (N, C, H, W), or of rows (N,
     columns); a table with columns, as pandas, polars and pyarrow have it; a list of paths, of PIL images or of arrays;
-    an object with a length that gives an item for each number; or a pair of any of these and of labels (N,). column:
-    what of a table holds images, which then are the samples; facts: whether it is no samples but what is told of them,
-    so a table, or columns by name. Raises UsageError for anything else.
+    an object with a length that gives an item for each number; `Series` and `Texts`; or a pair of any of these and of
+    labels (N,). column: what of a table holds images, which then are the samples; facts: whether it is no samples but
+    what is told of them, so a table, or columns by name. Raises UsageError for anything else.
     """
     if data is None or isinstance(data, str | os.PathLike):
         yield data
@@ -66,6 +67,12 @@ def held(name: str) -> Handed:
         way = "selftaught.pretrain(data, out=..., resume=True)"
         raise UsageError(f"{printable(name)} was given in Python, and has to be again: {way}, and so with each command")
     return _held.get()[name]
+
+
+def is_a(name: str, kind: str) -> bool:
+    """Whether a name stands for what was wrapped as of this kind; False where it is not known."""
+    one = _held.get().get(name)
+    return one is not None and isinstance(one.data, Series | Texts) and one.data.kind == kind
 
 
 def is_rows(name: str) -> bool:
@@ -143,6 +150,8 @@ def _usable(data: Any, column: str | None) -> Any:
         raise UsageError(
             "a pair is of data and its labels; those of a path are named by train_labels, a CSV, and so on"
         )
+    if isinstance(data, Series | Texts):
+        return data
     if is_table(data):
         return Records(data) if column is not None else data
     if hasattr(data, "detach"):

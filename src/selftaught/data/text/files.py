@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.data import opening
+from selftaught.data.sources import handed
 from selftaught.data.sources.archives import tar_members, zip_members
+from selftaught.data.sources.arrays import labels_of
 from selftaught.data.sources.encoded import Ignored
 from selftaught.data.sources.files import ARCHIVES, folders_of
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
@@ -30,6 +32,8 @@ def recognises(data: Any) -> bool:
     """Whether this names texts: by its mark, or as a file of JSON lines."""
     if not isinstance(data, str):
         return False
+    if data.startswith(handed.MARK):
+        return handed.is_a(data, "text")
     return data.startswith(MARK) or (data.lower().endswith(JSONL) and Path(data).is_file())
 
 
@@ -41,13 +45,13 @@ def open_texts(
     label_column: of a table, the column of labels, or "none"; column: that of texts; taken: the one that an encoder
     has learnt from, which is meant where a table has it and nobody says otherwise. Raises DataError and UsageError.
     """
+    if str(data).startswith(handed.MARK):
+        return _from_python(handed.held(str(data)), label_column, column)
     path = Path(str(data).removeprefix(MARK))
     shown = printable(str(path))
     if path.name.lower().endswith(TABLES) and path.is_file():
         return open_columns(path, label_column, column, taken)
-    for flag, named in (("label-column", label_column), ("column", column)):
-        if named not in (None, NO_LABEL):
-            raise UsageError(f"--{flag} {printable(str(named))}: {shown} has no columns with names")
+    _refuse_columns(shown, label_column, column)
     if path.is_dir():
         return open_folder(path)
     if path.is_file() and path.name.lower().endswith(TXT):
@@ -59,6 +63,20 @@ def open_texts(
         raise DataError(f"{shown} does not exist")
     endings = ", ".join([*TXT, *TABLES, *ARCHIVES])
     raise DataError(f"{shown} is neither a folder nor a file of these, which texts lie in: {endings}")
+
+
+def _refuse_columns(shown: str, label_column: str | None, column: str | None) -> None:
+    for flag, named in (("label-column", label_column), ("column", column)):
+        if named not in (None, NO_LABEL):
+            raise UsageError(f"--{flag} {printable(str(named))}: {shown} has no columns with names")
+
+
+def _from_python(given: handed.Handed, label_column: str | None, column: str | None) -> Texts:
+    """Texts that somebody holds, with their labels where these came beside them."""
+    _refuse_columns(given.name, label_column, column)
+    texts, keys = given.data.texts, given.data.keys
+    labels = repeat(None) if given.labels is None else labels_of(given.labels, len(texts), given.name)
+    return Texts.of(given.name, (Text(*one) for one in zip(keys, texts, labels)))
 
 
 def open_folder(path: Path) -> Texts:
