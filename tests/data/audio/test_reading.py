@@ -125,6 +125,23 @@ def test_what_cannot_be_used_is_put_aside_with_the_reason(here: Path) -> None:
     assert found.ignored[0].reason == "not named like a sound"
 
 
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "FLAC", "OGG", "MP3"])
+def test_what_ends_before_its_time_is_no_clip(kind: str) -> None:
+    data = written(tone(300, 3.0, 16_000), 16_000, form=kind)
+    assert len(decode(data, 16_000)[1]) == pytest.approx(48_000, abs=4608)
+    for share in (0.9, 0.5, 0.2):
+        with pytest.raises(DecodeError):
+            decode(data[: int(share * len(data))], 16_000)
+
+
+def test_what_was_written_without_knowing_its_end_is_whole() -> None:
+    """As a program writes a WAV that hands it on while it goes: its sizes are the largest there are."""
+    data = written(tone(300, 1.0))
+    place = data.index(b"data") + 4
+    streamed = data[:4] + b"\xff" * 4 + data[8:place] + b"\xff" * 4 + data[place + 4 :]
+    assert len(decode(streamed, RATE)[1]) == RATE
+
+
 def test_more_than_memory_holds_is_refused_and_so_is_a_bomb(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder(here / "clips", 2)
     with pytest.raises(DataError, match=r"clips of clips take .* as spectrograms, more than --memory 4 kB: raise it"):

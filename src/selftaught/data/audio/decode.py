@@ -16,6 +16,11 @@ LONGEST = 600  # seconds of a clip
 MOST = 120_000_000  # values of all its channels: of silence so many are packed into next to nothing
 RATES = (100, 1_000_000)  # samples a second
 SILENT = 2.0**-15  # one step of 16 bits: what stays below is silence
+SLACK = 64  # bytes that a size may be wrong by: some programs count what stands before it
+STREAMED = 0x7FFF0000  # bytes from which on a size is that of a file whose end nobody knew as it was begun
+LAST_PAGE = 4  # the bit that says so
+# Of the values that an MP3 says it has, where it says it: encoders count their own delay, in whole frames.
+COUNTED_IN, FEWER, LOST = 1 << 16, 0.98, 2 * 1152
 FINEST = 10_000  # by whole numbers up to this the ratio of two rates is told, which is closer than any clock
 
 Sound = NDArray[np.float32]
@@ -59,6 +64,7 @@ def decode(data: bytes, rate: int) -> tuple[Header, Sound]:
             channels = file.read(LONGEST * told.rate, dtype="float32", always_2d=True)
         except Exception as error:  # of libsndfile, and of many kinds
             raise DecodeError(f"cannot be decoded: {printable(error)}") from None
+        _refuse_cut(data, file.frames, len(channels))
     if not np.isfinite(channels).all():
         raise DecodeError("holds values that are not finite (NaN or infinite)")
     sound = channels.mean(axis=1)
@@ -67,6 +73,26 @@ def decode(data: bytes, rate: int) -> tuple[Header, Sound]:
     if np.abs(sound).max() < SILENT:
         raise DecodeError("is silent from its beginning to its end")
     return told, sound if rate == told.rate else resampled(sound, told.rate, rate)
+
+
+def _refuse_cut(data: bytes, told: int, there: int) -> None:
+    """Raise DecodeError for a file that ends before its time, of which libsndfile gives what is there."""
+    cut = f"is cut off: {there:,} values are there, and its header says more"
+    if data[:4] in (b"RIFF", b"FORM"):
+        size = int.from_bytes(data[4:8], "little" if data[:4] == b"RIFF" else "big")
+        if len(data) + SLACK < size < STREAMED:
+            raise DecodeError(cut)
+    elif data[:4] == b"OggS":
+        if not _is_last(data[data.rfind(b"OggS") :]):
+            raise DecodeError("is cut off: it has no last page")
+    elif any(mark in data[:COUNTED_IN] for mark in (b"Xing", b"Info")) and there < FEWER * told - LOST:
+        raise DecodeError(cut)
+
+
+def _is_last(page: bytes) -> bool:
+    """Whether a page of Ogg is whole, and says that it is the last (RFC 3533, section 6)."""
+    parts = page[26] if len(page) > 26 else 0
+    return len(page) >= 27 + parts + sum(page[27 : 27 + parts]) and bool(page[5] & LAST_PAGE)
 
 
 def resampled(sound: Sound, own: int, wanted: int) -> Sound:
