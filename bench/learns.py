@@ -83,9 +83,11 @@ def main() -> None:
         for place in places:
             if place.name not in chosen or (asked.family and place.family != asked.family):
                 continue
-            encoders = [TOKENS] if registry.method_class(place.name).needs_tokens else [CONVOLUTIONAL, TOKENS]
+            cls = registry.method_class(place.name)
+            encoders = [TOKENS] if cls.needs_tokens else [CONVOLUTIONAL] if cls.no_tokens else [CONVOLUTIONAL, TOKENS]
+            tokens = [encoder for encoder in encoders if encoder is TOKENS]
             try:
-                for encoder in {"own": encoders[:1], "both": encoders, "tokens": [TOKENS]}[asked.encoders]:
+                for encoder in {"own": encoders[:1], "both": encoders, "tokens": tokens}[asked.encoders]:
                     samples = asked.samples or budget(place.name, encoder)
                     judge(place, encoder, samples, seed, asked.data, asked.runs, changes)
             except SelftaughtError as error:

@@ -107,6 +107,10 @@ def test_an_existing_run_is_only_replaced_when_asked(photos: Path, tmp_path: Pat
         ({"views": {"stronger": {"jitter": 1}}}, "did you mean 'strong'"),
         ({"views": {"strong": {"jiter": 1}}}, "did you mean 'jitter'"),
         ({"method": "mae"}, "mae needs an encoder that works on tokens, which test_resnet does not; try"),
+        (
+            {"method": "exemplar", "encoder": "test_vit"},
+            r"exemplar has not taught vision transformers anything yet \(after 200,000 .*\): try --encoder resnet18",
+        ),
         ({"steps": 3, "epochs": 2}, "not both"),
         ({"devices": "several"}, "it is a number from 1 to 1,024, or all"),
     ],

@@ -61,6 +61,9 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     lines += [f"- Family: {FAMILIES[one['family']]}, {one['kind']}", f"- Paper: <{cls.paper}>"]
     lines += [f"- Needs: {', '.join(needs)}"] if needs else []
     lines += [f"- Views: {', '.join(f'`{view}`' for view in cls.views)}"]
+    lines += [f"- Not for vision transformers, which it has not taught anything yet: {cls.no_tokens}"] * bool(
+        cls.no_tokens
+    )
     if cls.experimental:
         lines += ["- Experimental: it has not yet beaten its own untrained encoder on real data"]
     teacher = " --teacher runs/known" if cls.needs_teacher else ""

@@ -73,6 +73,7 @@ class Method(nn.Module, ABC):
     needs_time: ClassVar[bool] = False  # whether it asks about moments of one axis, which only series have
     needs_values: ClassVar[bool] = False  # whether it asks about places with values, such as pixels: words are none
     needs_teacher: ClassVar[bool] = False  # whether it is given another encoder, frozen, after the data: --teacher
+    no_tokens: ClassVar[str] = ""  # what was measured on vision transformers, where it teaches them nothing
     whole_views: ClassVar[bool] = False  # whether it reckons with how large views are: none for --grow to shrink
     experimental: ClassVar[bool] = False  # not yet shown to beat its own untrained encoder
 

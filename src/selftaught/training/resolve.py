@@ -268,8 +268,13 @@ def named_methods(recipe: Pretrain) -> list[Part]:
 
 
 def refuse_unfit(recipe: Pretrain, encoder: Encoder, kind: Any) -> None:
-    """Raise UsageError where a method works on tokens, and the encoder that was named has none."""
+    """Raise UsageError where a method works on tokens, and the encoder that was named has none; or the other way."""
     for part in named_methods(recipe):
+        told = registry.method_class(part.name).no_tokens
+        if told and kind.PRETRAINED and isinstance(encoder, TokenEncoder) and recipe.fingerprint is None:
+            raise UsageError(
+                f"{part.name} has not taught vision transformers anything yet ({told}): try --encoder {kind.ENCODER}"
+            )
         if registry.method_class(part.name).needs_tokens and not isinstance(encoder, TokenEncoder):
             name = recipe.encoder.name if recipe.encoder else "the default"
             raise UsageError(
