@@ -17,13 +17,8 @@ from tools import supply
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
-LARGE = (
-    "tensorboard",
-    "wandb",
-    "mlflow",
-    "trackio",
-    "executorch",
-)  # which bring more than all else, and are not pinned
+# Which bring more than all else, and are not pinned.
+LARGE = ("tensorboard", "wandb", "mlflow", "trackio", "executorch", "text")
 THERE = {"IPython"}  # which is asked alone where it has begun the process: a notebook
 # What a user may add:
 EXTRAS = (

@@ -132,6 +132,8 @@ class Modality:
     RATED: bool = False  # whether samples hold so many values a second, as --sampling-rate says
     COLUMNS: bool = False  # whether a sample is a row of columns, which scikit-learn counts
     PRETRAINED: bool = False  # whether encoders that others have taught are known
+    # Of weights that somebody names, the encoder they are of, where a folder of others' says so; it has the words then.
+    begun: "Callable[[str], Part | None]" = lambda source: None
     PICTURES: Pictures | None = None  # where a sample is something to look at
     # Views (B, *shape) as they read, where a few words say more of a sample than a thumbnail would.
     snippets: "Callable[[Tensor, Any], list[str]] | None" = None

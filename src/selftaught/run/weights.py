@@ -20,7 +20,11 @@ from selftaught.system.text import printable
 
 COLOURS = 3  # channels
 WRAPPERS = ("state_dict", "model", "student", "teacher", "encoder")  # keys that checkpoints hide weights under
-PREFIXES = ("module.", "model.", "net.", "encoder.", "encoder_q.", "backbone.", "student.")
+PREFIXES = (
+    *("module.", "model.", "net.", "encoder.", "encoder_q.", "backbone.", "student."),
+    *("bert.", "roberta.", "distilbert.", "electra.", "mpnet.", "albert.", "deberta."),  # of transformers
+)
+OLDER = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # how BERT's first weights call it
 
 
 def load_initial_weights(encoder: Encoder, source: str) -> str:
@@ -117,6 +121,8 @@ def _plainly(error: Exception) -> str:
 
 def _bare(name: str, known: Container[str]) -> str:
     """A name without what others put before it, as far as that is needed to be one of the `known`."""
+    for older, newer in OLDER.items():
+        name = name if name in known else name.replace(older, newer)
     while name not in known and (prefix := next((p for p in PREFIXES if name.startswith(p)), None)):
         name = name.removeprefix(prefix)
     return name

@@ -47,5 +47,10 @@ def _parts(net: nn.Module) -> list[list[nn.Parameter]]:
     for child in net.children():
         weights = list(child.parameters())
         inside = sum(weight.numel() for weight in weights) > NEARLY_ALL * whole and any(child.children())
-        parts = parts + (_parts(child) if inside else [weights])
+        parts = parts + (_parts(child) if inside or _is_listed(child) else [weights])
     return [part for part in parts if part]
+
+
+def _is_listed(part: nn.Module) -> bool:
+    """Whether it is a list of layers, or has one and little else, as encoders of transformers have it."""
+    return isinstance(part, nn.ModuleList) or any(isinstance(child, nn.ModuleList) for child in part.children())

@@ -34,13 +34,19 @@ def taking_over(recipe: Pretrain, kind: Modality) -> Pretrain:
     taken: dict[str, Any] = {}
     if recipe.encoder is None and known.part:
         taken["encoder"] = known.part
+        if kind.WORDS and recipe.tokenizer is None:
+            taken["tokenizer"] = recipe.init
     if recipe.size is None and known.size and kind.SIZED:
         taken["size"] = known.size
     return recipe.model_copy(update=taken)
 
 
 def _known(recipe: Pretrain, kind: Modality) -> Known | None:
-    if not recipe.init or not kind.PRETRAINED:
+    if not recipe.init:
+        return None
+    if part := kind.begun(recipe.init):
+        return Known(part)
+    if not kind.PRETRAINED:
         return None
     return known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
 
@@ -50,7 +56,7 @@ def words_of(recipe: Pretrain, kind: Modality) -> Any:
 
     Raises UsageError where nothing tells which they are, or where others are asked for.
     """
-    if not recipe.init or not kind.WORDS:
+    if not recipe.init or not kind.WORDS or kind.begun(recipe.init):
         return None
     shown, folder = f"--init {printable(recipe.init)}", Path(recipe.init)
     try:

@@ -9,6 +9,7 @@ from selftaught.data.text.inspection import inspect
 from selftaught.data.text.preparation import Preparation
 from selftaught.data.text.samples import open_samples
 from selftaught.data.text.texts import THINGS
+from selftaught.data.text.transformers import begun
 from selftaught.data.text.views import Views
 
 
@@ -39,6 +40,7 @@ MODALITY = Modality(
     DOMAIN="text",
     ALONG=True,
     WORDS=True,
+    begun=begun,
     PICTURES=pictures,
     snippets=pictures.snippets,
     ASIDE=("tokenizer",),

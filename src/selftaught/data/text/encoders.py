@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from selftaught.contracts.encoder import PADDING, Encoder, Origin, Tokens
 from selftaught.data.encoders import Own, Transformer, build, picked
 from selftaught.data.text.preparation import Preparation
+from selftaught.data.text.sentences import Pooling, Sentences
 from selftaught.data.text.texts import THINGS
 from selftaught.system import bounds, components
 from selftaught.system.errors import UsageError
-
-Pooling = Literal["mean", "first"]
 
 
 class Sizes(NamedTuple):
@@ -43,13 +42,18 @@ def create(
     heads: bounds.Heads | None = None,
     pooling: Pooling = "mean",
     dropout: bounds.BelowOne = 0.0,
+    config: str | None = None,
+    marks: tuple[int, int, int] = (0, 0, 0),
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 
     depth: blocks (2, or 4 of text_small); width: of a token (128, or 256); heads: of attention (2, or 4); pooling:
     whether a feature is the mean of the words that are there, or what stands where a text begins; dropout: of
-    embeddings and of what each block adds, in training.
+    embeddings and of what each block adds, in training; config and marks: of a model of transformers, what its folder
+    says, which --init takes from there.
     """
+    if name == "transformers":
+        return _of_transformers(preparation, config, marks, pooling, (depth, width, heads, dropout))
     if name == "own":
         return Own(module, preparation.shape, THINGS, torch.int64)
     if name not in SIZES:
@@ -67,42 +71,28 @@ def create(
 build_encoder = partial(build, create)
 
 
-class TextTransformer(Transformer):
-    """A transformer with a token a word, and places that are learnt, whose norms come first (GPT-2's).
+def _of_transformers(
+    preparation: Preparation, config: str | None, marks: tuple[int, int, int], pooling: Pooling, others: Sequence[Any]
+) -> Encoder:
+    from selftaught.data.text.transformers import HuggingFace  # a library of seconds
 
-    Nothing looks at what is behind the end of a text, and no feature has any of it.
+    if config is None:
+        raise UsageError("the encoder 'transformers' is that of a folder: name it by --init, and no --encoder")
+    if any(others):
+        raise UsageError("encoder options 'depth', 'width', 'heads' and 'dropout' are those of the model that is named")
+    return HuggingFace(preparation, config, marks, pooling)
+
+
+class TextTransformer(Sentences, Transformer):
+    """A transformer with places that are learnt, whose norms come first (GPT-2's).
+
+    Nothing looks at what is behind the end of a text.
     """
-
-    along = True
-    uniform = False
-    patch_dim = 1
 
     def __init__(self, preparation: Preparation, sizes: Sizes, pooling: Pooling, dropout: float) -> None:
         super().__init__()
         self.dim, self.depth, self.pooling, self.dropout = sizes.width, sizes.depth, pooling, dropout
         self.net = Words(preparation.words, preparation.length, sizes, dropout)
-
-    def grid(self, size: Sequence[int]) -> tuple[int, ...]:
-        return tuple(size)
-
-    def patchify(self, x: Tensor) -> NoReturn:
-        raise UsageError("words have no values behind them, such as this method asks for")
-
-    def unpatchify(self, patches: Tensor, size: Sequence[int]) -> NoReturn:
-        self.patchify(patches)
-
-    def feature(self, tokens: Tokens) -> Tensor:
-        if self.pooling == "first":
-            return tokens.patches[:, 0]
-        if tokens.there is None:
-            return tokens.patches.mean(dim=1)
-        there = tokens.there[..., None].to(tokens.patches.dtype)
-        return (tokens.patches * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)
-
-    def map(self, x: Tensor) -> Tensor:
-        made = self.tokens(x)
-        assert made.there is not None
-        return made.patches.masked_fill(~made.there[..., None], 0).mT
 
     def freeze_patches(self) -> None:
         self.net.embed.requires_grad_(False)

@@ -104,6 +104,11 @@ class Tokenizer:
             for one in self._held.encode_batch_fast([*texts[start : start + AT_ONCE]], add_special_tokens=False):
                 yield [number + self._shift for number in one.ids] if self._shift else one.ids
 
+    def number(self, word: str) -> int | None:
+        """The number that the tokenizer itself has for a word or mark; None where it knows none."""
+        found: int | None = self._held.token_to_id(word)
+        return found
+
     def decoded(self, numbers: Sequence[int]) -> str:
         """The text of numbers, without those that mean no word."""
         return str(self._held.decode([number - self._shift for number in numbers if number >= WORDS]))
