@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from selftaught.run.features import GRAPH, GRAPH_ABOUT, About, Made
-from selftaught.run.records import Record
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import replacing, write_json
 from selftaught.system.lock import only_writer
@@ -27,13 +26,9 @@ Rows = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
-class Whole(Record):
+class Whole(About):
     """graph.json: that the graph is whole, and of which features."""
 
-    encoder: str
-    data: str
-    samples: int = Field(ge=1)
-    dim: int = Field(ge=1)
     size: int = Field(ge=1)  # bytes of the graph
 
 
@@ -44,7 +39,7 @@ def met(folder: Path, about: About, made: Made, asked: NDArray[np.float32], coun
     DataError where the graph is damaged.
     """
     library = _library()
-    if _known(folder) != (about.encoder, about.data, about.samples, about.dim):
+    if not _is_there(folder, about):
         with only_writer(folder):
             _make(library, folder, about, made, progress)
     try:
@@ -70,21 +65,20 @@ def _make(library: Any, folder: Path, about: About, made: Made, progress: Progre
     with replacing(folder / GRAPH) as temporary:
         index.save(temporary)
         size = temporary.stat().st_size
-    facts = about.model_dump(include={"encoder", "data", "samples", "dim"})
-    write_json(folder / GRAPH_ABOUT, Whole(**facts, size=size).model_dump())
+    write_json(folder / GRAPH_ABOUT, Whole(**about.model_dump(), size=size).model_dump())
 
 
-def _known(folder: Path) -> tuple[str, str, int, int] | None:
-    """Of which features the graph in the folder is; None where there is none that is whole."""
+def _is_there(folder: Path, about: About) -> bool:
+    """Whether the folder has a graph of these features, that is whole. Raises DataError where it was whole once."""
     try:
         held = Whole.model_validate(json_in(folder / GRAPH_ABOUT))
     except (OSError, ValueError):
-        return None
-    if not (folder / GRAPH).exists():
-        return None
-    if (folder / GRAPH).stat().st_size != held.size:
+        return False
+    if (held.encoder, held.data, held.samples, held.dim) != (about.encoder, about.data, about.samples, about.dim):
+        return False
+    if not (folder / GRAPH).exists() or (folder / GRAPH).stat().st_size != held.size:
         raise _damaged(folder)
-    return held.encoder, held.data, held.samples, held.dim
+    return True
 
 
 def _damaged(folder: Path) -> DataError:

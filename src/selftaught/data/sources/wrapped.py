@@ -52,8 +52,8 @@ class Texts:
         if isinstance(texts, str):
             raise UsageError("Texts takes a list of texts, and was given a single one")
         self.texts = ["" if _is_missing(text) else text for text in texts]
-        if odd := next((text for text in self.texts if not isinstance(text, str)), None):
-            raise UsageError(f"Texts takes strings, and was given something of type {type(odd).__name__}")
+        if odd := {type(text).__name__ for text in self.texts if not isinstance(text, str)}:
+            raise UsageError(f"Texts takes strings, and was given something of type {min(odd)}")
         self.keys = [str(row) for row in range(len(self.texts))] if keys is None else [str(key) for key in keys]
         if len(self.keys) != len(self.texts):
             raise UsageError(f"Texts was given {len(self.keys):,} keys for {len(self.texts):,} texts")
