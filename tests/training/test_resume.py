@@ -20,6 +20,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import UsageError
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
@@ -198,3 +199,12 @@ def test_a_run_that_noted_no_number_types_goes_on_as_it_began(tmp_path: Path) ->
     again = pretrain(of_today.model_copy(update={"resume": True, "steps": None}))
     kept = json.loads((again.folder / "encoder" / "config.json").read_text())["selftaught"]["preparation"]
     assert (kept["low"], kept["high"], kept["mean"], kept["stored"]) == (0, 65535, [0.5], None)
+
+
+def test_a_range_given_in_python_is_the_one_that_yaml_has(array: Path, tmp_path: Path) -> None:
+    views = {"strong": {"crop": (0.5, 1.0)}}
+    pretrain(command("simclr", array, tmp_path / "run", views=views))
+    again = pretrain(command("simclr", array, tmp_path / "run", views=views, resume=True))
+    assert again.status["state"] == "done"
+    with pytest.raises(UsageError, match=r"--views is .*0\.6.* but the run was started with"):
+        pretrain(command("simclr", array, tmp_path / "run", views={"strong": {"crop": (0.6, 1.0)}}, resume=True))

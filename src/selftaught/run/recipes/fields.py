@@ -150,6 +150,8 @@ def _agrees(now: Any, before: Any) -> bool:
     if isinstance(now, dict) and isinstance(before, dict):
         return all(_agrees(value, before.get(key)) for key, value in now.items())
     # A tuple comes back from YAML as a list inside options, and a path as text.
+    if isinstance(now, list | tuple) and isinstance(before, list | tuple):
+        return len(now) == len(before) and all(map(_agrees, now, before))
     return now == before or str(now) == str(before)
 
 
