@@ -108,17 +108,18 @@ def _pages(folder: Path, about: About) -> Pages:
     try:
         pages = Pages(folder / FEATURES)
     except (OSError, ValueError):
-        raise _damaged(folder) from None
+        raise damaged(folder / FEATURES) from None
     if pages.shape != (about.samples, about.dim) or pages.dtype != np.dtype(STORED):
-        raise _damaged(folder)
+        raise damaged(folder / FEATURES)
     return pages
 
 
 def _finite(part: Rows, folder: Path) -> Rows:
     if not np.isfinite(part).all():
-        raise _damaged(folder)
+        raise damaged(folder / FEATURES)
     return part
 
 
-def _damaged(folder: Path) -> DataError:
-    return DataError(f"{printable(folder / FEATURES)} is damaged; --overwrite makes it anew")
+def damaged(file: Path) -> DataError:
+    """What to raise of a file of the folder that is not whole."""
+    return DataError(f"{printable(file)} is damaged; --overwrite makes it anew")

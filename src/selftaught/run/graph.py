@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from selftaught.run.features import GRAPH, GRAPH_ABOUT, About, Made
-from selftaught.system.errors import DataError, UsageError
+from selftaught.run.features import GRAPH, GRAPH_ABOUT, About, Made, damaged
+from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing, write_json
 from selftaught.system.lock import only_writer
 from selftaught.system.reading import json_in
-from selftaught.system.text import printable
 
 LINKS, MADE_BY, SEARCHED_BY = 32, 128, 256  # of a sample; and how many are weighed as one is put in, or looked for
 SPARE = 4  # times as many are met as are wanted, and ranked by their exact cosines
@@ -47,9 +46,9 @@ def met(folder: Path, about: About, made: Made, asked: NDArray[np.float32], coun
         whole = index is not None and (len(index), index.ndim) == (about.samples, about.dim)
         found = index.search(asked, min(SPARE * count, about.samples), threads=1) if whole else None
     except Exception as error:  # the library raises nothing more special
-        raise _damaged(folder) from error
+        raise damaged(folder / GRAPH) from error
     if found is None:
-        raise _damaged(folder)
+        raise damaged(folder / GRAPH)
     return np.unique(np.asarray(found.keys, dtype=np.int64))
 
 
@@ -77,12 +76,8 @@ def _is_there(folder: Path, about: About) -> bool:
     if (held.encoder, held.data, held.samples, held.dim) != (about.encoder, about.data, about.samples, about.dim):
         return False
     if not (folder / GRAPH).exists() or (folder / GRAPH).stat().st_size != held.size:
-        raise _damaged(folder)
+        raise damaged(folder / GRAPH)
     return True
-
-
-def _damaged(folder: Path) -> DataError:
-    return DataError(f"{printable(folder / GRAPH)} is damaged; --overwrite makes it anew")
 
 
 def _library() -> Any:

@@ -68,8 +68,7 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
     suffix = path.suffix.lower()
     if suffix in COLUMNS and not path.is_dir():
         return open_columns(path, label_column, wanted)
-    if label_column not in (None, NO_LABEL):
-        raise UsageError(f"--label-column {printable(label_column)}: {printable(str(path))} has no columns with names")
+    _refuse_column(label_column, printable(str(path)))
     if path.is_dir():
         return open_folder(path, wanted)
     if suffix not in openers:
@@ -81,6 +80,11 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
         return openers[suffix](path)
 
 
+def _refuse_column(label_column: str | None, shown: str) -> None:
+    if label_column not in (None, NO_LABEL):
+        raise UsageError(f"--label-column {printable(str(label_column))}: {shown} has no columns with names")
+
+
 def open_arrays(path: Path) -> Recordings:
     """Series of a .npy or .npz. Raises DataError."""
     return _of_arrays(read_arrays(path), path.stem, printable(path.name))
@@ -88,8 +92,7 @@ def open_arrays(path: Path) -> Recordings:
 
 def _from_python(given: handed.Handed, label_column: str | None) -> Recordings:
     """Series that somebody holds, with their labels where these came beside them."""
-    if label_column not in (None, NO_LABEL):
-        raise UsageError(f"--label-column {printable(label_column)}: {given.name} has no columns with names")
+    _refuse_column(label_column, given.name)
     labels = {} if given.labels is None else {"y": given.labels}
     return _of_arrays({**given.data.arrays, **labels}, given.name, given.name)
 

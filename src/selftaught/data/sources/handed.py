@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.sources.wrapped import Series, Texts
+from selftaught.data.sources.wrapped import Series, Texts, on_the_host
 from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -56,7 +56,7 @@ def handed(data: Any, column: str | None = None, facts: bool = False) -> Iterato
     called = _called(data)
     names = (called, *(f"{called}-{number}" for number in range(2, len(known) + 3)))
     name = next(name for name in names if MARK + name not in known)
-    one = Handed(name, data, None if labels is None else np.asarray(_on_the_host(labels)))
+    one = Handed(name, data, None if labels is None else np.asarray(on_the_host(labels)))
     with holding(_held, {**known, MARK + name: one}):
         yield MARK + name
 
@@ -155,7 +155,7 @@ def _usable(data: Any, column: str | None) -> Any:
     if is_table(data):
         return Records(data) if column is not None else data
     if hasattr(data, "detach"):
-        return _of_tensor(_on_the_host(data))
+        return _of_tensor(on_the_host(data))
     if isinstance(data, np.ndarray):
         return data
     if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
@@ -165,14 +165,6 @@ def _usable(data: Any, column: str | None) -> Any:
     if not len(data):
         raise UsageError(f"data cannot be a {type(data).__name__} of length 0")
     return data
-
-
-def _on_the_host(values: Any) -> Any:
-    """A tensor as an array, on the CPU, of a type that numpy has; anything else as it is."""
-    if not hasattr(values, "detach"):
-        return values
-    values = values.detach().cpu()
-    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
 
 
 def _of_tensor(values: NDArray[Any]) -> NDArray[Any]:

@@ -68,15 +68,14 @@ def _is_missing(text: Any) -> bool:
 
 def _joined(values: Any) -> dict[str, NDArray[Any]]:
     """The values as a .npz holds them: those of several lengths one behind the other."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+    values = on_the_host(values)
     if isinstance(values, np.ndarray) and values.dtype != object:
         if values.ndim not in (2, 3):
             raise UsageError(f"Series takes {SHAPE}; it was given shape {values.shape}")
         return {"x": values}
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
         raise UsageError(f"Series takes {SHAPE}; it was given {type(values).__name__}")
-    each = [np.asarray(one.detach().cpu() if hasattr(one, "detach") else one) for one in values]
+    each = [np.asarray(on_the_host(one)) for one in values]
     each = [one[:, None] if one.ndim == 1 else one.T for one in each]
     if any(one.ndim != 2 or one.dtype.kind not in "fiub" for one in each):
         raise UsageError(f"Series takes {SHAPE}, of numbers; something in the list is none of these")
@@ -84,3 +83,11 @@ def _joined(values: Any) -> dict[str, NDArray[Any]]:
         raise UsageError(f"Series takes as many channels of each; it was given {' and '.join(map(str, counts))}")
     offsets = np.cumsum([0, *(len(one) for one in each)])
     return {"values": np.concatenate(each), "offsets": offsets}
+
+
+def on_the_host(values: Any) -> Any:
+    """A tensor as an array, on the CPU, of a type that numpy has; anything else as it is."""
+    if not hasattr(values, "detach"):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()

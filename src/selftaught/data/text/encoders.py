@@ -115,8 +115,7 @@ class TextTransformer(Sentences, Transformer):
     ) -> Tokens:
         there = x[:, 0] != PADDING
         there = there if keep is None else there.gather(1, keep)
-        seen = there[:, None, None, :].expand(-1, 1, there.shape[1], -1)
-        made = super().tokens(x, keep, hidden, hole, seen if attend is None else seen & attend, layers)
+        made = super().tokens(x, keep, hidden, hole, self.sight(there, attend), layers)
         return made._replace(there=there)
 
 

@@ -43,3 +43,9 @@ class Sentences(TokenEncoder):
         made = self.tokens(x)
         assert made.there is not None
         return made.patches.masked_fill(~made.there[..., None], 0).mT
+
+    @staticmethod
+    def sight(there: Tensor, attend: Tensor | None) -> Tensor:
+        """Who may look at whom (B, 1, N, N): at what is there (B, N), of what a method lets them."""
+        seen = there[:, None, None, :].expand(-1, 1, there.shape[1], -1)
+        return seen if attend is None else seen & attend

@@ -94,8 +94,7 @@ class HuggingFace(Sentences):
         embedded, there = self.embedded(x, keep), x[:, 0] != PADDING
         if hidden is not None and hole is not None:
             embedded = torch.where(hidden[..., None], hole.to(embedded.dtype), embedded)
-        seen = there[:, None, None, :].expand(-1, 1, there.shape[1], -1)
-        seen = seen if attend is None else seen & attend
+        seen = self.sight(there, attend)
         made = self.net(inputs_embeds=embedded, attention_mask=seen, output_hidden_states=bool(layers))
         outputs = tuple(made.hidden_states[1 + number] for number in layers)
         return Tokens(made.last_hidden_state, made.last_hidden_state[:, :0], outputs, there)
