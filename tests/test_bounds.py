@@ -48,7 +48,8 @@ OTHERS = {
 }
 TAKE = METHODS | ENCODERS | OTHERS  # all that takes options, by what errors call it
 OPTIONS = [(what, name) for what, built in TAKE.items() for name in components.options(built)]
-PLAIN = [("finetune", "light"), ("training", "fixed_lr")]  # of words, or held to their bounds elsewhere
+# Of words, or held to their bounds elsewhere.
+PLAIN = [("finetune", "light"), ("training", "fixed_lr"), ("encoder of text", "config")]
 CHEAP = 8  # whole numbers up to this are tried for real; larger ones make networks that only a shape is made of
 SLOW = {"permutations": {2000}}  # to choose so many takes half a minute
 FITTING = {"decoder_width": 32, "predictor_width": 32, "dim": 4}  # what numbers of heads, and groups, go with
@@ -101,9 +102,9 @@ def beyond(part: dict[str, Any]) -> list[Any]:
 
 
 def given_as(what: str, name: str, value: Any) -> Any:
-    """A number as the option takes it: of a pair, both are that number, and of several, the only one."""
+    """A number as the option takes it: of a pair or three, all are that number, and of several, the only one."""
     schema = schema_of(what, name)
-    return (value, value) if "prefixItems" in schema else (value,) if "items" in schema else value
+    return (value,) * len(schema.get("prefixItems", [1])) if {"prefixItems", "items"} & schema.keys() else value
 
 
 WITH_NUMBERS = [pair for pair in OPTIONS if numbers(*pair)]

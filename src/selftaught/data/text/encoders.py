@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ class Sizes(NamedTuple):
 # Those of the compact models of Turc et al. (1908.08962, section 3) with 2 and 4 layers.
 SIZES = {"text_tiny": Sizes(2, 128, 2), "text_small": Sizes(4, 256, 4)}
 ENCODERS = tuple(SIZES)
+Mark = Annotated[int, bounds.whole(0, bounds.MANY)]
+Marks = Annotated[tuple[Mark, Mark, Mark], bounds.words(f"three whole numbers from 0 to {bounds.MANY:,}")]
 
 
 def create(
@@ -43,7 +45,7 @@ def create(
     pooling: Pooling = "mean",
     dropout: bounds.BelowOne = 0.0,
     config: str | None = None,
-    marks: tuple[int, int, int] = (0, 0, 0),
+    marks: Marks = (0, 0, 0),
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 
@@ -72,7 +74,7 @@ build_encoder = partial(build, create)
 
 
 def _of_transformers(
-    preparation: Preparation, config: str | None, marks: tuple[int, int, int], pooling: Pooling, others: Sequence[Any]
+    preparation: Preparation, config: str | None, marks: Marks, pooling: Pooling, others: Sequence[Any]
 ) -> Encoder:
     from selftaught.data.text.transformers import HuggingFace  # a library of seconds
 
