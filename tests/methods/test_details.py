@@ -150,6 +150,7 @@ def test_rotation_turns_every_image_all_four_ways() -> None:
         "bootleg",
         "nepa",
         "crossmae",
+        "capi",
     ],
 )
 def test_views_need_not_be_square(name: str) -> None:

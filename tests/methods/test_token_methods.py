@@ -11,8 +11,10 @@ from selftaught.contracts.method import Data
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods.contrastive.distillation.dinov2 import DINOv2
+from selftaught.methods.objectives.clusters import sinkhorn
 from selftaught.methods.objectives.redundancy import coding_rate
 from selftaught.methods.parts.decoders import CrossDecoder
+from selftaught.methods.parts.masks import some_of
 from selftaught.methods.parts.teacher import Evening
 from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
@@ -171,7 +173,7 @@ def crossmae() -> tuple[Any, Tensor, Tensor, Tensor]:
 def test_crossmae_answers_each_question_by_itself_from_what_was_kept() -> None:
     method, x, keep, hidden = crossmae()
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        asked = method._asked(hidden, int(hidden[0].sum()))
+        asked = some_of(hidden, int(hidden[0].sum()), method.prediction_ratio, "patches asked")
         said = method._predicted(x, keep, asked)
         alone = method._predicted(x, keep, asked[:, 3:4])
         patches = method.tokens.patchify(x)
@@ -185,12 +187,11 @@ def test_crossmae_answers_each_question_by_itself_from_what_was_kept() -> None:
 
 
 def test_crossmae_asks_for_as_many_hidden_patches_as_it_is_told() -> None:
-    method, _, _, hidden = crossmae()
+    _, _, _, hidden = crossmae()
     most = int(hidden[0].sum())
     for ratio, count in ((0.25, hidden.shape[1] // 4), (0.01, 1), (0.99, most)):
-        method.prediction_ratio = ratio
         with randomness.at(0, 0, slice(0, BATCH)):
-            asked = method._asked(hidden, most)
+            asked = some_of(hidden, most, ratio, "patches asked")
         assert asked.shape == (BATCH, count) and hidden.gather(1, asked).all()
         assert all(len(set(row)) == count for row in asked.tolist())
 
@@ -198,7 +199,7 @@ def test_crossmae_asks_for_as_many_hidden_patches_as_it_is_told() -> None:
 def test_crossmaes_loss_is_the_mean_error_of_what_it_asks_for() -> None:
     method, x, keep, hidden = crossmae()
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        asked = method._asked(hidden, int(hidden[0].sum()))
+        asked = some_of(hidden, int(hidden[0].sum()), method.prediction_ratio, "patches asked")
         said = method._predicted(x, keep, asked)
     patches = method.tokens.patchify(x)
     errors = []
@@ -232,3 +233,42 @@ def test_a_question_looks_at_what_was_seen_as_attention_does() -> None:
             heads.append(share @ both[..., 12:][..., at])
         y = x + block.out(torch.cat(heads, dim=2))
         assert torch.allclose(got, y + block.mlp(normal(y, (12,))), atol=1e-5)
+
+
+def test_capis_clusters_are_used_alike_at_each_place_by_itself() -> None:
+    method = made("capi", clusters=6, sinkhorn_iterations=100, cluster_temperature=0.3).eval()
+    (x,) = views(method)
+    with torch.no_grad():
+        scores = method._scores(x)
+        answers = method._answers(scores)
+    assert torch.allclose(answers.mean(dim=0), torch.full_like(answers[0], 1 / 6), atol=1e-3)
+    assert torch.allclose(answers[:, 3], sinkhorn(scores[:, 3], 0.3, 100), atol=1e-4)
+    unit = F.normalize(method.teacher.layers[0].tokens(x).patches, dim=2)
+    assert torch.allclose(scores, unit @ method.clusters.weight.T + method.clusters.bias, atol=1e-5)
+
+
+def test_capis_student_is_asked_for_the_teachers_clusters_of_hidden_places() -> None:
+    method = made("capi", clusters=6, prediction_ratio=0.25).eval()
+    (x,) = views(method)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
+        keep, hidden = method._masked(x)
+        asked = some_of(hidden, int(hidden[0].sum()), 0.25, "patches asked")
+        scores, said = method._scores(x), method._said(x, keep, asked)
+        answers = method._answers(scores)
+    losses = [
+        -(answers[sample, place] * (said[sample, number] / 0.12).log_softmax(dim=0)).sum()
+        for sample, places in enumerate(asked.tolist())
+        for number, place in enumerate(places)
+    ]
+    found = run(method, x)
+    assert found["patches"].item() == pytest.approx(float(torch.stack(losses).mean()), abs=1e-4)
+    slow = -(answers * (scores / 0.12).log_softmax(dim=2)).sum(dim=2).mean()
+    assert found["clusters"].item() == pytest.approx(slow.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize(("term", "learns"), [("patches", ("encoder", "decoder", "said")), ("clusters", ("clusters",))])
+def test_of_capi_each_term_teaches_its_own_part(term: str, learns: tuple[str, ...]) -> None:
+    method = made("capi", clusters=6)
+    run(method, *views(method))[term].backward()
+    moved = {name.partition(".")[0] for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {*learns}

@@ -21,7 +21,7 @@ from selftaught.judging.labelled import open_labelled, splits
 from selftaught.judging.shown import features_of
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
-from selftaught.methods.parts.masks import context_and_targets
+from selftaught.methods.parts.blocks import context_and_targets
 from selftaught.run.recipes import Evaluate
 from selftaught.system import randomness
 from selftaught.system.components import Part

@@ -88,6 +88,8 @@ def test_sinkhorn_equals_the_paper_and_shares_prototypes_equally() -> None:
     assert torch.allclose(settled.sum(dim=1), torch.ones(12, dtype=torch.float64))
     assert torch.allclose(settled.sum(dim=0), torch.full((5,), 12 / 5, dtype=torch.float64))
     assert sinkhorn(scores.float() * 1e4, 0.05, 3).isfinite().all()
+    several = torch.stack([scores.float(), scores.float() - 1e4])  # apart: neither is lost beside the other
+    assert torch.allclose(sinkhorn(several, 0.05, 3), sinkhorn(scores.float(), 0.05, 3), atol=2e-2)
 
 
 def test_swapped_prediction_equals_the_paper() -> None:

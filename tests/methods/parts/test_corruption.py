@@ -5,7 +5,8 @@ import torch
 
 from selftaught.contracts.method import Data
 from selftaught.methods.parts import damage, masks
-from selftaught.system import randomness
+from selftaught.methods.parts.blocks import _outside, context_and_targets
+from selftaught.system import distributed, randomness
 
 DATA = Data(100, (3, 16, 20), (0.5, 0.4, 0.3), (0.25, 0.2, 0.2))
 CPU = torch.device("cpu")
@@ -24,6 +25,25 @@ def test_random_masks_hide_their_share_uniformly() -> None:
     assert len({tuple(row) for row in keep.tolist()}) > 60
     part = at(masks.random_mask, 4, 36, 0.75, CPU, rows=slice(10, 14))
     assert torch.equal(part[0], keep[10:14]) and torch.equal(part[1], hidden[10:14])
+
+
+@pytest.mark.parametrize("grid", [(6, 8), (16,)])
+def test_an_inverse_block_shows_one_block_that_may_go_over_an_edge_anywhere_alike(grid: tuple[int, ...]) -> None:
+    keep, hidden = at(masks.inverse_block, 2000, grid, 0.75, CPU, rows=slice(0, 2000), total=2000)
+    tall, wide = (1, *grid)[-2:]
+    count = tall * wide // 4
+    assert keep.shape == (2000, count) and (keep.diff(dim=1) > 0).all()
+    assert torch.equal(hidden, masks.outside(keep, tall * wide))
+    assert (
+        (~hidden).float().mean(dim=0) - 0.25
+    ).abs().max() < 0.05  # a block that stays inside would show corners less
+    shown = ~hidden.view(-1, tall, wide)
+    rows, columns = shown.any(dim=2), shown.any(dim=1)
+    # A ring of which one stretch is shown changes twice, or never where all of it is.
+    assert all(((part != part.roll(1, dims=1)).sum(dim=1) <= 2).all() for part in (rows, columns))
+    sides = torch.stack([rows.sum(dim=1), columns.sum(dim=1)], dim=1)
+    assert (sides.prod(dim=1) - count < sides[:, 1]).all()  # nothing but the last row is cut
+    assert len(set(sides[:, 1].tolist())) > (1 if tall > 1 else 0)
 
 
 @pytest.mark.parametrize("function", [masks.block_mask, masks.region_mask, masks.centre_mask])
@@ -126,7 +146,7 @@ def test_contexts_are_as_large_as_those_of_the_authors_collator(
         sizes = []
         for step in range(150):
             with randomness.at(0, step, slice(0, batch)):
-                blocks = masks.context_and_targets(batch, (side, side), *choices, kind, CPU)
+                blocks = context_and_targets(batch, (side, side), *choices, kind, CPU)
             sizes.append(blocks.context.shape[1])
             if kind == "authors":
                 assert sizes[-1] > 10  # the code gives targets back before it shows less
@@ -139,7 +159,7 @@ def test_a_context_without_room_gets_targets_back_from_the_last() -> None:
     around = torch.ones(1, 4, 4, dtype=torch.bool)
     asked = torch.zeros(1, 2, 4, 4, dtype=torch.bool)
     asked[:, 0, :1], asked[:, 1, 1:] = True, True
-    assert masks._outside(around, asked, 10)[0].sum() == 12  # without the first target, with the second
+    assert _outside(around, asked, 10)[0].sum() == 12  # without the first target, with the second
 
 
 def test_a_tube_hides_all_of_a_cell_and_no_more() -> None:
@@ -153,7 +173,7 @@ def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process(monk
     choices = (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), "paper", CPU)
     counts = set()
     for step in range(8):
-        blocks = at(masks.context_and_targets, 64, (8, 10), *choices, step=step)
+        blocks = at(context_and_targets, 64, (8, 10), *choices, step=step)
         batch, targets, length = blocks.targets.shape
         assert (batch, targets) == (64, 4) and 6 <= length <= 20
         for context, asked in zip(blocks.context, blocks.targets):
@@ -164,8 +184,8 @@ def test_contexts_and_targets_never_overlap_and_are_the_same_in_any_process(monk
                 assert tall * wide == length == len(set(block.tolist()))
         fewest = torch.tensor([blocks.context.shape[1]])  # as the other processes would say
         with monkeypatch.context() as others, randomness.at(0, step, slice(20, 30), 64):
-            others.setattr(masks.distributed, "gather", lambda own, fewest=fewest: torch.cat([own, fewest]))
-            part = masks.context_and_targets(10, (8, 10), *choices)
+            others.setattr(distributed, "gather", lambda own, fewest=fewest: torch.cat([own, fewest]))
+            part = context_and_targets(10, (8, 10), *choices)
         assert torch.equal(part.context, blocks.context[20:30]) and torch.equal(part.targets, blocks.targets[20:30])
         counts.add(blocks.context.shape[1])
     assert len(counts) > 1 and min(counts) >= 1

@@ -12,22 +12,25 @@ from selftaught.system.precision import in_full_precision
 @torch.no_grad()
 @objective
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Soft assignments (B, K) of a batch that use every prototype equally (scores: B x K, over all processes).
+    """Soft assignments (..., B, K) of a batch that use every prototype equally (scores: ..., B, K, over all processes).
 
-    SwAV (2006.09882, section 3.1 and algorithm 1): alternate normalisation of columns and rows.
+    What stands before the last two axes is evened out apart. SwAV (2006.09882, section 3.1 and algorithm 1): alternate
+    normalisation of columns and rows.
     """
     # The largest score of all is taken off first: the result is the same and exp cannot overflow.
     logits = scores / epsilon
     # A process may hold no scores at all, as where they are those of hidden tokens.
-    highest = logits.max() if len(logits) else logits.new_full((), -torch.inf)
-    highest = distributed.gather(highest[None]).max()
+    none = logits.new_full((*logits.shape[:-2], 1, 1), -torch.inf)
+    highest = logits.amax(dim=(-2, -1), keepdim=True) if logits.numel() else none
+    highest = distributed.gather(highest[None]).amax(dim=0)
     assignment = torch.exp(logits - highest)
-    count = distributed.total(logits.new_full((), float(len(scores))))
-    assignment = assignment / distributed.total(assignment.sum())
+    count = distributed.total(logits.new_full((), float(scores.shape[-2])))
+    assignment = assignment / distributed.total(assignment.sum(dim=(-2, -1), keepdim=True))
     for _ in range(iterations):
         # The least is for prototypes that nobody scores above exp's reach: 0 / 0 would spoil every assignment.
-        assignment = assignment / distributed.total(assignment.sum(dim=0)).clamp(min=1e-30) / assignment.shape[1]
-        assignment = assignment / assignment.sum(dim=1, keepdim=True).clamp(min=1e-30) / count
+        used = distributed.total(assignment.sum(dim=-2, keepdim=True)).clamp(min=1e-30)
+        assignment = assignment / used / assignment.shape[-1]
+        assignment = assignment / assignment.sum(dim=-1, keepdim=True).clamp(min=1e-30) / count
     # Rows sum to 1 / count up to here, the joint distribution of the paper; times the count each is a distribution.
     return assignment * count
 

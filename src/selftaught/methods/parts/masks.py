@@ -10,12 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught.contracts.encoder import TokenEncoder
-from selftaught.system import distributed, randomness
+from selftaught.system import randomness
 from selftaught.system.devices import constant, moved
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
-LEAST = 10  # cells that a context has more than, in I-JEPA's code
 
 
 def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -29,10 +28,37 @@ def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> 
     return keep, outside(keep, length)
 
 
+def inverse_block(batch: int, grid: Sequence[int], ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Hide `ratio` of the tokens, all but one block of each sample, which goes on at the other side where it would
+    leave the grid: keep (B, K), hidden (B, N).
+
+    CAPI (2502.08769), of aspects 0.5 to 2: so every place is seen as often as any, where a block that stays inside
+    shows the middle most. The block's last row is cut to the count.
+    """
+    tall, wide = (1, *grid)[-2:]  # a single axis is a grid of one row
+    count = max(1, round(tall * wide * (1 - ratio)))
+    draws = randomness.uniform((batch, 3), "inverse block", device)
+    width = (count * torch.exp((2 * draws[:, 0] - 1) * math.log(2))).sqrt().ceil().clamp(math.ceil(count / tall), wide)
+    number, width = torch.arange(count, device=device), width.long()[:, None]
+    top, left = ((draws[:, 1 + axis, None] * side).long() for axis, side in enumerate((tall, wide)))
+    keep = (top + number // width) % tall * wide + (left + number % width) % wide
+    return keep.sort(dim=1).values, outside(keep, tall * wide)
+
+
 def outside(places: Tensor, length: int) -> Tensor:
     """(B, N) booleans: which of `length` tokens are not among `places` (B, K)."""
     everywhere = torch.ones(len(places), length, dtype=torch.bool, device=places.device)
     return everywhere.scatter_(1, places, False)
+
+
+def some_of(hidden: Tensor, most: int, share: float, name: str) -> Tensor:
+    """Places (B, M) of hidden tokens (B, N), drawn among the `most` that each sample has: `share` of N, or all.
+
+    Draws are addressed by `name`.
+    """
+    count = min(most, max(1, round(share * hidden.shape[1])))
+    drawn = randomness.uniform(hidden.shape, name, hidden.device)
+    return drawn.masked_fill(~hidden, 2.0).argsort(dim=1)[:, :count]  # 2 lies above every draw
 
 
 def tube(hidden: Tensor, grid: Sequence[int]) -> Tensor:
@@ -57,7 +83,7 @@ def blockwise_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, devic
     draws = randomness.uniform((batch, BLOCKS, 4), "blocks", device)
     area = smallest + draws[..., 0] * (wanted - smallest).clamp(min=0)
     aspect = torch.exp((2 * draws[..., 1] - 1) * math.log(1 / 0.3))
-    met = _rectangles(torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=2), draws[..., 2:], grid)
+    met = rectangles(torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=2), draws[..., 2:], grid)
     # Cells come in the order of the first block over them, and in a drawn order inside a block and outside of all.
     drawn = randomness.uniform((batch, 1, *grid), "order of cells", device)
     block = torch.arange(BLOCKS, device=device, dtype=drawn.dtype).view(1, -1, 1, 1)
@@ -83,7 +109,7 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
         left = wanted - hidden.flatten(2).sum(dim=2)
         area = smallest + draws[:, number, :, 0] * (left - smallest)
         sides = torch.stack([(area * aspect[:, number]).sqrt(), (area / aspect[:, number]).sqrt()], dim=2).round()
-        blocks = _rectangles(sides, draws[:, number, :, 2:], grid)
+        blocks = rectangles(sides, draws[:, number, :, 2:], grid)
         new = (blocks & ~hidden).flatten(2).sum(dim=2)
         fits = (new > 0) & (new <= left) & (sides > 0).all(dim=2) & (sides < constant(tuple(grid), sides)).all(dim=2)
         going = going & fits.any(dim=1)
@@ -140,7 +166,7 @@ class ViewMasks:
             return MASKS[self.blocks](batch, grid, share, share.device).flatten(1)
 
 
-def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
+def rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
     """Whole-cell rectangles (B, K, *grid) of sides (B, K, 2) in cells at places (B, K, 2) in [0, 1)."""
     inside = []
     for axis, length in enumerate(grid):
@@ -149,106 +175,6 @@ def _rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
         cell = torch.arange(length, device=sides.device)
         inside.append((cell >= start[..., None]) & (cell < (start + side)[..., None]))
     return inside[0][..., :, None] & inside[1][..., None, :]
-
-
-@dataclass
-class Blocks:
-    """What I-JEPA shows and asks of a batch, as positions of tokens."""
-
-    context: Tensor  # (B, K): what the student sees
-    targets: Tensor  # (B, M, L): what it predicts, block by block
-
-    def of(self, tokens: Tensor) -> Tensor:
-        """Those of all tokens (B, N, D) that are asked for, block by block (B, M, L, D)."""
-        places = self.targets.flatten(1)[..., None].expand(-1, -1, tokens.shape[2])
-        return tokens.gather(1, places).unflatten(1, self.targets.shape[1:])
-
-
-def context_and_targets(
-    batch: int,
-    grid: Sequence[int],
-    targets: int,
-    target_scale: tuple[float, float],
-    target_aspect: tuple[float, float],
-    context_scale: tuple[float, float],
-    collator: Literal["paper", "authors"],
-    device: torch.device,
-) -> Blocks:
-    """One large context block without the cells of several smaller target blocks.
-
-    I-JEPA (2301.08243, section 3 and appendix A): the blocks' size and shape are drawn once for the whole batch, their
-    places for each sample; every context is cut down to the fewest cells that any sample of the batch has left.
-
-    collator: "paper" draws scale and aspect apart, and which cells of a context are kept. "authors" does as their code:
-    one draw gives a block both, no block is as long as the grid or reaches its last row and column, the first cells of
-    a context are kept, and targets are allowed into one that would have no more than ten. Its contexts are smaller.
-    """
-    line, grid = len(grid) == 1, (1, *grid)[-2:]  # a single axis is a grid of one row
-    # On the host, down to what is sorted: it has to know how many cells there are, and would wait for a device to say.
-    sizes = randomness.whole((4,), "sizes of blocks")
-    if collator == "authors":
-        target = _authors_sides(sizes[0], target_scale, target_aspect, grid, line)
-        context_sides = _authors_sides(sizes[1], context_scale, (1.0, 1.0), grid, line)
-        within = [max(1, side - 1) for side in grid]
-    else:
-        scale = target_scale[0] + sizes[0] * (target_scale[1] - target_scale[0])
-        aspect = torch.exp(math.log(target_aspect[0]) + sizes[1] * math.log(target_aspect[1] / target_aspect[0]))
-        area = scale * math.prod(grid)
-        sides = _sides(area, aspect, line)
-        target = torch.stack([side.round().clamp(1, length) for side, length in zip(sides, grid)])
-        share = context_scale[0] + sizes[2] * (context_scale[1] - context_scale[0])
-        shares = _sides(share, torch.ones_like(share), line)
-        context_sides, within = torch.stack([part * length for part, length in zip(shares, grid)]), list(grid)
-    places = randomness.uniform((batch, targets + 1, 2), "places of blocks")
-    beyond = (0, grid[1] - within[1], 0, grid[0] - within[0])
-    asked = F.pad(_rectangles(target.expand(len(places), targets, 2), places[:, :targets], within), beyond)
-    around = F.pad(_rectangles(context_sides.expand(len(places), 1, 2), places[:, targets:], within), beyond)[:, 0]
-    left = _outside(around, asked, LEAST if collator == "authors" else None)
-    # Of all processes: every context of the batch has as many.
-    fewest = distributed.gather(left.flatten(1).sum(dim=1).min()[None]).min()
-    count = max(1, int(fewest))
-    left, asked = (moved(each, device) for each in (left, asked))
-    if collator == "authors":
-        first = left.flatten(1).long().argsort(dim=1, descending=True, stable=True)
-        context = first[:, :count]
-    else:
-        drawn = randomness.uniform((batch, math.prod(grid)), "context kept", device)
-        # What may not be kept sorts last: 2 lies above every draw.
-        context = torch.where(left.flatten(1), drawn, 2.0).argsort(dim=1)[:, :count].sort(dim=1).values
-    length = int(target.prod())
-    positions = asked.flatten(2).long().argsort(dim=2, descending=True, stable=True)[:, :, :length]
-    return Blocks(context, positions)
-
-
-def _sides(area: Tensor, aspect: Tensor, line: bool) -> tuple[Tensor, Tensor]:
-    """Height and width of a block of so large an area, which has all of it as its width where it is on a line."""
-    return (torch.ones_like(area), area) if line else ((area * aspect).sqrt(), (area / aspect).sqrt())
-
-
-def _authors_sides(
-    draw: Tensor, scale: tuple[float, float], aspect: tuple[float, float], grid: Sequence[int], line: bool
-) -> Tensor:
-    """Height and width of a block, by one draw for its share of the grid and for its shape."""
-    area = ((scale[0] + draw * (scale[1] - scale[0])) * math.prod(grid)).floor()
-    sides = _sides(area, aspect[0] + draw * (aspect[1] - aspect[0]), line)
-    return torch.stack([side.round().clamp(1, max(1, length - 1)) for side, length in zip(sides, grid)])
-
-
-def _outside(around: Tensor, asked: Tensor, least: int | None) -> Tensor:
-    """Contexts (B, h, w): the cells of `around` (B, h, w) outside of all that is `asked` (B, M, h, w).
-
-    Where that leaves nothing, all that lies outside is the context; where `least` is given and it leaves no more than
-    that, the last targets are allowed in, one after the other, until it does.
-    """
-    if least is None:
-        left = around & ~asked.any(dim=1)
-        return torch.where(left.flatten(1).any(dim=1)[:, None, None], left, ~asked.any(dim=1))
-    left = around
-    for number in range(1, asked.shape[1] + 1):
-        fewer = around & ~asked[:, :number].any(dim=1)
-        enough = fewer.flatten(1).sum(dim=1) > least
-        left = torch.where(enough[:, None, None], fewer, left)
-    return left
 
 
 def centre_mask(batch: int, size: tuple[int, int], area: float, device: torch.device) -> Tensor:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from selftaught.contracts.encoder import TokenEncoder
-from selftaught.methods.parts.masks import Blocks, outside
+from selftaught.methods.parts.blocks import Blocks
+from selftaught.methods.parts.masks import outside
 
 
 def filled(x: Tensor, hidden: Tensor, predicted: Tensor) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
+from selftaught.methods.parts.blocks import Blocks, context_and_targets
 from selftaught.methods.parts.decoders import TokenPredictor
-from selftaught.methods.parts.masks import Blocks, context_and_targets
 from selftaught.methods.parts.pictures import shown_and_asked
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher, normalised_layers

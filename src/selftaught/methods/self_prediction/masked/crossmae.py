@@ -6,9 +6,8 @@ from torch import Tensor
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import error_of_nothing, normalised_patches, weighted_error
 from selftaught.methods.parts.decoders import CrossDecoder
-from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.masks import random_mask, some_of
 from selftaught.methods.parts.pictures import filled_patches
-from selftaught.system import randomness
 
 
 class CrossMAE(Method):
@@ -49,19 +48,14 @@ class CrossMAE(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         keep, hidden = self._masked(x)
-        asked = self._asked(hidden, hidden.shape[1] - keep.shape[1])
+        most = hidden.shape[1] - keep.shape[1]
+        asked = some_of(hidden, most, self.prediction_ratio, "patches asked")
         target = self._target(x).gather(1, asked[..., None].expand(-1, -1, self.tokens.patch_dim))
         predicted = self._predicted(x, keep, asked)
         return {"reconstruction": weighted_error(predicted, target, torch.ones_like(predicted[..., :1]))}
 
     def _masked(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return random_mask(len(x), self.tokens.length(x.shape[2:]), self.mask_ratio, x.device)
-
-    def _asked(self, hidden: Tensor, most: int) -> Tensor:
-        """Places of hidden tokens (B, N), of which a sample has `most`, that are asked for (B, M), drawn among them."""
-        count = min(most, max(1, round(self.prediction_ratio * hidden.shape[1])))
-        drawn = randomness.uniform(hidden.shape, "patches asked", hidden.device)
-        return drawn.masked_fill(~hidden, 2.0).argsort(dim=1)[:, :count]  # 2 lies above every draw
 
     def _predicted(self, x: Tensor, keep: Tensor, asked: Tensor) -> Tensor:
         """Predictions (B, M, patch_dim) at the places asked for."""
