@@ -39,6 +39,7 @@ MORE_SAMPLES = {
     "bootleg": 100_000,
     "data2vec": 100_000,
     "deepcluster": 150_000,
+    "denoising": 150_000,
     "exemplar": 200_000,
     "ijepa": 100_000,
     "jigsaw": 100_000,
@@ -51,7 +52,6 @@ MORE_SAMPLES = {
 # Where the method has enough on a convolutional encoder, and too little on one with tokens:
 MORE_SAMPLES_OF_TOKENS = {
     "deblurring": 150_000,
-    "denoising": 150_000,
     "inpainting": 150_000,
     "simmim": 200_000,
     "super_resolution": 150_000,
