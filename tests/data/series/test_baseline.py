@@ -95,7 +95,8 @@ def test_series_that_are_all_the_same_have_features_too(tmp_path: Path, monkeypa
     with_aeon(monkeypatch)
     samples = written(tmp_path, np.tile(np.arange(10.0), (4, 1)))
     fit: Any = minirocket([samples])
-    assert (fit(samples, 0)(samples) == 0).all()
+    made = fit(samples, 0)(samples)
+    assert made.shape == (4, 4) and (made == 0).all()
 
 
 def test_where_aeon_is_missing_one_line_names_the_extra(
