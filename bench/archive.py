@@ -15,7 +15,6 @@ of all rows is docs/results/archive.md; a run that was cut goes on, a row that e
 import argparse
 import json
 import zipfile
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -86,11 +85,11 @@ def taught(parts: dict[str, Path], case: dict[str, Any], runs: Path) -> dict[str
 
 def rocket(parts: dict[str, Path], seed: int) -> dict[str, Any]:
     """MiniRocket (Dempster, Schmidt and Webb, 2012.08791) with a ridge classifier, as aeon has it."""
-    # By name, as it belongs to no extra of this package: it cannot be installed beside what is pinned.
-    judge = import_module("aeon.classification.convolution_based").MiniRocketClassifier
-    read = import_module("aeon.datasets").load_from_ts_file
-    (x, y), (x_test, y_test) = (read(str(parts[part])) for part in ("train", "test"))
-    accuracy = float(judge(random_state=seed).fit(x, y).score(x_test, y_test))
+    from aeon.classification.convolution_based import MiniRocketClassifier  # of the extra `series`
+    from aeon.datasets import load_from_ts_file
+
+    (x, y), (x_test, y_test) = (load_from_ts_file(str(parts[part])) for part in ("train", "test"))
+    accuracy = float(MiniRocketClassifier(random_state=seed).fit(x, y).score(x_test, y_test))
     return {"rows": [{"probe": "linear", "features": ROCKET, "accuracy": accuracy}]}
 
 

@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 THEIRS = {"tensorboard", "onnx"}  # which torch imports for us
 # Which bring more than all else, and are not pinned.
-LARGE = ("tensorboard", "wandb", "mlflow", "trackio", "executorch", "text")
+LARGE = ("tensorboard", "wandb", "mlflow", "trackio", "executorch", "series", "text")
 THERE = {"IPython"}  # which is asked alone where it has begun the process: a notebook
 # What a user may add:
 EXTRAS = (
     *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
-    *("audio", "text", "wandb", "mlflow", "trackio", "executorch", "search"),
+    *("audio", "series", "text", "wandb", "mlflow", "trackio", "executorch", "search"),
 )
 
 

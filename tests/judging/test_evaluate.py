@@ -245,12 +245,13 @@ def test_a_gain_is_counted_sample_by_sample() -> None:
     assert same.low < 0 == same.gain < same.high
 
 
-def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) -> list[Row]:
+def scored(trained: float, untrained: float, pixels: float, usual: float = 0.0, half: float = 0.01) -> list[Row]:
     def one(kind: str, value: float) -> Row:
         interval = {"low": value - half, "high": value + half}
         return Row(features=kind, probe="linear", labels="all labels", accuracy=value, repeats=1, **interval)
 
-    return [one("trained", trained), one("untrained", untrained), one("pixels", pixels)]
+    rows = [one("trained", trained), one("untrained", untrained), one("pixels", pixels)]
+    return rows + [one("usual", usual)] * (usual > 0)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +259,7 @@ def scored(trained: float, untrained: float, pixels: float, half: float = 0.01) 
     [
         ((0.7, 0.5, 0.6), "it helped"),
         ((0.5, 0.4, 0.6), "it did not help"),
+        ((0.7, 0.5, 0.6, 0.8), "it did not help"),
         ((0.61, 0.4, 0.6), "too close to call"),
         ((0.59, 0.4, 0.6), "too close to call"),
     ],

@@ -10,6 +10,7 @@ import selftaught
 from selftaught.reporting.run_page import page_of
 from selftaught.reporting.watch import HERE, SCRIPT, Live
 from tests.data.audio.tones import folder
+from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
 from tests.methods.test_contract import OF_SERIES, OF_TEXTS
@@ -24,14 +25,15 @@ def sentences(place: Path) -> str:
 
 
 KINDS: dict[str, tuple[Callable[[Path], str], Any, dict[str, Any], str]] = {
-    "series": (waves, OF_SERIES, {}, "raw values"),
+    "series": (waves, OF_SERIES, {}, "MiniRocket"),
     "text": (sentences, OF_TEXTS, {}, "TF-IDF"),
     "audio": (tones, {"name": "test_resnet"}, {"size": [16, 24]}, "MFCC"),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_methods_are_compared_and_a_run_is_watched(kind: str, tmp_path: Path) -> None:
+def test_methods_are_compared_and_a_run_is_watched(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_aeon(monkeypatch)
     written, encoder, more, baseline = KINDS[kind]
     if kind == "audio":
         pytest.importorskip("soundfile")
@@ -48,6 +50,7 @@ def test_methods_are_compared_and_a_run_is_watched(kind: str, tmp_path: Path) ->
         **more,
     )
     assert {place.method for place in found.ranking} == {"simclr", "vicreg"} and baseline in found.verdict
+    assert {place.usual is not None for place in found.ranking} == {kind == "series"}
     assert "vicreg" in (tmp_path / "compared" / "comparison.html").read_text()
     run = next((tmp_path / "compared" / "runs").iterdir())
     shown = page_of([run], live=Live("1", 1.0, HERE, SCRIPT))

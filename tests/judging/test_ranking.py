@@ -8,7 +8,7 @@ import pytest
 
 from selftaught.judging.comparison import Comparison, Ran, Rung
 from selftaught.judging.estimates import Measure, estimates, tukey
-from selftaught.judging.ranking import notes, ranked, verdict
+from selftaught.judging.ranking import notes, ranked, table, verdict
 from selftaught.judging.result import Row
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
@@ -104,6 +104,28 @@ def test_a_leader_that_learnt_nothing_is_not_praised() -> None:
     many = [each for name in ("byol", "mae", "dino", "moco") for each in twice(name, 0.6, half=0.01)]
     apart = ranked([*twice("simclr", 0.6, half=0.01), *many], LINEAR)[0].over[0]
     assert apart.high - apart.gain < over["untrained"].high - over["untrained"].gain  # more is known of the seeds
+
+
+def test_what_is_usual_of_a_kind_of_data_stands_beside_methods(tmp_path: Path) -> None:
+    runs = twice("simclr", 0.6, half=0.01)
+    assert "usual" not in {over.against for over in ranked(runs, LINEAR)[0].over}
+    for run in runs:
+        run.judged.append(run.judged[-1].model_copy(update={"features": "usual", "accuracy": 0.7}))
+    places = ranked(runs, LINEAR)
+    said = verdict(places, LINEAR, "series")
+    assert places[0].usual == 0.7 and said.endswith("not clearly better than MiniRocket 70.0")
+    facts: dict[str, Any] = {"out": "o", "data": "d", "things": "series", "measure": "linear", "labelled": True}
+    facts |= {"train": "t", "test": None, "labels": "100%", "seeds": 2, "machine": {}, "state": "done", "runs": runs}
+    rungs = [Rung(rung=1, budget=None, epochs=3, methods=["a"], kept=[])]
+    compared = Comparison(**facts, rungs=rungs, ranking=places, verdict=said)
+    heads = [str(column.header) for column in table(compared).columns]
+    assert heads[4:7] == ["untrained", "raw values", "MiniRocket"]
+    write_page(compared, tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "Over MiniRocket the first gains -10.0 points" in text and "70.0" in text
+    old = compared.model_dump()
+    del old["ranking"][0]["usual"]  # as comparisons were written before there was any
+    assert "MiniRocket" not in [column.header for column in table(Comparison.model_validate(old)).columns]
 
 
 def test_folds_choose_and_the_test_set_tells() -> None:

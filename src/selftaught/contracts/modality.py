@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 DATA = Path(__file__).parents[1] / "data"
+Fit = Callable[[Samples, int], Callable[[Samples], NDArray[Any]]]  # to samples, by a seed; then (N, D) is made of any
 PARTS = ("train", "training", "test", "testing", "val", "valid", "validation", "eval", "dev")  # of a split, by folders
 UNLABELLED = ("unlabeled", "unlabelled", "extra")  # beside such parts
 GROUP = "selftaught.modalities"  # of entry points
@@ -116,8 +117,11 @@ class Modality:
     # option that takes it.
     lost: Callable[[str, Mapping[str, Any]], dict[str, str]] = lambda name, options: {}
     RAW: str = "raw values"  # samples without any encoder, as a baseline
-    # What that baseline makes of samples (N, D), fitted to those that are given, by a seed; None: of their values.
-    raw: Callable[[Samples, int], Callable[[Samples], NDArray[Any]]] | None = None
+    raw: Fit | None = None  # how that baseline is fitted; None: to their values
+    USUAL: str = "usual features"  # what a practitioner would take of them without a network, beside that baseline
+    # How it is fitted, by what is judged: samples to learn from, then those to test on. None where the kind has none,
+    # or, which is said, where it cannot be had.
+    usual: Callable[[Sequence[Samples]], Fit | None] = lambda sources: None
     # Files that stand beside an exported encoder, by name, so that others can prepare samples, of a preparation.
     beside: Callable[[Any], Mapping[str, str]] = lambda preparation: {}
     DOMAIN: str = ""  # what the Hub puts before the name of a task
@@ -212,4 +216,14 @@ def place_of(data: str) -> str:
 
 def raw_of(things: str) -> str:
     """What the baseline without any encoder is called, of samples that are called so."""
-    return next((kind.RAW for kind in map(named, names()) if things == kind.THINGS), Modality.RAW)
+    return _with(things).RAW
+
+
+def usual_of(things: str) -> str:
+    """Likewise, what is usual of them beside it."""
+    return _with(things).USUAL
+
+
+def _with(things: str) -> Modality | type[Modality]:
+    """The modality whose samples are called so; where there is none, what is so by default."""
+    return next((kind for kind in map(named, names()) if things == kind.THINGS), Modality)

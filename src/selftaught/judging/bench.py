@@ -148,6 +148,6 @@ class Bench:
 
 
 def _known(runs: Sequence[Ran], encoder: Part, seed: int) -> Known:
-    """What an earlier run has found of the same encoder untrained, and of raw pixels."""
+    """What an earlier run has found of the same encoder untrained, and of what needs no network."""
     alike = [ran for ran in runs if (ran.encoder, ran.seed) == (encoder, seed)]
     return {name: next((rows for ran in alike if (rows := getattr(ran, name))), []) for name in ("held_out", "judged")}

@@ -61,7 +61,7 @@ class Point(BaseModel):
 class Over(BaseModel):
     """By how much a method is better than what learnt nothing; the interval holds 95 % for whichever is the best."""
 
-    against: str  # untrained or pixels
+    against: str  # untrained, pixels or usual
     gain: float
     low: float
     high: float
@@ -81,6 +81,7 @@ class Place(BaseModel):
     points: list[Point]
     untrained: float | None  # accuracy of the same encoder with random weights
     pixels: float | None  # accuracy of raw pixels, or columns
+    usual: float | None = None  # of what is usual beside these, where the kind of data has any
     samples: int  # seen in training, in the last rung
     note: str = ""
     over: list[Over] = []  # of accuracies

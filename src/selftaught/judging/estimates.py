@@ -173,7 +173,7 @@ def over(now: Estimate, at_last: Sequence[Ran], methods: int, choice: int, most:
     largest gain there can be.
     """
     found = []
-    for kind in ("untrained", "pixels"):
+    for kind in ("untrained", "pixels", "usual"):
         rows = [row for ran in at_last for row in ran.judged if row.features == kind]
         if not rows:
             continue

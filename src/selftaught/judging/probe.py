@@ -25,7 +25,7 @@ class Exam:
     split: "Split"
     seed: int
     tuning: "Tuning"  # how a network is trained, where the probe trains one
-    kind: str = "trained"  # whose features or network it is: that, or untrained, pixels, pretrained
+    kind: str = "trained"  # whose features or network it is: that, or untrained, pixels, usual, pretrained
     chosen: "list[dict[str, Any]]" = field(default_factory=list)  # what the probe has chosen, if it tells: plain data
     report: Callable[[float], None] = lambda share: None  # called with the share of its work that is done
 

@@ -1,7 +1,7 @@
 """The ranking of a comparison: methods in order, each with its noise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich.table import Table
@@ -52,6 +52,7 @@ def _place(
         points=[_point(own, at, estimate, measure) for at, estimate in in_rungs.items()],
         untrained=_baseline(at_last, "untrained"),
         pixels=_baseline(at_last, "pixels"),
+        usual=_baseline(at_last, "usual"),
         samples=round(float(np.mean([ran.samples for ran in at_last]))),
         note=_note(runs, method, at_last),
         over=over(now, at_last, methods, 1 if apart else methods, most) if measure.labelled else [],
@@ -95,9 +96,8 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
     if lead.point.measured is not None:
         how += f", measured {measure.shown(lead.point.measured)}, and drawn to the others by what is luck"
     line = f"{lead.method} leads with {with_interval(lead.point, measure)} ({how})"
-    baselines = {"untrained": lead.untrained, "pixels": lead.pixels}
-    called = {"untrained": "untrained", "pixels": kinds(things)["pixels"]}
-    equals = [f"{called[o.against]} {measure.shown(baselines[o.against] or 0.0)}" for o in lead.over if o.low <= 0]
+    called = kinds(things)
+    equals = [f"{called[o.against]} {measure.shown(getattr(lead, o.against) or 0.0)}" for o in lead.over if o.low <= 0]
     if equals:
         line += f", which is not clearly better than {' and '.join(equals)}"
     finalists = [place for place in places if place.point.rung == lead.point.rung and place is not lead]
@@ -113,10 +113,19 @@ def with_interval(point: Point, measure: Measure) -> str:
     return measure.shown(point.value) + half
 
 
-def values_of(place: Place, measure: Measure) -> list[str]:
-    """What a method came to, and where that is an accuracy, what the untrained encoder and raw pixels came to."""
-    baselines = (place.untrained, place.pixels) if measure.labelled else ()
-    return [with_interval(place.point, measure), *("" if base is None else measure.shown(base) for base in baselines)]
+def baselines(comparison: Comparison) -> dict[str, str]:
+    """What stands beside accuracies, by its field of a place, and what it is called; `usual` where there is any."""
+    if not comparison.labelled:
+        return {}
+    usual = any(place.usual is not None for place in comparison.ranking)
+    called = kinds(comparison.things)
+    return {kind: called[kind] for kind in ("untrained", "pixels", *["usual"] * usual)}
+
+
+def values_of(place: Place, measure: Measure, beside: Iterable[str]) -> list[str]:
+    """What a method came to, and what each of the `beside`, fields of a place, came to."""
+    found = [getattr(place, kind) for kind in beside]
+    return [with_interval(place.point, measure), *("" if base is None else measure.shown(base) for base in found)]
 
 
 def budget_of(rung: Rung) -> str:
@@ -128,13 +137,10 @@ def table(comparison: Comparison) -> Table:
     """The ranking for a terminal."""
     measure = Measure(comparison.measure, comparison.labelled, comparison.of)
     budgets = {rung.rung: budget_of(rung) for rung in comparison.rungs}
-    heads = [
-        measure.name if comparison.of == "accuracy" else measure.called,
-        *(["untrained", kinds(comparison.things)["pixels"]] if measure.labelled else []),
-    ]
-    shown = Table("rank", "may be", "method", *heads, "each got", title="95 % intervals")
+    head, beside = measure.name if comparison.of == "accuracy" else measure.called, baselines(comparison)
+    shown = Table("rank", "may be", "method", head, *beside.values(), "each got", title="95 % intervals")
     for place in comparison.ranking:
-        values = values_of(place, measure)
+        values = values_of(place, measure, beside)
         shown.add_row(str(place.rank), place.span, place.method, *values, budgets[place.point.rung])
     return shown
 

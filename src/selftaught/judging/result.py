@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 
-from selftaught.contracts.modality import raw_of
+from selftaught.contracts.modality import raw_of, usual_of
 from selftaught.judging import units
 from selftaught.system.errors import SelftaughtError
 from selftaught.system.showing import Shown
@@ -31,11 +31,12 @@ KINDS = Called(
         "initial": "initial weights",  # what the run was begun from, where that was not fresh
         "untrained": "untrained",
         "pixels": "raw pixels",
+        "usual": "usual features",  # what one would take without a network, of kinds of data that say so
         "scratch": "from scratch",
         "pretrained": "pre-trained",  # what the user named, to stand beside
     }
 )
-BASELINES = ("initial", "untrained", "pixels", "scratch")  # what is there without this run's pre-training
+BASELINES = ("initial", "untrained", "pixels", "usual", "scratch")  # what is there without this run's pre-training
 LEVEL = 0.05  # the share of judgements that may claim a difference where there is none
 # Samples below which nothing can be claimed: if so many coins fall alike, and they do twice in 2^n, it may be luck.
 FEWEST = math.ceil(1 - math.log2(LEVEL))
@@ -44,7 +45,9 @@ FEWEST = math.ceil(1 - math.log2(LEVEL))
 def kinds(things: str) -> Called:
     """What each kind of features is called, of samples that are called so."""
     # To ask a modality takes seconds, as torch comes with it; of images, which most pages are about, it is known here.
-    return KINDS if things == "images" else Called({**KINDS, "pixels": raw_of(things)})
+    if things == "images":
+        return KINDS
+    return Called({**KINDS, "pixels": raw_of(things), "usual": usual_of(things)})
 
 
 Chosen = list[dict[str, Any]]  # of each fit of a probe what it chose on held-out training labels, and how it went
@@ -53,7 +56,7 @@ Chosen = list[dict[str, Any]]  # of each fit of a probe what it chose on held-ou
 class Row(BaseModel):
     """One accuracy in [0, 1] with its 95 % interval."""
 
-    features: str  # trained, initial, untrained, pixels, scratch or pretrained
+    features: str  # trained, initial, untrained, pixels, usual, scratch or pretrained
     probe: str
     labels: str
     accuracy: float
@@ -97,8 +100,8 @@ class Detail(BaseModel):
 
 def _chosen(choice: dict[str, Any]) -> list[str]:
     """The parts of a choice in words; how the fit went is no part of it."""
-    # Raw values are of one kind alone, whatever kind of data they are of.
-    words = [str(choice["features"])] if choice.get("features", "pixels") != "pixels" else []
+    # What needs no network is of one kind alone, whatever kind of data it is of.
+    words = [str(choice["features"])] if choice.get("features", "pixels") not in ("pixels", "usual") else []
     words += ["whitened" if choice["whitened"] else "as is"] if "whitened" in choice else []
     told = {"features", "whitened", "iterations", "converged", "at_limit"}
     return words + [f"{name} {value:.4g}" for name, value in choice.items() if name not in told]
@@ -112,7 +115,7 @@ class Gain(BaseModel):
 
     probe: str
     labels: str
-    against: str  # initial, untrained, pixels, scratch or pretrained
+    against: str  # initial, untrained, pixels, usual, scratch or pretrained
     gain: float
     low: float
     high: float

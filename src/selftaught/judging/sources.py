@@ -1,8 +1,8 @@
-"""What probes are shown: networks, features, raw pixels; whatever is fitted is fitted on a training part alone."""
+"""What probes are shown: networks, features, raw values; whatever is fitted is fitted on a training part alone."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.modality import Fit
 from selftaught.judging.baselines import Pixels, standardised
 from selftaught.judging.inside import as_one, layers, scaled, tokens
 from selftaught.judging.labelled import Labelled
@@ -50,27 +51,25 @@ def sources(
     device = device_of("auto")
     own = {kind: Own(kind, encoder.to(device), shown.get(kind, data)) for kind, encoder in encoders.items()}
     found: dict[str, Sources] = {"encoder": {kind: _made(one, lambda encoder: encoder) for kind, one in own.items()}}
-    pixels = by_part(lambda part: _pixels(data, part, seed))
+    asked = wanted - {"encoder", "map"}
+    fixed = _without_network(data, seed) if asked and "untrained" in encoders else {}
     for takes, inside in (("tokens", tokens), ("layers", layers)):
         if takes in wanted:
             found[takes] = {kind: _inside(one, inside, takes == "layers") for kind, one in own.items()}
-            if "untrained" in encoders:
-                found[takes]["pixels"] = lambda part: as_one(pixels(part), part)
+            found[takes] |= {kind: _as_one(source) for kind, source in fixed.items()}
     if "map" in wanted:
         found["map"] = _maps(own, data)
-    if wanted <= {"encoder", "tokens", "layers", "map"}:  # nobody asks for features, which take long of many samples
+    if asked <= {"tokens", "layers"}:  # nobody asks for features, which take long of many samples
         return found
     alone = features[:1] or ("own",)  # what probes see that choose nothing
     held = features if "shown" in wanted else alone
     made = {kind: _features(one, held) for kind, one in own.items()}
     first = {kind: _first(source, alone[0]) for kind, source in made.items()}
-    found["features"] = dict(first)
-    found["standardised"] = {kind: _standardised(source) for kind, source in first.items()}
+    # What is fixed is scaled alike for every probe: its components keep variances of their own, see `Pixels`.
+    found["features"] = first | fixed
+    found["standardised"] = {kind: _standardised(source) for kind, source in first.items()} | fixed
     found["shown"] = {kind: _shown(source) for kind, source in made.items()}
-    if "untrained" in encoders:
-        # Scaled alike for every probe: their components keep variances of their own, see `Pixels`.
-        found["features"]["pixels"] = found["standardised"]["pixels"] = pixels
-        found["shown"]["pixels"] = lambda part: Shown({"pixels": pixels(part)}, part, scaled=False)
+    found["shown"] |= {kind: _shown_fixed(kind, source) for kind, source in fixed.items()}
     return found
 
 
@@ -138,7 +137,23 @@ def _shown(source: Source) -> Source:
     return lambda part: Shown(source(part), part)
 
 
-def _pixels(data: Labelled, part: Rows, seed: int) -> Array:
+def _as_one(source: Source) -> Source:
+    return lambda part: as_one(source(part), part)
+
+
+def _shown_fixed(kind: str, source: Source) -> Source:
+    return lambda part: Shown({kind: source(part)}, part, scaled=False)
+
+
+def _without_network(data: Labelled, seed: int) -> Sources:
+    """Raw values, and what is usual beside them of this kind of data, where it can be had."""
+    kind = modality.named(data.train.preparation.modality)
+    fits: dict[str, Fit | None] = {"pixels": kind.raw or Pixels, "usual": kind.usual(data.sources)}
+    return {name: by_part(partial(_fitted, fit, data, seed)) for name, fit in fits.items() if fit}
+
+
+def _fitted(fit: Fit, data: Labelled, seed: int, part: Rows) -> Array:
+    """What is made of all samples (N, D) by what is fitted to those of the training part."""
     learnt = data.train if len(part) == data.train.count else data.train.subset(part)
-    pixels = (modality.named(learnt.preparation.modality).raw or Pixels)(learnt, seed)
-    return np.concatenate([pixels(samples) for samples in data.sources])
+    made = fit(learnt, seed)
+    return np.concatenate([made(samples) for samples in data.sources])

@@ -5,8 +5,7 @@ from pathlib import Path
 from selftaught.judging import units
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.estimates import Measure
-from selftaught.judging.ranking import budget_of, with_interval
-from selftaught.judging.result import kinds
+from selftaught.judging.ranking import baselines, budget_of, with_interval
 from selftaught.reporting.charts import interval_curves
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
@@ -37,7 +36,7 @@ def write_page(comparison: Comparison, out: Path) -> None:
         ),
         budgets={rung.rung: budget_of(rung) for rung in comparison.rungs},
         value=lambda point: with_interval(point, measure),
-        raw=kinds(comparison.things)["pixels"],
+        beside=baselines(comparison),
         printable=printable,
     )
     write_atomically(out, page)

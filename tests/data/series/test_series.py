@@ -26,6 +26,7 @@ from selftaught.run.recipes import Evaluate
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
 from tests.methods.test_contract import small
 
@@ -97,6 +98,7 @@ def test_the_pages_commands_lead_from_series_to_a_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    with_aeon(monkeypatch)
     waves(tmp_path)
     page = (Path(__file__).parents[3] / "docs" / "series.md").read_text()
     (block,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
@@ -109,16 +111,24 @@ def test_the_pages_commands_lead_from_series_to_a_verdict(
     assert found["things"] == "series" and found["series"]["lengths"]["min"] == 17 and found["forecast"]["seconds"] > 0
     assert Image.open("preview.png").width > 4 * 160
     assert {"pictures.png", "encoder", "map", "report.html"} <= {path.name for path in Path("run").iterdir()}
-    assert {row["features"] for row in judged["rows"]} == {"trained", "untrained", "pixels"}
-    assert "raw values" in judged["verdict"] and judged["things"] == "series"
+    beside = {row["features"] for row in judged["rows"]}
+    assert beside == {"trained", "untrained", "pixels", "usual"} == {row["features"] for row in judged["details"]}
+    assert {gain["against"] for gain in judged["gains"]} == beside - {"trained"} and judged["things"] == "series"
+    assert "raw values" in judged["verdict"] and "MiniRocket" in judged["verdict"]
     assert len(Path("predictions.csv").read_text().splitlines()) == 49
-    assert Path("run/encoder/model.onnx").is_file() and "raw values" in Path("run/report.html").read_text()
+    assert Path("run/encoder/model.onnx").is_file() and "and “MiniRocket” use no" in Path("run/report.html").read_text()
     encoder = selftaught.load_encoder("run")
     samples = open_samples("series:waves.npz", like=encoder.preparation)
     with torch.no_grad():
         again = encoder(samples.batch(np.arange(48))[0]).numpy()
     assert np.allclose(again, np.load("features.npz")["features"], atol=1e-5)
     assert "time-series-feature-extraction" in Path("run/encoder/README.md").read_text()
+    with_aeon(monkeypatch, there=False)
+    capsys.readouterr()
+    assert run_command(["evaluate", "run", "--train", "series:waves.npz", *QUICK["evaluate"]]) == 0
+    told, line = capsys.readouterr(), "pip install 'selftaught[series]'"
+    alone = json.loads(told.out)["rows"]
+    assert told.err.count(line) == 1 and alone == [row for row in judged["rows"] if row["features"] != "usual"]
 
 
 def test_a_run_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path) -> None:

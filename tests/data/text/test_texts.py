@@ -15,11 +15,12 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts.encoder import HIDDEN, PADDING, WORDS
 from selftaught.contracts.method import Data
+from selftaught.data.text.baseline import TfIdf
 from selftaught.data.text.encoders import build_encoder
 from selftaught.data.text.samples import open_samples
 from selftaught.data.text.tokenizer import Tokenizer
 from selftaught.judging.labelled import open_labelled
-from selftaught.judging.sources import _pixels
+from selftaught.judging.sources import _fitted
 from selftaught.methods import registry
 from selftaught.methods.parts.words import drawn_by, in_place_of, some_words, without_words
 from selftaught.run.recipes import Evaluate
@@ -187,9 +188,9 @@ def test_tf_idf_is_fitted_on_the_training_part_alone(tmp_path: Path) -> None:
     file = str(lines(tmp_path))
     data = open_labelled(Evaluate(run="", train=file), open_samples(file).preparation)
     part = np.arange(0, 40)
-    found = _pixels(data, part, 0)
+    found = _fitted(TfIdf, data, 0, part)
     data.train.texts[40:] = ["zebra quagga"] * 8  # of the other part no word is known
-    changed = _pixels(data, part, 0)
+    changed = _fitted(TfIdf, data, 0, part)
     assert np.allclose(found[:40], changed[:40]) and not changed[40:].any() and found[40:].any()
 
 

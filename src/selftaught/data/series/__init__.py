@@ -2,6 +2,7 @@
 
 from selftaught.contracts.modality import Modality
 from selftaught.data.series import pictures
+from selftaught.data.series.baseline import minirocket
 from selftaught.data.series.encoders import ENCODERS, build_encoder, create
 from selftaught.data.series.files import labels_by_key, recognises
 from selftaught.data.series.inspection import inspect
@@ -35,6 +36,8 @@ MODALITY = Modality(
     view_options=Views.defaults,
     refuse_views=Views.refuse_unknown,
     RAW="raw values",
+    USUAL="MiniRocket",
+    usual=minirocket,
     DOMAIN="time-series",
     ALONG=True,
     WINDOWED=True,

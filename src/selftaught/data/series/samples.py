@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_broken, refuse_column
@@ -32,13 +33,16 @@ class Series(Opened):
         self.starts, self.lengths = self.starts[rows], self.lengths[rows]
         self.groups = self.groups and [self.groups[row] for row in rows]
 
-    def batch(self, rows: Rows) -> tuple[Tensor, ...]:
-        """Series (B, channels, points): what is missing is zero, and what is shorter ends with what is missing."""
+    def stretches(self, rows: Rows) -> NDArray[np.float32]:
+        """Series (B, points, channels) as they were read; what is missing is NaN, and so is what is behind the end."""
         at = np.arange(self.preparation.length)
         inside = at < self.lengths[rows, None]
         values = self.values[np.where(inside, self.starts[rows, None] + at, 0)]
-        values = np.where(inside[..., None], values, np.float32(np.nan))
-        return (torch.from_numpy(self.preparation.encoded(values)),)
+        return np.where(inside[..., None], values, np.float32(np.nan))
+
+    def batch(self, rows: Rows) -> tuple[Tensor, ...]:
+        """Series (B, channels, points): what is missing is zero, and what is shorter ends with what is missing."""
+        return (torch.from_numpy(self.preparation.encoded(self.stretches(rows))),)
 
     def views(self, names: Sequence[str], *, options: Any = None, **how: Any) -> Views:
         """What makes these views of series; what of `how` concerns images is of no concern here."""
