@@ -3,7 +3,9 @@
 import http.client
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from PIL import Image
 from selftaught.commands.cli import run_command
 from selftaught.data.sources.labels import labels_in_file
 from selftaught.judging.labelling import begun
+from selftaught.judging.targets import HELD
 from selftaught.reporting import server as serving
 from selftaught.reporting.label_page import LabelPage
 from selftaught.run.recipes import Label
 from selftaught.system.components import Part
-from tests.commands.finding import run_of
+from tests.commands.finding import lines, run_of
 from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
 
 EVIL = "<img src=x onerror=document.title='run'>\"'&"
@@ -43,8 +46,14 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(run: Path, photos: Path, tmp_path: Path) -> Iterator["Site"]:
-    asked = {"run": str(run), "data": str(photos), "out": str(tmp_path / "labels.csv"), "classes": "red", "count": 4}
+def how() -> dict[str, Any]:
+    """What is asked for; tests say another by parametrize."""
+    return {"classes": "red"}
+
+
+@pytest.fixture
+def site(run: Path, photos: Path, tmp_path: Path, how: dict[str, Any]) -> Iterator["Site"]:
+    asked = {"run": str(run), "data": str(photos), "out": str(tmp_path / "labels.csv"), "count": 4, **how}
     found = Site(LabelPage(begun(Label.parse(asked)), "What?", "selftaught finetune"), tmp_path / "labels.csv")
     yield found
     found.close()
@@ -62,6 +71,10 @@ class Site:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def page_state(self) -> Any:
+        with urllib.request.urlopen(f"{self.address}state") as answer:
+            return json.load(answer)
 
     def post(self, path: str, said: Any = None, **headers: str | None) -> tuple[int, Any]:
         """What comes of posting, as the page itself would but for some headers."""
@@ -197,6 +210,142 @@ def test_a_person_labels_by_keys(site: Site, theme: str, width: int, photos: Pat
     assert wrong == [] and len(kept) == 9
 
 
+@contextmanager
+def opened(site: Site) -> Iterator[Tab]:
+    """A tab at a page, which asks nobody else and has no word of trouble."""
+    with chromium() as browser:
+        tab = Tab(browser.new_page())
+        tab.open(site.address)
+        tab.page.locator("#asking").wait_for()
+        yield tab
+        beyond = [url for url in tab.asked if not url.startswith((site.address, "data:"))]
+        assert (beyond, [error for error in tab.errors if "409" not in error]) == ([], [])
+
+
+def kept_after(tab: Tab, site: Site, key: str, count: int) -> dict[str, str]:
+    """The labels that are kept once a key has made them so many."""
+    tab.page.keyboard.press(key)
+    tab.until(lambda: tab.page.locator("#standing").text_content().startswith(f"{count} of"))
+    return labels_in_file(site.file) if count else {}
+
+
+@needs_browser
+@pytest.mark.parametrize("how", [{"task": "several", "classes": "red,large,new"}])
+def test_a_person_gives_several_labels_by_keys(site: Site) -> None:
+    with opened(site) as tab:
+        kept, first = tab.page.locator("#keep"), tab.page.locator("#sample .quiet").text_content()
+        assert kept.text_content() == "keep none of these Enter"
+        for key in "1321":  # on, on, on, and the first off again
+            tab.page.keyboard.press(key)
+        assert kept.text_content() == "keep large, new Enter"
+        tab.page.keyboard.press("2")
+        tab.page.get_by_label("another class").fill("old")
+        tab.page.keyboard.press("Enter")
+        tab.page.locator(".choice").nth(3).wait_for()
+        tab.page.keyboard.press("4")
+        assert kept.text_content() == "keep new, old Enter" and site.file.read_text() == "path,label\n"
+        assert kept_after(tab, site, "Enter", 1) == {first: "new;old"}
+        assert kept_after(tab, site, "u", 0) == {} and tab.page.locator("#sample .quiet").text_content() == first
+        tab.page.locator("#alike input").nth(0).check()  # by a click, behind which Enter still keeps
+        tab.page.keyboard.press("1")
+        assert {*kept_after(tab, site, "Enter", 2).values()} == {"red;"}
+        tab.page.locator(".choice").nth(1).click()
+        assert {*kept_after(tab, site, "Enter", 3).values()} == {"red;", "large;"}
+        assert {*kept_after(tab, site, "Enter", 4).values()} == {"red;", "large;", ";"}
+        assert tab.page.locator("#trouble").is_hidden()
+
+
+@needs_browser
+@pytest.mark.parametrize("how", [{"task": "number"}])
+def test_a_person_types_numbers(site: Site) -> None:
+    with opened(site) as tab:
+        first = tab.page.locator("#sample .quiet").text_content()
+        assert tab.page.locator("#alike").count() == 0 and "one by one" in tab.page.locator("main").text_content()
+        for mistake in ("3,5", "nan", ""):
+            tab.page.locator("#number").fill("")
+            tab.page.keyboard.type(mistake)  # which is where the keys go
+            tab.page.keyboard.press("Enter")
+            tab.page.locator("#trouble", has_text=f"'{mistake}' is no finite number").wait_for()
+            assert tab.page.locator("#number").input_value() == mistake
+        assert site.file.read_text() == "path,label\n"
+        tab.page.keyboard.type("-3.50")
+        assert kept_after(tab, site, "Enter", 1) == {first: "-3.5"} and tab.page.locator("#trouble").is_hidden()
+        assert kept_after(tab, site, "u", 0) == {} and tab.page.locator("#sample .quiet").text_content() == first
+        tab.page.keyboard.press("s")
+        tab.until(lambda: tab.page.locator("#sample .quiet").text_content() != first)
+        tab.page.keyboard.type("1e3")
+        assert [*kept_after(tab, site, "Enter", 1).values()] == ["1000"]
+
+
+@pytest.mark.parametrize("how", [{"task": "number"}, {"task": "several", "classes": "red"}])
+def test_mistakes_of_other_answers_change_nothing(site: Site, how: dict[str, Any]) -> None:
+    said: list[Any] = ["1", [1], 3, None] if how["task"] == "several" else [["1"], 3, None, "inf"]
+    for one in said:
+        code, told = site.post("/answer", {"rows": [0], "label": one, "labels": one})
+        assert code == 409 and told["error"], one
+    assert site.post("/answer", {"rows": [0, 1], "label": "1", "labels": ["blue"]})[0] == 409
+    assert site.file.read_text() == "path,label\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "answers", "summary"),
+    [
+        ("several", ["--classes", "red,new"], [["red"], ["red", "new"], [], ["new"]] * 2, "red 4, new 4"),
+        ("number", [], ["1", "2.5", "-3", "4"] * 2, "-3 to 4, 1.125 on average"),
+    ],
+)
+def test_other_answers_are_learnt_from_and_go_on(
+    task: str,
+    classes: list[str],
+    answers: list[Any],
+    summary: str,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, classifier = tmp_path / "labels.csv", tmp_path / "classifier"
+    left, seen = [*answers], []
+
+    def person(address: str) -> None:
+        site = object.__new__(Site)
+        site.address = address
+        state = site.page_state()
+        seen.append(state)
+        while left and state["asked"]:
+            said = {"rows": [state["asked"]["row"]], "label" if task == "number" else "labels": left.pop()}
+            _, state = site.post("/answer", said)
+        site.post("/end")
+
+    monkeypatch.setattr(serving.webbrowser, "open", person)
+    words = [str(photos), "--out", str(out), "--port", "0", "--open"]
+    assert run_command(["label", str(run), *words, "--task", task, *classes]) == 0
+    told = capsys.readouterr().err
+    assert f"8 labels in {out}: {summary}" in told and not left
+    assert f"finetune {run} {photos} --labels {out} --task {task} --out classifier" in told
+    tune = ["finetune", str(run), str(photos), "--labels", str(out), "--finetune.epochs", "1"]
+    assert run_command([*tune, "--out", str(classifier)]) == 0  # which sees by itself what the labels are
+    predicted = tmp_path / "predicted.csv"
+    assert run_command(["predict", str(classifier), str(photos), "--out", str(predicted)]) == 0
+    held = lines(predicted)
+    assert len(held) == 16 and ("low" in held[0]) == (task == "number")
+    known = {"red", "new"} if task == "several" else set()
+    assert task == "number" or {part for row in held for part in row["predicted"].split(";") if part} <= known
+    capsys.readouterr()
+    left = answers[:1]
+    assert run_command(["label", str(classifier), *words]) == 0 and len(labels_in_file(out)) == 9
+    told = capsys.readouterr().err
+    assert ("--by typiclust" in told) == (task == "number") and f"--task {task}" in told
+    assert seen[1]["task"] == task and isinstance(seen[1]["asked"]["guess"], list)
+    before = out.read_bytes()
+    assert run_command(["label", str(run), *words, "--task", "classes"]) == 3
+    assert f"{out} holds {HELD[task]}" in capsys.readouterr().err and out.read_bytes() == before
+    assert (
+        run_command(["label", str(classifier), *words, "--task", task, "--by", "margin", "--classifier", str(run)]) == 2
+    )
+
+
 def test_from_photos_to_labels_to_a_classifier_to_labels(
     run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,5 +374,5 @@ def test_from_photos_to_labels_to_a_classifier_to_labels(
     assert run_command([*tune, "--out", str(classifier)]) == 0
     assert run_command(["label", str(classifier), *words, "--open"]) == 0
     assert next_words in capsys.readouterr().err and len(labels_in_file(out)) == 8
-    guess = seen[3]["asked"]["guess"]
+    (guess,) = seen[3]["asked"]["guess"]
     assert guess["label"] in ("red", "blue") and guess["sure"] >= 0.5
