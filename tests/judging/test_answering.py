@@ -1,12 +1,14 @@
 """What may be answered of a sample, how a file has it, and which file goes on with what."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from selftaught.judging.answering import answers_of, task_of
-from selftaught.judging.choice import Likely
+from selftaught.judging.choice import CLASSES, Likely, _listed
 from selftaught.judging.label_file import LabelFile
 from selftaught.judging.targets import Task, looks, names_in, targets_of
 from selftaught.run.meaning import Meaning
@@ -147,3 +149,17 @@ def test_of_several_labels_the_least_sure_decision_is_asked_about_first(tmp_path
 def test_numbers_have_no_doubts_but_what_was_said_is_told() -> None:
     numbers = Likely([], np.empty((2, 0)), Meaning(task="number", margin=0.25), np.array([3.14159, np.nan]))
     assert numbers.doubts is None and numbers.says(0) == [("3.142", 0.25)] and numbers.says(1) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "classes"),
+    [
+        (["a", "", "b", "c"], [0, 2, 3], 3),
+        (["", "a;b", "c;", ";"], [1, 2, 3], 3),
+        (["1.5", "2", "3"], [0, 1, 2], CLASSES),
+    ],
+)
+def test_what_is_listed_says_how_many_classes_there_are(labels: list[str], rows: list[int], classes: int) -> None:
+    held: Any = SimpleNamespace(samples=SimpleNamespace(told_labels=lambda: labels))
+    known, there = _listed(Path("labels.csv"), held)
+    assert known.tolist() == rows and there == classes

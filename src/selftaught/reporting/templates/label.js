@@ -78,7 +78,7 @@
       const guess = guesses.find(({ label }) => label === name);
       const box = made("input", "", { type: "checkbox", value: name, checked: Boolean(guess), onchange: tellKept });
       const label = made("label", "", { className: "choice" });
-      label.append(box, " ", ...words, ...(guess ? [` ${percent(guess)}`] : []));
+      label.append(box, " ", ...words, ...(guess ? [` · ${percent(guess)}`] : []));
       return label;
     });
     write(at("thought"), state.asked.guess ? "ticked is what the classifier says" : "");
@@ -86,7 +86,7 @@
   }
 
   function offerField([guess]) {
-    const within = guess && guess.sure ? ` ± ${Number(guess.sure.toPrecision(2))}, 95 of 100 times` : "";
+    const within = guess && guess.sure ? ` ± ${Number(guess.sure.toPrecision(2))}, for 95 in 100` : "";
     write(at("thought"), guess ? `the classifier says ${guess.label}${within}` : "");
     at("number").value = "";
     at("number").focus({ preventScroll: true });

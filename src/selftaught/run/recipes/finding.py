@@ -77,7 +77,7 @@ class Label(Recipe):
     )
     count: int = Field(100, gt=0, le=MOST, description="how many to choose at a time")
     by: Strategy | None = Field(
-        None, description="how to choose; default: typiclust, or margin by a classifier, but of numbers"
+        None, description="how to choose; default: margin by a classifier of such answers, else typiclust"
     )
     labelled: Known = None
     label_column: LabelColumn = None
