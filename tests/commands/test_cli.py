@@ -242,8 +242,10 @@ def test_the_help_of_a_large_command_is_a_screen_and_all_of_it_has_parts(capsys:
 
 
 def test_every_example_is_understood() -> None:
-    for name, row in COMMANDS.items():
-        words = shlex.split(row.example)
+    examples = [(name, one) for name, row in COMMANDS.items() for one in (row.example, row.another) if one]
+    assert len(examples) > len(COMMANDS)
+    for name, example in examples:
+        words = shlex.split(example)
         assert words[:2] == ["selftaught", name]
         command = main_group.get_command(click.Context(main_group), name)
         assert command

@@ -14,6 +14,7 @@ from selftaught.judging.choice import NONE, Choice, Likely
 from selftaught.judging.choosing import strategy
 from selftaught.judging.label_file import LabelFile
 from selftaught.judging.labelling import Labelling
+from selftaught.judging.targets import Task
 from selftaught.system.errors import DataError, UsageError
 from tests.judging.test_choosing import blobs
 
@@ -30,9 +31,11 @@ def choice(by: str = "typiclust", labelled: Sequence[int] = (), likely: Likely |
     return Choice(held, strategy.named(by), x, np.arange(len(x)), 0.0, known, 3, 0, likely)
 
 
-def sitting(file: Path, classes: Sequence[str] = ("cat", "dog"), at_a_time: int = 3, **how: Any) -> Labelling:
+def sitting(
+    file: Path, classes: Sequence[str] = ("cat", "dog"), at_a_time: int = 3, task: Task = "classes", **how: Any
+) -> Labelling:
     own = LabelFile(file)
-    made = Labelling(choice(**how), own, classes, at_a_time)
+    made = Labelling(choice(**how), own, classes, at_a_time, task)
     own.begin()
     return made
 
@@ -113,7 +116,7 @@ def test_a_classifier_says_what_it_thinks(tmp_path: Path) -> None:
     probabilities[17] = 0.48, 0.52
     likely = Likely(["owl", "eel"], probabilities)
     one = sitting(tmp_path / "labels.csv", classes=(), by="margin", likely=likely)
-    assert one.classes == ["owl", "eel"] and row_of(one) == 17 and one.thought(17) == ("eel", 0.52)
+    assert one.classes == ["owl", "eel"] and row_of(one) == 17 and one.thought(17) == [("eel", 0.52)]
     assert sitting(tmp_path / "other.csv").thought(17) is None
 
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from PIL import Image
 from selftaught.commands.cli import run_command
 from selftaught.data.sources.labels import labels_in_file
 from selftaught.judging.labelling import begun
+from selftaught.judging.targets import HELD
 from selftaught.reporting import server as serving
 from selftaught.reporting.label_page import LabelPage
 from selftaught.run.recipes import Label
 from selftaught.system.components import Part
-from tests.commands.finding import run_of
+from tests.commands.finding import lines, run_of
 from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
 
 EVIL = "<img src=x onerror=document.title='run'>\"'&"
@@ -42,9 +44,22 @@ def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), part)
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for all tests, as it takes longer to start than a page to be gone through."""
+    with chromium() as launched:
+        yield launched
+
+
 @pytest.fixture
-def site(run: Path, photos: Path, tmp_path: Path) -> Iterator["Site"]:
-    asked = {"run": str(run), "data": str(photos), "out": str(tmp_path / "labels.csv"), "classes": "red", "count": 4}
+def how() -> dict[str, Any]:
+    """What is asked for; tests say another by parametrize."""
+    return {"classes": "red"}
+
+
+@pytest.fixture
+def site(run: Path, photos: Path, tmp_path: Path, how: dict[str, Any]) -> Iterator["Site"]:
+    asked = {"run": str(run), "data": str(photos), "out": str(tmp_path / "labels.csv"), "count": 4, **how}
     found = Site(LabelPage(begun(Label.parse(asked)), "What?", "selftaught finetune"), tmp_path / "labels.csv")
     yield found
     found.close()
@@ -62,6 +77,10 @@ class Site:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def page_state(self) -> Any:
+        with urllib.request.urlopen(f"{self.address}state") as answer:
+            return json.load(answer)
 
     def post(self, path: str, said: Any = None, **headers: str | None) -> tuple[int, Any]:
         """What comes of posting, as the page itself would but for some headers."""
@@ -138,7 +157,7 @@ def colour(tab: Tab) -> str:
 
 @needs_browser
 @pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 390)])
-def test_a_person_labels_by_keys(site: Site, theme: str, width: int, photos: Path) -> None:
+def test_a_person_labels_by_keys(site: Site, browser: Any, theme: str, width: int, photos: Path) -> None:
     kept: dict[str, str] = {}
 
     def name() -> str:
@@ -147,54 +166,188 @@ def test_a_person_labels_by_keys(site: Site, theme: str, width: int, photos: Pat
     def next_of(before: str) -> None:
         tab.until(lambda: tab.page.locator("#asking").is_hidden() or name() != before)
 
-    with chromium() as browser:
-        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
-        context.set_default_timeout(HANGS)
-        tab = Tab(context.new_page())
-        tab.open(site.address)
-        tab.page.locator("#asking").wait_for()
-        assert tab.run("document.documentElement.scrollWidth <= window.innerWidth")
-        tab.page.get_by_label("another class").fill(EVIL)
-        tab.page.keyboard.press("Enter")
-        tab.page.locator("#answers button").nth(1).wait_for()
-        # One by a key, which is taken back, and again with two of those that are most like it.
-        first = name()
-        keys = {"red": "1", "blue": "2"}
-        tab.page.keyboard.press(keys[colour(tab)])
-        next_of(first)
-        assert list(labels_in_file(site.file)) == [first]
-        tab.page.keyboard.press("u")
-        tab.until(lambda: name() == first)
-        assert site.file.read_text() == "path,label\n"
-        for number in range(2):
-            tab.page.locator("#alike input").nth(number).check()
-        alike = tab.page.locator("#alike li").all_text_contents()[:2]
-        tab.page.keyboard.press(keys[colour(tab)])
-        next_of(first)
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
+    context.set_default_timeout(HANGS)
+    tab = Tab(context.new_page())
+    tab.open(site.address)
+    tab.page.locator("#asking").wait_for()
+    assert tab.run("document.documentElement.scrollWidth <= window.innerWidth")
+    tab.page.get_by_label("another class").fill(EVIL)
+    tab.page.keyboard.press("Enter")
+    tab.page.locator("#answers button").nth(1).wait_for()
+    # One by a key, which is taken back, and again with two of those that are most like it.
+    first = name()
+    keys = {"red": "1", "blue": "2"}
+    tab.page.keyboard.press(keys[colour(tab)])
+    next_of(first)
+    assert list(labels_in_file(site.file)) == [first]
+    tab.page.keyboard.press("u")
+    tab.until(lambda: name() == first)
+    assert site.file.read_text() == "path,label\n"
+    for number in range(2):
+        tab.page.locator("#alike input").nth(number).check()
+    alike = tab.page.locator("#alike li").all_text_contents()[:2]
+    tab.page.keyboard.press(keys[colour(tab)])
+    next_of(first)
+    kept = labels_in_file(site.file)
+    assert {*kept} == {first, *(one.strip() for one in alike)} and len({*kept.values()}) == 1
+    passed = name()
+    tab.page.keyboard.press("s")
+    next_of(passed)
+    # What is done outlives the page and its server; the rest is asked in a new tab.
+    tab.page.reload()
+    tab.page.locator("#asking").wait_for()
+    while tab.page.locator("#asking").is_visible():
+        before = name()
+        assert before not in kept and before != passed
+        if len(kept) < 9:
+            tab.page.keyboard.press(keys[colour(tab)])
+        else:
+            tab.page.locator("#end").click()
+        next_of(before)
         kept = labels_in_file(site.file)
-        assert {*kept} == {first, *(one.strip() for one in alike)} and len({*kept.values()}) == 1
-        passed = name()
-        tab.page.keyboard.press("s")
-        next_of(passed)
-        # What is done outlives the page and its server; the rest is asked in a new tab.
-        tab.page.reload()
-        tab.page.locator("#asking").wait_for()
-        while tab.page.locator("#asking").is_visible():
-            before = name()
-            assert before not in kept and before != passed
-            if len(kept) < 9:
-                tab.page.keyboard.press(keys[colour(tab)])
-            else:
-                tab.page.locator("#end").click()
-            next_of(before)
-            kept = labels_in_file(site.file)
-        assert "9 labels are kept" in (tab.page.locator("#why").text_content() or "") and site.page.ended
-        beyond = [url for url in tab.asked if not url.startswith((site.address, "data:"))]
-        assert (beyond, tab.errors) == ([], []) and tab.page.title() == "selftaught label: What?"
-        context.close()
+    assert "9 labels are kept" in (tab.page.locator("#why").text_content() or "") and site.page.ended
+    beyond = [url for url in tab.asked if not url.startswith((site.address, "data:"))]
+    assert (beyond, tab.errors) == ([], []) and tab.page.title() == "selftaught label: What?"
+    context.close()
     names = {file.name: "red" if int(file.name[:2]) % 2 else EVIL for file in photos.iterdir()}
     wrong = [one for one in kept if kept[one] != names[one] and one not in {first, *map(str.strip, alike)}]
     assert wrong == [] and len(kept) == 9
+
+
+@pytest.fixture
+def tab(site: Site, browser: Any) -> Iterator[Tab]:
+    """A tab at the page, which asks nobody else and has no word of trouble."""
+    made = Tab(browser.new_page())
+    made.open(site.address)
+    made.page.locator("#asking").wait_for()
+    yield made
+    beyond = [url for url in made.asked if not url.startswith((site.address, "data:"))]
+    assert (beyond, [error for error in made.errors if "409" not in error]) == ([], [])
+    made.page.close()
+
+
+def kept_after(tab: Tab, site: Site, key: str, count: int) -> dict[str, str]:
+    """The labels that are kept once a key has made them so many."""
+    tab.page.keyboard.press(key)
+    tab.until(lambda: tab.page.locator("#standing").text_content().startswith(f"{count} of"))
+    return labels_in_file(site.file) if count else {}
+
+
+@needs_browser
+@pytest.mark.parametrize("how", [{"task": "several", "classes": "red,large,new"}])
+def test_a_person_gives_several_labels_by_keys(site: Site, tab: Tab) -> None:
+    kept, first = tab.page.locator("#keep"), tab.page.locator("#sample .quiet").text_content()
+    assert kept.text_content() == "keep none of these Enter"
+    for key in "1321":  # on, on, on, and the first off again
+        tab.page.keyboard.press(key)
+    assert kept.text_content() == "keep large, new Enter"
+    tab.page.keyboard.press("2")
+    tab.page.get_by_label("another class").fill("old")
+    tab.page.keyboard.press("Enter")
+    tab.page.locator(".choice").nth(3).wait_for()
+    tab.page.keyboard.press("4")
+    assert kept.text_content() == "keep new, old Enter" and site.file.read_text() == "path,label\n"
+    assert kept_after(tab, site, "Enter", 1) == {first: "new;old"}
+    assert kept_after(tab, site, "u", 0) == {} and tab.page.locator("#sample .quiet").text_content() == first
+    tab.page.locator("#alike input").nth(0).check()  # by a click, behind which Enter still keeps
+    tab.page.keyboard.press("1")
+    assert {*kept_after(tab, site, "Enter", 2).values()} == {"red;"}
+    tab.page.locator(".choice").nth(1).click()
+    assert {*kept_after(tab, site, "Enter", 3).values()} == {"red;", "large;"}
+    assert {*kept_after(tab, site, "Enter", 4).values()} == {"red;", "large;", ";"}
+    assert tab.page.locator("#trouble").is_hidden()
+
+
+@needs_browser
+@pytest.mark.parametrize("how", [{"task": "number"}])
+def test_a_person_types_numbers(site: Site, tab: Tab) -> None:
+    first = tab.page.locator("#sample .quiet").text_content()
+    assert tab.page.locator("#alike").count() == 0 and "one by one" in tab.page.locator("main").text_content()
+    for mistake in ("3,5", "nan", ""):
+        tab.page.locator("#number").fill("")
+        tab.page.keyboard.type(mistake)  # which is where the keys go
+        tab.page.keyboard.press("Enter")
+        tab.page.locator("#trouble", has_text=f"'{mistake}' is no finite number").wait_for()
+        assert tab.page.locator("#number").input_value() == mistake
+    assert site.file.read_text() == "path,label\n"
+    tab.page.keyboard.type("-3.50")
+    assert kept_after(tab, site, "Enter", 1) == {first: "-3.5"} and tab.page.locator("#trouble").is_hidden()
+    assert kept_after(tab, site, "u", 0) == {} and tab.page.locator("#sample .quiet").text_content() == first
+    tab.page.keyboard.press("s")
+    tab.until(lambda: tab.page.locator("#sample .quiet").text_content() != first)
+    tab.page.keyboard.type("1e3")
+    assert [*kept_after(tab, site, "Enter", 1).values()] == ["1000"]
+
+
+@pytest.mark.parametrize("how", [{"task": "number"}, {"task": "several", "classes": "red"}])
+def test_mistakes_of_other_answers_change_nothing(site: Site, how: dict[str, Any]) -> None:
+    said: list[Any] = ["1", [1], 3, None] if how["task"] == "several" else [["1"], 3, None, "inf"]
+    for one in said:
+        code, told = site.post("/answer", {"rows": [0], "label": one, "labels": one})
+        assert code == 409 and told["error"], one
+    assert site.post("/answer", {"rows": [0, 1], "label": "1", "labels": ["blue"]})[0] == 409
+    assert site.file.read_text() == "path,label\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "answers", "summary"),
+    [
+        ("several", ["--classes", "red,new"], [["red"], ["red", "new"], [], ["new"]] * 2, "red 4, new 4"),
+        ("number", [], ["1", "2.5", "-3", "4"] * 2, "-3 to 4, 1.125 on average"),
+    ],
+)
+def test_other_answers_are_learnt_from_and_go_on(
+    task: str,
+    classes: list[str],
+    answers: list[Any],
+    summary: str,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, classifier = tmp_path / "labels.csv", tmp_path / "classifier"
+    left, seen = [*answers], []
+
+    def person(address: str) -> None:
+        site = object.__new__(Site)
+        site.address = address
+        state = site.page_state()
+        seen.append(state)
+        while left and state["asked"]:
+            said = {"rows": [state["asked"]["row"]], "label" if task == "number" else "labels": left.pop()}
+            _, state = site.post("/answer", said)
+        site.post("/end")
+
+    monkeypatch.setattr(serving.webbrowser, "open", person)
+    words = [str(photos), "--out", str(out), "--port", "0", "--open"]
+    assert run_command(["label", str(run), *words, "--task", task, *classes]) == 0
+    told = capsys.readouterr().err
+    assert f"8 labels in {out}: {summary}" in told and not left
+    assert f"finetune {run} {photos} --labels {out} --task {task} --out classifier" in told
+    tune = ["finetune", str(run), str(photos), "--labels", str(out), "--finetune.epochs", "1"]
+    assert run_command([*tune, "--out", str(classifier)]) == 0  # which sees by itself what the labels are
+    predicted = tmp_path / "predicted.csv"
+    assert run_command(["predict", str(classifier), str(photos), "--out", str(predicted)]) == 0
+    held = lines(predicted)
+    assert len(held) == 16 and ("low" in held[0]) == (task == "number")
+    known = {"red", "new"} if task == "several" else set()
+    assert task == "number" or {part for row in held for part in row["predicted"].split(";") if part} <= known
+    capsys.readouterr()
+    left = answers[:1]
+    assert run_command(["label", str(classifier), *words]) == 0 and len(labels_in_file(out)) == 9
+    told = capsys.readouterr().err
+    assert ("--by typiclust" in told) == (task == "number") and f"--task {task}" in told
+    assert seen[1]["task"] == task and isinstance(seen[1]["asked"]["guess"], list)
+    before = out.read_bytes()
+    assert run_command(["label", str(run), *words, "--task", "classes"]) == 3
+    assert f"{out} holds {HELD[task]}" in capsys.readouterr().err and out.read_bytes() == before
+    other = ["label", str(classifier), *words[:2], str(tmp_path / "other.csv"), "--task", "classes", "--by", "margin"]
+    assert run_command(other) == 2 and "needs a classifier of classes" in capsys.readouterr().err
+    chosen = ["select", str(run), str(photos), "--count", "2", "--by", "margin", "--classifier", str(classifier)]
+    assert run_command([*chosen, "--out", str(tmp_path / "chosen.csv")]) == (2 if task == "number" else 0)
 
 
 def test_from_photos_to_labels_to_a_classifier_to_labels(
@@ -225,5 +378,5 @@ def test_from_photos_to_labels_to_a_classifier_to_labels(
     assert run_command([*tune, "--out", str(classifier)]) == 0
     assert run_command(["label", str(classifier), *words, "--open"]) == 0
     assert next_words in capsys.readouterr().err and len(labels_in_file(out)) == 8
-    guess = seen[3]["asked"]["guess"]
+    (guess,) = seen[3]["asked"]["guess"]
     assert guess["label"] in ("red", "blue") and guess["sure"] >= 0.5

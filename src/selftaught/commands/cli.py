@@ -39,7 +39,8 @@ class Commands(click.Group):
 
         row = COMMANDS[name]
         carried = partial(_carry_out, row)
-        how: dict[str, Any] = {"from_file": row.from_file, "help": row.line, "example": row.example}
+        examples = [example for example in (row.example, row.another) if example]
+        how: dict[str, Any] = {"from_file": row.from_file, "help": row.line, "examples": examples}
         return RecipeCommand(row.recipe, row.words, carried, row.options, **how)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -36,7 +36,7 @@ class RecipeCommand(click.Command):
         *,
         from_file: bool = True,
         help: str | None = None,
-        example: str = "",
+        examples: Sequence[str] = (),
     ) -> None:
         places = words.split()
         params: list[click.Parameter] = [_argument(place, recipe.model_fields[place]) for place in places]
@@ -53,7 +53,7 @@ class RecipeCommand(click.Command):
         if recipe.TITLES:
             params.append(_all_of_the_help())
         super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
-        self.recipe, self.dotted, self.carry_out, self.example = recipe, dotted, carry_out, example
+        self.recipe, self.dotted, self.carry_out, self.examples = recipe, dotted, carry_out, examples
         self.named: Collection[str] | None = None  # parts whose options the help is to have; None: all that there is
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -81,9 +81,10 @@ class RecipeCommand(click.Command):
             raise click.UsageError(f"{word} is missing: {usage}") from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.example:
-            with formatter.section("Example"):
-                formatter.write(f"  {self.example}\n")  # in one line, to be copied
+        if self.examples:
+            with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
+                for example in self.examples:
+                    formatter.write(f"  {example}\n")  # in one line, to be copied
         options = self.get_params(ctx)
         for title, some in sections(options, self.recipe.TITLES, (*self.recipe.FIRST, "help_all"), self.named):
             if records := [record for option in some if (record := option.get_help_record(ctx))]:

@@ -12,23 +12,30 @@ from selftaught.system.reading import yaml_in
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
+TITLES = {
+    "classes": "What are the {} of {}?",
+    "several": "Which classes do the {} of {} have?",
+    "number": "Which numbers do the {} of {} have?",
+}
+
 
 def label(recipe: Label, listening: Callable[[str], None]) -> None:
     """Serve the page until a signal, or its button; `listening` is told its address. Raises UsageError, DataError."""
     sitting = begun(recipe)
     run = yaml_in(Path(recipe.run) / "recipe.yaml").get("run", "RUN") if is_classifier(Path(recipe.run)) else recipe.run
-    command = printable(f"selftaught finetune {run} {recipe.data} --labels {recipe.out} --out classifier")
-    page = LabelPage(
-        sitting, f"What are the {sitting.choice.data.kind.THINGS} of {printable(_name(recipe.data))}?", command
-    )
+    task = sitting.answers.task
+    meant = "" if task == "classes" else f" --task {task}"
+    command = printable(f"selftaught finetune {run} {recipe.data} --labels {recipe.out}{meant} --out classifier")
+    title = TITLES[task].format(sitting.choice.data.kind.THINGS, printable(_name(recipe.data)))
+    page = LabelPage(sitting, title, command)
     with stopping() as stop, page.server(recipe.port) as server:
         listening(server.address)
         if recipe.open:
             server.show()
         while not stop.reason and not page.ended:
             server.handle_request()
-    counts = ", ".join(f"{printable(name)} {count:,}" for name, count in sitting.counts().items())
-    say(f"{len(sitting.labels):,} labels in {printable(recipe.out)}" + (f": {counts}" if counts else ""))
+    summary = sitting.summary()
+    say(f"{len(sitting.labels):,} labels in {printable(recipe.out)}" + (f": {summary}" if summary else ""))
     say(f"next: {command}")
 
 

@@ -27,6 +27,7 @@ class Command:
     from_file: bool = True  # whether it takes --recipe
     asked: str = ""  # the class of its recipe; default: that of its name
     example: str = ""  # of what to type, for the help
+    another: str = ""  # likewise, where one does not show the half of it
     goes_on: bool = False  # whether its function is given what answers, as it goes on after that
 
     @property
@@ -164,6 +165,7 @@ _ROWS = (
         from_file=False,
         goes_on=True,
         example="selftaught label runs/photos photos/ --classes cat,dog --out labels.csv --open",
+        another="selftaught label runs/photos photos/ --task several --classes dog,grass --out labels.csv --open",
     ),
     Command(
         "find",

@@ -1,7 +1,7 @@
 """Samples to choose from for labelling: their features, what is labelled already, what a classifier says of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from selftaught.judging.choosing.pool import Array, Pool, Rows, look_alike
 from selftaught.judging.choosing.strategy import Pick, Strategy, Wanted
 from selftaught.judging.copies import contents
 from selftaught.judging.featured import Featured, encoder_of, featured, opened
-from selftaught.judging.predict import predict
-from selftaught.run.classifier import load_classifier
+from selftaught.judging.metrics import EVEN
+from selftaught.judging.predict import Predictions, predict
+from selftaught.judging.targets import HELD, Task, looks, names_in
+from selftaught.run.classifier import load_classifier, meaning_of
 from selftaught.run.layout import is_classifier
+from selftaught.run.meaning import Meaning
 from selftaught.run.recipes import Label, Select
 from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
@@ -35,8 +38,36 @@ NONE = np.zeros(0, np.int64)
 class Likely:
     """What a classifier says."""
 
-    classes: list[str]
+    classes: list[str]  # or labels; none where it says numbers
     probabilities: NDArray[Any]  # of each (N, classes)
+    meaning: Meaning = field(default_factory=Meaning)
+    values: NDArray[Any] | None = None  # numbers (N,), where it says these; NaN where it could not
+
+    @property
+    def doubts(self) -> NDArray[Any] | None:
+        """Probabilities of what excludes each other (N, 2 or more), by which strategies choose; None of numbers.
+
+        Of several labels it is that of the one that is least sure, and that of its absence: the sample with the least
+        sure decision comes first (Brinker, 2006, https://doi.org/10.1007/3-540-31314-1_24).
+        """
+        if self.meaning.task == "classes":
+            return self.probabilities
+        if self.meaning.task == "number":
+            return None
+        least = np.abs(self.probabilities - EVEN).argmin(axis=1)
+        sure = np.take_along_axis(self.probabilities, least[:, None], axis=1)
+        return np.concatenate([sure, 1 - sure], axis=1)
+
+    def says(self, row: int) -> list[tuple[str, float]]:
+        """The likeliest class of a sample, or its likely labels, with how likely each is; of numbers that, and how far
+        off 95 % of them are at most, 0 where that is unknown.
+        """
+        if self.values is not None:
+            value = float(self.values[row])
+            return [] if np.isnan(value) else [(f"{value:.4g}", self.meaning.margin or 0.0)]
+        likely = self.probabilities[row]
+        (said,) = Predictions([""], self.classes, likely[None], [], meaning=self.meaning).said
+        return [(self.classes[number], float(likely[number])) for number in said]
 
 
 @dataclass(frozen=True)
@@ -67,7 +98,7 @@ class Choice:
                 labelled=np.concatenate([self.labelled, more]),
                 classes=self.classes,
                 seed=self.seed,
-                probabilities=self.likely.probabilities if self.likely else None,
+                probabilities=self.likely.doubts if self.likely else None,
                 progress=lambda done, total: bar.update(0, f"{100 * done // max(1, total)} % compared"),
             )
             picks = []
@@ -77,9 +108,14 @@ class Choice:
         return picks
 
 
-def choice_of(recipe: Select | Label, module: nn.Module | None = None, classes: int | None = None) -> Choice:
-    """What a recipe asks to choose from; `classes`: how many there will be. Raises UsageError and DataError."""
-    by, classifier = _way(recipe)
+def choice_of(
+    recipe: Select | Label, module: nn.Module | None = None, classes: int | None = None, task: Task | None = None
+) -> Choice:
+    """What a recipe asks to choose from. Raises UsageError and DataError.
+
+    classes: how many there will be; task: what is to be answered of what is chosen, where that is known.
+    """
+    by, classifier = _way(recipe, task)
     encoder = _encoder(recipe.run, module)
     listed = Path(recipe.labelled) if recipe.labelled and recipe.labelled.lower().endswith(".csv") else None
     how: dict[str, Any] = {"labels": listed, "label_column": recipe.label_column} if listed else {}
@@ -98,19 +134,49 @@ def choice_of(recipe: Select | Label, module: nn.Module | None = None, classes: 
     return Choice(data, strategy.named(by), features, content, near, known, classes or there, recipe.seed, likely)
 
 
-def _way(recipe: Select | Label) -> tuple[str, str | None]:
-    """The strategy by name, and the classifier that it asks."""
-    classifier = recipe.classifier or (recipe.run if is_classifier(Path(recipe.run)) else None)
-    name = recipe.by or ("margin" if classifier else "typiclust")
+def classifier_of(recipe: Select | Label) -> str | None:
+    """The classifier that may be asked, if there is one."""
+    return recipe.classifier or (recipe.run if is_classifier(Path(recipe.run)) else None)
+
+
+def _way(recipe: Select | Label, task: Task | None) -> tuple[str, str | None]:
+    """The strategy by name, and the classifier that is asked."""
+    classifier = classifier_of(recipe)
+    name = recipe.by or (_usual(recipe, classifier, task) if classifier else "typiclust")
     if strategy.named(name).needs_classifier:
         if not classifier:
             raise UsageError(
                 f"--by {name} needs a classifier: name one that `selftaught finetune` made by --classifier"
             )
+        _refuse_unfit(name, classifier, task)
         return name, classifier
+    if task == "number" and classifier and meaning_of(classifier).task == "number":
+        return name, classifier  # nothing is chosen by what it says, and somebody may want to know it
     if recipe.classifier:
         raise UsageError(f"--classifier is for --by uncertainty and --by margin, and not for {name}")
     return name, None
+
+
+def _usual(recipe: Select | Label, classifier: str, task: Task | None) -> str:
+    """The strategy where nobody names one, and there is a classifier; said aloud where that cannot be asked."""
+    says = meaning_of(classifier).task
+    if says == task != "number":
+        return "margin"
+    if recipe.classifier and says != task:
+        _refuse_unfit("margin", classifier, task)
+    useless = "says numbers, and not how sure it is of each" if says == "number" else f"says {HELD[says]}"
+    say(f"note: {printable(classifier)} {useless}: what comes first is chosen by its features, --by typiclust")
+    return "typiclust"
+
+
+def _refuse_unfit(name: str, classifier: str, task: Task | None) -> None:
+    """Raise UsageError where a classifier tells nothing of which answer is in doubt."""
+    if task == "number":
+        raise UsageError(f"--by {name} goes by how sure a classifier is, which none is of numbers: leave it out")
+    if (says := meaning_of(classifier).task) == "number" or says != (task or says):
+        wanted = {"classes": "classes", "several": "several labels"}.get(task or "", "classes or of several labels")
+        held = "numbers" if says == "number" else HELD[says]
+        raise UsageError(f"--by {name} needs a classifier of {wanted}, and {printable(classifier)} says {held}")
 
 
 def _encoder(run: str, module: nn.Module | None) -> Encoder:
@@ -135,18 +201,21 @@ def _listed(file: Path, data: Featured) -> tuple[Rows, int]:
     if not len(rows):
         say(f"note: {printable(file)} has a label for none of the {data.kind.THINGS} yet")
         return rows, CLASSES
-    return rows, max(2, len({*labels} - {""}))
+    known = [label for label in labels if label]
+    task = looks(known)
+    names = {*known} if task == "classes" else {name for label in known for name in names_in(label)}
+    return rows, CLASSES if task == "number" else max(2, len(names))
 
 
 def _likely(classifier: str, recipe: Select | Label, samples: Samples, count: int) -> Likely:
-    """Of each class by the classifier, and of the rows behind those of DATA what is even."""
+    """What the classifier says of each sample, and of the rows behind those of DATA what is even."""
     with quietly():
         said = predict(classifier, recipe.data, column=recipe.column)
-    if said.meaning.task != "classes":
-        held = "numbers" if said.meaning.task == "number" else "several labels a sample"
-        way = f"--by {recipe.by or 'margin'}"
-        raise UsageError(f"{way} needs a classifier of classes, and {printable(classifier)} says {held}")
+    if said.values is not None:
+        values: Mapping[str, float] = dict(zip(said.keys, said.values))
+        known = [*(values.get(key, np.nan) for key in samples.keys), *[np.nan] * (count - samples.count)]
+        return Likely([], np.empty((count, 0)), said.meaning, np.array(known))
     likely: Mapping[str, Any] = dict(zip(said.keys, said.probabilities))
-    even = np.full(len(said.classes), 1 / len(said.classes))
+    even = np.full(len(said.classes), EVEN if said.meaning.task == "several" else 1 / len(said.classes))
     rows = [*(likely.get(key, even) for key in samples.keys), *[even] * (count - samples.count)]
-    return Likely(said.classes, np.stack(rows))
+    return Likely(said.classes, np.stack(rows), said.meaning)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from selftaught.data.sources.cells import read_cells
-from selftaught.data.sources.labels import labels_for
+from selftaught.data.sources.labels import labels_for, labels_in_file
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import append_line, flush_folder
 from selftaught.system.text import printable
@@ -40,9 +40,11 @@ class LabelFile:
 
     def labels(self, keys: Sequence[str], things: str) -> list[str]:
         """The label of each key, "" for none yet. Raises DataError where the file names others."""
-        if not self.file.exists() or sum(bool(line) for line in read_cells(self.file, names=True).lines) < 2:
-            return [""] * len(keys)
-        return labels_for(self.file, keys, things)
+        return labels_for(self.file, keys, things) if self._has_any() else [""] * len(keys)
+
+    def held(self) -> list[str]:
+        """The labels that are there, of whatever samples. Raises DataError."""
+        return [label for label in labels_in_file(self.file).values() if label] if self._has_any() else []
 
     def add(self, answers: Sequence[tuple[str, str]]) -> None:
         """One stroke: the label of each of these keys. Raises DataError where the file is another by now."""
@@ -65,6 +67,10 @@ class LabelFile:
             stream.truncate(self._lengths.pop())
             os.fsync(stream.fileno())
         self._state = self._seen()
+
+    def _has_any(self) -> bool:
+        """Whether there is a line besides that of the names of columns."""
+        return self.file.exists() and sum(bool(line) for line in read_cells(self.file, names=True).lines) > 1
 
     def _seen(self) -> tuple[int, int, int]:
         status = self.file.stat()

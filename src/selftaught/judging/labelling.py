@@ -1,45 +1,49 @@
 """Labelling by a person: which sample comes next, which look like it, and what was answered, which is kept at once."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from selftaught.data.sources.cells import NO_VALUE
-from selftaught.judging.choice import Choice, choice_of
+from selftaught.judging.answering import Said, answers_of, task_of
+from selftaught.judging.choice import Choice, choice_of, classifier_of
 from selftaught.judging.choosing.pool import Rows
 from selftaught.judging.choosing.strategy import Pick
 from selftaught.judging.label_file import LabelFile
-from selftaught.judging.targets import BETWEEN
+from selftaught.judging.targets import Task
+from selftaught.run.classifier import meaning_of
 from selftaught.run.recipes import Label
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 ALIKE = 12  # samples that are shown beside the one that is asked about
-LONGEST = 100  # letters of a class
 
 
 class Stroke(NamedTuple):
     """What was done in one go, and can be taken back."""
 
     rows: tuple[int, ...]
-    label: str  # "" where they were passed over
+    label: str  # as the file has it; "" where they were passed over
     asked: Pick | None  # what was asked about then
 
 
 class Labelling:
     """A sitting. Rows are those of the samples; what is refused raises UsageError or DataError, and changes nothing."""
 
-    def __init__(self, choice: Choice, file: LabelFile, classes: Sequence[str], at_a_time: int) -> None:
+    def __init__(
+        self, choice: Choice, file: LabelFile, classes: Sequence[str], at_a_time: int, task: Task = "classes"
+    ) -> None:
+        """classes: those that are offered before those that the file and a classifier know; task: what is answered."""
         self.choice, self.file, self.at_a_time = choice, file, at_a_time
+        self.answers = answers_of(task)
         self.samples = choice.data.samples
         told = file.labels(self.samples.keys, choice.data.kind.THINGS)
         self.labels = {row: label for row, label in enumerate(told) if label}
-        self.classes: list[str] = []
         thought = choice.likely.classes if choice.likely and not classes else []
-        for name in dict.fromkeys([*map(str.strip, classes), *thought, *sorted({*self.labels.values()})]):
+        known = sorted({name for label in {*self.labels.values()} for name in self.answers.named(label)})
+        for name in dict.fromkeys([*map(str.strip, classes), *thought, *known]):
             self.add_class(name)
         self._passed: list[int] = []
         self._strokes: list[Stroke] = []
@@ -64,18 +68,16 @@ class Labelling:
         nearest: Rows = np.argsort(-likeness, kind="stable")[:ALIKE]
         return nearest[np.isfinite(likeness[nearest])].tolist()
 
-    def thought(self, row: int) -> tuple[str, float] | None:
-        """What the classifier takes a sample for, and how sure it is of that; None where none is asked."""
-        if not (likely := self.choice.likely):
-            return None
-        best = int(likely.probabilities[row].argmax())
-        return likely.classes[best], float(likely.probabilities[row, best])
+    def thought(self, row: int) -> list[tuple[str, float]] | None:
+        """What the classifier says of a sample, as `Likely.says`; None where none is asked."""
+        return self.choice.likely.says(row) if self.choice.likely else None
 
-    def answer(self, rows: Sequence[int], label: str) -> None:
+    def answer(self, rows: Sequence[int], said: Said) -> None:
         """Say of samples what they are, and keep it."""
-        if label not in self.classes:
-            raise UsageError(f"{printable(label)!r} is none of the classes: add it first")
+        label = self.answers.text(said)
         self._refuse_done(rows)
+        if len(rows) > 1 and not self.answers.in_one_stroke:
+            raise UsageError("a number is that of one sample: what looks alike may differ in it")
         asked = self._queue[0] if self._queue else None
         self.file.add([(self.samples.keys[row], label) for row in rows])
         self.labels.update(dict.fromkeys(rows, label))
@@ -104,20 +106,19 @@ class Labelling:
 
     def add_class(self, name: str) -> None:
         """One more thing that samples can be."""
-        name = name.strip()
-        if name in self.classes:
-            raise UsageError(f"{printable(name)!r} is one of the classes already")
-        if not name or len(name) > LONGEST or not name.isprintable():
-            raise UsageError(f"a class has a name of 1 to {LONGEST} letters, and {printable(name[:LONGEST])!r} is none")
-        if BETWEEN in name or name.lower() in NO_VALUE:
-            means = f"{BETWEEN!r} parts several labels" if BETWEEN in name else "files of labels have it for no label"
-            raise UsageError(f"a class cannot be called {printable(name)!r}: {means}")
-        self.classes.append(name)
+        self.answers.add_class(name)
+
+    @property
+    def classes(self) -> list[str]:
+        return self.answers.classes
 
     def counts(self) -> dict[str, int]:
         """How many samples of each class have an answer."""
-        counts = Counter(self.labels.values())
-        return {name: counts[name] for name in self.classes}
+        return self.answers.counts(self.labels.values())
+
+    def summary(self) -> str:
+        """What the answers are, for people: the counts, or between which numbers they lie."""
+        return self.answers.summary([*self.labels.values()])
 
     @property
     def can_take_back(self) -> bool:
@@ -136,7 +137,10 @@ class Labelling:
 def begun(recipe: Label) -> Labelling:
     """The sitting that a recipe asks for, after what its file holds. Raises UsageError and DataError."""
     wanted = [name for name in (recipe.classes or "").split(",") if name.strip()]
-    file = LabelFile(Path(recipe.out))
-    sitting = Labelling(choice_of(recipe, classes=len(wanted) or None), file, wanted, recipe.count)
+    file, classifier = LabelFile(Path(recipe.out)), classifier_of(recipe)
+    says = meaning_of(classifier).task if classifier else None
+    task = task_of(recipe.task, [*map(str.strip, wanted)], file.held(), says, file.shown)
+    choice = choice_of(recipe, classes=len(wanted) or None, task=task)
+    sitting = Labelling(choice, file, wanted, recipe.count, task)
     file.begin()
     return sitting

@@ -16,6 +16,11 @@ from selftaught.system.text import printable
 Task = Literal["classes", "several", "number"]
 STRATA = 5  # parts of a range of numbers, each of which every split has samples of
 MANY = 50  # whole numbers, beyond which they are hardly names of classes
+HELD: dict[Task, str] = {
+    "classes": "one class a sample",
+    "several": "several labels a sample",
+    "number": "a number a sample",
+}
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
@@ -43,23 +48,34 @@ def targets_of(labels: Sequence[Sequence[str]], asked: str = "auto", name: str =
     return _numbers(together, name) if task == "number" else _classes(labels, together, name)
 
 
+def looks(labels: Sequence[str]) -> Task:
+    """What labels are, by how they are written; whole numbers are names of classes."""
+    if any(BETWEEN in label for label in labels):
+        return "several"
+    numbers = [number_in(label) for label in dict.fromkeys(labels)]
+    fractions = None not in numbers and any(not cast(float, number).is_integer() for number in numbers)
+    return "number" if fractions else "classes"
+
+
 def _guessed(labels: Sequence[str]) -> Task:
     """What the labels look like, said aloud where it is not a class."""
-    if any(BETWEEN in label for label in labels):
+    task = looks(labels)
+    if task == "several":
         say(f"task     several labels a sample, as some have a {BETWEEN!r}; --task classes takes each text for a class")
-        return "several"
-    numbers = [_number(label) for label in dict.fromkeys(labels)]
-    if any(number is None for number in numbers):
-        return "classes"
-    if any(not cast(float, number).is_integer() for number in numbers):
+    elif task == "number":
         say("task     a number a sample, as some labels have a fraction; --task classes takes each for a class")
-        return "number"
-    if len(numbers) > MANY:
-        say(f"note: the labels are {len(numbers):,} whole numbers, taken for classes; --task number takes their values")
-    return "classes"
+    elif (count := len(set(labels))) > MANY and all(number_in(label) is not None for label in labels):
+        say(f"note: the labels are {count:,} whole numbers, taken for classes; --task number takes their values")
+    return task
 
 
-def _number(label: str) -> float | None:
+def names_in(label: str) -> list[str]:
+    """Each of the several labels of a sample."""
+    return [part for part in map(str.strip, label.split(BETWEEN)) if part]
+
+
+def number_in(label: str) -> float | None:
+    """What a label says as a number; None where that is none, or not finite."""
     try:
         value = float(label)
     except ValueError:
@@ -77,7 +93,7 @@ def _classes(labels: Sequence[Sequence[str]], together: Sequence[str], name: str
 
 def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
     """Strata are by the rarest label of each sample, so that splits have some of it."""
-    sets = [frozenset(part for part in map(str.strip, label.split(BETWEEN)) if part) for label in together]
+    sets = [frozenset(names_in(label)) for label in together]
     learnt = sets[: len(labels[0])]
     names = sorted(frozenset().union(*learnt))
     _refuse_unseen(frozenset().union(*sets[-len(labels[-1]) :]), names, "labels")
@@ -91,7 +107,7 @@ def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str
 
 def _numbers(together: Sequence[str], name: str) -> Targets:
     """Strata are parts of the range with about as many samples each."""
-    values = [_number(label) for label in together]
+    values = [number_in(label) for label in together]
     if odd := [label for label, value in zip(together, values) if value is None][:3]:
         raise UsageError(f"--task number: {printable(name)} has labels that are none, such as {printable(odd[0])!r}")
     found = np.array(values, dtype=np.float64)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
+from selftaught.judging.answering import Said
 from selftaught.judging.labelling import Labelling
 from selftaught.reporting.gallery import pictures
 from selftaught.reporting.page import rendered
@@ -39,7 +40,7 @@ class LabelPage:
     def server(self, port: int) -> Server:
         """What serves the page at a port. Raises UsageError."""
         takes = {
-            "/answer": self._taking(lambda said: self.sitting.answer(_rows(said), _text(said, "label"))),
+            "/answer": self._taking(lambda said: self.sitting.answer(_rows(said), self._said(said))),
             "/pass": self._taking(lambda said: self.sitting.pass_over(_rows(said)[0])),
             "/back": self._taking(lambda said: self.sitting.take_back()),
             "/class": self._taking(lambda said: self.sitting.add_class(_text(said, "name"))),
@@ -54,11 +55,12 @@ class LabelPage:
 
     def _state(self) -> dict[str, Any]:
         sitting, samples = self.sitting, self.sitting.samples
-        counts = sitting.counts()
         facts: dict[str, Any] = {
-            "classes": [{"name": name, "count": count} for name, count in counts.items()],
-            "labelled": sum(counts.values()),
+            "task": sitting.answers.task,
+            "classes": [{"name": name, "count": count} for name, count in sitting.counts().items()],
+            "labelled": len(sitting.labels),
             "of": samples.count,
+            "range": sitting.summary() if sitting.answers.task == "number" else "",
             "back": sitting.can_take_back,
             "ended": self.ended,
             "command": self.command,
@@ -68,8 +70,8 @@ class LabelPage:
         if self.ended or (pick := sitting.asked()) is None:
             return facts
         thought = sitting.thought(pick.row)
-        guess = {"label": thought[0], "sure": thought[1]} if thought else None
-        alike = sitting.alike(pick.row)
+        guess = None if thought is None else [{"label": label, "sure": sure} for label, sure in thought]
+        alike = sitting.alike(pick.row) if sitting.answers.in_one_stroke else []
         shown = zip(alike, _small(samples, alike), strict=True)
         facts["asked"] = {"row": pick.row, "name": printable(samples.keys[pick.row]), "guess": guess}
         facts["asked"] |= _large(samples, pick.row)
@@ -84,11 +86,19 @@ class LabelPage:
 
         return take
 
+    def _said(self, said: dict[str, Any]) -> Said:
+        if self.sitting.answers.task != "several":
+            return _text(said, "label")
+        labels = said.get("labels")
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise UsageError("labels must be a list of classes")
+        return labels
+
     def _end(self) -> None:
         self.ended = True
 
     def _page(self) -> Answer:
-        page = rendered("label.html", title=self.title, script=SCRIPT)
+        page = rendered("label.html", title=self.title, task=self.sitting.answers.task, script=SCRIPT)
         return Answer(200, "text/html", page, page_policy(page, SCRIPT))
 
 

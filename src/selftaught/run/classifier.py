@@ -98,12 +98,7 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
 
     Raises UsageError.
     """
-    folder = Path(folder)
-    if is_classifier(folder):
-        folder = part_of_run(folder, "classifier")
-    config = folder / "config.json"
-    if not config.exists():
-        raise UsageError(f"{printable(folder)} holds no classifier (no config.json); `selftaught finetune` makes one")
+    folder = _place_of(folder)
     encoder, about = described_encoder(folder, module)
     try:
         classes = [str(name) for name in config_of(folder)["label_names"]]
@@ -111,9 +106,30 @@ def load_classifier(folder: str | Path, module: nn.Module | None = None) -> Cali
         if not meaning.fits(len(classes)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{printable(config)} does not describe a classifier of selftaught's") from None
+        raise _foreign(folder) from None
     head = nn.Linear(encoder.dim, len(classes) or 1)
     with weights_in(folder, "classifier") as weights:
         head.load_state_dict({name: weights.pop(to_head + name) for name in ("weight", "bias")})
         encoder.net.load_state_dict({name.removeprefix(to_net): value for name, value in weights.items()})
     return Calibrated(encoder, head, meaning, classes).eval()
+
+
+def meaning_of(folder: str | Path) -> Meaning:
+    """What the scores of the classifier of a folder mean, without its weights. Raises UsageError."""
+    folder = _place_of(folder)
+    try:
+        return Meaning.of(config_of(folder)["selftaught"])
+    except (KeyError, TypeError, ValueError):
+        raise _foreign(folder) from None
+
+
+def _place_of(folder: str | Path) -> Path:
+    """The folder that holds the files of a classifier."""
+    place = part_of_run(Path(folder), "classifier") if is_classifier(Path(folder)) else Path(folder)
+    if not (place / "config.json").exists():
+        raise UsageError(f"{printable(place)} holds no classifier (no config.json); `selftaught finetune` makes one")
+    return place
+
+
+def _foreign(folder: Path) -> UsageError:
+    return UsageError(f"{printable(folder / 'config.json')} does not describe a classifier of selftaught's")

@@ -40,9 +40,10 @@
   }
 
   function draw() {
-    const { asked, alike, classes, labelled, of } = state;
+    const { asked, alike, labelled, of, range } = state;
+    const what = state.task === "number" ? "a number" : "a label";
     ticked = new Set();
-    write(at("standing"), `${labelled.toLocaleString()} of ${of.toLocaleString()} have a label`);
+    write(at("standing"), `${labelled.toLocaleString()} of ${of.toLocaleString()} have ${what}${range && `: ${range}`}`);
     at("asking").hidden = !asked;
     at("done").hidden = Boolean(asked);
     at("back").disabled = at("back-again").disabled = !state.back;
@@ -54,21 +55,66 @@
       return;
     }
     at("sample").replaceChildren(...shown(asked, "asked"), made("p", asked.name, { className: "quiet" }));
-    const guess = asked.guess && classes.some(({ name }) => name === asked.guess.label) ? asked.guess : null;
-    at("answers").replaceChildren(
-      ...classes.map(({ name, count }, place) => {
-        const button = made("button", "", { type: "button", onclick: () => answer(name) });
-        if (KEYS[place]) button.append(made("kbd", KEYS[place]), " ");
-        button.append(name, " ", made("span", count.toLocaleString(), { className: "quiet" }));
-        if (guess && guess.label === name) {
-          button.setAttribute("aria-pressed", "true");
-          button.append(" ", made("kbd", "Enter"), ` ${Math.round(100 * guess.sure)} %`);
-        }
-        return button;
-      })
-    );
-    if (!classes.length) at("answers").append(made("p", "Add a class to begin with: what may samples be?"));
-    at("alike").replaceChildren(...alike.map(card));
+    ({ classes: offerOne, several: offerAll, number: offerField })[state.task](asked.guess || []);
+    if (at("alike")) at("alike").replaceChildren(...alike.map(card));
+  }
+
+  // A button a class, which answers; what a classifier thinks is pressed, and Enter agrees.
+  function offerOne([guess]) {
+    offer((name, place, words) => {
+      const button = made("button", "", { type: "button", onclick: () => answer({ label: name }) });
+      button.append(...words);
+      if (guess && guess.label === name) {
+        button.setAttribute("aria-pressed", "true");
+        button.append(" ", made("kbd", "Enter"), ` ${percent(guess)}`);
+      }
+      return button;
+    });
+  }
+
+  // A box a class, which is ticked where a classifier thinks so; Enter keeps all that are ticked, or that none is.
+  function offerAll(guesses) {
+    offer((name, place, words) => {
+      const guess = guesses.find(({ label }) => label === name);
+      const box = made("input", "", { type: "checkbox", value: name, checked: Boolean(guess), onchange: tellKept });
+      const label = made("label", "", { className: "choice" });
+      label.append(box, " ", ...words, ...(guess ? [` · ${percent(guess)}`] : []));
+      return label;
+    });
+    write(at("thought"), state.asked.guess ? "ticked is what the classifier says" : "");
+    tellKept();
+  }
+
+  function offerField([guess]) {
+    const within = guess && guess.sure ? ` ± ${Number(guess.sure.toPrecision(2))}, for 95 in 100` : "";
+    write(at("thought"), guess ? `the classifier says ${guess.label}${within}` : "");
+    at("number").value = "";
+    at("number").focus({ preventScroll: true });
+  }
+
+  function offer(make) {
+    const words = ({ name, count }, place) => [
+      ...(KEYS[place] ? [made("kbd", KEYS[place]), " "] : []),
+      name,
+      " ",
+      made("span", count.toLocaleString(), { className: "quiet" }),
+    ];
+    at("answers").replaceChildren(...state.classes.map((one, place) => make(one.name, place, words(one, place))));
+    if (!state.classes.length) at("answers").append(made("p", "Add a class to begin with: what may samples be?"));
+  }
+
+  function percent({ sure }) {
+    return `${Math.round(100 * sure)} %`;
+  }
+
+  function on() {
+    return [...at("answers").querySelectorAll("input:checked")].map((box) => box.value);
+  }
+
+  // What Enter would keep, on its button.
+  function tellKept() {
+    at("keep").replaceChildren("keep ", made("strong", on().join(", ") || "none of these"), " ", made("kbd", "Enter"));
+    at("keep").hidden = !state.classes.length;
   }
 
   // What there is to see, to hear and to read of a sample.
@@ -90,8 +136,8 @@
     return line;
   }
 
-  function answer(label) {
-    tell("answer", { rows: [state.asked.row, ...ticked], label });
+  function answer(said) {
+    tell("answer", { rows: [state.asked.row, ...ticked], ...said });
   }
 
   function tickAll() {
@@ -103,25 +149,44 @@
   at("pass").onclick = () => tell("pass", { rows: [state.asked.row] });
   at("back").onclick = at("back-again").onclick = () => tell("back", {});
   at("end").onclick = () => tell("end", {});
-  at("all").onclick = tickAll;
-  at("adding").onsubmit = async (event) => {
-    event.preventDefault();
-    const field = event.target.elements.name;
-    await tell("class", { name: field.value });
-    if (!at("trouble").textContent) field.value = "";
-    field.blur();
-  };
+  for (const [form, said] of [["choosing", () => ({ labels: on() })], ["typing", () => ({ label: at("number").value })]])
+    if (at(form))
+      at(form).onsubmit = (event) => {
+        event.preventDefault();
+        answer(said());
+      };
+  if (at("all")) at("all").onclick = tickAll;
+  if (at("adding"))
+    at("adding").onsubmit = async (event) => {
+      event.preventDefault();
+      const field = event.target.elements.name;
+      const ticks = at("choosing") ? on() : []; // of an answer that is not complete yet
+      await tell("class", { name: field.value });
+      if (!at("trouble").textContent) {
+        field.value = "";
+        for (const box of at("answers").querySelectorAll("input")) box.checked = ticks.includes(box.value);
+        if (at("choosing") && state.asked) tellKept();
+      }
+      field.blur();
+    };
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.matches("input:not([type=checkbox]), textarea");
+    // No number has an s or a u, so these mean in its field what they mean elsewhere, but amid something typed.
+    const typing = event.target.matches("input:not([type=checkbox])") && (event.target.id !== "number" || event.target.value);
+    if (event.repeat && event.key === "Enter") event.preventDefault(); // a key that is held is one answer
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !state || event.repeat) return;
     const key = event.key.toLowerCase();
-    if (key === "u" && state.back && !state.ended) return tell("back", {});
+    if (key === "u" && state.back && !state.ended) {
+      event.preventDefault();
+      return tell("back", {});
+    }
     if (!state.asked) return;
-    const known = state.classes[KEYS.indexOf(key)];
+    const choice = at("answers") && key.length === 1 && at("answers").children[KEYS.indexOf(key)];
+    const elsewhere = event.target === document.body || event.target.matches("#alike input");
     if (key === "s") tell("pass", { rows: [state.asked.row] });
-    else if (key === "a") tickAll();
-    else if (key.length === 1 && known) answer(known.name);
-    else if (key === "enter" && event.target === document.body && at("answers").querySelector("[aria-pressed=true]"))
+    else if (key === "a" && at("all")) tickAll();
+    else if (choice && state.classes.length) choice.click();
+    else if (key === "enter" && at("keep") && elsewhere && state.classes.length) at("choosing").requestSubmit();
+    else if (key === "enter" && event.target === document.body && at("answers")?.querySelector("[aria-pressed=true]"))
       at("answers").querySelector("[aria-pressed=true]").click();
     else return;
     event.preventDefault();

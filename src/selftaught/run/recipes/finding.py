@@ -61,7 +61,8 @@ class Label(Recipe):
     What helps most comes first, as `select` chooses it, and beside it what looks most like it, to be labelled in one
     stroke; keys answer, pass and take back. Each answer is on the disk before the next question: --out is a CSV of
     path,label, which `finetune` and `evaluate` take by --labels. It goes on from what --out holds. RUN may be a
-    classifier that `finetune` made: then what it is least sure of comes first, with what it thinks. Ctrl-C, or the
+    classifier that `finetune` made: then what it is least sure of comes first, with what it thinks. With --task several
+    a sample may have any of the classes, or none; with --task number it has a number, which is typed. Ctrl-C, or the
     button, ends it, with exit code 0.
     """
 
@@ -69,8 +70,15 @@ class Label(Recipe):
     data: OfData[str] = Field(description="samples to label, as pretrain takes them; labels are not looked at")
     column: Column = None
     classes: str | None = Field(None, description="what samples are, by commas: cat,dog; the page takes more")
+    task: Literal["auto", "classes", "several", "number"] = Field(
+        "auto",
+        description="what an answer is: one class of each sample, several, or a number; default: as the classifier "
+        "says, or as --out looks, or else classes",
+    )
     count: int = Field(100, gt=0, le=MOST, description="how many to choose at a time")
-    by: Strategy | None = Field(None, description="how to choose; default: typiclust, or margin by a classifier")
+    by: Strategy | None = Field(
+        None, description="how to choose; default: margin by a classifier of such answers, else typiclust"
+    )
     labelled: Known = None
     label_column: LabelColumn = None
     classifier: Asked = None
