@@ -131,15 +131,19 @@ def test_classes_that_files_of_labels_cannot_hold_are_refused(tmp_path: Path, na
     assert labels_in_file(tmp_path / "labels.csv") == {"5.png": "eel"}
 
 
-@pytest.mark.parametrize(("rows", "label"), [([], "cat"), ([90], "cat"), ([-1], "cat"), ([1, 1], "cat"), ([1], "eel")])
+@pytest.mark.parametrize(
+    ("rows", "label"), [([], "cat"), ([90], "cat"), ([-1], "cat"), ([1, 1], "cat"), ([1], "eel"), ([1], "")]
+)
 def test_answers_about_nothing_change_nothing(tmp_path: Path, rows: list[int], label: str) -> None:
     one = sitting(tmp_path / "labels.csv")
     with pytest.raises(UsageError):
         one.answer(rows, label)
-    one.answer([1], "cat")
-    with pytest.raises(UsageError, match=r"1\.png has a label already"):
-        one.answer([2, 1], "dog")
-    assert labels_in_file(tmp_path / "labels.csv") == {"1.png": "cat"} and one.labels == {1: "cat"}
+    for done in (0, 1):
+        one.answer([done], "cat")
+        with pytest.raises(UsageError, match=rf"{done}\.png has a label already"):
+            one.answer([2, done], "dog")
+    assert labels_in_file(tmp_path / "labels.csv") == {"0.png": "cat", "1.png": "cat"}
+    assert one.labels == {0: "cat", 1: "cat"}
 
 
 def test_a_file_that_somebody_changes_is_left_as_it_is(tmp_path: Path) -> None:

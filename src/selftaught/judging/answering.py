@@ -57,8 +57,9 @@ class OneClass:
         return ", ".join(f"{printable(name)} {count:,}" for name, count in self.counts(labels).items())
 
     def _refuse_unknown(self, names: Sequence[str]) -> None:
-        if other := next((name for name in names if name not in self.classes), None):
-            raise UsageError(f"{printable(other)!r} is none of the classes: add it first")
+        for name in names:
+            if name not in self.classes:
+                raise UsageError(f"{printable(name)!r} is none of the classes: add it first")
 
 
 class Several(OneClass):

@@ -130,8 +130,9 @@ class Labelling:
     def _refuse_done(self, rows: Sequence[int]) -> None:
         if not rows or len({*rows}) < len(rows) or not all(0 <= row < self.samples.count for row in rows):
             raise UsageError(f"{[*rows]!r} are no samples of these {self.samples.count:,}")
-        if done := next((row for row in rows if row in self.labels or row in self._closed), None):
-            raise UsageError(f"{printable(self.samples.keys[done])} has a label already")
+        for row in rows:
+            if row in self.labels or row in self._closed:
+                raise UsageError(f"{printable(self.samples.keys[row])} has a label already")
 
 
 def begun(recipe: Label) -> Labelling:
