@@ -5,7 +5,7 @@ by class, judge at the end and are seen by nobody before. Whoever labels answers
 sends. The public weights to start from are those of bench/warm.py. Every command is a process of its own, so its time
 is what somebody waits. Nothing else should keep the machine busy. Writes docs/results/journey.json and .md.
 
-    python bench/journey.py [--cifar10 cifar10.zip] [--minutes 10] [--labels 100] [--more 50]
+    python bench/journey.py [--cifar10 cifar10.zip] [--minutes 10] [--labels 100] [--more 50] [--side 64]
 """
 
 import argparse
@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from runs import machine
-from warm import SIDE, public_weights
+from selftaught import Run
+from warm import public_weights
 
 RESULT = Path(__file__).parent.parent / "docs/results/journey.json"
 PHOTOS = 2000
@@ -93,13 +94,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="of pre-training")
     parser.add_argument("--labels", type=int, default=100)
     parser.add_argument("--more", type=int, default=50, help="labels that are asked for once there is a classifier")
+    parser.add_argument("--side", type=int, help="pixels that photos are brought to; else what the weights are used to")
     parser.add_argument("--place", type=Path, default=Path("runs/journey"), help="a folder, which is made anew")
     asked = parser.parse_args()
     shutil.rmtree(asked.place, ignore_errors=True)
     asked.place.mkdir(parents=True)
     truth = unpacked(asked.cifar10, asked.place)
     public_weights(asked.place / "public")
-    held = {"minutes": asked.minutes, "side": SIDE, **travelled(asked, truth), **machine()}
+    held = {"minutes": asked.minutes, **travelled(asked, truth), **machine()}
     RESULT.write_text(json.dumps(held, indent=1) + "\n")
     RESULT.with_suffix(".md").write_text(markdown(held))
     print(markdown(held))
@@ -127,8 +129,9 @@ def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any
     way, labels, classes = Journey(asked.place), asked.place / "labels.csv", ",".join(sorted({*truth.values()}))
     found: dict[str, Any] = {}
     way.go("look at the photos", "check", "photos")
-    size = ("--size", str(SIDE), "--budget", f"{asked.minutes:g}m")
+    size = (*(("--size", str(asked.side)) if asked.side else ()), "--budget", f"{asked.minutes:g}m")
     found["steps"] = way.go("teach", "pretrain", "photos", "--init", "public", *size, "--out", "run")["steps"]
+    found["side"] = Run.open(asked.place / "run").encoder().preparation.size[0]
     way.go("choose", "select", "run", "photos", "--count", str(asked.labels), "--out", "to_label.csv")
     by_page = ("photos", "--classes", classes, "--out", labels.name)
     found["labels"] = way.label("label", truth, asked.labels, "run", *by_page)

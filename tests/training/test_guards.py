@@ -172,3 +172,20 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_does(
     fits = int(re.search(r"use --batch-size (\d+)", str(refused.value))[1])
     assert 2 <= fits < 24
     selftaught.pretrain(noise, out=str(tmp_path / "run"), **{**large, "batch_size": fits, "steps": 1})
+
+
+def test_a_batch_that_nobody_named_is_taken_in_parts_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (96, 32, 32, 3), dtype=np.uint8)
+    usual: dict[str, Any] = {**QUICK, "method": "rotation", "steps": 1, "batch_size": None}
+    monkeypatch.setattr(batch_size, "ROWS", 4)
+    found = []
+    for free in (16_000_000, 1 << 40):
+        monkeypatch.setattr(batch_size, "free_memory", lambda device, free=free: free)
+        run = selftaught.pretrain(images, out=str(tmp_path / str(free)), **usual)
+        found.append((run.recipe.batch_size, run.recipe.encode_chunk))
+    (batch, chunk), roomy = found
+    assert batch == 16 and chunk is not None and 2 <= chunk < batch and roomy == (batch, None)
+    said = capsys.readouterr().err
+    assert said.count("a batch of 16 needs ") == 1 and f"in parts of {chunk}, as --encode-chunk {chunk} has it" in said

@@ -508,7 +508,7 @@ def test_the_log_of_a_run_says_what_ended_it(photos: Path, tmp_path: Path, monke
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Rotation, "forward", broken)
-    monkeypatch.setattr(planning, "refuse_too_large", lambda *rest: None)
+    monkeypatch.setattr(planning, "chunk_that_fits", lambda plan, *rest: plan.encode_chunk)
     monkeypatch.setattr(Health, "look", lambda self: {})
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items()]
     assert run_command(["pretrain", str(photos), *flags, "--out", str(tmp_path / "run")]) == 1

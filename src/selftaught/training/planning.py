@@ -11,7 +11,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, distributed, processes
 from selftaught.system.interruption import Stop
 from selftaught.training.batches import refuse_uneven
-from selftaught.training.measuring.batch_size import fitting_batch, refuse_too_large
+from selftaught.training.measuring.batch_size import chunk_that_fits, fitting_batch
 from selftaught.training.measuring.budget import steps_within
 from selftaught.training.measuring.speed import fastest, usual
 from selftaught.training.measuring.spreading import holds, refuse_unmeasured, shard_of
@@ -58,7 +58,8 @@ def planned(recipe: Pretrain, trial: Trial, began: float | None = None) -> tuple
         plan = resolve(recipe.model_copy(update={"batch_size": fits * processes.count()}), samples)
     refuse_uneven(plan.batch_size, processes.count())
     plan = plan.computed(fastest(recipe, _share(plan), trial))
-    refuse_too_large(_share(plan), trial)
+    named = recipe.batch_size is not None or recipe.encode_chunk is not None
+    plan = plan.model_copy(update={"encode_chunk": chunk_that_fits(_share(plan), trial, named)})
     if recipe.budget is None or recipe.steps is not None:  # a resumed run has the steps that it began with
         return plan, None
     began = clock.now() if began is None else began

@@ -113,7 +113,8 @@ class Pretrain(Recipe):
         None,
         gt=1,
         le=MOST,
-        description="samples that the encoder takes at a time; a large batch then needs little memory and more time",
+        description="samples that the encoder takes at a time; a large batch then needs little memory and more time; "
+        "default: all, or as many as fit where you name no batch either",
     )
     size: Side = None
     window: Window = None

@@ -24,19 +24,27 @@ def fitting_batch(plan: Plan, trial: Trial) -> int:
     return batch
 
 
-def refuse_too_large(plan: Plan, trial: Trial) -> None:
-    """Raise OutOfMemory where not even what a step must keep for its backward pass fits the free memory."""
+def chunk_that_fits(plan: Plan, trial: Trial, named: bool) -> int | None:
+    """How many samples to encode at a time, where not even what a step must keep for its backward pass fits the free
+    memory; else what the plan has.
+
+    Parts change what is computed least, and are said aloud: the loss is still that of the whole batch. Where somebody
+    has `named` the batch or its parts, raises OutOfMemory instead.
+    """
     at_once = min(plan.batch_size, plan.encode_chunk or plan.batch_size)
     if at_once <= ROWS:
-        return
+        return plan.encode_chunk
     kept, weights, free = _needs(plan, trial, plan.batch_size)
-    if weights + kept * at_once > free:
-        fits = power_of_two(int((USED * free - weights) / (TRANSIENT * kept)))
-        raise OutOfMemory(
-            f"--batch-size {plan.batch_size} needs {filesize(weights + kept * at_once)} of memory at least, and "
-            f"{filesize(free)} is free; use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in "
-            "parts"
-        )
+    if (needed := weights + kept * at_once) <= free:
+        return plan.encode_chunk
+    fits = power_of_two(int((USED * free - weights) / (TRANSIENT * kept)))
+    lacks = f"needs {filesize(needed)} of memory at least, and {filesize(free)} is free"
+    if named:
+        ways = f"use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in parts"
+        raise OutOfMemory(f"--batch-size {plan.batch_size} {lacks}; {ways}")
+    ways = f"as --encode-chunk {fits} has it; --batch-size {fits} is faster, and another question"
+    say(f"memory   a batch of {plan.batch_size} {lacks}: it is encoded in parts of {fits}, {ways}")
+    return fits
 
 
 def _needs(plan: Plan, trial: Trial, most: int) -> tuple[float, int, int]:
