@@ -1,7 +1,5 @@
 """What every test runs under: one torch thread a worker, no network but loopback, and no home folder."""
 
-import contextlib
-import ctypes
 import gc
 import ipaddress
 import os
@@ -16,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from selftaught.system.allocator import give_back
 
 torch.set_num_threads(1)
 # Workers live long and train hundreds of networks: where a variable of this kind is set, pre-training leaves it to
@@ -78,8 +78,7 @@ def freed_memory() -> Iterator[None]:
     """What the tests of a file leave to be collected is given back to the system before the next file's."""
     yield
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
 
 
 @pytest.fixture

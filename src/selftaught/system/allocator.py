@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from contextlib import suppress
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
 
@@ -16,9 +17,13 @@ def keep_freed_memory() -> None:
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
-    try:
+    with suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # not glibc
-        return
-    mallopt(MMAP_MAX, 0)
-    mallopt(TRIM_THRESHOLD, -1)
+        mallopt(MMAP_MAX, 0)
+        mallopt(TRIM_THRESHOLD, -1)
+
+
+def give_back() -> None:
+    """Give what was freed back to the system at once, which counts it as taken while it is kept."""
+    with suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -23,9 +23,10 @@ def steps_within(plan: Plan, budget: float, trial: Trial, began: float) -> int:
     steps = int(_left(budget, began) / per_step)
     if not steps:
         taken = duration(clock.now() - began)
+        long = duration(per_step) if per_step >= 1 else f"{per_step:.2g} s"
         raise UsageError(
             f"a budget of {duration(budget)} leaves no time to train: reading and measuring took {taken}, and "
-            f"one step takes {per_step:.2g} s; give more, or say how long with --steps"
+            f"one step takes {long}; give more, or say how long with --steps"
         )
     say(f"budget   {duration(budget)} at {plan.batch_size / per_step:,.0f} samples/s: {steps:,} steps")
     return steps

@@ -14,6 +14,7 @@ from selftaught.contracts.samples import Samples
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import Growth
 from selftaught.system import clock, randomness
+from selftaught.system.allocator import give_back
 from selftaught.system.interruption import Stop
 from selftaught.system.memory import unused_memory
 from selftaught.training.devices import fault_of
@@ -152,6 +153,7 @@ def free_memory(device: torch.device) -> int:
         # What torch has taken and does not use is as good as free.
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
+    give_back()
     return _available(Path("/proc/meminfo"), Path("/sys/fs/cgroup"))
 
 
