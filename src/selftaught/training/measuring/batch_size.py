@@ -42,8 +42,8 @@ def chunk_that_fits(plan: Plan, trial: Trial, named: bool) -> int | None:
     if named:
         ways = f"use --batch-size {fits}, or --encode-chunk {fits} to take the same batch in parts"
         raise OutOfMemory(f"--batch-size {plan.batch_size} {lacks}; {ways}")
-    ways = f"as --encode-chunk {fits} has it; --batch-size {fits} is faster, and another question"
-    say(f"memory   a batch of {plan.batch_size} {lacks}: it is encoded in parts of {fits}, {ways}")
+    ways = f"--batch-size {fits} takes less time, and its loss is of {fits}"
+    say(f"memory   a batch of {plan.batch_size} {lacks}: --encode-chunk {fits} takes it in parts; {ways}")
     return fits
 
 
