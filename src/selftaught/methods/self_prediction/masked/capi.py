@@ -32,12 +32,11 @@ class CAPI(Method):
     question = "To which kind of patch does what is hidden at this place belong?"
     paper = "https://arxiv.org/abs/2502.08769"
     views = ("light",)
-    # The authors: 1e-3 in batches of 65,536, betas 0.9 and 0.95.
+    # The authors: 1e-3 in batches of 16,384, betas 0.9 and 0.95.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=0.1, betas=(0.9, 0.95), batch_size=128)
     needs_places = True
     needs_tokens = True
     needs_values = True
-    experimental = True
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class CAPI(Method):
         data: Data,
         /,
         *,
-        clusters: bounds.Outputs = 256,  # the paper: 16,384, of batches of 65,536
+        clusters: bounds.Outputs = 256,  # the paper: 16,384, in batches of as many images
         mask_ratio: bounds.Share = 0.65,
         prediction_ratio: bounds.ShareAboveZero = 0.65,  # the paper: 0.05 of larger grids
         temperature: bounds.Temperature = 0.12,
