@@ -107,10 +107,11 @@ def _(mo):
 
 @app.cell
 def _(later, log, mo, runs, selftaught):
-    table = []
+    table, called = [], {"pixels": "raw values", "usual": "MiniRocket"}
     for name, run in runs.items():
         judged = selftaught.evaluate(run, log, later, labels="10", repeats=5, probe="linear")
-        table.append({"method": name, **{row.features: f"{100 * row.accuracy:.1f} %" for row in judged.rows}})
+        said = {row.features: f"{100 * row.accuracy:.1f} %" for row in judged.rows}
+        table.append({"method": name, **{called.get(kind, kind): share for kind, share in said.items()}})
     mo.ui.table(table, selection=None)
     return
 
