@@ -16,7 +16,7 @@ import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.estimates import Measure
-from selftaught.judging.ranking import notes, values_of
+from selftaught.judging.ranking import baselines, notes, values_of
 
 TABLE = ROOT / "docs/results/compared.md"
 METHODS = "simclr,triplet,vicreg,byol,swav,rotation,exemplar,super_resolution,simmim,denoising"  # of every kind
@@ -51,7 +51,7 @@ def main() -> None:
 def markdown(found: Comparison) -> str:
     """The ranking as a table, and the verdict."""
     measure = Measure(found.measure, found.labelled, found.of)
-    cores = len(os.sched_getaffinity(0))
+    cores, beside = len(os.sched_getaffinity(0)), baselines(found)
     lines = [
         "# Ten methods, the same time",
         "",
@@ -61,12 +61,12 @@ def markdown(found: Comparison) -> str:
         "the 10,000 test images; accuracy in per cent with its 95 % interval over seeds and test images. Made by "
         "`bench/compared.py`, which runs `selftaught compare`; its page is [compared.html](compared.html).",
         "",
-        "| rank | may be | method | family | linear | untrained | raw pixels | samples seen |",
-        "|--:|--:|---|---|--:|--:|--:|--:|",
+        f"| rank | may be | method | family | linear | {' | '.join(beside.values())} | samples seen |",
+        "|--:|--:|---|---|--:|" + "--:|" * len(beside) + "--:|",
     ]
     for place in found.ranking:
         cells = [str(place.rank), place.span, f"`{place.method}`", place.family.replace("_", "-")]
-        cells += [*values_of(place, measure), f"{place.samples:,}"]
+        cells += [*values_of(place, measure, beside), f"{place.samples:,}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *notes(found), f"{found.verdict[0].upper()}{found.verdict[1:]}.", ""])
 
