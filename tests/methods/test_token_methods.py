@@ -173,7 +173,7 @@ def crossmae() -> tuple[Any, Tensor, Tensor, Tensor]:
 def test_crossmae_answers_each_question_by_itself_from_what_was_kept() -> None:
     method, x, keep, hidden = crossmae()
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        asked = some_of(hidden, int(hidden[0].sum()), method.prediction_ratio, "patches asked")
+        asked = some_of(hidden, keep, method.prediction_ratio)
         said = method._predicted(x, keep, asked)
         alone = method._predicted(x, keep, asked[:, 3:4])
         patches = method.tokens.patchify(x)
@@ -187,11 +187,11 @@ def test_crossmae_answers_each_question_by_itself_from_what_was_kept() -> None:
 
 
 def test_crossmae_asks_for_as_many_hidden_patches_as_it_is_told() -> None:
-    _, _, _, hidden = crossmae()
+    _, _, keep, hidden = crossmae()
     most = int(hidden[0].sum())
     for ratio, count in ((0.25, hidden.shape[1] // 4), (0.01, 1), (0.99, most)):
         with randomness.at(0, 0, slice(0, BATCH)):
-            asked = some_of(hidden, most, ratio, "patches asked")
+            asked = some_of(hidden, keep, ratio)
         assert asked.shape == (BATCH, count) and hidden.gather(1, asked).all()
         assert all(len(set(row)) == count for row in asked.tolist())
 
@@ -199,7 +199,7 @@ def test_crossmae_asks_for_as_many_hidden_patches_as_it_is_told() -> None:
 def test_crossmaes_loss_is_the_mean_error_of_what_it_asks_for() -> None:
     method, x, keep, hidden = crossmae()
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
-        asked = some_of(hidden, int(hidden[0].sum()), method.prediction_ratio, "patches asked")
+        asked = some_of(hidden, keep, method.prediction_ratio)
         said = method._predicted(x, keep, asked)
     patches = method.tokens.patchify(x)
     errors = []
@@ -252,7 +252,7 @@ def test_capis_student_is_asked_for_the_teachers_clusters_of_hidden_places() -> 
     (x,) = views(method)
     with torch.no_grad(), randomness.at(0, 0, slice(0, BATCH)):
         keep, hidden = method._masked(x)
-        asked = some_of(hidden, int(hidden[0].sum()), 0.25, "patches asked")
+        asked = some_of(hidden, keep, 0.25)
         scores, said = method._scores(x), method._said(x, keep, asked)
         answers = method._answers(scores)
     losses = [

@@ -137,10 +137,10 @@ class Labelling:
 
 def begun(recipe: Label) -> Labelling:
     """The sitting that a recipe asks for, after what its file holds. Raises UsageError and DataError."""
-    wanted = [name for name in (recipe.classes or "").split(",") if name.strip()]
+    wanted = [name for part in (recipe.classes or "").split(",") if (name := part.strip())]
     file, classifier = LabelFile(Path(recipe.out)), classifier_of(recipe)
     says = meaning_of(classifier).task if classifier else None
-    task = task_of(recipe.task, [*map(str.strip, wanted)], file.held(), says, file.shown)
+    task = task_of(recipe.task, wanted, file.held(), says, file.shown)
     choice = choice_of(recipe, classes=len(wanted) or None, task=task)
     sitting = Labelling(choice, file, wanted, recipe.count, task)
     file.begin()

@@ -51,13 +51,10 @@ def outside(places: Tensor, length: int) -> Tensor:
     return everywhere.scatter_(1, places, False)
 
 
-def some_of(hidden: Tensor, most: int, share: float, name: str) -> Tensor:
-    """Places (B, M) of hidden tokens (B, N), drawn among the `most` that each sample has: `share` of N, or all.
-
-    Draws are addressed by `name`.
-    """
-    count = min(most, max(1, round(share * hidden.shape[1])))
-    drawn = randomness.uniform(hidden.shape, name, hidden.device)
+def some_of(hidden: Tensor, keep: Tensor, share: float) -> Tensor:
+    """Places (B, M), drawn among the hidden tokens (B, N) beside those that were kept (B, K): `share` of N, or all."""
+    count = min(hidden.shape[1] - keep.shape[1], max(1, round(share * hidden.shape[1])))
+    drawn = randomness.uniform(hidden.shape, "patches asked", hidden.device)
     return drawn.masked_fill(~hidden, 2.0).argsort(dim=1)[:, :count]  # 2 lies above every draw
 
 

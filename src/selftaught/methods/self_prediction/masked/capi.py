@@ -72,8 +72,7 @@ class CAPI(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         keep, hidden = self._masked(x)
-        most = hidden.shape[1] - keep.shape[1]
-        asked = some_of(hidden, most, self.prediction_ratio, "patches asked")
+        asked = some_of(hidden, keep, self.prediction_ratio)
         scores = self._scores(x)
         answers = self._answers(scores)
         target = answers.gather(1, asked[..., None].expand(-1, -1, answers.shape[2]))

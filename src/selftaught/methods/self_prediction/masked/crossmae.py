@@ -48,8 +48,7 @@ class CrossMAE(Method):
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         keep, hidden = self._masked(x)
-        most = hidden.shape[1] - keep.shape[1]
-        asked = some_of(hidden, most, self.prediction_ratio, "patches asked")
+        asked = some_of(hidden, keep, self.prediction_ratio)
         target = self._target(x).gather(1, asked[..., None].expand(-1, -1, self.tokens.patch_dim))
         predicted = self._predicted(x, keep, asked)
         return {"reconstruction": weighted_error(predicted, target, torch.ones_like(predicted[..., :1]))}
