@@ -33,7 +33,7 @@ from selftaught.system.errors import UsageError
 from selftaught.training import job
 from selftaught.training.optimizers import apply_schedule, build_optimizer
 from selftaught.training.pretrain import pretrain
-from tests.methods.test_contract import BATCH, made, small, views
+from tests.methods.making import BATCH, made, small, views
 
 METHODS = {f"method {name}": registry.method_class(name) for name in sorted(registry.places())}
 KINDS = [name for name in modality.NAMES if name != "audio"]  # whose encoders are those of images

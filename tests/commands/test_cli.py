@@ -164,6 +164,10 @@ def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     methods = {method["name"]: method for method in json.loads(capsys.readouterr().out)}
     assert methods["simclr"]["family"] == "contrastive" and methods["simclr"]["kind"] == "negatives"
     assert methods["mae"]["needs_tokens"] and not methods["rotation"]["needs_tokens"]
+    asked = {name: set(method["data"]) for name, method in methods.items()}
+    assert asked["simclr"] == {"images", "audio", "series", "tables", "text"}
+    assert asked["mae"] == asked["simclr"] - {"text"} and asked["mlm"] == {"text"}
+    assert asked["rotation"] == asked["colorization"] == asked["distill"] == {"images"}
     option = next(o for o in methods["simclr"]["options"] if o["name"] == "temperature")
     assert option["type"] == "float" and 0 < option["default"] < 1
     assert all(method["question"].endswith("?") and method["paper"].startswith("http") for method in methods.values())

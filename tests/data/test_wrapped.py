@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import selftaught
 from selftaught import Series, Texts
 from selftaught.system.errors import DataError, UsageError
-from tests.methods.test_contract import OF_SERIES, OF_TEXTS
+from tests.methods.making import OF_SERIES, OF_TEXTS
 
 QUICK: dict[str, Any] = {"steps": 3, "batch_size": 8, "precision": "32-true", "layout": "contiguous", "map": 0}
 

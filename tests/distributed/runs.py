@@ -26,7 +26,7 @@ from selftaught.run import checkpoint
 from selftaught.system import randomness
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.training.job import Job
-from tests.methods.test_contract import side, small
+from tests.methods.making import side, small
 from tests.teachers import teacher_for
 
 ROOT = Path(__file__).parents[2]

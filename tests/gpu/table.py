@@ -7,17 +7,22 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from tests.gpu import trying
 from tests.gpu.card import Waits
+from tests.jobs import plan_of
+from tests.methods.making import PAIRS
 
 FILE = Path(__file__).parents[2] / "docs" / "results" / "card_waits.md"
 HEAD = """# How often the host waits for the card
 
-`python -m tests.gpu.table` counts it on the stand-in card (`tests/gpu/`), in the second step of each method: of images
-with every change a view can have, and of rows. A wait is what keeps the host from queueing work ahead: a number that is
-read, a copy to the host, a copy from memory that is not pinned, a size that depends on values. `views` are those while
-the views of a batch are made, `step` those of the step itself, of which one is the guard's, which has to know whether
-the loss and the gradient are finite before the weights move. No card was there: how long a wait takes is not known.
+`python -m tests.gpu.table` counts it on the stand-in card (`tests/gpu/`), in the second step of each method on each
+kind of data that it can be asked of, images with every change a view can have. A wait is what keeps the host from
+queueing work ahead: a number that is read, a copy to the host, a copy from memory that is not pinned, a size that
+depends on values. `views` are those while the views of a batch are made, `step` those of the step itself, of which one
+is the guard's, which has to know whether the loss and the gradient are finite before the weights move. No card was
+there: how long a wait takes is not known.
 
 | method | data | views, first | step, first | views, now | step, now | where, now, beside the guard |
 |---|---|--:|--:|--:|--:|---|
@@ -55,19 +60,18 @@ def record() -> None:
     first = {found[:2]: found[2:] for found in ROW.findall(FILE.read_text())} if FILE.exists() else {}
     lines, refused = [], []
     with TemporaryDirectory() as folder:
-        for kind in ("images", "rows"):
-            for name in trying.names(kind):
-                plan, samples = trying.plan_of(name, kind, Path(folder))
-                found = trying.on_the_card(plan, samples)
-                steady = trying.on_the_card(plan.model_copy(update={"deterministic": True}), samples)
-                if odd := sorted(filter(REFUSED.fullmatch, steady.operations)):
-                    refused.append(f"- {name}, {kind}: {', '.join(odd)}")
-                now = (str(found.views.total()), str(found.step.total()))
-                cells = (name, kind, *first.get((name, kind), now), *now, told(found.views + found.step))
-                lines.append("| " + " | ".join(cells) + " |")
+        for name, kind in PAIRS:
+            plan, samples = plan_of(name, kind, Path(folder))
+            found = trying.on_the_card(plan, samples)
+            steady = trying.on_the_card(plan.model_copy(update={"deterministic": True}), samples)
+            if odd := sorted(filter(REFUSED.fullmatch, steady.operations)):
+                refused.append(f"- {name}, {kind}: {', '.join(odd)}")
+            now = (str(found.views.total()), str(found.step.total()))
+            cells = (name, kind, *first.get((name, kind), now), *now, told(found.views + found.step))
+            lines.append("| " + " | ".join(cells) + " |")
     FILE.write_text(HEAD + "\n".join(lines) + "\n" + TAIL + "\n".join(refused) + "\n")
 
 
 if __name__ == "__main__":
-    trying.ready()
+    torch.set_num_threads(1)  # as the tests have it: sums come in the same order
     record()

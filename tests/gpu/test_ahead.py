@@ -16,6 +16,7 @@ from selftaught.training.job import prepare
 from tests.gpu import trying
 from tests.gpu.card import CARD, Held
 from tests.gpu.machine import Stream, beside_a_card
+from tests.jobs import plan_of
 
 LONG = 60.0  # seconds after which something hangs
 
@@ -68,7 +69,7 @@ def test_it_is_made_on_a_stream_of_its_own_in_the_context_of_who_asks(current: S
 
 
 def test_a_run_learns_the_same_from_batches_made_ahead(tmp_path: Path) -> None:
-    plan, samples = trying.plan_of("exemplar", "images", tmp_path)
+    plan, samples = plan_of("exemplar", "images", tmp_path)
     losses: dict[str, list[float]] = {"cpu": [], "card": []}
 
     def train(where: str) -> None:
@@ -83,7 +84,7 @@ def test_a_run_learns_the_same_from_batches_made_ahead(tmp_path: Path) -> None:
 
 
 def test_too_little_memory_for_views_is_told_as_that_of_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, samples = trying.plan_of("rotation", "images", tmp_path)
+    plan, samples = plan_of("rotation", "images", tmp_path)
     with beside_a_card():
         job = prepare(plan, samples, None)
 

@@ -7,15 +7,15 @@ import torch
 
 from tests.gpu import trying
 from tests.gpu.card import Held
+from tests.jobs import plan_of
+from tests.methods.making import PAIRS
 
-EACH = [(name, kind) for kind in ("images", "rows", "texts", "series") for name in trying.names(kind)]
 
-
-@pytest.mark.parametrize(("name", "kind"), EACH)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_it_learns_bit_for_bit_what_it_does_on_the_cpu_and_only_the_guard_waits(
     name: str, kind: str, tmp_path: Path
 ) -> None:
-    plan, samples = trying.plan_of(name, kind, tmp_path)
+    plan, samples = plan_of(name, kind, tmp_path)
     expected = trying.on_the_cpu(plan, samples)  # first: a teacher is kept, and stays on the card it came to
     found = trying.on_the_card(plan, samples)
     assert found.losses == expected.losses

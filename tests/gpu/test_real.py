@@ -12,7 +12,8 @@ import selftaught
 from selftaught.training.batches import Batches
 from selftaught.training.job import prepare
 from tests.gpu import trying
-from tests.gpu.test_methods import EACH
+from tests.jobs import plan_of
+from tests.methods.making import PAIRS
 from tests.test_golden import data
 
 MISSING = "no CUDA device, or torch was built without CUDA: these run on a machine with a GPU"
@@ -28,11 +29,11 @@ def losses(plan: Any, samples: Any, steps: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize(("name", "kind"), EACH)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_it_learns_on_the_card_what_it_does_on_the_cpu(
     name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, samples = trying.plan_of(name, kind, tmp_path)
+    plan, samples = plan_of(name, kind, tmp_path)
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     found = trying.tried(prepare(plan, samples, None))
@@ -41,9 +42,9 @@ def test_it_learns_on_the_card_what_it_does_on_the_cpu(
         assert ours == pytest.approx(theirs, rel=NEAR, abs=NEAR)
 
 
-@pytest.mark.parametrize(("name", "kind"), EACH)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_torch_counts_no_wait_but_the_guards(name: str, kind: str, tmp_path: Path) -> None:
-    plan, samples = trying.plan_of(name, kind, tmp_path)
+    plan, samples = plan_of(name, kind, tmp_path)
     job = prepare(plan, samples, None)
     if job.method.starts:
         job.method.start(trying._everything(job))
@@ -62,7 +63,7 @@ def test_torch_counts_no_wait_but_the_guards(name: str, kind: str, tmp_path: Pat
 
 
 def test_batches_made_ahead_on_another_stream_are_the_same(tmp_path: Path) -> None:
-    plan, samples = trying.plan_of("simclr", "images", tmp_path, deterministic=True)
+    plan, samples = plan_of("simclr", "images", tmp_path, deterministic=True)
     together = losses(plan, samples, 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "ahead", trying._Given.ahead)

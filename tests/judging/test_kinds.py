@@ -13,7 +13,7 @@ from tests.data.audio.tones import folder
 from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
-from tests.methods.test_contract import OF_SERIES, OF_TEXTS
+from tests.methods.making import OF_SERIES, OF_TEXTS
 
 
 def tones(place: Path) -> str:

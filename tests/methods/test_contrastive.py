@@ -8,8 +8,8 @@ from selftaught.contracts.method import Method
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
+from tests.methods.making import BATCH, COUNT, made, views
 from tests.methods.objectives.test_contrastive import slow_info_nce
-from tests.methods.test_contract import BATCH, COUNT, made, views
 
 
 def run(method: Method, step: int = 0) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import BATCH, made, views
+from tests.methods.making import BATCH, made, views
 
 
 def run(method, *batch):  # type: ignore[no-untyped-def]

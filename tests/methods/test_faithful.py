@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from selftaught.methods.objectives.redundancy import cross_correlation, off_diagonal
 from selftaught.methods.parts.heads import DistillationHead
 from selftaught.system import randomness
-from tests.methods.test_contract import BATCH, made, views
+from tests.methods.making import BATCH, made, views
 from tests.methods.test_details import run
 
 

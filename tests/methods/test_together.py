@@ -13,7 +13,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
-from tests.methods.test_contract import BATCH, COUNT, made, views
+from tests.methods.making import BATCH, COUNT, made, views
 
 SHAPE = Data(COUNT, (3, 32, 32), (0.5,) * 3, (0.25,) * 3)
 

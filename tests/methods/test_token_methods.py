@@ -20,7 +20,7 @@ from selftaught.methods.self_prediction.masked.bootleg import spaced
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import BATCH, made, small, views
+from tests.methods.making import BATCH, made, small, views
 from tests.methods.test_details import run
 
 

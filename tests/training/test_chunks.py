@@ -7,7 +7,7 @@ import torch
 
 from selftaught.system import randomness
 from selftaught.training.chunks import encode_in_chunks
-from tests.methods.test_contract import BATCH, made, views
+from tests.methods.making import BATCH, made, views
 
 
 def gradients(name: str, chunk: int | None, dtype: torch.dtype) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

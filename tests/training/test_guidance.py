@@ -24,7 +24,7 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.training.guidance import guidance_of, partners_of
 from selftaught.training.job import arranged, build
 from selftaught.training.resolve import open_data, resolve
-from tests.methods.test_contract import made
+from tests.methods.making import made
 
 COUNT = 48
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)

@@ -26,7 +26,7 @@ from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
-from tests.methods.test_contract import OF_SERIES, OF_TEXTS, side, small
+from tests.methods.making import OF_SERIES, OF_TEXTS, side, small
 from tests.teachers import teacher_for
 
 STEPS = 7

@@ -18,7 +18,7 @@ from selftaught.training.job import on_paper
 from selftaught.training.measuring import spreading
 from selftaught.training.resolve import Counted, resolve
 from selftaught.training.sharding import blocks, spread
-from tests.methods.test_contract import made
+from tests.methods.making import made
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("byol", (BasicBlock, Bottleneck)), ("data2vec", (Block,))])

@@ -60,6 +60,7 @@ def _method(one: dict[str, Any], rows: list[dict[str, Any]], root: Path) -> str:
     lines = [f"# {name}", "", f"*{cls.question}*", "", inspect.getdoc(cls) or "", ""]
     lines += [f"- Family: {FAMILIES[one['family']]}, {one['kind']}", f"- Paper: <{cls.paper}>"]
     lines += [f"- Needs: {', '.join(needs)}"] if needs else []
+    lines += [f"- Kinds of data: {', '.join(one['data'])}"]
     lines += [f"- Views: {', '.join(f'`{view}`' for view in cls.views)}"]
     lines += [f"- Not for vision transformers, which it has not taught anything yet: {cls.no_tokens}"] * bool(
         cls.no_tokens

@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from selftaught.contracts import modality
+from selftaught.contracts.fitting import unfit
 from selftaught.methods import registry
 from selftaught.run.recipes import Encoders, Methods
 from selftaught.system import components
@@ -28,16 +29,21 @@ CLAIMS = (
 
 
 def methods(recipe: Methods) -> list[dict[str, Any]]:
-    """Every method as {name, family, kind, its claims, options: [{name, type, default}]}."""
+    """Every method as {name, family, kind, its claims, data: [...], options: [{name, type, default}]}.
+
+    `data` are the kinds of data it can be asked of.
+    """
     return [_described(place) for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))]
 
 
 def _described(place: registry.Place) -> dict[str, Any]:
     cls = registry.method_class(place.name)
+    kinds = [name for name in modality.names() if not unfit(cls, modality.named(name))]
     options = components.options(cls).items()
     return {
         **{key: getattr(place, key) for key in ("name", "family", "kind")},
         **{key: getattr(cls, key) for key in CLAIMS},
+        "data": kinds,
         "options": [{"name": name, "type": _type_name(one.type), "default": one.default} for name, one in options],
     }
 

@@ -129,6 +129,7 @@ class Modality:
     READ_IN_WAYS: bool = False  # whether --range, --pages and --bands say how samples are read
     SIZED: bool = False  # whether samples are made as large as --size says
     SPATIAL: bool = False  # whether samples have two axes, so that methods that ask about places in them can be asked
+    COLORED: bool = False  # whether samples may have three channels that are colours
     TURNABLE: bool = False  # whether both axes mean the same, so that a sample can be turned and mirrored
     ALONG: bool = False  # whether methods that ask what lies beside what can be asked, on one axis at least
     WORDS: bool = False  # whether samples are words (contracts/encoder.py), by --tokenizer, --vocabulary and --context

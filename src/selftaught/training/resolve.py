@@ -11,6 +11,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.contracts.fitting import unfit
 from selftaught.contracts.method import Method, Training
 from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import MARK
@@ -229,21 +230,10 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     for part in named_methods(recipe):
         cls = registry.method_class(part.name)
         components.checked(f"method {part.name}", cls, part.options)
+        if told := unfit(cls, kind):
+            raise UsageError(f"{part.name} {told}, and {recipe.data} holds {kind.THINGS}")
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
-        if cls.needs_words and not kind.WORDS:
-            raise UsageError(f"{part.name} asks about words, and {recipe.data} holds {kind.THINGS}")
-        if cls.needs_time and (kind.WORDS or kind.SPATIAL or not kind.ALONG):
-            raise UsageError(f"{part.name} asks about moments of time series, and {recipe.data} holds {kind.THINGS}")
-        if cls.needs_values and kind.WORDS:
-            raise UsageError(f"{part.name} asks about values such as pixels, and {recipe.data} holds {kind.THINGS}")
-        if cls.needs_places and not kind.ALONG:
-            raise UsageError(f"{part.name} asks what lies beside what, and {recipe.data} holds {kind.THINGS}")
-        if cls.needs_images and not kind.SPATIAL:
-            raise UsageError(f"{part.name} asks about images, and {recipe.data} holds {kind.THINGS}")
-        if cls.needs_turns and not kind.TURNABLE:
-            axes = f"{kind.THINGS}, whose axes do not mean the same"
-            raise UsageError(f"{part.name} turns samples, and {recipe.data} holds {axes}")
         refuse_unanswerable(recipe, kind, part.name)
     if recipe.encoder and module is None:
         with torch.device("meta"):

@@ -28,15 +28,12 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
-from tests.methods.test_contract import small
 
 PREPARATION = Preparation(names=("", ""), length=22, means=(0, 0), deviations=(1, 1), masked=True)
 NETWORKS = {
     "dilated_conv": {"depth": 2, "width": 8, "dim": 16},
     "patch_transformer": {"depth": 1, "width": 16, "patch": 4},
 }
-CLASSES = {name: registry.method_class(name) for name in registry.places()}
-GENERAL = [name for name, cls in CLASSES.items() if not (cls.needs_images or cls.needs_words)]
 TINY = ["--encoder", "patch_transformer", "--encoder.width", "16", "--encoder.depth", "1"]
 QUICK = {
     "check": ["--encoder", "patch_transformer", "--batch-size", "16", "--json"],
@@ -45,28 +42,6 @@ QUICK = {
     "evaluate": ["--probe", "knn,linear", "--labels", "5", "--repeats", "1", "--json"],
     "finetune": ["--finetune.epochs", "1"],
 }
-
-
-@pytest.mark.parametrize("name", GENERAL)
-def test_every_method_that_is_not_for_images_alone_takes_series(name: str) -> None:
-    cls = registry.method_class(name)
-    for network in ("patch_transformer",) if cls.needs_tokens else NETWORKS:
-        torch.manual_seed(0)
-        encoder = build_encoder(Part(name=network, options=NETWORKS[network]), PREPARATION)
-        method = cls(encoder, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **small(name))
-        method.start(torch.randn(64, *PREPARATION.shape))
-        views = [torch.arange(16) if view == "index" else torch.randn(16, *PREPARATION.shape) for view in method.views]
-        with randomness.at(0, 0, slice(0, 16)):
-            loss = sum(method(*views).values())
-            loss.backward()
-            with torch.no_grad():
-                pictures = method.eval().picture(*views)
-        assert loss.isfinite() and any(p.grad is not None and p.grad.any() for p in encoder.parameters())
-        assert all(shown.shape[1:] == PREPARATION.shape for shown in pictures.values())
-
-
-def test_at_least_twenty_do_among_them_those_that_ask_what_lies_beside_what() -> None:
-    assert len(GENERAL) >= 20 and {"mae", "simmim", "data2vec", "ijepa", "aim", "simclr"} <= set(GENERAL)
 
 
 @pytest.mark.parametrize("collator", ["paper", "authors"])

@@ -9,61 +9,18 @@ import torch
 
 import selftaught
 from selftaught.commands.cli import run_command
-from selftaught.contracts.method import Data
 from selftaught.data.tables.encoders import build_encoder
 from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
-from selftaught.methods import registry
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import small
 
-SOME = ("mae", "denoising", "vime", "simclr", "subtab", "vicreg", "data2vec")
-CLASSES = {name: registry.method_class(name) for name in registry.places()}
-GENERAL = [
-    name
-    for name, cls in CLASSES.items()
-    if not (cls.needs_images or cls.needs_places or cls.needs_words or cls.needs_time)
-]
 COLUMNS = (
     *(Column(name=str(i), kind="number") for i in range(5)),
     Column(name="colour", kind="category", values=("red", "green", "blue")),
 )
 PREPARATION = Preparation(columns=COLUMNS)
-
-
-@pytest.mark.parametrize("name", SOME)
-@pytest.mark.parametrize("encoder", ["mlp", "ft_transformer"])
-def test_a_method_learns_from_rows_as_it_does_from_images(name: str, encoder: str) -> None:
-    cls = registry.method_class(name)
-    if cls.needs_tokens and encoder == "mlp":
-        pytest.skip("needs tokens")
-    torch.manual_seed(0)
-    network = build_encoder(Part(name=encoder, options={"width": 32, "depth": 2}), PREPARATION)
-    method = cls(network, Data(64, PREPARATION.shape, PREPARATION.mean, PREPARATION.std), **small(name))
-    optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], 3e-3)
-    views = [torch.randn(16, *PREPARATION.shape) for _ in method.views]
-    losses = []
-    for _ in range(20):
-        with randomness.at(0, 0, slice(0, 16)):
-            loss = sum(method(*views).values())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    assert all(p.grad is not None for p in method.encoder.parameters() if p.requires_grad)
-
-
-@pytest.mark.parametrize("name", GENERAL)
-def test_every_method_that_is_not_for_images_alone_takes_rows(name: str, tmp_path: Path) -> None:
-    method = {"name": name, "options": small(name)}
-    encoder = {"name": "ft_transformer", "options": {"depth": 1, "width": 16, "heads": 2}}
-    how = {"steps": 2, "batch_size": 16, "limit": 48, "map": 0, "precision": "32-true", "layout": "contiguous"}
-    run = selftaught.pretrain("sklearn:wine", method=method, encoder=encoder, out=str(tmp_path / "run"), **how)
-    assert run.status["state"] == "done"
-    assert all(torch.isfinite(p).all() for p in selftaught.load_encoder(run.folder).parameters())
 
 
 def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> None:

@@ -27,11 +27,11 @@ from selftaught.run.recipes import Evaluate
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
 from tests.data.text.writing import lines, sentences
-from tests.methods.test_contract import BATCH, OF_TEXTS, TEXTS, made, small, texts
+from tests.methods.making import BATCH, OF_TEXTS, PAIRS, TEXTS, made, small, texts
 
 CLASSES = {name: registry.method_class(name) for name in registry.places()}
-GENERAL = [n for n, c in CLASSES.items() if not (c.needs_images or c.needs_values or c.needs_words or c.needs_time)]
-REFUSED = [n for n, c in CLASSES.items() if c.needs_values or c.needs_images or c.needs_time]
+GENERAL = [name for name, kind in PAIRS if kind == "text" and not CLASSES[name].needs_words]
+REFUSED = set(CLASSES) - {name for name, kind in PAIRS if kind == "text"}
 TINY = ["--encoder", "text_tiny", "--encoder.width", "16", "--encoder.depth", "1"]
 SOUND = ["--batch-size", "16", "--precision", "32-true", "--layout", "contiguous"]
 QUICK = {
@@ -73,7 +73,7 @@ def test_general_methods_know_words_by_the_encoder_alone(name: str) -> None:
 
 def test_most_contrastive_methods_take_texts() -> None:
     assert len(GENERAL) >= 20 and {"simclr", "vicreg", "byol", "barlow_twins", "dino", "swav"} <= {*GENERAL}
-    assert {"mae", "denoising", "data2vec", "vime", "subtab", "rotation", "simmim", "aim"} <= {*REFUSED}
+    assert {"mae", "denoising", "data2vec", "vime", "subtab", "rotation", "simmim", "aim"} <= REFUSED
 
 
 def test_methods_of_other_data_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from selftaught.methods.parts.memory import Queue
 from selftaught.methods.parts.mirrors import Mirror
-from tests.methods.test_contract import made, take
+from tests.methods.making import made, take
 
 
 def test_what_was_written_is_known_as_the_buffer_rounds_it(monkeypatch: pytest.MonkeyPatch) -> None:

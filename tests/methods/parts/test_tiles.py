@@ -12,7 +12,7 @@ from selftaught.methods.parts.tiles import Tiles, joined
 from selftaught.methods.self_prediction.augmented.jigsaw import far_apart
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
-from tests.methods.test_contract import made
+from tests.methods.making import made
 
 
 def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15, dropped: str = "copies") -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""A few steps of every method on this process's share of the batch, in float64; run as one of several processes."""
+"""A few steps of every method and kind of data on this process's share of the batch, in float64.
+
+Run as one of several processes.
+"""
 
 import sys
 from pathlib import Path
@@ -9,19 +12,18 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from selftaught.methods import registry
 from selftaught.methods.objectives.clusters import nearest_by_all, spherical_k_means
 from selftaught.system import distributed, randomness
-from tests.methods.test_contract import BATCH, made, side, views
+from tests.methods.making import BATCH, PAIRS, made, side, views
 
 LATE = 0.9  # progress: queues are in use, schedules have moved
 STEPS = 2
 
 
-def steps(name: str) -> dict[str, Tensor]:
+def steps(name: str, kind: str) -> dict[str, Tensor]:
     """Loss of each step, gradients of the last, and the state after it, as all processes together have them."""
     size = (side(name), side(name))
-    method = made(name, size=size).double()
+    method = made(name, size=size, kind=kind).double()
     torch.set_default_dtype(torch.float64)  # as the engine does inside a step
     distributed.share_batch_norms(method)
     share = BATCH // distributed.world_size()
@@ -29,7 +31,7 @@ def steps(name: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for step in range(STEPS):
         method.zero_grad()
-        mine = [view[rows] for view in views(method, step, size=size)]
+        mine = [view[rows] for view in views(method, step, size=size, kind=kind)]
         batch = [view if view.dtype == torch.int64 else view.double() for view in mine]
         with randomness.at(0, step, rows, BATCH):
             loss = torch.stack(list(method(*batch).values())).sum()
@@ -73,10 +75,10 @@ def main(rank: str, world: str, folder: str) -> None:
     torch.set_num_threads(1)
     store = dist.FileStore(f"{folder}/store", int(world))
     dist.init_process_group("gloo", store=store, rank=int(rank), world_size=int(world))
-    for name in sorted(registry.places()):
-        found = steps(name)
+    for name, kind in PAIRS:
+        found = steps(name, kind)
         whole = {key: value.contiguous().clone() for key, value in found.items()}
-        save_file(whole, Path(folder) / f"{name}-{rank}.safetensors")
+        save_file(whole, Path(folder) / f"{name}-{kind}-{rank}.safetensors")
     save_file(clustered(), Path(folder) / f"k-means-{rank}.safetensors")
     dist.destroy_process_group()
 

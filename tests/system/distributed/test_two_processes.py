@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from selftaught.methods import registry
+from tests.methods.making import PAIRS
 from tests.system.distributed.steps import clustered, steps
 
 ROOT = Path(__file__).parents[3]
@@ -32,11 +32,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", sorted(registry.places()))
-def test_two_processes_equal_one(name: str, pair: Path) -> None:
-    one = steps(name)
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_two_processes_equal_one(name: str, kind: str, pair: Path) -> None:
+    one = steps(name, kind)
     for rank in range(2):
-        two = load_file(pair / f"{name}-{rank}.safetensors")
+        two = load_file(pair / f"{name}-{kind}-{rank}.safetensors")
         assert two.keys() == one.keys()
         for key, value in one.items():
             told = f"{key} of process {rank}"

@@ -49,6 +49,7 @@ MODALITY = Modality(
     READ_IN_WAYS=True,
     SIZED=True,
     SPATIAL=True,
+    COLORED=True,
     TURNABLE=True,
     ALONG=True,
     PRETRAINED=True,
