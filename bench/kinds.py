@@ -1,147 +1,215 @@
-"""Does pre-training help where samples are no images? A kind of data at a time, beside what one would do without.
+"""Does pre-training help where samples are no images? Series, sound and texts, beside what one would do without.
 
-`sound`: the ten digits, spoken by a synthesiser (espeak-ng) in several accents by many voices, at other speeds and
-pitches. A voice that is tested with was neither pre-trained on nor learnt from. Classes are judged by a linear probe
-and kNN with few labels, beside MFCCs (mean and deviation over time) and the same network untrained. The clips are made
-once, in --made. A run that was cut goes on. Writes docs/results/kinds.jsonl, a row a run, and .md.
+- Series: seven sets of the UCR and UEA archives, out of the wheel of aeon (`--archive`). Twenty methods on the first
+  two; the five whose linear probes are best there, all seeds and numbers of labels together, on the others as well.
+- Sound: the ten digits, spoken by a synthesiser (espeak-ng) by many voices, at several speeds and pitches; and drums
+  that were recorded (Debian's hydrogen-drumkits). Voices and kits of the test are in no training, labelled or not.
+- Texts: docstrings of ten installed packages, the names of packages taken out. Which of them is it from?
 
-    python bench/kinds.py [--only sound] [--seeds 0,1] [--voices 24] [--steps 400] [--time-limit 10m]
+Each run is judged by a linear probe and kNN with few labels and with all, beside the same network untrained, raw values
+and, where that is something else, what a practitioner would take: MiniRocket (if aeon can be imported), MFCCs, TF-IDF.
+Sets are made once, in --made. A run that was cut goes on, a row that exists is not made again. Rows are appended to
+docs/results/kinds.jsonl, and the page made of them is docs/results/kinds.md.
+
+    python bench/kinds.py [--only GunPoint,digits] [--methods simclr] [--seeds 0,1] [--archive aeon.whl]
 """
 
 import argparse
 import json
-import shutil
-import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
+import gathered
 from learns import read_rows
 from runs import machine, made
-from selftaught.system.errors import UsageError
+from selftaught.methods import registry
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs/results/kinds.jsonl"
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
-TESTED = 4  # of so many voices one is tested with
-EACH = 4  # clips of a word by a voice
-SPEEDS, PITCHES = (110, 230), (20, 80)  # words a minute, and the synthesiser's scale of 0 to 99
-LABELS = "1,5,100%"
-SETTINGS: dict[str, Any] = {
-    "method": "simclr",
-    "encoder": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "width": 32}},
-    "size": "64x64",
-    "batch_size": 256,
-    "map": 0,
+FIRST, BEST = ("GunPoint", "BasicMotions"), 5  # sets that all methods of series are tried on, and how many go on
+OF_SERIES = (
+    "simclr,moco,triplet,nnclr,dcl,byol,simsiam,dino,barlow_twins,vicreg,wmse,lejepa,swav,ts2vec,"
+    "mae,simmim,data2vec,ijepa,aim,denoising"
+)
+OF_SOUND, OF_TEXTS = "simclr,byol,vicreg,mae", "mlm,next_word,electra,tsdae,simclr,vicreg"
+SERIES_PLAIN = {"name": "dilated_conv", "options": {"depth": 6, "width": 32, "dim": 128}}
+SERIES_TOKENS = {"name": "patch_transformer", "options": {"depth": 3, "width": 64, "heads": 4}}
+SOUND_PLAIN = {"name": "resnet18", "options": {"stem": "half", "depth": 1, "width": 32}}
+SOUND_TOKENS = {"name": "vit_tiny_patch16_224", "options": {"patch": 8, "depth": 4}}
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of a kind of data, and how methods are tried on it."""
+
+    kind: str
+    parts: Callable[[argparse.Namespace], tuple[Path, Path, Path]]  # to pre-train on, to learn from, to judge
+    methods: str
+    labels: str
+    told: dict[str, Any]
+    encoders: tuple[Any, Any] | None = None  # for any method, and for those that need tokens; the usual ones
+    also: dict[str, Any] = field(default_factory=dict)  # of the evaluation
+
+
+def of_series(name: str, asked: argparse.Namespace) -> tuple[Path, Path, Path]:
+    folder = gathered.series(name, asked.made, asked.archive)
+    train, test = (folder / f"{name}_{part}.ts" for part in ("TRAIN", "TEST"))
+    return train, train, test
+
+
+def of_digits(asked: argparse.Namespace) -> tuple[Path, Path, Path]:
+    folder = gathered.spoken(asked.made)
+    return folder / "train", folder / "train", folder / "test"
+
+
+def of_drums(asked: argparse.Namespace) -> tuple[Path, Path, Path]:
+    folder = gathered.drums(asked.made)
+    return folder / "unlabelled", folder / "train", folder / "test"
+
+
+def of_docstrings(asked: argparse.Namespace) -> tuple[Path, Path, Path]:
+    folder = gathered.docstrings(asked.made)
+    return folder / "train.jsonl", folder / "train.jsonl", folder / "test.jsonl"
+
+
+SOUND: dict[str, Any] = {"methods": OF_SOUND, "encoders": (SOUND_PLAIN, SOUND_TOKENS)}
+SETS = {
+    **{
+        name: Set(
+            "series",
+            partial(of_series, name),
+            OF_SERIES,
+            "2,100%",
+            {"steps": 200, "batch_size": 32},
+            (SERIES_PLAIN, SERIES_TOKENS),
+        )
+        for name in gathered.SERIES
+    },
+    "digits": Set(
+        "sound", of_digits, labels="5,100%", told={"steps": 300, "batch_size": 256, "size": "64x64"}, **SOUND
+    ),
+    "drums": Set("sound", of_drums, labels="5,100%", told={"steps": 300, "batch_size": 128, "size": "64x64"}, **SOUND),
+    "docstrings": Set("texts", of_docstrings, OF_TEXTS, "10,100%", {"steps": 300, "batch_size": 128, "context": 64}),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("--methods", help="in place of those that a set is tried with")
     parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--voices", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--time-limit", help="of each run, which then goes on the next time")
+    parser.add_argument("--archive", type=Path, help="the wheel of aeon, as `pip download aeon --no-deps` brings it")
     parser.add_argument("--made", type=Path, default=Path.home() / ".cache/selftaught/bench")
     parser.add_argument("--runs", type=Path, default=Path("runs/kinds"))
     asked = parser.parse_args()
-    for name, seed in product(asked.only.split(","), map(int, asked.seeds.split(","))):
-        row_of(name, seed, asked)
+    for name in asked.only.split(","):
+        methods = asked.methods.split(",") if asked.methods else methods_of(name)
+        for seed, method in product(map(int, asked.seeds.split(",")), methods):
+            row_of(name, method, seed, asked)
     ROWS.with_suffix(".md").write_text(markdown(read_rows(ROWS)))
-    print(markdown(read_rows(ROWS)))
+    print(ROWS.with_suffix(".md").read_text())
 
 
-def row_of(name: str, seed: int, asked: argparse.Namespace) -> None:
+def methods_of(name: str) -> list[str]:
+    """Those that a set is tried with: of series the best of the first sets go on to the others."""
+    methods = SETS[name].methods.split(",")
+    return best() if SETS[name].kind == "series" and name not in FIRST else methods
+
+
+def best() -> list[str]:
+    """The methods whose linear probes are best on the first sets, the best first."""
+    rows = [row for row in read_rows(ROWS) if row["set"] in FIRST]
+    found = {
+        method: fmean(
+            one["accuracy"]
+            for row in rows
+            if row["method"] == method
+            for one in row["rows"]
+            if (one["probe"], one["features"]) == ("linear", "trained")
+        )
+        for method in {row["method"] for row in rows}
+    }
+    return sorted(found, key=lambda method: -found[method])[:BEST]
+
+
+def row_of(name: str, method: str, seed: int, asked: argparse.Namespace) -> None:
     """One run, judged, and its row, where there is none yet."""
-    case = {"set": name, "voices": asked.voices, "steps": asked.steps, "seed": seed}
+    known = SETS[name]
+    case = {"set": name, "method": method, "seed": seed, "told": known.told}
     if any({key: row.get(key) for key in case} == case for row in read_rows(ROWS)):
         return
     say(f"\n{case}")
-    data = SETS[name](asked.made, asked.voices)
-    limit = {"time_limit": asked.time_limit} if asked.time_limit else {}
-    out = asked.runs / f"{name}-{asked.voices}-{asked.steps}-{seed}"
-    run = made(out, str(data / "train"), seed=seed, steps=asked.steps, **SETTINGS, **limit)
-    found = run.evaluate(data / "train", data / "test", probe="knn,linear", labels=LABELS, repeats=3)
-    rows = [row.model_dump(include={"probe", "labels", "features", "accuracy"}) for row in found.rows]
-    held = {"clips": found.train_samples, "tested": found.test_samples, "verdict": found.verdict}
-    row = {**case, **held, "settings": SETTINGS, "rows": rows, **machine()}
+    unlabelled, train, test = known.parts(asked)
+    tokens = registry.method_class(method).needs_tokens
+    encoder = {"encoder": known.encoders[tokens]} if known.encoders else {}
+    out = asked.runs / f"{name}-{method}-{seed}-{known.told['steps']}"
+    run = made(out, str(unlabelled), method=method, seed=seed, map=0, **known.told, **encoder)
+    found = run.evaluate(train, test, probe="knn,linear", labels=known.labels, repeats=5, seed=seed)
+    rows = [row.model_dump(include={"probe", "labels", "features", "accuracy", "low", "high"}) for row in found.rows]
+    held = {"samples": found.train_samples, "tested": found.test_samples, "verdict": found.verdict}
+    row = {**case, **held, "seconds": run.status["seconds"], "rows": rows, **machine()}
     with ROWS.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def spoken(place: Path, voices: int) -> Path:
-    """A folder of clips for each digit, of voices to learn from (train) and of others (test); made once."""
-    folder = place / f"digits-{voices}"
-    if (folder / "whole").exists():
-        return folder
-    if not shutil.which("espeak-ng"):
-        raise UsageError("the digits are spoken by espeak-ng, which is not installed")
-    shutil.rmtree(folder, ignore_errors=True)  # of what was cut, which is ours
-    rng = np.random.default_rng(0)
-    for number, voice in enumerate(variants(voices)):
-        part = "test" if number % TESTED == 0 else "train"
-        for digit, turn in product(DIGITS, range(EACH)):
-            file = folder / part / digit / f"{voice}-{turn}.wav"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            speed, pitch = (str(rng.integers(*ends)) for ends in (SPEEDS, PITCHES))
-            speaker = f"{ACCENTS[rng.integers(len(ACCENTS))]}+{voice}"
-            command = ["espeak-ng", "-v", speaker, "-s", speed, "-p", pitch, "-w", str(file), digit]
-            subprocess.run(command, check=True, capture_output=True)
-    (folder / "whole").touch()
-    return folder
-
-
-def variants(count: int) -> list[str]:
-    """Names of as many voices of the synthesiser, in an order of chance. Raises UsageError where there are fewer."""
-    told = subprocess.run(["espeak-ng", "--voices=variant"], check=True, capture_output=True, text=True).stdout
-    names = sorted({line.split("!v/")[1].split()[0] for line in told.splitlines() if "!v/" in line})
-    if len(names) < count:
-        raise UsageError(f"--voices {count}: espeak-ng has {len(names)}")
-    return [names[place] for place in np.random.default_rng(0).permutation(len(names))[:count]]
-
-
-SETS = {"sound": spoken}
-TOLD = (
-    "A linear probe and kNN with few labels, in %, means over seeds. `sound`: digits spoken by espeak-ng, tested with "
-    "voices that neither pre-training nor the probe has heard (`python bench/kinds.py`)."
-)
-KINDS = {"trained": "this run", "untrained": "untrained", "pixels": "without a network"}
+COLUMNS = {"trained": "this run", "untrained": "untrained", "pixels": "raw", "usual": "MiniRocket"}
+RAW = {"series": "raw values", "sound": "MFCCs", "texts": "TF-IDF"}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """A table of all rows, with means over seeds."""
+    """A page of all rows: of each set a table, and what beats what a practitioner would take."""
+    lines = ["# Kinds of data", "", *(__doc__ or "").partition("\n\n    python")[0].partition("\n\n")[2].splitlines()]
+    lines += ["", "Accuracies of the linear probe (kNN in brackets) in %, means over seeds.", ""]
+    for name in (name for name in SETS if any(row["set"] == name for row in rows)):
+        lines += [*table(name, [row for row in rows if row["set"] == name]), ""]
+    return "\n".join(lines)
+
+
+def table(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Of one set: a line for each method and number of labels."""
+    known, first = SETS[name], rows[0]
+    usual = any(one["features"] == "usual" for row in rows for one in row["rows"])
+    columns = [key for key in COLUMNS if key != "usual" or usual]
+    heads = [RAW[known.kind] if key == "pixels" else COLUMNS[key] for key in columns]
+    steps = f"{known.told['steps']} steps of {known.told['batch_size']}"
     lines = [
-        "# Kinds of data",
+        f"## {name}",
         "",
-        TOLD,
+        f"{first['samples']:,} {known.kind} with labels, {first['tested']:,} judged; {steps}.",
         "",
-        f"| set | clips | steps | seeds | probe | labels | {' | '.join(KINDS.values())} |",
     ]
-    lines.append("|---|---:|---:|---:|---|---|" + "---:|" * len(KINDS))
-    for about in dict.fromkeys((row["set"], row["clips"], row["steps"]) for row in rows):
-        own = [row for row in rows if (row["set"], row["clips"], row["steps"]) == about]
-        for probe, labels in dict.fromkeys((one["probe"], one["labels"]) for row in own for one in row["rows"]):
-            cells = [shown(own, probe, labels, kind) for kind in KINDS]
-            told = f"{about[0]} | {about[1]:,} | {about[2]:,} | {len(own)} | {probe} | {labels}"
-            lines.append(f"| {told} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    lines += [f"| labels | method | seeds | {' | '.join(heads)} |", "|---|---|--:|" + "--:|" * len(heads)]
+    beaten = {}
+    for labels in dict.fromkeys(one["labels"] for row in rows for one in row["rows"]):
+        for method in dict.fromkeys(row["method"] for row in rows):
+            own = [row for row in rows if row["method"] == method]
+            cells = {key: [mean(own, probe, labels, key) for probe in ("linear", "knn")] for key in columns}
+            shown = [f"{100 * linear:.1f} ({100 * near:.1f})" for linear, near in cells.values()]
+            lines.append(f"| {labels} | {method} | {len(own)} | {' | '.join(shown)} |")
+            rivals = [linear for key, (linear, _) in cells.items() if key != "trained"]
+            beaten[labels, method] = cells["trained"][0] - max(rivals)
+    for labels in dict.fromkeys(labels for labels, _ in beaten):
+        lead, method = max((gain, method) for (told, method), gain in beaten.items() if told == labels)
+        said = "stands above all that is beside it, by" if lead > 0 else "comes nearest to the best beside it, with"
+        lines.append(f"\nWith {labels}: `{method}` {said} {100 * lead:+.1f} points (linear).")
+    return lines
 
 
-def shown(rows: list[dict[str, Any]], probe: str, labels: str, features: str) -> str:
+def mean(rows: list[dict[str, Any]], probe: str, labels: str, features: str) -> float:
     """The mean over rows of what came of a probe."""
     asked = (probe, labels, features)
-    found = [
+    return fmean(
         one["accuracy"]
         for row in rows
         for one in row["rows"]
         if (one["probe"], one["labels"], one["features"]) == asked
-    ]
-    return f"{100 * sum(found) / len(found):.1f}" if found else ""
+    )
 
 
 if __name__ == "__main__":

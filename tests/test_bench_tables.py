@@ -12,6 +12,7 @@ import pytest
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))  # where its files find each other, as when one of them is run
 
+import kinds  # noqa: E402
 import label_free  # noqa: E402
 import learns  # noqa: E402
 import metadata  # noqa: E402
@@ -240,3 +241,35 @@ def test_planted_labels_are_summed_with_their_luck() -> None:
         "features": {"trained": {"named": found["recall"], **found}},
     }
     assert "| this run | 1 | 90.0 ± 24.8 |" in planted.markdown(held) and "90 of the 1,797" in planted.markdown(held)
+
+
+def kinds_row(name: str, method: str, trained: float, seed: int = 0) -> dict[str, Any]:
+    accuracies = {"trained": trained, "untrained": 0.4, "pixels": 0.3, "usual": 0.8}
+    rows = [
+        {"probe": probe, "labels": labels, "features": features, "accuracy": accuracy}
+        for probe in ("linear", "knn")
+        for labels in ("2 per class", "all labels")
+        for features, accuracy in accuracies.items()
+    ]
+    about = {"set": name, "method": method, "seed": seed, "told": kinds.SETS[name].told}
+    return {**about, "samples": 50, "tested": 150, "rows": rows}
+
+
+def test_the_best_methods_of_the_first_sets_go_on_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "ROWS", tmp_path / "rows.jsonl")
+    methods = kinds.OF_SERIES.split(",")
+    assert len(methods) == len(set(methods)) == 20 and set(methods) <= set(learns.registry.places())
+    rows = [
+        kinds_row(name, method, (0.5 if name == "GunPoint" else 0.9) - place / 100, seed)
+        for name in kinds.FIRST
+        for place, method in enumerate(reversed(methods))
+        for seed in (0, 1)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert kinds.methods_of("GunPoint") == methods and kinds.methods_of("OSULeaf") == methods[:-6:-1]
+    page = kinds.markdown(rows)
+    assert "| 2 per class | denoising | 2 | 90.0 (90.0) | 40.0 (40.0) | 30.0 (30.0) | 80.0 (80.0) |" in page
+    assert "With all labels: `denoising` stands above all that is beside it, by +10.0 points (linear)." in page
+    assert "`denoising` comes nearest to the best beside it, with -30.0 points" in page
