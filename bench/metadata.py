@@ -1,12 +1,13 @@
 """Do metadata help where they are a nuisance, or a relation? CIFAR-10 images, each in one of eight colour casts.
 
 `suppress`: 10,000 training images with a cast each, SimCLR with and without `--suppress cast:10`. `positives`: 5,000 of
-them, each in two casts, with and without `--positives same:source`. Casts are drawn without regard to classes. The
-classes are judged on 2,000 test images in casts of their own, kNN and linear; and a linear probe is asked for the cast
-itself, which tells how much of it is left in features. Casts, sources and classes stand as arrays in one .npz. A run
-that was cut goes on. Writes docs/results/metadata.jsonl, a row a run, and .md.
+them, each in two casts, with and without `--positives same:source`. `still` is either with views that leave colours as
+they are, as of a nuisance that no view imitates. Casts are drawn without regard to classes. The classes are judged on
+2,000 test images in casts of their own, kNN and linear; and a linear probe is asked for the cast itself, which tells
+how much of it is left in features. Casts, sources and classes stand as arrays in one .npz. A run that was cut goes on.
+Writes docs/results/metadata.jsonl, a row a run, and .md.
 
-    python bench/metadata.py [--only suppress,positives] [--seeds 0,1] [--time-limit 100s]
+    python bench/metadata.py [--only 'positives;positives, still'] [--seeds 0,1] [--time-limit 100s]
 """
 
 import argparse
@@ -38,10 +39,13 @@ SETTINGS: dict[str, Any] = {
     "steps": STEPS,
     "map": 0,
 }
-# Of each set the copies of an image, each in another cast, and what is told of it.
-SETS: dict[str, tuple[int, list[dict[str, str]]]] = {
-    "suppress": (1, [{"suppress": "cast:10"}]),
-    "positives": (2, [{"positives": "same:source"}]),
+STILL = {"jitter": 0.0, "grey": 0.0}
+# Of each set the copies of an image, each in another cast, what is told of it, and the views that are otherwise.
+SETS: dict[str, tuple[int, list[dict[str, str]], dict[str, float]]] = {
+    "suppress": (1, [{"suppress": "cast:10"}], {}),
+    "positives": (2, [{"positives": "same:source"}], {}),
+    "suppress, still": (1, [{"suppress": "cast:1"}], STILL),
+    "positives, still": (2, [{"positives": "same:source"}], STILL),
 }
 
 Array = NDArray[Any]
@@ -50,13 +54,13 @@ Array = NDArray[Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/cifar10.zip"))
-    parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("--only", default=";".join(SETS), help="sets, with ; between them")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--time-limit", help="of each run, which then goes on the next time")
     parser.add_argument("--runs", type=Path, default=Path("runs/metadata"))
     asked = parser.parse_args()
     for seed in map(int, asked.seeds.split(",")):
-        for name in asked.only.split(","):
+        for name in asked.only.split(";"):
             for told in ({}, *SETS[name][1]):
                 row_of(name, told, seed, asked)
     ROWS.with_suffix(".md").write_text(markdown(read_rows(ROWS)))
@@ -71,9 +75,10 @@ def row_of(name: str, told: dict[str, str], seed: int, asked: argparse.Namespace
     say(f"\n{case}")
     train, test = (drawn(asked, part, SETS[name][0]) for part in ("train", "test"))
     limit = {"time_limit": asked.time_limit} if asked.time_limit else {}
+    settings = {**SETTINGS, "views": {"strong": {**SETTINGS["views"]["strong"], **SETS[name][2]}}}
     out = asked.runs / "-".join([name, *(value.replace(":", "_") for value in told.values()), str(seed)])
-    run = made(out, str(train), seed=seed, **SETTINGS, **told, **limit)
-    row = {**case, "settings": SETTINGS, **judged(run, train, test), **facts(run), **machine()}
+    run = made(out, str(train), seed=seed, **settings, **told, **limit)
+    row = {**case, "settings": settings, **judged(run, train, test), **facts(run), **machine()}
     with ROWS.open("a") as rows:
         rows.write(json.dumps(row) + "\n")
 
@@ -194,7 +199,7 @@ def gains(rows: list[dict[str, Any]]) -> list[str]:
                 for probe in ("knn", "linear")
             }
             said = ", ".join(f"{probe} {gain:+.1f}" for probe, gain in gained.items())
-            lines.append(f"{words(told)}: {said} points, mean of {len(seeds)} seed(s).")
+            lines.append(f"{name}, {words(told)}: {said} points, mean of {len(seeds)} seed(s).")
     return lines
 
 
