@@ -68,7 +68,7 @@ def markdown(found: Comparison) -> str:
         cells = [str(place.rank), place.span, f"`{place.method}`", place.family.replace("_", "-")]
         cells += [*values_of(place, measure, beside), f"{place.samples:,}"]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *notes(found), f"{found.verdict[0].upper()}{found.verdict[1:]}.", ""])
+    return "\n".join([*lines, "", *notes(found), f"Verdict: {found.verdict}.", ""])
 
 
 if __name__ == "__main__":
