@@ -81,8 +81,8 @@ KINDS = {
     "images": Kind(images(), Part(name="test_resnet"), Part(name="test_vit"), partial(data, kind="images", seed=0)),
     "audio": Kind(
         clips(),
-        Part(name="test_resnet"),
-        Part(name="test_vit", options={"patch": 4}),
+        Part(name="test_resnet", options={"depth": 1, "width": 8}),
+        Part(name="test_vit", options={"patch": 4, "depth": 1, "width": 16}),
         lambda place: folder(place / "clips"),
     ),
     "series": Kind(

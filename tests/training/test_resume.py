@@ -1,6 +1,5 @@
 """Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
 
-import itertools
 import json
 import shutil
 import signal
@@ -28,15 +27,15 @@ from tests.data.series.writing import waves
 from tests.data.text.writing import lines
 from tests.methods.making import OF_SERIES, OF_TEXTS, side, small
 from tests.teachers import teacher_for
+from tests.training.test_resume_of_methods import COMBINATIONS
 
 STEPS = 7
-METHODS = sorted(registry.places())
-# Of every method: 16 samples in batches of 8 make two steps an epoch, so each resumed run crosses the end of one or
-# begins there.
-FEW, CUTS = 5, (2, 3, 4)
-PRECISIONS, LAYOUTS = ("32-true", "bf16-mixed"), ("contiguous", "channels_last")
-COMBINATIONS = list(itertools.product(CUTS, PRECISIONS, LAYOUTS))
-KEEPERS = {"nothing": "rotation", "a queue": "moco"}  # beside the network's state; every method's is held by cut runs
+# With a slow self, a queue, prototypes, banks, clusters, a decoder, a teacher, a look before step 0, and of other data;
+# test_resume_of_methods.py has all of them.
+FIRST = ("simclr", "moco", "byol", "swav", "dino", "deepcluster", "instance_discrimination", "mae", "ibot")
+METHODS = (*FIRST, "colorization", "distill", "rotation", "mlm", "ts2vec")
+FEW = 5
+KEEPERS = {"nothing": "rotation", "a queue": "moco"}  # beside the network's state
 
 
 @pytest.fixture(scope="module")
