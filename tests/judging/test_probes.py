@@ -195,6 +195,16 @@ def test_few_labels_choose_no_features(digits) -> None:  # type: ignore[no-untyp
         assert linear_predict(features, y[rows], rows, asked, 0)[1].features == expected
 
 
+def test_few_labels_do_not_choose_whitening_either() -> None:
+    """Of classes that differ in all directions, large and small, for which whitening is good."""
+    rng = np.random.default_rng(0)
+    y = np.arange(1000) % 2
+    x = (rng.normal(size=(1000, 150)) + 0.15 * np.where(y, 1.0, -1.0)[:, None]) * np.geomspace(10, 0.05, 150)
+    for labels, whitened in ((18, False), (400, True)):
+        learnt, asked = (part.astype(np.float32) for part in (x[:labels], x[400:]))
+        assert predicted(learnt, y[:labels], asked)[1].whitened == whitened
+
+
 def test_one_label_a_class_is_enough_to_fit(digits) -> None:  # type: ignore[no-untyped-def]
     train, y, test, truth = digits
     rows = label_subset(y, NAMES, parse_labels("1")[0], 0)

@@ -24,7 +24,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C, inverse regularis
 LIMITS = (1e-7, 1e5)  # how far more are tried, by factors of ten, while the one at the end is the best
 WITHOUT_CHOICE = 1e-2  # where a class has one label only
 HELD_OUT, FOLDS = 0.2, 5
-ENOUGH = 10  # labels of each class, for a fifth of them to tell anything
+ENOUGH = 10  # labels of each class, for what is held out of them to tell more than how strongly to fit
 CHOOSING = 10_000  # labels at most by which one of several kinds of features is chosen; its strength is by all
 
 Array = NDArray[Any]
@@ -92,8 +92,9 @@ def choose(
 ) -> Choice:
     """What does best on held-out training samples: a fifth of them, or folds where a class has under ten.
 
-    Among equals it is what comes first: the first of the features, as they are. So few labels could not tell kinds of
-    features apart, so then it is the first of these. truth: what is learnt, where `labels` are strata alone.
+    Among equals it is what comes first: the first of the features, as they are. So few labels tell neither kinds of
+    features nor whitening apart, so then it is these, and strength alone is chosen. truth: what is learnt, where
+    `labels` are strata alone.
     """
     numbers, first = np.unique(labels, return_inverse=True)[1], next(iter(shown))
     truth = numbers if truth is None else truth
@@ -102,7 +103,7 @@ def choose(
     if fewest < 2:
         return Choice(first, False, WITHOUT_CHOICE)
     if fewest < ENOUGH:
-        shown = {first: shown[first]}
+        return _best({first: shown[first]}, truth, rows, list(_splits(numbers, seed, group)), learner, (False,))
     if len(shown) > 1 and len(rows) > CHOOSING:
         few = np.random.default_rng(seed).permutation(len(rows))[:CHOOSING]
         own = _splits(numbers[few], seed, group[few])
@@ -111,11 +112,16 @@ def choose(
 
 
 def _best(
-    shown: Mapping[str, Principal], truth: Array, rows: Rows, splits: Sequence[tuple[Rows, Rows]], learner: Learner
+    shown: Mapping[str, Principal],
+    truth: Array,
+    rows: Rows,
+    splits: Sequence[tuple[Rows, Rows]],
+    learner: Learner,
+    ways: Sequence[bool] = (False, True),
 ) -> Choice:
     choices = []
     for name, features in shown.items():
-        for whitened in (False, True):
+        for whitened in ways:
             strength, right = searched(_held_out(features, truth, rows, splits, whitened, learner))
             choices.append(Choice(name, whitened, strength, right))
     return max(choices, key=lambda choice: choice.right)
