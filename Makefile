@@ -23,6 +23,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file bench/mypy.ini bench
 	$(BIN)/lint-imports
 	$(BIN)/python tools/supply.py check
 	$(BIN)/python -m tools.site --check

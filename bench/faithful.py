@@ -22,7 +22,7 @@ from torch import Tensor
 
 import formulas
 from selftaught.methods.objectives import clusters, contrastive, distillation, prediction, redundancy
-from selftaught.methods.parts import colour, heads, masks
+from selftaught.methods.parts import blocks, colour, heads, masks
 from selftaught.system import randomness, starts
 
 try:
@@ -201,8 +201,8 @@ def differences(case: Case, other: Loss, seed: int) -> dict[str, float]:
         draws = torch.Generator().manual_seed(seed)
         inputs = [torch.randn(*shape, generator=draws, dtype=torch.float64).requires_grad_() for shape in case.shapes]
         value = loss(*inputs)
-        slopes = torch.autograd.grad(value, inputs, allow_unused=True)
-        zeros = [torch.zeros_like(x) if slope is None else slope for x, slope in zip(inputs, slopes)]
+        given = torch.autograd.grad(value, inputs, allow_unused=True)
+        zeros = [torch.zeros_like(x) if slope is None else slope for x, slope in zip(inputs, given)]
         found.append((value.detach(), zeros))
     (value, slopes), (wanted, wanted_slopes) = found
     most = max(float(slope.abs().max()) for slope in wanted_slopes)
@@ -241,7 +241,7 @@ def drawn(count: int) -> dict[str, Any]:
             sizes = []
             for step in range(count):
                 with randomness.at(0, step, slice(0, batch)):
-                    sizes.append(masks.context_and_targets(batch, (side, side), *how, kind, CPU).context.shape[1])
+                    sizes.append(blocks.context_and_targets(batch, (side, side), *how, kind, CPU).context.shape[1])
             row[f"ours, {kind}"] = float(np.mean(sizes))
         rows[f"tokens of a context, {side} x {side}"] = row
         wanted = round(0.6 * side * side)

@@ -162,7 +162,7 @@ def sigreg(x: Tensor, directions: Tensor) -> Tensor:
 def emp_ssl(z: Tensor, epsilon: float = 0.2) -> Tensor:
     """EMP-SSL's objective, with its authors' weight of 200, of patches (V x B x D); the mean one is not normalised."""
     z, (patches, count, dim) = unit(z), z.shape
-    centre, total = sum(z) / patches, torch.zeros(())
+    centre, total = z.sum(dim=0) / patches, torch.zeros(())
     for patch in z:
         cosine = sum(a @ b / (a.norm() * b.norm()) for a, b in zip(patch, centre)) / count
         gram = sum(torch.outer(a, a) for a in patch)
@@ -249,7 +249,7 @@ def authors_contexts(side: int, batch: int, rng: np.random.Generator) -> int:
     target, context = sides((0.15, 0.2), (0.75, 1.5)), sides((0.85, 1.0), (1.0, 1.0))
     fewest = side * side
     for _ in range(batch):
-        asked, tries, shown = [block(*target) for _ in range(4)], 0, np.zeros(())
+        asked, tries, shown = [block(*target) for _ in range(4)], 0, np.zeros((side, side), bool)
         while shown.sum() <= 10:  # twenty tries with all targets left out, then with one less, and so on
             shown = block(*context)
             for each in asked[: max(0, 4 - tries // 20)]:

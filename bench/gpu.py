@@ -13,12 +13,14 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from selftaught.run.recipes import Pretrain
@@ -39,10 +41,13 @@ class Same:
     """The views of the first step, whichever is asked for."""
 
     def __init__(self, job: Job) -> None:
-        self.views, self.device, self.ahead = job.batches(0), job.batches.device, job.batches.ahead
+        self.views, self.device = job.batches(0), job.batches.device
 
     def __call__(self, step: int) -> Any:
         return self.views
+
+    def of_run(self, steps: int, until: int) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def job_of(case: dict[str, Any], folder: Path, count: int = 2048) -> Job:
@@ -78,7 +83,7 @@ def waiting(job: Job, steps: int) -> float:
     spans = sorted(
         (event.time_range.start, event.time_range.end)
         for event in profiler.events() or []
-        if event.device_type == torch.autograd.DeviceType.CUDA
+        if event.device_type == DeviceType.CUDA
     )
     busy, until = 0.0, spans[0][0]
     for start, end in spans:

@@ -151,8 +151,8 @@ def sampled(pattern: str) -> dict[str, Any]:
     with measured(row):
         source = open_source(pattern)
         rows = np.random.default_rng(0).integers(0, len(source), ASKED)
-        held = sum(len(source.read(place)) + len(source.keys[place]) for place in rows.tolist())  # type: ignore[union-attr, arg-type]
-    return {"samples": ASKED, "bytes": held, **row}
+        read = [len(source.read(place)) + len(source.keys[place]) for place in rows.tolist()]
+    return {"samples": ASKED, "bytes": sum(read), **row}
 
 
 def trained(pattern: str) -> dict[str, Any]:
@@ -181,8 +181,8 @@ def folder(root: Path, asked: argparse.Namespace) -> Iterator[tuple[str, Any]]:
         for row in range(min(IN_FOLDER, asked.files - number * IN_FOLDER)):
             os.close(os.open(f"{inside}/{row:06d}.png", os.O_CREAT | os.O_WRONLY))
     made = time.perf_counter() - began
-    row = child("listed", str(root / "files"), root / "cache")
-    yield f"listed: {asked.files:,} files in a folder", {**row, "making_them_took": round(made, 1)}
+    found = child("listed", str(root / "files"), root / "cache")
+    yield f"listed: {asked.files:,} files in a folder", {**found, "making_them_took": round(made, 1)}
     shutil.rmtree(root / "files")
 
 
@@ -249,9 +249,16 @@ def shown_twice(order: Callable[[int, int, int], Any], batches: int, size: int) 
     return int(len(rows) - len(np.unique(rows)))
 
 
-PARTS = {"tars": tars, "folder": folder, "blocks": blocks, "billions": billions}
-CHILDREN = {"indexed": indexed, "opened": indexed, "quickly": quickly, "sampled": sampled, "trained": trained}
-CHILDREN |= {"listed": listed, "ordered": ordered}
+PARTS: dict[str, Callable[..., Any]] = {"tars": tars, "folder": folder, "blocks": blocks, "billions": billions}
+CHILDREN: dict[str, Callable[..., Any]] = {
+    "indexed": indexed,
+    "opened": indexed,
+    "quickly": quickly,
+    "sampled": sampled,
+    "trained": trained,
+    "listed": listed,
+    "ordered": ordered,
+}
 
 
 if __name__ == "__main__":

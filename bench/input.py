@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--measure", nargs=2, metavar=("IMAGES", "HOW"), help="one contestant, in this process")
     asked = parser.parse_args()
     if asked.measure:
-        print(measure(*asked.measure, asked.data))
+        images, how = asked.measure
+        print(measure(images, how, asked.data))
         return
     for name in (name for name in (*COMPARED, *FORMED) if asked.only in name):
         row = beside_peer(name, asked) if name in COMPARED else beside_folder(name, asked)

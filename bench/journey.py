@@ -178,8 +178,8 @@ def compared(way: Journey, labels: Path, truth: dict[str, str], asked: argparse.
     )
     for step in ("by chance", "judge"):
         way.seconds.pop(step), way.typed.pop(step)
-    rows = [{key: row[key] for key in ("probe", "features", "accuracy", "low", "high")} for row in judged["rows"]]
-    return {"by_chance": accuracy, "judged": rows, "verdict": judged["verdict"]}
+    kept = [{key: row[key] for key in ("probe", "features", "accuracy", "low", "high")} for row in judged["rows"]]
+    return {"by_chance": accuracy, "judged": kept, "verdict": judged["verdict"]}
 
 
 def markdown(held: dict[str, Any]) -> str:

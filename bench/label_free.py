@@ -50,7 +50,7 @@ def settings(method: str) -> dict[str, dict[str, Any]]:
     def training(name: str, *values: float) -> dict[str, dict[str, Any]]:
         return {f"{name}-{v:g}": {"training": {name: v}} for v in values}
 
-    kinds = [
+    kinds: list[dict[str, dict[str, Any]]] = [
         {"as-it-is": {}},
         option("temperature", 0.05, 1.0, 0.1, 0.5, 2.0),
         training("lr", *(preset.lr * share for share in (0.1, 3, 0.3, 10))),

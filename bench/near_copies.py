@@ -13,6 +13,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ from selftaught.judging.copies import contents
 ROOT = Path(__file__).parent.parent
 RESULT, PAIRS = ROOT / "docs/results/near_copies.json", ROOT / "runs/near_copies"
 SAVED, DRAWN = 1_000, 40  # pictures saved again, and pairs drawn, at most
+
+
+def as_jpeg(image: Image.Image, file: Path, quality: int) -> None:
+    image.save(file.with_suffix(".jpg"), quality=quality)
+
+
 WAYS: dict[str, Callable[[Image.Image, Path], None]] = {
-    **{
-        f"JPEG, quality {quality}": lambda image, file, quality=quality: image.save(
-            file.with_suffix(".jpg"), quality=quality
-        )
-        for quality in (30, 50, 75, 95)
-    },
+    **{f"JPEG, quality {quality}": partial(as_jpeg, quality=quality) for quality in (30, 50, 75, 95)},
     "half the size": lambda image, file: image.reduce(2).save(file),
 }
 

@@ -68,7 +68,7 @@ def backbone(encoder: str, size: int) -> tuple[nn.Module, int]:
     """The network of a comparison and the width of its features."""
     if encoder.startswith("vit"):
         net = timm.create_model(encoder, img_size=size, num_classes=0, global_pool="avg", fc_norm=False)
-        return net, net.num_features
+        return net, int(net.num_features)
     resnet = torchvision.models.resnet18()
     if size <= 64:
         resnet.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 
 from selftaught.contracts.method import Data
 from selftaught.methods.objectives import redundancy, similarity
-from selftaught.methods.parts import damage, masks
+from selftaught.methods.parts import blocks, damage, masks
 from selftaught.run.recipes import Pretrain
 from selftaught.system import distributed, processes, randomness
 from selftaught.system.interruption import stopping
@@ -102,11 +102,11 @@ def drawn() -> Iterator[tuple[str, str]]:
     """What a process draws for its rows."""
     x = torch.zeros(PHOTOS // PROCESSES, 3, 224, 224)
     data = Data(BATCH, (3, 224, 224), (0.5,) * 3, (0.25,) * 3)
-    grid, blocks = (14, 14), (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), "paper")
+    grid, asked = (14, 14), (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0), "paper")
     calls: list[tuple[str, int, Callable[[], Any]]] = [
         ("masks of MAE, 196 tokens", BATCH, lambda: masks.random_mask(SHARE, 196, 0.75, CPU)),
         ("blocks of BEiT, 14 x 14", BATCH, lambda: masks.blockwise_mask(SHARE, grid, 0.4, CPU)),
-        ("blocks of I-JEPA, 14 x 14", BATCH, lambda: masks.context_and_targets(SHARE, grid, *blocks, CPU)),  # type: ignore[arg-type]
+        ("blocks of I-JEPA, 14 x 14", BATCH, lambda: blocks.context_and_targets(SHARE, grid, *asked, CPU)),  # type: ignore[arg-type]
         ("crops, 22 numbers", BATCH, lambda: randomness.uniform((SHARE, 22), "crop")),
         ("donors of cells, 100 columns", BATCH, lambda: randomness.integers(BATCH, (SHARE, 100), "donors")),
         ("masking noise, 224 px", PHOTOS, lambda: damage.masking_noise(x, 0.25, data)),

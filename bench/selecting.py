@@ -95,7 +95,7 @@ def seen(run: Run, data: str, limit: int | None) -> tuple[Array, Rows]:
     encoder = run.encoder()
     kind = modality.named(encoder.preparation.modality)
     samples = kind.open_samples(data, like=encoder.preparation, labelled=True, limit=limit, memory=8 << 30)
-    _, labels = np.unique(samples.labels, return_inverse=True)
+    _, labels = np.unique(samples.labels or [], return_inverse=True)
     return featured(encoder, samples).features, labels.astype(np.int64)
 
 

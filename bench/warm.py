@@ -89,7 +89,8 @@ def one(
     probe = "knn,linear,finetune" if asked.finetune else "knn,linear"
     how: dict[str, Any] = {"probe": probe, "labels": LABELS, "limit": JUDGED, "seed": seed, "repeats": 5}
     beside = {"pretrained": str(weights), "pretrained_size": SIDE}
-    result = run.evaluate(*places, **how, **beside)
+    train, test = places
+    result = run.evaluate(train, test, **how, **beside)
     kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
     row = {**identity, "samples": status["steps"] * run.recipe.batch_size, "seconds": status["seconds"]}

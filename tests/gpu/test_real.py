@@ -66,7 +66,7 @@ def test_batches_made_ahead_on_another_stream_are_the_same(tmp_path: Path) -> No
     plan, samples = plan_of("simclr", "images", tmp_path, deterministic=True)
     together = losses(plan, samples, 20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batches, "ahead", trying._Given.ahead)
+        patch.setattr(Batches, "of_run", trying._Given.of_run)
         assert losses(plan, samples, 20) == together
 
 
