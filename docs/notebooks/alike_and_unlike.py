@@ -34,8 +34,9 @@ def _():
 
 @app.cell
 def _(mo):
-    temperature = mo.ui.slider(steps=[0.05, 0.1, 0.2, 0.5, 1.0], value=0.2, label="temperature")
-    smallest = mo.ui.slider(steps=[0.1, 0.3, 0.5, 0.8, 1.0], value=0.5, label="smallest share of a picture in a view")
+    temperature = mo.ui.slider(steps=[0.05, 0.1, 0.2, 0.5, 1.0], value=0.2, label="temperature", show_value=True)
+    shares = [0.1, 0.3, 0.5, 0.8, 1.0]
+    smallest = mo.ui.slider(steps=shares, value=0.5, label="smallest share of a picture in a view", show_value=True)
     mo.vstack([temperature, smallest, mo.md("Whoever moves one teaches a network anew: a quarter of a minute or so.")])
     return smallest, temperature
 

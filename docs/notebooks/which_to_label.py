@@ -57,7 +57,7 @@ def _(encoder, epochs, pictures, selftaught):
 
 @app.cell
 def _(mo):
-    many = mo.ui.slider(steps=[10, 20, 50, 100], value=20, label="labels")
+    many = mo.ui.slider(steps=[10, 20, 50, 100], value=20, label="labels", show_value=True)
     many
     return (many,)
 
