@@ -18,6 +18,7 @@ import selftaught
 from selftaught.commands.cli import COMMANDS, main, main_group, run_command
 from selftaught.commands.python import Run
 from selftaught.commands.table import Command
+from selftaught.contracts.modality import encoder_meant
 from selftaught.reporting import run_page
 
 QUICK = [
@@ -256,11 +257,14 @@ def test_every_example_is_understood() -> None:
         command.make_context(name, words[2:])
 
 
-@pytest.mark.parametrize("said", ["SimCLR", "Sim-CLR", "sim clr"])
-def test_a_method_is_known_however_it_is_written(said: str, tmp_path: Path) -> None:
-    few = {"encoder": "test_resnet", "steps": 1, "batch_size": 8, "limit": 16, "precision": "32-true", "map": 0}
-    run = selftaught.pretrain("sklearn:digits", method=said, out=tmp_path / "run", **few, layout="contiguous")
-    assert run.recipe.method.name == "simclr"
+@pytest.mark.parametrize(
+    ("method", "encoder"), [("SimCLR", "Test-ResNet"), ("Sim-CLR", "TEST_RESNET"), ("sim clr", "test_resnet")]
+)
+def test_methods_and_encoders_are_known_however_they_are_written(method: str, encoder: str, tmp_path: Path) -> None:
+    few = {"steps": 1, "batch_size": 8, "limit": 16, "precision": "32-true", "map": 0, "layout": "contiguous"}
+    run = selftaught.pretrain("sklearn:digits", method=method, encoder=encoder, out=tmp_path / "run", **few)
+    assert (run.recipe.method.name, run.recipe.encoder.name) == ("simclr", "test_resnet")
+    assert encoder_meant("MLP") == "mlp" and encoder_meant("resnet18.a1_in1k") == "resnet18.a1_in1k"
 
 
 @pytest.mark.parametrize(

@@ -65,15 +65,17 @@ def carried_out(name: str, values: dict[str, Any], *more: Any) -> Any:
 
 
 def by_name(values: dict[str, Any]) -> dict[str, Any]:
-    """Values of a recipe with the method called by its name, where it was said as papers write it: SimCLR, MoCo-v3."""
+    """Values of a recipe with methods and encoders called by name, where they are as papers write them: MoCo-v3."""
+    from selftaught.contracts.modality import encoder_meant
     from selftaught.methods import registry
 
-    method = values.get("method")
-    if isinstance(method, str):
-        method = registry.named(method)
-    elif isinstance(method, dict) and isinstance(method.get("name"), str):
-        method = {**method, "name": registry.named(method["name"])}
-    return {**values, "method": method} if method else values
+    for field, known in (("method", registry.named), ("encoder", encoder_meant), ("token_encoder", encoder_meant)):
+        said = values.get(field)
+        if isinstance(said, str):
+            values = {**values, field: known(said)}
+        elif isinstance(said, dict) and isinstance(said.get("name"), str):
+            values = {**values, field: {**said, "name": known(said["name"])}}
+    return values
 
 
 _ROWS = (

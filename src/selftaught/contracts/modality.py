@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.samples import Samples
+from selftaught.system.components import meant
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -160,6 +161,13 @@ class Modality:
         if pattern and self.named_encoders:
             return self.named_encoders(pattern)
         return [name for name in self.FIRST_CHOICES if pattern in name]
+
+
+def encoder_meant(name: str) -> str:
+    """The encoder of any kind of data that is meant, whatever its case, hyphens and spaces; else what was said."""
+    kinds = [named(one) for one in names()]
+    known = [one for kind in kinds for one in (kind.named_encoders or kind.encoders)("")]
+    return name if name in known else meant(name, known)
 
 
 def parts_among(labels: Sequence[str], keys: Sequence[str]) -> list[str]:
