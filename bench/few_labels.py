@@ -9,7 +9,6 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ def main() -> None:
     how = {"probe": "linear", "features": "own", "pretrained": "none", "repeats": asked.repeats, "limit": asked.limit}
     found: list[dict[str, Any]] = json.loads(RESULT.read_text()) if RESULT.exists() else []
     for run, _, data in (told.rpartition("@") for told in asked.runs):
+        found = [row for row in found if row["run"] != Path(run).name]
         for chooses in (False, True):
             with whitening() if chooses else nullcontext():
                 judged = selftaught.Run.open(run).evaluate(data, labels=asked.labels, seed=0, **how)
@@ -55,20 +55,11 @@ def whitening() -> Iterator[None]:
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
     """Each pair of results, in per cent, with half the widths of their intervals."""
-    told = []
+    pairs: dict[tuple[str, str, str], dict[bool, str]] = {}
     for row in rows:
-        if not row["chooses"]:
-            same = partial(_same, row)
-            (other,) = (one for one in rows if one["chooses"] and same(one))
-            pair = " ".join(
-                f"{100 * one['accuracy']:.1f} ± {50 * (one['high'] - one['low']):.1f}" for one in (row, other)
-            )
-            told.append(f"{row['run']}, {row['labels']}, {row['features']}: {pair} where it chooses")
-    return told
-
-
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one[key] == other[key] for key in ("run", "labels", "features"))
+        shown = f"{100 * row['accuracy']:.1f} ± {50 * (row['high'] - row['low']):.1f}"
+        pairs.setdefault((row["run"], row["labels"], row["features"]), {})[row["chooses"]] = shown
+    return [f"{', '.join(about)}: {one[False]}, {one[True]} where it chooses" for about, one in pairs.items()]
 
 
 if __name__ == "__main__":

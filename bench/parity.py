@@ -184,7 +184,7 @@ def peer(name: str, method: Any, together: bool) -> Loss:
 
     slow = copy.deepcopy(method.encoder).requires_grad_(False)
     slow_projector = copy.deepcopy(getattr(method, "projector", None) or getattr(method, "head", None))
-    if slow_projector is not None:  # of methods that have a slow self
+    if slow_projector is not None:
         slow_projector.requires_grad_(False)
 
     def follow(momentum: float) -> None:

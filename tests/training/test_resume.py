@@ -23,9 +23,7 @@ from selftaught.system.errors import UsageError
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
-from tests.data.series.writing import waves
-from tests.data.text.writing import lines
-from tests.methods.making import OF_SERIES, OF_TEXTS, side, small
+from tests.methods.making import KINDS, network, side, small
 from tests.teachers import teacher_for
 from tests.training.test_resume_of_methods import COMBINATIONS
 
@@ -46,15 +44,14 @@ def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(method: str, data: Path, out: Path, **more: Any) -> Pretrain:
-    encoder: Any = "test_vit" if registry.method_class(method).needs_tokens else "test_resnet"
-    if (kind := registry.kind_of(registry.method_class(method))) != "images":
-        encoder, written = {"text": (OF_TEXTS, lines), "series": (OF_SERIES, waves)}[kind]
-        data, more = written(out.parent), more | {"size": None}
+    kind = registry.kind_of(registry.method_class(method))
+    if kind != "images":
+        data, more = KINDS[kind].written(out.parent), more | {"size": None}
     return Pretrain.parse(
         {
             "data": str(data),
             "method": {"name": method, "options": small(method)},
-            "encoder": encoder,
+            "encoder": network(method, kind),
             "batch_size": 8,
             "steps": STEPS,
             "log_every": 1,

@@ -15,7 +15,6 @@ from selftaught.commands.cli import run_command
 from selftaught.contracts.method import Data
 from selftaught.data.series import MODALITY
 from selftaught.data.series.encoders import build_encoder
-from selftaught.data.series.preparation import Preparation
 from selftaught.data.series.samples import open_samples
 from selftaught.judging.labelled import open_labelled, splits
 from selftaught.judging.shown import features_of
@@ -28,8 +27,9 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
+from tests.methods.making import KINDS
 
-PREPARATION = Preparation(names=("", ""), length=22, means=(0, 0), deviations=(1, 1), masked=True)
+PREPARATION = KINDS["series"].preparation
 NETWORKS = {
     "dilated_conv": {"depth": 2, "width": 8, "dim": 16},
     "patch_transformer": {"depth": 1, "width": 16, "patch": 4},

@@ -10,17 +10,13 @@ import torch
 import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.data.tables.encoders import build_encoder
-from selftaught.data.tables.preparation import Column, Preparation
 from selftaught.data.tables.samples import open_samples
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from tests.methods.making import KINDS
 
-COLUMNS = (
-    *(Column(name=str(i), kind="number") for i in range(5)),
-    Column(name="colour", kind="category", values=("red", "green", "blue")),
-)
-PREPARATION = Preparation(columns=COLUMNS)
+PREPARATION = KINDS["tables"].preparation
 
 
 def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> None:
