@@ -112,13 +112,13 @@ def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytes
         monkeypatch.setattr(f"selftaught.{room}.known", lambda: Measured(usual=usual))
     plan = planned(999)
     assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
-    chosen = ({"method": "simclr"}, {"encoder": "resnet18"}, {"grow": "0.5:0.5"})
+    chosen = ({"method": "simclr"}, {"encoder": "resnet10t"}, {"grow": "0.5:0.5"})
     for plan in (planned(1000), *(planned(999, **own) for own in chosen)):
-        assert (plan.method.name, plan.encoder.name, plan.views) == ("simclr", "resnet18", {})
+        assert (plan.method.name, plan.encoder.name, plan.views) == ("simclr", "resnet10t", {})
     again = Pretrain.parse(planned(1000).model_dump())  # as a run that goes on
     assert resolve(again.model_copy(update={"resume": True}), Counted(999, PREPARATION)).method.name == "simclr"
-    assert default_size({(300, 200)}, 999) == (64, 64) and default_size({(300, 200)}, 1000) == (128, 128)
-    assert default_size({(32, 32)}, 999) == (32, 32)
+    assert default_size({(300, 200)}, "cpu", 999) == (64, 64) and default_size({(300, 200)}, "cpu", 1000) == (96, 96)
+    assert default_size({(32, 32)}, "cpu", 999) == (32, 32)
 
 
 def test_without_a_measured_row_the_usual_choice_is_what_it_was() -> None:

@@ -20,5 +20,5 @@ def plan(recipe: Planning) -> Outlook:
         added = "a pass of the encoder more, by about half of what two views take"
         raise UsageError(f"plan does not reckon with what --suppress and --predict add, {added}: leave them out")
     with stopping(recipe.time_limit) as stop:
-        samples, source = samples_of(command, kind, stop)
+        samples, source = samples_of(command, kind, fleet, stop)
         return foreseen(command, samples, source, fleet, stop)

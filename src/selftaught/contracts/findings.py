@@ -125,6 +125,7 @@ class Suggested(_Part):
     epochs: float
     steps: int
     command: str
+    by_device: list[str] = []  # what of it was chosen for a CPU, and what a GPU would take
     advice: list[str] = []  # what such runs have brought, and what has brought more
 
 

@@ -99,6 +99,8 @@ class Modality:
     THINGS: str  # what its samples are called, in the plural
     THING: str = "sample"  # and a single one
     ENCODER: str  # where the user names none
+    LIGHT_ENCODER: str = ""  # likewise, where a CPU trains it; empty: the same
+    SIDES: Mapping[str, int] = field(default_factory=dict)  # of views in pixels, likewise, by the type of the device
     FIRST_CHOICES: Sequence[str]  # encoders to name where nobody has asked for any
     TOKEN_ENCODERS: Sequence[str]
     Preparation: Any
@@ -155,6 +157,12 @@ class Modality:
     def task(self, name: str) -> str:
         """The Hub's tag of a task: tabular-classification."""
         return f"{self.DOMAIN}-{name}" if self.DOMAIN else name
+
+    def usual_encoder(self, device: str, tokens: bool = False) -> str:
+        """Where the user names none: by the type of the device, for a method that needs `tokens`, or for any."""
+        if tokens:
+            return self.TOKEN_ENCODERS[0]
+        return (self.LIGHT_ENCODER if device == "cpu" else "") or self.ENCODER
 
     def encoders(self, pattern: str) -> list[str]:
         """Names of encoders that contain `pattern`; the first choices where it is empty."""

@@ -22,6 +22,7 @@ from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.run.recipes.fields import Mark
 from selftaught.system.components import Part
+from selftaught.system.devices import device_of
 from selftaught.system.errors import (
     DataError,
     Interrupted,
@@ -68,7 +69,12 @@ class Bench:
         self.kind = modality.of(recipe.data)
         options_of(Pretrain.parse(recipe.handed_on()), self.kind, ())  # refuses once what every run would refuse
         self._opened = lru_cache(maxsize=1)(self._open)
-        self.encoder = self.token_encoder = recipe.encoder or Part(name=self.kind.ENCODER)
+        self.chosen: list[str] = []  # what is to be said of what nobody has named
+        self.device = device_of("auto").type
+        if recipe.fingerprint and recipe.encoder is None and self.device == "cpu":
+            self.device = "mps"  # as it was when comparisons did not note what they had chosen
+        usual = self.kind.usual_encoder(self.device)
+        self.encoder = self.token_encoder = recipe.encoder or Part(name=usual)
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
         if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
             raise UsageError(
@@ -85,7 +91,7 @@ class Bench:
 
     def _open(self, seed: int) -> Samples:
         values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
-        return open_data(Pretrain.parse(values), self.stop)
+        return open_data(Pretrain.parse(values), self.stop, device=self.device)
 
     def _has_tokens(self, part: Part) -> bool:
         with torch.device("meta"):

@@ -54,6 +54,7 @@ from selftaught.system.ownership import (
 from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.system.text import duration, printable
+from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
 from selftaught.training.own_methods import of_own, recognised
 
@@ -89,9 +90,10 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench = Bench(recipe, taking_part, stop)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
-        bench.recipe = recipe = recipe.model_copy(
-            update={"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind)}
-        )
+        bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
+        found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
+        found["size"] = samples.preparation.size if bench.kind.SIZED else None
+        bench.recipe = recipe = recipe.model_copy(update=found)
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
             measure = replace(measure, of=measure_of(data))
@@ -186,6 +188,8 @@ class _Contest:
         seconds = sum(count * share for count, share in rounds) * (self.recipe.budget or 0) * self.recipe.seeds
         said = f", at most {duration(seconds / self.devices)} of training and the judging on top" if seconds else ""
         say(f"compare  {len(self.bench.entrants)} methods, {self.recipe.seeds} seed(s), {len(rounds)} rung(s){said}")
+        for line in self.bench.chosen:
+            say(f"         {line}")
         if self.devices > 1:
             say(f"         {self.devices} runs at once, each in a process of its own")
             if self.recipe.budget and device_of("auto").type == "cpu":

@@ -167,7 +167,7 @@ def _of_metadata(column: ColumnFacts) -> str:
 def _suggested_lines(run: Suggested, unit: str) -> list[Line]:
     at = f" at {run.size[0]} x {run.size[1]}{unit}" if run.size else ""
     chosen = f"{run.method} on {run.encoder}{at}, {run.epochs:g} epochs in batches of {run.batch_size}"
-    return [("a run", chosen), *(("so far", line) for line in run.advice)]
+    return [("a run", chosen), *(("", line) for line in run.by_device), *(("so far", line) for line in run.advice)]
 
 
 def _forecast_lines(forecast: Forecast) -> list[Line]:

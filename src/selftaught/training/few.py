@@ -6,7 +6,6 @@ from selftaught.contracts.modality import Modality
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
-from selftaught.system.devices import device_of
 from selftaught.system.measured import Brought, known
 
 FEW = 10_000  # images at most: of more, more is learnt
@@ -17,10 +16,10 @@ VIEWS = "--views"
 CHOICES = {"method", "encoder", "views", "views_for", "also", "init", "teacher", "training", "lr", "grow"}
 
 
-def as_usual(recipe: Pretrain, kind: Modality, count: int) -> Pretrain:
+def as_usual(recipe: Pretrain, kind: Modality, count: int, device: str) -> Pretrain:
     """The recipe with what has been measured to suit few images on a CPU, where the user has chosen nothing of it."""
     usual = known().usual
-    if not kind.PRETRAINED or count >= usual.below or device_of(recipe.device).type != "cpu":
+    if not kind.PRETRAINED or count >= usual.below or device != "cpu":
         return recipe
     if recipe.model_fields_set & CHOICES:  # as that of a run that goes on has, too
         return recipe

@@ -26,11 +26,13 @@ from selftaught.system import components
 from selftaught.system.addresses import copied
 from selftaught.system.components import Part
 from selftaught.system.context import holding
+from selftaught.system.devices import device_of
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
+from selftaught.training.by_device import usual_encoder
 from selftaught.training.few import as_usual
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
@@ -57,12 +59,20 @@ class Counted:
     preparation: Any
     fingerprint: str = ""
     sampled: Any = None  # true where a run would look at some of them
+    device: str | None = None  # the type of the devices that train on them, where it is not the recipe's
 
 
-def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any] | None = None) -> Samples:
+def open_data(
+    recipe: Pretrain,
+    stop: Stop,
+    like: Any = None,
+    array: NDArray[Any] | None = None,
+    device: str | None = None,
+) -> Samples:
     """The recipe's samples, at hand; on resume they must be those of the run.
 
-    `like` is the preparation to follow, where an encoder already has one; `array` the data, where no name leads there.
+    `like` is the preparation to follow, where an encoder already has one; `array` the data, where no name leads there;
+    `device` the type by which photos have a size, where that is not the recipe's.
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
@@ -83,6 +93,7 @@ def open_data(recipe: Pretrain, stop: Stop, like: Any = None, array: NDArray[Any
                 **ways(recipe, kind),
                 like=like,
                 first_pass=_first_pass(recipe),
+                device=device or device_of(recipe.device).type,
                 progress=bar.polled(stop.poll),
             )
             samples.digests(bar.polled(stop.poll))
@@ -139,7 +150,8 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     and a pass over the data for a budget.
     """
     kind = modality.named(samples.preparation.modality)
-    recipe = as_usual(recipe, kind, samples.count)
+    device = (samples.device if isinstance(samples, Counted) else None) or device_of(recipe.device).type
+    recipe = as_usual(recipe, kind, samples.count, device)
     needs_tokens = any(registry.method_class(part.name).needs_tokens for part in named_methods(recipe))
     method = registry.method_class(recipe.method.name)
     # What a run was begun with stays, even if nothing was said of it then.
@@ -157,7 +169,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
     epochs, steps = _length(recipe, samples.count, samples.count // batch)
     usual = {name: value for name, value in Way()._asdict().items() if getattr(recipe, name) == "auto"}
     decided = {
-        "encoder": recipe.encoder or Part(name=kind.TOKEN_ENCODERS[0] if needs_tokens else kind.ENCODER),
+        "encoder": recipe.encoder or usual_encoder(recipe, kind, device, needs_tokens),
         "training": training,
         "batch_size": batch,
         "epochs": epochs,

@@ -27,6 +27,7 @@ MODALITY = Modality(
     THINGS=THINGS,
     THING=THING,
     ENCODER="resnet18",
+    LIGHT_ENCODER="resnet10t",
     FIRST_CHOICES=("resnet18", "resnet10t", "convnext_atto", *TOKEN_ENCODERS),
     TOKEN_ENCODERS=TOKEN_ENCODERS,
     Preparation=Preparation,

@@ -7,7 +7,7 @@ from selftaught.data.images import duplicates, masks, pictures
 from selftaught.data.images.encoders import TOKEN_ENCODERS, build_encoder, create, named_encoders
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.packing import pack
-from selftaught.data.images.preparation import Preparation
+from selftaught.data.images.preparation import SIDES, Preparation
 from selftaught.data.images.presets import VIEWS_FOR
 from selftaught.data.images.samples import open_samples
 from selftaught.data.images.views import Views
@@ -29,6 +29,8 @@ MODALITY = Modality(
     THINGS="images",
     THING="image",
     ENCODER="resnet18",
+    LIGHT_ENCODER="resnet10t",
+    SIDES=SIDES,
     FIRST_CHOICES=("resnet18", "resnet50", "resnet10t", "convnext_atto", *TOKEN_ENCODERS, "torchvision/resnet18"),
     TOKEN_ENCODERS=TOKEN_ENCODERS,
     Preparation=Preparation,

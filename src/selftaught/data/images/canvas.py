@@ -44,10 +44,12 @@ def canvas_for(
     like: Preparation | None,
     native: bool = True,
     white: int | None = None,
+    device: str = "cpu",
 ) -> Canvas:
     """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from.
 
-    native: whether small images that have one size are kept as they are; white: see `level_of_white`.
+    native: whether small images that have one size are kept as they are; white: see `level_of_white`; device: see
+    `default_size`.
     """
     sizes = {image.shape[:2] for image in seen}
     held = Counter(image.shape[2] for image in seen)
@@ -58,7 +60,7 @@ def canvas_for(
     values = dtype, level_of_white(seen, like, dtype, white), bool(like and like.stored is None)
     if native and len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
         return Canvas(own[0], own[1], channels, *values)
-    side = max(size or default_size(sizes))
+    side = max(size or default_size(sizes, device))
     both = max(min(NATIVE_CANVAS, 2 * side), -(-8 * side // 7))
     return Canvas(both, both, channels, *values)
 

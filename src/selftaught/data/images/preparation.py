@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +15,7 @@ from selftaught.system.measured import known
 CHUNK = 64  # images that mean and standard deviation are taken from at a time
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners have in what is stored as 16
 NATIVE_SIZE = 96  # images of one size up to this are trained at their own size
+SIDES = {"cuda": 224, "mps": 128, "cpu": 96}  # of views of others, by the type of the device that trains on them
 
 
 Side = Annotated[int, bounds.whole(1, 65_536, "pixels")]
@@ -78,10 +78,12 @@ def preparation_of(
     top: int | None = None,
     band: bool | None = None,
     limits: tuple[float, float] | None = None,
+    device: str = "cpu",
 ) -> Preparation:
     """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C).
 
-    top, band: see `Preparation`; limits: low and high, where they are not to be those of all values.
+    top, band: see `Preparation`; limits: low and high, where they are not to be those of all values; device: see
+    `default_size`.
     """
     rows = looked_at(count)
     low, high, pixels, mean, squares = np.inf, -np.inf, 0, np.zeros(1), np.zeros(1)
@@ -109,7 +111,7 @@ def preparation_of(
     mean, std = (mean - low) / (high - low), np.maximum(np.sqrt(squares / pixels) / (high - low), 1e-3)
     if not np.isfinite([low, high, *mean, *std]).all():
         raise DataError(f"the images hold numbers too large to be normalised, such as {high:g}")
-    size = size or default_size({(taken.shape[1], taken.shape[2])}, count)
+    size = size or default_size({(taken.shape[1], taken.shape[2])}, device, count)
     means, stds = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     stored: Any = str(taken.dtype)
     known = Preparation(channels=taken.shape[3], size=size, low=low, high=high, mean=means, std=stds, stored=stored)
@@ -123,12 +125,12 @@ def brightest(value: float) -> int:
     return next((top for bits in DEPTHS if value <= (top := 2**bits - 1)), 2 ** DEPTHS[-1] - 1)
 
 
-def default_size(sizes: set[tuple[int, int]], count: int | None = None) -> tuple[int, int]:
-    """(H, W) of a view where the user names none: small images as they are, photos by the machine, and if few, by what
-    was measured of as many."""
+def default_size(sizes: set[tuple[int, int]], device: str, count: int | None = None) -> tuple[int, int]:
+    """(H, W) of a view where the user names none: small images as they are, photos by the type of the device, and if
+    few, by what was measured of as many."""
     if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
         return own
     usual = known().usual
-    few = usual.size if count is not None and count < usual.below else None
-    side = 224 if torch.cuda.is_available() else few or 128
+    few = usual.size if device == "cpu" and count is not None and count < usual.below else None
+    side = few or SIDES[device]
     return side, side

@@ -112,6 +112,7 @@ def open_samples(
     native: bool = True,
     reading: Mapping[str, Any] | None = None,
     first_pass: str = "all",
+    device: str = "cpu",
     progress: Progress = lambda done, total: None,
 ) -> Images:
     """Index, decode and keep the images of `data`.
@@ -119,7 +120,8 @@ def open_samples(
     size: (H, W) of a plain view; like: the preparation of an existing encoder, used unchanged; memory, cache: bytes of
     decoded images to hold (see storage); tolerance: the share of images that may fail to decode, or hold values that
     are not finite; native: see `canvas_for`; reading: how files are read where that is not by `like`, as fields of
-    `decoded.Reading`; first_pass: whether all are looked at now, see `by_sample`; label_column: the column of labels,
+    `decoded.Reading`; first_pass: whether all are looked at now, see `by_sample`; device: the type of that
+    which trains on them, by which photos have a size where none is named; label_column: the column of labels,
     of data that has columns or, where `labels` names one, of that file; column: of data that has columns the one of
     images; the rest: see `chosen`. Raises DataError and UsageError.
     """
@@ -153,7 +155,9 @@ def open_samples(
             examples = examples_of(source, tried, way, refuse, progress)
             seen = [example.pixels for example in examples]
             whole = 2 * sum(example.scaled for example in examples) > len(examples)
-            canvas = canvas_for(seen, size or (like.size if like else None), like, native, WHOLE if whole else None)
+            canvas = canvas_for(
+                seen, size or (like.size if like else None), like, native, WHOLE if whole else None, device
+            )
             white, band = canvas.top, _band(examples, like)
             limits, values = (0.0, WHITE[str(canvas.dtype)]) if whole else None, Values(canvas.dtype)
             work = _work(source, rows, canvas, band, way, refuse, workers, progress, looking)
@@ -172,7 +176,7 @@ def open_samples(
     def shown(rows: Rows) -> Pixels:
         return values(looking.take(rows) if looking else storage.take(places[rows])[0])
 
-    preparation = like or preparation_of(shown, len(places), size, white, band, limits)
+    preparation = like or preparation_of(shown, len(places), size, white, band, limits, device)
     if not like:
         preparation = preparation.model_copy(update=way.recorded())
     if isinstance(source, Encoded):

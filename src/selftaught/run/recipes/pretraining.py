@@ -97,7 +97,7 @@ class Pretrain(Recipe):
     )
     encoder: Backbone = Field(
         None,
-        description="any timm model, torchvision/NAME; default: resnet18, "
+        description="any timm model, torchvision/NAME; default: resnet18, on a CPU resnet10t, "
         "or vit_tiny_patch16_224 for methods that work on tokens",
     )
     views: Views = Field({})

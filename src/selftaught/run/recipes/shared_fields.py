@@ -14,7 +14,16 @@ Score = Literal["rankme", "lidar", "idest", "alpha_req", "uniformity", "alignmen
 Unlabelled = Shared[OfData[Annotated[Own[str], about("unlabelled images")]]]
 Question = Shared[Speed[Annotated[Named, about("what to ask of the data; see `selftaught methods`")]]]
 Backbone = Shared[Speed[Annotated[Named | None, about("as of pretrain")]]]
-Side = Shared[Speed[Annotated[Size | None, about("side of a view in pixels, 32 or 48x64; default: by the images")]]]
+Side = Shared[
+    Speed[
+        Annotated[
+            Size | None,
+            about(
+                "side of a view in pixels, 32 or 48x64; default: a small image's own, else 224 for a GPU, 96 for a CPU"
+            ),
+        ]
+    ]
+]
 Broken = Annotated[Shared[Free[Share]], about("share of images that may be broken, such as 5%; these are left out")]
 Teaching = Shared[
     Speed[

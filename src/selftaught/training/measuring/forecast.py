@@ -14,10 +14,12 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
 from selftaught.run.recipes.fields import Mark
 from selftaught.run.ways import ways
+from selftaught.system.devices import device_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
+from selftaught.training.by_device import chosen_by_device
 from selftaught.training.few import advice
 from selftaught.training.job import Job
 from selftaught.training.measuring.budget import mean_work
@@ -44,14 +46,18 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         epochs=plan.epochs or plan.steps / (count // plan.batch_size),
         steps=plan.steps,
         command=_said_again(command, plan),
+        by_device=chosen_by_device(command, plan.encoder, samples, device_of(command.device).type),
         advice=advice(plan, modality.of(command.data), count),
     )
     known = remembered(command, plan, samples.preparation.shape)
     return suggested, _measured(plan.computed(known or Way()), bool(known), samples, count, decoded, stop)
 
 
-def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
-    """A few of the `count` samples of the command's data, to measure steps on. Raises DataError."""
+def opened_in_part(command: Pretrain, count: int, stop: Stop, device: str | None = None) -> Samples:
+    """A few of the `count` samples of the command's data, to measure steps on. Raises DataError.
+
+    device: the type of those that train on them, where it is not the command's.
+    """
     kind = modality.of(command.data)
     with quietly():  # what is to be told of the data stands among the findings
         samples: Samples = kind.open_samples(
@@ -65,6 +71,7 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop) -> Samples:
             **ways(command, kind),
             cache=0,
             workers=command.workers,
+            device=device or device_of(command.device).type,
             progress=lambda done, total: stop.poll(),
         )
     if samples.count < FEWEST:

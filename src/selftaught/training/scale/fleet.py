@@ -46,6 +46,11 @@ class Fleet:
         return self.nodes * self.devices
 
     @property
+    def device(self) -> str:
+        """The type of the devices: all cards that can be named are torch's "cuda"."""
+        return self.card.name if self.card.name in ("cpu", "mps") else "cuda"
+
+    @property
     def is_cpu(self) -> bool:
         """Whether processes share the cores of their machine."""
         return self.card.name == "cpu"

@@ -34,7 +34,7 @@ NAME = 40.0  # letters in the name of a sample, where there is none yet
 NATIVE, CANVAS = 96, 8 / 7  # sides up to this are stored as they are; larger ones with so much around them
 
 
-def samples_of(command: Planning, kind: Modality, stop: Stop) -> tuple[Samples, Source]:
+def samples_of(command: Planning, kind: Modality, fleet: Fleet, stop: Stop) -> tuple[Samples, Source]:
     """A few samples to measure on, and what there will be of them. Raises DataError and UsageError."""
     if not command.data:
         return _made_up(command, kind, stop)
@@ -48,7 +48,7 @@ def samples_of(command: Planning, kind: Modality, stop: Stop) -> tuple[Samples, 
         **ways(command, kind),
         progress=lambda done, total: stop.poll(),
     )
-    samples = opened_in_part(command, findings.count, stop)
+    samples = opened_in_part(command, findings.count, stop, fleet.device)
     stored = _stored(samples)
     whole = max(1, findings.checked - len(findings.broken))
     read = findings.images.bytes / whole if findings.images and findings.decoded else stored
@@ -85,7 +85,7 @@ def _stored(samples: Samples) -> float:
 def foreseen(command: Planning, samples: Samples, source: Source, fleet: Fleet, stop: Stop) -> Outlook:
     """Measure a step of the run that the command asks for, and reckon. Raises UsageError for what cannot be."""
     some = source.files and by_sample(command.first_pass, source.count)
-    counted = Counted(source.count, samples.preparation, sampled=some)
+    counted = Counted(source.count, samples.preparation, sampled=some, device=fleet.device)
     plan = resolve(command, counted)
     plan = plan.computed(way_on(fleet, command, plan, remembered(command, plan, samples.preparation.shape)))
     trial = Trial(samples, stop, count=COUNT)
