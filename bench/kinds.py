@@ -34,8 +34,8 @@ ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs/results/kinds.jsonl"
 FIRST, BEST = ("GunPoint", "BasicMotions"), 5  # sets that all methods of series are tried on, and how many go on
 OF_SERIES = (
-    "simclr,moco,triplet,nnclr,dcl,byol,simsiam,dino,barlow_twins,vicreg,wmse,lejepa,swav,ts2vec,"
-    "mae,simmim,data2vec,ijepa,aim,denoising"
+    "simclr,moco,triplet,nnclr,dcl,byol,simsiam,dino,barlow_twins,vicreg,lejepa,swav,ts2vec,"
+    "mae,simmim,data2vec,ijepa,aim,denoising,super_resolution,inpainting,jigsaw,transformation_recognition"
 )
 OF_SOUND, OF_TEXTS = "simclr,byol,vicreg,mae", "mlm,next_word,electra,tsdae,simclr,vicreg"
 SERIES_PLAIN = {"name": "dilated_conv", "options": {"depth": 6, "width": 32, "dim": 128}}

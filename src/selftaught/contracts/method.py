@@ -18,13 +18,14 @@ class Data:
     shape: tuple[int, ...]  # of the plain view: (C, H, W) of images, (C, columns) of rows, (1, N) of words
     mean: tuple[float, ...]  # per channel, of values in [0, 1]; views are (value - mean) / std
     std: tuple[float, ...]
+    masked: bool = False  # whether the second half of the channels says what was seen of the first: 1, else 0
     words: int = 0  # numbers in the vocabulary, where samples are words (contracts/encoder.py); 0 where they are none
 
     @classmethod
     def of(cls, preparation: Any, count: int) -> Self:
         """What a preparation says of so many samples."""
-        words = getattr(preparation, "words", 0)
-        return cls(count, preparation.shape, preparation.mean, preparation.std, words)
+        masked, words = getattr(preparation, "masked", False), getattr(preparation, "words", 0)
+        return cls(count, preparation.shape, preparation.mean, preparation.std, masked, words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,12 +48,13 @@ def test_an_inverse_block_shows_one_block_that_may_go_over_an_edge_anywhere_alik
 
 @pytest.mark.parametrize("function", [masks.block_mask, masks.region_mask, masks.centre_mask])
 @pytest.mark.parametrize("area", [0.25, 0.5])
-def test_shaped_masks_cover_about_their_area(function, area: float) -> None:  # type: ignore[no-untyped-def]
-    mask = at(function, 64, (16, 20), area, CPU)
-    assert mask.shape == (64, 1, 16, 20) and mask.dtype == torch.bool
+@pytest.mark.parametrize("size", [(16, 20), (40,)])
+def test_shaped_masks_cover_about_their_area(function, area: float, size: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
+    mask = at(function, 64, size, area, CPU)
+    assert mask.shape == (64, 1, *size) and mask.dtype == torch.bool
     assert abs(mask.float().mean().item() - area) < 0.06
     assert mask.flatten(1).any(dim=1).all() and not mask.flatten(1).all(dim=1).any()
-    assert torch.equal(mask, at(function, 64, (16, 20), area, CPU))
+    assert torch.equal(mask, at(function, 64, size, area, CPU))
 
 
 def test_regions_are_connected_shapes_and_blocks_are_rectangles() -> None:
@@ -220,6 +221,9 @@ def test_a_blur_equals_torchvisions_inside() -> None:
     for image, made, sigma in zip(x, actual, (1.5, 0.6)):
         expected = gaussian_blur(image, [11, 11], [sigma, sigma])
         assert torch.allclose(made[:, 8:-8, 8:-8], expected[:, 8:-8, 8:-8], atol=2e-3)
+    line = torch.randn(2, 3, 12)
+    rows = damage.blurred(line[:, :, None].expand(-1, -1, 5, -1), torch.tensor([1.5, 0.6]), 1.5)
+    assert torch.allclose(damage.blurred(line, torch.tensor([1.5, 0.6]), 1.5), rows[:, :, 2], atol=1e-6)
     assert torch.allclose(damage.blurred(torch.ones(1, 1, 9, 9), torch.tensor([2.0]), 2.0), torch.ones(1, 1, 9, 9))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,11 @@ from tests.methods.making import made
 def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15, dropped: str = "copies") -> torch.Tensor:
     encoder = made("rotation").encoder
     data = Data(64, tuple(x.shape[1:]), (0.5,) * x.shape[1], (0.25,) * x.shape[1])
-    cut = Tiles(encoder, data, gap, drop_colors, dropped=dropped)
+    return drawn(Tiles(encoder, data, gap, drop_colors, dropped=dropped), x)
+
+
+def drawn(cut: Any, x: torch.Tensor) -> Any:
+    """What is cut of x, by the draws of a step."""
     with randomness.at(0, 0, slice(0, len(x))):
         return cut(x)
 
@@ -53,6 +58,27 @@ def test_images_too_small_for_tiles_are_refused_with_the_size_that_does() -> Non
         tiles(torch.randn(2, 3, 16, 16))
     side = int(str(refused.value).split("--size ")[1].split()[0])
     assert tiles(torch.randn(2, 3, side, side)).shape[1] == 9
+
+
+def test_segments_of_a_series_lie_in_their_cells_and_keep_what_was_seen() -> None:
+    encoder = made("ts2vec").encoder
+    for points, count in ((90, 9), (29, 3)):
+        x = torch.arange(float(points)).expand(64, 1, points)
+        seen = (torch.arange(points) != points // 2).float().expand(64, 1, points)
+        cut = Tiles(encoder, Data(64, (2, points), (0.0,) * 2, (1.0,) * 2, masked=True), 0.15, True)
+        raw, _ = drawn(cut._cut, torch.cat([x, seen], dim=1))
+        assert raw.shape[:3] == (64, count, 2) and (raw[:, :, 0].diff(dim=2) == 1).all()
+        cell = points // count
+        first = raw[:, :, 0, 0] - (points - count * cell) // 2 - torch.arange(count) * cell
+        assert first.min() == 0 and first.max() == cell - cut.side and cut.side == round(0.85 * cell)
+        shown = drawn(cut, torch.cat([x, seen], dim=1))
+        assert shown.shape == (64, count, 2, cut.shown) and shown[:, 0, 0].mean(dim=1).abs().max() < 0.02
+        assert (shown[:, 0, 1] == 1).all() and (shown[:, count // 2, 1] < 1).any()  # where the gap is
+        assert joined(shown, (points,)).shape == (64, 2, points)
+    with pytest.raises(UsageError, match=r"series of 12 points are too short .* takes (\d+)") as refused:
+        Tiles(encoder, Data(64, (1, 12), (0.0,), (1.0,)), 0.15, True)
+    least = int(str(refused.value).split("takes ")[1])
+    assert Tiles(encoder, Data(64, (1, least), (0.0,), (1.0,)), 0.15, True).count == 3
 
 
 def test_tiles_put_together_in_order_look_like_the_image() -> None:

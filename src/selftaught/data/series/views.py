@@ -4,15 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from selftaught.data import views
-from selftaught.system import bounds, randomness
-
-KNOTS = 4  # between which warps are straight (Um et al., 2017, section 3.2)
-SEEN = 0.5  # of a point between two others, the weight of what was seen, from which it was seen as well
+from selftaught.system import bounds, randomness, timeline
 
 Deviation = Annotated[float, Field(ge=0, le=1e3, description="a deviation, 0 or more")]
 Warp = Annotated[float, Field(ge=0, le=5, description="a deviation from 0 to 5")]
@@ -62,7 +58,7 @@ class Views(views.SingleViews):
         values, *seen = x.split(len(self.preparation.names), dim=1)
         places = _places(len(x), x.shape[2], chosen, x.device)
         if places is not None:
-            values, *seen = _read(values, seen, places)
+            values, *seen = timeline.read(values, seen, places)
         values = _amplified(values, chosen)
         values, *seen = _dropped(values, seen, chosen.drop)
         return torch.cat([values * seen[0], *seen], dim=1) if seen else values
@@ -72,56 +68,17 @@ def _places(count: int, points: int, chosen: Augmentation, device: torch.device)
     """Where each point of a view is read from (B, points), in points; None where all stay in place."""
     if chosen.crop == 1 and chosen.segments == 1 and not chosen.time_warp:
         return None
-    at = ((torch.arange(points, device=device) + 0.5) / points).expand(count, -1)  # the middle of each, in [0, 1]
+    at = timeline.middles(points, device).expand(count, -1)
     if chosen.segments > 1:
-        at = _permuted(at, chosen.segments)
+        draws = randomness.uniform((count, chosen.segments), "segments", device)
+        at = timeline.permuted(at, draws.argsort(dim=1))
     if chosen.time_warp:
-        at = _warped(at, chosen.time_warp)
+        at = timeline.warped(at, chosen.time_warp)
     if chosen.crop < 1:
         share, start = randomness.uniform((count, 2), "crop", device).unbind(1)
         share = chosen.crop + (1 - chosen.crop) * share
         at = (start * (1 - share))[:, None] + share[:, None] * at
     return at * points - 0.5
-
-
-def _permuted(at: Tensor, segments: int) -> Tensor:
-    """Places (B, points) in [0, 1] whose segments of one length have changed places."""
-    order = randomness.uniform((len(at), segments), "segments", at.device).argsort(dim=1)
-    place = at * segments
-    which = place.long().clamp(max=segments - 1)
-    return (order.gather(1, which) + place - which) / segments
-
-
-def _warped(at: Tensor, deviation: float) -> Tensor:
-    """Places (B, points) in [0, 1] read at a pace that changes, from the same beginning to the same end."""
-    pace = (deviation * randomness.normal((len(at), KNOTS), "time warp", at.device)).exp()
-    fine = _between(pace[:, None], at.shape[1])[:, 0]
-    passed = fine.cumsum(dim=1) - fine / 2
-    return _interpolated(passed[:, None] / fine.sum(dim=1)[:, None, None], at * at.shape[1] - 0.5)[:, 0]
-
-
-def _between(knots: Tensor, points: int) -> Tensor:
-    """Straight lines (B, C, points) between knots (B, C, K)."""
-    return F.interpolate(knots, points, mode="linear", align_corners=True)
-
-
-def _interpolated(values: Tensor, places: Tensor) -> Tensor:
-    """Values (B, C, T) between points, at places (B, P) in points."""
-    places = places.clamp(0, values.shape[2] - 1)
-    left = places.long().clamp(max=values.shape[2] - 2)
-    part = (places - left).to(values.dtype)[:, None]
-    first, second = (values.gather(2, at[:, None].expand(-1, values.shape[1], -1)) for at in (left, left + 1))
-    return first + part * (second - first)
-
-
-def _read(values: Tensor, seen: list[Tensor], places: Tensor) -> list[Tensor]:
-    """Values, and what was seen if that is known, at places (B, points); what was not seen has no weight."""
-    values = _interpolated(values, places)
-    if not seen:
-        return [values]
-    weight = _interpolated(seen[0], places)
-    there = (weight >= SEEN).to(values.dtype)
-    return [there * values / weight.clamp(min=SEEN), there]
 
 
 def _amplified(values: Tensor, chosen: Augmentation) -> Tensor:
@@ -132,8 +89,8 @@ def _amplified(values: Tensor, chosen: Augmentation) -> Tensor:
     if chosen.scaling:
         values = values * (1 + chosen.scaling * randomness.normal((count, channels, 1), "scaling", values.device))
     if chosen.magnitude_warp:
-        knots = randomness.normal((count, channels, KNOTS), "magnitude warp", values.device)
-        values = values * (1 + chosen.magnitude_warp * _between(knots, points))
+        knots = randomness.normal((count, channels, timeline.KNOTS), "magnitude warp", values.device)
+        values = values * (1 + chosen.magnitude_warp * timeline.between(knots, points))
     if chosen.jitter:
         values = values + chosen.jitter * randomness.normal(values.shape, "jitter", values.device)
     return values

@@ -47,13 +47,15 @@ def extremes(data: Data, like: Tensor) -> tuple[Tensor, Tensor]:
 
 @in_full_precision
 def blurred(x: Tensor, sigma: Tensor, widest: float) -> Tensor:
-    """Images x (B, C, H, W) after a Gaussian blur of `sigma` (B,) pixels, at most `widest`, edges repeated."""
+    """Samples x (B, C, ...) after a Gaussian blur of `sigma` (B,) pixels, at most `widest`, edges repeated."""
     reach = max(1, int(3 * widest + 0.5))  # not of the widest in the batch: what an image becomes depends on it alone
     taps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (taps / sigma.to(x.dtype).clamp(min=1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(x.shape[1], dim=0)[:, None]
-    # Images and channels side by side, so that one grouped convolution blurs each by its own width.
-    flat = F.pad(x.flatten(0, 1)[None], (reach, reach, reach, reach), mode="replicate")
+    # Samples and channels side by side, so that one grouped convolution blurs each by its own width.
+    flat = F.pad(x.flatten(0, 1)[None], (reach, reach) * (x.ndim - 2), mode="replicate")
+    if x.ndim == 3:
+        return F.conv1d(flat, kernel, groups=len(kernel)).view_as(x)
     flat = F.conv2d(flat, kernel[..., None], groups=len(kernel))
     return F.conv2d(flat, kernel[:, :, None], groups=len(kernel)).view_as(x)
 

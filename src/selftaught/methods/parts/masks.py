@@ -174,42 +174,47 @@ def rectangles(sides: Tensor, places: Tensor, grid: Sequence[int]) -> Tensor:
     return inside[0][..., :, None] & inside[1][..., None, :]
 
 
-def centre_mask(batch: int, size: tuple[int, int], area: float, device: torch.device) -> Tensor:
-    """One centred rectangle of `area` (B, 1, H, W). Context encoders (1604.07379, section 3.3)."""
+def centre_mask(batch: int, size: Sequence[int], area: float, device: torch.device) -> Tensor:
+    """One centred rectangle, or stretch, of `area` (B, 1, *size). Context encoders (1604.07379, section 3.3)."""
     mask = torch.zeros(batch, 1, *size, dtype=torch.bool, device=device)
-    tall, wide = (max(1, round(side * area**0.5)) for side in size)
-    top, left = (size[0] - tall) // 2, (size[1] - wide) // 2
-    mask[:, :, top : top + tall, left : left + wide] = True
+    sides = [max(1, round(side * area ** (1 / len(size)))) for side in size]
+    inside = mask
+    for axis, (whole, side) in enumerate(zip(size, sides), start=2):
+        inside = inside.narrow(axis, (whole - side) // 2, side)
+    inside.fill_(True)
     return mask
 
 
-def block_mask(batch: int, size: tuple[int, int], area: float, device: torch.device, blocks: int = 6) -> Tensor:
-    """Several rectangles at random places, which may overlap, about `area` in all (B, 1, H, W).
+def block_mask(batch: int, size: Sequence[int], area: float, device: torch.device, blocks: int = 6) -> Tensor:
+    """Several rectangles, or stretches, at random places, which may overlap, about `area` in all (B, 1, *size).
 
     Context encoders (section 3.3, "random block").
     """
-    draws = randomness.uniform((batch, blocks, 4), "blocks", device)
+    axes = len(size)
+    draws = randomness.uniform((batch, blocks, 2 * axes), "blocks", device)
     # With k blocks of share s each, 1 - (1 - s)^k is covered where they fall independently; whole blocks inside the
     # image overlap a little more, so their sides are 8 % longer on average.
     share = 1 - (1 - area) ** (1 / blocks)
-    sides = share**0.5 * (0.78 + 0.6 * draws[..., :2])
-    starts = draws[..., 2:] * (1 - sides)
+    sides = share ** (1 / axes) * (0.78 + 0.6 * draws[..., :axes])
+    starts = draws[..., axes:] * (1 - sides)
     inside = []
     for axis, side in enumerate(size):
         place = (torch.arange(side, device=device) + 0.5) / side
         start = starts[..., axis, None]
         inside.append((place >= start) & (place < start + sides[..., axis, None]))
-    return (inside[0][..., :, None] & inside[1][..., None, :]).any(dim=1, keepdim=True)
+    met = inside[0] if axes == 1 else inside[0][..., :, None] & inside[1][..., None, :]
+    return met.any(dim=1, keepdim=True)
 
 
-def region_mask(batch: int, size: tuple[int, int], area: float, device: torch.device, grain: int = 4) -> Tensor:
-    """A region of arbitrary shape that covers `area` (B, 1, H, W): the heights of a smooth random landscape.
+def region_mask(batch: int, size: Sequence[int], area: float, device: torch.device, grain: int = 4) -> Tensor:
+    """A region of arbitrary shape that covers `area` (B, 1, *size): the heights of a smooth random landscape.
 
     Context encoders (section 3.3, "random region") take their shapes from segmentation masks of another data set;
     a landscape of `grain` hills a side gives shapes as irregular without one.
     """
-    hills = randomness.normal((batch, 1, grain, grain), "region", device)
-    landscape = F.interpolate(hills, size=size, mode="bicubic", align_corners=True).flatten(1)
+    hills = randomness.normal((batch, 1, *[grain] * len(size)), "region", device)
+    smooth = "bicubic" if len(size) == 2 else "linear"
+    landscape = F.interpolate(hills, size=tuple(size), mode=smooth, align_corners=True).flatten(1)
     hidden = max(1, round(area * landscape.shape[1]))
     # The height is set for each image, so that exactly the wanted area lies above it.
     threshold = landscape.topk(hidden, dim=1).values[:, -1:]

@@ -12,19 +12,21 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
+from selftaught.methods.parts.moments import stretched
 from selftaught.methods.parts.tiles import Tiles, joined
 
 
 class Jigsaw(Method):
     """Nine tiles are encoded apart, by the same encoder; from their features in a shuffled order a small network
-    says which of a fixed set of permutations it was."""
+    says which of a fixed set of permutations it was. Tiles of a series are segments of it, three if it is short."""
 
     question = "In which order were the tiles of the image?"
     paper = "https://arxiv.org/abs/1603.09246"
     views = ("light",)
     # A sample is nine inputs: half the usual batch. The paper: SGD at 0.01.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
-    needs_images = True
+    needs_places = True
+    needs_values = True
 
     def __init__(
         self,
@@ -43,20 +45,20 @@ class Jigsaw(Method):
         """`permutations` is the size of the set, chosen so that they differ in as many places as can be (algorithm
         1); `gap` is the share of a cell that its tile leaves out; `drop_colors` shows one channel of each tile."""
         super().__init__(encoder, data)
-        self.tiles = Tiles(encoder, data, gap, drop_colors)
+        self.tiles, self.data = Tiles(encoder, data, gap, drop_colors), data
         # No part of the state: the set is drawn from a fixed seed, and is the same in every run.
-        self.order = nn.Buffer(torch.from_numpy(far_apart(permutations)), persistent=False)
-        self.classifier = mlp(9 * encoder.dim, width, len(self.order))
+        self.order = nn.Buffer(torch.from_numpy(far_apart(permutations, self.tiles.count)), persistent=False)
+        self.classifier = mlp(self.tiles.count * encoder.dim, width, len(self.order))
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         _, which, scores = self._ask(views[0])
         return {"cross_entropy": cross_entropy(scores, which)}
 
     def _ask(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tiles as shown (B, 9, C, s, s), which permutation that was (B,), and scores (B, P)."""
-        tiles = self.tiles(x)
+        """Tiles as shown (B, N, C, s, ...), which permutation that was (B,), and scores (B, P)."""
+        tiles = self.tiles(stretched(x, self.data))
         which = randomness.integers(len(self.order), (len(x),), "permutation", x.device)
-        shown = tiles.gather(1, self.order[which].view(len(x), -1, 1, 1, 1).expand_as(tiles))
+        shown = _ordered(tiles, self.order[which])
         features = self.encoder(shown.flatten(0, 1)).view(len(x), -1)
         return shown, which, self.classifier(features)
 
@@ -66,9 +68,13 @@ class Jigsaw(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         shown, _, scores = self._ask(x)
-        back = self.order[scores.argmax(dim=1)].argsort(dim=1).view(len(x), -1, 1, 1, 1)
-        answer = shown.gather(1, back.expand_as(shown))
+        answer = _ordered(shown, self.order[scores.argmax(dim=1)].argsort(dim=1))
         return {"input": x, "shown": joined(shown, x.shape[2:]), "answer, undone": joined(answer, x.shape[2:])}
+
+
+def _ordered(tiles: Tensor, order: Tensor) -> Tensor:
+    """Tiles (B, N, ...) in another order (B, N)."""
+    return tiles.gather(1, order.view(*order.shape, *[1] * (tiles.ndim - 2)).expand_as(tiles))
 
 
 @cache

@@ -15,7 +15,7 @@ MASKS = {"center": centre_mask, "block": block_mask, "region": region_mask}
 
 
 class Inpainting(Method):
-    """Part of the image is filled with the mean; a decoder predicts it from the feature map.
+    """Part of the image, or of the time of a series, is filled with the mean; a decoder predicts it from the map.
 
     The reconstruction term only, as the paper's own features were learnt: with its AlexNet the adversarial one, which
     sharpens pictures, did not converge (section 5.2).
@@ -27,7 +27,8 @@ class Inpainting(Method):
     # A small vision transformer needs samples: 38.7 % linear after 50,000 of CIFAR-10 (untrained 36.4), 44.7 after
     # 150,000 (docs/results/learns.md).
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
-    needs_images = True
+    needs_places = True
+    needs_values = True
 
     def __init__(
         self,
@@ -57,15 +58,16 @@ class Inpainting(Method):
         return {"reconstruction": weighted_error(predicted, x, self._weights(hidden).to(x.dtype))}
 
     def _predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions (B, C, H, W) and what was hidden (B, 1, H, W)."""
-        hidden = self.mask(len(x), (x.shape[2], x.shape[3]), self.area, x.device)
+        """Predictions (B, C, ...) and what was hidden (B, 1, ...)."""
+        hidden = self.mask(len(x), x.shape[2:], self.area, x.device)
         # Zero is the data's mean in normalised values, which the paper fills the hole with as well.
         return self.decoder(self.encoder.map(x.masked_fill(hidden, 0.0))), hidden
 
     def _weights(self, hidden: Tensor) -> Tensor:
         weights = hidden.float()
         if self.overlap:
-            around = F.max_pool2d(weights, 2 * self.overlap + 1, 1, self.overlap) - weights
+            pool = F.max_pool2d if weights.ndim == 4 else F.max_pool1d
+            around = pool(weights, 2 * self.overlap + 1, 1, self.overlap) - weights
             weights = weights + self.overlap_weight * around
         return weights
 

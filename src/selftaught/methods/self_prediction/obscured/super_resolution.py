@@ -13,7 +13,8 @@ from selftaught.methods.parts.decoders import MapDecoder
 
 
 class SuperResolution(Method):
-    """The image is blurred and made small, and shown at its old size without its details; a decoder adds them.
+    """The image is blurred and made small, and shown at its old size without its details; a decoder adds them. A
+    series is seen at a lower rate.
 
     The reconstruction term only: the paper's adversarial one is there for pictures that please the eye.
     """
@@ -23,7 +24,8 @@ class SuperResolution(Method):
     views = ("light",)
     # The paper: Adam, 1e-4 in batches of 16, for a million steps.
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4)
-    needs_images = True
+    needs_places = True
+    needs_values = True
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class SuperResolution(Method):
         soft = blurred(x, torch.full((len(x),), self.factor / 4, device=x.device), self.factor / 4)
         small = F.interpolate(soft, size=[max(1, side // self.factor) for side in x.shape[2:]], mode="area")
         # Shown at its old size, so that the encoder sees images as large as it will in use.
-        return F.interpolate(small, size=x.shape[2:], mode="bicubic", align_corners=False)
+        return F.interpolate(small, size=x.shape[2:], mode="bicubic" if x.ndim == 4 else "linear", align_corners=False)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
