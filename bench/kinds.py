@@ -159,6 +159,7 @@ def row_of(name: str, method: str, seed: int, asked: argparse.Namespace) -> None
 
 
 COLUMNS = {"trained": "this run", "untrained": "untrained", "pixels": "raw", "usual": "MiniRocket"}
+CALLED = {"sound": "clips"}
 RAW = {"series": "raw values", "sound": "MFCCs", "texts": "TF-IDF"}
 
 
@@ -181,7 +182,7 @@ def table(name: str, rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         f"## {name}",
         "",
-        f"{first['samples']:,} {known.kind} with labels, {first['tested']:,} judged; {steps}.",
+        f"{first['samples']:,} {CALLED.get(known.kind, known.kind)} with labels, {first['tested']:,} judged; {steps}.",
         "",
     ]
     lines += [f"| labels | method | seeds | {' | '.join(heads)} |", "|---|---|--:|" + "--:|" * len(heads)]

@@ -215,7 +215,7 @@ def verdict(looks: Sequence[Scores], start: Scores, chance: float | None, lr: fl
         return "at chance", (
             f"at chance level for {PATIENCE} looks (loss {now['loss']:.4g}, {chance:.4g} with nothing learnt): the "
             "network is not learning; likely causes: a learning rate too low or too high, a temperature too high, a "
-            "task too hard for these images"
+            "task too hard for these samples"
         )
     return "learning", ""
 
