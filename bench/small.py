@@ -63,10 +63,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "narrow": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid"}},
     "tokens": {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "width": 128}},
 }
-TODAY = "simclr+resnet18+own+preset"  # what `pretrain` does of itself
 CANDIDATES = (
-    TODAY,
-    "simclr+resnet18+own+upright",
+    *(f"simclr+resnet18+own+{views}" for views in ("preset", "upright")),  # what a GPU would be given
     *(f"{method}+light+own+{views}" for method in ("simclr", "exemplar") for views in ("preset", "upright")),
     *(f"{method}+light+own+upright" for method in ("vicreg", "align_uniform", "inpainting", "denoising")),
     "emp_ssl+light+own+preset",
