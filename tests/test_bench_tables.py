@@ -260,7 +260,7 @@ def test_the_best_methods_of_the_first_sets_go_on_to_the_others(
 ) -> None:
     monkeypatch.setattr(kinds, "ROWS", tmp_path / "rows.jsonl")
     methods = kinds.OF_SERIES.split(",")
-    assert len(methods) == len(set(methods)) == 20 and set(methods) <= set(learns.registry.places())
+    assert len(methods) == len(set(methods)) >= 20 and set(methods) <= set(learns.registry.places())
     rows = [
         kinds_row(name, method, (0.5 if name == "GunPoint" else 0.9) - place / 100, seed)
         for name in kinds.FIRST
@@ -270,6 +270,6 @@ def test_the_best_methods_of_the_first_sets_go_on_to_the_others(
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert kinds.methods_of("GunPoint") == methods and kinds.methods_of("OSULeaf") == methods[:-6:-1]
     page = kinds.markdown(rows)
-    assert "| 2 per class | denoising | 2 | 90.0 (90.0) | 40.0 (40.0) | 30.0 (30.0) | 80.0 (80.0) |" in page
-    assert "With all labels: `denoising` stands above all that is beside it, by +10.0 points (linear)." in page
-    assert "`denoising` comes nearest to the best beside it, with -30.0 points" in page
+    assert f"| 2 per class | {methods[-1]} | 2 | 90.0 (90.0) | 40.0 (40.0) | 30.0 (30.0) | 80.0 (80.0) |" in page
+    assert f"With all labels: `{methods[-1]}` stands above all that is beside it, by +10.0 points (linear)." in page
+    assert f"`{methods[-1]}` comes nearest to the best beside it, with -30.0 points" in page
