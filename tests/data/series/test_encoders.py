@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.method import Data
 from selftaught.data.series.encoders import ENCODERS, build_encoder
 from selftaught.data.series.networks import Dilated
 from selftaught.data.series.preparation import Preparation
+from selftaught.methods import registry
+from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 
@@ -114,3 +117,17 @@ def test_a_network_of_ones_own_and_what_is_refused() -> None:
     for (name, *option), said in refused.items():
         with pytest.raises(UsageError, match=said):
             build_encoder(Part(name=name, options=dict([option]) if option else {}), how)
+
+
+@pytest.mark.parametrize("name", ["aim", "mae", "crossmae"])
+def test_patches_of_one_value_are_not_normalised_by_a_deviation_they_do_not_have(name: str) -> None:
+    """Short series have such patches by themselves: ItalyPowerDemand's 24 points are 24 patches."""
+    preparation = Preparation(names=("",), length=24, means=(0.0,), deviations=(1.0,))
+    encoder = build_encoder(Part(name="patch_transformer", options={"depth": 1, "width": 16}), preparation)
+    assert isinstance(encoder, TokenEncoder) and encoder.patch_dim == 1
+    method = registry.method_class(name)(encoder, Data.of(preparation, 64))
+    with randomness.at(0, 0, slice(0, 8)):
+        loss = sum(method(torch.randn(8, 1, 24)).values())
+    loss.backward()
+    assert loss.isfinite() and all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+    assert method.chance(8) is None  # what would be reached by saying nothing is known of normalised ones alone
