@@ -24,7 +24,8 @@ class TransformationRecognition(Method):
     question = "Was the series reversed, negated, shuffled or warped?"
     paper = "https://arxiv.org/abs/1907.11879"
     views = ("light",)
-    # A sample is five inputs: half the usual batch.
+    # A sample is five inputs: half the usual batch. With two labels a class 70.5 % of GunPoint, 55.6 untrained; 53.6 of
+    # JapaneseVowels, 74.3 untrained (docs/results/kinds.md).
     preset = Training(optimizer="adamw", lr=2e-3, weight_decay=1e-4, batch_size=128)
     needs_time = True
 
