@@ -37,7 +37,7 @@ class TransformationRecognition(Method):
         *,
         heads: Literal["one", "each"] = "one",
         segments: Annotated[int, bounds.whole(2, 64, "segments")] = 4,
-        warp: bounds.Positive = 0.5,
+        warp: Annotated[float, bounds.number(0.01, 5)] = 0.5,
     ) -> None:
         """heads: one says which it was; each of them, as in the paper, knows one transformation from nothing done, and
         they are learnt together. segments: how many are shuffled; warp: deviation of the logarithm of the pace."""
