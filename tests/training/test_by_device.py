@@ -9,15 +9,15 @@ import pytest
 import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
-from selftaught.data.images.preparation import Preparation, default_size
+from selftaught.data.images.preparation import default_size
 from selftaught.judging.bench import Bench
 from selftaught.judging.compare import RECIPE
 from selftaught.reporting.check_page import lines
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.system.interruption import Stop
 from selftaught.training.resolve import Counted, resolve
+from tests.methods.making import images
 
-PREPARATION = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.2,) * 3)
 QUICK = ["--steps", "1", "--batch-size", "4", "--precision", "32-true", "--layout", "contiguous", "--memory", "1GB"]
 
 
@@ -33,7 +33,7 @@ def album(tmp_path: Path) -> Path:
 
 def encoder(on: str | None, **told: object) -> str:
     recipe = Pretrain.parse({"data": "photos", **told})
-    return resolve(recipe, Counted(50_000, PREPARATION, device=on)).encoder.name
+    return resolve(recipe, Counted(50_000, images(), device=on)).encoder.name
 
 
 def test_the_network_is_by_the_device_where_nothing_names_another() -> None:

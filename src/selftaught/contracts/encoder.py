@@ -98,6 +98,11 @@ class TokenEncoder(Encoder):
     depth: int  # blocks
     uniform: bool = True  # whether the numbers behind a token are of one kind and scale, as pixels are
 
+    @property
+    def varied(self) -> bool:
+        """Whether the numbers behind a token have a mean and a deviation of their own: a single one has none."""
+        return self.uniform and self.patch_dim > 1
+
     @abstractmethod
     def grid(self, size: Sequence[int]) -> tuple[int, ...]:
         """Tokens along each axis of a sample of `size` (H, W)."""

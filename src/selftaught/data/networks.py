@@ -25,7 +25,7 @@ class TimmTokens(Transformer):
         self.net, self.dim = net, net.num_features
         self.patch = net.patch_embed.patch_size[0]
         self.patch_dim = net.patch_embed.proj.in_channels * self.patch**2
-        self.depth, self.uniform = len(net.blocks), self.patch_dim > 1  # a single value has no deviation
+        self.depth = len(net.blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[2:]) == tuple(self.net.patch_embed.img_size):

@@ -35,7 +35,7 @@ class PatchTransformer(Transformer):
         self.parts = 2 if preparation.masked else 1  # numbers of a channel at a point
         self.series = len(preparation.names)
         self.patch_dim = preparation.channels * patch
-        self.uniform = preparation.channels == 1 and patch > 1  # a single value has no deviation
+        self.uniform = preparation.channels == 1
         taken = self.parts * patch if apart else self.patch_dim
         self.net = Patches(taken, self.length((preparation.length,)), depth, width, heads)
 

@@ -32,7 +32,7 @@ def stretched(x: Tensor, data: Data) -> Tensor:
 
 def turned_back(x: Tensor, data: Data) -> Tensor:
     """Series from their last point to the first; what lies behind their end stays there."""
-    count, place = lengths(x, data), torch.arange(x.shape[2], device=x.device).expand(len(x), -1)
+    count, place, _ = _own_time(x, data)
     return _taken(x, torch.where(place < count, count - 1 - place, place))
 
 

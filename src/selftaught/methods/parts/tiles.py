@@ -104,6 +104,11 @@ class Tiles:
         return x.movedim(1, -1)[(sample, *places)].movedim(-1, 2), draws[..., axes]
 
 
+def ordered(tiles: Tensor, order: Tensor) -> Tensor:
+    """Tiles (B, N, ...) in another order (B, N)."""
+    return tiles.gather(1, order.view(*order.shape, *[1] * (tiles.ndim - 2)).expand_as(tiles))
+
+
 def joined(tiles: Tensor, size: Sequence[int]) -> Tensor:
     """Tiles (B, N, C, s, ...) put together, of images row by row, as one picture (B, C, *size)."""
     batch, count, channels, side, *more = tiles.shape

@@ -8,7 +8,7 @@ from selftaught import Data, Encoder, Method, Training, bounds, precise, randomn
 from selftaught.methods.objectives.contrastive import told_apart
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.memory import Bank
-from selftaught.methods.parts.tiles import Tiles, joined
+from selftaught.methods.parts.tiles import Tiles, joined, ordered
 
 
 class PIRL(Method):
@@ -74,7 +74,7 @@ class PIRL(Method):
         """Tiles (B, 9, C, s, s) of every image in an order of its own."""
         tiles = self.tiles(x)
         order = randomness.uniform((len(x), 9), "order", x.device).argsort(dim=1)
-        return tiles.gather(1, order.view(len(x), 9, 1, 1, 1).expand_as(tiles))
+        return ordered(tiles, order)
 
     def after_step(self, progress: float) -> None:
         # After the step, so that the loss compares with the slots as they were.

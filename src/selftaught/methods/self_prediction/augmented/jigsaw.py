@@ -13,7 +13,7 @@ from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.moments import stretched
-from selftaught.methods.parts.tiles import Tiles, joined
+from selftaught.methods.parts.tiles import Tiles, joined, ordered
 
 
 class Jigsaw(Method):
@@ -58,7 +58,7 @@ class Jigsaw(Method):
         """Tiles as shown (B, N, C, s, ...), which permutation that was (B,), and scores (B, P)."""
         tiles = self.tiles(stretched(x, self.data))
         which = randomness.integers(len(self.order), (len(x),), "permutation", x.device)
-        shown = _ordered(tiles, self.order[which])
+        shown = ordered(tiles, self.order[which])
         features = self.encoder(shown.flatten(0, 1)).view(len(x), -1)
         return shown, which, self.classifier(features)
 
@@ -68,13 +68,8 @@ class Jigsaw(Method):
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
         shown, _, scores = self._ask(x)
-        answer = _ordered(shown, self.order[scores.argmax(dim=1)].argsort(dim=1))
+        answer = ordered(shown, self.order[scores.argmax(dim=1)].argsort(dim=1))
         return {"input": x, "shown": joined(shown, x.shape[2:]), "answer, undone": joined(answer, x.shape[2:])}
-
-
-def _ordered(tiles: Tensor, order: Tensor) -> Tensor:
-    """Tiles (B, N, ...) in another order (B, N)."""
-    return tiles.gather(1, order.view(*order.shape, *[1] * (tiles.ndim - 2)).expand_as(tiles))
 
 
 @cache

@@ -38,7 +38,7 @@ class AIM(Method):
     ) -> None:
         """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3)."""
         super().__init__(encoder, data)
-        self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
+        self.norm_pix_loss = norm_pix_loss and self.tokens.varied
         blocks = [ResidualMLP(head_width) for _ in range(head_depth)]
         predict = nn.Linear(head_width, self.tokens.patch_dim)
         self.head = nn.Sequential(nn.Linear(encoder.dim, head_width), *blocks, nn.LayerNorm(head_width), predict)

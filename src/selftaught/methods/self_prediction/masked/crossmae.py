@@ -41,7 +41,7 @@ class CrossMAE(Method):
         """`prediction_ratio` is the share of all patches that is asked for, all hidden ones at most."""
         super().__init__(encoder, data)
         self.mask_ratio, self.prediction_ratio = mask_ratio, prediction_ratio
-        self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
+        self.norm_pix_loss = norm_pix_loss and self.tokens.varied
         shape = (decoder_width, decoder_depth, decoder_heads)
         self.decoder = CrossDecoder(encoder.dim, self.tokens.patch_dim, *shape, layers=self.tokens.depth)
 

@@ -41,7 +41,7 @@ class MAE(Method):
         super().__init__(encoder, data)
         self.mask_ratio = mask_ratio
         # A patch's own mean and deviation say something of pixels, but nothing where numbers are of several kinds.
-        self.norm_pix_loss = norm_pix_loss and self.tokens.uniform
+        self.norm_pix_loss = norm_pix_loss and self.tokens.varied
         shape = (decoder_width, decoder_depth, decoder_heads)
         self.decoder = TokenDecoder(encoder.dim, self.tokens.patch_dim, *shape, decoder_init)
 
