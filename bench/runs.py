@@ -1,5 +1,6 @@
 """Runs that measurements are made on: one that was cut goes on, one that is done is not made again."""
 
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -17,6 +18,20 @@ def made(out: Path, data: str, **told: Any) -> Run:
     if run is not None and run.status.get("state") == "done":
         return run
     return selftaught.pretrain(data, out=str(out), resume=run is not None, **told)
+
+
+def rate(name: str, rates: Path, out: Path, data: str, **told: Any) -> float:
+    """Samples a second of a run, by one of a minute that is made the first time; `rates` keeps them, by their `name`.
+
+    Runs of as many samples as so many minutes would show are the same ones on a machine that does something else beside
+    them, or where they are cut; only the first has to be alone.
+    """
+    known = json.loads(rates.read_text()) if rates.exists() else {}
+    if name not in known:
+        run = made(out, data, budget="1m", **told)
+        known[name] = {"samples_per_second": run.status["samples_per_second"], **machine()}
+        rates.write_text(json.dumps(known, indent=1) + "\n")
+    return float(known[name]["samples_per_second"])
 
 
 def machine() -> dict[str, Any]:

