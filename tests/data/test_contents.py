@@ -12,7 +12,7 @@ from PIL import Image
 
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import files
-from selftaught.data.sources.contents import Contents
+from selftaught.data.sources.contents import Contents, content_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.columns import open_table
@@ -50,6 +50,12 @@ def pictures(root: Path, seed: int, count: int = 6) -> Path:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(root / f"{number}.bmp")
         os.utime(root / f"{number}.bmp", (315532800, 315532800))
     return root
+
+
+def touched(root: Path) -> None:
+    """Put another time on each file, as one that a backup brings back has."""
+    for file in root.iterdir():
+        os.utime(file, (315532801, 315532801))
 
 
 def remembered(root: Path) -> list[bytes]:
@@ -160,3 +166,31 @@ def test_a_row_of_a_table_is_its_values(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("one,two\na,bc\nab,c\na,b\n")
     for table in (open_table(np.arange(6.0).reshape(3, 2)), open_table(tmp_path / "c.csv")):
         assert len(set(map(bytes, table.digests(np.arange(3))))) == 3
+
+
+def test_what_is_read_before_an_index_is_looked_at_is_not_taken_for_what_stands_there(tmp_path: Path) -> None:
+    root = pictures(tmp_path / "pictures", seed=0)
+    known = remembered(root)
+    touched(root)  # so that the index knows none of them
+    source = open_source(root)
+    assert source.contents
+    for row in (0, 3):
+        source.fetch(row)
+    source.contents.recall()
+    assert [bytes(source.contents.digests[row]) for row in (0, 3)] == [known[0], known[3]]
+    assert source.contents.known.tolist() == [True, False, False, True, False, False]
+    source.contents.remember()
+    assert remembered(root) == known
+
+
+def test_an_index_of_an_earlier_layout_is_made_anew(tmp_path: Path, read: Read) -> None:
+    root = pictures(tmp_path / "pictures", seed=0)
+    known = remembered(root)
+    (index,) = (tmp_path / "cache/contents").iterdir()
+    body = index.read_bytes()[16:]
+    body = body[: -len(body) // 2]  # and what stands there is not believed
+    index.write_bytes(content_of(body) + body)
+    read.clear()
+    assert remembered(root) == known and len(read) == len(known)
+    read.clear()
+    assert remembered(root) == known and not read

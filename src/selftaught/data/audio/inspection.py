@@ -44,6 +44,7 @@ def inspect(
 ) -> Findings:
     """Read and decode the clips of `data`, or a random `limit` of them. Raises DataError and UsageError."""
     source = open_source(data, label_column)
+    source.contents.recall()
     rows = randomness.subset(np.arange(len(source)), None, limit, seed)
     preparation = Preparation.at(sampling_rate or usual_rate(source, rows))
 
@@ -52,7 +53,6 @@ def inspect(
         refuse_short(sound, preparation)
         return Look(told, len(data))
 
-    source.contents.recall()
     looks: list[Look | str] = []
     for found in each(source, rows, look, workers):
         looks.append(found)

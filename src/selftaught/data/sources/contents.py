@@ -22,6 +22,7 @@ SIZE, TIMES = 2, slice(3, 5)  # places in a stamp
 INODE = (1 << 63) - 1  # what of an inode's number fits
 RECORD = np.dtype([("stamp", "<i8", NUMBERS), ("digest", "u1", BYTES)])
 LARGEST = 1 << 30  # bytes of an index
+LAYOUT = b"2"  # of an index; those of before may tell a content that is another sample's
 SETTLED = 2.0  # seconds, the coarsest clock of a file system; what was changed since may change and keep its times
 MIXED = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 3, 5, 7], np.uint64)  # odd
 
@@ -62,8 +63,9 @@ class Contents:
         held = records_in(self._file)
         if len(held):
             places = _places(held["stamp"], self._stamped)
-            self.known |= places >= 0
-            self.digests[self.known] = held["digest"][places[self.known]]
+            recalled = (places >= 0) & ~self._noted  # what was read just now counts for more, and may stand in no index
+            self.known |= recalled
+            self.digests[recalled] = held["digest"][places[recalled]]
 
     def note(self, row: int, *parts: bytes | memoryview) -> None:
         """Know a sample by its bytes, which were read now for the first time; called by several threads.
@@ -93,7 +95,12 @@ class Contents:
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             body = records.tobytes()
-            write_atomically(self._file, content_of(body) + body)
+            write_atomically(self._file, sealed(body))
+
+
+def sealed(body: bytes) -> bytes:
+    """The records of an index, behind what tells that they are whole and of today's layout."""
+    return content_of(LAYOUT, body) + body
 
 
 def records_in(file: Path) -> NDArray[np.void]:
@@ -101,7 +108,7 @@ def records_in(file: Path) -> NDArray[np.void]:
     with suppress(OSError):
         if file.stat().st_size <= LARGEST:
             held = file.read_bytes()
-            if held[:BYTES] == content_of(held[BYTES:]) and not len(held[BYTES:]) % RECORD.itemsize:
+            if held == sealed(held[BYTES:]) and not len(held[BYTES:]) % RECORD.itemsize:
                 return np.frombuffer(held, RECORD, offset=BYTES)
     return np.zeros(0, RECORD)
 
