@@ -2,10 +2,11 @@
 
 `suppress`: 10,000 training images with a cast each, SimCLR with and without `--suppress cast:10`. `positives`: 5,000 of
 them, each in two casts, with and without `--positives same:source`. `still` is either with views that leave colours as
-they are, as of a nuisance that no view imitates. Casts are drawn without regard to classes. The classes are judged on
-2,000 test images in casts of their own, kNN and linear; and a linear probe is asked for the cast itself, which tells
-how much of it is left in features. Casts, sources and classes stand as arrays in one .npz. A run that was cut goes on.
-Writes docs/results/metadata.jsonl, a row a run, and .md.
+they are, as of a nuisance that no view imitates. In `lights` a cast is any hue and any strength up to four fifths, so
+that it tells most images apart; its hue is then asked for by the eighth of the circle it is in. Casts are drawn without
+regard to classes. The classes are judged on 2,000 test images in casts of their own, kNN and linear; and a linear probe
+is asked for the cast itself, which tells how much of it is left in features. Casts, sources and classes stand as arrays
+in one .npz. A run that was cut goes on. Writes docs/results/metadata.jsonl, a row a run, and .md.
 
     python bench/metadata.py [--only 'positives;positives, still'] [--seeds 0,1] [--time-limit 100s]
 """
@@ -16,7 +17,7 @@ import json
 import zipfile
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,25 @@ SETTINGS: dict[str, Any] = {
     "map": 0,
 }
 STILL = {"jitter": 0.0, "grey": 0.0}
-# Of each set the copies of an image, each in another cast, what is told of it, and the views that are otherwise.
-SETS: dict[str, tuple[int, list[dict[str, str]], dict[str, float]]] = {
-    "suppress": (1, [{"suppress": "cast:10"}], {}),
-    "positives": (2, [{"positives": "same:source"}], {}),
-    "suppress, still": (1, [{"suppress": "cast:1"}], STILL),
-    "positives, still": (2, [{"positives": "same:source"}], STILL),
+LIGHTS = 0.8  # the most that a cast of any strength has of a pixel
+
+
+class Set(NamedTuple):
+    """Copies of an image, each in another cast, what is told of it, views that are otherwise, and casts of any kind."""
+
+    copies: int
+    told: list[dict[str, str]]
+    views: dict[str, float]
+    lights: bool = False
+
+
+SAME = [{"positives": "same:source"}]
+SETS = {
+    "suppress": Set(1, [{"suppress": "cast:10"}], {}),
+    "positives": Set(2, SAME, {}),
+    "suppress, still": Set(1, [{"suppress": "cast:1"}], STILL),
+    "positives, still": Set(2, SAME, STILL),
+    "lights, still": Set(2, SAME, STILL, lights=True),
 }
 
 Array = NDArray[Any]
@@ -61,7 +75,7 @@ def main() -> None:
     asked = parser.parse_args()
     for seed in map(int, asked.seeds.split(",")):
         for name in asked.only.split(";"):
-            for told in ({}, *SETS[name][1]):
+            for told in ({}, *SETS[name].told):
                 row_of(name, told, seed, asked)
     ROWS.with_suffix(".md").write_text(markdown(read_rows(ROWS)))
     print(markdown(read_rows(ROWS)))
@@ -73,9 +87,9 @@ def row_of(name: str, told: dict[str, str], seed: int, asked: argparse.Namespace
     if any({key: row[key] for key in case} == case for row in read_rows(ROWS)):
         return
     say(f"\n{case}")
-    train, test = (drawn(asked, part, SETS[name][0]) for part in ("train", "test"))
+    train, test = (drawn(asked, part, SETS[name]) for part in ("train", "test"))
     limit = {"time_limit": asked.time_limit} if asked.time_limit else {}
-    settings = {**SETTINGS, "views": {"strong": {**SETTINGS["views"]["strong"], **SETS[name][2]}}}
+    settings = {**SETTINGS, "views": {"strong": {**SETTINGS["views"]["strong"], **SETS[name].views}}}
     out = asked.runs / "-".join([name, *(value.replace(":", "_") for value in told.values()), str(seed)])
     run = made(out, str(train), seed=seed, **settings, **told, **limit)
     row = {**case, "settings": settings, **judged(run, train, test), **facts(run), **machine()}
@@ -101,10 +115,10 @@ def facts(run: Run) -> dict[str, Any]:
     return {"samples a second": round(speed, 1), "rankme": run.status["health"].get("rankme"), **told}
 
 
-def drawn(asked: argparse.Namespace, part: str, copies: int) -> Path:
+def drawn(asked: argparse.Namespace, part: str, wanted: Set) -> Path:
     """Images x, classes y, and of each the cast and the source, in a .npz that is made once."""
-    copies = copies if part == "train" else 1
-    file = asked.runs / f"{part}-{copies}.npz"
+    copies = wanted.copies if part == "train" else 1
+    file = asked.runs / f"{part}-{copies}{'-lights' * wanted.lights}.npz"
     if file.exists():
         return file
     rng = np.random.default_rng([0, part == "test"])
@@ -119,8 +133,12 @@ def drawn(asked: argparse.Namespace, part: str, copies: int) -> Path:
     # Copies have different casts, any of them: of such as always go together the pair would tell which it is.
     cast = rng.permuted(np.tile(np.arange(CASTS), (count, 1)), axis=1)[:, :copies].reshape(-1)
     classes = np.array([names[row].split("/")[1] for row in source])
+    hue, strength = 255 * cast // CASTS, np.full(len(cast), STRENGTH)
+    if wanted.lights:
+        hue, strength = rng.integers(256, size=len(cast)), rng.uniform(0, LIGHTS, len(cast))
+        cast = hue * CASTS // 256
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, x=coloured(pixels, cast), y=classes, cast=cast, source=source)
+    np.savez(file, x=coloured(pixels, hue, strength), y=classes, cast=cast, source=source)
     return file
 
 
@@ -130,14 +148,12 @@ def images_in(archive: Path, part: str) -> list[str]:
         return sorted(name for name in held.namelist() if name.startswith(f"{part}/") and name.endswith(".jpg"))
 
 
-def coloured(pixels: Array, cast: Array) -> Array:
-    """Images (N, H, W, 3) as through coloured glass, each by the hue of its cast (N,)."""
-    hues = [
-        Image.new("HSV", (1, 1), (255 * number // CASTS, 255, 255)).convert("RGB").getpixel((0, 0))
-        for number in range(CASTS)
-    ]
-    colours = np.array(hues, np.float32)[cast][:, None, None]
-    return np.round((1 - STRENGTH) * pixels + STRENGTH * colours).astype(np.uint8)
+def coloured(pixels: Array, hue: Array, strength: Array) -> Array:
+    """Images (N, H, W, 3) as through coloured glass, each by a hue of 256 and how much of a pixel it has (N,)."""
+    circle = Image.fromarray(np.stack([np.arange(256), *np.full((2, 256), 255)], axis=-1)[None].astype(np.uint8), "HSV")
+    colours = np.asarray(circle.convert("RGB"), np.float32)[0][hue][:, None, None]
+    share = strength.astype(np.float32)[:, None, None, None]
+    return np.round((1 - share) * pixels + share * colours).astype(np.uint8)
 
 
 def of_casts(file: Path) -> Path:

@@ -213,7 +213,7 @@ def test_what_metadata_bring_is_the_difference_to_the_same_run_without() -> None
     assert "| suppress | `--suppress cast` | 2 | 45.0 45.0 | 55.0 55.0 | 20.0 20.0 |" in page
     assert "suppress, `--suppress cast`: knn +5.0, linear +5.0 points, mean of 2 seed(s)." in page
     assert "points" not in metadata.markdown(rows[:2])
-    for asked in (asked for _, several, _ in metadata.SETS.values() for asked in several):
+    for asked in (asked for one in metadata.SETS.values() for asked in one.told):
         assert Pretrain.parse({"data": "x", **metadata.SETTINGS, **asked}).columns
 
 
