@@ -38,7 +38,6 @@ class Ts2Vec(Method):
     preset = Training(optimizer="adamw", lr=1e-3, weight_decay=0.01, scaling="none", batch_size=32)
     needs_time = True
     whole_views = True
-    experimental = True  # on ArrowHead and GunPoint its features are no better than those of the untrained network
 
     def __init__(
         self,
