@@ -184,7 +184,7 @@ HEADS = ("kNN", "linear", "untrained", "pixels", "cast left", "samples a second"
 TOLD = (
     f"SimCLR on CIFAR-10 images of which each has one of {CASTS} strong colour casts ({STRENGTH:.0%} of each pixel), "
     f"{STEPS} steps of 256, judged by classes on {TEST:,} test images in casts of their own "
-    f"(`python bench/metadata.py`; each number is a seed's, in %); in `lights` casts of any hue and up to {LIGHTS:.0%}, "
+    f"(`python bench/metadata.py`; each number is a seed's, in %); in `lights` casts of any hue up to {LIGHTS:.0%}, "
     f"and in `longer` {LONGER} steps. Views that are still crop and nothing else. Cast left: what a linear probe tells "
     f"of the cast from the features; chance is {1 / CASTS:.1%}."
 )
