@@ -122,7 +122,7 @@ def as_tar(folder: Path) -> str:
         with tarfile.open(out / f"train-{start // SHARD:03d}.tar", "w") as archive:
             for file in files[start : start + SHARD]:
                 archive.add(file, file.name)
-    return str(out)
+    return str(out / f"train-{{000..{(len(files) - 1) // SHARD:03d}}}.tar")
 
 
 def as_parquet(folder: Path) -> str:
@@ -148,7 +148,7 @@ def as_packed(folder: Path) -> str:
 
 def as_remote(folder: Path) -> str:
     """The address of the tars, on a web server of this machine."""
-    return served(as_tar(folder))
+    return served(Path(as_tar(folder)).parent)
 
 
 FORMS: dict[str, Callable[[Path], str]] = {
@@ -163,7 +163,7 @@ FORMS: dict[str, Callable[[Path], str]] = {
 def in_own_process(images: str, how: str, data: Path) -> float:
     """Images a second of one contestant on one core."""
     command = [sys.executable, __file__, "--data", str(data), "--measure", images, how]
-    one_core = {"OMP_NUM_THREADS": "1", "SELFTAUGHT_CACHE": str(ROOT / "runs/input" / Path(how).name)}
+    one_core = {"OMP_NUM_THREADS": "1", "SELFTAUGHT_CACHE": str(ROOT / "runs/input/cache" / Path(how).name)}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one_core})
     if done.returncode:
         raise SystemExit(done.stderr)
