@@ -6,6 +6,7 @@ Each takes what a bench was asked (`runs`, `fashion`, `photos`, `stamps`: folder
 import argparse
 import csv
 import gzip
+import shutil
 import zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -115,16 +116,18 @@ def drawn(asked: argparse.Namespace) -> Place:
 
 def stamps(asked: argparse.Namespace) -> Place:
     """Photos of things by themselves on white, from Debian's tuxpaint-stamps-default; half of each kind judges."""
-    root = asked.runs / "stamps"
+    root, making = asked.runs / "stamps", asked.runs / "stamps.making"
     if not root.exists():
+        shutil.rmtree(making, ignore_errors=True)  # of what was cut
         for kind, folders in KINDS.items():
             found = [file for folder in folders for file in sorted((asked.stamps / folder).rglob("*.png"))]
             if not found:
                 raise SystemExit(f"there is nothing in {asked.stamps}: apt-get install tuxpaint-stamps-default")
             for number, file in enumerate(file for file in found if DRAWN not in file.parts):
-                to = root / ("test" if number % 2 else "train") / kind / f"{file.stem}.png"
+                to = making / ("test" if number % 2 else "train") / kind / f"{file.stem}.png"
                 to.parent.mkdir(parents=True, exist_ok=True)
                 on_white(file).save(to)
+        making.rename(root)
     return Place(str(root / "train"), str(root / "test"))
 
 

@@ -148,7 +148,8 @@ def as_packed(folder: Path) -> str:
 
 def as_remote(folder: Path) -> str:
     """The address of the tars, on a web server of this machine."""
-    return served(Path(as_tar(folder)).parent)
+    tars = Path(as_tar(folder))
+    return f"{served(tars.parent)}/{tars.name}"
 
 
 FORMS: dict[str, Callable[[Path], str]] = {

@@ -28,7 +28,6 @@ SETS = {
     "drawn": "handwritten digits",
     "stamps": "photos of things on white",
 }
-UNLABELLED = {"cifar10": 50_000, "fashion": 60_000, "stamps": 129}  # images that runs of bench/warm.py learn from
 
 
 def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
@@ -75,12 +74,12 @@ def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
     for own in _groups([row for row in rows if row["arm"] in warm.WARM], "set", "arm", "minutes"):
         name, pixels = own[0]["set"], _accuracy(own, "pixels")
         settings = {**warm.WARM[own[0]["arm"]], "encoder": {"name": warm.PUBLIC}}
-        told = _row(name, UNLABELLED[name], FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl")
+        told = _row(name, own[0]["images"], FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl")
         adapt = f" --adapt {settings['adapt']}" if "adapt" in settings else ""
         flags = f"--init {warm.PUBLIC} --method {settings['method']}{adapt}"
         made.append(told.model_copy(update={"weights": True, "flags": flags}))
     for own in _groups(rows, "set"):
-        about = own[0]["set"], UNLABELLED[own[0]["set"]], FEW
+        about = own[0]["set"], own[0]["images"], FEW
         made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "warm.jsonl"))
     return made
 

@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 import image_sets
 from image_sets import Place
 from runs import made, rate
+from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
@@ -129,7 +130,14 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
     result = run.evaluate(place.train, place.test, **how, **beside)
     kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
-    row = {**identity, "samples": status["steps"] * run.recipe.batch_size, "seconds": status["seconds"]}
+    seen = read_digests(run.folder)
+    assert seen is not None
+    row = {
+        **identity,
+        "images": len(seen),
+        "samples": status["steps"] * run.recipe.batch_size,
+        "seconds": status["seconds"],
+    }
     row |= {"drift": status["health"].get("drift"), "rows": kept}
     with ROWS.open("a") as stream:
         stream.write(json.dumps(row) + "\n")

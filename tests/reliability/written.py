@@ -10,7 +10,7 @@ import torch
 from selftaught.data.cache import Facts
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
-from selftaught.data.sources.contents import RECORD, sealed
+from selftaught.data.sources.contents import RECORD, seal
 from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.run_page import page_of
 from selftaught.run import checkpoint
@@ -55,7 +55,7 @@ def write_run(folder: Path) -> None:
     }
     (folder / "comparison.jsonl").write_text(2 * (json.dumps(ran | {"health": HEALTH, "steps": 3}) + "\n"))
     records = np.zeros(3, RECORD).tobytes()
-    (folder / "contents.bin").write_bytes(sealed(records))
+    (folder / "contents.bin").write_bytes(seal(records) + records)
     write_digests(folder, np.arange(16 * COUNT, dtype=np.uint8).reshape(COUNT, 16))
     write_codes(folder, np.arange(2 * COUNT, dtype=np.int32).reshape(2, COUNT))
     Facts(kept=[0, 1, 3], aspect=[1.0, 2.0, 0.5], quarantined=[(2, "empty file")]).write(folder / "record.json")

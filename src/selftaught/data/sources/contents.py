@@ -95,12 +95,12 @@ class Contents:
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             body = records.tobytes()
-            write_atomically(self._file, sealed(body))
+            write_atomically(self._file, seal(body) + body)
 
 
-def sealed(body: bytes) -> bytes:
-    """The records of an index, behind what tells that they are whole and of today's layout."""
-    return content_of(LAYOUT, body) + body
+def seal(body: bytes) -> bytes:
+    """What stands before the records of an index, and tells that they are whole and of today's layout."""
+    return content_of(LAYOUT, body)
 
 
 def records_in(file: Path) -> NDArray[np.void]:
@@ -108,7 +108,7 @@ def records_in(file: Path) -> NDArray[np.void]:
     with suppress(OSError):
         if file.stat().st_size <= LARGEST:
             held = file.read_bytes()
-            if held == sealed(held[BYTES:]) and not len(held[BYTES:]) % RECORD.itemsize:
+            if held[:BYTES] == seal(held[BYTES:]) and not len(held[BYTES:]) % RECORD.itemsize:
                 return np.frombuffer(held, RECORD, offset=BYTES)
     return np.zeros(0, RECORD)
 
