@@ -41,6 +41,7 @@ OF_SOUND, OF_TEXTS = "simclr,byol,vicreg,mae", "mlm,next_word,electra,tsdae,simc
 SERIES_PLAIN = {"name": "dilated_conv", "options": {"depth": 6, "width": 32, "dim": 128}}
 SERIES_TOKENS = {"name": "patch_transformer", "options": {"depth": 3, "width": 64, "heads": 4}}
 SOUND_PLAIN = {"name": "resnet18", "options": {"stem": "half", "depth": 1, "width": 32}}
+SOUND_COARSE = {"name": "resnet18", "options": {"stem": "timm", "depth": 1, "width": 32}}
 SOUND_TOKENS = {"name": "vit_tiny_patch16_224", "options": {"patch": 8, "depth": 4}}
 
 
@@ -93,6 +94,14 @@ SETS = {
     },
     "digits": Set(
         "sound", of_digits, labels="5,100%", told={"steps": 300, "batch_size": 256, "size": "64x64"}, **SOUND
+    ),
+    "digits-longer": Set(  # whole words, and twice the steps: a stem of stride 4 makes them cheap
+        "sound",
+        of_digits,
+        OF_SOUND,
+        "5,100%",
+        {"steps": 600, "batch_size": 256, "size": "64x96"},
+        (SOUND_COARSE, SOUND_TOKENS),
     ),
     "drums": Set("sound", of_drums, labels="5,100%", told={"steps": 300, "batch_size": 128, "size": "64x64"}, **SOUND),
     "docstrings": Set("texts", of_docstrings, OF_TEXTS, "10,100%", {"steps": 300, "batch_size": 128, "context": 64}),
