@@ -11,7 +11,8 @@ from selftaught.run.recipes import Demo
 
 def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"steps": 2, "size": 16, "precision": "32-true", "layout": "contiguous"}
-    arms = {"simclr": {"encoder": "test_resnet", **quick}, "inpainting": {"encoder": "test_resnet", **quick}}
+    quick["encoder"] = {"name": "test_resnet", "options": {"stem": "half"}}
+    arms = {"simclr": quick, "inpainting": quick}
     monkeypatch.setattr(demo, "ARMS", arms)
     monkeypatch.setattr(demo, "LABELS", "1")
     for _ in range(2):

@@ -24,7 +24,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.looking.features import estimate_norms, features
 
-PART = Part(name="test_resnet")
+PART = Part(name="test_resnet", options={"stem": "half"})
 
 
 def stripes(file: Path, count: int, seed: int) -> Path:

@@ -18,7 +18,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import Interrupted
 from tests.clocks import held
 
-PART = Part(name="test_resnet")
+PART = Part(name="test_resnet", options={"stem": "half"})
 HOW: dict[str, Any] = {
     "probe": "knn,finetune",
     "labels": "4,100%",

@@ -21,7 +21,7 @@ from tests.training.test_health import without_a_reason_to_differ
 
 HOW: dict[str, Any] = {
     "method": "simclr",
-    "encoder": "test_resnet",
+    "encoder": {"name": "test_resnet", "options": {"stem": "half"}},
     "limit": 128,
     "batch_size": 32,
     "epochs": 5,

@@ -21,7 +21,7 @@ from selftaught.training.measuring import batch_size
 from selftaught.training.pretrain import pretrain
 
 QUICK: dict[str, Any] = {
-    "encoder": "test_resnet",
+    "encoder": {"name": "test_resnet", "options": {"stem": "half"}},
     "steps": 8,
     "batch_size": 8,
     "log_every": 1,

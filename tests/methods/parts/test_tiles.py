@@ -12,6 +12,7 @@ from selftaught.contracts.method import Data
 from selftaught.methods.parts.tiles import Tiles, joined
 from selftaught.methods.self_prediction.augmented.jigsaw import far_apart
 from selftaught.system import randomness
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from tests.methods.making import made
 
@@ -119,7 +120,9 @@ def test_a_colour_fringe_on_noise_tells_nothing(name: str) -> None:
     """And would, were all channels shown: or the test would prove nothing."""
     losses = {}
     for drop in (True, False):
-        method = made(name, size=(48, 48), drop_colors=drop, **({"permutations": 4} if name == "jigsaw" else {}))
+        encoder = Part(name="test_resnet", options={"stem": "half"})
+        few = {"permutations": 4} if name == "jigsaw" else {}
+        method = made(name, size=(48, 48), encoder=encoder, drop_colors=drop, **few)
         optimizer = torch.optim.AdamW(method.parameters(), 4e-3)
         for step in range(40):
             with randomness.at(0, step, slice(0, 8)):
