@@ -7,9 +7,10 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/selftaught demo
 
-# Each process begins with its own stretch of the files, so that what a file's tests share is mostly made once.
+# Each process begins with its own stretch of the files, so that what a file's tests share is mostly made once. Bytecode is
+# kept even where the environment says otherwise: tests start Python hundreds of times, and each would compile anew.
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # What only a real GPU can tell, in one process: skipped with a reason where there is none.
 test-gpu: .venv/ready

@@ -70,7 +70,7 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     cls = registry.method_class(name)
     return {
         "method": {"name": name, "options": small(name)},
-        "encoder": "test_vit" if cls.needs_tokens else "test_resnet",
+        "encoder": "test_vit" if cls.needs_tokens else {"name": "test_resnet", "options": {"stem": "half"}},
         "batch_size": BATCH,
         "steps": STEPS,
         "size": SMALLEST if cls.needs_teacher else side(name),
