@@ -14,8 +14,8 @@ from torch import Tensor
 
 from selftaught.commands.cli import run_command
 from selftaught.contracts.encoder import Encoder
-from selftaught.system.components import Part
 from tests.commands.finding import drawn, run_of
+from tests.networks import HALVED
 from tests.run.test_export import exported
 
 GUIDE = (Path(__file__).parent.parent / "docs" / "guides" / "handover.md").read_text()
@@ -133,7 +133,7 @@ def as_ours(backbone: Any) -> Any:
 def test_scikit_learn_has_a_row_a_sample_and_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     labelled = drawn(tmp_path / "labelled")
-    run_of(tmp_path / "runs" / "photos", str(labelled), Part(name="test_resnet", options={"stem": "half"}))
+    run_of(tmp_path / "runs" / "photos", str(labelled), HALVED)
     assert run_command(["embed", "runs/photos", str(labelled), "--out", "features.npz"]) == 0
     made = carried_out("scikit-learn")
     assert Counter(made["labels"]) == {"a": 8, "b": 8, "c": 8} and len(made["held"]["features"]) == 24

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.networks import HALVED
+
 FOLDER = Path(__file__).parents[1] / "docs/notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.py"))
-SMALL = {"epochs": 1, "encoder": "test_resnet"}
+SMALL = {"epochs": 1, "encoder": HALVED.model_dump()}
 SERIES = {"epochs": 1, "spells": 120, "encoder": {"name": "dilated_conv", "options": {"width": 8, "depth": 2}}}
 
 

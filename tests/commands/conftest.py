@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from selftaught.system.components import Part
 from tests.commands.finding import drawn, run_of
+from tests.networks import HALVED
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +16,5 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def looking(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on these pictures."""
-    part = Part(name="test_resnet", options={"stem": "half"})
+    part = HALVED
     return run_of(tmp_path_factory.mktemp("runs") / "run", str(pictures), part)

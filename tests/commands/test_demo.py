@@ -7,11 +7,12 @@ import pytest
 
 from selftaught.commands import demo
 from selftaught.run.recipes import Demo
+from tests.networks import HALVED
 
 
 def test_the_demo_goes_all_the_way_and_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = {"steps": 2, "size": 16, "precision": "32-true", "layout": "contiguous"}
-    quick["encoder"] = {"name": "test_resnet", "options": {"stem": "half"}}
+    quick["encoder"] = HALVED
     arms = {"simclr": quick, "inpainting": quick}
     monkeypatch.setattr(demo, "ARMS", arms)
     monkeypatch.setattr(demo, "LABELS", "1")

@@ -17,12 +17,11 @@ from selftaught.judging.predict import Predictions
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.export import save_encoder
 from selftaught.run.meaning import Meaning
-from selftaught.system.components import Part
 from selftaught.system.text import printable, spelled
+from tests.networks import HALVED
 
 DOG, BIRD = (os.fsdecode(name.encode("gbk")) for name in "狗鸟")
 ODD = ("Screenshot 9.00.00\u202fAM.png", "two\u00a0words.png", "-1.png", "=1+1.png", os.fsdecode(b"caf\xe9.png"))
-PART = Part(name="test_resnet", options={"stem": "half"})
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     images = open_samples(np.random.default_rng(0).integers(0, 255, (20, 16, 16, 3), dtype=np.uint8))
     torch.manual_seed(3)
-    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, folder / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, folder / "encoder", {})
     (folder / "recipe.yaml").write_text("data: some\n")
     return folder
 
@@ -99,8 +98,8 @@ def test_classes_that_are_not_named_in_utf8_stay_apart(run: Path, tmp_path: Path
 
 def test_a_classifier_keeps_the_names_of_its_classes(tmp_path: Path) -> None:
     images = open_samples(classes(tmp_path / "labelled"))
-    encoder = build_encoder(PART, images.preparation)
-    encoder.preparation, encoder.part = images.preparation, PART
+    encoder = build_encoder(HALVED, images.preparation)
+    encoder.preparation, encoder.part = images.preparation, HALVED
     save_classifier(
         Calibrated(encoder, torch.nn.Linear(encoder.dim, 3), Meaning(), [BIRD, "cat", DOG]), tmp_path / "c", {}
     )

@@ -27,6 +27,7 @@ from selftaught.system import randomness
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.training.job import Job
 from tests.methods.making import side, small
+from tests.networks import HALVED, SHALLOW
 from tests.teachers import teacher_for
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ def settings(name: str, folder: Path) -> dict[str, Any]:
     cls = registry.method_class(name)
     return {
         "method": {"name": name, "options": small(name)},
-        "encoder": "test_vit" if cls.needs_tokens else {"name": "test_resnet", "options": {"stem": "half"}},
+        "encoder": (SHALLOW if cls.needs_tokens else HALVED).model_dump(),
         "batch_size": BATCH,
         "steps": STEPS,
         "size": SMALLEST if cls.needs_teacher else side(name),

@@ -23,8 +23,7 @@ from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.looking.features import estimate_norms, features
-
-PART = Part(name="test_resnet", options={"stem": "half"})
+from tests.networks import HALVED
 
 
 def stripes(file: Path, count: int, seed: int) -> Path:
@@ -44,8 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     images = open_samples(stripes(folder / "some.npz", 64, 0))
     torch.manual_seed(3)
-    encoder = build_encoder(PART, images.preparation)
-    save_encoder(encoder, PART, images.preparation, folder / "encoder", {"method": "none"})
+    encoder = build_encoder(HALVED, images.preparation)
+    save_encoder(encoder, HALVED, images.preparation, folder / "encoder", {"method": "none"})
     (folder / "recipe.yaml").write_text("data: some\n")
     return Run(folder)
 
@@ -131,8 +130,8 @@ def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> No
 
 def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 64, 0))
-    fresh = estimate_norms(untrained(PART, images.preparation, 0), images)
-    naive = build_encoder(PART, images.preparation).eval()
+    fresh = estimate_norms(untrained(HALVED, images.preparation, 0), images)
+    naive = build_encoder(HALVED, images.preparation).eval()
     norms = [m for m in fresh.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(norm.running_mean.abs().sum() > 0 for norm in norms) and not fresh.training
     with torch.no_grad():
@@ -146,8 +145,8 @@ def test_the_untrained_baseline_has_statistics_of_the_data(tmp_path: Path) -> No
         for x in view_batches(images):
             fresh(x)
     assert torch.allclose(expected, torch.cat(seen).mean(dim=(0, 2, 3)), atol=1e-4)
-    assert torch.equal(untrained(PART, images.preparation, 0).net.layer1[0].conv1.weight,
-                       untrained(PART, images.preparation, 0).net.layer1[0].conv1.weight)  # fmt: skip
+    assert torch.equal(untrained(HALVED, images.preparation, 0).net.layer1[0].conv1.weight,
+                       untrained(HALVED, images.preparation, 0).net.layer1[0].conv1.weight)  # fmt: skip
     assert naive is not fresh
 
 
@@ -178,7 +177,7 @@ def test_what_a_users_network_cannot_draw_anew_is_told(tmp_path: Path, capsys: p
 
 def test_features_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     images = open_samples(stripes(tmp_path / "a.npz", 300, 0))
-    encoder = build_encoder(PART, images.preparation)
+    encoder = build_encoder(HALVED, images.preparation)
     found = features(encoder, images)
     assert found.shape == (300, encoder.dim) and found.dtype == np.float32
     alone = features(encoder, images.subset(np.array([3, 299])))

@@ -19,10 +19,9 @@ from selftaught.judging.certainty import RANGE
 from selftaught.judging.marks import not_measured
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Finetune
-from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
+from tests.networks import HALVED
 
-PART = Part(name="test_resnet", options={"stem": "half"})
 ROWS: dict[str, Any] = {"method": "denoising", "encoder": "mlp", "batch_size": 8, "steps": 2, "map": 0}
 ROWS |= {"precision": "32-true", "layout": "contiguous"}
 
@@ -32,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> selftaught.Run:
     folder = tmp_path_factory.mktemp("run")
     images = open_samples(np.random.default_rng(0).integers(0, 255, (20, 16, 16), dtype=np.uint8))
     torch.manual_seed(3)
-    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, folder / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, folder / "encoder", {})
     (folder / "recipe.yaml").write_text("data: some\n")
     return selftaught.Run(folder)
 

@@ -20,10 +20,9 @@ from selftaught.reporting.run_page import page_of
 from selftaught.run.digests import write_digests
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate, Finetune
-from selftaught.system.components import Part
 from selftaught.system.errors import DataError
+from tests.networks import HALVED
 
-PART = Part(name="test_resnet", options={"stem": "half"})
 BRIEF = {"epochs": 3, "batch_size": 16, "held_out": 0.2}
 
 
@@ -32,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
     images = open_samples(noise(20, 0)[0])
     torch.manual_seed(3)
-    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, folder / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, folder / "encoder", {})
     (folder / "recipe.yaml").write_text("data: some\n")
     return Run(folder)
 

@@ -14,11 +14,10 @@ from selftaught.data.images.samples import open_samples
 from selftaught.judging.probes import finetune as probe
 from selftaught.run.export import save_encoder
 from selftaught.run.layout import UNFINISHED
-from selftaught.system.components import Part
 from selftaught.system.errors import Interrupted
 from tests.clocks import held
+from tests.networks import HALVED
 
-PART = Part(name="test_resnet", options={"stem": "half"})
 HOW: dict[str, Any] = {
     "probe": "knn,finetune",
     "labels": "4,100%",
@@ -42,7 +41,7 @@ def waves(file: Path, seed: int, count: int = 24) -> Path:
 def run(tmp_path: Path) -> Run:
     images = open_samples(waves(tmp_path / "some.npz", 0))
     torch.manual_seed(3)
-    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, tmp_path / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, tmp_path / "encoder", {})
     (tmp_path / "recipe.yaml").write_text("data: some\n")
     return Run(tmp_path)
 
@@ -112,7 +111,7 @@ def test_other_weights_are_another_question(run: Run, monkeypatch: pytest.Monkey
         judged(run)
     images = open_samples(run.folder / "some.npz")
     torch.manual_seed(4)
-    save_encoder(build_encoder(PART, images.preparation), PART, images.preparation, run.folder / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, run.folder / "encoder", {})
     trainer.trained, trainer.most = 0, NETWORKS
     judged(run)
     assert 4 <= trainer.trained < NETWORKS

@@ -99,8 +99,15 @@ def run(data: tuple[Path, Path], tmp_path: Path) -> Run:
     return run_of(tmp_path / "run", data[0], Stripes())
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few images teach a layer in a third of the steps that are usual."""
+    monkeypatch.setattr(segment, "FEWEST", 100)
+    monkeypatch.setattr(segment, "MOST", 100)
+
+
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, short: None) -> None:
     """A few steps, where it does not matter what is learnt."""
     monkeypatch.setattr(segment, "FEWEST", 20)
     monkeypatch.setattr(segment, "MOST", 20)

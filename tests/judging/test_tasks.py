@@ -20,6 +20,7 @@ from selftaught.run.classifier import Calibrated, load_classifier, save_classifi
 from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from tests.networks import HALVED
 
 COUNT = 300
 NAMES = ("left", "lower", "warm")
@@ -61,7 +62,7 @@ def data_in(place: Path, kind: str) -> str:
 def made(place: Path) -> dict[tuple[str, str], Path]:
     """A classifier for each kind of data and task, from a run of a few steps, all from the command line."""
     found = {}
-    for kind, (method, encoder) in {"images": ("simclr", "test_resnet"), "rows": ("vicreg", "mlp")}.items():
+    for kind, (method, encoder) in {"images": ("simclr", HALVED), "rows": ("vicreg", "mlp")}.items():
         run = place / f"run_{kind}"
         selftaught.pretrain(data_in(place, kind), method=method, encoder=encoder, steps=3, batch_size=16, out=str(run))
         for task in TASKS:

@@ -25,6 +25,7 @@ from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.progress import Progress
+from tests.networks import HALVED
 
 QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.light.crop", "0.8,1"]
 
@@ -33,7 +34,7 @@ QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.ligh
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with an encoder that has learnt nothing yet: enough to be fine-tuned."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    images, part = open_samples("sklearn:digits", limit=64), Part(name="test_resnet", options={"stem": "half"})
+    images, part = open_samples("sklearn:digits", limit=64), HALVED
     torch.manual_seed(0)
     save_encoder(build_encoder(part, images.preparation), part, images.preparation, folder / "encoder", {})
     (folder / "recipe.yaml").write_text("data: sklearn:digits\n")

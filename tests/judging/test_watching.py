@@ -26,6 +26,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, Interrupted, UsageError
 from selftaught.training.looking import features as looking
 from selftaught.training.pretrain import pretrain as trained_alone
+from tests.networks import SHALLOW
 
 HOW: dict[str, Any] = {
     "size": 16,
@@ -54,7 +55,7 @@ class Dropping(nn.Module):
 
 RUNS: dict[str, dict[str, Any]] = {
     "statistics": {"method": "simclr", "encoder": "test_resnet", "choose": "alignment", "patience": 9},
-    "tokens": {"method": "mae", "encoder": "test_vit"},
+    "tokens": {"method": "mae", "encoder": SHALLOW},
     "dropout": {"method": "simclr", "encoder": Dropping},
 }
 

@@ -25,6 +25,7 @@ from selftaught.system.components import Part
 from tests.data.audio.tones import folder
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
+from tests.networks import NARROW, SHALLOW
 from tests.test_golden import data
 
 BATCH, COUNT = 8, 128
@@ -44,8 +45,8 @@ SMALL = {
     "group": 8,
 }
 # What a batch of eight asks of some. Quantiles of so few are those of a cloud of deviation 0.75, which pulls visreg's
-# features together.
-OWN = {"wmse": {"dim": 4}, "moco": {"group": 4}, "visreg": {"scale": 4.0}}
+# features together. Cosines of 16 numbers are 0.25 by chance, which msn's temperature makes certain.
+OWN = {"wmse": {"dim": 4}, "msn": {"dim": 32}, "moco": {"group": 4}, "visreg": {"scale": 4.0}}
 TEXTS = OfTexts(words=40, length=12, tokenizer="")
 OF_TEXTS = Part(name="text_tiny", options={"depth": 1, "width": 16})
 SERIES = OfSeries(names=("", ""), length=22, means=(0, 0), deviations=(1, 1), masked=True)
@@ -78,7 +79,7 @@ class Kind:
 
 
 KINDS = {
-    "images": Kind(images(), Part(name="test_resnet"), Part(name="test_vit"), partial(data, kind="images", seed=0)),
+    "images": Kind(images(), NARROW, SHALLOW, partial(data, kind="images", seed=0)),
     "audio": Kind(
         clips(),
         Part(name="test_resnet", options={"depth": 1, "width": 8}),

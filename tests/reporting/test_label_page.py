@@ -19,8 +19,8 @@ from selftaught.judging.targets import HELD
 from selftaught.reporting import server as serving
 from selftaught.reporting.label_page import LabelPage
 from selftaught.run.recipes import Label
-from selftaught.system.components import Part
 from tests.commands.finding import lines, run_of
+from tests.networks import HALVED
 from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
 
 EVIL = "<img src=x onerror=document.title='run'>\"'&"
@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    part = Part(name="test_resnet", options={"stem": "half"})
+    part = HALVED
     return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), part)
 
 

@@ -24,7 +24,8 @@ QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_si
 def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) -> None:
     cls = registry.method_class(name)
     out = tmp_path / "seen.png"
-    flags = ["--method", name, "--encoder", "test_vit" if cls.needs_tokens else "test_resnet", "--size", "32"]
+    network = ["test_vit", "--encoder.depth", "2"] if cls.needs_tokens else ["test_resnet", "--encoder.stem", "half"]
+    flags = ["--method", name, "--encoder", *network, "--size", "32"]
     if (kind := registry.kind_of(cls)) != "images":
         photos, flags = lines(tmp_path) if kind == "text" else waves(tmp_path), ["--method", name]
     for flag, value in teacher_for(name, tmp_path / "teacher").items():

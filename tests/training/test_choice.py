@@ -17,11 +17,12 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.training.looking.choice import Choice
 from selftaught.training.looking.health import ALIKE
+from tests.networks import HALVED
 from tests.training.test_health import without_a_reason_to_differ
 
 HOW: dict[str, Any] = {
     "method": "simclr",
-    "encoder": {"name": "test_resnet", "options": {"stem": "half"}},
+    "encoder": HALVED,
     "limit": 128,
     "batch_size": 32,
     "epochs": 5,

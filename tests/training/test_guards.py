@@ -19,9 +19,10 @@ from selftaught.system.errors import DivergedError, OutOfMemory
 from selftaught.training.guards import refuse_many
 from selftaught.training.measuring import batch_size
 from selftaught.training.pretrain import pretrain
+from tests.networks import HALVED
 
 QUICK: dict[str, Any] = {
-    "encoder": {"name": "test_resnet", "options": {"stem": "half"}},
+    "encoder": HALVED,
     "steps": 8,
     "batch_size": 8,
     "log_every": 1,

@@ -11,6 +11,7 @@ import torch
 import torch._dynamo.utils
 
 import selftaught
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training import devices, job
 from selftaught.training import pretrain as pretrain_module
@@ -18,6 +19,7 @@ from selftaught.training.batches import Batches
 from selftaught.training.measuring import speed, trial
 from selftaught.training.measuring.speed import ROUNDS
 from tests.clocks import held
+from tests.networks import HALVED, SHALLOW
 
 QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "size": 16}
 
@@ -162,14 +164,24 @@ def test_the_smallest_view_decides(photos: Path, tmp_path: Path, monkeypatch: py
     assert swav.recipe.precision == "32-true" and {precision for precision, _ in measured} == {"32-true"}
 
 
-@pytest.mark.skipif(not shutil.which("c++"), reason="compiling needs a C++ compiler, c++")
-@pytest.mark.parametrize(("method", "backend"), [("rotation", "inductor"), ("inpainting", "aot_eager")])
+COMPILER = pytest.mark.skipif(not shutil.which("c++"), reason="compiling needs a C++ compiler, c++")
+
+
+@pytest.mark.parametrize(
+    ("method", "encoder", "backend"),
+    [
+        pytest.param("simclr", SHALLOW, "inductor", marks=COMPILER),
+        ("rotation", HALVED, "aot_eager"),
+        ("inpainting", HALVED, "aot_eager"),
+    ],
+)
 def test_a_compiled_run_computes_the_same(
-    photos: Path, tmp_path: Path, method: str, backend: str, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, method: str, encoder: Part, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Called by forward, and by map: that this is traced as well is seen without a compiler's minute."""
+    """Called by forward, and by map: that all is traced is seen without a compiler's minute for each."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK, "method": method}
+    said |= {"encoder": encoder}
     plain, compiled = (
         selftaught.pretrain(photos, out=str(tmp_path / str(choice)), compile=choice, **said) for choice in (False, True)
     )

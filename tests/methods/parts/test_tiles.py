@@ -12,9 +12,9 @@ from selftaught.contracts.method import Data
 from selftaught.methods.parts.tiles import Tiles, joined
 from selftaught.methods.self_prediction.augmented.jigsaw import far_apart
 from selftaught.system import randomness
-from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from tests.methods.making import made
+from tests.networks import HALVED
 
 
 def tiles(x: torch.Tensor, drop_colors: bool = False, gap: float = 0.15, dropped: str = "copies") -> torch.Tensor:
@@ -120,7 +120,7 @@ def test_a_colour_fringe_on_noise_tells_nothing(name: str) -> None:
     """And would, were all channels shown: or the test would prove nothing."""
     losses = {}
     for drop in (True, False):
-        encoder = Part(name="test_resnet", options={"stem": "half"})
+        encoder = HALVED
         few = {"permutations": 4} if name == "jigsaw" else {}
         method = made(name, size=(48, 48), encoder=encoder, drop_colors=drop, **few)
         optimizer = torch.optim.AdamW(method.parameters(), 4e-3)

@@ -1,0 +1,8 @@
+"""The networks that tests train: as small as what they show allows, since a network is most of what a test costs."""
+
+from selftaught.system.components import Part
+
+NARROW = Part(name="test_resnet", options={"width": 8})
+# Halves its maps at once, so that small images end in one cell: not for views of a part, nor for half precision.
+HALVED = Part(name="test_resnet", options={"stem": "half"})
+SHALLOW = Part(name="test_vit", options={"depth": 2, "width": 32})
