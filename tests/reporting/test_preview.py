@@ -13,6 +13,8 @@ from selftaught.methods import registry
 from selftaught.reporting.preview import answers
 from selftaught.run.recipes import Preview
 from selftaught.system.errors import UsageError
+from selftaught.training import job
+from selftaught.training.pretrained import load_teacher
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
 from tests.teachers import teacher_for
@@ -102,3 +104,14 @@ def test_views_of_somebodys_own_are_shown_beside_the_others(tmp_path: Path) -> N
     assert black.mean() > 0.4  # the last row of pictures, but for the gaps and its name
     with pytest.raises(UsageError, match="no view 'local' of your own can be used: the method's views are strong"):
         selftaught.preview(PIXELS, views={"local": torch.zeros_like}, **SMALL)
+
+
+def test_a_network_too_large_for_the_machine_is_refused_beside_a_teacher_that_nobody_has_loaded_yet(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_teacher.cache_clear()
+    monkeypatch.setattr(job, "machine_memory", lambda: 1 << 20)
+    wide = {"name": "test_resnet", "options": {"width": 64}}
+    asked = {"data": str(photos), "method": "distill", "encoder": wide, "size": "32", "samples": 4}
+    with pytest.raises(UsageError, match="the network would take"):
+        answers(Preview.parse(asked | teacher_for("distill", tmp_path / "teacher")))

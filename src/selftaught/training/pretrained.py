@@ -105,7 +105,8 @@ def load_teacher(source: str, size: Side, name: str, preparation: Preparation) -
     """
     shown = size or preparation.size
     try:
-        encoder, line = load_pretrained(source, Part(name=name), preparation, shown)
+        with torch.device("cpu"):  # of numbers, where the student is only on paper as well
+            encoder, line = load_pretrained(source, Part(name=name), preparation, shown)
     except UsageError as error:
         raise UsageError(str(error).replace("--pretrained", "--teacher")) from None
     assert isinstance(encoder, Renormalised)
