@@ -164,7 +164,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     def work(here: Child) -> int:
         halt_in(Rotation, 3, here)
         flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
-        flags += ["--method", "rotation", "--encoder", "test_resnet", "--out", str(out)]
+        flags += ["--method", "rotation", "--encoder", "test_resnet", "--encoder.width", "8", "--out", str(out)]
         flags += ["--precision", "32-true", "--layout", "contiguous"]
         return run_command(["pretrain", str(array), *flags])
 
