@@ -22,7 +22,7 @@ from selftaught.commands.python import Run
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/alike.json"
 EARLY = 20  # steps, within which losses are promised to be alike
-LABELS = "20,all"
+LABELS = "20,100%"
 
 
 def main() -> None:
