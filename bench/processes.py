@@ -1,9 +1,9 @@
 """Every method by several processes beside one: how far apart their losses are over 20 steps, in float32.
 
-    python -m bench.processes [--count 2] [--shard 2] [METHOD ...]
+    python -m bench.processes [--count 2] [--shard 2] [--precision 64-true] [METHOD ...]
 
-With --shard weights are spread over processes. Prints a line a method, and ends with exit code 1 where one is further
-off than is promised. Needs no GPU: processes talk through gloo.
+With --shard weights are spread over processes; in double precision one sees what is no rounding. Prints a line a
+method, and ends with exit code 1 where one is further off than is promised. Needs no GPU: processes talk through gloo.
 """
 
 import argparse
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("methods", nargs="*", default=names)
     parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--shard", default="none", help="processes that hold a weight together")
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "64-true"])
     told = parser.parse_args()
     torch.set_num_threads(1)
     off = 0
@@ -34,8 +35,9 @@ def main() -> int:
         folder = Path(made)
         os.environ["SELFTAUGHT_CACHE"] = str(folder / "cache")
         data(folder)
-        train(folder, folder / "one", told.methods)
-        running = start(told.count, ["methods", str(folder), str(folder / "many"), told.shard, *told.methods], PORT)
+        train(folder, folder / "one", told.methods, precision=told.precision)
+        how = [str(folder / "many"), told.shard, told.precision]
+        running = start(told.count, ["methods", str(folder), *how, *told.methods], PORT)
         codes = [one.wait() for one in running]
         for name in told.methods:
             ended = (folder / "many" / name / "encoder").exists()
