@@ -2,9 +2,9 @@
 
 Four processes of one thread train for so many minutes, and one process takes as many steps of the same batches, in
 float32: the same order, views and settings (recipes/cifar10_hour.yaml). The losses of both runs are compared step by
-step, and a linear probe judges both encoders by 20 and by 100 labels a class. Beside them stands one process with
-another seed, by which one sees what is luck. Prints what it finds and writes docs/results/alike.json. A run that was
-cut goes on where it stopped. For a quiet machine, if seconds are to be told.
+step, and nearest neighbours judge both encoders, by 20 labels a class and by 10,000 in all. Beside them stands one
+process with another seed, by which one sees what is luck. Prints what it finds and writes docs/results/alike.json. A
+run that was cut goes on where it stopped. For a quiet machine, if seconds are to be told.
 
     python bench/alike.py [--data cifar10.zip] [--minutes 10] [--processes 4] [--runs runs/alike]
 """
@@ -22,7 +22,7 @@ from selftaught.commands.python import Run
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs/results/alike.json"
 EARLY = 20  # steps, within which losses are promised to be alike
-LABELS = "20,100"
+LABELS, LIMIT = "20,100%", 10_000
 
 
 def main() -> None:
@@ -52,8 +52,8 @@ def main() -> None:
 
 
 def row_of(run: Run, data: str) -> dict[str, Any]:
-    """What a probe says of a run by each number of labels: accuracy and its interval; seconds of training."""
-    how = {"labels": LABELS, "probe": "linear", "features": "own", "pretrained": "none", "limit": 10_000}
+    """What neighbours say of a run by each number of labels: accuracy and its interval; seconds of training."""
+    how = {"labels": LABELS, "probe": "knn", "features": "own", "pretrained": "none", "limit": LIMIT}
     result = run.evaluate(f"{data}/train", f"{data}/test", **how)
     rows = {
         f"{row.features}, {row.labels}": [round(value, 4) for value in (row.accuracy, row.low, row.high)]
