@@ -1,10 +1,10 @@
 """Are minutes of four processes worth as many steps of one? SimCLR on CIFAR-10, judged.
 
-Four processes of one thread train for so many minutes, and one process takes as many steps of the same batches, in
-float32: the same order, views and settings (recipes/cifar10_hour.yaml). The losses of both runs are compared step by
-step, and nearest neighbours judge both encoders, by 20 labels a class and by 10,000 in all. Beside them stands one
-process with another seed, by which one sees what is luck. Prints what it finds and writes docs/results/alike.json. A
-run that was cut goes on where it stopped. For a quiet machine, if seconds are to be told.
+Four processes of one thread take as many steps as fit so many minutes, by a minute that is tried, and one process takes
+as many of the same batches, in float32: the same order, views and settings (recipes/cifar10_hour.yaml). The losses of
+both are compared step by step, and nearest neighbours judge both encoders, by 20 labels a class and by 10,000 in all.
+Beside them stands one process with another seed, by which one sees what is luck. Prints what it finds and writes
+docs/results/alike.json. A run that was cut goes on where it stopped. The trial wants a quiet machine.
 
     python bench/alike.py [--data cifar10.zip] [--minutes 10] [--processes 4] [--runs runs/alike]
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from runs import machine, made
+from runs import machine, made, rate
 from selftaught.commands.python import Run
 
 ROOT = Path(__file__).parent.parent
@@ -36,14 +36,17 @@ def main() -> None:
     # Nothing is left to be measured by either: what is fastest for one need not be for four.
     told |= {"precision": "32-true", "layout": "contiguous", "batch_size": 256, "log_every": 1}
     data = f"{asked.data}/train"
-    budget = {"devices": str(asked.processes), "budget": f"{asked.minutes:g}m"}
-    many = made(asked.runs / "many", data, seed=0, **told, **budget)
-    alone = {"devices": "1", "steps": many.status["steps"]}
+    several = {"devices": str(asked.processes)}
+    # Not by a budget, whose steps are corrected on the way, and the schedule of the rate with them.
+    pace = rate("several", asked.runs / "rates.json", asked.runs / "pace", data, seed=0, **told, **several)
+    steps = max(EARLY, round(60 * asked.minutes * pace / told["batch_size"]))
+    many = made(asked.runs / "many", data, seed=0, steps=steps, **told, **several)
+    alone = {"devices": "1", "steps": steps}
     runs = {"many": many} | {
         name: made(asked.runs / name, data, seed=seed, **told, **alone) for name, seed in (("one", 0), ("other", 1))
     }
     found: dict[str, Any] = {"processes": asked.processes, "minutes": asked.minutes, **machine()}
-    found |= {"steps": many.status["steps"], "batch_size": told["batch_size"]}
+    found |= {"steps": steps, "batch_size": told["batch_size"]}
     found |= {name: row_of(run, asked.data) for name, run in runs.items()}
     losses = {name: losses_of(run) for name, run in runs.items()}
     found["losses"] = {name: apart(losses["one"], losses[name]) for name in ("many", "other")}
