@@ -36,14 +36,13 @@ def main() -> None:
     # Nothing is left to be measured by either: what is fastest for one need not be for four.
     told |= {"precision": "32-true", "layout": "contiguous", "batch_size": 256, "log_every": 1}
     data = f"{asked.data}/train"
-    several = {"devices": str(asked.processes)}
+    several = str(asked.processes)
     # Not by a budget, whose steps are corrected on the way, and the schedule of the rate with them.
-    pace = rate("several", asked.runs / "rates.json", asked.runs / "pace", data, seed=0, **told, **several)
+    pace = rate("several", asked.runs / "rates.json", asked.runs / "pace", data, seed=0, devices=several, **told)
     steps = max(EARLY, round(60 * asked.minutes * pace / told["batch_size"]))
-    many = made(asked.runs / "many", data, seed=0, steps=steps, **told, **several)
-    alone = {"devices": "1", "steps": steps}
-    runs = {"many": many} | {
-        name: made(asked.runs / name, data, seed=seed, **told, **alone) for name, seed in (("one", 0), ("other", 1))
+    runs = {
+        name: made(asked.runs / name, data, seed=seed, steps=steps, devices=devices, **told)
+        for name, devices, seed in (("many", several, 0), ("one", "1", 0), ("other", "1", 1))
     }
     found: dict[str, Any] = {"processes": asked.processes, "minutes": asked.minutes, **machine()}
     found |= {"steps": steps, "batch_size": told["batch_size"]}

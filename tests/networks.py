@@ -6,3 +6,8 @@ NARROW = Part(name="test_resnet", options={"width": 8})
 # Halves its maps at once, so that small images end in one cell: not for views of a part, nor for half precision.
 HALVED = Part(name="test_resnet", options={"stem": "half"})
 SHALLOW = Part(name="test_vit", options={"depth": 2, "width": 32})
+
+
+def flags(network: Part) -> list[str]:
+    """How a command is told of a network."""
+    return ["--encoder", network.name, *(f"--encoder.{name}={value}" for name, value in network.options.items())]

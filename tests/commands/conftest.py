@@ -16,5 +16,4 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def looking(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on these pictures."""
-    part = HALVED
-    return run_of(tmp_path_factory.mktemp("runs") / "run", str(pictures), part)
+    return run_of(tmp_path_factory.mktemp("runs") / "run", str(pictures), HALVED)

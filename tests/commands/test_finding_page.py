@@ -11,9 +11,10 @@ import pytest
 
 from selftaught.commands.cli import run_command
 from tests.commands.finding import lines
+from tests.networks import HALVED, flags
 
 PAGE = Path(__file__).parents[2] / "docs" / "finding.md"
-ENCODER = ["--encoder", "test_resnet", "--encoder.stem", "half"]
+ENCODER = flags(HALVED)
 QUICK = {
     "pretrain": [*ENCODER, "--batch-size", "8", "--precision", "32-true", "--layout", "contiguous", "--map", "0"],
     "finetune": ["--finetune.epochs", "1"],

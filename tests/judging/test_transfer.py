@@ -34,9 +34,9 @@ QUICK = ["--finetune.lr", "3e-3", "--finetune.light.flip", "0", "--finetune.ligh
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with an encoder that has learnt nothing yet: enough to be fine-tuned."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    images, part = open_samples("sklearn:digits", limit=64), HALVED
+    images = open_samples("sklearn:digits", limit=64)
     torch.manual_seed(0)
-    save_encoder(build_encoder(part, images.preparation), part, images.preparation, folder / "encoder", {})
+    save_encoder(build_encoder(HALVED, images.preparation), HALVED, images.preparation, folder / "encoder", {})
     (folder / "recipe.yaml").write_text("data: sklearn:digits\n")
     return Run(folder)
 

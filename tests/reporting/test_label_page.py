@@ -40,8 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    part = HALVED
-    return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), part)
+    return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), HALVED)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from selftaught.training import job
 from selftaught.training.pretrained import load_teacher
 from tests.data.series.writing import waves
 from tests.data.text.writing import lines
+from tests.networks import HALVED, SHALLOW
+from tests.networks import flags as flags_of
 from tests.teachers import teacher_for
 
 QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
@@ -26,8 +28,7 @@ QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_si
 def test_every_method_can_be_previewed(name: str, photos: Path, tmp_path: Path) -> None:
     cls = registry.method_class(name)
     out = tmp_path / "seen.png"
-    network = ["test_vit", "--encoder.depth", "2"] if cls.needs_tokens else ["test_resnet", "--encoder.stem", "half"]
-    flags = ["--method", name, "--encoder", *network, "--size", "32"]
+    flags = ["--method", name, *flags_of(SHALLOW if cls.needs_tokens else HALVED), "--size", "32"]
     if (kind := registry.kind_of(cls)) != "images":
         photos, flags = lines(tmp_path) if kind == "text" else waves(tmp_path), ["--method", name]
     for flag, value in teacher_for(name, tmp_path / "teacher").items():

@@ -24,6 +24,7 @@ from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from tests.children import Child, child, halt_in
 from tests.methods.making import KINDS, network, side, small
+from tests.networks import flags as as_flags
 from tests.teachers import teacher_for
 from tests.training.test_resume_of_methods import COMBINATIONS
 
@@ -164,7 +165,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     def work(here: Child) -> int:
         halt_in(Rotation, 3, here)
         flags = ["--steps", str(STEPS), "--batch-size", "8", "--checkpoint-every", "1h", "--log-every", "1"]
-        flags += ["--method", "rotation", "--encoder", "test_resnet", "--encoder.width", "8", "--out", str(out)]
+        flags += ["--method", "rotation", *as_flags(network("rotation", "images")), "--out", str(out)]
         flags += ["--precision", "32-true", "--layout", "contiguous"]
         return run_command(["pretrain", str(array), *flags])
 

@@ -180,8 +180,8 @@ def test_a_compiled_run_computes_the_same(
 ) -> None:
     """Called by forward, and by map: that all is traced is seen without a compiler's minute for each."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
-    said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK, "method": method}
-    said |= {"encoder": encoder}
+    said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK}
+    said |= {"method": method, "encoder": encoder}
     plain, compiled = (
         selftaught.pretrain(photos, out=str(tmp_path / str(choice)), compile=choice, **said) for choice in (False, True)
     )

@@ -120,9 +120,8 @@ def test_a_colour_fringe_on_noise_tells_nothing(name: str) -> None:
     """And would, were all channels shown: or the test would prove nothing."""
     losses = {}
     for drop in (True, False):
-        encoder = HALVED
         few = {"permutations": 4} if name == "jigsaw" else {}
-        method = made(name, size=(48, 48), encoder=encoder, drop_colors=drop, **few)
+        method = made(name, size=(48, 48), encoder=HALVED, drop_colors=drop, **few)
         optimizer = torch.optim.AdamW(method.parameters(), 4e-3)
         for step in range(40):
             with randomness.at(0, step, slice(0, 8)):
