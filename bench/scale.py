@@ -50,7 +50,7 @@ PHOTOS = 2048  # where every process draws all, the noise of 65,536 photos does 
 TURNS = 3
 CPU = torch.device("cpu")
 WARM_UP, PORT, PAUSE = 3, 29873, 0.005
-ALIKE = {"method": "simclr", "precision": "bf16-mixed", "layout": "contiguous", "attention": "plain", "device": "cpu"}
+ALIKE = {"method": "simclr", "precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu"}
 LEARNERS: dict[str, dict[str, Any]] = {  # a batch is that of a process
     "ResNet-18, 32 px": {"encoder": "resnet18", "size": 32, "batch_size": 64},
     "ViT-tiny, 224 px": {"encoder": "vit_tiny_patch16_224", "size": 224, "batch_size": 16},
@@ -261,8 +261,8 @@ def markdown(kept: dict[str, dict[str, str]]) -> str:
         f"Made by `bench/scale.py`: draws and tiles of one process of {PROCESSES}, exchanges of two with half of the "
         "batch each, over gloo on one machine, where what is sent is memory copied; one thread on a CPU, the fastest "
         f"of {TURNS}. Banks are reckoned. What a process would draw for photos is taken of a batch of {PHOTOS:,}. "
-        "Processes are those of `--efficiency`: SimCLR in bf16 with one thread each, as many samples for each of two "
-        "as for one.",
+        "Processes are those of `--efficiency`: SimCLR in float32, one thread each, as many samples for each of two as "
+        "for one.",
         "",
         "| what | " + " | ".join(kept) + " |",
         "|---|" + "--:|" * len(kept),

@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.modules._functions import SyncBatchNorm
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from selftaught.system.context import holding
 from selftaught.system.devices import moved
@@ -122,6 +120,13 @@ def _summed(x: Tensor, group: Any = None) -> Tensor:
     return x
 
 
+def each(x: Tensor, group: Any = None) -> Tensor:
+    """x of every process of a group, or of all, (world, *x.shape), without gradients."""
+    stacked = x.new_empty(dist.get_world_size(group), *x.shape)
+    _all_gather(stacked.view(-1), x.contiguous().view(-1), group=group)
+    return stacked
+
+
 def alone() -> AbstractContextManager[None]:
     """Let all inside, batch norm too, see only what this process holds, as in one that has no others."""
     return holding(_alone, True)
@@ -158,56 +163,3 @@ def in_blocks(count: int) -> Any:
 def forget_groups() -> None:
     """Know of no groups any more, as the processes part."""
     _groups.clear()
-
-
-def share_batch_norms(module: nn.Module, group: Any = None) -> None:
-    """Make every batch norm inside see the global batch, or a group's, whatever its subclass adds (timm's: activation).
-
-    Names and state stay as they are. Whatever puts a method on several devices has to call this, or they learn
-    something else than one would; the tests hold all methods to that with two processes.
-    """
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm) and not isinstance(layer, _Shared):
-            own = type(layer)
-            layer.__class__ = type(own.__name__, (_Shared, own), {"group": group})  # not in its dict: no copy of it
-
-
-class _Shared:
-    """Batch norm with the statistics of several processes, ahead of a batch norm class in the order of inheritance."""
-
-    group: Any = None
-
-    def forward(self: Any, x: Tensor) -> Tensor:
-        if not self.training or world_size() == 1:
-            return super().forward(x)  # type: ignore[misc]
-        group = in_blocks(block()) if block() else self.group
-        x = self._by_kernels(x, group) if x.is_cuda and self.track_running_stats else self._by_sums(x, group)
-        return self.act(self.drop(x)) if hasattr(self, "act") else x
-
-    def _share(self: Any) -> float:
-        """How much the running statistics take of this batch's."""
-        self.num_batches_tracked += 1
-        return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-
-    def _by_kernels(self: Any, x: Tensor, group: Any) -> Tensor:
-        """torch's own, for GPUs alone: two collectives a layer, and no copies of x."""
-        group = group or dist.group.WORLD
-        running = (self.running_mean, self.running_var, self.eps, self._share(), group, dist.get_world_size(group))
-        return SyncBatchNorm.apply(x.contiguous(), self.weight, self.bias, *running)
-
-    def _by_sums(self: Any, x: Tensor, group: Any) -> Tensor:
-        axes = [0, *range(2, x.ndim)]
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        wide = x if x.dtype == torch.float64 else x.float()
-        count = total(wide.new_tensor(float(x.numel() // x.shape[1])), group)  # processes may hold unequal shares
-        mean = total(wide.sum(axes), group) / count
-        apart = wide - mean.view(shape)
-        variance = total(apart.square().sum(axes), group) / count
-        if self.track_running_stats:
-            share = self._share()
-            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), share)
-            self.running_var.lerp_((variance.detach() * (count / (count - 1))).to(self.running_var.dtype), share)
-        x = (apart * (variance + self.eps).rsqrt().view(shape)).to(x.dtype)
-        if self.affine:
-            x = x * self.weight.view(shape) + self.bias.view(shape)
-        return x

@@ -23,6 +23,7 @@ from selftaught.run.quantities import NONE
 from selftaught.run.rows import whole
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import components, distributed, processes
+from selftaught.system.batch_norms import share_batch_norms
 from selftaught.system.devices import device_of, kernels
 from selftaught.system.errors import UsageError
 from selftaught.system.memory import machine_memory
@@ -124,7 +125,7 @@ def arranged(method: Method, weights: str, plan: Plan, samples: Samples) -> Job:
     if engine.device.type == "cuda":  # which may hold less than the machine, where they were made
         refuse_banks_beyond(torch.cuda.mem_get_info(engine.device)[1], method)
     if distributed.world_size() > 1 and plan.norm != "device":
-        distributed.share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
+        share_batch_norms(method, processes.node_group() if plan.norm == "node" else None)
     shard = int(plan.shard) if plan.shard != NONE and distributed.world_size() > 1 else 1
     shown = deepcopy(method) if shard > 1 and distributed.rank() == 0 else method
     forward: Any = engine.setup(method, shard)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.methods.making import PAIRS
-from tests.system.distributed.steps import clustered, steps
+from tests.system.distributed.steps import NORMS, clustered, normalised, steps
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,3 +47,18 @@ def test_two_processes_equal_one(name: str, kind: str, pair: Path) -> None:
 def test_k_means_by_two_processes_has_the_very_centres_of_one(rank: int, pair: Path) -> None:
     two = load_file(pair / f"k-means-{rank}.safetensors")
     assert all(two[key].equal(value) for key, value in clustered().items())
+
+
+@pytest.mark.parametrize("case", NORMS)
+def test_batch_norms_of_unequal_shares_are_those_of_all_rows(case: str, pair: Path) -> None:
+    one = {key: value for key, value in normalised(slice(None)).items() if key.startswith(f"{case}: ")}
+    two = [load_file(pair / f"norms-{rank}.safetensors") for rank in range(2)]
+    assert len(one) >= 2
+    for key, value in one.items():
+        way, found = key.split(": ")[1], [of_one[key] for of_one in two]
+        if way == "all":
+            assert found[0].equal(found[1])
+        got = torch.cat(found) if way == "rows" else found[0] + found[1] if way == "sum" else found[0]
+        loose = {"rtol": 0.02, "atol": 0.02} if value.dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 2e-5}
+        exact = {"rtol": 1e-12, "atol": 1e-12} if value.dtype == torch.float64 else loose
+        torch.testing.assert_close(got, value, **exact, msg=lambda text, key=key: f"{key}: {text}")
