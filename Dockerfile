@@ -15,7 +15,7 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim AS made
 ARG PINS=constraints.txt
 ARG INDEX=
-ARG EXTRAS="export parquet fast remote science dicom heif jxl hdf5 zarr audio text search"
+ARG EXTRAS="export parquet fast nvjpeg remote science dicom heif jxl hdf5 zarr audio text search"
 WORKDIR /build
 RUN python -m venv /opt/selftaught
 ENV PATH=/opt/selftaught/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

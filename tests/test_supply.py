@@ -23,7 +23,7 @@ THERE = {"IPython"}  # which is asked alone where it has begun the process: a no
 # What a user may add:
 EXTRAS = (
     *("export", "parquet", "fast", "tensorboard", "remote", "science", "dicom", "heif", "jxl", "hdf5", "zarr"),
-    *("audio", "series", "text", "wandb", "mlflow", "trackio", "executorch", "search"),
+    *("nvjpeg", "audio", "series", "text", "wandb", "mlflow", "trackio", "executorch", "search"),
 )
 
 

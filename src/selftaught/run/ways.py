@@ -7,7 +7,7 @@ from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
-LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None}
+LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None, "jpeg_decoder": "cpu"}
 FORMER: dict[str, Any] = {"range": None, "bands": "colours"}  # of runs that were begun before there was anything to ask
 
 
@@ -51,10 +51,10 @@ def _rate(recipe: Recipe, kind: Modality) -> dict[str, Any]:
 
 def _reading(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """How the values of samples are read."""
-    said = {name: getattr(recipe, name) for name in LEFT_OPEN}
+    said = {name: getattr(recipe, name, usual) for name, usual in LEFT_OPEN.items()}
     asked = {name: value for name, value in said.items() if value != LEFT_OPEN[name]}
     if not kind.READ_IN_WAYS:
         for name in asked:
-            raise UsageError(f"--{name} is for images, and these are {kind.THINGS}")
+            raise UsageError(f"--{name.replace('_', '-')} is for images, and these are {kind.THINGS}")
         return {}
     return {"reading": asked if bands_of(recipe, kind) else FORMER}

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from selftaught.data.images import bands, dicom, plugins, tiff
+from selftaught.data.images import bands, dicom, nvjpeg, plugins, tiff
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
-from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, of_tiff, pixels_of, upright
+from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, UNKNOWN_TO_CARD, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
 from selftaught.data.sources.encoded import Page, Stored
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.source import Unsteady
-from selftaught.system.errors import Interrupted
+from selftaught.system.errors import Interrupted, OutOfMemory
 
 try:
     import simplejpeg
@@ -31,7 +31,7 @@ MAX_SCANS = 64  # times that a JPEG may go over its pixels; cameras and programs
 LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that threads never hold many at once
 JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind it
 PADDING = (127, 128)  # what JPEG decoders put where data are missing
-COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg decodes
+COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg and a card decode, by Pillow's mode
 FRAMED = ("GIF", "WEBP", "PNG", "AVIF", "HEIF")  # formats of pictures that may move
 SHOWN = {"HEIF": "a HEIC photo", "JXL": "a JPEG XL image", "AVIF": "an AVIF image"}  # whose libraries say little
 KNOWN = (*FORMATS, "HEIC", "JPEG XL", "DICOM")
@@ -110,13 +110,18 @@ def _by_pillow(data: bytes, at_least: tuple[int, int] | None, band: bool | None,
     with opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
+            remarks: tuple[str, ...] = ()
+            if image.format in JPEGS and reading.jpeg_decoder != nvjpeg.CPU:
+                if (pixels := _on_card(data, image, at_least, reading.jpeg_decoder)) is not None:
+                    return Picture(pixels)
+                remarks = (UNKNOWN_TO_CARD,)
             if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
-                return Picture(_fast_jpeg(data, image, at_least))
+                return Picture(_fast_jpeg(data, image, at_least), remarks)
             if at_least and image.format in JPEGS:
                 image.draft(None, (at_least[1], at_least[0]))
             if image.format == "TIFF":
                 return of_tiff(data, image, band, reading)
-            remarks = _remarks(data, image)
+            remarks += _remarks(data, image)
             image.load()
             if image.format in JPEGS:
                 _refuse_padding(data, image)
@@ -167,7 +172,7 @@ def explained(data: bytes = b"") -> Iterator[None]:
     """Whatever goes wrong with an image's bytes becomes a DecodeError."""
     try:
         yield
-    except DecodeError:
+    except (DecodeError, OutOfMemory):
         raise
     except UnidentifiedImageError:
         raise DecodeError(_unknown(data)) from None
@@ -202,21 +207,37 @@ def attempt(make: Callable[[], Made]) -> Made | str:
         return make()
     except DecodeError as error:
         return str(error)
-    except (Unsteady, Interrupted):  # which is no fault of this sample alone
+    except (Unsteady, Interrupted, OutOfMemory):  # which is no fault of this sample alone
         raise
     except Exception as error:  # unreadable, vanished, or a broken archive member
         return f"cannot be read: {type(error).__name__}: {error}"
 
 
-def jpeg_decoder() -> str:
+def jpeg_decoder(reading: Reading = READING) -> str:
     """Which library decodes JPEGs."""
+    if reading.jpeg_decoder != nvjpeg.CPU:
+        return nvjpeg.NAME
     return "simplejpeg" if simplejpeg else "pillow"
 
 
 def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:
     height, width = at_least or (0, 0)
     colours = COLOURSPACES[image.mode]
-    pixels = simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, min_factor=2)
+    return _turned(simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, min_factor=2), image)
+
+
+def _on_card(data: bytes, image: Image.Image, at_least: tuple[int, int] | None, card: str) -> NDArray[np.uint8] | None:
+    """None where the CPU has to decode. A picture that ends in one colour may lack its end: then the CPU asks, too."""
+    pixels = nvjpeg.decoded(data, COLOURSPACES[image.mode], at_least, card) if image.mode in COLOURSPACES else None
+    if pixels is None:
+        return None
+    if (pixels[-1] == pixels[-1, 0]).all():
+        _by_pillow(data, None, None, READING)
+    return _turned(pixels, image)
+
+
+def _turned(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    """Upright, as (H, W, C)."""
     if image.info.get("exif"):
         turned = Image.fromarray(pixels[..., 0] if image.mode == "L" else pixels)
         turned.info["exif"] = image.info["exif"]

@@ -1,6 +1,6 @@
 """What decoding gives, and how it is asked: which pages and bands of a file, and how its numbers become values."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -42,6 +42,8 @@ class Reading:
     range: Literal["declared", "each"] | Span | None = "declared"
     pages: Literal["first", "samples", "channels"] = "first"
     bands: Literal["all", "colours"] = "all"  # of a TIFF; colours: the grey or three of 8 bits, as it was before
+    # Where JPEGs are decoded: cpu, cuda, or one card, cuda:1. Not recorded: an encoder reads anywhere.
+    jpeg_decoder: str = field(default="cpu", repr=False)
 
     FORMER: ClassVar["Reading"]
 

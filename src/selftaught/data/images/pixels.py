@@ -20,6 +20,7 @@ ANIMATED = "are animated: the first frame is used"
 PAGES = "have more pages than one: the first is used"
 DEEP = "have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small"
 BAND = "have a band tagged as alpha that is no transparency: it is left out"
+UNKNOWN_TO_CARD = "are JPEGs of a kind that the card does not decode: the CPU does"
 FINE = "have more than 8 bits a colour: the upper 8 are used"
 
 

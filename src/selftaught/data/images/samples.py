@@ -27,6 +27,7 @@ from selftaught.data.images.canvas import (
 )
 from selftaught.data.images.decode import attempt, picture
 from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
+from selftaught.data.images.nvjpeg import CUDA, OPTION, card
 from selftaught.data.images.pages import paged
 from selftaught.data.images.preparation import CHUNK, Preparation, preparation_of
 from selftaught.data.images.sampling import PROBED, Looking, examples_of
@@ -40,7 +41,8 @@ from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.source import Progress, digest
 from selftaught.data.storage import MEMORY, Decoded, Failures, Refuse, Resident, Storage, Work, stored
-from selftaught.system.errors import DataError
+from selftaught.system.errors import DataError, UsageError
+from selftaught.system.text import printable
 
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
@@ -127,6 +129,10 @@ def open_samples(
     """
     source = open_source(data, label_column if labels is None else None, column)
     way = Reading.of(like) if like else Reading(**(reading or {}))
+    if way.jpeg_decoder == CUDA:
+        if not isinstance(source, Encoded):
+            raise UsageError(f"{OPTION} is for image files, and {printable(source.name)} holds pixels: leave it out")
+        way = replace(way, jpeg_decoder=card())
     if way.pages == "samples" and isinstance(source, Encoded):
         if labels is not None:  # which are those of files
             source.labels, labels = labels_for(labels, source.keys, "images", label_column, source.note), None
@@ -266,7 +272,7 @@ def _work(
             return None
         # Two decoders may round differently, so what one has made is not taken for the other's.
         made_as = MADE_AS + ".1" * (canvas.dtype.kind == "f")  # measured values were once rounded where images shrank
-        made_by = f"{canvas} {band} {way}", decoding.jpeg_decoder(), PIL.__version__, made_as
+        made_by = f"{canvas} {band} {way}", decoding.jpeg_decoder(way), PIL.__version__, made_as
         return digest(source.digests(rows, progress).tobytes(), *made_by, between=b"\n")
 
     keys = picked(source.keys, rows)

@@ -150,6 +150,11 @@ class Pretrain(Recipe):
     range: ValueRange = "auto"
     pages: PagesOf = "first"
     bands: BandsOf = None
+    jpeg_decoder: Literal["cpu", "cuda"] = Field(
+        "cpu",
+        description="what decodes JPEGs: the CPU's cores, or the card (nvJPEG, by torchcodec), whose pixels differ a "
+        "little from those that the CPU makes for judging",
+    )
     init: str | None = Field(
         None,
         description="weights to start from: a timm model, a folder in its layout, a run, a file, or timm for those of "
