@@ -1,6 +1,6 @@
 """Every method by several processes beside one: how far apart their losses are over 20 steps, in float32.
 
-    python -m bench.processes [--count 2] [--shard 2] [--precision 64-true] [METHOD ...]
+    python -m bench.processes [--count 2] [--shard 2] [--precision 64-true] [--network halved] [METHOD ...]
 
 With --shard weights are spread over processes; in double precision one sees what is no rounding. Prints a line a
 method, and ends with exit code 1 where one is further off than is promised. Needs no GPU: processes talk through gloo.
@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from tests.distributed.runs import apart, data, start, train
+from tests.distributed.runs import NETWORKS, apart, data, start, train
 
 from selftaught.methods import registry
 
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2)
     parser.add_argument("--shard", default="none", help="processes that hold a weight together")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "64-true"])
+    parser.add_argument("--network", default="narrow", choices=list(NETWORKS), help="of methods without tokens")
     told = parser.parse_args()
     torch.set_num_threads(1)
     off = 0
@@ -35,8 +36,8 @@ def main() -> int:
         folder = Path(made)
         os.environ["SELFTAUGHT_CACHE"] = str(folder / "cache")
         data(folder)
-        train(folder, folder / "one", told.methods, precision=told.precision)
-        how = [str(folder / "many"), told.shard, told.precision]
+        train(folder, folder / "one", told.methods, told.network, precision=told.precision)
+        how = [str(folder / "many"), told.shard, told.precision, told.network]
         running = start(told.count, ["methods", str(folder), *how, *told.methods], PORT)
         codes = [one.wait() for one in running]
         for name in told.methods:

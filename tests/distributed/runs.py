@@ -27,11 +27,12 @@ from selftaught.system import randomness
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.training.job import Job
 from tests.methods.making import side, small
-from tests.networks import NARROW, SHALLOW
+from tests.networks import HALVED, NARROW, SHALLOW
 from tests.teachers import teacher_for
 
 ROOT = Path(__file__).parents[2]
 STEPS, FEW, BATCH, COUNT = 20, 3, 16, 160
+NETWORKS = {"narrow": NARROW, "halved": HALVED}  # of methods that do without tokens
 SMALLEST = 32  # pixels that the teacher takes
 # Batch norm of all samples, and in groups; negatives, a queue. bench/processes.py has all methods.
 WHOLE = ["simclr", "moco"]
@@ -66,12 +67,12 @@ def data(folder: Path, name: str = "data", seed: int = 0) -> Path:
     return file
 
 
-def settings(name: str, folder: Path) -> dict[str, Any]:
+def settings(name: str, folder: Path, network: str = "narrow") -> dict[str, Any]:
     """What a run of a method is asked for: the same whatever the number of processes."""
     cls = registry.method_class(name)
     return {
         "method": {"name": name, "options": small(name)},
-        "encoder": (SHALLOW if cls.needs_tokens else NARROW).model_dump(),
+        "encoder": (SHALLOW if cls.needs_tokens else NETWORKS[network]).model_dump(),
         "batch_size": BATCH,
         "steps": STEPS,
         "size": SMALLEST if cls.needs_teacher else side(name),
@@ -104,10 +105,10 @@ def start(count: int, words: list[str], port: int, **told: str) -> list[subproce
     ]
 
 
-def train(folder: Path, out: Path, names: list[str], **more: Any) -> None:
+def train(folder: Path, out: Path, names: list[str], network: str = "narrow", **more: Any) -> None:
     """A run of each method, in `out`."""
     for name in names:
-        selftaught.pretrain(data(folder), out=out / name, **{**settings(name, folder), **more})
+        selftaught.pretrain(data(folder), out=out / name, **{**settings(name, folder, network), **more})
 
 
 def photos(folder: Path) -> Path:
@@ -282,12 +283,12 @@ def main(folder: str, first: str, second: str, third: str) -> None:
         team.struck("simclr", "hangs", 1, 6, threading.Event().wait, checkpoint_every="5")
 
 
-def methods(folder: str, out: str, shard: str, precision: str, *names: str) -> None:
+def methods(folder: str, out: str, shard: str, precision: str, network: str, *names: str) -> None:
     """A run of each method, for a bench; one that fails is no reason to leave the others out."""
     torch.set_num_threads(1)
     for name in names:
         try:
-            train(Path(folder), Path(out), [name], shard=shard, precision=precision)
+            train(Path(folder), Path(out), [name], network, shard=shard, precision=precision)
         except Exception as error:
             print(f"{name} by process {os.environ['RANK']}: {type(error).__name__}: {error}", file=sys.stderr)
 
