@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules._functions import SyncBatchNorm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from selftaught.system.distributed import block, each, in_blocks, world_size
+from selftaught.system.distributed import block, each, in_blocks, summed, world_size
 
 
 def share_batch_norms(module: nn.Module, group: Any = None) -> None:
@@ -79,20 +79,16 @@ class _Normalised(torch.autograd.Function):
         asked, eps = [False, True, True], ctx.eps
         given = (grad, x, unit, mean, variance, None, None, False, eps, asked)
         _, along, over = torch.ops.aten.native_batch_norm_backward(*given)  # sums of grad * normalised x, and of grad
+        wanted = zip((along, over), ctx.needs_input_grad[1:3])
+        own = [one.to(weight.dtype) if asked_for else None for one, asked_for in wanted]
         if not ctx.needs_input_grad[0]:
-            return None, _own(along, weight, ctx, 1), _own(over, weight, ctx, 2), None, None
-        all_along, all_over = each(torch.stack([along, over]), ctx.group).sum(0)
+            return None, *own, None, None
+        all_along, all_over = summed(torch.stack([along, over]), ctx.group)
         slope = (variance + eps).rsqrt() * (1 if weight is None else weight)
         # The gradient less what of it a shift or a stretch of all samples would undo.
         undone = F.batch_norm(x, mean, variance, -slope * all_along / count, -slope * all_over / count, eps=eps)
         shape = [1, -1, *[1] * (x.ndim - 2)]
-        back = undone.addcmul_(grad, slope.to(grad.dtype).view(shape))
-        return back, _own(along, weight, ctx, 1), _own(over, weight, ctx, 2), None, None
-
-
-def _own(grad: Tensor, like: Tensor | None, ctx: Any, place: int) -> Tensor | None:
-    """A gradient of this process's loss, where somebody wants it."""
-    return grad.to(like.dtype) if like is not None and ctx.needs_input_grad[place] else None
+        return undone.addcmul_(grad, slope.to(grad.dtype).view(shape)), *own, None, None
 
 
 def _moments(x: Tensor, group: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,10 +63,10 @@ def gather(x: Tensor) -> Tensor:
     return _Gather.apply(x) if world_size() > 1 else x
 
 
-def total(x: Tensor, group: Any = None) -> Tensor:
-    """The sum of x over all processes, or those of a group, letting gradients flow back to each."""
+def total(x: Tensor) -> Tensor:
+    """The sum of x over all processes, letting gradients flow back to each."""
     _note("total", x)
-    return _Sum.apply(x, group) if world_size() > 1 else x
+    return _Sum.apply(x) if world_size() > 1 else x
 
 
 def shuffled(x: Tensor, order: Tensor) -> Tensor:
@@ -90,9 +90,7 @@ def shuffled(x: Tensor, order: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        gathered = x.new_empty(world_size() * len(x), *x.shape[1:])
-        _all_gather(gathered, x.contiguous())
-        return gathered
+        return each(x).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -105,16 +103,16 @@ class _Gather(torch.autograd.Function):
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
-        ctx.group = group
-        return _summed(x, group)
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return summed(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        return _summed(grad, ctx.group), None  # every process's loss depends on every x
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return summed(grad)  # every process's loss depends on every x
 
 
-def _summed(x: Tensor, group: Any = None) -> Tensor:
+def summed(x: Tensor, group: Any = None) -> Tensor:
+    """The sum of x over the processes of a group, or over all, without gradients."""
     x = x.contiguous().clone()
     dist.all_reduce(x, group=group)
     return x

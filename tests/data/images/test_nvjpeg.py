@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import selftaught
+from selftaught.data.images import decode as module
 from selftaught.data.images import nvjpeg, samples
 from selftaught.data.images.decode import attempt, decode, picture
 from selftaught.data.images.decoded import DecodeError, Reading
@@ -78,6 +79,11 @@ def test_a_card_that_pads_in_silence_is_not_believed(monkeypatch: pytest.MonkeyP
     with pytest.raises(DecodeError):
         picture(data[: len(data) // 2], reading=BY_CARD)
     assert not picture(data, reading=BY_CARD).pixels[-1].any()  # the CPU finds it whole, and the card's is taken
+
+
+def test_a_large_one_that_ends_in_one_colour_is_held_to_be_whole_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGE", 100)  # pixels; more are decoded one at a time
+    assert not picture(jpeg(Image.new("RGB", (97, 61))), reading=BY_CARD).pixels.any()
 
 
 def test_what_the_card_does_not_know_is_decoded_by_the_cpu_which_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,22 +110,25 @@ def _by_pillow(data: bytes, at_least: tuple[int, int] | None, band: bool | None,
     with opened(data) as image:
         large = image.width * image.height > LARGE and not (at_least and image.format in JPEGS)
         with _one_large if large else contextlib.nullcontext():
-            remarks: tuple[str, ...] = ()
             if image.format in JPEGS and reading.jpeg_decoder != nvjpeg.CPU:
-                if (pixels := _on_card(data, image, at_least, reading.jpeg_decoder)) is not None:
-                    return Picture(pixels)
-                remarks = (UNKNOWN_TO_CARD,)
-            if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
-                return Picture(_fast_jpeg(data, image, at_least), remarks)
-            if at_least and image.format in JPEGS:
-                image.draft(None, (at_least[1], at_least[0]))
-            if image.format == "TIFF":
-                return of_tiff(data, image, band, reading)
-            remarks += _remarks(data, image)
-            image.load()
-            if image.format in JPEGS:
-                _refuse_padding(data, image)
-            return Picture(pixels_of(upright(image)), remarks)
+                return _on_card(data, image, at_least, reading)
+            return _on_cpu(data, image, at_least, band, reading)
+
+
+def _on_cpu(
+    data: bytes, image: Image.Image, at_least: tuple[int, int] | None, band: bool | None, reading: Reading
+) -> Picture:
+    if image.format in JPEGS and simplejpeg and image.mode in COLOURSPACES:
+        return Picture(_fast_jpeg(data, image, at_least))
+    if at_least and image.format in JPEGS:
+        image.draft(None, (at_least[1], at_least[0]))
+    if image.format == "TIFF":
+        return of_tiff(data, image, band, reading)
+    remarks = _remarks(data, image)
+    image.load()
+    if image.format in JPEGS:
+        _refuse_padding(data, image)
+    return Picture(pixels_of(upright(image)), remarks)
 
 
 def _decoded(data: NDArray[Any] | Image.Image) -> NDArray[Any]:
@@ -226,14 +229,17 @@ def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None
     return _turned(simplejpeg.decode_jpeg(data, colours, min_height=height, min_width=width, min_factor=2), image)
 
 
-def _on_card(data: bytes, image: Image.Image, at_least: tuple[int, int] | None, card: str) -> NDArray[np.uint8] | None:
-    """None where the CPU has to decode. A picture that ends in one colour may lack its end: then the CPU asks, too."""
-    pixels = nvjpeg.decoded(data, COLOURSPACES[image.mode], at_least, card) if image.mode in COLOURSPACES else None
+def _on_card(data: bytes, image: Image.Image, at_least: tuple[int, int] | None, reading: Reading) -> Picture:
+    """A JPEG by the card, or by the CPU what no card knows. What ends in one colour may lack its end: the CPU tells."""
+    known = image.mode in COLOURSPACES
+    pixels = nvjpeg.decoded(data, COLOURSPACES[image.mode], at_least, reading.jpeg_decoder) if known else None
     if pixels is None:
-        return None
+        made = _on_cpu(data, image, at_least, None, reading)
+        return replace(made, remarks=(UNKNOWN_TO_CARD, *made.remarks))
+    made = Picture(_turned(pixels, image))  # before Pillow turns its own
     if (pixels[-1] == pixels[-1, 0]).all():
-        _by_pillow(data, None, None, READING)
-    return _turned(pixels, image)
+        _on_cpu(data, image, at_least, None, reading)
+    return made
 
 
 def _turned(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
