@@ -104,8 +104,12 @@ def named(arm: str) -> str:
 
 
 def settings(arm: str, weights: Path) -> dict[str, Any]:
-    """What `pretrain` takes for a way to begin."""
-    told: dict[str, Any] = {"size": SIDE, "map": 0}
+    """What `pretrain` takes for a way to begin.
+
+    The layout is the faster one of this network (of the student, either), which runs of minutes find by themselves and
+    one of a single minute, that tells the rate, has no time to look for.
+    """
+    told: dict[str, Any] = {"size": SIDE, "map": 0, "layout": "channels_last", "precision": "32-true"}
     if arm == STUDENT:
         return {**told, "method": STUDENT, "encoder": "resnet18", "teacher": str(weights)}
     if arm == NOTHING:
