@@ -18,7 +18,7 @@ from learns import IMAGES, budget, judged_today, read_rows
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
 
 BELOW = 10_000  # images, for which the usual choices of few hold
-FEW, ALL = "5 per class", "all labels"
+ALL = "all labels"
 SETS = {
     "cifar10": "CIFAR-10",
     "fashion": "Fashion-MNIST",
@@ -59,11 +59,11 @@ def of_small(rows: list[dict[str, Any]]) -> list[Brought]:
     """Candidates on the small sets with five labels a class, and once a set the frozen weights."""
     made = []
     for own in _groups(rows, "set", "candidate", "minutes"):
-        about = own[0]["set"], own[0]["images"], FEW
+        about = own[0]["set"], own[0]["images"], warm.FEW
         pixels = _accuracy(own, "pixels")
         made.append(_row(*about, own[0]["settings"], _accuracy(own, "trained"), pixels, len(own), "small.jsonl"))
     for own in _groups(rows, "set"):
-        about = own[0]["set"], own[0]["images"], FEW
+        about = own[0]["set"], own[0]["images"], warm.FEW
         made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "small.jsonl"))
     return made
 
@@ -74,12 +74,14 @@ def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
     for own in _groups([row for row in rows if row["arm"] in warm.WARM], "set", "arm", "minutes"):
         name, pixels = own[0]["set"], _accuracy(own, "pixels")
         settings = {**warm.WARM[own[0]["arm"]], "encoder": {"name": warm.PUBLIC}}
-        told = _row(name, own[0]["images"], FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl")
+        told = _row(
+            name, own[0]["images"], warm.FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl"
+        )
         adapt = f" --adapt {settings['adapt']}" if "adapt" in settings else ""
         flags = f"--init {warm.PUBLIC} --method {settings['method']}{adapt}"
         made.append(told.model_copy(update={"weights": True, "flags": flags}))
     for own in _groups(rows, "set"):
-        about = own[0]["set"], own[0]["images"], FEW
+        about = own[0]["set"], own[0]["images"], warm.FEW
         made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "warm.jsonl"))
     return made
 
@@ -127,7 +129,7 @@ def flags(settings: dict[str, Any]) -> str:
 
 
 def _accuracy(rows: list[dict[str, Any]], features: str) -> float:
-    return _mean(warm.accuracy_of(row, "linear", FEW, features) for row in rows)
+    return _mean(warm.accuracy_of(row, "linear", warm.FEW, features) for row in rows)
 
 
 def _mean(values: Iterator[float]) -> float:
