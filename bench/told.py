@@ -77,9 +77,10 @@ def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
         told = _row(
             name, own[0]["images"], warm.FEW, settings, _accuracy(own, "trained"), pixels, len(own), "warm.jsonl"
         )
-        adapt = f" --adapt {settings['adapt']}" if "adapt" in settings else ""
-        flags = f"--init {warm.PUBLIC} --method {settings['method']}{adapt}"
-        made.append(told.model_copy(update={"weights": True, "flags": flags}))
+        adapt, shown = settings.get("adapt", "all"), round(np.mean([row["samples"] for row in own]))
+        flags = f"--init {warm.PUBLIC} --method {settings['method']}" + (f" --adapt {adapt}" if adapt != "all" else "")
+        more = {"weights": True, "adapt": adapt, "flags": flags, "samples": shown}
+        made.append(told.model_copy(update=more))
     for own in _groups(rows, "set"):
         about = own[0]["set"], own[0]["images"], warm.FEW
         made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "warm.jsonl"))

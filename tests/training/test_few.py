@@ -84,8 +84,32 @@ def test_no_more_is_said_than_there_are_rows_for(known: list[Brought]) -> None:
 def test_nothing_is_said_of_many_of_rows_or_where_weights_are_named(known: list[Brought]) -> None:
     assert advice(planned(), IMAGES, FEW + 1) == [] and advice(planned(), IMAGES, FEW)
     assert advice(planned(), modality.named("tables"), 1500) == []
-    assert advice(planned().model_copy(update={"init": "timm"}), IMAGES, 1500) == []
+    assert advice(planned().model_copy(update={"init": "runs/ours", "preset": "own"}), IMAGES, 1500) == []
     assert advice(planned().model_copy(update={"teacher": "timm"}), IMAGES, 1500) == []
+
+
+def test_of_going_on_it_is_said_what_the_weights_told_as_they_are(known: list[Brought]) -> None:
+    on = FROZEN.model_copy(update={"method": "simclr", "flags": "--init net --method simclr", "samples": 5000})
+    short = on.model_copy(update={"method": "byol", "told": 0.70, "flags": "--init net --method byol"})
+    known += [short, short.model_copy(update={"samples": 50_000, "told": 0.78})]
+
+    def said(**told: object) -> list[str]:
+        plan = planned(batch_size=100, **{"method": "byol", "steps": 40, **told})
+        return advice(plan.model_copy(update={"init": "net", "preset": "warm"}), IMAGES, 1500)
+
+    where = "of leaves (2,000 images, all labels) weights that others have taught told 75.0 % as they are"
+    after = "70.0 % after 5,000 samples of going on with byol"
+    longer = "78.0 % after 50,000 samples of going on with byol"
+    assert said() == [f"{where}, {after}; the most, 78.0 %, by --init net --method byol"]
+    assert said(steps=4000) == [f"{where}, {longer}"]  # what is most nearly as long
+    assert said(method="mae") == [f"{where}; the most, 78.0 %, by --init net --method byol"]
+    assert said(adapt="lora:8") == said(method="mae")  # in which fewer weights learn than in any that was tried
+    known.append(on.model_copy(update={"adapt": "lora:8", "method": "byol", "told": 0.74}))
+    assert ", 74.0 % after 5,000 samples" in said(adapt="lora:8")[0]
+    known[-2] = on.model_copy(update={"told": 0.6})
+    assert said() == [f"{where}, {after}; nothing told more"]
+    known.remove(FROZEN)
+    assert said() == []
 
 
 def test_check_and_pretrain_say_it(

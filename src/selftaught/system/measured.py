@@ -25,7 +25,9 @@ class Brought(_Row):
     method: str | None  # of the run; None: weights of others as they are
     encoder: str
     weights: bool = False  # whether it began with weights of others
+    adapt: str = "all"  # which of them learnt
     flags: str  # what says this to `pretrain`
+    samples: int | None = Field(None, gt=0)  # that the run was shown, where that is said
     told: float
     pixels: float  # likewise, by raw pixels
     seeds: int = Field(gt=0)

@@ -1,5 +1,6 @@
-"""A run on few images from nothing: what is usual for it, what such runs have brought, and what has brought more."""
+"""What is usual for a run on few images, and what runs like the one that is asked for have brought, and others more."""
 
+import math
 from collections.abc import Sequence
 
 from selftaught.contracts.modality import Modality
@@ -28,10 +29,17 @@ def as_usual(recipe: Pretrain, kind: Modality, count: int, device: str) -> Pretr
 
 
 def advice(plan: Plan, kind: Modality, count: int) -> list[str]:
-    """Two lines at most on what is to be expected of a run on so many samples; none where nothing is measured."""
-    if plan.init or plan.teacher or not kind.PRETRAINED or count > FEW:
-        return []
+    """Two lines at most on what is to be expected of a run on so many samples; none where nothing is measured.
+
+    Of a run from nothing on few images, or of one that goes on from weights that others have taught.
+    """
     nothing, weights = ([row for row in known().brought if row.weights == begun] for begun in (False, True))
+    if plan.teacher or not kind.PRETRAINED:
+        return []
+    if plan.init:
+        return _going_on(_nearest(weights, count), plan) if plan.preset == "warm" else []
+    if count > FEW:
+        return []
     return [*_from_nothing(_nearest(nothing, count), plan), *_from_weights(_nearest(weights, count))]
 
 
@@ -75,6 +83,22 @@ def _from_weights(near: Sequence[Brought]) -> list[str]:
     way = f"by {best.flags}" if best.method else f"as they are; go on from such by {best.flags}"
     told = f"weights that others have taught told {_share(best.told)} of {_set(best)}"
     return [f"{told}, raw pixels {_share(best.pixels)}, {way}"]
+
+
+def _going_on(near: Sequence[Brought], plan: Plan) -> list[str]:
+    """What weights of others have told as they are, what after the plan's method went on from them, and what more."""
+    frozen = next((row for row in near if row.method is None), None)
+    if frozen is None:
+        return []
+    shown = plan.steps * plan.batch_size
+    tried = [row for row in near if (row.method, row.adapt) == (plan.method.name, plan.adapt) and row.samples]
+    own = min(tried, key=lambda row: abs(math.log(shown / (row.samples or 1))), default=None)
+    line = f"of {_set(frozen)} weights that others have taught told {_share(frozen.told)} as they are"
+    if own:
+        line += f", {_share(own.told)} after {own.samples:,} samples of going on with {own.method}"
+    if near[0].told > (own or frozen).told + MARGIN:
+        line += f"; the most, {_share(near[0].told)}, by {near[0].flags}" if near[0].method else "; nothing told more"
+    return [line]
 
 
 def _set(row: Brought) -> str:
