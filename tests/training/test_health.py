@@ -18,9 +18,11 @@ from selftaught.system.errors import DivergedError, Interrupted
 from selftaught.system.interruption import Stop
 from selftaught.training.following import Follower
 from selftaught.training.job import prepare
-from selftaught.training.looking.features import estimate_norms
-from selftaught.training.looking.health import ALIKE, Health, verdict, watched
+from selftaught.training.looking import health as module_of_health
+from selftaught.training.looking.features import estimate_norms, features
+from selftaught.training.looking.health import ALIKE, VIEWS, Health, verdict, watched
 from selftaught.training.resolve import open_data, resolve
+from tests.networks import NARROW
 
 HOW: dict[str, Any] = {
     "encoder": "test_resnet",
@@ -186,6 +188,33 @@ def test_a_look_changes_nothing(method: str, tmp_path: Path) -> None:
     assert health.look() == first
     assert all(torch.equal(value, job.method.state_dict()[key]) for key, value in before.items())
     assert torch.equal(state, torch.random.get_rng_state()) and job.method.training
+
+
+def test_a_closer_look_makes_nothing_again_that_a_look_at_the_same_weights_has_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 255, (16, 16, 16, 3), dtype=np.uint8))
+    recipe = Pretrain.parse({"data": str(tmp_path / "noise.npy"), "encoder": NARROW.model_dump(), "batch_size": 8})
+    samples = open_data(recipe, Stop())
+    job = prepare(resolve(recipe.model_copy(update={"precision": "32-true"}), samples), samples, None)
+    drawn: list[int] = []
+
+    def noted(*given: Any, draw: int = 0, **told: Any) -> Any:
+        drawn.append(draw)
+        return features(*given, draw=draw, **told)
+
+    monkeypatch.setattr(module_of_health, "features", noted)
+    alone = Health(job).closer_look()
+    assert drawn == [0, *range(VIEWS)]
+    health = Health(job)
+    health.look()
+    drawn.clear()
+    assert health.closer_look() == alone and drawn == [*range(2, VIEWS)]
+    for weight in job.shown.encoder.parameters():
+        torch.nn.init.normal_(weight)
+    job.moves += 1
+    drawn.clear()
+    assert health.closer_look() != alone and drawn == [0, *range(VIEWS)]
 
 
 def test_a_resumed_run_remembers_how_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

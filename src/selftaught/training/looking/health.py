@@ -53,6 +53,8 @@ class Health:
         self.every = job.batches.steps_per_epoch * math.ceil(epochs / LOOKS)
         self._statistics: list[Tensor] = []  # of batch norms, as they were measured last
         self._measured: int | None = None  # for the weights as after so many moves
+        # What a look saw of them, and after how many moves: plain views of all, and two others of those compared.
+        self._seen: tuple[int | None, NDArray[Any], list[NDArray[Any]]] = (None, np.empty(0), [])
 
     def due(self, step: int) -> bool:
         """Whether it is time to look: after every epoch, or every few where there are many."""
@@ -68,6 +70,7 @@ class Health:
                 return {}
             drift = self._drift(z)
             pair = [features(encoder, self.compared, view="strong", draw=draw) for draw in (0, 1)]
+            self._seen = (self.job.moves, z, pair)
             scores = {
                 "feature_spread": feature_spread(z),
                 "rankme": rankme(z),
@@ -105,16 +108,19 @@ class Health:
         return {"weights_moved": float(f"{float(moved):.4g}")}
 
     def closer_look(self) -> Scores:
-        """The scores that take as long as all others together: LiDAR, of eight views each, and the intrinsic dimension.
+        """The scores that take longest: LiDAR, of eight views of each sample, and the intrinsic dimension.
 
-        None where features are not finite.
+        None where features are not finite. What a look at the same weights has seen is not made again.
         """
         with undisturbed(self.job):
             encoder = self.encoder()
-            z = features(encoder, self.probed)
+            moves, z, seen = self._seen
+            if moves != self.job.moves:
+                z, seen = features(encoder, self.probed), []
             if not np.isfinite(z).all():
                 return {}
-            seen = [features(encoder, self.compared, view="strong", draw=draw) for draw in range(VIEWS)]
+            others = range(len(seen), VIEWS)
+            seen = [*seen, *(features(encoder, self.compared, view="strong", draw=draw) for draw in others)]
         return _rounded({"lidar": lidar(np.stack(seen, axis=1)), "idest": idest(z)})
 
     def encoder(self) -> Encoder:
