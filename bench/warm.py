@@ -186,14 +186,16 @@ def public_weights(folder: Path) -> Path:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Tables by set and probe: a line an arm, and what it gains over the frozen weights of the same seed."""
+    rates = json.loads(RATES.read_text()).values() if RATES.exists() else ()
+    cores = " or ".join(sorted({rate["processor"] for rate in rates}))
     lines = [
         "# Going on from public weights",
         "",
-        f"Frozen ImageNet weights of {PUBLIC}, the same after as many samples as one core by itself shows in so many "
-        f"minutes of going on with unlabelled images at {SIDE} px, a resnet18 that learns from them (distill), and the "
-        f"same network from nothing (SimCLR). Accuracy in per cent on {JUDGED:,} test images at most with so many "
-        "labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights, of each "
-        "seed. Made by `bench/warm.py`.",
+        f"Frozen ImageNet weights of {PUBLIC}, the same after as many samples as one core by itself ({cores}) shows in "
+        f"so many minutes of going on with unlabelled images at {SIDE} px, a resnet18 that learns from them (distill), "
+        f"and the same network from nothing (SimCLR). Accuracy in per cent on {JUDGED:,} test images at most with so "
+        "many labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights, of "
+        "each seed. Made by `bench/warm.py`.",
         "",
         f"## Gained over frozen weights: 5 labels a class, linear, each seed (aimed at: {100 * AIM:g} points)",
         "",
