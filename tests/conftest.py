@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 
 from selftaught.system.allocator import give_back
-from selftaught.training.looking import health
 
 torch.set_num_threads(1)
 # Workers live long and train hundreds of networks: where a variable of this kind is set, pre-training leaves it to
@@ -25,9 +24,6 @@ os.environ.setdefault("MALLOC_PERTURB_", "0")
 
 # What tests write need not outlive a power cut; that each save would is held by tests/reliability/faults.py.
 os.fsync = lambda handle: None
-
-# A closer look at the end of hundreds of runs sees its samples in fewer views; no test is about how many they are.
-health.VIEWS = 3
 
 if hasattr(signal, "SIGHUP"):  # as in a terminal, whatever started the tests: `nohup` has them ignore it
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -59,6 +59,14 @@ def whole(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def ran_alike(folder: Path) -> list[dict[str, Any]]:
+    """Its runs, but for how long they took, and LiDAR, of fewer views where a test makes them (tests/__init__.py)."""
+    runs = told(folder)["runs"]
+    for ran in runs:
+        ran["health"].pop("lidar", None)
+    return [{**ran, "seconds": 0} for ran in runs]
+
+
 def told(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "comparison.json").read_text())
 
@@ -207,9 +215,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
         stream.write('{"method": "rota')  # as a power cut may leave it
 
     selftaught.compare(wanted["data"], out=str(out), resume=True)
-    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
-    for ran in [*kept[0], *kept[1]]:  # of whose last look a process sees more views than one that tests (conftest.py)
-        ran["health"].pop("lidar", None)
+    kept = [ran_alike(folder) for folder in (whole, out)]
     assert kept[0] == kept[1]
 
 
@@ -304,9 +310,7 @@ def test_processes_of_a_comparison_that_goes_on_make_what_one_after_another_made
     assert len(lines) == 6
     (out / "comparison.jsonl").write_text("".join(lines[3::-1]))  # in the order in which processes may have ended
     selftaught.compare(told(whole)["data"], out=str(out), resume=True, devices=2)
-    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
-    for ran in [*kept[0], *kept[1]]:  # of whose last look a process sees more views than one that tests (conftest.py)
-        ran["health"].pop("lidar", None)
+    kept = [ran_alike(folder) for folder in (whole, out)]
     assert kept[0] == kept[1] and told(out)["rungs"] == told(whole)["rungs"]
     assert {path.name for path in (out / "runs").iterdir()} == {Path(ran["run"]).name for ran in kept[0][4:]}
     assert not list((out / "runs").glob("*/checkpoints"))
