@@ -3,4 +3,4 @@
 from selftaught.training.looking import health
 
 # A closer look at the end of hundreds of runs sees its samples in fewer views; no test is about how many they are.
-health.VIEWS = 3
+VIEWS, health.VIEWS = health.VIEWS, 3

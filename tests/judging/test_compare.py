@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import selftaught
+import tests
 from selftaught.commands.cli import run_command
 from selftaught.judging.entrants import methods_named, plan
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
@@ -21,6 +23,7 @@ from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
+from selftaught.training.looking import health
 from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
 
@@ -52,19 +55,19 @@ def command(digits: Split, out: Path, **more: Any) -> dict[str, Any]:
     return {"data": train, **QUICK, **told, **more}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def views_of_the_program() -> Iterator[None]:
+    """As many views in a closer look as processes of a comparison see, whose runs stand beside those made here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "VIEWS", tests.VIEWS)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(digits: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("compare") / "whole"
     selftaught.compare(**command(digits, out))
     return out
-
-
-def ran_alike(folder: Path) -> list[dict[str, Any]]:
-    """Its runs, but for how long they took, and LiDAR, of fewer views where a test makes them (tests/__init__.py)."""
-    runs = told(folder)["runs"]
-    for ran in runs:
-        ran["health"].pop("lidar", None)
-    return [{**ran, "seconds": 0} for ran in runs]
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -215,7 +218,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
         stream.write('{"method": "rota')  # as a power cut may leave it
 
     selftaught.compare(wanted["data"], out=str(out), resume=True)
-    kept = [ran_alike(folder) for folder in (whole, out)]
+    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
     assert kept[0] == kept[1]
 
 
@@ -310,7 +313,7 @@ def test_processes_of_a_comparison_that_goes_on_make_what_one_after_another_made
     assert len(lines) == 6
     (out / "comparison.jsonl").write_text("".join(lines[3::-1]))  # in the order in which processes may have ended
     selftaught.compare(told(whole)["data"], out=str(out), resume=True, devices=2)
-    kept = [ran_alike(folder) for folder in (whole, out)]
+    kept = [[{**ran, "seconds": 0} for ran in told(folder)["runs"]] for folder in (whole, out)]
     assert kept[0] == kept[1] and told(out)["rungs"] == told(whole)["rungs"]
     assert {path.name for path in (out / "runs").iterdir()} == {Path(ran["run"]).name for ran in kept[0][4:]}
     assert not list((out / "runs").glob("*/checkpoints"))
