@@ -15,7 +15,6 @@ docs/results/kinds.jsonl, and the page made of them is docs/results/kinds.md.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +24,7 @@ from statistics import fmean
 from typing import Any
 
 import gathered
-from learns import read_rows
+from kept_rows import accuracies, add_row, has_row, read_rows
 from runs import machine, made
 from selftaught.methods import registry
 from selftaught.system.saying import say
@@ -151,7 +150,7 @@ def row_of(name: str, method: str, seed: int, asked: argparse.Namespace) -> None
     """One run, judged, and its row, where there is none yet."""
     known = SETS[name]
     case = {"set": name, "method": method, "seed": seed, "told": known.told}
-    if any({key: row.get(key) for key in case} == case for row in read_rows(ROWS)):
+    if has_row(ROWS, case):
         return
     say(f"\n{case}")
     unlabelled, train, test = known.parts(asked)
@@ -160,11 +159,9 @@ def row_of(name: str, method: str, seed: int, asked: argparse.Namespace) -> None
     out = asked.runs / f"{name}-{method}-{seed}-{known.told['steps']}"
     run = made(out, str(unlabelled), method=method, seed=seed, map=0, **known.told, **encoder)
     found = run.evaluate(train, test, probe="knn,linear", labels=known.labels, repeats=5, seed=seed)
-    rows = [row.model_dump(include={"probe", "labels", "features", "accuracy", "low", "high"}) for row in found.rows]
     held = {"samples": found.train_samples, "tested": found.test_samples, "verdict": found.verdict}
-    row = {**case, **held, "seconds": run.status["seconds"], "rows": rows, **machine()}
-    with ROWS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    row = {**case, **held, "seconds": run.status["seconds"], "rows": accuracies(found), **machine()}
+    add_row(ROWS, row)
 
 
 COLUMNS = {"trained": "this run", "untrained": "untrained", "pixels": "raw", "usual": "MiniRocket"}

@@ -20,7 +20,9 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, judged_today, read_rows
+import learns
+from kept_rows import read_rows
+from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, judged_today
 from selftaught.methods import registry
 from selftaught.system import components
 from selftaught.training.looking.scores import BETTER, worth
@@ -93,7 +95,7 @@ def main() -> None:
         for name, changes in list(varied.items())[: asked.runs]:
             about = asked.samples, asked.seed, asked.data, asked.folder, changes, rows
             judge(place, encoder, *about, f"{method}-{name}")
-    table.write_text(markdown(groups(judged_today(read_rows()), judged_today(read_rows(rows)))))
+    table.write_text(markdown(groups(judged_today(read_rows(learns.ROWS)), judged_today(read_rows(rows)))))
     print(table.read_text())
 
 

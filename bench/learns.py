@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kept_rows import add_row, read_rows
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import Row
 from selftaught.methods import registry
@@ -94,7 +95,7 @@ def main() -> None:
                 say(f"{place.name}: {error}")
                 if error.exit_code == 75:
                     raise SystemExit(75) from None
-    TABLE.write_text(markdown(read_rows()))
+    TABLE.write_text(markdown(read_rows(ROWS)))
     print(TABLE.read_text())
 
 
@@ -157,11 +158,9 @@ def judge(
         "alarms": sorted({line["verdict"] for line in run.metrics() if "health" in line} - {"learning"}),
         "experimental": method.experimental,
     }
-    rows.parent.mkdir(parents=True, exist_ok=True)
-    with rows.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    add_row(rows, row)
     if rows == ROWS:
-        TABLE.write_text(markdown(read_rows()))
+        TABLE.write_text(markdown(read_rows(ROWS)))
     say(f"{place.name}: linear {scores['linear']}, kNN {scores['knn']}")
 
 
@@ -175,11 +174,6 @@ def folder(runs: Path, identity: dict[str, Any]) -> Path:
     """The run folder of a row."""
     told = [identity["method"], identity["encoder"]["name"], str(identity["seed"]), str(identity["samples"])]
     return runs / "-".join([*told, *identity["changes"]])
-
-
-def read_rows(rows: Path = ROWS) -> list[dict[str, Any]]:
-    """Every row so far."""
-    return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
 def judged_today(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

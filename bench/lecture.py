@@ -9,7 +9,6 @@ table and the curve made of all rows are docs/results/lecture.md and docs/lectur
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import yaml
 
 from curve import as_picture
+from kept_rows import add_row, read_rows
 from runs import made
 from selftaught.commands.python import Run
 from selftaught.judging.subsets import parse_labels
@@ -55,7 +55,7 @@ def main() -> None:
         judge(run, asked.data, seed, "linear", list(LABELS))
         for labels, epochs in LABELS.items():
             judge(run, asked.data, seed, "finetune", [labels], epochs=epochs, precision="bf16-mixed")
-    rows = told(read_rows())
+    rows = told(read_rows(ROWS))
     TABLE.write_text(markdown(rows))
     PICTURE.write_text(picture(rows))
     print(TABLE.read_text())
@@ -63,7 +63,7 @@ def main() -> None:
 
 def judge(run: Run, data: str, seed: int, probe: str, labels: Sequence[str], **how: Any) -> None:
     """Append the rows of one probe with so many labels, unless they are known."""
-    known = {(row["seed"], row["labels"], row["probe"]) for row in judged_by(JUDGING, read_rows())}
+    known = {(row["seed"], row["labels"], row["probe"]) for row in judged_by(JUDGING, read_rows(ROWS))}
     left = [share for share in labels if (seed, share, probe) not in known]
     if not left:
         return
@@ -73,18 +73,11 @@ def judge(run: Run, data: str, seed: int, probe: str, labels: Sequence[str], **h
     minutes = (time.perf_counter() - began) / 60 / len(left)
     say(f"judged in {duration(60 * minutes)}")
     facts = {"pretraining_minutes": run.status["seconds"] / 60, "judging_minutes": minutes}
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    with ROWS.open("a") as stream:
-        shares = {str(parse_labels(share)[0]): share for share in left}
-        for row in judged.rows:
-            identity = {"seed": seed, "labels": shares[row.labels], "probe": probe, "judging": JUDGING}
-            scores = {"features": row.features, "accuracy": row.accuracy, "low": row.low, "high": row.high}
-            stream.write(json.dumps({**identity, **scores, **facts, "cores": len(os.sched_getaffinity(0))}) + "\n")
-
-
-def read_rows() -> list[dict[str, Any]]:
-    """Every row so far."""
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+    shares = {str(parse_labels(share)[0]): share for share in left}
+    for row in judged.rows:
+        identity = {"seed": seed, "labels": shares[row.labels], "probe": probe, "judging": JUDGING}
+        scores = {"features": row.features, "accuracy": row.accuracy, "low": row.low, "high": row.high}
+        add_row(ROWS, {**identity, **scores, **facts, "cores": len(os.sched_getaffinity(0))})
 
 
 def judged_by(judging: int, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from learns import read_rows
+from kept_rows import add_row, has_row, read_rows
 from runs import machine, made
 from selftaught.commands.python import Run
 from selftaught.system.saying import say
@@ -86,7 +86,7 @@ def main() -> None:
 def row_of(name: str, told: dict[str, str], seed: int, asked: argparse.Namespace) -> None:
     """One run, judged, and its row, where there is none yet."""
     case = {"set": name, "told": told, "seed": seed}
-    if any({key: row[key] for key in case} == case for row in read_rows(ROWS)):
+    if has_row(ROWS, case):
         return
     say(f"\n{case}")
     train, test = (drawn(asked, part, SETS[name]) for part in ("train", "test"))
@@ -96,8 +96,7 @@ def row_of(name: str, told: dict[str, str], seed: int, asked: argparse.Namespace
     out = asked.runs / "-".join([name, *(value.replace(":", "_") for value in told.values()), str(seed)])
     run = made(out, str(train), seed=seed, **settings, **told, **limit)
     row = {**case, "settings": settings, **judged(run, train, test), **facts(run), **machine()}
-    with ROWS.open("a") as rows:
-        rows.write(json.dumps(row) + "\n")
+    add_row(ROWS, row)
 
 
 def judged(run: Run, train: Path, test: Path) -> dict[str, Any]:

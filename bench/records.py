@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from learns import read_rows
+from kept_rows import add_row, has_row, read_rows
 from runs import machine, made
 from selftaught.commands.python import Run
 from selftaught.run.digests import read_digests
@@ -103,7 +103,7 @@ def entry_name(asked: argparse.Namespace) -> str:
 
 def make(entry: str, settings: dict[str, Any], seed: int, asked: argparse.Namespace) -> None:
     """One run of an entry, judged, and its row."""
-    if any((row["entry"], row["seed"]) == (entry, seed) for row in read_rows(ROWS)):
+    if has_row(ROWS, {"entry": entry, "seed": seed}):
         return
     say(f"\n{entry}, seed {seed}")
     folder, data = asked.runs / f"{entry}-{seed}", f"{asked.data}/train"
@@ -119,9 +119,7 @@ def make(entry: str, settings: dict[str, Any], seed: int, asked: argparse.Namesp
     row |= {"samples": status["steps"] * plan.batch_size, "seconds": status["seconds"], "pflop": pflop(plan)}
     row |= {**_where(run), **machine(), "data": plan.fingerprint, "weights": weights_of(run)}
     row |= judged(run, asked.data, asked.bag)
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    with ROWS.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    add_row(ROWS, row)
     PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
 
 

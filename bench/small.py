@@ -8,17 +8,18 @@ them). A candidate is a method, an encoder, a size and views, by their names her
 Beside each stand raw pixels, its untrained encoder, and ImageNet's weights as bench/warm.py has them, frozen.
 
 One JSON row a run is appended to docs/results/small.jsonl, and the table of all rows is docs/results/small.md. A
-run that was cut goes on, a row that exists is not made again. At its end, and with --tell alone, what the rows of this,
+run that was cut goes on, a row that exists is not made again. With --race, a candidate that has lost to raw pixels on a
+set is not run on those after it, since it cannot be chosen. At its end, and with --tell alone, what the rows of this,
 bench/learns.py and bench/warm.py say is put where `check` and `pretrain` find it, src/selftaught/system/measured.json
 (bench/told.py): what runs have brought, and, once a candidate never loses to raw pixels on all five, the usual choices
-for few images. Nothing else should keep the machine busy: budgets are time.
+for few images. Nothing else should keep those cores busy that it may use: budgets are time.
 
-    python bench/small.py [--sets digits,photos] [--candidates simclr+light+own+upright,...] [--seeds 0,1] [--budget 10]
-                          [--fashion /usr/share/datasets/fashion-mnist] [--photos photos250.zip] [--tell]
+    [taskset -c 0] python bench/small.py [--sets digits,photos] [--candidates simclr+light+own+upright,...] [--race]
+                          [--seeds 0,1] [--budget 10] [--photos photos250.zip]
+                          [--fashion /usr/share/datasets/fashion-mnist] [--tell]
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 
 import image_sets
 from image_sets import JUDGED, Place
-from learns import read_rows
+from kept_rows import accuracies, add_row, has_row, read_rows
 from runs import machine, made
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--fashion", type=Path, default=image_sets.FASHION)
     parser.add_argument("--photos", type=Path, default=Path("../shared/data/photos250.zip"))
     parser.add_argument("--runs", type=Path, default=Path("runs/small"))
+    parser.add_argument("--race", action="store_true", help="no further sets for who has lost to raw pixels on one")
     parser.add_argument("--tell", action="store_true", help="make no runs: write the table and measured.json")
     asked = parser.parse_args()
     if not asked.tell:
@@ -89,6 +91,8 @@ def main() -> None:
         for seed in map(int, asked.seeds.split(",")):
             for candidate in asked.candidates.split(","):
                 for name in asked.sets.split(","):
+                    if asked.race and candidate in losers(read_rows(ROWS)):
+                        break
                     one(name, SETS[name](asked), candidate, seed, weights, asked)
     rows = read_rows(ROWS)
     TABLE.write_text(markdown(rows))
@@ -100,7 +104,7 @@ def main() -> None:
 def one(name: str, place: Place, candidate: str, seed: int, weights: Path, asked: argparse.Namespace) -> None:
     """One run, judged, and its row."""
     identity = {"set": name, "candidate": candidate, "minutes": asked.budget, "seed": seed}
-    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows(ROWS)):
+    if has_row(ROWS, identity):
         return
     say(f"\n{name}, {candidate}, {asked.budget:g} minutes, seed {seed}")
     out = asked.runs / f"{name}-{candidate}-{asked.budget:g}-{seed}"
@@ -108,14 +112,16 @@ def one(name: str, place: Place, candidate: str, seed: int, weights: Path, asked
     run = made(out, place.train, **told)
     how = {**HOW, "seed": seed, **({"train_labels": place.labels} if place.labels else {})}
     result = run.evaluate(place.train, place.test, **how, pretrained=str(weights), pretrained_size=SHOWN)
-    kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
     seen = read_digests(run.folder)
     assert seen is not None
     row = {**identity, "settings": settings(candidate), "images": len(seen), **machine()}
-    row |= {"samples": status["steps"] * run.recipe.batch_size, "seconds": status["seconds"], "rows": kept}
-    with ROWS.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    row |= {
+        "samples": status["steps"] * run.recipe.batch_size,
+        "seconds": status["seconds"],
+        "rows": accuracies(result),
+    }
+    add_row(ROWS, row)
     TABLE.write_text(markdown(read_rows(ROWS)))
 
 
@@ -129,10 +135,11 @@ def settings(candidate: str) -> dict[str, Any]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """A table of each set, and one of who loses to raw pixels anywhere."""
+    made_by = " or ".join(sorted({f"{cores_of(row)} of {row['processor']}" for row in rows}))
     lines = [
         "# Ten minutes on few images",
         "",
-        f"Linear accuracy in per cent, a mean over seeds, after so many minutes of this machine without a label, by "
+        f"Linear accuracy in per cent, a mean over seeds, after so many minutes of {made_by} without a label, by "
         f"five labels a class ({REPEATS} draws) and all; in brackets the untrained encoder. **Bold** is less than raw "
         f"pixels. The frozen weights are ImageNet's {PUBLIC} at {SHOWN} px; they have seen photos of the classes of "
         "the photos, if not these. What is asked of the photos is whether they show an animal, by folds; the runs have "
@@ -141,6 +148,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for name in [name for name in SETS if any(row["set"] == name for row in rows)]:
         lines += ["", f"## {name}", "", *_table([row for row in rows if row["set"] == name])]
     return "\n".join([*lines, "", "## Everywhere", "", *_everywhere(rows), ""])
+
+
+def cores_of(row: dict[str, Any]) -> str:
+    return "one core" if row["cores"] == 1 else f"{row['cores']} cores"
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
@@ -166,7 +177,7 @@ def mean(rows: list[dict[str, Any]], features: str, labels: str) -> float:
     return float(np.mean([accuracy_of(row, "linear", labels, features) for row in rows]))
 
 
-def gains(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+def gained(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     """What each candidate gains over raw pixels on each set, for each number of labels."""
     found: dict[str, dict[str, list[float]]] = {}
     for candidate, name in dict.fromkeys((row["candidate"], row["set"]) for row in rows):
@@ -176,10 +187,16 @@ def gains(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+def losers(rows: list[dict[str, Any]]) -> set[str]:
+    """The candidates that have lost to raw pixels somewhere."""
+    return {candidate for candidate, sets in gained(rows).items() if min(map(min, sets.values())) < 0}
+
+
 def winner(rows: list[dict[str, Any]]) -> str | None:
     """The candidate that loses to raw pixels on none of the five sets, and gains the most over all of them."""
-    found = {candidate: sets for candidate, sets in gains(rows).items() if sets.keys() >= SETS.keys()}
-    sound = {candidate: sets for candidate, sets in found.items() if min(map(min, sets.values())) >= 0}
+    lost = losers(rows)
+    found = {candidate: sets for candidate, sets in gained(rows).items() if sets.keys() >= SETS.keys()}
+    sound = {candidate: sets for candidate, sets in found.items() if candidate not in lost}
     return max(sound, key=lambda candidate: np.mean([*sound[candidate].values()]), default=None)
 
 
@@ -188,7 +205,7 @@ def _everywhere(rows: list[dict[str, Any]]) -> list[str]:
         return ["Nothing has been measured yet."]
     lines = ["What is gained over raw pixels, in points, by the worse of the two numbers of labels.", ""]
     lines += ["| method, encoder, size, views | " + " | ".join(SETS) + " |", "|---|" + "--:|" * len(SETS)]
-    for candidate, sets in sorted(gains(rows).items(), key=lambda item: -min(map(min, item[1].values()))):
+    for candidate, sets in sorted(gained(rows).items(), key=lambda item: -min(map(min, item[1].values()))):
         cells = [f"{100 * min(sets[name]):+.1f}" if name in sets else "" for name in SETS]
         lines.append(f"| {candidate.replace('+', ', ')} | " + " | ".join(cells) + " |")
     best = winner(rows)

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+import learns
 import warm
-from learns import IMAGES, budget, judged_today, read_rows
+from kept_rows import read_rows
+from learns import IMAGES, budget, judged_today
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
 
 BELOW = 10_000  # images, for which the usual choices of few hold
@@ -33,7 +35,7 @@ SETS = {
 def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
     """Write the file anew; without a `usual` choice that was measured, what stands there stays."""
     chosen = Usual(below=BELOW, measured=True, **_usual(usual)) if usual else known().usual
-    brought = [*of_learns(judged_today(read_rows())), *of_small(small), *of_warm(warm.read_rows())]
+    brought = [*of_learns(judged_today(read_rows(learns.ROWS))), *of_small(small), *of_warm(read_rows(warm.ROWS))]
     text = Measured(usual=chosen, brought=brought).model_dump(mode="json")
     lines = ",\n".join("  " + json.dumps(row) for row in text["brought"])
     usually = json.dumps(text["usual"])

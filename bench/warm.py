@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 import image_sets
 from curve import as_picture
 from image_sets import Place
+from kept_rows import accuracies, add_row, gains, has_row, read_rows
 from runs import made, rate
 from selftaught.reporting.charts import interval_chart
 from selftaught.run.digests import read_digests
@@ -82,8 +83,8 @@ def main() -> None:
             for name in asked.sets.split(","):
                 for arm in arms:
                     one(name, arm, minutes, seed, weights, asked)
-    TABLE.write_text(markdown(read_rows()))
-    PICTURE.write_text(picture(read_rows()))
+    TABLE.write_text(markdown(read_rows(ROWS)))
+    PICTURE.write_text(picture(read_rows(ROWS)))
     print(TABLE.read_text())
 
 
@@ -128,7 +129,7 @@ def settings(arm: str, weights: Path) -> dict[str, Any]:
 def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: argparse.Namespace) -> None:
     """One run, judged, and its row."""
     identity = {"set": name, "arm": arm, "minutes": minutes, "seed": seed}
-    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows()):
+    if has_row(ROWS, identity):
         return
     say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}")
     place, told = SETS[name](asked), settings(arm, weights)
@@ -140,7 +141,6 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
     how: dict[str, Any] = {"probe": probe, "labels": LABELS[name], "limit": JUDGED, "seed": seed, "repeats": 5}
     beside = {"pretrained": str(weights), "pretrained_size": SIDE}
     result = run.evaluate(place.train, place.test, **how, **beside)
-    kept = [row.model_dump(include={"features", "probe", "labels", "accuracy", "low", "high"}) for row in result.rows]
     status = run.status
     seen = read_digests(run.folder)
     assert seen is not None
@@ -150,17 +150,9 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
         "samples": status["steps"] * run.recipe.batch_size,
         "seconds": status["seconds"],
     }
-    against = [gain for gain in result.gains if gain.against == "pretrained"]
-    gains = [gain.model_dump(include={"probe", "labels", "gain", "low", "high"}) for gain in against]
-    row |= {"drift": status["health"].get("drift"), "rows": kept, "gains": gains}
-    with ROWS.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
-    TABLE.write_text(markdown(read_rows()))
-
-
-def read_rows() -> list[dict[str, Any]]:
-    """Every row so far."""
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+    row |= {"drift": status["health"].get("drift"), "rows": accuracies(result), "gains": gains(result)}
+    add_row(ROWS, row)
+    TABLE.write_text(markdown(read_rows(ROWS)))
 
 
 def public_weights(folder: Path) -> Path:
@@ -224,11 +216,11 @@ def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
         cells += [f"{np.mean(drifts):.2f}" if drifts else ""]
         for label in labels:
             values = [accuracy_of(row, probe, label, "trained") for row in own]
-            gains = [value - accuracy_of(row, probe, label, "pretrained") for value, row in zip(values, own)]
-            told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
+            over = [value - accuracy_of(row, probe, label, "pretrained") for value, row in zip(values, own)]
+            told = ", ".join(f"{100 * gain:+.1f}" for gain in over)
             cells.append(
                 f"{100 * np.mean(values):.1f} ({told})"
-                if min(gains) < AIM
+                if min(over) < AIM
                 else f"**{100 * np.mean(values):.1f}** ({told})"
             )
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")

@@ -10,12 +10,11 @@ on, a row that exists is not made again.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import warm
-from learns import read_rows
+from kept_rows import add_row, gains, has_row, read_rows
 from runs import made
 from selftaught.system.saying import say
 
@@ -45,7 +44,7 @@ def main() -> None:
 def one(arm: str, lr: float, weights: Path, asked: argparse.Namespace) -> None:
     """One run, judged, and its row."""
     identity = {"arm": arm, "lr": lr, "minutes": asked.minutes, "seed": asked.seed}
-    if any(all(row[key] == value for key, value in identity.items()) for row in read_rows(ROWS)):
+    if has_row(ROWS, identity):
         return
     say(f"\n{arm}, lr {lr:g}, {asked.minutes:g} minutes, seed {asked.seed}")
     place, batch = warm.cifar10(asked), warm.BATCH["cifar10"]
@@ -55,11 +54,9 @@ def one(arm: str, lr: float, weights: Path, asked: argparse.Namespace) -> None:
     run = made(out, place.train, **told)
     how: dict[str, Any] = {"probe": "knn,linear", "labels": "5,20", "limit": warm.JUDGED, "repeats": 1}
     result = run.evaluate(place.train, seed=asked.seed, pretrained=str(weights), pretrained_size=warm.SIDE, **how)
-    gains = [gain for gain in result.gains if gain.against == "pretrained"]
     row = {**identity, "samples": run.status["steps"] * batch, "drift": run.status["health"]["drift"]}
-    row["gains"] = [gain.model_dump(include={"probe", "labels", "gain", "low", "high"}) for gain in gains]
-    with ROWS.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    row["gains"] = gains(result)
+    add_row(ROWS, row)
     TABLE.write_text(markdown(read_rows(ROWS)))
 
 

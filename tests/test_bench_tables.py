@@ -38,7 +38,7 @@ def small_row(name: str, candidate: str, trained: float, seed: int = 0) -> dict[
         for features, accuracy in accuracies.items()
     ]
     about = {"set": name, "candidate": candidate, "minutes": 10, "seed": seed, "samples": 1000, "images": 2000}
-    return {**about, "settings": small.settings(candidate), "rows": rows}
+    return {**about, "settings": small.settings(candidate), "rows": rows, "processor": "a chip", "cores": 1}
 
 
 def test_the_usual_choice_loses_to_pixels_on_none_of_the_five() -> None:
@@ -46,12 +46,14 @@ def test_the_usual_choice_loses_to_pixels_on_none_of_the_five() -> None:
     assert small.winner(rows) == ONE
     rows.append(small_row("textures", ONE, 0.0, seed=1))  # a mean of 45, below the 50 of pixels
     assert small.winner(rows) == OTHER
+    assert small.losers(rows) == {ONE}
     assert small.winner([row for row in rows if row["set"] != "photos"]) is None
     page = small.markdown(rows)
     assert "| simclr, resnet18, own, preset | 10 | 2 | 1,000 | **45.0** (30.0) | **45.0** (30.0) |" in page
     assert (
         f"`{OTHER}` loses to raw pixels on none of the five" in page and "| frozen public weights | | | | 70.0" in page
     )
+    assert "minutes of one core of a chip without" in page
     assert small.markdown([]).endswith("Nothing has been measured yet.\n")
 
 
@@ -86,9 +88,9 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     }  # fmt: skip
     other = {**learnt, "linear": {**learnt["linear"], "trained": 0.6}}
     trial, older = {**learnt, "changes": {"lr": 1}}, {**learnt, "judging": 1}
-    monkeypatch.setattr(told, "read_rows", lambda: [learnt, other, trial, older])
     warm_row = {**small_row("cifar10", ONE, 0.8), "arm": "byol"}
-    monkeypatch.setattr(told.warm, "read_rows", lambda: [warm_row, {**warm_row, "arm": "nothing"}])
+    kept = {learns.ROWS: [learnt, other, trial, older], told.warm.ROWS: [warm_row, {**warm_row, "arm": "nothing"}]}
+    monkeypatch.setattr(told, "read_rows", kept.__getitem__)
     file = tmp_path / "measured.json"
     told.tell([small_row("digits", OTHER, 0.9)], None, file)
     held = Measured(**json.loads(file.read_text()))

@@ -1,0 +1,37 @@
+"""Rows of measurements: lines of JSON in a file below docs/results, to which more are added and none is changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from selftaught.judging.result import Evaluation
+
+TOLD = {"features", "probe", "labels", "accuracy", "low", "high"}
+GAINED = {"probe", "labels", "gain", "low", "high"}
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Every row so far."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def has_row(file: Path, identity: dict[str, Any]) -> bool:
+    """Whether there is a row with these values."""
+    return any({name: row.get(name) for name in identity} == identity for row in read_rows(file))
+
+
+def add_row(file: Path, row: dict[str, Any]) -> None:
+    """One more row."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def accuracies(result: Evaluation) -> list[dict[str, Any]]:
+    """What each probe told of each kind of features, by so many labels, with intervals."""
+    return [row.model_dump(include=TOLD) for row in result.rows]
+
+
+def gains(result: Evaluation) -> list[dict[str, Any]]:
+    """What each probe gained over the frozen weights."""
+    return [gain.model_dump(include=GAINED) for gain in result.gains if gain.against == "pretrained"]
