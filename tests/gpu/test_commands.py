@@ -16,9 +16,10 @@ from selftaught.run.recipes import Preview
 from selftaught.training.measuring import speed, trial
 from tests.gpu.card import CARD, used
 from tests.gpu.machine import FREE, beside_a_card
+from tests.networks import HALVED
 from tests.test_golden import data
 
-SMALL = {"encoder": "test_resnet", "batch_size": 16, "precision": "32-true", "layout": "contiguous", "map": 0}
+SMALL = {"encoder": HALVED, "batch_size": 16, "precision": "32-true", "layout": "contiguous", "map": 0}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_probes_judge_features_of_the_card(probe: str, known: dict[str, Any], tm
 
 
 def test_preview_shows_what_a_method_that_starts_makes_of_samples(known: dict[str, Any]) -> None:
-    own = {"data": str(known["file"]), "method": "deepcluster", "encoder": "test_resnet", "samples": 2}
+    own = {"data": str(known["file"]), "method": "deepcluster", "encoder": HALVED, "samples": 2}
     with beside_a_card():
         shown, _ = answers(Preview.parse(own))
     assert shown and all(type(picture) is torch.Tensor for picture in shown.values())

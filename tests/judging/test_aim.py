@@ -20,8 +20,8 @@ from selftaught.judging.probes.finetune import PROBE
 from selftaught.judging.targets import targets_of
 from selftaught.run.classifier import Calibrated
 from selftaught.run.meaning import Meaning
-from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
+from tests.networks import HALVED
 
 GREY = Preparation(channels=1, size=(16, 16), low=0, high=255, mean=(0.5,), std=(0.25,))
 MANY = 80
@@ -58,7 +58,7 @@ def data_of(task: str, squares: tuple[np.ndarray, np.ndarray]) -> Labelled:
 
 def encoder() -> torch.nn.Module:
     torch.manual_seed(0)
-    made = build_encoder(Part(name="test_resnet"), GREY)
+    made = build_encoder(HALVED, GREY)
     made.preparation = GREY
     return made
 

@@ -26,9 +26,11 @@ from selftaught.system.reading import json_lines
 from selftaught.training.looking import health
 from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
+from tests.networks import HALVED
+from tests.networks import flags as flags_of
 
 QUICK: dict[str, Any] = {
-    "encoder": "test_resnet",
+    "encoder": HALVED,
     "token_encoder": "test_vit",
     "epochs": 1,
     "precision": "32-true",
@@ -138,8 +140,8 @@ def test_every_method_gets_the_same_and_one_that_fails_says_why(whole: Path) -> 
     assert found["state"] == "done" and len(found["ranking"]) == 3
     assert [place["rank"] for place in found["ranking"]] == [1, 2, 3]
     assert {place["method"]: (place["encoder"], place["tokens"]) for place in found["ranking"]} == {
-        "rotation": ("test_resnet", False),
-        "denoising": ("test_resnet", False),
+        "rotation": ("test_resnet stem=half", False),
+        "denoising": ("test_resnet stem=half", False),
         "mae": ("test_vit", True),
     }
 
@@ -193,7 +195,10 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
 ) -> None:
     out = tmp_path / "cut"
     wanted = command(digits, out)
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in wanted.items() if name != "data"]
+    flags = [
+        *flags_of(HALVED),
+        *(f"--{name.replace('_', '-')}={value}" for name, value in wanted.items() if name not in ("data", "encoder")),
+    ]
     lines = out / "comparison.jsonl"
 
     def begins(here: Child) -> int:

@@ -26,7 +26,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import DataError, Interrupted, UsageError
 from selftaught.training.looking import features as looking
 from selftaught.training.pretrain import pretrain as trained_alone
-from tests.networks import SHALLOW
+from tests.networks import HALVED, SHALLOW
 
 HOW: dict[str, Any] = {
     "size": 16,
@@ -54,7 +54,7 @@ class Dropping(nn.Module):
 
 
 RUNS: dict[str, dict[str, Any]] = {
-    "statistics": {"method": "simclr", "encoder": "test_resnet", "choose": "alignment", "patience": 9},
+    "statistics": {"method": "simclr", "encoder": HALVED, "choose": "alignment", "patience": 9},
     "tokens": {"method": "mae", "encoder": SHALLOW},
     "dropout": {"method": "simclr", "encoder": Dropping},
 }
@@ -264,7 +264,7 @@ def test_several_labels_and_numbers_watch_by_measures_of_their_own(
         "path,label\n" + "".join(f"{i},{label}\n" for i, label in enumerate(labels(y, np.random.default_rng(0))))
     )
     how = {"watch_labels": saved(tmp_path / "x.npz", x), "watch_labels_csv": str(tmp_path / "y.csv")}
-    seen = run(data, tmp_path / "run", **how)
+    seen = run(data, tmp_path / "run", **how, choose="last", patience=None)
     assert told in capsys.readouterr().err
     lines = [line for line in seen.metrics() if "watched" in line]
     assert {line["watched_measure"] for line in lines} == {measure} == {seen.status["watched_measure"]}

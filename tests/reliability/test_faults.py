@@ -19,6 +19,7 @@ from selftaught.system.errors import SelftaughtError
 from selftaught.system.files import write_together
 from selftaught.system.reading import yaml_in
 from selftaught.training.pretrain import pretrain
+from tests.networks import HALVED
 from tests.reliability.faults import CODES, at_point, dying, failing, files_no_larger_than, in_child, points
 from tests.reliability.states import TINY
 
@@ -183,7 +184,7 @@ def command(out: Path, **more: object) -> Pretrain:
         "data": "sklearn:digits",
         "limit": 32,
         "method": "rotation",
-        "encoder": "test_resnet",
+        "encoder": HALVED,
         "size": 16,
         "steps": 4,
         "out": str(out),

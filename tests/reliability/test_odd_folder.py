@@ -22,6 +22,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError
+from tests.networks import HALVED
 from tests.reliability.corpus import (
     BROKEN,
     DUPLICATE,
@@ -37,7 +38,7 @@ from tests.reliability.corpus import (
 )
 from tests.reliability.faults import in_child
 
-QUICK = {"method": "simclr", "encoder": "test_resnet", "size": 16, "precision": "32-true", "layout": "contiguous"}
+QUICK = {"method": "simclr", "encoder": HALVED, "size": 16, "precision": "32-true", "layout": "contiguous"}
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,10 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import left_behind, temporary_for
 from selftaught.system.lock import LOCK, is_alone_in, may_be_written, only_writer, refuse_held
 from tests.children import Child, child
+from tests.networks import HALVED, flags
 from tests.reliability.faults import in_child
 
-QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
+QUICK = ["--method", "rotation", *flags(HALVED), "--steps", "2", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--limit", "32"]
 
 

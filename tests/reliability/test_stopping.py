@@ -20,9 +20,10 @@ from selftaught.system.interruption import poll, stopping
 from selftaught.training.keeping import Keeping
 from tests.children import Child, child, halt_in
 from tests.clocks import held, when_begun
+from tests.networks import HALVED, flags
 from tests.reliability.faults import at_point, points
 
-QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "3", "--batch-size", "8", "--size", "16"]
+QUICK = ["--method", "rotation", *flags(HALVED), "--steps", "3", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--checkpoint-every", "1h"]
 
 

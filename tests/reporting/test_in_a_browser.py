@@ -17,6 +17,7 @@ from selftaught.reporting.run_page import write_report
 from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
 from tests.judging.test_ranking import LINEAR, comparison, failure, ran
+from tests.networks import HALVED, NARROW
 from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
 from tests.reporting.test_check_page import findings
 
@@ -38,7 +39,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.clip(np.array((200, 60, 30)) * (number % 2) + rng.integers(0, 60, (16, 16, 3)), 0, 255)
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02d}{evil}.png")
     (root / "photos" / "sea" / f"broken{evil}.png").write_bytes(b"not an image")
-    told: dict[str, Any] = {"data": str(root / "photos"), "method": "rotation", "encoder": "test_resnet", "size": 32}
+    told: dict[str, Any] = {"data": str(root / "photos"), "method": "rotation", "encoder": NARROW, "size": 32}
     told |= {"batch_size": 20, "steps": 6, "out": str(root / "run"), "log_every": 1, "tolerance": "5%"}
     run = pretrain(Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous"}))
     Run(run.folder).evaluate(root / "photos", None, probe="knn", repeats=1, tolerance="5%")
@@ -173,7 +174,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ran("simclr", 0.6, rung=2, half=0.02),
     ]
     write_comparison(comparison(runs, LINEAR), pages["comparison"])
-    told = {"data": str(root / "noise.npz"), "encoder": "test_resnet", "method": "rotation"}
+    told = {"data": str(root / "noise.npz"), "encoder": HALVED, "method": "rotation"}
     preview(Preview.parse({**told, "out": str(pages["preview"])}))
     return pages
 

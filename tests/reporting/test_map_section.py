@@ -28,6 +28,7 @@ from selftaught.training.looking.features import features
 from selftaught.training.looking.neighbours import components, mapped
 from selftaught.training.looking.patches import patch_colours
 from selftaught.training.pretrain import pretrain
+from tests.networks import NARROW
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -46,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def small(data: Path, out: Path, **more: object) -> Pretrain:
-    told = {"data": str(data), "encoder": "test_resnet", "batch_size": 20, "size": 32, "steps": 4, "out": str(out)}
+    told = {"data": str(data), "encoder": NARROW, "batch_size": 20, "size": 32, "steps": 4, "out": str(out)}
     return Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous", **more})
 
 

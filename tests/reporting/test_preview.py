@@ -21,7 +21,7 @@ from tests.networks import HALVED, SHALLOW
 from tests.networks import flags as flags_of
 from tests.teachers import teacher_for
 
-QUICK = {"method": "inpainting", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "precision": "32-true"}
+QUICK = {"method": "inpainting", "encoder": HALVED, "steps": 2, "batch_size": 8, "precision": "32-true"}
 
 
 @pytest.mark.parametrize("name", sorted(registry.places()))
@@ -82,7 +82,7 @@ class Pairs:
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-SMALL = {"method": "simclr", "encoder": "test_resnet", "samples": 4}
+SMALL = {"method": "simclr", "encoder": HALVED, "samples": 4}
 
 
 def test_what_somebody_holds_in_python_is_shown_as_its_files_are(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from selftaught.commands.python import Run
 from selftaught.reporting.run_page import page_of
 from selftaught.run.layout import ALL, FOLDERS, NAMES, owned
 from selftaught.system.ownership import MANIFEST, begin, manifest_of, own, refuse_strangers
+from tests.networks import HALVED, flags
 from tests.reliability.faults import at_point, in_child, points
 
-QUICK = ["--method", "rotation", "--encoder", "test_resnet", "--steps", "2", "--batch-size", "8", "--size", "16"]
+QUICK = ["--method", "rotation", *flags(HALVED), "--steps", "2", "--batch-size", "8", "--size", "16"]
 QUICK += ["--precision", "32-true", "--layout", "contiguous", "--limit", "32"]
 DUMP = dict.fromkeys(("data", "method", "seed", "out", "resume", "overwrite"))
 STATUS = {"state": "done", "reason": "", "exit_code": 0}

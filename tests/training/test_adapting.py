@@ -16,6 +16,7 @@ from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.adapting import LowRank, adapt
 from selftaught.training.layers import depths
+from tests.networks import HALVED
 
 SEEN = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.25,) * 3)
 
@@ -81,7 +82,7 @@ def test_a_network_without_such_weights_is_refused() -> None:
 @pytest.mark.parametrize("how", ["lora:2", "norms", "last:1"])
 @pytest.mark.parametrize("method", ["byol", "simclr"])
 def test_a_run_learns_them_alone_and_is_exported_whole(how: str, method: str, tmp_path: Path) -> None:
-    same = {"encoder": "test_resnet", "limit": 64, "batch_size": 16, "precision": "32-true", "layout": "contiguous"}
+    same = {"encoder": HALVED, "limit": 64, "batch_size": 16, "precision": "32-true", "layout": "contiguous"}
     same |= {"map": 0, "checkpoint_every": "2"}
     first = selftaught.pretrain("sklearn:digits", method=method, steps=1, out=tmp_path / "first", **same)
     out = tmp_path / "run"

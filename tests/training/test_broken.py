@@ -19,6 +19,7 @@ from selftaught.run.recipes import Evaluate, Pretrain
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training import broken
 from selftaught.training.pretrain import pretrain
+from tests.networks import HALVED
 from tests.training.test_resume import assert_same, losses, resumed, weights
 
 COUNT, STEPS = 48, 7  # six steps an epoch
@@ -48,7 +49,7 @@ def spoil(file: Path) -> None:
 
 
 def command(data: Path, out: Path, **more: Any) -> Pretrain:
-    told = {"method": "simclr", "encoder": "test_resnet", "batch_size": 8, "steps": STEPS, "log_every": 1, "map": 0}
+    told = {"method": "simclr", "encoder": HALVED, "batch_size": 8, "steps": STEPS, "log_every": 1, "map": 0}
     told |= {"precision": "32-true", "layout": "contiguous", "attention": "plain", "checkpoint_every": "4"}
     return Pretrain.parse(
         {"data": str(data), "out": str(out), "first_pass": "sample", "tolerance": 0.1, **told, **more}

@@ -19,10 +19,11 @@ from selftaught.training.job import prepare
 from selftaught.training.measuring.budget import corrected, mean_work, work
 from selftaught.training.measuring.forecast import forecast
 from selftaught.training.resolve import open_data, preflight, resolve
+from tests.networks import HALVED
 
 HALF = Growth(side=0.5, steps=0.75)
 QUICK: dict[str, Any] = {
-    "encoder": "test_resnet", "size": 16, "limit": 24, "batch_size": 8, "steps": 4, "map": 0,
+    "encoder": HALVED, "size": 16, "limit": 24, "batch_size": 8, "steps": 4, "map": 0,
     "precision": "32-true", "layout": "contiguous",
 }  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_corrected_steps_fill_what_is_left_and_nothing_shrinks_again(
 
 def test_a_forecast_takes_less_where_views_are_smaller_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("selftaught.training.measuring.forecast.seconds_a_step", lambda job, stop: 1.0)
-    told = {"data": "sklearn:digits", "encoder": "test_resnet", "size": 16, "epochs": 1}
+    told = {"data": "sklearn:digits", "encoder": HALVED, "size": 16, "epochs": 1}
     recipes = (Pretrain.parse({**told, "grow": grow}) for grow in (None, "0.5:0.75"))
     whole, grown = (forecast(recipe, 64, False, Stop())[1].seconds for recipe in recipes)
     assert grown == pytest.approx(whole * mean_work(HALF), rel=0.05)
@@ -120,7 +121,7 @@ GROWING = [
 def test_methods_that_may_grow_take_smaller_views(name: str) -> None:
     kind = modality.named("images")
     method = {"name": name, "options": {"dim": 4} if name == "wmse" else {}}  # which whitens a batch
-    encoder = "test_vit" if registry.method_class(name).needs_tokens else "test_resnet"
+    encoder = "test_vit" if registry.method_class(name).needs_tokens else HALVED
     recipe = Pretrain.parse(
         {"data": "sklearn:digits", **QUICK, "size": 32, "grow": "0.5:0.75", "method": method, "encoder": encoder}
     )

@@ -25,6 +25,7 @@ from selftaught.training.guidance import guidance_of, partners_of
 from selftaught.training.job import arranged, build
 from selftaught.training.resolve import open_data, resolve
 from tests.methods.making import made
+from tests.networks import HALVED
 
 COUNT = 48
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
@@ -36,7 +37,7 @@ FACTS: dict[str, Any] = {
 }
 ASKED = {"groups": "patient", "positives": "same:patient", "suppress": "scanner:0.5", "predict": "time"}
 FAST: dict[str, Any] = {
-    **{"method": "simclr", "encoder": "test_resnet", "steps": 5, "batch_size": 8, "map": 0, "log_every": 1},
+    **{"method": "simclr", "encoder": HALVED, "steps": 5, "batch_size": 8, "map": 0, "log_every": 1},
     **{"precision": "32-true", "layout": "contiguous", "checkpoint_every": "2"},
 }
 

@@ -22,10 +22,10 @@ from selftaught.training.looking import health as module_of_health
 from selftaught.training.looking.features import estimate_norms, features
 from selftaught.training.looking.health import ALIKE, VIEWS, Health, verdict, watched
 from selftaught.training.resolve import open_data, resolve
-from tests.networks import NARROW
+from tests.networks import HALVED, NARROW
 
 HOW: dict[str, Any] = {
-    "encoder": "test_resnet",
+    "encoder": HALVED,
     "limit": 200,
     "batch_size": 32,
     "epochs": 8,
@@ -111,11 +111,12 @@ def test_a_collapse_is_said_aloud_and_ends_the_run_where_that_is_wished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(BYOL, "forward", without_a_reason_to_differ)
-    run = selftaught.pretrain("sklearn:digits", method="byol", out=str(tmp_path / "warned"), **HOW)
+    how = {**HOW, "encoder": NARROW, "method": "byol"}
+    run = selftaught.pretrain("sklearn:digits", out=str(tmp_path / "warned"), **how)
     assert run.status["state"] == "done" and run.status["verdict"].startswith("collapsing")
     assert capsys.readouterr().err.count("warning: step") == 1
     with pytest.raises(DivergedError, match="collapsing") as ended:
-        selftaught.pretrain("sklearn:digits", method="byol", on_collapse="stop", out=str(tmp_path / "ended"), **HOW)
+        selftaught.pretrain("sklearn:digits", on_collapse="stop", out=str(tmp_path / "ended"), **how)
     assert ended.value.exit_code == 4
     ended_run = selftaught.Run.open(tmp_path / "ended")
     assert ended_run.status["state"] == "diverged" and ended_run.checkpoints.joinpath("last").exists()
@@ -175,7 +176,7 @@ def test_maps_are_no_answers_that_could_be_too_much_alike(tmp_path: Path) -> Non
 @pytest.mark.parametrize("method", ["moco", "swav", "deepcluster", "dino", "tico", "pirl", "data2vec"])
 def test_a_look_changes_nothing(method: str, tmp_path: Path) -> None:
     np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(0, 255, (64, 32, 32, 3), dtype=np.uint8))
-    encoder = "test_vit" if method == "data2vec" else "test_resnet"
+    encoder = "test_vit" if method == "data2vec" else HALVED
     recipe = Pretrain.parse(
         {"data": str(tmp_path / "noise.npy"), "method": method, "encoder": encoder, "batch_size": 16}
     )

@@ -14,10 +14,11 @@ from selftaught.run.folder import RunFolder
 from selftaught.system import randomness
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.own_views import views_of
+from tests.networks import HALVED
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
 FAST: dict[str, Any] = {
-    **{"method": "simclr", "encoder": "test_resnet", "steps": 4, "batch_size": 8, "map": 0},
+    **{"method": "simclr", "encoder": HALVED, "steps": 4, "batch_size": 8, "map": 0},
     **{"precision": "32-true", "layout": "contiguous", "logger": None},
 }
 

@@ -22,6 +22,7 @@ from selftaught.training.following import Follower
 from selftaught.training.looking import health
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
+from tests.networks import HALVED
 from tests.reliability.faults import in_child
 from tests.reliability.states import TINY
 
@@ -29,7 +30,7 @@ PATIENCE = 60.0  # seconds; only what has gone wrong takes so long
 
 
 def command(out: Path, **more: Any) -> Pretrain:
-    values = {"data": "sklearn:digits", "limit": 32, "method": "rotation", "encoder": "test_resnet", "size": 16}
+    values = {"data": "sklearn:digits", "limit": 32, "method": "rotation", "encoder": HALVED, "size": 16}
     return Pretrain.parse({**TINY, **values, "steps": 3, "map": 0, "out": str(out), **more})
 
 

@@ -28,10 +28,11 @@ from selftaught.training.looking.health import Health
 from selftaught.training.measuring import batch_size, trial
 from selftaught.training.resolve import resolve
 from tests.clocks import held, steps_take, when_begun
+from tests.networks import HALVED, flags
 
 QUICK = {
     "method": "rotation",
-    "encoder": "test_resnet",
+    "encoder": HALVED,
     "steps": 3,
     "batch_size": 8,
     "size": 16,
@@ -408,7 +409,7 @@ def test_a_folder_of_grey_images(tmp_path: Path) -> None:
 def test_the_largest_batch_follows_the_free_memory(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    quick = {**QUICK, "batch_size": "auto", "steps": 1}
+    quick = {**QUICK, "encoder": "test_resnet", "batch_size": "auto", "steps": 1}
 
     def batch(free: int) -> int:
         monkeypatch.setattr(batch_size, "free_memory", lambda device: free)
@@ -510,8 +511,8 @@ def test_the_log_of_a_run_says_what_ended_it(photos: Path, tmp_path: Path, monke
     monkeypatch.setattr(Rotation, "forward", broken)
     monkeypatch.setattr(planning, "chunk_that_fits", lambda plan, *rest: plan.encode_chunk)
     monkeypatch.setattr(Health, "look", lambda self: {})
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items()]
-    assert run_command(["pretrain", str(photos), *flags, "--out", str(tmp_path / "run")]) == 1
+    said = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items() if key != "encoder"]
+    assert run_command(["pretrain", str(photos), *flags(HALVED), *said, "--out", str(tmp_path / "run")]) == 1
     log = (tmp_path / "run" / "run.log").read_text()
     assert "Traceback" in log and "ZeroDivisionError: a bug" in log
     assert selftaught.Run.open(tmp_path / "run").status["exit_code"] == 1

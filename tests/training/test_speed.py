@@ -21,7 +21,7 @@ from selftaught.training.measuring.speed import ROUNDS
 from tests.clocks import held
 from tests.networks import HALVED, SHALLOW
 
-QUICK = {"method": "rotation", "encoder": "test_resnet", "steps": 2, "batch_size": 8, "size": 16}
+QUICK = {"method": "rotation", "encoder": HALVED, "steps": 2, "batch_size": 8, "size": 16}
 
 
 def timed(seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
