@@ -9,11 +9,13 @@ method, and ends with exit code 1 where one is further off than is promised. Nee
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from tests.distributed.runs import NETWORKS, apart, data, start, train
+from tests.children import exit_codes
+from tests.distributed.runs import NETWORKS, apart, data, methods, start, train
 
 from selftaught.methods import registry
 
@@ -37,9 +39,9 @@ def main() -> int:
         os.environ["SELFTAUGHT_CACHE"] = str(folder / "cache")
         data(folder)
         train(folder, folder / "one", told.methods, told.network, precision=told.precision)
-        how = [str(folder / "many"), told.shard, told.precision, told.network]
-        running = start(told.count, ["methods", str(folder), *how, *told.methods], PORT)
-        codes = [one.wait() for one in running]
+        how = {"shard": told.shard, "precision": told.precision}
+        work = partial(methods, folder, folder / "many", told.methods, told.network, **how)
+        codes = exit_codes(start(told.count, work, PORT))
         for name in told.methods:
             ended = (folder / "many" / name / "encoder").exists()
             far = apart(name, folder / "one", folder / "many") if ended else float("inf")

@@ -1,15 +1,35 @@
-"""A forked child that stops where a test wants it: the two talk through pipes, so neither has to wait for a while.
+"""Forked children, which have all that is imported here: some work together, one stops where a test wants it.
+
+That one and its parent talk through pipes, so neither has to wait for a while.
 
 Who waits here waits for as long as it takes; a test that hangs is pytest's to end.
 """
 
 import itertools
+import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+
+def beside(count: int, work: Callable[[int], object]) -> list[BaseProcess]:
+    """So many children at work beside this process, each told its number; whoever began them ends them."""
+    fork = multiprocessing.get_context("fork")
+    begun: list[BaseProcess] = [fork.Process(target=work, args=(number,)) for number in range(count)]
+    for one in begun:
+        one.start()
+    return begun
+
+
+def exit_codes(begun: Sequence[BaseProcess]) -> list[int | None]:
+    """What each of them ended with, once all have."""
+    for one in begun:
+        one.join()
+    return [one.exitcode for one in begun]
 
 
 class Child:

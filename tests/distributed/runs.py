@@ -1,15 +1,15 @@
-"""Runs by this process and those that were started beside it, a few at a time; `python -m tests.distributed.runs`."""
+"""Runs by this process and those that were started beside it, a few at a time."""
 
 import gc
 import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from selftaught.run import checkpoint
 from selftaught.system import randomness
 from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.training.job import Job
+from tests.children import beside
 from tests.methods.making import side, small
 from tests.networks import HALVED, NARROW, SHALLOW
 from tests.teachers import teacher_for
@@ -94,15 +95,19 @@ def apart(name: str, one: Path, many: Path, steps: int = STEPS) -> float:
     return max(abs(whole[step] - loss) / max(abs(whole[step]), 1e-6) for step, loss in shown.items())
 
 
-def start(count: int, words: list[str], port: int, **told: str) -> list[subprocess.Popen[bytes]]:
-    """So many processes of this module, as torchrun would start them, but that the first of them has the store."""
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.distributed.runs", *words]
-    where = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **usual, **told}
-    return [
-        subprocess.Popen(command, cwd=ROOT, env={**where, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(count)
-    ]
+def start(count: int, work: Callable[[], None], port: int, **told: str) -> list[BaseProcess]:
+    """So many processes at the same work, told of each other as by torchrun, but that the first of them has the store.
+
+    They are forked, which is that much sooner than to import torch in each.
+    """
+    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+
+    def of_many(rank: int) -> None:
+        os.environ |= {**usual, **told, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        torch.set_num_threads(1)
+        work()
+
+    return beside(count, of_many)
 
 
 def train(folder: Path, out: Path, names: list[str], network: str = "narrow", **more: Any) -> None:
@@ -256,11 +261,12 @@ def fail(error: BaseException) -> None:
     raise error
 
 
-def main(folder: str, first: str, second: str, third: str) -> None:
-    """Everything that several processes show, in turn: by two, by four, and in two pairs what ends one of them."""
-    torch.set_num_threads(1)
-    place = Path(folder)
-    team = Team(place, [first, first, second, third])
+def show(place: Path, first: int, second: int, third: int) -> None:
+    """Everything that several processes show, in turn: by two, by four, and in two pairs what ends one of them.
+
+    They meet at these ports of this machine.
+    """
+    team = Team(place, [str(port) for port in (first, first, second, third)])
     if team.of(2):
         said = [refused(place, seed=team.rank), refused(place, data=data(place, f"other-{team.rank}", seed=team.rank))]
         said.append(refused(place, shard="3"))
@@ -283,15 +289,10 @@ def main(folder: str, first: str, second: str, third: str) -> None:
         team.struck("simclr", "hangs", 1, 6, threading.Event().wait, checkpoint_every="5")
 
 
-def methods(folder: str, out: str, shard: str, precision: str, network: str, *names: str) -> None:
+def methods(folder: Path, out: Path, names: list[str], network: str, **more: Any) -> None:
     """A run of each method, for a bench; one that fails is no reason to leave the others out."""
-    torch.set_num_threads(1)
     for name in names:
         try:
-            train(Path(folder), Path(out), [name], network, shard=shard, precision=precision)
+            train(folder, out, [name], network, **more)
         except Exception as error:
             print(f"{name} by process {os.environ['RANK']}: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    (methods if sys.argv[1] == "methods" else main)(*sys.argv[1 + (sys.argv[1] == "methods") :])

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import selftaught
 from selftaught.run import checkpoint
 from selftaught.system.errors import UsageError
 from selftaught.system.places import Place, first_host, placed
+from tests.children import exit_codes
 from tests.distributed.runs import (
     BATCH,
     BROKEN,
@@ -36,6 +38,7 @@ from tests.distributed.runs import (
     data,
     photos,
     settings,
+    show,
     start,
     unusual,
 )
@@ -51,21 +54,21 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder where four processes, started as by torchrun, have shown what `runs.main` has, and one has trained."""
+    """A folder where four processes, started as by torchrun, have shown what `runs.show` has, and one has trained."""
     folder = tmp_path_factory.mktemp("team")
     photos(folder)
     told = {"SELFTAUGHT_CACHE": str(folder / "cache"), "SELFTAUGHT_SILENCE": "20"}
-    running = start(4, [str(folder), *(str(free_port()) for _ in range(3))], 1, **told)
+    running = start(4, partial(show, folder, free_port(), free_port(), free_port()), 1, **told)
     try:
         changed(folder, folder / "one", sorted({*WHOLE, *SPREAD}))
         unusual(folder, folder / "one", folder / "one")
         by_sample(folder, folder / "sampled-one")
-        assert [running[rank].wait() for rank in (0, 2)] == [0, 0]
+        assert exit_codes([running[rank] for rank in (0, 2)]) == [0, 0]
         yield folder
     finally:
         for one in running:  # the others hang, as they are to
             one.kill()
-            one.wait()
+            one.join()
 
 
 def ended(folder: Path, run: str, rank: int = 0) -> tuple[int, str]:

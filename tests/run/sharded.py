@@ -1,6 +1,5 @@
 """A network whose weights are spread over two gloo processes: goes on from one process's checkpoint, and leaves one."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -61,21 +60,17 @@ def restored(folder: Path, net: nn.Module, optimizer: Optimizer, circle: checkpo
     return int(state["step"])
 
 
-def main(rank: str, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=int(rank), world_size=2)
+def by_two(folder: Path, rank: int) -> None:
+    """One of two processes, which goes on with what one has saved and saves it with the other."""
+    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
     circle, (net, optimizer) = everybody(), made()
-    at = restored(Path(folder), net, optimizer, circle)
+    at = restored(folder, net, optimizer, circle)
     for number in range(at, at + 2):
         step(net, optimizer, number)
     held = groups(net, optimizer)
     assert {len(rows_of(net.first.weight).held), rows_of(net.first.weight).begin} <= {4, 3, 0}
-    checkpoint.save(Path(folder), at + 2, checkpoint.on_host(held), {}, circle=circle)
+    checkpoint.save(folder, at + 2, checkpoint.on_host(held), {}, circle=circle)
     files = packed(net.state_dict(), {}, "")  # whole, whoever writes it
     if circle.rank == 0:
-        (Path(folder) / "whole.safetensors").write_bytes(bytes(files["model.safetensors"]))
+        (folder / "whole.safetensors").write_bytes(bytes(files["model.safetensors"]))
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

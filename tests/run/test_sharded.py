@@ -1,17 +1,15 @@
 """Weights that torch has spread over processes are saved and restored by rows: from one process to two and back."""
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from selftaught.run import checkpoint
-from tests.run.sharded import groups, made, restored, step
-
-ROOT = Path(__file__).parents[2]
+from tests.children import beside, exit_codes
+from tests.run.sharded import by_two, groups, made, restored, step
 
 
 def test_one_process_two_and_one_again(tmp_path: Path) -> None:
@@ -19,9 +17,7 @@ def test_one_process_two_and_one_again(tmp_path: Path) -> None:
     for number in range(2):
         step(net, optimizer, number)
     checkpoint.save(tmp_path, 2, groups(net, optimizer), {})
-    command = [sys.executable, "-m", "tests.run.sharded"]
-    running = [subprocess.Popen([*command, str(rank), str(tmp_path)], cwd=ROOT) for rank in range(2)]
-    assert [process.wait() for process in running] == [0, 0]
+    assert exit_codes(beside(2, partial(by_two, tmp_path))) == [0, 0]
     last = checkpoint.named(tmp_path, "last")
     assert last and last.name == "step_0000004"
     manifest = json.loads((last / "manifest.json").read_text())

@@ -3,7 +3,6 @@
 Run as one of several processes.
 """
 
-import sys
 from copy import deepcopy
 from pathlib import Path
 
@@ -108,20 +107,15 @@ def _mean(x: Tensor) -> Tensor:
     return x
 
 
-def main(rank: str, world: str, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", int(world))
-    dist.init_process_group("gloo", store=store, rank=int(rank), world_size=int(world))
+def by_two(folder: Path, rank: int) -> None:
+    """One of two processes, which leaves what it found in files."""
+    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
     for name, kind in PAIRS:
         found = steps(name, kind)
         whole = {key: value.contiguous().clone() for key, value in found.items()}
-        save_file(whole, Path(folder) / f"{name}-{kind}-{rank}.safetensors")
-    save_file(clustered(), Path(folder) / f"k-means-{rank}.safetensors")
-    rows = slice(0, FIRST) if rank == "0" else slice(FIRST, ROWS)
+        save_file(whole, folder / f"{name}-{kind}-{rank}.safetensors")
+    save_file(clustered(), folder / f"k-means-{rank}.safetensors")
+    rows = slice(0, FIRST) if rank == 0 else slice(FIRST, ROWS)
     whole = {key: value.contiguous() for key, value in normalised(rows).items()}
-    save_file(whole, Path(folder) / f"norms-{rank}.safetensors")
+    save_file(whole, folder / f"norms-{rank}.safetensors")
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

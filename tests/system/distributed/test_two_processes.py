@@ -2,18 +2,16 @@
 
 import fcntl
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.children import beside, exit_codes
 from tests.methods.making import PAIRS
-from tests.system.distributed.steps import NORMS, clustered, normalised, steps
-
-ROOT = Path(__file__).parents[3]
+from tests.system.distributed.steps import NORMS, by_two, clustered, normalised, steps
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +23,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             folder.mkdir()
-            command = [sys.executable, "-m", "tests.system.distributed.steps"]
-            running = [subprocess.Popen([*command, str(rank), "2", str(folder)], cwd=ROOT) for rank in range(2)]
-            assert [process.wait() for process in running] == [0, 0]
+            assert exit_codes(beside(2, partial(by_two, folder))) == [0, 0]
             (folder / "done").touch()
     return folder
 
