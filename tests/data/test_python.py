@@ -23,12 +23,13 @@ from selftaught.data.sources.open import open_source, openers
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
+from tests.networks import HALVED
 
 COUNT = 24
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 16, 12, 3), dtype=np.uint8)
 CLASSES = ["ant" if row % 2 else "bee" for row in range(COUNT)]
 FAST: dict[str, Any] = {
-    **{"method": "simclr", "encoder": "test_resnet", "steps": 4, "batch_size": 8, "map": 0},
+    **{"method": "simclr", "encoder": HALVED, "steps": 4, "batch_size": 8, "map": 0},
     **{"precision": "32-true", "layout": "contiguous", "checkpoint_every": "2"},
 }
 

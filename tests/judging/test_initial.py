@@ -15,7 +15,7 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.result import Evaluation
-from selftaught.system.components import Part
+from tests.networks import NARROW
 
 HOW = {"precision": "32-true", "layout": "contiguous", "map": 0, "batch_size": 16, "method": "rotation", "steps": 1}
 
@@ -28,7 +28,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / f"{name}.npz", x=digits.images[rows].astype(np.uint8), y=digits.target[rows])
     samples = open_samples(folder / "train.npz")
     torch.manual_seed(0)
-    encoder = build_encoder(Part(name="test_resnet"), samples.preparation)
+    encoder = build_encoder(NARROW, samples.preparation)
     network = nn.Sequential(encoder, nn.Linear(encoder.dim, 10)).train()
     x = samples.views(("plain",))(torch.arange(300), *samples.batch(np.arange(300)))[0]
     y, optimizer = torch.from_numpy(digits.target[:300]), torch.optim.AdamW(network.parameters(), 3e-3)
@@ -44,7 +44,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def idle(theirs: Path, out: Path) -> Run:
     """A run that begins with them and learns nothing."""
-    how = {**HOW, "lr": 1e-12, "init": theirs / "theirs.safetensors", "encoder": "test_resnet"}
+    how = {**HOW, "lr": 1e-12, "init": theirs / "theirs.safetensors", "encoder": NARROW}
     return selftaught.pretrain(theirs / "train.npz", out=out, **how)
 
 
@@ -100,6 +100,6 @@ def test_a_network_of_the_users_may_have_learnt_before(theirs: Path, tmp_path: P
 
 
 def test_a_run_from_nothing_keeps_nothing_of_its_beginning(theirs: Path, tmp_path: Path) -> None:
-    run = selftaught.pretrain(theirs / "train.npz", encoder="test_resnet", out=tmp_path / "run", **HOW)
+    run = selftaught.pretrain(theirs / "train.npz", encoder=NARROW, out=tmp_path / "run", **HOW)
     assert not (run.folder / "initial").exists()
     assert set(accuracies(judged(run, theirs))) == {"trained", "untrained", "pixels"}
