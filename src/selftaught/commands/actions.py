@@ -34,7 +34,6 @@ def pretrain(
     from selftaught.contracts import modality
     from selftaught.training.hooks import Hooks
     from selftaught.training.launch import launched, wanted
-    from selftaught.training.pretrain import pretrain as carry_out
 
     if recipe.watched_by and opened is None:  # said before hours of reading
         from selftaught.judging.watching import refuse_other
@@ -47,6 +46,8 @@ def pretrain(
                 "functions of yours: name them, or start your script with torchrun"
             )
         return launched(recipe, count)
+    from selftaught.training.pretrain import pretrain as carry_out  # which takes seconds, and who starts others does not
+
     return carry_out(recipe, module, opened, _invited, hooks or Hooks())
 
 
