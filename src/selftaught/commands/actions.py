@@ -46,7 +46,7 @@ def pretrain(
                 "functions of yours: name them, or start your script with torchrun"
             )
         return launched(recipe, count)
-    from selftaught.training.pretrain import pretrain as carry_out  # which takes seconds, and who starts others does not
+    from selftaught.training.pretrain import pretrain as carry_out  # takes seconds; who starts others does not
 
     return carry_out(recipe, module, opened, _invited, hooks or Hooks())
 
