@@ -149,3 +149,21 @@ def test_indices_are_as_many_as_the_things_there_are() -> None:
     assert randomness.indices(draws, 4).tolist() == [0, 1, 3, 3]
     many = 2**24 + 3  # more than a float32 tells apart, in which this is 2**24 + 4
     assert randomness.indices(draws, many).max() < many
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_a_step_seeds_every_generator_of_torch_and_by_its_address(
+    device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: device)
+    if device:
+        monkeypatch.setattr(torch, "manual_seed", seeded.append)
+        randomness.seed_torch(0, 3, 0)
+        assert seeded == [int(randomness.generator(0, "torch", 3, 0).integers(2**32))]
+        return
+    with torch.random.fork_rng(devices=[]):
+        randomness.seed_torch(0, 3, 0)
+        drawn = torch.rand(4)
+        torch.manual_seed(int(randomness.generator(0, "torch", 3, 0).integers(2**32)))
+        assert torch.equal(drawn, torch.rand(4))

@@ -165,4 +165,6 @@ def subset(rows: NDArray[np.int64], labels: Sequence[str] | None, limit: int | N
 
 def seed_torch(seed: int, step: int, rank: int) -> None:
     """Seed torch's own generators, which dropout and drop-path use; not invariant to the number of processes."""
-    torch.manual_seed(int(generator(seed, "torch", step, rank).integers(2**32)))
+    number = int(generator(seed, "torch", step, rank).integers(2**32))
+    # Without another device, torch.manual_seed takes most of a millisecond to note for one whence it was called.
+    (torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed)(number)
