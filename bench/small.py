@@ -195,8 +195,7 @@ def losers(rows: list[dict[str, Any]]) -> set[str]:
 def winner(rows: list[dict[str, Any]]) -> str | None:
     """The candidate that loses to raw pixels on none of the five sets, and gains the most over all of them."""
     lost = losers(rows)
-    found = {candidate: sets for candidate, sets in gained(rows).items() if sets.keys() >= SETS.keys()}
-    sound = {candidate: sets for candidate, sets in found.items() if candidate not in lost}
+    sound = {name: sets for name, sets in gained(rows).items() if name not in lost and sets.keys() >= SETS.keys()}
     return max(sound, key=lambda candidate: np.mean([*sound[candidate].values()]), default=None)
 
 

@@ -29,7 +29,7 @@ from selftaught.system.order import Blocks
 from tests.data.loopback import COMMIT, Asked, Loopback, serving
 from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, png
 from tests.data.test_shards import plain, sample, struct, tar, written
-from tests.networks import flags
+from tests.networks import as_words
 from tests.reliability.forks import forked, reaped
 
 SMALL = 1 << 12  # bytes of a block here; a shard has three
@@ -118,11 +118,9 @@ def test_a_run_that_is_killed_goes_on_to_the_weights_of_a_run_from_the_disk(serv
     newest = out / "checkpoints" / "last"
     server.fault = killed_on_the_way
     told = {**FAST, **more, "steps": STEPS, "memory": 0, "cache": 0, "order": "blocks", "remote_cache": 0, "out": out}
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in told.items() if name != "encoder"]
-    words += flags(FAST["encoder"])
     program = f"from selftaught.data.sources import distant; distant.BLOCK = {SMALL}; distant.HELD = 1\n"
     program += "distant.pause = lambda seconds: None; from selftaught.commands.cli import main; main()"
-    process.append(subprocess.Popen([sys.executable, "-c", program, "pretrain", url, *words]))
+    process.append(subprocess.Popen([sys.executable, "-c", program, "pretrain", url, *as_words(told)]))
     assert process[0].wait() == -signal.SIGKILL
     assert newest.read_text() < f"step_{STEPS:07d}" and all(server.faults[kind] > 1 for kind in KINDS)
     server.fault = lambda asked: "503" if asked.time % 2 else None  # every other request from now on

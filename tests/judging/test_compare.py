@@ -26,8 +26,7 @@ from selftaught.system.reading import json_lines
 from selftaught.training.looking import health
 from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
-from tests.networks import HALVED
-from tests.networks import flags as flags_of
+from tests.networks import HALVED, as_words
 
 QUICK: dict[str, Any] = {
     "encoder": HALVED,
@@ -195,10 +194,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on_where_it_was(
 ) -> None:
     out = tmp_path / "cut"
     wanted = command(digits, out)
-    flags = [
-        *flags_of(HALVED),
-        *(f"--{name.replace('_', '-')}={value}" for name, value in wanted.items() if name not in ("data", "encoder")),
-    ]
+    flags = as_words({name: value for name, value in wanted.items() if name != "data"})
     lines = out / "comparison.jsonl"
 
     def begins(here: Child) -> int:

@@ -28,7 +28,7 @@ from selftaught.training.looking.health import Health
 from selftaught.training.measuring import batch_size, trial
 from selftaught.training.resolve import resolve
 from tests.clocks import held, steps_take, when_begun
-from tests.networks import HALVED, flags
+from tests.networks import HALVED, as_words
 
 QUICK = {
     "method": "rotation",
@@ -511,8 +511,7 @@ def test_the_log_of_a_run_says_what_ended_it(photos: Path, tmp_path: Path, monke
     monkeypatch.setattr(Rotation, "forward", broken)
     monkeypatch.setattr(planning, "chunk_that_fits", lambda plan, *rest: plan.encode_chunk)
     monkeypatch.setattr(Health, "look", lambda self: {})
-    said = [f"--{key.replace('_', '-')}={value}" for key, value in QUICK.items() if key != "encoder"]
-    assert run_command(["pretrain", str(photos), *flags(HALVED), *said, "--out", str(tmp_path / "run")]) == 1
+    assert run_command(["pretrain", str(photos), *as_words(QUICK), "--out", str(tmp_path / "run")]) == 1
     log = (tmp_path / "run" / "run.log").read_text()
     assert "Traceback" in log and "ZeroDivisionError: a bug" in log
     assert selftaught.Run.open(tmp_path / "run").status["exit_code"] == 1
