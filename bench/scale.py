@@ -9,16 +9,15 @@ reckoned, not measured. Prints rows as they come and writes docs/results/scale.j
 
 The second asks what two processes are worth, of one thread and as many samples each, in the loop of pre-training:
 beside one that is alone, and beside two that know nothing of each other, which share a machine's memory and clock, too.
-In each round all three come in turn; medians of rounds count. For a quiet machine of two cores or more.
+In each round all three come in turn; medians of rounds count. For a quiet machine of two cores or more. Where it falls
+short of one, it says of what: two that step together wait for the slower of both at each step, which two apart would,
+too, if each of their steps ended with the later one; and gradients take their time to be exchanged.
 
 Rows of another name, such as those of an earlier version by this script, stay and stand beside.
 """
 
 import argparse
 import json
-import os
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,20 +27,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from efficiency import efficient
 from selftaught.contracts.method import Data
 from selftaught.methods.objectives import redundancy, similarity
 from selftaught.methods.parts import blocks, damage, masks
-from selftaught.run.recipes import Pretrain
-from selftaught.system import distributed, processes, randomness
-from selftaught.system.interruption import stopping
-from selftaught.system.text import filesize
-from selftaught.training.job import Job, prepare
-from selftaught.training.resolve import open_data, resolve
+from selftaught.system import distributed, randomness
 
 RESULT = Path(__file__).parent.parent / "docs/results/scale.json"
 BATCH, PROCESSES, DIM, WIDTH = 65_536, 512, 128, 1024
@@ -49,12 +43,6 @@ SHARE = BATCH // PROCESSES  # samples of a process
 PHOTOS = 2048  # where every process draws all, the noise of 65,536 photos does not fit this machine
 TURNS = 3
 CPU = torch.device("cpu")
-WARM_UP, PORT, PAUSE = 3, 29873, 0.005
-ALIKE = {"method": "simclr", "precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu"}
-LEARNERS: dict[str, dict[str, Any]] = {  # a batch is that of a process
-    "ResNet-18, 32 px": {"encoder": "resnet18", "size": 32, "batch_size": 64},
-    "ViT-tiny, 224 px": {"encoder": "vit_tiny_patch16_224", "size": 224, "batch_size": 16},
-}
 
 
 def main() -> None:
@@ -65,15 +53,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--learner", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.one:
         one_of_two(int(asked.one[0]), Path(asked.one[1]))
-        return
-    if asked.learner:
-        name, count, folder = asked.learner
-        learner(name, int(count), Path(folder), asked.steps)
         return
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     rows = kept.setdefault(asked.called, {})
@@ -84,8 +67,8 @@ def main() -> None:
         for what, value in parts[part]():
             rows[what] = value
             print(f"{what:64} {value}", flush=True)
-    RESULT.write_text(json.dumps(kept, indent=1) + "\n")
-    RESULT.with_suffix(".md").write_text(markdown(kept))
+            RESULT.write_text(json.dumps(kept, indent=1) + "\n")
+            RESULT.with_suffix(".md").write_text(markdown(kept))
 
 
 def fastest(call: Callable[[], Any]) -> str:
@@ -161,96 +144,6 @@ def banked() -> Iterator[tuple[str, str]]:
     for count, called in ((10**8, "100 million"), (10**10, "10 billion")):
         for methods, numbers in (("instance_discrimination, pirl", DIM), ("deepcluster", 2 * DIM)):
             yield f"banks: {methods}; {called} samples", f"{count * numbers * 4 / 1e9:,.1f} GB"
-
-
-def efficient(rounds: int, steps: int) -> Iterator[tuple[str, str]]:
-    """What two processes are worth."""
-    for name in LEARNERS:
-        told = [{how: learnt(name, how, steps) for how in ("alone", "apart", "together")} for _ in range(rounds)]
-
-        def middle(how: str, told: list[Any] = told) -> float:
-            return statistics.median(sum(one["rate"] for one in turn[how]) for turn in told)
-
-        alone, apart, together = map(middle, ("alone", "apart", "together"))
-        memory = {how: max(one["memory"] for turn in told for one in turn[how]) for how in ("alone", "together")}
-        yield f"processes: {name}; one alone", f"{alone:.1f} samples/s"
-        yield f"processes: {name}; two that know nothing of each other", f"{apart:.1f} samples/s"
-        yield f"processes: {name}; two together", f"{together:.1f} samples/s"
-        yield f"processes: {name}; of two alone", f"{together / (2 * alone):.3f}"
-        yield f"processes: {name}; of two apart", f"{together / apart:.3f}"
-        yield f"processes: {name}; share of communication", f"{1 - together / apart:.1%}"
-        yield f"processes: {name}; gradients", filesize(told[0]["together"][0]["gradients"])
-        yield (
-            f"processes: {name}; memory of each of two, of one",
-            " and ".join(map(filesize, reversed(memory.values()))),
-        )
-
-
-def learnt(name: str, how: str, steps: int) -> list[dict[str, float]]:
-    """What each of the processes that learn at once says: one alone, two apart or two together."""
-    count = 1 if how == "alone" else 2
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--steps", str(steps), "--learner", name, str(count), folder]
-        running = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **place(rank, count, how)})
-            for rank in range(count)
-        ]
-        said = [one.communicate()[0] for one in running]
-    if any(one.returncode for one in running):
-        raise SystemExit(f"a process of {name}, {how}, failed")
-    return [json.loads(line) for line in said]
-
-
-def place(rank: int, count: int, how: str) -> dict[str, str]:
-    """What a process is told of itself; those apart are told of no others."""
-    one = {"OMP_NUM_THREADS": "1", "TURN": str(rank)}
-    if how != "together":
-        return one
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(PORT), "GLOO_SOCKET_IFNAME": "lo"}
-    return {**one, **usual, "WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank)}
-
-
-def learner(name: str, count: int, folder: Path, steps: int) -> None:
-    """Learn as one of `count` processes, and print samples a second, bytes of memory at most, and of gradients."""
-    case = LEARNERS[name]
-    with processes.joined(on_gpu=False):
-        job = job_of(case, folder)
-        took = timed(job, steps, lambda: all_ready(folder, count))
-        gradients = sum(p.nbytes for p in job.method.parameters() if p.requires_grad)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        print(json.dumps({"rate": case["batch_size"] * steps / took, "memory": memory, "gradients": gradients}))
-
-
-def job_of(case: dict[str, Any], folder: Path) -> Job:
-    """What a process learns: its share of a batch that grows with the processes."""
-    side, file = case["size"], folder / f"{os.environ['TURN']}.npy"
-    np.save(file, np.random.default_rng(0).integers(0, 256, (256, side, side, 3), dtype=np.uint8))
-    told = {**case, "batch_size": case["batch_size"] * distributed.world_size(), "steps": 10**6}
-    recipe = Pretrain.parse({"data": str(file), **ALIKE, **told})
-    with stopping(None) as stop:
-        samples = open_data(recipe, stop)
-    return prepare(resolve(recipe, samples), samples, None)
-
-
-def timed(job: Job, steps: int, ready: Callable[[], None]) -> float:
-    """Seconds of so many steps, after a few that nobody counts, from when all are ready."""
-    marks: list[float] = []
-
-    def mark(step: int, terms: Any) -> None:
-        if step == WARM_UP:
-            ready()
-        if step in (WARM_UP, WARM_UP + steps):
-            marks.append(time.perf_counter())
-
-    job.fit(steps=WARM_UP + steps, watch=mark)
-    return marks[1] - marks[0]
-
-
-def all_ready(folder: Path, count: int) -> None:
-    """Wait until every process has come so far."""
-    (folder / f"ready-{os.environ['TURN']}").touch()
-    while len(list(folder.glob("ready-*"))) < count:
-        time.sleep(PAUSE)
 
 
 def markdown(kept: dict[str, dict[str, str]]) -> str:
