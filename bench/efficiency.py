@@ -32,13 +32,14 @@ WARM_UP, TURNS, PORT, PAUSE = 3, 3, 29873, 0.005
 ALIKE = {"method": "simclr", "precision": "32-true", "layout": "contiguous", "attention": "plain", "device": "cpu"}
 LEARNERS: dict[str, dict[str, Any]] = {  # a batch is that of a process
     "ResNet-18, 32 px": {"encoder": "resnet18", "size": 32, "batch_size": 64},
+    "ResNet-18, 32 px, norms of each": {"encoder": "resnet18", "size": 32, "batch_size": 64, "norm": "device"},
     "ViT-tiny, 224 px": {"encoder": "vit_tiny_patch16_224", "size": 224, "batch_size": 16},
 }
 
 
-def efficient(rounds: int, steps: int) -> Iterator[tuple[str, str]]:
+def efficient(networks: list[str], rounds: int, steps: int) -> Iterator[tuple[str, str]]:
     """What two processes are worth."""
-    for name in LEARNERS:
+    for name in networks:
         told = []
         for turn in range(rounds):
             told.append({how: learnt(name, how, steps) for how in ("alone", "apart", "together")})

@@ -5,7 +5,7 @@ with half the batch each, over gloo. Everything runs with one thread, the fastes
 reckoned, not measured. Prints rows as they come and writes docs/results/scale.json, and a table in scale.md.
 
     python bench/scale.py [--only draws,tiles,exchanges,banks] [--called now]
-    python bench/scale.py --efficiency [--rounds 5] [--steps 20]
+    python bench/scale.py --efficiency [--networks "ViT-tiny, 224 px"] [--rounds 5] [--steps 20]
 
 The second asks what two processes are worth, of one thread and as many samples each, in the loop of pre-training:
 beside one that is alone, and beside two that know nothing of each other, which share a machine's memory and clock, too.
@@ -31,7 +31,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from efficiency import efficient
+from efficiency import LEARNERS, efficient
 from selftaught.contracts.method import Data
 from selftaught.methods.objectives import redundancy, similarity
 from selftaught.methods.parts import blocks, damage, masks
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--only", default="draws,tiles,exchanges,banks")
     parser.add_argument("--called", default="now")
     parser.add_argument("--efficiency", action="store_true")
+    parser.add_argument("--networks", nargs="+", choices=LEARNERS, help="for --efficiency; default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -62,7 +63,7 @@ def main() -> None:
     rows = kept.setdefault(asked.called, {})
     parts: dict[str, Callable[[], Iterator[tuple[str, str]]]]
     parts = {"draws": drawn, "tiles": compared, "exchanges": exchanged, "banks": banked}
-    parts["efficiency"] = partial(efficient, asked.rounds, asked.steps)
+    parts["efficiency"] = partial(efficient, asked.networks or list(LEARNERS), asked.rounds, asked.steps)
     for part in ["efficiency"] if asked.efficiency else asked.only.split(","):
         for what, value in parts[part]():
             rows[what] = value
