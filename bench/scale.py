@@ -156,7 +156,7 @@ def markdown(kept: dict[str, dict[str, str]]) -> str:
         "batch each, over gloo on one machine, where what is sent is memory copied; one thread on a CPU, the fastest "
         f"of {TURNS}. Banks are reckoned. What a process would draw for photos is taken of a batch of {PHOTOS:,}. "
         "Processes are those of `--efficiency`: SimCLR in float32, one thread each, as many samples for each of two as "
-        "for one.",
+        "for one, norms over both but where they are said to be of each (`--norm device`).",
         "",
         "| what | " + " | ".join(kept) + " |",
         "|---|" + "--:|" * len(kept),
