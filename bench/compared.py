@@ -14,6 +14,7 @@ from pathlib import Path
 
 import selftaught
 from learns import CONVOLUTIONAL, IMAGES, ROOT
+from runs import cpu_cores
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.estimates import Measure
 from selftaught.judging.ranking import baselines, notes, values_of
@@ -56,7 +57,7 @@ def markdown(found: Comparison) -> str:
         "# Ten methods, the same time",
         "",
         f"{IMAGES:,} CIFAR-10 images without labels, {found.seeds} seeds, each method about "
-        f"{found.ranking[0].point.minutes:.0f} minutes of training on {cores} CPU core{'s' * (cores > 1)} "
+        f"{found.ranking[0].point.minutes:.0f} minutes of training on {cpu_cores(cores)} "
         f"({found.ranking[0].encoder}), then a linear probe with the labels of {IMAGES:,} training images, judged on "
         "the 10,000 test images; accuracy in per cent with its 95 % interval over seeds and test images. Made by "
         "`bench/compared.py`, which runs `selftaught compare`; its page is [compared.html](compared.html).",

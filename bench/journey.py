@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from runs import machine
+from runs import cpu_cores, machine
 from selftaught import Run
 from warm import public_weights
 
@@ -207,7 +207,7 @@ def markdown(held: dict[str, Any]) -> str:
     for row in held["judged"]:
         half = 100 * (row["high"] - row["low"]) / 2
         lines.append(f"| {row['probe']} | {row['features']} | {100 * row['accuracy']:.1f} ± {half:.1f} |")
-    return "\n".join([*lines, "", f"On {held['cores']} core(s) of {held['processor']}.", ""])
+    return "\n".join([*lines, "", f"On {cpu_cores(held['cores'])} of {held['processor']}.", ""])
 
 
 if __name__ == "__main__":

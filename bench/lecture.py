@@ -19,7 +19,7 @@ import yaml
 
 from curve import as_picture
 from kept_rows import add_row, read_rows
-from runs import made
+from runs import cpu_cores, made
 from selftaught.commands.python import Run
 from selftaught.judging.subsets import parse_labels
 from selftaught.reporting.charts import interval_chart
@@ -101,23 +101,18 @@ def mean(rows: list[dict[str, Any]], what: str) -> float:
     return sum(row[what] for row in rows) / len(rows)
 
 
-def told_cores(rows: list[dict[str, Any]]) -> str:
-    """On how many cores the rows were measured."""
-    counts = sorted({row["cores"] for row in rows})
-    return f"{' or '.join(map(str, counts))} CPU core{'s' * (counts != [1])}"
-
-
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table: a mean over seeds, and each of them."""
     seeds = sorted({row["seed"] for row in rows})
     minutes = {row["seed"]: row["pretraining_minutes"] for row in rows}
     recipe = yaml.safe_load(RECIPE.read_text())
+    cores = cpu_cores(*(row["cores"] for row in rows))
     judging = {(r["seed"], r["labels"], r["probe"]): r["judging_minutes"] for r in rows}
     lines = [
         "# SimCLR, then few labels",
         "",
         f"CIFAR-10 at 32 x 32 px: {recipe['epochs']} epochs of SimCLR on 50,000 images without labels "
-        f"({' and '.join(f'{m:.0f}' for m in minutes.values())} minutes on {told_cores(rows)}), then the "
+        f"({' and '.join(f'{m:.0f}' for m in minutes.values())} minutes on {cores}), then the "
         f"share of labels named above each column; accuracy in per cent on the 10,000 test images, a mean over "
         f"{len(seeds)} seeds, and each of them. A network is fine-tuned, or trained from scratch, for at most "
         f"{', '.join(map(str, LABELS.values()))} epochs, as a tenth of its labels chooses. All judging together took "

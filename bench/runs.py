@@ -39,6 +39,12 @@ def machine() -> dict[str, Any]:
     return {"processor": next(_models(), platform.machine()), "cores": len(os.sched_getaffinity(0))}
 
 
+def cpu_cores(*counts: int) -> str:
+    """How many cores measurements were made on, in words."""
+    told = sorted(set(counts))
+    return f"{' or '.join(map(str, told))} CPU core{'s' * (told != [1])}"
+
+
 def _models() -> Iterator[str]:
     """The names of this machine's processors, where Linux tells them."""
     with suppress(OSError):

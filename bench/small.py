@@ -28,7 +28,7 @@ import numpy as np
 import image_sets
 from image_sets import JUDGED, Place
 from kept_rows import accuracies, add_row, has_row, read_rows
-from runs import machine, made
+from runs import cpu_cores, machine, made
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
@@ -135,11 +135,11 @@ def settings(candidate: str) -> dict[str, Any]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """A table of each set, and one of who loses to raw pixels anywhere."""
-    made_by = " or ".join(sorted({f"{cores_of(row)} of {row['processor']}" for row in rows}))
+    made_by = " or ".join(sorted({f" of {cpu_cores(row['cores'])} of {row['processor']}" for row in rows}))
     lines = [
         "# Ten minutes on few images",
         "",
-        f"Linear accuracy in per cent, a mean over seeds, after so many minutes of {made_by} without a label, by "
+        f"Linear accuracy in per cent, a mean over seeds, after so many minutes{made_by} without a label, by "
         f"five labels a class ({REPEATS} draws) and all; in brackets the untrained encoder. **Bold** is less than raw "
         f"pixels. The frozen weights are ImageNet's {PUBLIC} at {SHOWN} px; they have seen photos of the classes of "
         "the photos, if not these. What is asked of the photos is whether they show an animal, by folds; the runs have "
@@ -148,10 +148,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     for name in [name for name in SETS if any(row["set"] == name for row in rows)]:
         lines += ["", f"## {name}", "", *_table([row for row in rows if row["set"] == name])]
     return "\n".join([*lines, "", "## Everywhere", "", *_everywhere(rows), ""])
-
-
-def cores_of(row: dict[str, Any]) -> str:
-    return "one core" if row["cores"] == 1 else f"{row['cores']} cores"
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
