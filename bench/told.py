@@ -18,6 +18,7 @@ import warm
 from kept_rows import read_rows
 from learns import IMAGES, budget, judged_today
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
+from selftaught.training.few import flags_of
 
 BELOW = 10_000  # images, for which the usual choices of few hold
 ALL = "all labels"
@@ -124,11 +125,7 @@ def flags(settings: dict[str, Any]) -> str:
     words = [f"--method {settings['method']}", f"--encoder {encoder['name']}"]
     words += [f"--encoder.{name} {value}" for name, value in encoder.get("options", {}).items()]
     words += [f"--size {settings['size']}"] if settings.get("size") else []
-    for view, options in settings.get("views", {}).items():
-        for name, value in options.items():
-            shown = ",".join(f"{v:g}" for v in value) if isinstance(value, list) else f"{value:g}"
-            words.append(f"--views.{view}.{name} {shown}")
-    return " ".join(words)
+    return " ".join([*words, *flags_of(settings.get("views", {}))])
 
 
 def _accuracy(rows: list[dict[str, Any]], features: str) -> float:

@@ -14,7 +14,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system import measured
 from selftaught.system.components import Part
 from selftaught.system.measured import Brought, Measured, Usual
-from selftaught.training.few import FEW, advice
+from selftaught.training.few import FEW, advice, chosen_for_few
 from selftaught.training.resolve import Counted, resolve
 
 IMAGES = modality.named("images")
@@ -37,8 +37,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> list[Brought]:
     return rows
 
 
+def asked(**told: object) -> Pretrain:
+    return Pretrain.parse({"data": "photos", **told})
+
+
 def planned(count: int = 2000, **told: object) -> Plan:
-    return resolve(Pretrain.parse({"data": "photos", **told}), Counted(count, PREPARATION))
+    return resolve(asked(**told), Counted(count, PREPARATION))
 
 
 def test_what_such_runs_have_brought_and_what_brought_more(known: list[Brought]) -> None:
@@ -136,6 +140,11 @@ def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytes
         monkeypatch.setattr(f"selftaught.{room}.known", lambda: Measured(usual=usual))
     plan = planned(999)
     assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
+    told = "chosen for a CPU and fewer than 1,000 images: --method mae --views.light.flip 0; --method simclr, named, "
+    assert chosen_for_few(asked(), plan) == [f"{told}keeps the views of its preset"]
+    assert (
+        chosen_for_few(asked(method="mae"), planned(999, method="mae")) == chosen_for_few(asked(), planned(1000)) == []
+    )
     chosen = ({"method": "simclr"}, {"encoder": "resnet10t"}, {"grow": "0.5:0.5"})
     for plan in (planned(1000), *(planned(999, **own) for own in chosen)):
         assert (plan.method.name, plan.encoder.name, plan.views) == ("simclr", "resnet10t", {})

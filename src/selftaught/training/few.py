@@ -1,7 +1,8 @@
 """What is usual for a run on few images, and what runs like the one that is asked for have brought, and others more."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from selftaught.contracts.modality import Modality
 from selftaught.run.plan import Plan
@@ -26,6 +27,25 @@ def as_usual(recipe: Pretrain, kind: Modality, count: int, device: str) -> Pretr
         return recipe
     changes = {"method": Part(name=usual.method), "encoder": usual.encoder, "views": usual.views}
     return recipe.model_copy(update=changes)
+
+
+def chosen_for_few(asked: Pretrain, plan: Plan) -> list[str]:
+    """A line on what was chosen since it suits few images on a CPU, and how not to; none where the user has chosen."""
+    if (plan.method, plan.views) == (asked.method, asked.views):
+        return []
+    below, method = known().usual.below, plan.method.name
+    words = " ".join([*([] if plan.method == asked.method else [f"--method {method}"]), *flags_of(plan.views)])
+    own = f"--method {asked.method.name}, named, keeps the views of its preset"
+    return [f"chosen for a CPU and fewer than {below:,} images: {words}; {own}"]
+
+
+def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How the command line says options of views: numbers, and lists of such."""
+    return [
+        f"--views.{view}.{name} {','.join(f'{number:g}' for number in (value if isinstance(value, list) else [value]))}"
+        for view, options in views.items()
+        for name, value in options.items()
+    ]
 
 
 def advice(plan: Plan, kind: Modality, count: int) -> list[str]:

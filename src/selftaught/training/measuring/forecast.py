@@ -20,7 +20,7 @@ from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
 from selftaught.training.by_device import chosen_by_device
-from selftaught.training.few import advice
+from selftaught.training.few import advice, chosen_for_few
 from selftaught.training.job import Job
 from selftaught.training.measuring.budget import mean_work
 from selftaught.training.measuring.speed import remembered
@@ -38,6 +38,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
     """
     samples = opened_in_part(command, count, stop)
     plan = resolve(command, Counted(count, samples.preparation))
+    by_device = chosen_by_device(command, plan.encoder, samples, device_of(command.device).type)
     suggested = Suggested(
         method=plan.method.name,
         encoder=plan.encoder.name,
@@ -46,7 +47,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         epochs=plan.epochs or plan.steps / (count // plan.batch_size),
         steps=plan.steps,
         command=_said_again(command, plan),
-        by_device=chosen_by_device(command, plan.encoder, samples, device_of(command.device).type),
+        by_device=[*by_device, *chosen_for_few(command, plan)],
         advice=advice(plan, modality.of(command.data), count),
     )
     known = remembered(command, plan, samples.preparation.shape)
