@@ -43,13 +43,11 @@ def efficient(networks: list[str], rounds: int, steps: int) -> Iterator[tuple[st
         told = []
         for turn in range(rounds):
             told.append({how: learnt(name, how, steps) for how in ("alone", "apart", "together")})
-            rates = {how: round(sum(map(rate, of)), 1) for how, of in told[-1].items()}
+            rates = {how: round(rate_of(ran), 1) for how, ran in told[-1].items()}
             print(f"{name}, round {turn + 1} of {rounds}: {rates} samples/s", file=sys.stderr, flush=True)
 
-        alone, apart, together = (
-            statistics.median(sum(map(rate, turn[how])) for turn in told) for how in ("alone", "apart", "together")
-        )
-        at_once = statistics.median(in_step(turn["apart"]) / sum(map(rate, turn["apart"])) for turn in told)
+        alone, apart, together = (statistics.median(rate_of(turn[how]) for turn in told) for how in told[0])
+        at_once = statistics.median(in_step(turn["apart"]) / rate_of(turn["apart"]) for turn in told)
         exchange = statistics.median(
             max(one["exchange"] * steps / sum(one["took"]) for one in turn["together"]) for turn in told
         )
@@ -69,13 +67,13 @@ def efficient(networks: list[str], rounds: int, steps: int) -> Iterator[tuple[st
         )
 
 
-def rate(one: dict[str, Any]) -> float:
-    """Samples a second of a process."""
-    return float(one["batch"] * len(one["took"]) / sum(one["took"]))
+def rate_of(ran: list[dict[str, Any]]) -> float:
+    """Samples a second of processes that learn at once, together."""
+    return float(sum(one["batch"] * len(one["took"]) / sum(one["took"]) for one in ran))
 
 
 def in_step(apart: list[dict[str, Any]]) -> float:
-    """Samples a second of processes that learn at once, if none began a step before all had ended the one before."""
+    """The same, if none of them began a step before all had ended the one before."""
     slowest = sum(map(max, zip(*(one["took"] for one in apart), strict=True)))
     return float(sum(one["batch"] * len(one["took"]) for one in apart) / slowest)
 

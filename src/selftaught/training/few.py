@@ -33,10 +33,10 @@ def chosen_for_few(asked: Pretrain, plan: Plan) -> list[str]:
     """A line on what was chosen since it suits few images on a CPU, and how not to; none where the user has chosen."""
     if (plan.method, plan.views) == (asked.method, asked.views):
         return []
-    below, method = known().usual.below, plan.method.name
-    words = " ".join([*([] if plan.method == asked.method else [f"--method {method}"]), *flags_of(plan.views)])
+    words = [] if plan.method == asked.method else [f"--method {plan.method.name}"]
+    chosen = " ".join([*words, *flags_of(plan.views)])
     own = f"--method {asked.method.name}, named, keeps the views of its preset"
-    return [f"chosen for a CPU and fewer than {below:,} images: {words}; {own}"]
+    return [f"chosen for a CPU and fewer than {known().usual.below:,} images: {chosen}; {own}"]
 
 
 def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:
