@@ -58,6 +58,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 ENCODERS: dict[str, dict[str, Any]] = {
     "resnet18": {"name": "resnet18"},
     "light": {"name": "resnet10t"},
+    "patches": {"name": "resnet10t", "options": {"filters": 200}},
     "half": {"name": "resnet10t", "options": {"stem": "half"}},
     "narrow": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid"}},
     "tokens": {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "width": 128}},
@@ -66,6 +67,7 @@ CANDIDATES = (
     *(f"simclr+resnet18+own+{views}" for views in ("preset", "upright")),  # what a GPU would be given
     *(f"{method}+light+own+{views}" for method in ("simclr", "exemplar") for views in ("preset", "upright")),
     *(f"{method}+light+own+upright" for method in ("vicreg", "align_uniform", "inpainting", "denoising")),
+    "simclr+patches+own+upright",
     "emp_ssl+light+own+preset",
     "simclr+narrow+own+upright",
     "simclr+half+32+upright",

@@ -44,6 +44,7 @@ class Encoder(nn.Module, ABC):
     patch: int = 1  # side of a patch, of which a sample has a whole number; 1 where there are none
     preparation: Any = None  # how samples become its input, once it was loaded from an export
     part: Any = None  # its name and options, then
+    left_out: int = 0  # numbers of a feature that nothing trains, where they are left out of it while the rest is
     along: bool = False  # whether places on a single axis are neighbours, as moments are and columns of a row are not
     keeps_statistics: bool = False  # whether batch norms go by what they have been taught, in training, too
 
@@ -69,6 +70,20 @@ class Encoder(nn.Module, ABC):
     def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both of the same samples, for less than both cost where the network can."""
         return self(x), self.map(x)
+
+    def leave_out(self) -> None:
+        """Give features of what is trained alone from now on, which pre-training would else hardly need to teach."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether layers are still to be made of the data itself, by `start`."""
+        return False
+
+    def start(self, everything: Tensor, seed: int) -> None:
+        """Run once before step 0, unless its weights came from elsewhere; `everything` is a sample of plain views.
+
+        The same for the same sample and seed.
+        """
 
 
 def digest_of(encoder: Encoder) -> str:

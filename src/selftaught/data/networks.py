@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, Tokens
 from selftaught.data.encoders import Transformer, picked
+from selftaught.data.patches import PatchFilters
 from selftaught.system.errors import UsageError
 from selftaught.system.precision import precise
 
@@ -124,24 +125,61 @@ class TimmRelative(TimmTokens):
 
 
 class TimmPooled(Encoder):
-    """Any timm model that makes a map of features and pools it."""
+    """Any timm model that makes a map of features and pools it.
 
-    def __init__(self, net: nn.Module) -> None:
+    Where it is given filters of patches, what these answer is the end of a feature.
+    """
+
+    def __init__(self, net: nn.Module, filters: PatchFilters | None = None) -> None:
         super().__init__()
         self.net = net
+        if filters is not None:
+            self.net.patch_filters = filters  # a part of it, so that they leave with its weights
         # What leaves a network may be wider than the last map in it.
-        self.dim = getattr(net, "head_hidden_size", None) or net.num_features  # type: ignore[assignment]
+        self._pooled_to(getattr(net, "head_hidden_size", None) or net.num_features)  # type: ignore[arg-type]
         self._channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"
 
+    def _pooled_to(self, width: int) -> None:
+        self.dim = width + (self.filters.dim if self.filters else 0)
+
+    @property
+    def filters(self) -> PatchFilters | None:
+        return getattr(self.net, "patch_filters", None)
+
+    def leave_out(self) -> None:
+        if self.filters and not self.left_out:
+            self.left_out = self.filters.dim
+            self.dim -= self.left_out
+
+    @property
+    def starts(self) -> bool:
+        return self.filters is not None and not self.filters.made
+
+    def start(self, everything: Tensor, seed: int) -> None:
+        if self.filters:
+            self.filters.start(everything, seed)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
+        return self._with_answers(self._pooled(x), x)
 
     def map(self, x: Tensor) -> Tensor:
         return self._as_map(self.net.forward_features(x))
 
     def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        pooled, features = self._pooled_and_map(x)
+        return self._with_answers(pooled, x), self._as_map(features)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def _pooled_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.net.forward_features(x)
-        return self.net.forward_head(features), self._as_map(features)
+        return self.net.forward_head(features), features
+
+    def _with_answers(self, pooled: Tensor, x: Tensor) -> Tensor:
+        if not self.filters or self.left_out:
+            return pooled
+        return torch.cat([pooled, self.filters(x).to(pooled.dtype)], dim=1)
 
     def _as_map(self, features: Tensor) -> Tensor:
         if features.ndim == 3:  # tokens of a network that is no plain vision transformer
@@ -162,16 +200,16 @@ class TimmGrid(TimmPooled):
         f"net.forward_intermediates(x, indices={STAGES}, intermediates_only=True)], dim=1)"
     )
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__(net)
-        self.dim = GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:])  # type: ignore[index]
+    def __init__(self, net: nn.Module, filters: PatchFilters | None = None) -> None:
+        super().__init__(net, filters)
+        self._pooled_to(GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:]))  # type: ignore[index]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _pooled(self, x: Tensor) -> Tensor:
         return self._quarters(self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True))
 
-    def feature_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _pooled_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
         last, stages = self.net.forward_intermediates(x, indices=STAGES)
-        return self._quarters(stages), self._as_map(last)
+        return self._quarters(stages), last
 
     @staticmethod
     def _quarters(stages: Sequence[Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.samples import Preparation
 from selftaught.data.encoders import Own, build
 from selftaught.data.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
+from selftaught.data.patches import PatchFilters
 from selftaught.system import bounds, components, starts
 from selftaught.system.errors import UsageError
 
@@ -24,6 +25,7 @@ HAVE = {  # who has which option
     "patch": "vision transformers and ConvNeXts",
     "depth": "vision transformers and ResNets",
     "width": "vision transformers and ResNets",
+    "filters": "timm's networks that pool a map, as resnet18,",
     "positions": "vision transformers",
     "init": "vision transformers",
     "class_token": "vision transformers",
@@ -55,22 +57,26 @@ def create(
     positions: Literal["learnt", "sincos", "relative"] = "learnt",
     init: Literal["timm", "xavier", "xavier_each"] = "timm",
     class_token: bool = True,
+    filters: bounds.Width | None = None,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 
     stem: a ResNet's 7 x 7 stem, one for small images (3 x 3, no pooling), or that one at half the resolution, four
-    times as fast; auto: by the size of the images. depth, width: blocks and width of a vision transformer, blocks in
-    each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool: what a vision
-    transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the quarters of
-    the last two stages apart. Of a vision transformer: positions, learnt or fixed sines, as in MAE, MoCo v3, I-JEPA and
-    AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks share, as in SimMIM; init, how
-    weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value together (MAE) or each
-    (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
+    times as fast; auto: by the size of the images. filters: so many patches of the images themselves, whitened, whose
+    answers are the end of a feature and are there before the first step. depth, width: blocks and width of a vision
+    transformer, blocks in each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool:
+    what a vision transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the
+    quarters of the last two stages apart. Of a vision transformer: positions, learnt or fixed sines, as in MAE, MoCo
+    v3, I-JEPA and AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks share, as in
+    SimMIM; init, how weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value
+    together (MAE) or each (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
     """
     small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
     stride = 2 if stem == "half" else 1
     given: dict[str, Any] = {
-        key: value for key, value in {"patch": patch, "depth": depth, "width": width}.items() if value
+        key: value
+        for key, value in {"patch": patch, "depth": depth, "width": width, "filters": filters}.items()
+        if value
     }
     starting = {"positions": positions, "init": init, "class_token": class_token}
     given |= {key: value for key, value in starting.items() if value != STARTS[key]}
@@ -102,12 +108,16 @@ def _timm(
     if not timm.is_model(name):
         raise UsageError(f"no encoder named {name!r}; {components.hint(name, timm.list_models())}")
     height, width = preparation.size
+    count = given.pop("filters", None)
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
     if given.get("positions") == "relative":
+        _refuse_options(name, {"filters": count} if count else {})
         return _relative(name, preparation, bool(stride), given, pool, arguments)
     is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
+    if is_vit and count:
+        _refuse_options(name, {"filters": count})
     if pool == ("grid" if is_vit else "token"):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
     if is_vit:
@@ -134,10 +144,19 @@ def _timm(
         _start(net, name, **{key: given[key] for key in ("positions", "init") if key in given})
         return TimmTokens(net), Origin("timm", name, arguments)
     origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
+    if count:
+        filters = _filters(preparation, count)
+        return (TimmGrid if pool == "grid" else TimmPooled)(net, filters), Origin("selftaught", name, arguments)
     if pool != "grid":
         return TimmPooled(net), origin
     origin.features = TimmGrid.FEATURES
     return TimmGrid(net), origin
+
+
+def _filters(preparation: Preparation, count: int) -> PatchFilters:
+    """Patches of a fifth of a small image's side, and places that are about as many in a large one."""
+    shortest = min(preparation.size)
+    return PatchFilters(preparation.channels, count, 6 if shortest >= 16 else min(3, shortest), max(1, shortest // 32))
 
 
 def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:

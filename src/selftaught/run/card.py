@@ -46,7 +46,7 @@ def encoder_card(
     page = _page(
         "A self-taught encoder",
         f"selftaught from unlabelled {kind.THINGS}",
-        f"Gives {encoder.dim} features. {preparation.recipe()}",
+        f"Gives {encoder.dim + encoder.left_out} features. {preparation.recipe()}",
         [*code, "net.eval()"],
         library="timm" if origin.timm_alone else "pytorch",
         tags=["self-supervised-learning", kind.task("feature-extraction"), str(about.get("method", ""))],

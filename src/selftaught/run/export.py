@@ -113,7 +113,7 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
     return {
         "architecture": name,
         "num_classes": 0,
-        "num_features": encoder.dim,
+        "num_features": encoder.dim + encoder.left_out,
         "global_pool": origin.arguments.get("global_pool", "avg"),
         "model_args": origin.arguments,
         "pretrained_cfg": {

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from selftaught.contracts.encoder import Encoder
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.replaced import replaced_in
@@ -23,10 +24,21 @@ def begun(job: Job, run: RunFolder) -> tuple[int, Saving]:
     circle = everybody()
     start = _restore(job, run, circle) if job.recipe.resume else 0
     _know_broken(job, run)
-    if not start and job.method.starts:
-        with distributed.alone(), torch.no_grad():  # each sees all of it
-            job.method.start(_everything(job))
+    if not start:
+        _start(job)
     return start, Saving(job, run, circle)
+
+
+def _start(job: Job) -> None:
+    """Let the encoder, its copies and the method see a sample of the data before step 0, in every process."""
+    encoders = [part for part in job.method.modules() if isinstance(part, Encoder) and part.starts]
+    if not encoders and not job.method.starts:
+        return
+    with distributed.alone(), torch.no_grad():  # each sees all of it
+        everything = _everything(job)
+        for encoder in encoders:
+            encoder.start(everything, job.recipe.seed)
+        job.method.start(everything)
 
 
 def _know_broken(job: Job, run: RunFolder) -> None:

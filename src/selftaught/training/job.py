@@ -187,6 +187,7 @@ def build(plan: Plan, samples: Samples, module: nn.Module | None, count: int | N
         _refuse_beyond_memory(plan, preparation, data)
     torch.manual_seed(plan.seed)
     encoder: Encoder = kind.build_encoder(plan.encoder, preparation, module)
+    encoder.leave_out()
     refuse_unfit(plan, encoder, kind)
     going_on = plan.resume and plan.out and checkpoint.steps(RunFolder(plan.out).checkpoints)
     if going_on:
@@ -224,6 +225,7 @@ def on_paper(plan: Plan, preparation: Preparation, count: int, module: nn.Module
     data = Data.of(preparation, count)
     with torch.device("meta"):
         encoder = kind.build_encoder(plan.encoder, preparation, module and deepcopy(module).to("meta"))
+        encoder.leave_out()
         return _asked(plan, encoder, data, preparation)
 
 

@@ -1,0 +1,81 @@
+"""Features that need no step of training: how much the parts of a sample are like patches of the data itself."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from selftaught.system import randomness
+from selftaught.system.precision import in_full_precision
+
+DRAWN = 100_000  # patches whose covariance is measured
+STEADY, EPSILON = 0.003, 0.1  # added to variances: of a patch, as inputs are scaled, and of a whitened direction
+THRESHOLD = 0.25  # what an answer must exceed, in deviations of one filter's
+QUARTERS = 2  # cells along each side, over which answers are averaged
+CHUNK = 64  # filters that are asked at once, whose answers at all places are kept meanwhile
+
+
+class PatchFilters(nn.Module):
+    """How much each quarter of x looks like each filter, and how much unlike it: (B, C, H, W) to (B, 8 filters).
+
+    A filter is a patch of the data, normalised, whitened, and of length one; so is what it is compared with; and what
+    is less than a threshold is nothing (Coates and Ng, 2011, The importance of encoding versus training with sparse
+    coding and vector quantization, section 3, where patches as they come do about as well as those that were learnt).
+    Whitening is linear, so each is a convolution, divided by the deviation of a patch. Filters are no parameters:
+    nothing trains them. Until `start` they are random numbers.
+    """
+
+    kernel: Tensor
+    offset: Tensor
+    made: Tensor
+
+    def __init__(self, channels: int, filters: int, side: int, stride: int) -> None:
+        super().__init__()
+        self.side, self.stride, self.dim = side, stride, 2 * QUARTERS**2 * filters
+        numbers = channels * side * side
+        kernel = _without_mean(torch.randn(filters, numbers) / numbers**0.5)
+        self.kernel = nn.Buffer(kernel.view(filters, channels, side, side))
+        self.offset = nn.Buffer(torch.zeros(filters))
+        self.made = nn.Buffer(torch.tensor(False))  # whether of data: those that came with weights stay
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation = _deviation(x, self.side, self.stride)
+        told = []
+        for kernel, offset in zip(self.kernel.split(CHUNK), self.offset.split(CHUNK)):
+            answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation - offset[:, None, None]
+            for either in (answers, -answers):
+                told.append(F.adaptive_avg_pool2d(F.relu(either - THRESHOLD), QUARTERS).flatten(1))
+        return torch.cat(told, dim=1)
+
+    @torch.no_grad()
+    def start(self, everything: Tensor, seed: int) -> None:
+        """Take filters from a sample of the data (N, C, H, W), prepared as inputs are."""
+        rng = randomness.generator(seed, "patches")
+        room = [length - self.side + 1 for length in everything.shape[2:]]
+        which, *at = (torch.from_numpy(rng.integers(0, end, DRAWN)) for end in (len(everything), *room))
+        rows, columns = (start[:, None] + torch.arange(self.side) for start in at)
+        # Indices that stand apart come first: (N, side, side, C).
+        drawn = everything.cpu()[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        raw = drawn.movedim(3, 1).flatten(1).double()
+        spread = raw.var(dim=1, correction=0)
+        patches = _without_mean(raw) / (spread[:, None] + STEADY).sqrt()
+        mean = patches.mean(dim=0)
+        values, vectors = torch.linalg.eigh(torch.cov(patches.mT))
+        whitening = vectors * (values.clamp(min=0) + EPSILON).rsqrt() @ vectors.mT
+        # Of the half that show most: a patch of one colour is a direction of its noise.
+        chosen = spread.argsort(descending=True)[: DRAWN // 2]
+        chosen = chosen[torch.from_numpy(rng.permutation(len(chosen))[: len(self.offset)])]
+        kernel = F.normalize((patches[chosen] - mean) @ whitening, dim=1) @ whitening
+        self.kernel.copy_(_without_mean(kernel).view_as(self.kernel))  # as patches have none, it makes no difference
+        self.offset.copy_(kernel @ mean)
+        self.made.fill_(True)
+
+
+def _without_mean(rows: Tensor) -> Tensor:
+    return rows - rows.mean(dim=1, keepdim=True)
+
+
+@in_full_precision
+def _deviation(x: Tensor, side: int, stride: int) -> Tensor:
+    """Of all numbers of each patch of x (B, C, H, W): (B, 1, h, w)."""
+    means, squares = (F.avg_pool2d(of.mean(dim=1, keepdim=True), side, stride) for of in (x, x.square()))
+    return ((squares - means.square()).clamp(min=0) + STEADY).sqrt()

@@ -1,0 +1,152 @@
+"""Filters that are patches of the data: what they answer, how they begin, and where they stay as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import selftaught
+from selftaught.contracts.encoder import Encoder
+from selftaught.data.patches import EPSILON, STEADY, THRESHOLD, PatchFilters
+from selftaught.run.export import load_encoder
+from selftaught.system.errors import UsageError
+from tests.data.images.test_encoders import build
+
+OPTIONS: dict[str, Any] = {"filters": 16, "depth": 1, "width": 8}
+RUN: dict[str, Any] = {
+    **{"encoder": {"name": "resnet18", "options": OPTIONS}, "size": 16, "batch_size": 16},
+    **{"precision": "32-true", "layout": "contiguous", "map": 0},
+}
+
+
+def smooth(count: int, size: int = 16, channels: int = 3) -> Tensor:
+    """Images whose pixels are like their neighbours."""
+    coarse = torch.randn(count, channels, size // 4, size // 4, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(coarse, size=(size, size), mode="bilinear") + 0.1 * torch.randn(count, channels, size, size)
+
+
+def photos(file: Path) -> Path:
+    x = np.random.default_rng(0).normal(100, 20, (32, 16, 16, 3)).clip(0, 255)
+    np.savez(file, x=x.astype(np.uint8))
+    return file
+
+
+def unfolded(x: Tensor, side: int, stride: int) -> Tensor:
+    """Patches (B, places, D) without their mean, divided by their deviation."""
+    raw = F.unfold(x, side, stride=stride).mT
+    apart = raw - raw.mean(dim=2, keepdim=True)
+    return apart / (raw.var(dim=2, keepdim=True, correction=0) + STEADY).sqrt()
+
+
+def test_filters_answer_how_alike_they_and_whitened_patches_are_in_each_quarter() -> None:
+    torch.manual_seed(0)
+    filters, x = PatchFilters(3, 100, 6, 2).double().eval(), smooth(64, 18).double()  # more than are asked at once
+    filters.start(x, seed=3)
+    answers = unfolded(x, 6, 2) @ filters.kernel.flatten(1).mT - filters.offset
+    places = torch.stack([answers, -answers]).mT.unflatten(3, (7, 7))  # (2, B, filters, 7, 7)
+    wanted = F.adaptive_avg_pool2d(F.relu(places - THRESHOLD).flatten(0, 1), 2).unflatten(0, (2, 64)).flatten(3)
+    found = filters(x)
+    assert found.shape == (64, filters.dim) and filters.dim == 800
+    kinds = [part.unflatten(1, (2, -1, 4)).movedim(1, 0) for part in found.split([512, 288], dim=1)]
+    assert torch.allclose(torch.cat(kinds, dim=2), wanted)
+
+
+def test_filters_are_whitened_patches_of_length_one() -> None:
+    """Over patches of the data, an answer has mean zero; those of a filter's own patch are the greatest of all."""
+    torch.manual_seed(0)
+    filters, x = PatchFilters(3, 16, 6, 1).double(), smooth(256).double()
+    filters.start(x, seed=0)
+    patches = unfolded(x, 6, 1).flatten(0, 1)
+    covariance = torch.cov(patches.mT)
+    values, vectors = torch.linalg.eigh(covariance)
+    whitening = vectors * (values + EPSILON).rsqrt() @ vectors.mT
+    directions = filters.kernel.flatten(1) @ torch.linalg.pinv(whitening)
+    assert torch.allclose(directions.norm(dim=1), torch.ones(16, dtype=torch.float64), atol=0.02)
+    answers = patches @ filters.kernel.flatten(1).mT - filters.offset
+    assert answers.mean(dim=0).abs().max() < 0.05
+    best = (patches[answers.argmax(dim=0)] - patches.mean(dim=0)) @ whitening
+    assert torch.allclose((F.normalize(best, dim=1) * directions).sum(dim=1), torch.ones(16).double(), atol=0.02)
+
+
+def test_the_same_seed_and_data_give_the_same_filters_and_images_of_one_colour_none_that_are_not_numbers() -> None:
+    x, kernels = smooth(32), {}
+    for seed in (0, 0, 1):
+        filters = PatchFilters(3, 16, 6, 2)
+        filters.start(x, seed)
+        if seed in kernels:
+            assert torch.equal(kernels[seed], filters.kernel)
+        kernels[seed] = filters.kernel.clone()
+    assert not torch.equal(kernels[0], kernels[1])
+    flat = PatchFilters(3, 16, 6, 2)
+    flat.start(torch.ones(4, 3, 16, 16), 0)
+    assert flat(torch.ones(4, 3, 16, 16)).isfinite().all() and flat(x).isfinite().all()
+
+
+@pytest.mark.parametrize("pool", ["avg", "grid"])
+@pytest.mark.parametrize(
+    ("name", "size", "side", "stride"),
+    [("resnet18", 8, 3, 1), ("test_resnet", 32, 6, 1), ("test_convnext", 64, 6, 2), ("resnet18", 96, 6, 3)],
+)
+def test_answers_of_filters_that_fit_the_size_are_the_end_of_a_feature(
+    name: str, size: int, side: int, stride: int, pool: str
+) -> None:
+    x = torch.randn(2, 3, size, size)
+    encoder, alone = (build(name, (size, size), pool=pool, **more) for more in ({"filters": 16}, {}))
+    filters = encoder.net.patch_filters
+    assert filters.kernel.shape == (16, 3, side, side) and filters.stride == stride
+    with torch.no_grad():
+        told = encoder(x)
+        assert told.shape == (2, encoder.dim) == (2, alone.dim + filters.dim)
+        assert torch.equal(told, torch.cat([alone(x), filters(x)], dim=1)), "the network is the one that it would be"
+        feature, features = encoder.feature_and_map(x)
+        assert torch.allclose(feature, told, atol=1e-5) and torch.allclose(features, alone.map(x), atol=1e-5)
+        encoder.leave_out()
+        assert encoder.dim == alone.dim and encoder.left_out == filters.dim and torch.equal(encoder(x), alone(x))
+
+
+@pytest.mark.parametrize("name", ["test_vit", "torchvision/resnet18"])
+def test_other_networks_have_no_filters(name: str) -> None:
+    with pytest.raises(UsageError, match=f"encoder {name} has no option 'filters'; timm's networks that pool a map"):
+        build(name, filters=16)
+
+
+def test_a_run_begins_with_patches_of_its_data_and_keeps_them(tmp_path: Path) -> None:
+    data = photos(tmp_path / "photos.npz")
+    run = selftaught.pretrain(data, method="byol", steps=3, checkpoint_every="1", out=tmp_path / "run", **RUN)
+    encoder = run.encoder()
+    assert encoder.net.patch_filters.made
+    one = selftaught.pretrain(data, method="simclr", steps=1, out=tmp_path / "one", **RUN).encoder()
+    assert torch.equal(one.net.patch_filters.kernel, encoder.net.patch_filters.kernel), (
+        "made before any step, whatever the method"
+    )
+    others = {**RUN, "seed": 1}
+    other = selftaught.pretrain(data, method="simclr", steps=1, out=tmp_path / "other", **others).encoder()
+    assert not torch.equal(other.net.patch_filters.kernel, encoder.net.patch_filters.kernel)
+    x = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(load_encoder(run.folder)(x), encoder(x))
+    on = selftaught.pretrain(
+        data, method="simclr", init=str(run.folder), steps=1, out=tmp_path / "on", **{**RUN, "seed": 2}
+    )
+    assert torch.equal(on.encoder().net.patch_filters.kernel, encoder.net.patch_filters.kernel), (
+        "they came with the weights"
+    )
+
+
+def test_what_follows_slowly_has_the_same_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selftaught.methods.contrastive.distillation import byol  # whose copy is made before the patches are
+
+    seen: list[list[Tensor]] = []
+    forward = byol.BYOL.forward
+
+    def watched(self: Any, *views: Tensor) -> dict[str, Tensor]:
+        seen.append([part.net.patch_filters.kernel for part in self.modules() if isinstance(part, Encoder)])
+        return forward(self, *views)
+
+    monkeypatch.setattr(byol.BYOL, "forward", watched)
+    selftaught.pretrain(photos(tmp_path / "photos.npz"), method="byol", steps=1, out=tmp_path / "run", **RUN)
+    assert len(seen[-1]) == 2 and torch.equal(*seen[-1])
