@@ -85,6 +85,9 @@ class Encoder(nn.Module, ABC):
         The same for the same sample and seed.
         """
 
+    def begin_as(self, other: Self) -> None:
+        """Take over what `start` made of the data for another encoder of the same kind, and nothing that it learnt."""
+
 
 def digest_of(encoder: Encoder) -> str:
     """The same for the same weights and, where the encoder knows one, the same way from samples to network input."""

@@ -2,6 +2,7 @@
 patches, and those that pool a map of features."""
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +159,10 @@ class TimmPooled(Encoder):
     def start(self, everything: Tensor, seed: int) -> None:
         if self.filters:
             self.filters.start(everything, seed)
+
+    def begin_as(self, other: Self) -> None:
+        if self.filters and other.filters:
+            self.filters.load_state_dict(other.filters.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
         return self._with_answers(self._pooled(x), x)

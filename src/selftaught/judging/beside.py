@@ -39,7 +39,8 @@ def beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module
     began, encoders = initial(Path(recipe.run), encoder, module), {}
     if began:
         encoders["initial"] = began[0]
-    encoders["untrained"] = untrained(encoder.part, encoder.preparation, recipe.seed, module)
+    fresh = encoders["untrained"] = untrained(encoder.part, encoder.preparation, recipe.seed, module)
+    fresh.begin_as(encoder)
     source = _public(recipe, encoder)
     if source is None:
         return Beside(encoders, {}, began[1] if began else None)

@@ -12,7 +12,9 @@ from torch import Tensor
 import selftaught
 from selftaught.contracts.encoder import Encoder
 from selftaught.data.patches import EPSILON, STEADY, THRESHOLD, PatchFilters
+from selftaught.judging.beside import beside
 from selftaught.run.export import load_encoder
+from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import UsageError
 from tests.data.images.test_encoders import build
 
@@ -21,6 +23,9 @@ RUN: dict[str, Any] = {
     **{"encoder": {"name": "resnet18", "options": OPTIONS}, "size": 16, "batch_size": 16},
     **{"precision": "32-true", "layout": "contiguous", "map": 0},
 }
+
+
+NO_LABELS: Any = None  # are asked for, where no public weights are
 
 
 def smooth(count: int, size: int = 16, channels: int = 3) -> Tensor:
@@ -150,3 +155,14 @@ def test_what_follows_slowly_has_the_same_patches(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(byol.BYOL, "forward", watched)
     selftaught.pretrain(photos(tmp_path / "photos.npz"), method="byol", steps=1, out=tmp_path / "run", **RUN)
     assert len(seen[-1]) == 2 and torch.equal(*seen[-1])
+
+
+def test_an_untrained_network_beside_a_run_has_the_patches_that_it_began_with(tmp_path: Path) -> None:
+    """Or what a second of looking at patches brings would be told as what training did."""
+    data = photos(tmp_path / "photos.npz")
+    run = selftaught.pretrain(data, method="simclr", steps=2, out=tmp_path / "run", **RUN)
+    encoder = run.encoder()
+    recipe = Evaluate(run=str(run.folder), train=str(data), pretrained="none")
+    fresh = beside(recipe, encoder, NO_LABELS, None).encoders["untrained"]
+    assert torch.equal(fresh.filters.kernel, encoder.filters.kernel) and fresh.filters.made
+    assert not torch.equal(fresh.net.layer1[0].conv1.weight, encoder.net.layer1[0].conv1.weight)
