@@ -160,7 +160,7 @@ def test_what_follows_slowly_has_the_same_patches(tmp_path: Path, monkeypatch: p
 def test_an_untrained_network_beside_a_run_has_the_patches_that_it_began_with(tmp_path: Path) -> None:
     """Or what a second of looking at patches brings would be told as what training did."""
     data = photos(tmp_path / "photos.npz")
-    run = selftaught.pretrain(data, method="simclr", steps=2, out=tmp_path / "run", **RUN)
+    run = selftaught.pretrain(data, method="simclr", steps=5, out=tmp_path / "run", **RUN)
     encoder = run.encoder()
     recipe = Evaluate(run=str(run.folder), train=str(data), pretrained="none")
     fresh = beside(recipe, encoder, NO_LABELS, None).encoders["untrained"]
