@@ -105,6 +105,9 @@ REPLACED: list[tuple[str, dict]] = [
     ("resnet18", {}),
     ("resnet18", {"stem": "half", "depth": 1, "width": 16}),
     ("resnet18", {"depth": 1, "width": 16, "pool": "grid"}),
+    ("resnet18", {"depth": 1, "width": 16, "pool": "grid", "filters": 8}),
+    ("resnet10t", {"filters": 70}),
+    ("test_convnext", {"filters": 8}),
     ("test_resnet", {}),
     ("test_resnet", {"stem": "half"}),
     ("torchvision/resnet18", {}),
@@ -135,7 +138,7 @@ def test_a_replaced_stem_is_refused_by_timm_and_rebuilt_by_the_plain_lines(tmp_p
         block = re.search(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
         assert block and "selftaught" not in block[1]
         (folder / "lines.py").write_text(block[1])
-        lines.append(f"{folder}\t{'features' if options.get('pool') == 'grid' else 'net'}\n")
+        lines.append(f"{folder}\t{'features' if options.keys() & {'pool', 'filters'} else 'net'}\n")
     (tmp_path / "folders.txt").write_text("".join(lines))
     subprocess.run([sys.executable, "-c", READER], check=True, cwd=tmp_path)
     with torch.no_grad():

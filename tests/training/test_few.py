@@ -142,6 +142,10 @@ def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytes
     assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
     told = "chosen for a CPU and fewer than 1,000 images: --method mae --views.light.flip 0; --method simclr, named, "
     assert chosen_for_few(asked(), plan) == [f"{told}keeps the views of its preset"]
+    plan.encoder.options["depth"] = 2
+    more = told.replace("--views", "--encoder.depth 2 --views")
+    assert chosen_for_few(asked(), plan) == [f"{more}keeps the views of its preset and has a plain encoder"]
+    plan.encoder.options.clear()
     assert (
         chosen_for_few(asked(method="mae"), planned(999, method="mae")) == chosen_for_few(asked(), planned(1000)) == []
     )

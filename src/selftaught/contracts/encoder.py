@@ -28,6 +28,7 @@ class Origin:
     arguments: dict[str, Any] = field(default_factory=dict)
     small_stem: bool = False  # a ResNet's stem was replaced, which no argument can express
     features: str = ""  # what its features of x are, in Python, where they are not net(x)
+    beside: tuple[str, ...] = ()  # lines of Python that give the network what these need besides
 
     @property
     def timm_alone(self) -> bool:

@@ -39,12 +39,32 @@ class PatchFilters(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         deviation = _deviation(x, self.side, self.stride)
-        told = []
+        alike: list[Tensor] = []
+        unlike: list[Tensor] = []
         for kernel, offset in zip(self.kernel.split(CHUNK), self.offset.split(CHUNK)):
             answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation - offset[:, None, None]
-            for either in (answers, -answers):
+            for told, either in ((alike, answers), (unlike, -answers)):
                 told.append(F.adaptive_avg_pool2d(F.relu(either - THRESHOLD), QUARTERS).flatten(1))
-        return torch.cat(told, dim=1)
+        return torch.cat([*alike, *unlike], dim=1)
+
+    def in_python(self) -> tuple[str, ...]:
+        """Lines that give a network `net` its filters, to be loaded, and define their `answers` to x."""
+        shapes = {"kernel": tuple(self.kernel.shape), "offset": tuple(self.offset.shape), "made": ()}
+        pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {QUARTERS})"
+        return (
+            "net.patch_filters = torch.nn.Module()",
+            f"for name, shape in {shapes}.items():",
+            "    net.patch_filters.register_buffer(name, torch.zeros(shape))",
+            "",
+            "def answers(x):",
+            f"    means, squares = (torch.nn.functional.avg_pool2d(of.mean(dim=1, keepdim=True), {self.side}, "
+            f"{self.stride}) for of in (x, x * x))",
+            f"    deviation = ((squares - means**2).clamp(min=0) + {STEADY}).sqrt()",
+            f"    alike = torch.nn.functional.conv2d(x, net.patch_filters.kernel, stride={self.stride})",
+            "    z = alike / deviation - net.patch_filters.offset[:, None, None]",
+            f"    return torch.cat([{pooled}.flatten(1) for sign in (1, -1)], dim=1)",
+            "",
+        )
 
     @torch.no_grad()
     def start(self, everything: Tensor, seed: int) -> None:

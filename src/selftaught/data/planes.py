@@ -144,13 +144,13 @@ def _timm(
         _start(net, name, **{key: given[key] for key in ("positions", "init") if key in given})
         return TimmTokens(net), Origin("timm", name, arguments)
     origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
-    if count:
-        filters = _filters(preparation, count)
-        return (TimmGrid if pool == "grid" else TimmPooled)(net, filters), Origin("selftaught", name, arguments)
-    if pool != "grid":
-        return TimmPooled(net), origin
-    origin.features = TimmGrid.FEATURES
-    return TimmGrid(net), origin
+    if pool == "grid":
+        origin.features = TimmGrid.FEATURES
+    filters = _filters(preparation, count) if count else None
+    if filters:
+        origin.features = f"torch.cat([{origin.features or 'net(x)'}, answers(x)], dim=1)"
+        origin.beside = filters.in_python()
+    return (TimmGrid if pool == "grid" else TimmPooled)(net, filters), origin
 
 
 def _filters(preparation: Preparation, count: int) -> PatchFilters:

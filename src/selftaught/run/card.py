@@ -200,7 +200,7 @@ def _network(encoder: Encoder, published: Published | None) -> list[str]:
     else:
         arguments = "".join(f", {key}={value!r}" for key, value in origin.arguments.items())
         lines = [f'net = timm.create_model("{origin.name}", num_classes=0{arguments})']
-    return [*lines, *_small_stem(encoder)] if origin.small_stem else lines
+    return [*lines, *(_small_stem(encoder) if origin.small_stem else ()), *origin.beside]
 
 
 def _small_stem(encoder: Encoder) -> list[str]:

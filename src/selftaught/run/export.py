@@ -108,7 +108,8 @@ def encoder_config(encoder: Encoder, part: Part, preparation: Preparation, about
     name = origin.name
     if not origin.timm_alone:
         # timm must refuse what it would otherwise load into another network and compute other features with.
-        changes = "_small_stem" * origin.small_stem + "_grid" * bool(origin.features)
+        own = "_filters" if origin.beside else "_grid" if origin.features else ""
+        changes = "_small_stem" * origin.small_stem + own
         name = f"selftaught_{origin.library}_{name}{changes}"
     return {
         "architecture": name,

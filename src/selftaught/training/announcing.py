@@ -79,6 +79,8 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
         say(line)
     also = f" and {recipe.also}" if recipe.also else ""
     say(f"method   {recipe.method.name}{also} on {recipe.encoder.name}, {weights:.1f} M weights ({job.weights})")
+    if left := job.shown.encoder.left_out:
+        say(f"         a feature ends with {left:,} numbers by patches of the data itself, which nothing trains")
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
         f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "

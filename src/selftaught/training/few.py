@@ -34,8 +34,10 @@ def chosen_for_few(asked: Pretrain, plan: Plan) -> list[str]:
     if (plan.method, plan.views) == (asked.method, asked.views):
         return []
     words = [] if plan.method == asked.method else [f"--method {plan.method.name}"]
-    chosen = " ".join([*words, *flags_of(plan.views)])
-    own = f"--method {asked.method.name}, named, keeps the views of its preset"
+    options = [f"--encoder.{name} {value}" for name, value in plan.encoder.options.items()]
+    chosen = " ".join([*words, *options, *flags_of(plan.views)])
+    plain = " and has a plain encoder" if options else ""
+    own = f"--method {asked.method.name}, named, keeps the views of its preset{plain}"
     return [f"chosen for a CPU and fewer than {known().usual.below:,} images: {chosen}; {own}"]
 
 

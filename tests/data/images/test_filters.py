@@ -1,5 +1,6 @@
 """Filters that are patches of the data: what they answer, how they begin, and where they stay as they are."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,7 @@ def test_filters_answer_how_alike_they_and_whitened_patches_are_in_each_quarter(
     wanted = F.adaptive_avg_pool2d(F.relu(places - THRESHOLD).flatten(0, 1), 2).unflatten(0, (2, 64)).flatten(3)
     found = filters(x)
     assert found.shape == (64, filters.dim) and filters.dim == 800
-    kinds = [part.unflatten(1, (2, -1, 4)).movedim(1, 0) for part in found.split([512, 288], dim=1)]
-    assert torch.allclose(torch.cat(kinds, dim=2), wanted)
+    assert torch.allclose(found.unflatten(1, (2, 100, 4)).movedim(1, 0), wanted)
 
 
 def test_filters_are_whitened_patches_of_length_one() -> None:
@@ -119,11 +119,16 @@ def test_other_networks_have_no_filters(name: str) -> None:
         build(name, filters=16)
 
 
-def test_a_run_begins_with_patches_of_its_data_and_keeps_them(tmp_path: Path) -> None:
+def test_a_run_begins_with_patches_of_its_data_and_keeps_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = photos(tmp_path / "photos.npz")
     run = selftaught.pretrain(data, method="byol", steps=3, checkpoint_every="1", out=tmp_path / "run", **RUN)
     encoder = run.encoder()
-    assert encoder.net.patch_filters.made
+    assert encoder.net.patch_filters.made and encoder.dim == encoder.net.num_features + 8 * 16
+    assert "a feature ends with 128 numbers by patches of the data itself" in capsys.readouterr().err
+    config = json.loads((run.folder / "encoder/config.json").read_text())
+    assert config["num_features"] == encoder.dim and "filters" in config["architecture"]
     one = selftaught.pretrain(data, method="simclr", steps=1, out=tmp_path / "one", **RUN).encoder()
     assert torch.equal(one.net.patch_filters.kernel, encoder.net.patch_filters.kernel), (
         "made before any step, whatever the method"
