@@ -33,6 +33,7 @@ def exported(
     preparation = Preparation(channels=channels, size=(size, size), **facts)
     part = Part(name=name, options=options)
     encoder = build_encoder(part, preparation, module)
+    encoder.start(torch.randn(8, channels, size, size), seed=0)
     encoder.train()
     encoder(torch.randn(8, channels, size, size))  # running statistics that are not the initial ones
     save_encoder(encoder, part, preparation, folder, {"method": "simclr", "step": 3})

@@ -21,21 +21,22 @@ class PatchFilters(nn.Module):
     is less than a threshold is nothing (Coates and Ng, 2011, The importance of encoding versus training with sparse
     coding and vector quantization, section 3, where patches as they come do about as well as those that were learnt).
     Whitening is linear, so each is a convolution, divided by the deviation of a patch. Filters are no parameters:
-    nothing trains them. Until `start` they are random numbers.
+    nothing trains them. Until `start` they are zero.
     """
 
     kernel: Tensor
     offset: Tensor
-    made: Tensor
 
     def __init__(self, channels: int, filters: int, side: int, stride: int) -> None:
         super().__init__()
         self.side, self.stride, self.dim = side, stride, 2 * QUARTERS**2 * filters
-        numbers = channels * side * side
-        kernel = _without_mean(torch.randn(filters, numbers) / numbers**0.5)
-        self.kernel = nn.Buffer(kernel.view(filters, channels, side, side))
+        self.kernel = nn.Buffer(torch.zeros(filters, channels, side, side))
         self.offset = nn.Buffer(torch.zeros(filters))
-        self.made = nn.Buffer(torch.tensor(False))  # whether of data: those that came with weights stay
+
+    @property
+    def made(self) -> bool:
+        """Whether they are of data, as those are that came with weights."""
+        return bool(self.kernel.any())
 
     def forward(self, x: Tensor) -> Tensor:
         deviation = _deviation(x, self.side, self.stride)
@@ -49,7 +50,7 @@ class PatchFilters(nn.Module):
 
     def in_python(self) -> tuple[str, ...]:
         """Lines that give a network `net` its filters, to be loaded, and define their `answers` to x."""
-        shapes = {"kernel": tuple(self.kernel.shape), "offset": tuple(self.offset.shape), "made": ()}
+        shapes = {name: tuple(value.shape) for name, value in self.named_buffers()}
         pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {QUARTERS})"
         return (
             "net.patch_filters = torch.nn.Module()",
@@ -87,7 +88,6 @@ class PatchFilters(nn.Module):
         kernel = F.normalize((patches[chosen] - mean) @ whitening, dim=1) @ whitening
         self.kernel.copy_(_without_mean(kernel).view_as(self.kernel))  # as patches have none, it makes no difference
         self.offset.copy_(kernel @ mean)
-        self.made.fill_(True)
 
 
 def _without_mean(rows: Tensor) -> Tensor:

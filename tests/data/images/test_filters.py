@@ -102,6 +102,9 @@ def test_answers_of_filters_that_fit_the_size_are_the_end_of_a_feature(
     x = torch.randn(2, 3, size, size)
     encoder, alone = (build(name, (size, size), pool=pool, **more) for more in ({"filters": 16}, {}))
     filters = encoder.net.patch_filters
+    assert encoder.starts
+    encoder.start(x, seed=0)
+    assert not encoder.starts and not alone.starts
     assert filters.kernel.shape == (16, 3, side, side) and filters.stride == stride
     with torch.no_grad():
         told = encoder(x)
@@ -145,6 +148,9 @@ def test_a_run_begins_with_patches_of_its_data_and_keeps_them(
     assert torch.equal(on.encoder().net.patch_filters.kernel, encoder.net.patch_filters.kernel), (
         "they came with the weights"
     )
+    larger = {**RUN, "size": 8}
+    fresh = selftaught.pretrain(data, method="simclr", init=str(run.folder), steps=1, out=tmp_path / "less", **larger)
+    assert fresh.encoder().net.patch_filters.made, "those of another size do not fit, and others are taken"
 
 
 def test_what_follows_slowly_has_the_same_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +165,7 @@ def test_what_follows_slowly_has_the_same_patches(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(byol.BYOL, "forward", watched)
     selftaught.pretrain(photos(tmp_path / "photos.npz"), method="byol", steps=1, out=tmp_path / "run", **RUN)
-    assert len(seen[-1]) == 2 and torch.equal(*seen[-1])
+    assert len(seen[-1]) == 2 and torch.equal(*seen[-1]) and seen[-1][0].any()
 
 
 def test_an_untrained_network_beside_a_run_has_the_patches_that_it_began_with(tmp_path: Path) -> None:
