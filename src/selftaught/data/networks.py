@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, Tokens
 from selftaught.data.encoders import Transformer, picked
-from selftaught.data.patches import PatchFilters
+from selftaught.data.filters import PatchFilters
 from selftaught.system.errors import UsageError
 from selftaught.system.precision import precise
 

@@ -15,8 +15,8 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.samples import Preparation
 from selftaught.data.encoders import Own, build
+from selftaught.data.filters import PatchFilters
 from selftaught.data.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
-from selftaught.data.patches import PatchFilters
 from selftaught.system import bounds, components, starts
 from selftaught.system.errors import UsageError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import selftaught
 from selftaught.contracts.encoder import Encoder
-from selftaught.data.patches import EPSILON, STEADY, THRESHOLD, PatchFilters
+from selftaught.data.filters import EPSILON, STEADY, THRESHOLD, PatchFilters
 from selftaught.judging.beside import beside
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
