@@ -42,7 +42,8 @@ class PatchFilters(nn.Module):
         deviation = _deviation(x, self.side, self.stride)
         alike: list[Tensor] = []
         unlike: list[Tensor] = []
-        for kernel, offset in zip(self.kernel.split(CHUNK), self.offset.split(CHUNK)):
+        for first in range(0, len(self.kernel), CHUNK):
+            kernel, offset = (of[first : first + CHUNK] for of in (self.kernel, self.offset))
             answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation - offset[:, None, None]
             for told, either in ((alike, answers), (unlike, -answers)):
                 told.append(F.adaptive_avg_pool2d(F.relu(either - THRESHOLD), QUARTERS).flatten(1))
