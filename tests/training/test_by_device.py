@@ -21,9 +21,11 @@ from selftaught.training.resolve import Counted, resolve
 from tests.methods.making import images
 
 QUICK = ["--steps", "1", "--batch-size", "4", "--precision", "32-true", "--layout", "contiguous", "--memory", "1GB"]
+USUAL = known().usual
+OPTIONS = [f"--encoder.{name} {value}" for name, value in USUAL.encoder.options.items()] if USUAL.encoder else []
 FEW = (
-    f"chosen for a CPU and fewer than 10,000 images: {' '.join(flags_of(known().usual.views))}; "
-    "--method simclr, named, keeps the views of its preset"
+    f"chosen for a CPU and fewer than 10,000 images: {' '.join([*OPTIONS, *flags_of(USUAL.views)])}; "
+    f"--method simclr, named, keeps the views of its preset{' and has a plain encoder' * bool(OPTIONS)}"
 )
 
 
