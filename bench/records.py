@@ -84,6 +84,7 @@ def main() -> None:
     if asked.what == "make":
         settings = yaml.safe_load(asked.recipe.read_text()) | TRIALS.get(asked.trial, {})
         settings |= {field: json.loads(value) for field, value in (item.split("=", 1) for item in asked.set)}
+        settings.pop("budget", None)  # how long is asked here
         for seed in map(int, asked.seeds.split(",")):
             make(entry_name(asked), settings, seed, asked)
     elif asked.what == "check":

@@ -43,10 +43,10 @@ class PatchFilters(nn.Module):
         alike: list[Tensor] = []
         unlike: list[Tensor] = []
         for first in range(0, len(self.kernel), CHUNK):
-            kernel, offset = (of[first : first + CHUNK] for of in (self.kernel, self.offset))
-            answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation - offset[:, None, None]
-            for told, either in ((alike, answers), (unlike, -answers)):
-                told.append(F.adaptive_avg_pool2d(F.relu(either - THRESHOLD), QUARTERS).flatten(1))
+            kernel, offset = self.kernel[first : first + CHUNK], self.offset[first : first + CHUNK, None, None]
+            answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation
+            for told, over in ((alike, answers - (offset + THRESHOLD)), (unlike, (offset - THRESHOLD) - answers)):
+                told.append(F.adaptive_avg_pool2d(F.relu(over, inplace=True), QUARTERS).flatten(1))
         return torch.cat([*alike, *unlike], dim=1)
 
     def in_python(self) -> tuple[str, ...]:
