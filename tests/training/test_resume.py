@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from selftaught.commands.cli import run_command
+from selftaught.data.filters import PatchFilters
 from selftaught.methods import registry
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run import checkpoint
@@ -121,6 +122,18 @@ def test_a_chunked_run_resumes_bit_for_bit(array: Path, tmp_path: Path) -> None:
     whole = pretrain(command("byol", array, tmp_path / "whole", **choices))
     again = resumed(whole, 5, command("byol", array, tmp_path / "cut", resume=True, **choices))
     assert_same(weights(whole), weights(again))
+
+
+def test_a_run_with_filters_goes_on_with_the_patches_that_it_began_with(
+    array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = {"encoder": {"name": "test_resnet", "options": {"filters": 8}}, "checkpoint_every": "5"}
+    whole = pretrain(command("byol", array, tmp_path / "whole", **choices))
+    monkeypatch.setattr(PatchFilters, "start", None)  # is never asked again
+    again = resumed(whole, 5, command("byol", array, tmp_path / "cut", resume=True, **choices))
+    assert_same(weights(whole), weights(again))
+    exported = load_file(again.folder / "encoder" / "model.safetensors")
+    assert exported["patch_filters.kernel"].any()
 
 
 def test_where_images_are_and_who_decodes_them_may_change_on_the_way(photos: Path, tmp_path: Path) -> None:
