@@ -83,7 +83,7 @@ def create(
     if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
-        _refuse_options(name, {key: value for key, value in given.items() if key in STARTS})
+        _refuse_options(name, {key: value for key, value in given.items() if key in (*STARTS, "filters")})
         return Own(module, preparation.shape, modality.named(preparation.modality).THINGS)
     if name.startswith("torchvision/"):
         _refuse_options(name, given)
@@ -112,12 +112,12 @@ def _timm(
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
-    if given.get("positions") == "relative":
-        _refuse_options(name, {"filters": count} if count else {})
-        return _relative(name, preparation, bool(stride), given, pool, arguments)
+    relative = given.get("positions") == "relative"
     is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
-    if is_vit and count:
+    if count and (is_vit or relative):
         _refuse_options(name, {"filters": count})
+    if relative:
+        return _relative(name, preparation, bool(stride), given, pool, arguments)
     if pool == ("grid" if is_vit else "token"):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
     if is_vit:

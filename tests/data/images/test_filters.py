@@ -116,10 +116,11 @@ def test_answers_of_filters_that_fit_the_size_are_the_end_of_a_feature(
         assert encoder.dim == alone.dim and encoder.left_out == filters.dim and torch.equal(encoder(x), alone(x))
 
 
-@pytest.mark.parametrize("name", ["test_vit", "torchvision/resnet18"])
+@pytest.mark.parametrize("name", ["test_vit", "beit_base_patch16_224", "torchvision/resnet18", "own"])
 def test_other_networks_have_no_filters(name: str) -> None:
+    more = {"positions": "relative"} if name.startswith("beit") else {}
     with pytest.raises(UsageError, match=f"encoder {name} has no option 'filters'; timm's networks that pool a map"):
-        build(name, filters=16)
+        build(name, module=torch.nn.Conv2d(3, 8, 1), filters=16, **more)
 
 
 def test_a_run_begins_with_patches_of_its_data_and_keeps_them(
