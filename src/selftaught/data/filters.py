@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from selftaught.system import randomness
 from selftaught.system.precision import in_full_precision
 
-DRAWN = 100_000  # patches whose covariance is measured
+DRAWN, NUMBERS = 100_000, 20_000_000  # patches whose covariance is measured, and numbers in them, at most
 STEADY, EPSILON = 0.003, 0.1  # added to variances: of a patch, as inputs are scaled, and of a whitened direction
 THRESHOLD = 0.25  # what an answer must exceed, in deviations of one filter's
 QUARTERS = 2  # cells along each side, over which answers are averaged
@@ -17,11 +17,11 @@ CHUNK = 64  # filters that are asked at once, whose answers at all places are ke
 class PatchFilters(nn.Module):
     """How much each quarter of x looks like each filter, and how much unlike it: (B, C, H, W) to (B, 8 filters).
 
-    A filter is a patch of the data, normalised, whitened, and of length one; so is what it is compared with; and what
-    is less than a threshold is nothing (Coates and Ng, 2011, The importance of encoding versus training with sparse
-    coding and vector quantization, section 3, where patches as they come do about as well as those that were learnt).
-    Whitening is linear, so each is a convolution, divided by the deviation of a patch. Filters are no parameters:
-    nothing trains them. Until `start` they are zero.
+    A filter is a patch of the data, normalised, whitened, and made one long; it is compared with patches that are
+    normalised and whitened likewise, and what is less than a threshold is nothing (Coates and Ng, 2011, The importance
+    of encoding versus training with sparse coding and vector quantization, section 3, where patches as they come do
+    about as well as those that were learnt). Whitening is linear, so each is a convolution, divided by the deviation of
+    a patch. Filters are no parameters: nothing trains them. Until `start` they are zero.
     """
 
     kernel: Tensor
@@ -71,21 +71,22 @@ class PatchFilters(nn.Module):
     @torch.no_grad()
     def start(self, everything: Tensor, seed: int) -> None:
         """Take filters from a sample of the data (N, C, H, W), prepared as inputs are."""
-        rng = randomness.generator(seed, "patches")
+        rng, count = randomness.generator(seed, "patches"), len(self.offset)
+        drawn = min(DRAWN, max(4 * count, NUMBERS // self.kernel[0].numel()))
         room = [length - self.side + 1 for length in everything.shape[2:]]
-        which, *at = (torch.from_numpy(rng.integers(0, end, DRAWN)) for end in (len(everything), *room))
+        which, *at = (torch.from_numpy(rng.integers(0, end, drawn)) for end in (len(everything), *room))
         rows, columns = (start[:, None] + torch.arange(self.side) for start in at)
         # Indices that stand apart come first: (N, side, side, C).
-        drawn = everything.cpu()[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-        raw = drawn.movedim(3, 1).flatten(1).double()
+        found = everything.cpu()[which[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+        raw = found.movedim(3, 1).flatten(1).double()
         spread = raw.var(dim=1, correction=0)
         patches = _without_mean(raw) / (spread[:, None] + STEADY).sqrt()
         mean = patches.mean(dim=0)
         values, vectors = torch.linalg.eigh(torch.cov(patches.mT))
         whitening = vectors * (values.clamp(min=0) + EPSILON).rsqrt() @ vectors.mT
         # Of the half that show most: a patch of one colour is a direction of its noise.
-        chosen = spread.argsort(descending=True)[: DRAWN // 2]
-        chosen = chosen[torch.from_numpy(rng.permutation(len(chosen))[: len(self.offset)])]
+        chosen = spread.argsort(descending=True)[: drawn // 2]
+        chosen = chosen[torch.from_numpy(rng.permutation(len(chosen))[:count])]
         kernel = F.normalize((patches[chosen] - mean) @ whitening, dim=1) @ whitening
         self.kernel.copy_(_without_mean(kernel).view_as(self.kernel))  # as patches have none, it makes no difference
         self.offset.copy_(kernel @ mean)
