@@ -18,7 +18,7 @@ import warm
 from kept_rows import read_rows
 from learns import IMAGES, budget, judged_today
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
-from selftaught.training.few import flags_of
+from selftaught.training.few import encoder_flags, flags_of
 
 BELOW = 10_000  # images, for which the usual choices of few hold
 ALL = "all labels"
@@ -123,7 +123,7 @@ def flags(settings: dict[str, Any]) -> str:
     """How the command line says the settings of a run."""
     encoder = settings["encoder"]
     words = [f"--method {settings['method']}", f"--encoder {encoder['name']}"]
-    words += [f"--encoder.{name} {value}" for name, value in encoder.get("options", {}).items()]
+    words += encoder_flags(encoder.get("options", {}))
     words += [f"--size {settings['size']}"] if settings.get("size") else []
     return " ".join([*words, *flags_of(settings.get("views", {}))])
 

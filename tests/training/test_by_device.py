@@ -16,13 +16,13 @@ from selftaught.reporting.check_page import lines
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.system.interruption import Stop
 from selftaught.system.measured import known
-from selftaught.training.few import flags_of
+from selftaught.training.few import encoder_flags, flags_of
 from selftaught.training.resolve import Counted, resolve
 from tests.methods.making import images
 
 QUICK = ["--steps", "1", "--batch-size", "4", "--precision", "32-true", "--layout", "contiguous", "--memory", "1GB"]
 USUAL = known().usual
-OPTIONS = [f"--encoder.{name} {value}" for name, value in USUAL.encoder.options.items()] if USUAL.encoder else []
+OPTIONS = encoder_flags(USUAL.encoder.options) if USUAL.encoder else []
 FEW = (
     f"chosen for a CPU and fewer than 10,000 images: {' '.join([*OPTIONS, *flags_of(USUAL.views)])}; "
     f"--method simclr, named, keeps the views of its preset{' and has a plain encoder' * bool(OPTIONS)}"

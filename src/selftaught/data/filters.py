@@ -10,7 +10,7 @@ from selftaught.system.precision import in_full_precision
 DRAWN, NUMBERS = 100_000, 20_000_000  # patches whose covariance is measured, and numbers in them, at most
 STEADY, EPSILON = 0.003, 0.1  # added to variances: of a patch, as inputs are scaled, and of a whitened direction
 THRESHOLD = 0.25  # what an answer must exceed, in deviations of one filter's
-QUARTERS = 2  # cells along each side, over which answers are averaged
+GRID = 2  # cells along each side of a sample, which are its quarters
 CHUNK = 64  # filters that are asked at once, whose answers at all places are kept meanwhile
 
 
@@ -29,7 +29,7 @@ class PatchFilters(nn.Module):
 
     def __init__(self, channels: int, filters: int, side: int, stride: int) -> None:
         super().__init__()
-        self.side, self.stride, self.dim = side, stride, 2 * QUARTERS**2 * filters
+        self.side, self.stride, self.dim = side, stride, 2 * GRID**2 * filters
         self.kernel = nn.Buffer(torch.zeros(filters, channels, side, side))
         self.offset = nn.Buffer(torch.zeros(filters))
 
@@ -46,13 +46,13 @@ class PatchFilters(nn.Module):
             kernel, offset = self.kernel[first : first + CHUNK], self.offset[first : first + CHUNK, None, None]
             answers = F.conv2d(x, kernel.to(x.dtype), stride=self.stride) / deviation
             for told, over in ((alike, answers - (offset + THRESHOLD)), (unlike, (offset - THRESHOLD) - answers)):
-                told.append(F.adaptive_avg_pool2d(F.relu(over, inplace=True), QUARTERS).flatten(1))
+                told.append(quarters(F.relu(over, inplace=True)))
         return torch.cat([*alike, *unlike], dim=1)
 
     def in_python(self) -> tuple[str, ...]:
         """Lines that give a network `net` its filters, to be loaded, and define their `answers` to x."""
         shapes = {name: tuple(value.shape) for name, value in self.named_buffers()}
-        pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {QUARTERS})"
+        pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {GRID})"
         return (
             "net.patch_filters = torch.nn.Module()",
             f"for name, shape in {shapes}.items():",
@@ -88,8 +88,13 @@ class PatchFilters(nn.Module):
         chosen = spread.argsort(descending=True)[: drawn // 2]
         chosen = chosen[torch.from_numpy(rng.permutation(len(chosen))[:count])]
         kernel = F.normalize((patches[chosen] - mean) @ whitening, dim=1) @ whitening
-        self.kernel.copy_(_without_mean(kernel).view_as(self.kernel))  # as patches have none, it makes no difference
+        self.kernel.copy_(_without_mean(kernel).view_as(self.kernel))  # so that those of x need not lose theirs
         self.offset.copy_(kernel @ mean)
+
+
+def quarters(x: Tensor) -> Tensor:
+    """The mean of each quarter of a map (B, C, H, W): (B, 4 C)."""
+    return F.adaptive_avg_pool2d(x, GRID).flatten(1)
 
 
 def _without_mean(rows: Tensor) -> Tensor:

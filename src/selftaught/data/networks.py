@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, Tokens
 from selftaught.data.encoders import Transformer, picked
-from selftaught.data.filters import PatchFilters
+from selftaught.data.filters import GRID, PatchFilters, quarters
 from selftaught.system.errors import UsageError
 from selftaught.system.precision import precise
 
-GRID, STAGES = 2, 2  # cells along each side, and how many of the last stages, that a feature keeps apart
+STAGES = 2  # how many of the last ones a feature by quarters keeps apart
 
 
 class TimmTokens(Transformer):
@@ -218,7 +218,7 @@ class TimmGrid(TimmPooled):
 
     @staticmethod
     def _quarters(stages: Sequence[Tensor]) -> Tensor:
-        return torch.cat([F.adaptive_avg_pool2d(stage, GRID).flatten(1) for stage in stages], dim=1)
+        return torch.cat([quarters(stage) for stage in stages], dim=1)
 
 
 class TorchvisionPooled(Encoder):

@@ -34,11 +34,16 @@ def chosen_for_few(asked: Pretrain, plan: Plan) -> list[str]:
     if (plan.method, plan.views) == (asked.method, asked.views):
         return []
     words = [] if plan.method == asked.method else [f"--method {plan.method.name}"]
-    options = [f"--encoder.{name} {value}" for name, value in plan.encoder.options.items()]
+    options = encoder_flags(plan.encoder.options)
     chosen = " ".join([*words, *options, *flags_of(plan.views)])
     plain = " and has a plain encoder" if options else ""
     own = f"--method {asked.method.name}, named, keeps the views of its preset{plain}"
     return [f"chosen for a CPU and fewer than {known().usual.below:,} images: {chosen}; {own}"]
+
+
+def encoder_flags(options: Mapping[str, Any]) -> list[str]:
+    """How the command line says options of an encoder."""
+    return [f"--encoder.{name} {value}" for name, value in options.items()]
 
 
 def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:

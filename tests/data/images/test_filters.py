@@ -149,8 +149,8 @@ def test_a_run_begins_with_patches_of_its_data_and_keeps_them(
     assert torch.equal(on.encoder().net.patch_filters.kernel, encoder.net.patch_filters.kernel), (
         "they came with the weights"
     )
-    larger = {**RUN, "size": 8}
-    fresh = selftaught.pretrain(data, method="simclr", init=str(run.folder), steps=1, out=tmp_path / "less", **larger)
+    smaller = {**RUN, "size": 8}
+    fresh = selftaught.pretrain(data, method="simclr", init=str(run.folder), steps=1, out=tmp_path / "less", **smaller)
     assert fresh.encoder().net.patch_filters.made, "those of another size do not fit, and others are taken"
 
 
