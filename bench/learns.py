@@ -9,7 +9,7 @@ rows is docs/results/learns.md. A run that was cut goes on where it stopped; a r
 
 A method runs on the convolutional encoder, or on the one with tokens where it needs them; `both` adds the other one
 wherever the method allows it, and `tokens` is that with tokens alone. Rows that were judged otherwise than today stay
-in the file, and out of the table.
+in the file, and out of the table. Rows of `--samples 1000000` have a table of their own.
 """
 
 import argparse
@@ -57,6 +57,7 @@ MORE_SAMPLES_OF_TOKENS = {
     "simmim": 200_000,
     "super_resolution": 150_000,
 }
+LONGER = 1_000_000  # samples that the best may be shown as well
 SCORES = ("feature_spread", "rankme", "alpha_req", "alignment", "uniformity")
 # What judged a row; 1 (rows that do not say) tried five strengths of 200 iterations on the encoder's own features, this
 # one fits to the end and chooses features, whitening and strength, of the baselines, too.
@@ -185,7 +186,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of what the presets learn, and below it that of all other attempts."""
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
     presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
-    others = [r for r in rows if r not in presets]
+    others = [r for r in rows if r not in presets and (r["samples"] != LONGER or r["changes"])]
     today = judged_today(presets)
     waiting, presets = [row for row in presets if not _again(row, today)], today
     return "\n".join(
@@ -200,6 +201,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             *_table(presets),
             "",
+            *_longer(presets, judged_today([row for row in rows if row["samples"] == LONGER and not row["changes"]])),
             *_turned(presets, rows),
             *_waiting(waiting),
             "## Other attempts",
@@ -211,6 +213,29 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
         ]
     )
+
+
+def _longer(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
+    """What a preset that does well comes to when it is shown a million samples."""
+    if not rows:
+        return []
+    lines = [
+        f"## After {LONGER:,} samples",
+        "",
+        "Linear accuracy of presets as above, and in brackets of more samples:",
+    ]
+    lines[-1] += f" each of the {IMAGES:,} images is then seen {LONGER // IMAGES} times."
+    lines += ["", "| method | encoder | seed | samples | linear | kNN | untrained, linear | minutes |"]
+    lines += ["|---|---|--:|--:|--:|--:|--:|--:|"]
+    for row in sorted(rows, key=lambda row: -row["linear"]["trained"]):
+        same = [r for r in presets if all(r[key] == row[key] for key in ("method", "encoder", "seed"))]
+        cells = [row["method"], row["encoder"]["name"], row["seed"], ", ".join(f"{r['samples']:,}" for r in same)]
+        for probe in ("linear", "knn"):
+            before = ", ".join(f"{100 * r[probe]['trained']:.1f}" for r in same)
+            cells.append(f"{before} ({100 * row[probe]['trained']:.1f})")
+        cells += [f"{100 * row['linear']['untrained']:.1f}", round(row["seconds"] / 60)]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return [*lines, ""]
 
 
 def _turned(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:

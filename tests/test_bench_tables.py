@@ -115,6 +115,18 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     assert usual.encoder == Part(**small.ENCODERS["tokens"]) and usual.views == {"light": small.UPRIGHT}
 
 
+def test_a_million_samples_stand_beside_the_presets_own() -> None:
+    about = {"family": "contrastive", "kind": "negatives", "method": "simclr", "encoder": learns.CONVOLUTIONAL}
+    scores = {"trained": 0.49, "untrained": 0.42, "pixels": 0.39}
+    row = {**about, "seed": 0, "samples": learns.budget("simclr", learns.CONVOLUTIONAL), "changes": {}}
+    row |= {"judging": learns.JUDGING, "linear": scores, "knn": scores, "experimental": False, "seconds": 114.0}
+    longer = {**row, "samples": learns.LONGER, "linear": {**scores, "trained": 0.55}, "seconds": 2280.0}
+    page = learns.markdown([row, longer])
+    assert "| simclr | resnet10t | 0 | 50,000 | 49.0 (55.0) | 49.0 (49.0) | 42.0 | 38 |" in page
+    assert page.count("| simclr |") == 2  # a row among the presets, and this one, which is no other attempt
+    assert "After 1,000,000 samples" not in learns.markdown([row])
+
+
 ROW: dict[str, Any] = {
     "entry": "hour-10", "class": "cpu", "processor": "a chip", "cores": 2, "seed": 0, "minutes": 10, "seconds": 590.0,
     "samples": 450_000, "pflop": 0.5, "linear": 0.70, "untrained": 0.46, "data": "d", "weights": "w",
