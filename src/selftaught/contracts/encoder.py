@@ -72,6 +72,13 @@ class Encoder(nn.Module, ABC):
         """Both of the same samples, for less than both cost where the network can."""
         return self(x), self.map(x)
 
+    def learnt(self, x: Tensor) -> Tensor:
+        """Of the features of samples x what training can change, for those who pass all layers to measure their norms.
+
+        (B, dim), or less by what nothing trains.
+        """
+        return self(x)
+
     def leave_out(self) -> None:
         """Give features of what is trained alone from now on, which pre-training would else hardly need to teach."""
 

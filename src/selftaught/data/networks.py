@@ -165,7 +165,7 @@ class TimmPooled(Encoder):
             self.filters.load_state_dict(other.filters.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._with_answers(self._pooled(x), x)
+        return self._with_answers(self.learnt(x), x)
 
     def map(self, x: Tensor) -> Tensor:
         return self._as_map(self.net.forward_features(x))
@@ -174,7 +174,7 @@ class TimmPooled(Encoder):
         pooled, features = self._pooled_and_map(x)
         return self._with_answers(pooled, x), self._as_map(features)
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def learnt(self, x: Tensor) -> Tensor:
         return self.net(x)
 
     def _pooled_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +209,7 @@ class TimmGrid(TimmPooled):
         super().__init__(net, filters)
         self._pooled_to(GRID**2 * sum(stage["num_chs"] for stage in net.feature_info[-STAGES:]))  # type: ignore[index]
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def learnt(self, x: Tensor) -> Tensor:
         return self._quarters(self.net.forward_intermediates(x, indices=STAGES, intermediates_only=True))
 
     def _pooled_and_map(self, x: Tensor) -> tuple[Tensor, Tensor]:

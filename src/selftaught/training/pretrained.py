@@ -48,6 +48,9 @@ class Renormalised(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(self.own(x))
 
+    def learnt(self, x: Tensor) -> Tensor:
+        return self.inner.learnt(self.own(x))
+
     def map(self, x: Tensor) -> Tensor:
         return self.inner.map(self.own(x))
 

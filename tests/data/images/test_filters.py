@@ -13,10 +13,12 @@ from torch import Tensor
 import selftaught
 from selftaught.contracts.encoder import Encoder
 from selftaught.data.filters import EPSILON, STEADY, THRESHOLD, PatchFilters
+from selftaught.data.images.samples import open_samples
 from selftaught.judging.beside import beside
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import UsageError
+from selftaught.training.looking.features import estimate_norms, norms_of
 from tests.data.images.test_encoders import build
 
 OPTIONS: dict[str, Any] = {"filters": 16, "depth": 1, "width": 8}
@@ -178,3 +180,20 @@ def test_an_untrained_network_beside_a_run_has_the_patches_that_it_began_with(tm
     fresh = beside(recipe, encoder, NO_LABELS, None).encoders["untrained"]
     assert torch.equal(fresh.filters.kernel, encoder.filters.kernel) and fresh.filters.made
     assert not torch.equal(fresh.net.layer1[0].conv1.weight, encoder.net.layer1[0].conv1.weight)
+
+
+@pytest.mark.parametrize("pool", ["avg", "grid"])
+def test_norms_are_measured_without_what_no_norm_sees(pool: str, tmp_path: Path) -> None:
+    """The answers of many patches take longer than the network does."""
+    samples = open_samples(photos(tmp_path / "photos.npz"))
+    encoder, alone = (build("test_resnet", (32, 32), pool=pool, **more) for more in ({"filters": 16}, {}))
+    encoder.start(torch.randn(8, 3, 32, 32), seed=0)
+    asked: list[Tensor] = []
+    encoder.filters.register_forward_pre_hook(lambda module, given: asked.append(given[0]))
+    for network in (encoder, alone):
+        estimate_norms(network, samples)
+    assert not asked
+    held = encoder.state_dict()
+    assert all(torch.equal(value, held[name]) for name, value in alone.state_dict().items()) and norms_of(alone)
+    encoder(torch.randn(2, 3, 32, 32))
+    assert len(asked) == 1

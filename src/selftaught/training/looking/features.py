@@ -139,7 +139,7 @@ def estimate_norms(encoder: Encoder, samples: Samples) -> Encoder:
                     seen += len(x)
                     for norm in norms:
                         norm.momentum = len(x) / seen  # so that all samples count alike
-                    encoder(as_inputs(encoder, x))
+                    encoder.learnt(as_inputs(encoder, x))
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
     return encoder.eval()
