@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 NEGLIGIBLE = 1e-8  # of the largest variance: below it is what rounding has made of float32 features
-CHUNK = 4096  # rows that are held in double precision at once
+CHUNK = 4096  # rows that are centred at once
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ def principal(features: Array, part: NDArray[np.int64]) -> Principal:
     kept = variances > NEGLIGIBLE * variances[0]
     kept[0] = True  # of features that are all the same, a column of zeros
     variances = np.where(variances[kept] > 0, variances[kept], 1.0)
-    turned = directions[:, kept] / np.sqrt(variances)
-    z = (features - mean.astype(np.float32)) @ turned.astype(np.float32)
-    return Principal(np.ascontiguousarray(z, dtype=np.float32), variances)
+    turned = (directions[:, kept] / np.sqrt(variances)).astype(np.float32)
+    origin, z = mean.astype(np.float32), np.empty((len(features), len(variances)), dtype=np.float32)
+    for start in range(0, len(features), CHUNK):  # or features of a gigabyte would be there a third time
+        rows = slice(start, start + CHUNK)
+        np.matmul(features[rows] - origin, turned, out=z[rows])
+    return Principal(z, variances)
 
 
 def _components(features: Array, part: NDArray[np.int64], mean: Array) -> tuple[Array, Array]:
