@@ -186,7 +186,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of what the presets learn, and below it that of all other attempts."""
     rows = sorted(rows, key=lambda r: (r["family"], r["kind"], r["method"], r["encoder"]["name"], r["seed"]))
     presets = [r for r in rows if not r["changes"] and r["samples"] == budget(r["method"], r["encoder"])]
-    others = [r for r in rows if r not in presets and (r["samples"] != LONGER or r["changes"])]
+    longer = judged_today([r for r in rows if not r["changes"] and r["samples"] == LONGER])
+    others = [r for r in rows if r not in presets and r not in longer]
     today = judged_today(presets)
     waiting, presets = [row for row in presets if not _again(row, today)], today
     return "\n".join(
@@ -201,7 +202,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             "",
             *_table(presets),
             "",
-            *_longer(presets, judged_today([row for row in rows if row["samples"] == LONGER and not row["changes"]])),
+            *_longer(presets, longer),
             *_turned(presets, rows),
             *_waiting(waiting),
             "## Other attempts",
@@ -222,11 +223,12 @@ def _longer(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[s
     lines = [
         f"## After {LONGER:,} samples",
         "",
-        "Linear accuracy of presets as above, and in brackets of more samples:",
+        "Accuracy of presets as above, and in brackets of more samples: each of the "
+        f"{IMAGES:,} images is then seen {LONGER // IMAGES} times.",
+        "",
+        "| method | encoder | seed | samples | linear | kNN | untrained, linear | minutes |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
-    lines[-1] += f" each of the {IMAGES:,} images is then seen {LONGER // IMAGES} times."
-    lines += ["", "| method | encoder | seed | samples | linear | kNN | untrained, linear | minutes |"]
-    lines += ["|---|---|--:|--:|--:|--:|--:|--:|"]
     for row in sorted(rows, key=lambda row: -row["linear"]["trained"]):
         same = [r for r in presets if all(r[key] == row[key] for key in ("method", "encoder", "seed"))]
         cells = [row["method"], row["encoder"]["name"], row["seed"], ", ".join(f"{r['samples']:,}" for r in same)]
