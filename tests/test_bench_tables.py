@@ -22,6 +22,7 @@ import records  # noqa: E402
 import selecting  # noqa: E402
 import small  # noqa: E402
 import told  # noqa: E402
+import warm  # noqa: E402
 from selftaught.run.plan import Plan  # noqa: E402
 from selftaught.run.recipes import Pretrain  # noqa: E402
 from selftaught.system.components import Part  # noqa: E402
@@ -125,6 +126,22 @@ def test_a_million_samples_stand_beside_the_presets_own() -> None:
     assert "| simclr | resnet10t | 0 | 50,000 | 49.0 (55.0) | 49.0 (49.0) | 42.0 | 38 |" in page
     assert page.count("| simclr |") == 2  # a row among the presets, and this one, which is no other attempt
     assert "After 1,000,000 samples" not in learns.markdown([row])
+
+
+def test_what_is_fine_tuned_has_a_table_beside_the_probes() -> None:
+    def row(probe: str, frozen: float, warmer: float) -> dict[str, Any]:
+        about = {"set": "stamps", "arm": "simclr", "minutes": 10.0, "seed": 0, "samples": 13_568, "drift": 0.4}
+        told = {"probe": probe, "labels": warm.FEW}
+        both = {"pretrained": frozen, "trained": warmer}
+        gain = {**told, "gain": warmer - frozen, "low": 0.0, "high": 0.1}
+        return {**about, "rows": [{**told, "features": name, "accuracy": both[name]} for name in both], "gains": [gain]}
+
+    probed, tuned = row("linear", 0.7, 0.74), row("finetune", 0.6, 0.61)
+    page = warm.markdown([probed], [tuned])
+    assert page.startswith(warm.markdown([probed], []))
+    assert page[len(warm.markdown([probed], [])) :].splitlines()[:2] == ["", "## stamps, finetune"]
+    assert "| frozen public weights | | | | 70.0 |" in page and "| public weights | | | | 60.0 |" in page
+    assert "| simclr | 10 | 13,568 | 0.40 | 61.0 (+1.0) |" in page
 
 
 ROW: dict[str, Any] = {
