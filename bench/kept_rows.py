@@ -15,8 +15,15 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+def as_kept(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as a row that is read again has them: what was a tuple is a list, and equal to no tuple."""
+    kept: dict[str, Any] = json.loads(json.dumps(values))
+    return kept
+
+
 def has_row(file: Path, identity: dict[str, Any]) -> bool:
     """Whether there is a row with these values."""
+    identity = as_kept(identity)
     return any({name: row.get(name) for name in identity} == identity for row in read_rows(file))
 
 

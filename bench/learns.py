@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kept_rows import add_row, read_rows
+from kept_rows import add_row, as_kept, read_rows
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import Row
 from selftaught.methods import registry
@@ -113,7 +113,8 @@ def judge(
 ) -> None:
     """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
     method = registry.method_class(place.name)
-    identity = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
+    named = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
+    identity = as_kept(named)
     if _again(identity, judged_today(read_rows(rows))):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return

@@ -23,6 +23,7 @@ import selecting  # noqa: E402
 import small  # noqa: E402
 import told  # noqa: E402
 import warm  # noqa: E402
+from kept_rows import add_row, has_row, read_rows  # noqa: E402
 from selftaught.run.plan import Plan  # noqa: E402
 from selftaught.run.recipes import Pretrain  # noqa: E402
 from selftaught.system.components import Part  # noqa: E402
@@ -227,6 +228,16 @@ def test_there_are_twenty_settings_of_each_method_to_vary(method: str) -> None:
     assert len(varied) >= 20
     for changes in varied.values():
         Pretrain.parse({"data": "images", "method": method, **changes})
+
+
+def test_what_was_made_before_is_known_again_and_kept_once(tmp_path: Path) -> None:
+    kept, views = tmp_path / "rows.jsonl", {"views": {"strong": {"crop": (0.5, 1.0)}}}
+    add_row(kept, {"changes": views, "linear": 0.4})
+    assert has_row(kept, {"changes": views}) and not has_row(kept, {"changes": {"views": {"strong": {"crop": (0, 1)}}}})
+    for file in (learns.ROWS, label_free.ROWS):
+        rows = read_rows(file)
+        ids = [[*(row[key] for key in learns.IDENTITY), row.get("judging")] for row in rows]
+        assert rows and not [row for row in ids if ids.count(row) > 1], file.name
 
 
 def test_what_metadata_bring_is_the_difference_to_the_same_run_without() -> None:
