@@ -1,9 +1,9 @@
 """One progress bar at a time, on standard error or below a notebook's cell; plain lines where nobody watches."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from selftaught.system import clock
@@ -14,20 +14,28 @@ from selftaught.system.text import duration
 PLAIN_EVERY = 15.0  # seconds between plain lines
 
 
+def _alike(done: float, total: float) -> float:
+    """What `done` of a total costs, where one takes as long as any other."""
+    return done
+
+
 class Progress:
     """Shows how far some work is, how fast it goes and when it will be done."""
 
-    def __init__(self, what: str, total: int, unit: str, start: int = 0) -> None:
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(
+        self, what: str, total: int, unit: str, start: int = 0, work: Callable[[Any, Any], float] = _alike
+    ) -> None:
+        """`work` tells what so much of a total costs, where some takes longer: bar and time left go by that."""
+        self.what, self.total, self.unit, self._work = what, total, unit, work
         self.done: float = start
         self._first, self._began, self._said = start, clock.now(), clock.now()
         self._bar: Bar | None = None
         self._line = Line() if in_notebook() else None
         if is_watched():
-            amount = ("{task.description}", BarColumn(bar_width=24), MofNCompleteColumn(), "{task.fields[note]}")
+            amount = ("{task.description}", BarColumn(bar_width=24), "{task.fields[amount]}", "{task.fields[note]}")
             time = (TimeElapsedColumn(), "left", TimeRemainingColumn(elapsed_when_finished=False))
             self._bar = Bar(*amount, *time, console=console)
-            self._task = self._bar.add_task(what, total=total, completed=start, note="")
+            self._task = self._bar.add_task(what, note="", **self._shown())
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -60,7 +68,7 @@ class Progress:
         """Report that `done` of the total (which may be known only now) is done; of what is large, a share as well."""
         self.done, self.total = done, self.total if total is None else total
         if self._bar:
-            self._bar.update(self._task, completed=done, total=self.total, note=note)
+            self._bar.update(self._task, note=note, **self._shown())
         elif self._line:
             if self._line.is_due:
                 self._line.write(self._told(note), done, self.total)
@@ -68,10 +76,16 @@ class Progress:
             self._said = clock.now()
             say(self._told(note))
 
+    def _shown(self) -> dict[str, Any]:
+        """What the bar is told of how far the work is."""
+        done, total = self._work(self.done, self.total), self._work(self.total, self.total)
+        return {"completed": done, "total": total, "amount": f"{int(self.done):,}/{self.total:,}"}
+
     def _told(self, note: str) -> str:
         """How far it is, and how long the rest will take at this pace."""
-        rate = (self.done - self._first) / taken if (taken := clock.now() - self._began) else 0
-        left = duration((self.total - self.done) / rate) if rate else "?"
+        first, done, total = (self._work(at, self.total) for at in (self._first, self.done, self.total))
+        rate = (done - first) / taken if (taken := clock.now() - self._began) else 0
+        left = duration((total - done) / rate) if rate else "?"
         amount = f"{_counted(self.done)} of {self.total:,} {self.unit}"
         return f"{self.what}: {amount}, {left} left" + (f", {note}" if note else "")
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -22,6 +23,7 @@ from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
+from selftaught.training.measuring.budget import Pace, Work
 from selftaught.training.saving import Saving
 
 
@@ -77,13 +79,15 @@ class Follower:
     Of several processes it is the leader's, and what it decides the others hear.
     """
 
-    def __init__(self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, saving: Saving, start: int) -> None:
+    def __init__(
+        self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, saving: Saving, start: int, pace: Pace
+    ) -> None:
         """Looks at the network as it begins; only then the clock of the run's speed starts."""
         self.job, self.run, self.stop = job, run, stop
         self.looks = Looks(job, run)
         self.looks.begin(start)
         self.keeping = Keeping(job, run, self.looks, saving, start)
-        self.recorder = Recorder(job, run, loggers, start)
+        self.recorder = Recorder(job, run, loggers, start, pace.work)
         self.met = Met(job, run, start)
         self.agreement = _agreed_on(stop, self.met.count, self._has_a_word)
         self.start = self.step = start  # the last that is done
@@ -220,12 +224,12 @@ class Follower:
 class Recorder:
     """Writes down what a step came to. The clock of a run's speed starts when this is made."""
 
-    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int) -> None:
+    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int, work: Work) -> None:
         self.job, self.run, self.loggers, self.start = job, run, loggers, start
         self.terms: dict[str, float | None] = {}  # of the last line
         self.measures: dict[str, float | None] = {}  # likewise
         self.profile = Profile(run.folder) if job.recipe.profile else None
-        self.bar = Progress("training", job.recipe.steps, "steps", start)
+        self.bar = Progress("training", job.recipe.steps, "steps", start, partial(work.of, 0))
         self.began = clock.now()
         self._last = (self.began, start, job.batches.seconds)  # when, at which step and input time a line was written
 

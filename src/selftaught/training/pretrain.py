@@ -37,7 +37,7 @@ from selftaught.training.hooks import Hooks
 from selftaught.training.job import Job, predicted_bytes, prepare
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
-from selftaught.training.measuring.budget import CORRECTED_AT, corrected, work
+from selftaught.training.measuring.budget import CORRECTED_AT, Pace
 from selftaught.training.measuring.spreading import kept
 from selftaught.training.onlooker import Invited, nobody
 from selftaught.training.own_methods import recognised
@@ -86,7 +86,7 @@ def _pretrain(
         samples.own = hooks.views
         recipe = told(taught(normalised(recipe, samples, kind), samples), samples)
         onlooker = invited(recipe, samples) if processes.leads() else None
-        plan, clock_began = planned_by_all(recipe, samples, stop, module, None if opened else began)
+        plan, pace = planned_by_all(recipe, samples, stop, module, None if opened else began)
         chosen = chosen_by_device(recipe, plan.encoder, samples, device_of(recipe.device).type)
         samples.notes = [*samples.notes, *chosen, *chosen_for_few(recipe, plan)]
         job = prepare(plan, samples, module)
@@ -96,9 +96,9 @@ def _pretrain(
         processes.publish("folder", str(run.folder))
         with randomness.drawn_by(plan.draws):
             if processes.leads():
-                _lead(job, run, stop, clock_began, loggers)
+                _lead(job, run, stop, pace, loggers)
             else:
-                _accompany(job, run, stop, clock_began)
+                _accompany(job, run, stop, pace)
     return run
 
 
@@ -109,7 +109,7 @@ def _refuse_occupied(command: Pretrain) -> None:
         RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
 
 
-def _lead(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> None:
+def _lead(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -> None:
     """Train, and be the one who writes and speaks."""
     recipe = job.recipe
     kept = checkpoint.KEEP + (recipe.choose != "last")
@@ -117,10 +117,10 @@ def _lead(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Lo
     owned = run.claimed(recipe.resume, recipe.overwrite)
     told = loggers.told_the_end(run), job.hooks.told_the_end(run)
     with owned, writing_to(run.folder / LOG), told[0], told[1], run.working() as result, processes.explained():
-        result |= _train(job, run, stop, began, loggers)
+        result |= _train(job, run, stop, pace, loggers)
 
 
-def _accompany(job: Job, run: RunFolder, stop: Stop, began: float | None) -> None:
+def _accompany(job: Job, run: RunFolder, stop: Stop, pace: Pace) -> None:
     """Train as the leader does, which writes and speaks; where it is lost, the next one says so in its place."""
     try:
         with processes.explained():
@@ -128,7 +128,7 @@ def _accompany(job: Job, run: RunFolder, stop: Stop, began: float | None) -> Non
             orders = {"renew": job.gather, "save": saving.follow, "restore": saving.restore_too}
             with saving, processes.obeying(orders):
                 processes.heard()  # that the leader has looked at the network as it begins
-                _fit(job, run, began, Fellow(job, run, stop, start))
+                _fit(job, run, pace, Fellow(job, run, stop, start))
                 processes.heard()  # that all is written
     except CompanionError as error:
         if error.rank == 0 and processes.rank() == 1:
@@ -184,10 +184,10 @@ def _begun_with(recipe: Pretrain) -> Any:
     return preparation if begun else None
 
 
-def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: Loggers) -> dict[str, Any]:
+def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -> dict[str, Any]:
     """Train from step 0 or from the last checkpoint, and save; the status of the finished run.
 
-    `began` is when the clock of a time budget started; None keeps the number of steps as it is.
+    Without a time budget in its pace the number of steps stays as it is.
     """
     before, (start, saving) = run.status, begun(job, run)
     with processes.telling():
@@ -196,38 +196,38 @@ def _train(job: Job, run: RunFolder, stop: Stop, began: float | None, loggers: L
             keep_initial(job, run)
         announce(job, run, start)
         loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
-        follower = Follower(job, run, stop, loggers, saving, start)
+        follower = Follower(job, run, stop, loggers, saving, start, pace)
         at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
         at_start |= follower.looks.at_start
         run.set_status("running", **at_start)
     with follower.recorder.bar, follower.keeping:
-        _fit(job, run, began, follower)
+        _fit(job, run, pace, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     with processes.telling():
         totals = follower.finish()
     return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
 
 
-def _fit(job: Job, run: RunFolder, began: float | None, follower: Follower | Fellow) -> None:
+def _fit(job: Job, run: RunFolder, pace: Pace, follower: Follower | Fellow) -> None:
     """Train up to the last step, or to where the choice is settled.
 
-    Where a time budget runs since `began`, stops on the way correct the number of steps.
+    Where a time budget decides the steps, stops on the way correct their number.
     """
     at = follower.step
     batch, settled = job.batches.batch_size, processes.led(lambda: follower.settled)
     how: dict[str, Any] = {"watch": follower, "bad": follower.leave_out, "agreement": follower.agreement}
     try:
-        for share in (1.0,) if began is None else (*CORRECTED_AT, 1.0):
+        for share in (1.0,) if pace.budget is None else (*CORRECTED_AT, 1.0):
             since, until = clock.now(), round(share * job.recipe.steps)
             if until <= at or settled:
                 continue
             with processes.explained():
                 job.fit(steps=job.recipe.steps, start=at, until=until, **how)
-            rate = work(job.recipe.grow, at, until, job.recipe.steps) / (clock.now() - since)
-            at = until
-            if began is not None and share < 1:
+            took, before, at = clock.now() - since, at, until
+            if pace.budget is not None and share < 1:
                 follower.keep()  # before the recipe: a run cut between the two goes on with the old plan
-                now = partial(corrected, job.recipe.budget or 0, job.recipe.steps, at, rate, began, job.recipe.grow)
+                rate = pace.work.of(before, at, job.recipe.steps) / took
+                now = partial(pace.corrected, job.recipe.steps, at, rate)
                 job.recipe = job.recipe.model_copy(update={"steps": processes.led(now)})
                 if processes.leads():
                     with spared("recipe.yaml"):

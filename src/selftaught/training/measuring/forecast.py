@@ -22,7 +22,7 @@ from selftaught.system.text import printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.few import advice, chosen_for_few
 from selftaught.training.job import Job
-from selftaught.training.measuring.budget import mean_work
+from selftaught.training.measuring.budget import Work
 from selftaught.training.measuring.speed import remembered
 from selftaught.training.measuring.trial import ROWS, Trial, seconds_a_step
 from selftaught.training.resolve import Counted, resolve
@@ -83,8 +83,11 @@ def opened_in_part(command: Pretrain, count: int, stop: Stop, device: str | None
 def _measured(plan: Plan, known: bool, samples: Samples, count: int, decoded: bool, stop: Stop) -> Forecast:
     """`known`: whether the plan's way of computing has been measured, rather than taken for a start."""
     rows = min(plan.batch_size, ROWS, samples.count)
-    job = Trial(samples, stop, count=count).job(plan, rows)
-    rate = rows / seconds_a_step(job, stop) / mean_work(plan.grow)
+    trial = Trial(samples, stop, count=count)
+    job = trial.job(plan, rows)
+    whole = seconds_a_step(job, stop)
+    small = seconds_a_step(trial.job(plan, rows, small=True), stop) if plan.grow else whole
+    rate = rows / whole / Work(plan.grow, small / whole).mean
     saved = _checkpoint_bytes(job)
     cached = count * decoded * samples.batch(np.arange(1))[0].nbytes
     encoder = sum(weights.nbytes for weights in job.method.encoder.state_dict().values())

@@ -44,7 +44,7 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
         rows = min(plan.batch_size, ROWS)
         sound = plan.computed(Way())
         # Maps of views that are smaller at first may shrink to a cell where those of whole ones do not.
-        faults = (half_precision_fault(trial.job(sound, rows, grow)) for grow in dict.fromkeys((None, plan.grow)))
+        faults = (half_precision_fault(trial.job(sound, rows, small=small)) for small in {False, bool(plan.grow)})
         if fault := next(filter(None, faults), None):
             candidates = [way for way in candidates if way.precision != "bf16-mixed"]
             if not candidates:

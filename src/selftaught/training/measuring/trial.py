@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from selftaught.contracts.method import Method
 from selftaught.contracts.samples import Samples
 from selftaught.run.plan import Plan, Way
-from selftaught.run.quantities import Growth
 from selftaught.system import clock, randomness
 from selftaught.system.allocator import give_back
 from selftaught.system.interruption import Stop
@@ -62,13 +61,14 @@ class Trial:
         allowed = MOST if self.run_seconds is None else min(MOST, SHARE * self.run_seconds)
         return allowed - (clock.now() - self._began)
 
-    def job(self, plan: Plan, rows: int, grow: Growth | None = None) -> Job:
-        """The network as the plan computes it, for steps of `rows` samples of whole views, or of views that grow."""
+    def job(self, plan: Plan, rows: int, *, small: bool = False) -> Job:
+        """The network as the plan computes it, for steps of `rows` samples, of whole views or as small as the first."""
+        growth = plan.grow.model_copy(update={"steps": 1.0}) if small and plan.grow else None
         if plan.encode_chunk not in self._built:
             uncompiled = plan.model_copy(update={"compile": False})  # compiling takes longer than is to be known
             self._built[plan.encode_chunk] = build(uncompiled, self.samples, deepcopy(self.module), self.count)
         return arranged(
-            *self._built[plan.encode_chunk], plan.model_copy(update={"batch_size": rows, "grow": grow}), self.samples
+            *self._built[plan.encode_chunk], plan.model_copy(update={"batch_size": rows, "grow": growth}), self.samples
         )
 
     def seconds(self, plan: Plan, rows: int) -> float:
