@@ -108,6 +108,7 @@ REPLACED: list[tuple[str, dict]] = [
     ("resnet18", {"depth": 1, "width": 16, "pool": "grid"}),
     ("resnet18", {"depth": 1, "width": 16, "pool": "grid", "filters": 8}),
     ("resnet10t", {"filters": 70}),
+    ("resnet10t", {"filters": 8, "mirror": True}),
     ("test_convnext", {"filters": 8}),
     ("test_resnet", {}),
     ("test_resnet", {"stem": "half"}),

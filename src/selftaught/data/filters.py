@@ -21,15 +21,16 @@ class PatchFilters(nn.Module):
     normalised and whitened likewise, and what is less than a threshold is nothing (Coates and Ng, 2011, The importance
     of encoding versus training with sparse coding and vector quantization, section 3, where patches as they come do
     about as well as those that were learnt). Whitening is linear, so each is a convolution, divided by the deviation of
-    a patch. Filters are no parameters: nothing trains them. Until `start` they are zero.
+    a patch. Filters are no parameters: nothing trains them. Until `start` they are zero. With `mirror` an answer is the
+    mean of those to x and to its mirror image, and so the same for both.
     """
 
     kernel: Tensor
     offset: Tensor
 
-    def __init__(self, channels: int, filters: int, side: int, stride: int) -> None:
+    def __init__(self, channels: int, filters: int, side: int, stride: int, mirror: bool = False) -> None:
         super().__init__()
-        self.side, self.stride, self.dim = side, stride, 2 * GRID**2 * filters
+        self.side, self.stride, self.mirror, self.dim = side, stride, mirror, 2 * GRID**2 * filters
         self.kernel = nn.Buffer(torch.zeros(filters, channels, side, side))
         self.offset = nn.Buffer(torch.zeros(filters))
 
@@ -39,6 +40,10 @@ class PatchFilters(nn.Module):
         return bool(self.kernel.any())
 
     def forward(self, x: Tensor) -> Tensor:
+        told = self._answers(x)
+        return (told + self._answers(x.flip(3))) / 2 if self.mirror else told
+
+    def _answers(self, x: Tensor) -> Tensor:
         deviation = _deviation(x, self.side, self.stride)
         alike: list[Tensor] = []
         unlike: list[Tensor] = []
@@ -53,18 +58,22 @@ class PatchFilters(nn.Module):
         """Lines that give a network `net` its filters, to be loaded, and define their `answers` to x."""
         shapes = {name: tuple(value.shape) for name, value in self.named_buffers()}
         pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {GRID})"
+        ways = ("x", "x.flip(-1)") if self.mirror else ("x",)
         return (
             "net.patch_filters = torch.nn.Module()",
             f"for name, shape in {shapes}.items():",
             "    net.patch_filters.register_buffer(name, torch.zeros(shape))",
             "",
-            "def answers(x):",
+            "def answers_to(x):",
             f"    means, squares = (torch.nn.functional.avg_pool2d(of.mean(dim=1, keepdim=True), {self.side}, "
             f"{self.stride}) for of in (x, x * x))",
             f"    deviation = ((squares - means**2).clamp(min=0) + {STEADY}).sqrt()",
             f"    alike = torch.nn.functional.conv2d(x, net.patch_filters.kernel, stride={self.stride})",
             "    z = alike / deviation - net.patch_filters.offset[:, None, None]",
             f"    return torch.cat([{pooled}.flatten(1) for sign in (1, -1)], dim=1)",
+            "",
+            "def answers(x):",
+            f"    return ({' + '.join(f'answers_to({way})' for way in ways)}) / {len(ways)}",
             "",
         )
 

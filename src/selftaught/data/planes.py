@@ -26,11 +26,13 @@ HAVE = {  # who has which option
     "depth": "vision transformers and ResNets",
     "width": "vision transformers and ResNets",
     "filters": "timm's networks that pool a map, as resnet18,",
+    "mirror": "those with filters",
     "positions": "vision transformers",
     "init": "vision transformers",
     "class_token": "vision transformers",
 }
 STARTS = {"positions": "learnt", "init": "timm", "class_token": True}  # of a vision transformer, where nothing is said
+FILTERS = ("filters", "mirror")  # options of those
 POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
 TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
@@ -58,18 +60,20 @@ def create(
     init: Literal["timm", "xavier", "xavier_each"] = "timm",
     class_token: bool = True,
     filters: bounds.Width | None = None,
+    mirror: bool = False,
 ) -> Encoder:
     """Build an encoder; the keyword-only parameters are its options.
 
     stem: a ResNet's 7 x 7 stem, one for small images (3 x 3, no pooling), or that one at half the resolution, four
     times as fast; auto: by the size of the images. filters: so many patches of the images themselves, whitened, whose
-    answers are the end of a feature and are there before the first step. depth, width: blocks and width of a vision
-    transformer, blocks in each stage and width of the first stage of a ResNet. patch: side of a patch in pixels. pool:
-    what a vision transformer's feature is, the mean or the class token; of other networks of timm's, "grid" keeps the
-    quarters of the last two stages apart. Of a vision transformer: positions, learnt or fixed sines, as in MAE, MoCo
-    v3, I-JEPA and AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks share, as in
-    SimMIM; init, how weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key and value
-    together (MAE) or each (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
+    answers are the end of a feature and are there before the first step; mirror: they look at an image and at its
+    mirror image, and the mean is their answer, where left and right are alike as in photos. depth, width: blocks and
+    width of a vision transformer, blocks in each stage and width of the first stage of a ResNet. patch: side of a patch
+    in pixels. pool: what a vision transformer's feature is, the mean or the class token; of other networks of timm's,
+    "grid" keeps the quarters of the last two stages apart. Of a vision transformer: positions, learnt or fixed sines,
+    as in MAE, MoCo v3, I-JEPA and AIM, or, of a BEiT, a learnt bias for each way from place to place that all blocks
+    share, as in SimMIM; init, how weights are drawn: timm's normal ones of deviation 0.02, or Xavier's, of query, key
+    and value together (MAE) or each (MoCo v3); class_token, whether there is one (not in I-JEPA and AIM).
     """
     small = stem in ("small", "half") or (stem == "auto" and max(preparation.size) <= SMALL)
     stride = 2 if stem == "half" else 1
@@ -78,12 +82,13 @@ def create(
         for key, value in {"patch": patch, "depth": depth, "width": width, "filters": filters}.items()
         if value
     }
+    given |= {"mirror": True} if mirror else {}
     starting = {"positions": positions, "init": init, "class_token": class_token}
     given |= {key: value for key, value in starting.items() if value != STARTS[key]}
     if pool != "avg" and (name == "own" or name.startswith("torchvision/")):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: it is for encoders of timm's")
     if name == "own":
-        _refuse_options(name, {key: value for key, value in given.items() if key in (*STARTS, "filters")})
+        _refuse_options(name, {key: value for key, value in given.items() if key in (*STARTS, *FILTERS)})
         return Own(module, preparation.shape, modality.named(preparation.modality).THINGS)
     if name.startswith("torchvision/"):
         _refuse_options(name, given)
@@ -108,14 +113,14 @@ def _timm(
     if not timm.is_model(name):
         raise UsageError(f"no encoder named {name!r}; {components.hint(name, timm.list_models())}")
     height, width = preparation.size
-    count = given.pop("filters", None)
+    patches = {key: given.pop(key) for key in FILTERS if key in given}
     arguments: dict[str, Any] = {"in_chans": preparation.channels}
     if drop_path:
         arguments["drop_path_rate"] = drop_path
     relative = given.get("positions") == "relative"
     is_vit = timm.models.is_model_in_modules(name, ["vision_transformer", "deit"])
-    if count and (is_vit or relative):
-        _refuse_options(name, {"filters": count})
+    if "filters" not in patches or is_vit or relative:
+        _refuse_options(name, patches)
     if relative:
         return _relative(name, preparation, bool(stride), given, pool, arguments)
     if pool == ("grid" if is_vit else "token"):
@@ -146,17 +151,18 @@ def _timm(
     origin = Origin("timm", name, arguments, stride is not None and _shrink_stem(net, stride))
     if pool == "grid":
         origin.features = TimmGrid.FEATURES
-    filters = _filters(preparation, count) if count else None
+    filters = _filters(preparation, patches["filters"], "mirror" in patches) if patches else None
     if filters:
         origin.features = f"torch.cat([{origin.features or 'net(x)'}, answers(x)], dim=1)"
         origin.beside = filters.in_python()
     return (TimmGrid if pool == "grid" else TimmPooled)(net, filters), origin
 
 
-def _filters(preparation: Preparation, count: int) -> PatchFilters:
+def _filters(preparation: Preparation, count: int, mirror: bool) -> PatchFilters:
     """Patches of a fifth of a small image's side, and places that are about as many in a large one."""
     shortest = min(preparation.size)
-    return PatchFilters(preparation.channels, count, 6 if shortest >= 16 else min(3, shortest), max(1, shortest // 32))
+    side, stride = 6 if shortest >= 16 else min(3, shortest), max(1, shortest // 32)
+    return PatchFilters(preparation.channels, count, side, stride, mirror)
 
 
 def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:

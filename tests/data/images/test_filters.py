@@ -62,6 +62,15 @@ def test_filters_answer_how_alike_they_and_whitened_patches_are_in_each_quarter(
     assert torch.allclose(found.unflatten(1, (2, 100, 4)).movedim(1, 0), wanted)
 
 
+def test_filters_with_a_mirror_answer_the_mean_of_both_and_the_same_to_both() -> None:
+    x = smooth(8, 18)
+    plain, both = PatchFilters(3, 8, 6, 3), PatchFilters(3, 8, 6, 3, mirror=True)
+    for filters in (plain, both):
+        filters.start(x, seed=0)
+    assert torch.equal(both(x), (plain(x) + plain(x.flip(3))) / 2) and not torch.equal(both(x), plain(x))
+    assert torch.allclose(both(x), both(x.flip(3)))
+
+
 def test_filters_are_whitened_patches_of_length_one() -> None:
     """Over patches of the data, an answer has mean zero; those of a filter's own patch are the greatest of all."""
     torch.manual_seed(0)
@@ -123,6 +132,13 @@ def test_other_networks_have_no_filters(name: str) -> None:
     more = {"positions": "relative"} if name.startswith("beit") else {}
     with pytest.raises(UsageError, match=f"encoder {name} has no option 'filters'; timm's networks that pool a map"):
         build(name, module=torch.nn.Conv2d(3, 8, 1), filters=16, **more)
+    with pytest.raises(UsageError, match=f"encoder {name} has no option 'mirror'; those with filters have"):
+        build(name, module=torch.nn.Conv2d(3, 8, 1), mirror=True, **more)
+
+
+def test_there_is_no_mirror_without_filters() -> None:
+    with pytest.raises(UsageError, match="encoder resnet18 has no option 'mirror'; those with filters have"):
+        build("resnet18", mirror=True)
 
 
 def test_a_run_begins_with_patches_of_its_data_and_keeps_them(
