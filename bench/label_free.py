@@ -1,10 +1,11 @@
 """Do label-free scores tell which features are good? Rank correlations with linear accuracy, measured here.
 
-Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl, one run of each method on the same
-encoder with the same seed. Within a method: over runs that differ in one setting (temperature, learning rate,
-projector, augmentation, the weight of a term), which --runs N makes of each of --methods: pre-trained and judged as by
-bench/learns.py, a row each in docs/results/label_free.jsonl. A run that was cut goes on where it stopped, a row that
-exists is not made again. The table is docs/results/label_free.md.
+Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl, one run of each method with the
+same seed, each on its own encoder, as `compare` has them by default, and all on the same one. Within a method: over
+runs that differ in one setting (temperature, learning rate, projector, augmentation, the weight of a term), which
+--runs N makes of each of --methods: pre-trained and judged as by bench/learns.py, a row each in
+docs/results/label_free.jsonl. A run that was cut goes on where it stopped, a row that exists is not made again. The
+table is docs/results/label_free.md.
 
 The loss at the end of training is a score, too, within a method: LeJEPA (2511.08544) claims a rank correlation of 0.94
 for its own, and more where it is divided by a power of lambda, which weighs its regulariser (here the 0.4th).
@@ -102,9 +103,16 @@ def main() -> None:
 def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Runs that may be compared with each other, by what they have in common."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in learnt:
-        if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"]):
-            found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
+    presets = [
+        row
+        for row in learnt
+        if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"])
+    ]
+    for row in presets:
+        if row["encoder"] == (TOKENS if registry.method_class(row["method"]).needs_tokens else CONVOLUTIONAL):
+            found.setdefault(f"methods, each on its encoder, seed {row['seed']}", []).append(row)
+    for row in presets:
+        found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
     for row in varied:
         found.setdefault(f"settings of {row['method']}, {row['samples']:,} samples", []).append(row)
     return {name: rows for name, rows in found.items() if len(rows) >= FEWEST}

@@ -159,6 +159,21 @@ def test_scores_rank_the_way_their_papers_have_it() -> None:
     assert verdict(ranked([ran("byol", 0.5)], RANKME), RANKME) == "byol leads with 50 (rankme)"
 
 
+def test_features_that_crowd_together_come_last_however_good_their_score() -> None:
+    def run(method: str, score: float, seed: int, said: str = "learning") -> Ran:
+        return ran(method, 0.5, seed, health={"alignment": score}, verdict=said)
+
+    said, measure = "collapsing: features crowd together (spread 0.01 of its start)", Measure("alignment", False)
+    runs = [run("byol", 0.001, 0, said), run("byol", 0.5, 1), run("simclr", 0.7, 0), run("simclr", 0.72, 1)]
+    runs += [run("mae", 0.9, 0), run("mae", 0.94, 1)]
+    places = ranked(runs, measure)
+    assert [place.method for place in places] == ["simclr", "mae", "byol"]
+    assert places[2].point.value == pytest.approx(0.2505) and said in places[2].note
+    assert (places[2].first, places[2].last) == (3, 3) and places[0].first == 1
+    healthy = [run(one.method, one.health["alignment"], one.seed) for one in runs]
+    assert ranked(healthy, measure)[0].method == "byol"
+
+
 def test_a_seed_that_failed_is_noted_and_the_others_count() -> None:
     runs = [ran("simclr", 0.5), ran("simclr", 0, 1, state="failed", reason="diverged", judged=[])]
     (place,) = ranked(runs, LINEAR)

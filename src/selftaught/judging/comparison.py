@@ -35,6 +35,11 @@ class Ran(BaseModel):
     judged: list[Row] = []
     tested: int = 0  # samples that `judged` is about
 
+    @property
+    def collapsed(self) -> bool:
+        """Whether its features were crowding together when it ended."""
+        return self.verdict.startswith("collapsing")
+
 
 class Rung(BaseModel):
     """A round in which every method that is left gets the same budget."""

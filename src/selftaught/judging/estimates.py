@@ -96,7 +96,8 @@ def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
 
     Two errors are independent: that of the test samples, and that of the mean over seeds. Two or three seeds say little
     about their own spread, so it is pooled over methods and rungs, and Student's factor is that of all of them. With a
-    single seed only the first is known, and of a label-free score, which has no first, nothing.
+    single seed only the first is known, and of a label-free score, which has no first, nothing. Features that crowd
+    together may have the best score of all, so a method one of whose runs collapsed is worth less than any other.
     """
     values: dict[tuple[int, str], list[float]] = {}
     sides: dict[tuple[int, str], list[tuple[float, float]]] = {}
@@ -105,13 +106,15 @@ def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
             rows = (ran.held_out or ran.judged) if held_out else ran.judged
             values.setdefault((ran.rung, ran.method), []).append(measure.value(rows, ran))
             sides.setdefault((ran.rung, ran.method), []).append(_sides(_trained(rows)) if measure.labelled else (0, 0))
+    crowded = {ran.method for ran in runs if ran.rung == rung and not measure.labelled and ran.collapsed}
     pooled, freedom = _spread(values.values())
     estimated = {}
     for (at, method), seen in values.items():
         if at == rung:
             mean, luck = float(np.mean(seen)), pooled / math.sqrt(len(seen))
+            worth = -math.inf if method in crowded else measure.worth(mean)
             down, up = (float(side) for side in np.mean(sides[at, method], axis=0))
-            estimated[method] = Estimate(mean, measure.worth(mean), len(seen), down, up, luck, freedom, shown=mean)
+            estimated[method] = Estimate(mean, worth, len(seen), down, up, luck, freedom, shown=mean)
     return dict(sorted(estimated.items(), key=lambda item: -item[1].worth))
 
 
