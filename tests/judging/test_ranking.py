@@ -157,6 +157,10 @@ def test_scores_rank_the_way_their_papers_have_it() -> None:
     runs = [ran("simclr", 0.2, health={"idest": 9.0}), ran("byol", 0.6, health={"idest": 12.0})]
     assert [place.method for place in ranked(runs, Measure("idest", False))] == ["simclr", "byol"]
     assert verdict(ranked([ran("byol", 0.5)], RANKME), RANKME) == "byol leads with 50 (rankme)"
+    assert verdict(ranked(runs, Measure("idest", False)), Measure("idest", False)).startswith(
+        "simclr leads with 9 (idest, less is better)"
+    )
+    assert Measure("alpha_req", False).called == "alpha_req, best at 1"
 
 
 def test_features_that_crowd_together_come_last_however_good_their_score() -> None:

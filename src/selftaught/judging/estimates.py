@@ -13,7 +13,7 @@ from selftaught.judging import units
 from selftaught.judging.comparison import Over, Ran
 from selftaught.judging.result import FEWEST, LEVEL, Row
 from selftaught.system.components import Part
-from selftaught.training.looking.scores import worth
+from selftaught.training.looking.scores import BETTER, worth
 
 Z = NormalDist().inv_cdf(1 - LEVEL / 2)
 
@@ -33,8 +33,10 @@ class Measure:
 
     @property
     def called(self) -> str:
-        """For people: linear accuracy."""
-        return f"{self.name} {units.called(self.of)}" if self.labelled else self.name
+        """For people: linear accuracy, or a score and, where that is not what one would think, which way is better."""
+        if self.labelled:
+            return f"{self.name} {units.called(self.of)}"
+        return self.name + {"alpha_req": ", best at 1"}.get(self.name, ", less is better" * (BETTER[self.name] < 0))
 
     @property
     def scale(self) -> int:

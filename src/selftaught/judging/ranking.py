@@ -137,7 +137,8 @@ def table(comparison: Comparison) -> Table:
     """The ranking for a terminal."""
     measure = Measure(comparison.measure, comparison.labelled, comparison.of)
     budgets = {rung.rung: budget_of(rung) for rung in comparison.rungs}
-    head, beside = measure.name if comparison.of == "accuracy" else measure.called, baselines(comparison)
+    plain = measure.labelled and comparison.of == "accuracy"
+    head, beside = measure.name if plain else measure.called, baselines(comparison)
     shown = Table("rank", "may be", "method", head, *beside.values(), "each got", title="95 % intervals")
     for place in comparison.ranking:
         values = values_of(place, measure, beside)
