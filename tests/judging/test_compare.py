@@ -16,11 +16,14 @@ from sklearn.datasets import load_digits
 import selftaught
 import tests
 from selftaught.commands.cli import run_command
-from selftaught.judging.entrants import methods_named, plan
+from selftaught.judging.bench import Bench
+from selftaught.judging.entrants import entrants, methods_named, plan
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
+from selftaught.run.recipes import Compare
 from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
 from selftaught.training.looking import health
@@ -241,6 +244,21 @@ def test_other_settings_are_refused_on_resume_and_a_folder_is_never_overwritten(
     (whole.parent / "letters" / "comparison.jsonl").symlink_to(whole / "comparison.jsonl")
     with pytest.raises(UsageError, match=r"comparison\.jsonl is a link, which is not followed"):
         selftaught.compare(**command(digits, whole.parent / "letters", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("methods", "encoder", "score"),
+    [
+        ("simclr,rotation", "test_resnet", "rankme"),
+        ("simclr,mae", "test_resnet", "alignment"),
+        ("simclr,rotation", "test_vit", "alignment"),
+    ],
+)
+def test_what_ranks_without_labels_is_what_misled_least_of_such_encoders(
+    methods: str, encoder: str, score: str
+) -> None:
+    recipe = Compare.parse({"data": "sklearn:digits", "methods": methods, "encoder": encoder, "size": 16})
+    assert recipe.score is None and Bench(recipe, entrants(recipe), Stop()).usual_score == score
 
 
 def test_without_labels_a_score_ranks_and_a_bug_in_one_method_is_a_line(

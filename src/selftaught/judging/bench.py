@@ -21,6 +21,7 @@ from selftaught.methods import registry
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
 from selftaught.run.recipes.fields import Mark
+from selftaught.run.recipes.shared_fields import Score
 from selftaught.system.components import Part
 from selftaught.system.devices import device_of
 from selftaught.system.errors import (
@@ -85,6 +86,11 @@ class Bench:
             if not self._has_tokens(self.token_encoder):
                 raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
 
+    @property
+    def usual_score(self) -> Score:
+        """What ranks without labels where nobody says: what has misled least, see docs/results/label_free.md."""
+        return "alignment" if self.tokens or self.token_encoder != self.encoder else "rankme"
+
     def samples(self, seed: int) -> Samples:
         """The data, open; a limit draws another subset for each seed."""
         return self._opened(seed if self.recipe.limit else 0)
@@ -140,8 +146,9 @@ class Bench:
     def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:
         """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
         if not self.recipe.train:
-            if worth(run.status["health"], self.recipe.score) == -math.inf:
-                raise DataError(f"no {self.recipe.score} can be taken of its features; they may have collapsed")
+            score = self.recipe.score or self.usual_score
+            if worth(run.status["health"], score) == -math.inf:
+                raise DataError(f"no {score} can be taken of its features; they may have collapsed")
             return {}
         results: dict[str, Any] = {}
         for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:

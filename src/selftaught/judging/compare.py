@@ -88,12 +88,13 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     recipe = recognised(recipe, dict.fromkeys(methods))
     with stopping(recipe.time_limit) as stop:
         bench = Bench(recipe, taking_part, stop)
-        measure = Measure(recipe.probe, True) if recipe.train else Measure(recipe.score, False)
         samples = bench.samples(0)
         bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
         found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
         found["size"] = samples.preparation.size if bench.kind.SIZED else None
+        found["score"] = score = recipe.score or bench.usual_score
         bench.recipe = recipe = recipe.model_copy(update=found)
+        measure = Measure(recipe.probe, True) if recipe.train else Measure(score, False)
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
             measure = replace(measure, of=measure_of(data))

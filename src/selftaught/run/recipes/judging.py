@@ -155,7 +155,9 @@ class Compare(Recipe):
     probe: str = Field("linear", description="whose accuracy ranks: one of FEATURE_PROBES")
     features: Features = "auto"
     labels: str = Field("100%", description="how many labels: 10% is a fraction, 5 is per class")
-    score: Score = Field("alignment", description="what ranks without --train; a weak guide")
+    score: Score | None = Field(
+        None, description="what ranks without --train, a weak guide; default: rankme, or alignment where any has tokens"
+    )
     encoder: Named | None = Field(None, description="as of pretrain; one with tokens serves all methods alike")
     token_encoder: Named | None = Field(None, description="for methods that need tokens, where --encoder has none")
     views_for: ViewsFor = None
