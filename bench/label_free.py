@@ -90,14 +90,18 @@ def main() -> None:
     rows, table = (asked.out / file.name if asked.out else file for file in (ROWS, TABLE))
     for method in asked.methods.split(",") if asked.runs else ():
         place, varied = registry.places()[method], settings(method)
-        encoder = TOKENS if registry.method_class(method).needs_tokens else CONVOLUTIONAL
         if asked.runs > len(varied):
             parser.error(f"--runs {asked.runs}: there are {len(varied)} settings of {method} to vary")
         for name, changes in list(varied.items())[: asked.runs]:
             about = asked.samples, asked.seed, asked.data, asked.folder, changes, rows
-            judge(place, encoder, *about, f"{method}-{name}")
+            judge(place, own_encoder(method), *about, f"{method}-{name}")
     table.write_text(markdown(groups(judged_today(read_rows(learns.ROWS)), judged_today(read_rows(rows)))))
     print(table.read_text())
+
+
+def own_encoder(method: str) -> dict[str, Any]:
+    """The one that a method has where several are compared."""
+    return TOKENS if registry.method_class(method).needs_tokens else CONVOLUTIONAL
 
 
 def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -109,7 +113,7 @@ def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -
         if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"])
     ]
     for row in presets:
-        if row["encoder"] == (TOKENS if registry.method_class(row["method"]).needs_tokens else CONVOLUTIONAL):
+        if row["encoder"] == own_encoder(row["method"]):
             found.setdefault(f"methods, each on its encoder, seed {row['seed']}", []).append(row)
     for row in presets:
         found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)

@@ -113,8 +113,7 @@ def judge(
 ) -> None:
     """Pre-train and judge one method, and append its row; `name` is that of its run folder, where settings vary."""
     method = registry.method_class(place.name)
-    named = {"method": place.name, "encoder": encoder, "seed": seed, "samples": samples, "changes": changes}
-    identity = as_kept(named)
+    identity = as_kept(dict(zip(IDENTITY, (place.name, encoder, seed, samples, changes), strict=True)))
     if _again(identity, judged_today(read_rows(rows))):
         say(f"{place.name} on {encoder['name']}, seed {seed}: done before")
         return

@@ -58,13 +58,14 @@ class PatchFilters(nn.Module):
         """Lines that give a network `net` its filters, to be loaded, and define their `answers` to x."""
         shapes = {name: tuple(value.shape) for name, value in self.named_buffers()}
         pooled = f"torch.nn.functional.adaptive_avg_pool2d((sign * z - {THRESHOLD}).clamp(min=0), {GRID})"
-        ways = ("x", "x.flip(-1)") if self.mirror else ("x",)
+        once = "answers_once" if self.mirror else "answers"
+        both = ("def answers(x):", f"    return ({once}(x) + {once}(x.flip(-1))) / 2", "") if self.mirror else ()
         return (
             "net.patch_filters = torch.nn.Module()",
             f"for name, shape in {shapes}.items():",
             "    net.patch_filters.register_buffer(name, torch.zeros(shape))",
             "",
-            "def answers_to(x):",
+            f"def {once}(x):",
             f"    means, squares = (torch.nn.functional.avg_pool2d(of.mean(dim=1, keepdim=True), {self.side}, "
             f"{self.stride}) for of in (x, x * x))",
             f"    deviation = ((squares - means**2).clamp(min=0) + {STEADY}).sqrt()",
@@ -72,9 +73,7 @@ class PatchFilters(nn.Module):
             "    z = alike / deviation - net.patch_filters.offset[:, None, None]",
             f"    return torch.cat([{pooled}.flatten(1) for sign in (1, -1)], dim=1)",
             "",
-            "def answers(x):",
-            f"    return ({' + '.join(f'answers_to({way})' for way in ways)}) / {len(ways)}",
-            "",
+            *both,
         )
 
     @torch.no_grad()

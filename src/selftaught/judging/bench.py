@@ -87,9 +87,9 @@ class Bench:
                 raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
 
     @property
-    def usual_score(self) -> Score:
-        """What ranks without labels where nobody says: what has misled least, see docs/results/label_free.md."""
-        return "alignment" if self.tokens or self.token_encoder != self.encoder else "rankme"
+    def score(self) -> Score:
+        """What ranks without labels; where nobody says, what has misled least, see docs/results/label_free.md."""
+        return self.recipe.score or ("alignment" if self.tokens or self.token_encoder != self.encoder else "rankme")
 
     def samples(self, seed: int) -> Samples:
         """The data, open; a limit draws another subset for each seed."""
@@ -146,9 +146,8 @@ class Bench:
     def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:
         """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
         if not self.recipe.train:
-            score = self.recipe.score or self.usual_score
-            if worth(run.status["health"], score) == -math.inf:
-                raise DataError(f"no {score} can be taken of its features; they may have collapsed")
+            if worth(run.status["health"], self.score) == -math.inf:
+                raise DataError(f"no {self.score} can be taken of its features; they may have collapsed")
             return {}
         results: dict[str, Any] = {}
         for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:

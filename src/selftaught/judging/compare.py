@@ -92,9 +92,9 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
         found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
         found["size"] = samples.preparation.size if bench.kind.SIZED else None
-        found["score"] = score = recipe.score or bench.usual_score
+        found["score"] = bench.score
         bench.recipe = recipe = recipe.model_copy(update=found)
-        measure = Measure(recipe.probe, True) if recipe.train else Measure(score, False)
+        measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
         if recipe.train:  # a mistake in it should not be found out after the first run
             data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
             measure = replace(measure, of=measure_of(data))
