@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 import selftaught
-from learns import CONVOLUTIONAL, IMAGES, ROOT
+from learnt import CONVOLUTIONAL, IMAGES, ROOT
 from runs import cpu_cores
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.estimates import Measure

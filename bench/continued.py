@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from learns import CONVOLUTIONAL
+from learnt import CONVOLUTIONAL
 from runs import made
 from selftaught.commands.demo import split_digits
 

@@ -1,7 +1,8 @@
 """Do label-free scores tell which features are good? Rank correlations with linear accuracy, measured here.
 
-Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl, one run of each method with the
-same seed, each on its own encoder, as `compare` has them by default, and all on the same one. Within a method: over
+Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl and learns_fashion.jsonl, one run of
+each method with the same seed, each on its own encoder, as `compare` has them by default, and all on the same one.
+Within a method: over
 runs that differ in one setting (temperature, learning rate, projector, augmentation, the weight of a term), which
 --runs N makes of each of --methods: pre-trained and judged as by bench/learns.py, a row each in
 docs/results/label_free.jsonl. A run that was cut goes on where it stopped, a row that exists is not made again. The
@@ -21,15 +22,17 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-import learns
 from kept_rows import read_rows
-from learns import CONVOLUTIONAL, ROOT, SAMPLES, TOKENS, budget, judge, judged_today
+from learns import in_archive, judge
+from learnt import CONVOLUTIONAL, ON_FASHION, ROOT, SAMPLES, TOKENS, judged_today, presets_of
+from learnt import ROWS as LEARNT
 from selftaught.methods import registry
 from selftaught.system import components
 from selftaught.training.looking.scores import BETTER, worth
 
 ROWS = ROOT / "docs/results/label_free.jsonl"
 TABLE = ROOT / "docs/results/label_free.md"
+SETS = {"CIFAR-10": LEARNT, "Fashion-MNIST": ON_FASHION}
 FEWEST = 5  # runs that a correlation takes
 Z = 1.96
 LOSS, SCALED, POWER = "loss", "loss / lambda^0.4", 0.4
@@ -93,9 +96,10 @@ def main() -> None:
         if asked.runs > len(varied):
             parser.error(f"--runs {asked.runs}: there are {len(varied)} settings of {method} to vary")
         for name, changes in list(varied.items())[: asked.runs]:
-            about = asked.samples, asked.seed, asked.data, asked.folder, changes, rows
+            about = asked.samples, asked.seed, in_archive(asked.data), asked.folder, changes, rows
             judge(place, own_encoder(method), *about, f"{method}-{name}")
-    table.write_text(markdown(groups(judged_today(read_rows(learns.ROWS)), judged_today(read_rows(rows)))))
+    learnt = {name: judged_today(read_rows(file)) for name, file in SETS.items()}
+    table.write_text(markdown(groups(learnt, judged_today(read_rows(rows)))))
     print(table.read_text())
 
 
@@ -104,19 +108,18 @@ def own_encoder(method: str) -> dict[str, Any]:
     return TOKENS if registry.method_class(method).needs_tokens else CONVOLUTIONAL
 
 
-def groups(learnt: Sequence[dict[str, Any]], varied: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Runs that may be compared with each other, by what they have in common."""
+def groups(
+    learnt: dict[str, list[dict[str, Any]]], varied: Sequence[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Runs that may be compared with each other, by what they have in common: of methods on each set, of settings."""
     found: dict[str, list[dict[str, Any]]] = {}
-    presets = [
-        row
-        for row in learnt
-        if "health" in row and not row["changes"] and row["samples"] == budget(row["method"], row["encoder"])
-    ]
-    for row in presets:
-        if row["encoder"] == own_encoder(row["method"]):
-            found.setdefault(f"methods, each on its encoder, seed {row['seed']}", []).append(row)
-    for row in presets:
-        found.setdefault(f"methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
+    for name, rows in learnt.items():
+        presets = [row for row in presets_of(rows) if "health" in row]
+        for row in presets:
+            if row["encoder"] == own_encoder(row["method"]):
+                found.setdefault(f"{name}: methods, each on its encoder, seed {row['seed']}", []).append(row)
+        for row in presets:
+            found.setdefault(f"{name}: methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)
     for row in varied:
         found.setdefault(f"settings of {row['method']}, {row['samples']:,} samples", []).append(row)
     return {name: rows for name, rows in found.items() if len(rows) >= FEWEST}
@@ -159,7 +162,8 @@ def markdown(found: dict[str, list[dict[str, Any]]]) -> str:
     lines = [
         "# Do label-free scores tell which features are good?",
         "",
-        "Spearman's rank correlation with linear accuracy on CIFAR-10, with its 95 % interval. Every score is turned "
+        "Spearman's rank correlation with linear accuracy, with its 95 % interval; settings are those of runs on "
+        "CIFAR-10. Every score is turned "
         "as its paper has it (more RankMe, more LiDAR and more spread is better; less intrinsic dimension, uniformity "
         "and alignment loss; alpha-ReQ near 1; and less loss, of runs of one method), so 1 is what it promises, 0 is "
         "chance, and below 0 it misleads. In "

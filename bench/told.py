@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-import learns
+import learnt
 import warm
 from kept_rows import read_rows
-from learns import IMAGES, budget, judged_today
+from learnt import IMAGES, judged_today, presets_of
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
 from selftaught.training.few import encoder_flags, flags_of
 
@@ -36,7 +36,7 @@ SETS = {
 def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
     """Write the file anew; without a `usual` choice that was measured, what stands there stays."""
     chosen = Usual(below=BELOW, measured=True, **_usual(usual)) if usual else known().usual
-    brought = [*of_learns(judged_today(read_rows(learns.ROWS))), *of_small(small), *of_warm(read_rows(warm.ROWS))]
+    brought = [*of_learns(judged_today(read_rows(learnt.ROWS))), *of_small(small), *of_warm(read_rows(warm.ROWS))]
     text = Measured(usual=chosen, brought=brought).model_dump(mode="json")
     lines = ",\n".join("  " + json.dumps(row) for row in text["brought"])
     usually = json.dumps(text["usual"])
@@ -49,9 +49,8 @@ def _usual(settings: dict[str, Any]) -> dict[str, Any]:
 
 def of_learns(rows: list[dict[str, Any]]) -> list[Brought]:
     """Presets on 10,000 images of CIFAR-10."""
-    presets = [row for row in rows if not row["changes"] and row["samples"] == budget(row["method"], row["encoder"])]
     made = []
-    for own in _groups(presets, "method", "encoder"):
+    for own in _groups(presets_of(rows), "method", "encoder"):
         told, pixels = (_mean(row["linear"][kind] for row in own) for kind in ("trained", "pixels"))
         settings = {"method": own[0]["method"], "encoder": own[0]["encoder"]}
         made.append(_row("cifar10", IMAGES, ALL, settings, told, pixels, len(own), "learns.jsonl"))

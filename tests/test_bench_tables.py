@@ -15,7 +15,7 @@ sys.path.insert(0, str(BENCH))  # where its files find each other, as when one o
 import image_sets  # noqa: E402
 import kinds  # noqa: E402
 import label_free  # noqa: E402
-import learns  # noqa: E402
+import learnt  # noqa: E402
 import metadata  # noqa: E402
 import planted  # noqa: E402
 import records  # noqa: E402
@@ -86,15 +86,15 @@ def test_photos_are_told_apart_by_their_place_in_wordnet(name: str, said: str) -
 
 
 def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learnt = {
-        "method": "simclr", "encoder": learns.CONVOLUTIONAL, "samples": 50_000, "changes": {},
-        "judging": learns.JUDGING,
+    preset = {
+        "method": "simclr", "encoder": learnt.CONVOLUTIONAL, "samples": 50_000, "changes": {},
+        "judging": learnt.JUDGING,
         "linear": {"trained": 0.5, "untrained": 0.4, "pixels": 0.38},
     }  # fmt: skip
-    other = {**learnt, "linear": {**learnt["linear"], "trained": 0.6}}
-    trial, older = {**learnt, "changes": {"lr": 1}}, {**learnt, "judging": 1}
+    other = {**preset, "linear": {**preset["linear"], "trained": 0.6}}
+    trial, older = {**preset, "changes": {"lr": 1}}, {**preset, "judging": 1}
     warm_row = {**small_row("cifar10", ONE, 0.8), "arm": "byol"}
-    kept = {learns.ROWS: [learnt, other, trial, older], told.warm.ROWS: [warm_row, {**warm_row, "arm": "nothing"}]}
+    kept = {learnt.ROWS: [preset, other, trial, older], told.warm.ROWS: [warm_row, {**warm_row, "arm": "nothing"}]}
     monkeypatch.setattr(told, "read_rows", kept.__getitem__)
     file = tmp_path / "measured.json"
     told.tell([small_row("digits", OTHER, 0.9)], None, file)
@@ -118,15 +118,28 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
 
 
 def test_a_million_samples_stand_beside_the_presets_own() -> None:
-    about = {"family": "contrastive", "kind": "negatives", "method": "simclr", "encoder": learns.CONVOLUTIONAL}
+    about = {"family": "contrastive", "kind": "negatives", "method": "simclr", "encoder": learnt.CONVOLUTIONAL}
     scores = {"trained": 0.49, "untrained": 0.42, "pixels": 0.39}
-    row = {**about, "seed": 0, "samples": learns.budget("simclr", learns.CONVOLUTIONAL), "changes": {}}
-    row |= {"judging": learns.JUDGING, "linear": scores, "knn": scores, "experimental": False, "seconds": 114.0}
-    longer = {**row, "samples": learns.LONGER, "linear": {**scores, "trained": 0.55}, "seconds": 2280.0}
-    page = learns.markdown([row, longer])
+    row = {**about, "seed": 0, "samples": learnt.budget("simclr", learnt.CONVOLUTIONAL), "changes": {}}
+    row |= {"judging": learnt.JUDGING, "linear": scores, "knn": scores, "experimental": False, "seconds": 114.0}
+    longer = {**row, "samples": learnt.LONGER, "linear": {**scores, "trained": 0.55}, "seconds": 2280.0}
+    page = learnt.markdown([row, longer], [])
     assert "| simclr | resnet10t | 0 | 50,000 | 49.0 (55.0) | 49.0 (49.0) | 42.0 | 38 |" in page
     assert page.count("| simclr |") == 2  # a row among the presets, and this one, which is no other attempt
-    assert "After 1,000,000 samples" not in learns.markdown([row])
+    assert "After 1,000,000 samples" not in learnt.markdown([row], [])
+
+
+def test_a_second_set_names_the_presets_that_stay_below_their_untrained_encoder() -> None:
+    def row(method: str, trained: float) -> dict[str, Any]:
+        about = {"family": "contrastive", "kind": "negatives", "method": method, "encoder": learnt.CONVOLUTIONAL}
+        scores = {"trained": trained, "untrained": 0.8, "pixels": 0.79}
+        about |= {"seed": 0, "samples": learnt.SAMPLES, "changes": {}, "experimental": False}
+        return {**about, "judging": learnt.JUDGING, "linear": scores, "knn": scores}
+
+    page = learnt.markdown([], [row("simclr", 0.84), row("moco", 0.79), row("byol", 0.805)])
+    said = "Of 3 runs of 3 methods, 2 are above their untrained encoder by the linear probe; below it moco (-1.0); "
+    assert said + "by less than a point byol (+0.5)." in page
+    assert "On Fashion-MNIST" not in learnt.markdown([row("simclr", 0.84)], [])
 
 
 def test_what_is_fine_tuned_has_a_table_beside_the_probes() -> None:
@@ -234,9 +247,9 @@ def test_what_was_made_before_is_known_again_and_kept_once(tmp_path: Path) -> No
     kept, views = tmp_path / "rows.jsonl", {"views": {"strong": {"crop": (0.5, 1.0)}}}
     add_row(kept, {"changes": views, "linear": 0.4})
     assert has_row(kept, {"changes": views}) and not has_row(kept, {"changes": {"views": {"strong": {"crop": (0, 1)}}}})
-    for file in (learns.ROWS, label_free.ROWS):
+    for file in (learnt.ROWS, learnt.ON_FASHION, label_free.ROWS):
         rows = read_rows(file)
-        ids = [[*(row[key] for key in learns.IDENTITY), row.get("judging")] for row in rows]
+        ids = [[*(row[key] for key in learnt.IDENTITY), row.get("judging")] for row in rows]
         assert rows and not [row for row in ids if ids.count(row) > 1], file.name
 
 
@@ -306,7 +319,7 @@ def test_the_best_methods_of_the_first_sets_go_on_to_the_others(
 ) -> None:
     monkeypatch.setattr(kinds, "ROWS", tmp_path / "rows.jsonl")
     methods = kinds.OF_SERIES.split(",")
-    assert len(methods) == len(set(methods)) == 23 and set(methods) <= set(learns.registry.places())
+    assert len(methods) == len(set(methods)) == 23 and set(methods) <= set(label_free.registry.places())
     rows = [
         kinds_row(name, method, (0.5 if name == "GunPoint" else 0.9) - place / 100, seed)
         for name in kinds.FIRST
