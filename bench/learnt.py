@@ -134,6 +134,8 @@ def _elsewhere(presets: list[dict[str, Any]]) -> list[str]:
     told = f"Of {runs}, {len(presets) - len(below)} are above their untrained encoder by the linear probe"
     told += f"; below it {', '.join(below)}" if below else ""
     told += f"; by less than a point {', '.join(level)}" if level else ""
+    more = [row["method"] for row in presets if row["linear"]["trained"] > row["linear"]["pixels"]]
+    told += f". More than raw pixels is told by {', '.join(more) or 'none'}"
     lines = ["## On Fashion-MNIST", "", "The same presets, encoders and samples on a set that had no part in choosing"]
     lines[-1] += f" them: {IMAGES:,} grey images of clothes, and its 10,000 test images judge. {told}."
     return [*lines, "", *_table(presets), ""]
