@@ -48,6 +48,11 @@ class Place:
     labels: str | None = None
 
 
+def in_archive(data: str) -> Place:
+    """Where images lie that an archive, or a folder, has in train/ and test/."""
+    return Place(f"{data}/train", f"{data}/test")
+
+
 def digits(asked: argparse.Namespace) -> Place:
     """The digits of scikit-learn, of 16 levels; 500 of them judge."""
     x, y = load_digits(return_X_y=True)

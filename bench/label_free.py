@@ -2,9 +2,8 @@
 
 Two questions are asked. Across methods: over the rows of docs/results/learns.jsonl and learns_fashion.jsonl, one run of
 each method with the same seed, each on its own encoder, as `compare` has them by default, and all on the same one.
-Within a method: over
-runs that differ in one setting (temperature, learning rate, projector, augmentation, the weight of a term), which
---runs N makes of each of --methods: pre-trained and judged as by bench/learns.py, a row each in
+Within a method: over runs that differ in one setting (temperature, learning rate, projector, augmentation, the weight
+of a term), which --runs N makes of each of --methods: pre-trained and judged as by bench/learns.py, a row each in
 docs/results/label_free.jsonl. A run that was cut goes on where it stopped, a row that exists is not made again. The
 table is docs/results/label_free.md.
 
@@ -22,9 +21,10 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
+from image_sets import in_archive
 from kept_rows import read_rows
-from learns import in_archive, judge
-from learnt import CONVOLUTIONAL, ON_FASHION, ROOT, SAMPLES, TOKENS, judged_today, presets_of
+from learns import encoders_of, judge
+from learnt import ON_FASHION, ROOT, SAMPLES, judged_today, presets_of
 from learnt import ROWS as LEARNT
 from selftaught.methods import registry
 from selftaught.system import components
@@ -97,15 +97,10 @@ def main() -> None:
             parser.error(f"--runs {asked.runs}: there are {len(varied)} settings of {method} to vary")
         for name, changes in list(varied.items())[: asked.runs]:
             about = asked.samples, asked.seed, in_archive(asked.data), asked.folder, changes, rows
-            judge(place, own_encoder(method), *about, f"{method}-{name}")
+            judge(place, encoders_of(method)[0], *about, f"{method}-{name}")
     learnt = {name: judged_today(read_rows(file)) for name, file in SETS.items()}
     table.write_text(markdown(groups(learnt, judged_today(read_rows(rows)))))
     print(table.read_text())
-
-
-def own_encoder(method: str) -> dict[str, Any]:
-    """The one that a method has where several are compared."""
-    return TOKENS if registry.method_class(method).needs_tokens else CONVOLUTIONAL
 
 
 def groups(
@@ -116,7 +111,7 @@ def groups(
     for name, rows in learnt.items():
         presets = [row for row in presets_of(rows) if "health" in row]
         for row in presets:
-            if row["encoder"] == own_encoder(row["method"]):
+            if row["encoder"] == encoders_of(row["method"])[0]:
                 found.setdefault(f"{name}: methods, each on its encoder, seed {row['seed']}", []).append(row)
         for row in presets:
             found.setdefault(f"{name}: methods, {row['encoder']['name']}, seed {row['seed']}", []).append(row)

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/learns"))
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change the recipe (a trial)")
     asked = parser.parse_args()
-    rows, data = ROWS, in_archive(asked.data)
+    rows, data = ROWS, image_sets.in_archive(asked.data)
     if asked.on == "fashion":
         asked.runs /= "fashion"
         asked.runs.mkdir(parents=True, exist_ok=True)
@@ -74,8 +74,7 @@ def main() -> None:
         for place in places:
             if place.name not in chosen or (asked.family and place.family != asked.family):
                 continue
-            cls = registry.method_class(place.name)
-            encoders = [TOKENS] if cls.needs_tokens else [CONVOLUTIONAL] if cls.no_tokens else [CONVOLUTIONAL, TOKENS]
+            encoders = encoders_of(place.name)
             tokens = [encoder for encoder in encoders if encoder is TOKENS]
             try:
                 for encoder in {"own": encoders[:1], "both": encoders, "tokens": tokens}[asked.encoders]:
@@ -89,9 +88,10 @@ def main() -> None:
     print(TABLE.read_text())
 
 
-def in_archive(data: str) -> Place:
-    """Where images lie that an archive, or a folder, has in train/ and test/."""
-    return Place(f"{data}/train", f"{data}/test")
+def encoders_of(method: str) -> list[dict[str, Any]]:
+    """Those that a method runs on, first its own, which it has where several are compared."""
+    cls = registry.method_class(method)
+    return [TOKENS] if cls.needs_tokens else [CONVOLUTIONAL] if cls.no_tokens else [CONVOLUTIONAL, TOKENS]
 
 
 def judge(

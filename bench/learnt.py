@@ -80,7 +80,7 @@ def markdown(rows: list[dict[str, Any]], on_fashion: list[dict[str, Any]]) -> st
             *_table(presets),
             "",
             *_longer(presets, longer),
-            *_elsewhere(presets_of(on_fashion)),
+            *_elsewhere(judged_today(presets_of(on_fashion))),
             *_turned(presets, rows),
             *_waiting(waiting),
             "## Other attempts",
@@ -127,11 +127,11 @@ def _elsewhere(presets: list[dict[str, Any]]) -> list[str]:
     if not presets:
         return []
     runs = f"{len(presets)} runs of {len({row['method'] for row in presets})} methods"
-    below, level = (
-        [f"{row['method']} ({_gained(row):+.1f})" for row in presets if least <= _gained(row) < most]
-        for least, most in ((-100.0, 0.0), (0.0, 100 * MARGIN))
-    )
-    told = f"Of {runs}, {len(presets) - len(below)} are above their untrained encoder by the linear probe"
+    gained = [(_gained(row), f"{row['method']} ({_gained(row):+.1f})") for row in presets]
+    below = [name for points, name in gained if points < 0]
+    level = [name for points, name in gained if 0 <= points < 100 * MARGIN]
+    above = sum(points > 0 for points, _ in gained)
+    told = f"Of {runs}, {above} are above their untrained encoder by the linear probe"
     told += f"; below it {', '.join(below)}" if below else ""
     told += f"; by less than a point {', '.join(level)}" if level else ""
     more = [row["method"] for row in presets if row["linear"]["trained"] > row["linear"]["pixels"]]

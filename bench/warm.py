@@ -91,7 +91,7 @@ def main() -> None:
 
 def cifar10(asked: argparse.Namespace) -> Place:
     """CIFAR-10, as the archive or folder that was named holds it."""
-    return Place(f"{asked.cifar10}/train", f"{asked.cifar10}/test")
+    return image_sets.in_archive(asked.cifar10)
 
 
 SETS = {"cifar10": cifar10, "fashion": image_sets.fashion, "stamps": image_sets.stamps}
