@@ -1,7 +1,7 @@
 """What `check` and `pretrain` tell before a run on few images, made of rows: src/selftaught/system/measured.json.
 
-Of docs/results/learns.jsonl, small.jsonl and warm.jsonl what a linear probe told, by set, method, encoder and start.
-bench/small.py writes it at its end; after new rows of the others:
+Of docs/results/learns.jsonl, learns_fashion.jsonl, small.jsonl and warm.jsonl what a linear probe told, by set, method,
+encoder and start. bench/small.py writes it at its end; after new rows of the others:
 
     python bench/small.py --tell
 """
@@ -36,7 +36,8 @@ SETS = {
 def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
     """Write the file anew; without a `usual` choice that was measured, what stands there stays."""
     chosen = Usual(below=BELOW, measured=True, **_usual(usual)) if usual else known().usual
-    brought = [*of_learns(judged_today(read_rows(learnt.ROWS))), *of_small(small), *of_warm(read_rows(warm.ROWS))]
+    presets = [*of_learns("cifar10", learnt.ROWS), *of_learns("fashion", learnt.ON_FASHION)]
+    brought = [*presets, *of_small(small), *of_warm(read_rows(warm.ROWS))]
     text = Measured(usual=chosen, brought=brought).model_dump(mode="json")
     lines = ",\n".join("  " + json.dumps(row) for row in text["brought"])
     usually = json.dumps(text["usual"])
@@ -47,13 +48,13 @@ def _usual(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in ("method", "encoder", "size", "views") if name in settings}
 
 
-def of_learns(rows: list[dict[str, Any]]) -> list[Brought]:
-    """Presets on 10,000 images of CIFAR-10."""
+def of_learns(name: str, file: Path) -> list[Brought]:
+    """Presets on 10,000 images of a set, as rows in a file have it."""
     made = []
-    for own in _groups(presets_of(rows), "method", "encoder"):
+    for own in _groups(presets_of(judged_today(read_rows(file))), "method", "encoder"):
         told, pixels = (_mean(row["linear"][kind] for row in own) for kind in ("trained", "pixels"))
         settings = {"method": own[0]["method"], "encoder": own[0]["encoder"]}
-        made.append(_row("cifar10", IMAGES, ALL, settings, told, pixels, len(own), "learns.jsonl"))
+        made.append(_row(name, IMAGES, ALL, settings, told, pixels, len(own), file.name))
     return made
 
 

@@ -94,17 +94,21 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     other = {**preset, "linear": {**preset["linear"], "trained": 0.6}}
     trial, older = {**preset, "changes": {"lr": 1}}, {**preset, "judging": 1}
     warm_row = {**small_row("cifar10", ONE, 0.8), "arm": "byol"}
-    kept = {learnt.ROWS: [preset, other, trial, older], told.warm.ROWS: [warm_row, {**warm_row, "arm": "nothing"}]}
+    clothes = {**preset, "linear": {"trained": 0.8, "untrained": 0.7, "pixels": 0.83}}
+    kept = {learnt.ROWS: [preset, other, trial, older], learnt.ON_FASHION: [clothes]}
+    kept[told.warm.ROWS] = [warm_row, {**warm_row, "arm": "nothing"}]
     monkeypatch.setattr(told, "read_rows", kept.__getitem__)
     file = tmp_path / "measured.json"
     told.tell([small_row("digits", OTHER, 0.9)], None, file)
     held = Measured(**json.loads(file.read_text()))
     assert held.usual == told.known().usual  # nothing was measured that would change it
     found = {(row.rows, row.method, row.weights): row for row in held.brought}
-    assert len(found) == len(held.brought) == 5
+    assert len(found) == len(held.brought) == 6
     simclr = found["learns.jsonl", "simclr", False]
     assert (simclr.told, simclr.seeds, simclr.images) == (0.55, 2, 10_000)
     assert simclr.flags == "--method simclr --encoder resnet10t --encoder.stem timm"
+    other_set = found["learns_fashion.jsonl", "simclr", False]
+    assert (other_set.set, other_set.told, other_set.pixels) == ("Fashion-MNIST", 0.8, 0.83)
     mae = found["small.jsonl", "mae", False]
     assert (mae.told, mae.pixels, mae.images, mae.labels) == (0.9, 0.5, 2000, "5 per class")
     assert mae.flags.endswith("--views.light.crop 0.5,1 --views.light.flip 0")

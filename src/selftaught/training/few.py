@@ -56,7 +56,7 @@ def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def advice(plan: Plan, kind: Modality, count: int) -> list[str]:
-    """Two lines at most on what is to be expected of a run on so many samples; none where nothing is measured.
+    """What is to be expected of a run on so many samples, two lines at most for a set; none where nothing is measured.
 
     Of a run from nothing on few images, or of one that goes on from weights that others have taught.
     """
@@ -64,25 +64,24 @@ def advice(plan: Plan, kind: Modality, count: int) -> list[str]:
     if plan.teacher or not kind.PRETRAINED:
         return []
     if plan.init:
-        return _going_on(_nearest(weights, count), plan) if plan.preset == "warm" else []
+        on = _nearest(weights, count) if plan.preset == "warm" else []
+        return [line for near in on for line in _going_on(near, plan)]
     if count > FEW:
         return []
-    return [*_from_nothing(_nearest(nothing, count), plan), *_from_weights(_nearest(weights, count))]
+    said = [_from_nothing(near, plan) for near in _nearest(nothing, count)]
+    return said + [line for near in _nearest(weights, count) for line in _from_weights(near)]
 
 
-def _nearest(rows: Sequence[Brought], count: int) -> list[Brought]:
-    """Those of the set that has the most nearly so many images, if about so many, what told the most of it first."""
+def _nearest(rows: Sequence[Brought], count: int) -> list[list[Brought]]:
+    """Those of each set that has the most nearly so many images, if about so many, what told the most of it first."""
     apart = {(row.set, row.images): max(row.images / count, count / row.images) for row in rows}
-    nearest = min(apart, key=lambda of: apart[of], default=None)
-    if nearest is None or apart[nearest] > LIKE:
-        return []
-    return sorted((row for row in rows if (row.set, row.images) == nearest), key=lambda row: -row.told)
+    least = min(apart.values(), default=math.inf)
+    sets = [of for of in apart if apart[of] == least <= LIKE]
+    return [sorted((row for row in rows if (row.set, row.images) == of), key=lambda row: -row.told) for of in sets]
 
 
-def _from_nothing(near: Sequence[Brought], plan: Plan) -> list[str]:
+def _from_nothing(near: Sequence[Brought], plan: Plan) -> str:
     """What the plan's method has told, on the plan's encoder if that was tried, and what told more."""
-    if not near:
-        return []
     own = [row for row in near if row.method == plan.method.name]
     first = min(own, key=lambda row: (row.encoder != plan.encoder.name, VIEWS in row.flags), default=None)
     line = f"of {_set(near[0])} raw pixels told {_share(near[0].pixels)}"
@@ -90,7 +89,7 @@ def _from_nothing(near: Sequence[Brought], plan: Plan) -> list[str]:
         line += f", {first.method} from nothing on {first.encoder} {_share(first.told)}{_by_views(first, near)}"
     if near[0].told > (first.told if first else near[0].pixels) + MARGIN:
         line += f"; the most from nothing, {_share(near[0].told)}, by {near[0].flags}"
-    return [line]
+    return line
 
 
 def _by_views(row: Brought, near: Sequence[Brought]) -> str:
@@ -104,7 +103,7 @@ def _by_views(row: Brought, near: Sequence[Brought]) -> str:
 
 def _from_weights(near: Sequence[Brought]) -> list[str]:
     """What has been told by weights of others, or after going on from them."""
-    if not near or near[0].told <= near[0].pixels + MARGIN:
+    if near[0].told <= near[0].pixels + MARGIN:
         return []
     best = near[0]
     way = f"by {best.flags}" if best.method else f"as they are; go on from such by {best.flags}"
