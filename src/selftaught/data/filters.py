@@ -1,5 +1,7 @@
 """Features that need no step of training: how much the parts of a sample are like patches of the data itself."""
 
+from math import prod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ DRAWN, NUMBERS = 100_000, 20_000_000  # patches whose covariance is measured, an
 STEADY, EPSILON = 0.003, 0.1  # added to variances: of a patch, as inputs are scaled, and of a whitened direction
 THRESHOLD = 0.25  # what an answer must exceed, in deviations of one filter's
 GRID = 2  # cells along each side of a sample, which are its quarters
-CHUNK = 64  # filters that are asked at once, whose answers at all places are kept meanwhile
+CHUNK = 64  # filters that are asked at once
+ANSWERS = 1 << 19  # at all places, that a CPU keeps at once: of more, each pass over them waits for memory
 
 
 class PatchFilters(nn.Module):
@@ -40,6 +43,12 @@ class PatchFilters(nn.Module):
         return bool(self.kernel.any())
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or torch.compiler.is_compiling():  # a traced batch has no length yet
+            return self._of(x)
+        places = prod((length - self.side) // self.stride + 1 for length in x.shape[2:])
+        return torch.cat([self._of(part) for part in x.split(max(1, ANSWERS // (CHUNK * places)))])
+
+    def _of(self, x: Tensor) -> Tensor:
         told = self._answers(x)
         return (told + self._answers(x.flip(3))) / 2 if self.mirror else told
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 import selftaught
 from selftaught.contracts.encoder import Encoder
-from selftaught.data.filters import EPSILON, STEADY, THRESHOLD, PatchFilters
+from selftaught.data import filters as data_filters
+from selftaught.data.filters import CHUNK, EPSILON, STEADY, THRESHOLD, PatchFilters
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.beside import beside
 from selftaught.run.export import load_encoder
@@ -60,6 +61,18 @@ def test_filters_answer_how_alike_they_and_whitened_patches_are_in_each_quarter(
     found = filters(x)
     assert found.shape == (64, filters.dim) and filters.dim == 800
     assert torch.allclose(found.unflatten(1, (2, 100, 4)).movedim(1, 0), wanted)
+
+
+def test_filters_answer_alike_to_however_many_samples_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    filters, x = PatchFilters(3, 8, 6, 3, mirror=True).double(), smooth(7, 18).double()
+    filters.start(x, seed=0)
+    whole, asked = filters(x), []
+    answers = filters._answers
+    monkeypatch.setattr(filters, "_answers", lambda part: asked.append(len(part)) or answers(part))
+    monkeypatch.setattr(data_filters, "ANSWERS", 3 * CHUNK * 5 * 5)  # of three samples at five by five places
+    assert torch.allclose(filters(x), whole) and asked == [3, 3, 3, 3, 1, 1]
+    monkeypatch.setattr(data_filters, "ANSWERS", 1)  # and never fewer than one
+    assert torch.allclose(filters(x), whole)
 
 
 def test_filters_with_a_mirror_answer_the_mean_of_both_and_the_same_to_both() -> None:
