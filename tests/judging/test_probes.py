@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from selftaught.judging import onevsrest
 from selftaught.judging.logistic import TOLERANCE, fit
 from selftaught.judging.principal import principal
 from selftaught.judging.probes import linear
@@ -15,7 +16,8 @@ from selftaught.judging.probes.knn import knn_predict, neighbours_for
 from selftaught.judging.probes.linear import Choice, choose, linear_predict, penalised, searched
 from selftaught.judging.shown import Shown
 from selftaught.judging.subsets import folds, held_out, label_subset, parse_labels
-from selftaught.system.errors import DataError, UsageError
+from selftaught.system.errors import DataError, Interrupted, UsageError
+from selftaught.system.interruption import stopping
 
 NAMES = ["bird", "dog", "cat"]
 
@@ -117,6 +119,16 @@ def test_what_few_iterations_cannot_do_is_told(digits, monkeypatch: pytest.Monke
     turned = principal(train, np.arange(len(train)))
     monkeypatch.setattr("selftaught.judging.logistic.ITERATIONS", 2)
     assert not fit(turned.z, y, 10, np.full(turned.z.shape[1], TOLERANCE)).converged
+
+
+def test_a_stop_does_not_wait_for_the_end_of_a_fit(digits) -> None:  # type: ignore[no-untyped-def]
+    x, y, *_ = digits
+    several = y[:, None] == np.arange(10)
+    with stopping(time_limit=1e-9):  # which has passed as soon as it is asked for
+        with pytest.raises(Interrupted):
+            fit(x, y.astype(np.int64), 10, np.full(64, 1e-3))
+        with pytest.raises(Interrupted):
+            onevsrest.fit(x, several, np.full(64, 1e-3))
 
 
 def test_the_choice_is_made_without_the_test_set(digits, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -1,11 +1,13 @@
 """How far work is: plain lines where nobody watches, one line that changes below a notebook's cell."""
 
 import sys
+from queue import Queue
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from selftaught.system import progress
 from selftaught.system.progress import Progress
 from selftaught.system.saying import console, quietly
 from tests.clocks import HeldClock, held
@@ -77,3 +79,24 @@ def test_elsewhere_there_is_a_plain_line_every_quarter_of_a_minute(time: HeldClo
     with quietly():
         worked(time, 31_000, of=31_000)
     assert capsys.readouterr().err == ""
+
+
+def test_a_piece_that_takes_long_is_told_of_meanwhile_by_the_innermost(
+    time: HeldClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: Queue[str] = Queue()
+    monkeypatch.setattr(progress, "LOOKED", 1e-3)
+    monkeypatch.setattr(progress, "say", said.put)
+    with Progress("training", 3, "steps") as outer:
+        time.advance(14)
+        with Progress("probe", 2, "fits"):
+            time.advance(16)
+            assert said.get(timeout=60) == "probe: 0 of 2 fits, 16s so far"
+            time.advance(16)
+            assert said.get(timeout=60) == "probe: 0 of 2 fits, 32s so far"
+        assert said.get(timeout=60) == "probe: 0 fits done in 32s"
+        assert said.get(timeout=60) == "training: 0 of 3 steps, 46s so far"
+        outer.update(1, "loss 2.0")
+        time.advance(16)
+        assert said.get(timeout=60) == "training: 1 of 3 steps, 2m 04s left, loss 2.0"
+    assert said.get(timeout=60) == "training: 1 steps done in 1m 02s" and said.empty()

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
+from selftaught.system.interruption import poll
+
 # Of the largest entry of the gradient of the mean loss, in the scaled coordinates; the looser one is enough to choose.
 TOLERANCE, ROUGH = 1e-4, 1e-3
 ITERATIONS = 1000  # at most
@@ -54,7 +56,7 @@ def fit(
         first = np.vstack([start.weights / scale[:, None], start.bias])
     loss = _Loss(torch.from_numpy(z), torch.from_numpy(labels), classes, penalty, scale)
     how = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=how)
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", callback=lambda _: poll(), options=how)
     weights = found.x.reshape(first.shape)
     converged = bool(np.abs(found.jac).max() <= tolerance)
     return Fit(weights[:-1] * scale[:, None], weights[-1], int(found.nit), converged)

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 
 from selftaught.judging.logistic import ITERATIONS, TOLERANCE, Fit
+from selftaught.system.interruption import poll
 
 Array = NDArray[Any]
 
@@ -37,7 +38,7 @@ def fit(
         first = np.vstack([start.weights / scale, start.bias])
     loss = _Loss(torch.from_numpy(z), torch.from_numpy(truth.astype(np.float32)), penalty, scale)
     how = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options=how)
+    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", callback=lambda _: poll(), options=how)
     weights = found.x.reshape(first.shape)
     converged = bool(np.abs(found.jac).max() <= tolerance)
     return SeveralFit(weights[:-1] * scale, weights[-1], int(found.nit), converged)

@@ -1,6 +1,8 @@
 """One progress bar at a time, on standard error or below a notebook's cell; plain lines where nobody watches."""
 
 from collections.abc import Callable
+from contextvars import copy_context
+from threading import Event, Thread
 from typing import Any, Self
 
 from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -12,6 +14,8 @@ from selftaught.system.saying import console, in_notebook, is_watched, say
 from selftaught.system.text import duration
 
 PLAIN_EVERY = 15.0  # seconds between plain lines
+LOOKED = 1.0  # seconds between looks whether there has been none for as long
+_under_way: list["Progress"] = []  # that are told by plain lines, the innermost last
 
 
 def _alike(done: float, total: float) -> float:
@@ -29,6 +33,9 @@ class Progress:
         self.what, self.total, self.unit, self._work = what, total, unit, work
         self.done: float = start
         self._first, self._began, self._said = start, clock.now(), clock.now()
+        self._note = ""
+        self._over = Event()
+        self._reminder: Thread | None = None
         self._bar: Bar | None = None
         self._line = Line() if in_notebook() else None
         if is_watched():
@@ -40,12 +47,20 @@ class Progress:
     def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
+        elif not self._line:
+            _under_way.append(self)
+            self._reminder = Thread(target=copy_context().run, args=(self._remind,), name="reminder", daemon=True)
+            self._reminder.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar:
             self._bar.stop()
             return
+        if self._reminder:
+            self._over.set()
+            self._reminder.join()
+            _under_way.remove(self)
         taken = clock.now() - self._began
         worth_a_line = kind is None and taken >= 1
         ended = f"{self.what}: {_counted(self.done)} {self.unit} done in {duration(taken)}"
@@ -54,6 +69,16 @@ class Progress:
             self._line.write(ended if kind is None else cut, self.done, self.total)
         elif worth_a_line:
             say(ended)
+
+    def _remind(self) -> None:
+        """Say how far it is once more, while a single piece of it takes long and says nothing itself."""
+        while not self._over.wait(LOOKED):
+            if _under_way[-1] is self and clock.now() - self._said >= PLAIN_EVERY:
+                self._say()
+
+    def _say(self) -> None:
+        self._said = clock.now()
+        say(self._told(self._note))
 
     def polled(self, poll: Callable[[], None]) -> Callable[[int, int], None]:
         """What work may call with how much of how much is done: it polls for a stop, then shows that."""
@@ -66,15 +91,14 @@ class Progress:
 
     def update(self, done: float, note: str = "", total: int | None = None) -> None:
         """Report that `done` of the total (which may be known only now) is done; of what is large, a share as well."""
-        self.done, self.total = done, self.total if total is None else total
+        self.done, self.total, self._note = done, self.total if total is None else total, note
         if self._bar:
             self._bar.update(self._task, note=note, **self._shown())
         elif self._line:
             if self._line.is_due:
                 self._line.write(self._told(note), done, self.total)
         elif clock.now() - self._said >= PLAIN_EVERY and done < self.total:
-            self._said = clock.now()
-            say(self._told(note))
+            self._say()
 
     def _shown(self) -> dict[str, Any]:
         """What the bar is told of how far the work is."""
@@ -82,12 +106,14 @@ class Progress:
         return {"completed": done, "total": total, "amount": f"{int(self.done):,}/{self.total:,}"}
 
     def _told(self, note: str) -> str:
-        """How far it is, and how long the rest will take at this pace."""
+        """How far it is, and how long the rest will take at this pace, or how long it has taken where there is none."""
         first, done, total = (self._work(at, self.total) for at in (self._first, self.done, self.total))
-        rate = (done - first) / taken if (taken := clock.now() - self._began) else 0
-        left = duration((total - done) / rate) if rate else "?"
+        taken = clock.now() - self._began
+        pace = (
+            f"{duration((total - done) * taken / (done - first))} left" if done > first else f"{duration(taken)} so far"
+        )
         amount = f"{_counted(self.done)} of {self.total:,} {self.unit}"
-        return f"{self.what}: {amount}, {left} left" + (f", {note}" if note else "")
+        return f"{self.what}: {amount}, {pace}" + (f", {note}" if note else "")
 
 
 def _counted(done: float) -> str:
