@@ -5,6 +5,7 @@ whitened ones are fitted on the same well-conditioned columns. Each column is sc
 of it; features as they are then take tens of iterations where their own coordinates take thousands.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +56,18 @@ def fit(
     if start:
         first = np.vstack([start.weights / scale[:, None], start.bias])
     loss = _Loss(torch.from_numpy(z), torch.from_numpy(labels), classes, penalty, scale)
+    weights, iterations, converged = descended(loss, first, tolerance)
+    return Fit(weights[:-1] * scale[:, None], weights[-1], iterations, converged)
+
+
+def descended(loss: Callable[[Array], tuple[float, Array]], first: Array, tolerance: float) -> tuple[Array, int, bool]:
+    """Where a loss with its gradient is least, from `first` on, after how many iterations, and whether it is reached.
+
+    A stop is heard after each iteration.
+    """
     how = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "gtol": tolerance, "ftol": 0.0}
     found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", callback=lambda _: poll(), options=how)
-    weights = found.x.reshape(first.shape)
-    converged = bool(np.abs(found.jac).max() <= tolerance)
-    return Fit(weights[:-1] * scale[:, None], weights[-1], int(found.nit), converged)
+    return found.x.reshape(first.shape), int(found.nit), bool(np.abs(found.jac).max() <= tolerance)
 
 
 class _Loss:

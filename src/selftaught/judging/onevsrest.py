@@ -6,12 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 from torch import Tensor
 
-from selftaught.judging.logistic import ITERATIONS, TOLERANCE, Fit
-from selftaught.system.interruption import poll
+from selftaught.judging.logistic import TOLERANCE, Fit, descended
 
 Array = NDArray[Any]
 
@@ -37,11 +35,8 @@ def fit(
     if start:
         first = np.vstack([start.weights / scale, start.bias])
     loss = _Loss(torch.from_numpy(z), torch.from_numpy(truth.astype(np.float32)), penalty, scale)
-    how = {"maxiter": ITERATIONS, "maxfun": 2 * ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-    found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", callback=lambda _: poll(), options=how)
-    weights = found.x.reshape(first.shape)
-    converged = bool(np.abs(found.jac).max() <= tolerance)
-    return SeveralFit(weights[:-1] * scale, weights[-1], int(found.nit), converged)
+    weights, iterations, converged = descended(loss, first, tolerance)
+    return SeveralFit(weights[:-1] * scale, weights[-1], iterations, converged)
 
 
 class _Loss:
