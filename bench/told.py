@@ -65,10 +65,7 @@ def of_small(rows: list[dict[str, Any]]) -> list[Brought]:
         about = own[0]["set"], own[0]["images"], warm.FEW
         pixels = _accuracy(own, "pixels")
         made.append(_row(*about, own[0]["settings"], _accuracy(own, "trained"), pixels, len(own), "small.jsonl"))
-    for own in _groups(rows, "set"):
-        about = own[0]["set"], own[0]["images"], warm.FEW
-        made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "small.jsonl"))
-    return made
+    return [*made, *(_frozen(own, "small.jsonl") for own in _groups(rows, "set"))]
 
 
 def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
@@ -84,10 +81,7 @@ def of_warm(rows: list[dict[str, Any]]) -> list[Brought]:
         flags = f"--init {warm.PUBLIC} --method {settings['method']}" + (f" --adapt {adapt}" if adapt != "all" else "")
         more = {"weights": True, "adapt": adapt, "flags": flags, "samples": shown}
         made.append(told.model_copy(update=more))
-    for own in _groups(rows, "set"):
-        about = own[0]["set"], own[0]["images"], warm.FEW
-        made.append(_frozen(*about, _accuracy(own, "pretrained"), _accuracy(own, "pixels"), own, "warm.jsonl"))
-    return made
+    return [*made, *(_frozen(own, "warm.jsonl") for own in _groups(rows, "set"))]
 
 
 def _groups(rows: list[dict[str, Any]], *names: str) -> Iterator[list[dict[str, Any]]]:
@@ -110,12 +104,12 @@ def _row(
     return Brought(set=SETS[name], images=images, labels=labels, **how)
 
 
-def _frozen(
-    name: str, images: int, labels: str, told: float, pixels: float, own: list[dict[str, Any]], rows: str
-) -> Brought:
-    seeds = len({row["seed"] for row in own})
+def _frozen(own: list[dict[str, Any]], rows: str) -> Brought:
+    """The frozen weights on a set: a mean over seeds, for all runs of one are judged beside the same draws."""
+    seeds = [*_groups(own, "seed")]
+    told, pixels = (_mean(_accuracy(same, features) for same in seeds) for features in ("pretrained", "pixels"))
     settings = {"method": "", "encoder": {"name": warm.PUBLIC}}
-    made = _row(name, images, labels, settings, told, pixels, seeds, rows)
+    made = _row(own[0]["set"], own[0]["images"], warm.FEW, settings, told, pixels, len(seeds), rows)
     return made.model_copy(update={"method": None, "weights": True, "flags": f"--init {warm.PUBLIC}"})
 
 

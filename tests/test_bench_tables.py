@@ -115,6 +115,12 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     assert found["small.jsonl", None, True].told == found["warm.jsonl", None, True].told == 0.7
     assert found["warm.jsonl", "byol", True].flags == f"--init {told.warm.PUBLIC} --method byol"
 
+    better = [{**one, "accuracy": 0.8} if one["features"] == "pretrained" else one for one in warm_row["rows"]]
+    kept[told.warm.ROWS] += [{**warm_row, "seed": 1, "rows": better}]
+    told.tell([], None, file)
+    (frozen,) = (row for row in Measured(**json.loads(file.read_text())).brought if row.weights and not row.method)
+    assert (frozen.told, frozen.seeds) == (0.75, 2)  # two rows of one seed weigh as much as one of another
+
     told.tell([], small.settings("mae+tokens+64+upright"), file)
     usual = Measured(**json.loads(file.read_text())).usual
     assert usual.measured and (usual.method, usual.size, usual.below) == ("mae", 64, told.BELOW)
