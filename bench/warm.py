@@ -197,6 +197,7 @@ def public_weights(folder: Path) -> Path:
 
 def markdown(rows: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> str:
     """Tables by set and probe: a line an arm, and what it gains over the public weights of the same seed."""
+    rows, tuned = sorted(rows, key=_place), sorted(tuned, key=_place)
     rates = json.loads(RATES.read_text()).values() if RATES.exists() else ()
     cores = " or ".join(sorted({rate["processor"] for rate in rates}))
     lines = [
@@ -218,6 +219,11 @@ def markdown(rows: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> str:
             judged = [row for row in own if any(one["probe"] == probe for one in row["rows"])]
             lines += ["", f"## {name}, {probe}", "", *_table(judged, probe)]
     return "\n".join([*lines, ""])
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Of a row in the page: by set, way and minutes, whenever it was made."""
+    return [*SETS].index(row["set"]), [*WARM, STUDENT, NOTHING].index(row["arm"]), row["minutes"], row["seed"]
 
 
 def _table(rows: list[dict[str, Any]], probe: str) -> list[str]:
