@@ -20,6 +20,7 @@ kept in docs/results/warm_rates.json. Runs then take as many steps, whatever is 
 
 import argparse
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -138,10 +139,18 @@ def one(name: str, arm: str, minutes: float, seed: int, weights: Path, asked: ar
     if not has_row(ROWS, identity):
         judge(identity, {"probe": "knn,linear", "labels": LABELS[name]}, ROWS, weights, asked)
     if asked.finetune and not has_row(TUNED, identity):
-        judge(identity, {"probe": "finetune", "labels": TUNED_LABELS[name]}, TUNED, weights, asked)
+        how = {"probe": "finetune", "labels": TUNED_LABELS[name]}
+        judge(identity, how, TUNED, weights, asked, known(identity, read_rows(TUNED)))
 
 
-def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Path, asked: argparse.Namespace) -> None:
+def judge(
+    identity: dict[str, Any],
+    how: dict[str, Any],
+    rows: Path,
+    weights: Path,
+    asked: argparse.Namespace,
+    baselines: Sequence[Row] = (),
+) -> None:
     """The run of an identity, made where it is not there yet, judged in one way, and its row."""
     name, arm, minutes, seed = (identity[key] for key in ("set", "arm", "minutes", "seed"))
     place, batch = SETS[name](asked), BATCH[name]
@@ -151,7 +160,7 @@ def judge(identity: dict[str, Any], how: dict[str, Any], rows: Path, weights: Pa
     run = made(out, place.train, steps=steps, batch_size=batch, seed=seed, **settings(arm, weights))
     told = {"run": str(run.folder), "train": place.train, "test": place.test, "limit": JUDGED, "seed": seed}
     told |= {"repeats": REPEATS, "pretrained": str(weights), "pretrained_size": SIDE, **how}
-    result = evaluate(Evaluate.parse(told), baselines=known(identity, read_rows(TUNED) if rows == TUNED else []))
+    result = evaluate(Evaluate.parse(told), baselines=baselines)
     status = run.status
     seen = read_digests(run.folder)
     assert seen is not None
