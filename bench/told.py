@@ -18,9 +18,9 @@ import warm
 from kept_rows import read_rows
 from learnt import IMAGES, judged_today, presets_of
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
-from selftaught.training.few import encoder_flags, flags_of
+from selftaught.training.usual import encoder_flags, flags_of
 
-BELOW = 10_000  # images, for which the usual choices of few hold
+BELOW = 10_000  # images, for which the usual choices of few hold; of more, those of many
 ALL = "all labels"
 SETS = {
     "cifar10": "CIFAR-10",
@@ -33,15 +33,18 @@ SETS = {
 }
 
 
-def tell(small: list[dict[str, Any]], usual: dict[str, Any] | None, file: Path = FILE) -> None:
-    """Write the file anew; without a `usual` choice that was measured, what stands there stays."""
-    chosen = Usual(below=BELOW, measured=True, **_usual(usual)) if usual else known().usual
+def tell(
+    small: list[dict[str, Any]], usual: dict[str, Any] | None, many: dict[str, Any] | None = None, file: Path = FILE
+) -> None:
+    """Write the file anew; without a `usual` choice that was measured, of few or of many, what stands there stays."""
+    few = Usual(measured=True, **_usual(usual)) if usual else known().usual
+    more = Usual(measured=True, **_usual(many)) if many else known().many
     presets = [*of_learns("cifar10", learnt.ROWS), *of_learns("fashion", learnt.ON_FASHION)]
     brought = [*presets, *of_small(small), *of_warm(read_rows(warm.ROWS))]
-    text = Measured(usual=chosen, brought=brought).model_dump(mode="json")
+    text = Measured(below=BELOW, usual=few, many=more, brought=brought).model_dump(mode="json")
     lines = ",\n".join("  " + json.dumps(row) for row in text["brought"])
-    usually = json.dumps(text["usual"])
-    file.write_text(f'{{\n "usual": {usually},\n "brought": [{chr(10) if lines else ""}{lines}\n ]\n}}\n')
+    usually = "".join(f' "{name}": {json.dumps(text[name])},\n' for name in ("below", "usual", "many"))
+    file.write_text(f'{{\n{usually} "brought": [{chr(10) if lines else ""}{lines}\n ]\n}}\n')
 
 
 def _usual(settings: dict[str, Any]) -> dict[str, Any]:

@@ -62,8 +62,26 @@ def test_the_usual_choice_loses_to_pixels_on_none_of_the_five_or_the_least() -> 
     assert small.markdown([]).endswith("Nothing has been measured yet.\n")
 
 
+def test_the_usual_choice_of_many_images_is_by_the_sets_of_many_alone() -> None:
+    few = [small_row(name, ONE, 0.9) for name in small.SETS]
+    many = [small_row(name, candidate, told) for name in small.MANY for candidate, told in ((ONE, 0.6), (OTHER, 0.8))]
+    assert small.winner(few, small.MANY) is None and small.winner(many) is None
+    assert (small.winner([*few, *many]), small.winner([*few, *many], small.MANY)) == (ONE, OTHER)
+    lost = [*few, *many, small_row("cifar10", OTHER, 0.1, seed=1)]
+    assert small.losers(lost, small.MANY) == {OTHER} and small.losers(lost) == set()
+    page = small.markdown([*few, *many])
+    assert (
+        f"`{ONE}` loses to raw pixels on none of the five and gains the most: the usual choice on a CPU for f" in page
+    )
+    assert (
+        f"`{OTHER}` loses to raw pixels on none of the two and gains the most: the usual choice on a CPU for m" in page
+    )
+    assert "## cifar10, 2,000 images" in page
+    assert "No candidate has been run on all of these sets" in small.markdown([*few, *many[:2]])
+
+
 def test_every_candidate_can_be_said_to_pretrain() -> None:
-    for candidate in small.CANDIDATES:
+    for candidate in (*small.CANDIDATES, *small.OF_MANY):
         recipe = Pretrain.parse({"data": "images", **small.settings(candidate)})
         assert set(recipe.views) <= set(small.registry.method_class(recipe.method.name).views)
     assert small.settings(OTHER)["views"] == {"light": small.UPRIGHT}
@@ -99,7 +117,7 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
     kept[told.warm.ROWS] = [warm_row, {**warm_row, "arm": "nothing"}]
     monkeypatch.setattr(told, "read_rows", kept.__getitem__)
     file = tmp_path / "measured.json"
-    told.tell([small_row("digits", OTHER, 0.9)], None, file)
+    told.tell([small_row("digits", OTHER, 0.9)], None, None, file)
     held = Measured(**json.loads(file.read_text()))
     assert held.usual == told.known().usual  # nothing was measured that would change it
     found = {(row.rows, row.method, row.weights): row for row in held.brought}
@@ -117,13 +135,15 @@ def test_what_is_told_before_a_run_is_made_of_rows(tmp_path: Path, monkeypatch: 
 
     better = [{**one, "accuracy": 0.8} if one["features"] == "pretrained" else one for one in warm_row["rows"]]
     kept[told.warm.ROWS] += [{**warm_row, "seed": 1, "rows": better}]
-    told.tell([], None, file)
+    told.tell([], None, None, file)
     (frozen,) = (row for row in Measured(**json.loads(file.read_text())).brought if row.weights and not row.method)
     assert (frozen.told, frozen.seeds) == (0.75, 2)  # two rows of one seed weigh as much as one of another
 
-    told.tell([], small.settings("mae+tokens+64+upright"), file)
-    usual = Measured(**json.loads(file.read_text())).usual
-    assert usual.measured and (usual.method, usual.size, usual.below) == ("mae", 64, told.BELOW)
+    told.tell([], small.settings("mae+tokens+64+upright"), small.settings("simclr+patches+own+preset"), file)
+    held = Measured(**json.loads(file.read_text()))
+    usual, many = held.usual, held.many
+    assert many and (many.encoder, many.views) == (Part(**small.ENCODERS["patches"]), {})
+    assert usual.measured and (usual.method, usual.size, held.below) == ("mae", 64, told.BELOW)
     assert usual.encoder == Part(**small.ENCODERS["tokens"]) and usual.views == {"light": small.UPRIGHT}
 
 

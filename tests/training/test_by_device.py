@@ -16,8 +16,8 @@ from selftaught.reporting.check_page import lines
 from selftaught.run.recipes import Compare, Pretrain
 from selftaught.system.interruption import Stop
 from selftaught.system.measured import known
-from selftaught.training.few import encoder_flags, flags_of
 from selftaught.training.resolve import Counted, resolve
+from selftaught.training.usual import encoder_flags, flags_of
 from tests.methods.making import images
 
 QUICK = ["--steps", "1", "--batch-size", "4", "--precision", "32-true", "--layout", "contiguous", "--memory", "1GB"]

@@ -7,19 +7,17 @@ import pytest
 import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
-from selftaught.data.images.preparation import Preparation, default_size
+from selftaught.data.images.preparation import Preparation
 from selftaught.reporting.check_page import lines
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
-from selftaught.system import measured
-from selftaught.system.components import Part
 from selftaught.system.measured import Brought, Measured, Usual
-from selftaught.training.few import FEW, advice, chosen_for_few
+from selftaught.training.few import FEW, advice
 from selftaught.training.resolve import Counted, resolve
 
 IMAGES = modality.named("images")
 PREPARATION = Preparation(channels=3, size=(32, 32), low=0, high=255, mean=(0.5,) * 3, std=(0.2,) * 3)
-NO = Usual(below=1000, method="simclr")
+NO = Usual(method="simclr")
 TOLD = Brought(
     set="leaves", images=2000, labels="all labels", method="simclr", encoder="resnet18", flags="--method simclr",
     told=0.40, pixels=0.45, seeds=2, rows="small.jsonl",
@@ -33,7 +31,7 @@ FROZEN = TOLD.model_copy(update={"method": None, "weights": True, "flags": "--in
 def known(monkeypatch: pytest.MonkeyPatch) -> list[Brought]:
     """Rows that are known, to be changed, and no usual choice but today's."""
     rows = [TOLD, BETTER, FAR, FROZEN]
-    monkeypatch.setattr("selftaught.training.few.known", lambda: Measured(usual=NO, brought=rows))
+    monkeypatch.setattr("selftaught.training.few.known", lambda: Measured(below=1000, usual=NO, brought=rows))
     return rows
 
 
@@ -136,35 +134,3 @@ def test_check_and_pretrain_say_it(
     assert capsys.readouterr().err.count("so far   ") == 2
     assert run_command(["pretrain", *words, *quick, "--resume"]) == 0
     assert "so far   " not in capsys.readouterr().err  # it has begun
-
-
-def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens, views = Part(name="vit_tiny_patch16_224"), {"light": {"flip": 0.0}}
-    usual = Usual(below=1000, method="mae", encoder=tokens, size=64, views=views, measured=True)
-    for room in ("training.few", "data.images.preparation"):
-        monkeypatch.setattr(f"selftaught.{room}.known", lambda: Measured(usual=usual))
-    plan = planned(999)
-    assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
-    told = "chosen for a CPU and fewer than 1,000 images: --method mae --views.light.flip 0; --method simclr, named, "
-    assert chosen_for_few(asked(), plan) == [f"{told}keeps the views of its preset"]
-    plan.encoder.options["depth"] = 2
-    more = told.replace("--views", "--encoder.depth 2 --views")
-    assert chosen_for_few(asked(), plan) == [f"{more}keeps the views of its preset and has a plain encoder"]
-    plan.encoder.options.clear()
-    assert (
-        chosen_for_few(asked(method="mae"), planned(999, method="mae")) == chosen_for_few(asked(), planned(1000)) == []
-    )
-    chosen = ({"method": "simclr"}, {"encoder": "resnet10t"}, {"grow": "0.5:0.5"})
-    for plan in (planned(1000), *(planned(999, **own) for own in chosen)):
-        assert (plan.method.name, plan.encoder.name, plan.views) == ("simclr", "resnet10t", {})
-    again = Pretrain.parse(planned(1000).model_dump())  # as a run that goes on
-    assert resolve(again.model_copy(update={"resume": True}), Counted(999, PREPARATION)).method.name == "simclr"
-    assert default_size({(300, 200)}, "cpu", 999) == (64, 64) and default_size({(300, 200)}, "cpu", 1000) == (96, 96)
-    assert default_size({(32, 32)}, "cpu", 999) == (32, 32)
-
-
-def test_without_a_measured_row_the_usual_choice_is_what_it_was() -> None:
-    """The file that is shipped: no default changes but by a measurement."""
-    usual = measured.known().usual
-    before = (Pretrain.model_fields["method"].default.name, None, None, {})
-    assert usual.measured or (usual.method, usual.encoder, usual.size, usual.views) == before

@@ -35,21 +35,26 @@ class Brought(_Row):
 
 
 class Usual(_Row):
-    """What a run on a CPU does with few images, where nothing is said of it."""
+    """What a run on a CPU does with images, where nothing is said of it."""
 
-    below: int = Field(ge=0)  # so many images
     method: str
     encoder: Part | None = None  # None: what images have anyway
     size: int | None = Field(None, gt=0)  # side of a view; None: likewise
     views: dict[str, dict[str, Any]] = {}
-    measured: bool = False  # whether it is the best of the small sets' rows, or only what stood before there were any
+    measured: bool = False  # whether it is the best of rows, or only what stood before there were any
 
 
 class Measured(_Row):
     """The whole file."""
 
-    usual: Usual
+    below: int = Field(ge=0)  # images that are few
+    usual: Usual  # of few
+    many: Usual | None = None  # of as many or more; None: what a run does anyway
     brought: list[Brought] = []
+
+    def usual_of(self, count: int) -> Usual | None:
+        """What is usual for so many images."""
+        return self.usual if count < self.below else self.many
 
 
 @cache

@@ -1,58 +1,16 @@
-"""What is usual for a run on few images, and what runs like the one that is asked for have brought, and others more."""
+"""What runs like the one that is asked for have brought, on few images or from known weights, and others more."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from selftaught.contracts.modality import Modality
 from selftaught.run.plan import Plan
-from selftaught.run.recipes import Pretrain
-from selftaught.system.components import Part
 from selftaught.system.measured import Brought, known
 
 FEW = 10_000  # images at most: of more, more is learnt
 MARGIN = 0.01  # that something else must have told more, to be named
 LIKE = 10  # times as many images, or as few, tell nothing any more
 VIEWS = "--views"
-# Each of these goes with some of the others, so whoever makes one makes all:
-CHOICES = {"method", "encoder", "views", "views_for", "also", "init", "teacher", "training", "lr", "grow"}
-
-
-def as_usual(recipe: Pretrain, kind: Modality, count: int, device: str) -> Pretrain:
-    """The recipe with what has been measured to suit few images on a CPU, where the user has chosen nothing of it."""
-    usual = known().usual
-    if not kind.PRETRAINED or count >= usual.below or device != "cpu":
-        return recipe
-    if recipe.model_fields_set & CHOICES:  # as that of a run that goes on has, too
-        return recipe
-    changes = {"method": Part(name=usual.method), "encoder": usual.encoder, "views": usual.views}
-    return recipe.model_copy(update=changes)
-
-
-def chosen_for_few(asked: Pretrain, plan: Plan) -> list[str]:
-    """A line on what was chosen since it suits few images on a CPU, and how not to; none where the user has chosen."""
-    if (plan.method, plan.views) == (asked.method, asked.views):
-        return []
-    words = [] if plan.method == asked.method else [f"--method {plan.method.name}"]
-    options = encoder_flags(plan.encoder.options)
-    chosen = " ".join([*words, *options, *flags_of(plan.views)])
-    plain = " and has a plain encoder" if options else ""
-    own = f"--method {asked.method.name}, named, keeps the views of its preset{plain}"
-    return [f"chosen for a CPU and fewer than {known().usual.below:,} images: {chosen}; {own}"]
-
-
-def encoder_flags(options: Mapping[str, Any]) -> list[str]:
-    """How the command line says options of an encoder."""
-    return [f"--encoder.{name} {value}" for name, value in options.items()]
-
-
-def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """How the command line says options of views: numbers, and lists of such."""
-    return [
-        f"--views.{view}.{name} {','.join(f'{number:g}' for number in (value if isinstance(value, list) else [value]))}"
-        for view, options in views.items()
-        for name, value in options.items()
-    ]
 
 
 def advice(plan: Plan, kind: Modality, count: int) -> list[str]:

@@ -29,7 +29,6 @@ from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
 from selftaught.training.beginning import begun
 from selftaught.training.by_device import chosen_by_device
-from selftaught.training.few import chosen_for_few
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
 from selftaught.training.handshake import opened_by_all, refuse_unlike
@@ -45,6 +44,7 @@ from selftaught.training.own_views import refuse_unknown
 from selftaught.training.planning import planned_by_all
 from selftaught.training.resolve import preflight
 from selftaught.training.starting import keeping, normalised, taking_over, taught
+from selftaught.training.usual import chosen_as_usual
 
 NO_HOOKS = Hooks()
 
@@ -88,7 +88,7 @@ def _pretrain(
         onlooker = invited(recipe, samples) if processes.leads() else None
         plan, pace = planned_by_all(recipe, samples, stop, module, None if opened else began)
         chosen = chosen_by_device(recipe, plan.encoder, samples, device_of(recipe.device).type)
-        samples.notes = [*samples.notes, *chosen, *chosen_for_few(recipe, plan)]
+        samples.notes = [*samples.notes, *chosen, *chosen_as_usual(recipe, plan, samples.count)]
         job = prepare(plan, samples, module)
         job.onlooker, job.hooks = onlooker, hooks
         named = f"{samples.name}-{plan.method.name.removeprefix(IN_PYTHON)}"

@@ -33,10 +33,10 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.text import printable
 from selftaught.training.by_device import usual_encoder
-from selftaught.training.few import as_usual
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
 from selftaught.training.starting import preset_of, warmed, words_of
+from selftaught.training.usual import as_usual
 from selftaught.training.views import refuse_unanswerable
 
 FEWEST = 2  # samples that can be told apart

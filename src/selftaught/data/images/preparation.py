@@ -127,10 +127,9 @@ def brightest(value: float) -> int:
 
 def default_size(sizes: set[tuple[int, int]], device: str, count: int | None = None) -> tuple[int, int]:
     """(H, W) of a view where the user names none: small images as they are, photos by the type of the device, and if
-    few, by what was measured of as many."""
+    it is known how many, by what was measured of as many."""
     if len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_SIZE:
         return own
-    usual = known().usual
-    few = usual.size if device == "cpu" and count is not None and count < usual.below else None
-    side = few or SIDES[device]
+    usual = known().usual_of(count) if device == "cpu" and count is not None else None
+    side = (usual and usual.size) or SIDES[device]
     return side, side

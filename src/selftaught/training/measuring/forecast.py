@@ -20,12 +20,13 @@ from selftaught.system.interruption import Stop
 from selftaught.system.saying import quietly
 from selftaught.system.text import printable
 from selftaught.training.by_device import chosen_by_device
-from selftaught.training.few import advice, chosen_for_few
+from selftaught.training.few import advice
 from selftaught.training.job import Job
 from selftaught.training.measuring.budget import Work
 from selftaught.training.measuring.speed import remembered
 from selftaught.training.measuring.trial import ROWS, Trial, seconds_a_step
 from selftaught.training.resolve import Counted, resolve
+from selftaught.training.usual import chosen_as_usual
 
 FEWEST = 2  # samples of a step
 SAMPLE = 128  # samples that are opened to measure steps on
@@ -47,7 +48,7 @@ def forecast(command: Pretrain, count: int, decoded: bool, stop: Stop) -> tuple[
         epochs=plan.epochs or plan.steps / (count // plan.batch_size),
         steps=plan.steps,
         command=_said_again(command, plan),
-        by_device=[*by_device, *chosen_for_few(command, plan)],
+        by_device=[*by_device, *chosen_as_usual(command, plan, count)],
         advice=advice(plan, modality.of(command.data), count),
     )
     known = remembered(command, plan, samples.preparation.shape)
