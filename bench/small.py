@@ -64,6 +64,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "patches": {"name": "resnet10t", "options": {"filters": 200}},
     "half": {"name": "resnet10t", "options": {"stem": "half"}},
     "narrow": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid"}},
+    "grid": {"name": "resnet18", "options": {"stem": "half", "depth": 1, "pool": "grid", "filters": 200}},
     "tokens": {"name": "vit_tiny_patch16_224", "options": {"depth": 4, "width": 128}},
 }
 CANDIDATES = (
@@ -79,7 +80,11 @@ CANDIDATES = (
     *(f"{method}+tokens+own+upright" for method in ("mae", "data2vec")),
     "mae+tokens+own+preset",
 )
-OF_MANY = ("simclr+light+own+preset", "simclr+patches+own+preset", "simclr+patches+own+upright")
+OF_MANY = (
+    "simclr+light+own+preset",
+    *(f"simclr+patches+own+{views}" for views in ("preset", "upright")),
+    "simclr+grid+own+preset",
+)
 
 
 def main() -> None:
