@@ -155,8 +155,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "# Ten minutes on few images, and on many",
         "",
         f"Linear accuracy in per cent, a mean over seeds, after so many minutes{made_by} without a label, by "
-        f"five labels a class ({REPEATS} draws) and all; in brackets the untrained encoder, with the same "
-        "patches of the data where it has any. **Bold** is less than raw "
+        f"five labels a class ({REPEATS} draws) and all, of {JUDGED:,} at most, on as many test images; in brackets "
+        "the untrained encoder, with the same patches of the data where it has any. **Bold** is less than raw "
         f"pixels. The frozen weights are ImageNet's {PUBLIC} at {SHOWN} px; they have seen photos of the classes of "
         "the photos, if not these. What is asked of the photos is whether they show an animal, by folds; the runs have "
         "seen those that judge, without labels. Made by `bench/small.py`, which says where the sets come from.",
