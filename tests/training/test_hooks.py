@@ -11,9 +11,10 @@ from torch import Tensor
 import selftaught
 from selftaught.data.images.samples import open_samples
 from selftaught.run.folder import RunFolder
-from selftaught.system import randomness
+from selftaught.system import progress, randomness
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.own_views import views_of
+from tests.clocks import held
 from tests.networks import HALVED
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
@@ -42,6 +43,20 @@ def test_steps_looks_and_the_end_are_told_and_change_nothing(plain: Any, tmp_pat
     assert not any(term.requires_grad for step in steps for term in step.terms.values())
     assert [look["step"] for look in looks] == [3, 4] and all("health" in look for look in looks)
     assert [end["state"] for end in ends] == ["done"] and torch.equal(weights(run), weights(plain))
+
+
+def test_the_time_left_goes_by_steps_that_have_no_line_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    time = held(monkeypatch)
+    monkeypatch.setattr(progress, "LOOKED", 1e9)
+    steps: dict[str, Any] = {**FAST, "steps": 40, "log_every": 30}
+    selftaught.pretrain(PIXELS, out=tmp_path / "run", on_step=lambda step: time.advance(2), **steps)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert [line.partition(", loss")[0] for line in said[:2]] == [
+        "training: 9 of 40 steps, 55s left",  # 16 seconds after the first, whose line alone is written
+        "training: 17 of 40 steps, 43s left",
+    ]
 
 
 def test_what_a_function_raises_ends_the_run(tmp_path: Path) -> None:

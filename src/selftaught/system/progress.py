@@ -100,6 +100,10 @@ class Progress:
         elif clock.now() - self._said >= PLAIN_EVERY and done < self.total:
             self._say()
 
+    def reach(self, done: float, total: int) -> None:
+        """Report how far it is where there is nothing new to say beside it: what was last said stays."""
+        self.update(done, self._note, total)
+
     def _shown(self) -> dict[str, Any]:
         """What the bar is told of how far the work is."""
         done, total = self._work(self.done, self.total), self._work(self.total, self.total)

@@ -145,6 +145,8 @@ class Follower:
                     line |= self.looks.watched(step)  # last: whatever becomes of it, the look is written down
             if look:
                 self.job.hooks.looked(line)
+        else:
+            self.recorder.bar.reach(step, recipe.steps)
         self.job.hooks.stepped(step, recipe.steps, terms)
         if self.looks.state == "collapsing" and recipe.on_collapse == "stop":
             self.keeping.save(step)
