@@ -161,9 +161,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         "the photos, if not these. What is asked of the photos is whether they show an animal, by folds; the runs have "
         "seen those that judge, without labels. Made by `bench/small.py`, which says where the sets come from.",
     ]
-    for name in [name for name in SETS | MANY if any(row["set"] == name for row in rows)]:
-        own = [row for row in rows if row["set"] == name]
-        lines += ["", f"## {name}, {own[0]['images']:,} images", "", *_table(own)]
+    for name in SETS | MANY:
+        if own := [row for row in rows if row["set"] == name]:
+            lines += ["", f"## {name}, {own[0]['images']:,} images", "", *_table(own)]
     lines += ["", "## Everywhere", "", *_everywhere(rows, SETS, f"for fewer than {BELOW:,} images")]
     return "\n".join([*lines, "", "## Many images", "", *_everywhere(rows, MANY, "for more images"), ""])
 
@@ -203,8 +203,7 @@ def gained(rows: list[dict[str, Any]], sets: Collection[str]) -> dict[str, dict[
 
 def losers(rows: list[dict[str, Any]], sets: Collection[str] = SETS) -> set[str]:
     """The candidates that have lost to raw pixels on some of these sets."""
-    over = gained(rows, sets)
-    return {candidate for candidate, found in over.items() if min(map(min, found.values())) < 0}
+    return {candidate for candidate, found in gained(rows, sets).items() if min(map(min, found.values())) < 0}
 
 
 def winner(rows: list[dict[str, Any]], sets: Collection[str] = SETS) -> str | None:
@@ -228,7 +227,7 @@ def _everywhere(rows: list[dict[str, Any]], sets: Collection[str], when: str) ->
     for candidate, found in sorted(over.items(), key=lambda item: -min(map(min, item[1].values()))):
         cells = [f"{100 * min(found[name]):+.1f}" if name in found else "" for name in sets]
         lines.append(f"| {candidate.replace('+', ', ')} | " + " | ".join(cells) + " |")
-    best, number = winner(rows, sets), {len(SETS): "five", len(MANY): "two"}[len(sets)]
+    best, number = winner(rows, sets), {2: "two", 5: "five"}[len(sets)]
     if best is None:
         return [*lines, "", "No candidate has been run on all of these sets."]
     lost = best in losers(rows, sets)
