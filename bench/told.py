@@ -17,6 +17,7 @@ import learnt
 import warm
 from kept_rows import read_rows
 from learnt import IMAGES, judged_today, presets_of
+from selftaught.system.components import Part
 from selftaught.system.measured import FILE, Brought, Measured, Usual, known
 from selftaught.training.usual import encoder_flags, flags_of
 
@@ -118,9 +119,7 @@ def _frozen(own: list[dict[str, Any]], rows: str) -> Brought:
 
 def flags(settings: dict[str, Any]) -> str:
     """How the command line says the settings of a run."""
-    encoder = settings["encoder"]
-    words = [f"--method {settings['method']}", f"--encoder {encoder['name']}"]
-    words += encoder_flags(encoder.get("options", {}))
+    words = [f"--method {settings['method']}", *encoder_flags(Part(**settings["encoder"]))]
     words += [f"--size {settings['size']}"] if settings.get("size") else []
     return " ".join([*words, *flags_of(settings.get("views", {}))])
 

@@ -22,10 +22,10 @@ from tests.methods.making import images
 
 QUICK = ["--steps", "1", "--batch-size", "4", "--precision", "32-true", "--layout", "contiguous", "--memory", "1GB"]
 USUAL = known().usual
-OPTIONS = encoder_flags(USUAL.encoder.options) if USUAL.encoder else []
+ENCODER = encoder_flags(USUAL.encoder) if USUAL.encoder else []
 FEW = (
-    f"chosen for a CPU and fewer than 10,000 images: {' '.join([*OPTIONS, *flags_of(USUAL.views)])}; "
-    f"--method simclr, named, keeps the views of its preset{' and has a plain encoder' * bool(OPTIONS)}"
+    f"chosen for a CPU and fewer than 10,000 images: {' '.join([*ENCODER, *flags_of(USUAL.views)])}; "
+    f"--method simclr, named, keeps the views of its preset{' and has a plain encoder' * bool(ENCODER)}"
 )
 
 

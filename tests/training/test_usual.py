@@ -19,12 +19,9 @@ def test_usual_choices_are_taken_where_the_user_has_made_none(monkeypatch: pytes
         monkeypatch.setattr(f"selftaught.{room}.known", lambda: Measured(below=1000, usual=usual))
     plan = planned(999)
     assert (plan.method.name, plan.encoder, plan.views) == ("mae", tokens, views)
-    told = "chosen for a CPU and fewer than 1,000 images: --method mae --views.light.flip 0; --method simclr, named, "
-    assert chosen_as_usual(asked(), plan, 999) == [f"{told}keeps the views of its preset"]
-    plan.encoder.options["depth"] = 2
-    more = told.replace("--views", "--encoder.depth 2 --views")
-    assert chosen_as_usual(asked(), plan, 999) == [f"{more}keeps the views of its preset and has a plain encoder"]
-    plan.encoder.options.clear()
+    own = "--method simclr, named, keeps the views of its preset and has a plain encoder"
+    said = "--method mae --encoder vit_tiny_patch16_224 --views.light.flip 0"
+    assert chosen_as_usual(asked(), plan, 999) == [f"chosen for a CPU and fewer than 1,000 images: {said}; {own}"]
     assert chosen_as_usual(asked(method="mae"), planned(999, method="mae"), 999) == []
     assert chosen_as_usual(asked(), planned(1000), 1000) == []
     chosen = ({"method": "simclr"}, {"encoder": "resnet10t"}, {"grow": "0.5:0.5"})
@@ -44,10 +41,8 @@ def test_of_more_images_their_own_choices_are_usual(monkeypatch: pytest.MonkeyPa
     assert planned(999).encoder.options == {}
     plan = planned(1000)
     assert (plan.method.name, plan.encoder, plan.views) == ("simclr", wide, {})
-    told = (
-        "chosen for a CPU and 1,000 images or more: --encoder.filters 30; --method simclr, named, has a plain encoder"
-    )
-    assert chosen_as_usual(asked(), plan, 1000) == [told]
+    said = "--encoder resnet10t --encoder.filters 30; --method simclr, named, has a plain encoder"
+    assert chosen_as_usual(asked(), plan, 1000) == [f"chosen for a CPU and 1,000 images or more: {said}"]
     plain = asked(method="simclr")
     assert planned(1000, method="simclr").encoder.options == {} == planned(1000, encoder="resnet18").encoder.options
     assert chosen_as_usual(plain, planned(1000, method="simclr"), 1000) == []

@@ -26,21 +26,24 @@ def as_usual(recipe: Pretrain, kind: Modality, count: int, device: str) -> Pretr
 
 def chosen_as_usual(asked: Pretrain, plan: Plan, count: int) -> list[str]:
     """A line on what was chosen since it suits so many images on a CPU, and how not to; none where the user has."""
+    usual = known().usual_of(count)
+    if usual is None or asked.model_fields_set & CHOICES:
+        return []
     words = [] if plan.method == asked.method else [f"--method {plan.method.name}"]
-    options = encoder_flags(plan.encoder.options) if asked.encoder is None else []
+    encoder = encoder_flags(plan.encoder) if plan.encoder == usual.encoder else []
     views = flags_of(plan.views) if plan.views != asked.views else []
-    chosen = " ".join([*words, *options, *views])
+    chosen = " ".join([*words, *encoder, *views])
     if not chosen:
         return []
-    own = ["keeps the views of its preset"] * bool(views) + ["has a plain encoder"] * bool(options)
+    own = ["keeps the views of its preset"] * bool(views) + ["has a plain encoder"] * bool(encoder)
     many = f"{known().below:,} images"
     when = f"fewer than {many}" if count < known().below else f"{many} or more"
     return [f"chosen for a CPU and {when}: {chosen}; --method {asked.method.name}, named, {' and '.join(own)}"]
 
 
-def encoder_flags(options: Mapping[str, Any]) -> list[str]:
-    """How the command line says options of an encoder."""
-    return [f"--encoder.{name} {value}" for name, value in options.items()]
+def encoder_flags(encoder: Part) -> list[str]:
+    """How the command line says an encoder and its options."""
+    return [f"--encoder {encoder.name}", *(f"--encoder.{name} {value}" for name, value in encoder.options.items())]
 
 
 def flags_of(views: Mapping[str, Mapping[str, Any]]) -> list[str]:
