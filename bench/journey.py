@@ -30,6 +30,7 @@ from warm import public_weights
 RESULT = Path(__file__).parent.parent / "docs/results/journey.json"
 PHOTOS = 2000
 ASKED, LIKE = 10, 20  # photos that others like them are sought of, and how many
+SURE = 0.9  # the least probability of what a classifier is called sure of
 
 
 @dataclass
@@ -142,11 +143,7 @@ def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any
         "accuracy"
     ]
     way.go("sort the rest", "predict", "second", "photos", "--sort", "confidence", "--out", "sorted.csv")
-    with (asked.place / "sorted.csv").open(newline="") as stream:
-        said = [(row["predicted"], truth[row["path"]], float(row["probability"])) for row in csv.DictReader(stream)]
-    found["rest"] = float(np.mean([one == other for one, other, _ in said]))
-    sure = [one == other for one, other, likely in said if likely >= 0.9]
-    found["sure"], found["sure_right"] = len(sure), float(np.mean(sure)) if sure else None
+    found |= sorted_right(asked.place / "sorted.csv", labels, truth)
     counts = way.go("what is odd", "odd", "run", "photos", "--out", "odd.csv")["counts"]
     found["odd"] = {name: counts[name] for name in ("outlier", "alike")}
     right = []
@@ -158,6 +155,19 @@ def travelled(asked: argparse.Namespace, truth: dict[str, str]) -> dict[str, Any
     found |= compared(way, labels, truth, asked)
     way.seconds.pop("find again", None)
     return {**found, "seconds": way.seconds, "typed": way.typed}
+
+
+def sorted_right(said: Path, labels: Path, truth: dict[str, str]) -> dict[str, Any]:
+    """Of the photos without a label, how many are sorted right, and of how many that is sure; of the others the
+    classifier has learnt."""
+    with labels.open(newline="") as stream:
+        learnt = {row["path"] for row in csv.DictReader(stream)}
+    with said.open(newline="") as stream:
+        rest = [row for row in csv.DictReader(stream) if row["path"] not in learnt]
+    right = [row["predicted"] == truth[row["path"]] for row in rest]
+    sure = [one for one, row in zip(right, rest, strict=True) if float(row["probability"]) >= SURE]
+    found = {"unlabelled": len(rest), "rest": float(np.mean(right)), "sure": len(sure)}
+    return {**found, "sure_right": float(np.mean(sure)) if sure else None}
 
 
 def compared(way: Journey, labels: Path, truth: dict[str, str], asked: argparse.Namespace) -> dict[str, Any]:
@@ -189,12 +199,17 @@ def markdown(held: dict[str, Any]) -> str:
     lines += [f"| {step} | `{held['typed'][step]}` | {held['seconds'][step]:,.0f} |" for step in held["seconds"]]
     points = {key: f"{100 * held[key]:.1f} %" for key in ("accuracy", "better", "by_chance", "rest", "alike_right")}
     sure = f"{100 * held['sure_right']:.1f} %" if held["sure_right"] is not None else "none"
+    rest = (
+        f"Of the {held['unlabelled']:,} photos without a label {points['rest']} are sorted right, and of the "
+        f"{held['sure']:,} of which it is at least {100 * SURE:g} % sure, {sure}. "
+        if "unlabelled" in held  # which earlier rows lack, whose numbers are of photos that were learnt from as well
+        else ""
+    )
     lines += [
         "",
         f"Of {PHOTOS:,} unseen photos the first classifier, of {held['labels']} labels, says {points['accuracy']} "
         f"right, the second, of {held['more']}, {points['better']}; with {held['labels']} labels by chance in place of "
-        f"those that were chosen it is {points['by_chance']}. Of the photos themselves {points['rest']} are sorted "
-        f"right, and of the {held['sure']:,} of which it is at least 90 % sure, {sure}. Of the {LIKE} photos most like "
+        f"those that were chosen it is {points['by_chance']}. {rest}Of the {LIKE} photos most like "
         f"one, {points['alike_right']} show the same kind of thing. {held['odd']['outlier']} are outliers, "
         f"{held['odd']['alike']} look like another.",
         "",

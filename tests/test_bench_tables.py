@@ -1,33 +1,27 @@
-"""What the long measurements make of their rows: tables, what is told before a run, and who keeps the rules."""
+"""What the long measurements make of their rows: tables, and what is told before a run."""
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-BENCH = Path(__file__).parent.parent / "bench"
-sys.path.insert(0, str(BENCH))  # where its files find each other, as when one of them is run
-
-import image_sets  # noqa: E402
-import kinds  # noqa: E402
-import label_free  # noqa: E402
-import learnt  # noqa: E402
-import metadata  # noqa: E402
-import planted  # noqa: E402
-import records  # noqa: E402
-import selecting  # noqa: E402
-import small  # noqa: E402
-import told  # noqa: E402
-import warm  # noqa: E402
-from kept_rows import add_row, has_row, read_rows  # noqa: E402
-from selftaught.run.plan import Plan  # noqa: E402
-from selftaught.run.recipes import Pretrain  # noqa: E402
-from selftaught.system.components import Part  # noqa: E402
-from selftaught.system.measured import Measured  # noqa: E402
+import image_sets
+import journey
+import kinds
+import label_free
+import learnt
+import metadata
+import planted
+import selecting
+import small
+import told
+import warm
+from kept_rows import add_row, has_row, read_rows
+from selftaught.run.recipes import Pretrain
+from selftaught.system.components import Part
+from selftaught.system.measured import Measured
 
 ONE, OTHER = "simclr+resnet18+own+preset", "mae+tokens+own+upright"
 
@@ -202,64 +196,6 @@ def test_what_is_fine_tuned_beside_a_way_is_trained_once_for_all_that_go_on_from
         assert not warm.known({**about, **other}, tuned)
 
 
-ROW: dict[str, Any] = {
-    "entry": "hour-10", "class": "cpu", "processor": "a chip", "cores": 2, "seed": 0, "minutes": 10, "seconds": 590.0,
-    "samples": 450_000, "pflop": 0.5, "linear": 0.70, "untrained": 0.46, "data": "d", "weights": "w",
-}  # fmt: skip
-
-
-def test_the_page_of_records_ranks_entries_by_their_mean_and_keeps_what_it_says() -> None:
-    rows = [ROW, {**ROW, "seed": 1, "linear": 0.72, "bag": 0.75}, {**ROW, "class": "gpu", "entry": "card"}]
-    older = {"peer, 60 minutes": {"samples": 127_232, "linear": 53.4}}
-    older["old, 10 minutes"] = {
-        "linear, trained": 67.64, "linear, untrained": 46.2, "seconds": 600, "samples": 9, "cores": 2
-    }  # fmt: skip
-    rivals = {"1600 kinds": {"accuracy": 77.9, "seconds": 300, "images": 50_000, "cores": 2}}
-    text = f"# Rules\n\n{records.BEGIN}\nold\n{records.END}\n\nEnd.\n"
-    made = records.page(text, rows, older, rivals)
-    assert made.startswith("# Rules") and made.endswith("End.\n") and "\nold\n" not in made
-    assert records.page(made, rows, older, rivals) == made
-    assert "| hour-10 | 71.00 (70.00 to 72.00) | 75.00 | 46.0 | 2 | 9.8 | 450,000 | 0.5 | 2 cores of a chip |" in made
-    places = [made.index(told) for told in ("k-means", "hour-10", "old, 10 minutes", "lightly", "### GPUs", "card")]
-    assert places == sorted(places)
-    assert "There are none yet." in records.page(text, [], {}, {})
-
-
-def test_a_row_is_held_to_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = SimpleNamespace(choose="last", init=None, teacher=None, watch_labels=None, fingerprint="d", seed=0)
-    run = SimpleNamespace(folder=tmp_path, status={"state": "done", "seconds": 590.0})
-    seen = [np.zeros((records.IMAGES, 16), np.uint8)]
-    monkeypatch.setattr(records, "read_digests", lambda folder: seen[-1])
-    monkeypatch.setattr(records, "weights_of", lambda run: "w")
-    monkeypatch.setattr(records, "pflop", lambda plan: 0.5)
-    monkeypatch.setattr(records, "DATA", {"d": "the set"})
-    monkeypatch.setattr(Plan, "load", lambda file: plan)
-    assert [*records.broken(ROW, run)] == []
-    plan.choose, plan.init, plan.watch_labels, plan.seed = "rankme", "timm", "labelled", 1
-    run.status = {"state": "done", "seconds": 640.0}
-    seen.append(seen[0][:5])
-    found = [*records.broken({**ROW, "data": "other", "weights": "others", "pflop": 0.4}, run)]
-    for said in ("rankme", "--init timm", "--watch-labels", "5 images", "not that of its row", "not those of its row"):
-        assert any(said in line for line in found), said
-    for said in ("640", "10.7 minutes", "seed is 1", "0.5 PFLOP"):
-        assert said == "640" or any(said in line for line in found), said
-    plan.fingerprint = "other"
-    assert any("no known set" in line for line in records.broken({**ROW, "data": "other"}, run))
-
-
-def test_an_entry_is_named_by_what_it_changes() -> None:
-    asked = SimpleNamespace(
-        recipe=Path("recipes/hour.yaml"), trial="grown", set=["batch_size=64"], pflop=None, minutes=10
-    )
-    assert records.entry_name(asked) == "hour-grown-batch_size_64-10"
-    assert (
-        records.entry_name(SimpleNamespace(**{**vars(asked), "trial": None, "set": [], "pflop": 0.5}))
-        == "hour-0.5pflop"
-    )
-    for changes in records.TRIALS.values():
-        Pretrain.parse({"data": "images", **changes})
-
-
 def test_the_loss_is_a_score_within_a_method_alone() -> None:
     def run(method: str, loss: float, lambd: float, right: float) -> dict[str, Any]:
         changes = {"method": {"name": method, "options": {"lambd": lambd}}}
@@ -376,3 +312,18 @@ def test_the_best_methods_of_the_first_sets_go_on_to_the_others(
     assert f"| 2 per class | {methods[-1]} | 2 | 90.0 (90.0) | 40.0 (40.0) | 30.0 (30.0) | 80.0 (80.0) |" in page
     assert f"With all labels: `{methods[-1]}` stands above all that is beside it, by +10.0 points (linear)." in page
     assert f"`{methods[-1]}` comes nearest to the best beside it, with -30.0 points" in page
+
+
+def test_photos_that_a_classifier_has_learnt_from_are_no_part_of_what_it_sorts_right(tmp_path: Path) -> None:
+    said, labels = tmp_path / "sorted.csv", tmp_path / "labels.csv"
+    labels.write_text("path,label\n0.jpg,cat\n1.jpg,dog\n")
+    rows = ["0.jpg,cat,0.99", "1.jpg,dog,0.95", "2.jpg,cat,0.9", "3.jpg,dog,0.92", "4.jpg,cat,0.5", "5.jpg,dog,0.89"]
+    said.write_text("\n".join(["path,predicted,probability", *rows]) + "\n")
+    truth = {f"{number}.jpg": kind for number, kind in enumerate(("cat", "dog", "dog", "dog", "cat", "cat"))}
+    found = journey.sorted_right(said, labels, truth)
+    assert found == {"unlabelled": 4, "rest": 0.5, "sure": 2, "sure_right": 0.5}
+
+    held = json.loads(journey.RESULT.read_text())
+    page = journey.markdown({**held, **found})
+    assert "Of the 4 photos without a label 50.0 % are sorted right, and of the 2 of which it is at least 90 %" in page
+    assert "sorted right" not in journey.markdown({key: held[key] for key in held if key != "unlabelled"})
