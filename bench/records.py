@@ -5,7 +5,8 @@ those of before there were rules (hour.json) and the rival of k-means (bench/pat
 training images without labels; a linear probe on frozen features of the last step is then learnt from all their labels
 and judged on the 10,000 test images. A run that was cut goes on where it stopped, a row that exists is not made
 again. Nothing else should keep the machine busy. Whoever checks has the run folders, and learns of each whether it
-keeps the rules and whether its weights, judged again, tell what its row says; that ends with 1 where one does not.
+keeps the rules and whether its plan and its weights, judged again, tell what its row says; that ends with 1 where one
+does not, or is not there.
 
     python bench/records.py make [--minutes 10 | --pflop 0.5] [--seeds 0,1,2] [--recipe recipes/cifar10_hour.yaml]
                                  [--trial grown | --set FIELD=JSON ...] [--bag]
@@ -30,6 +31,8 @@ from runs import machine, made
 from selftaught.commands.python import Run
 from selftaught.run.digests import read_digests
 from selftaught.run.plan import Plan, Way
+from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import SelftaughtError, UsageError
 from selftaught.system.interruption import stopping
 from selftaught.system.saying import say
 from selftaught.training.job import prepare
@@ -39,6 +42,7 @@ ROOT = Path(__file__).parent.parent
 ROWS, PAGE = ROOT / "docs/results/records.jsonl", ROOT / "docs/records.md"
 HOUR, PATCHES = ROOT / "docs/results/hour.json", ROOT / "docs/results/patches.json"
 IMAGES, PEER = 50_000, "peer"
+SEEDS = (0, 1, 2)  # that the rules want
 # Sets by the digest of what they hold: entries of one of them are compared with each other.
 DATA = {"0e622b5885e2960faa4fc59344e2ba4b": "JPEGs"}
 BEGIN, END = "<!-- entries -->", "<!-- end of entries -->"
@@ -46,6 +50,8 @@ PETA = 1e15
 AGREES = 0.002  # by which accuracy may differ when the same weights are judged again, on another machine
 COUNTED = 0.01  # likewise, of PFLOP, as a share
 MANY = 1000  # steps
+LEARNING = ("method", "also", "views", "views_for", "training", "grow", "lr")  # compared where a row is silent, too
+DECIDED = {"size", *(name for name, field in Plan.model_fields.items() if field.is_required())}  # where left open
 LATE = 1.05  # times the minutes, that a run may take
 CPU, GPU = "cpu", "gpu"
 # What may bring more in the same time, to be tried on the recipe: levers with evidence elsewhere.
@@ -70,7 +76,7 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=10)
     length.add_argument("--pflop", type=float, help="so much work, on whatever machine, in place of minutes")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/cifar10_hour.yaml")
     parser.add_argument("--trial", choices=TRIALS, help="a change of the recipe that is known here by name")
     parser.add_argument(
@@ -88,8 +94,13 @@ def main() -> None:
         for seed in map(int, asked.seeds.split(",")):
             make(entry_name(asked), settings, seed, asked)
     elif asked.what == "check":
-        chosen = asked.entries.split(",") if asked.entries else [row["entry"] for row in read_rows(ROWS)]
-        wrong = sum(checked(row, asked) for row in read_rows(ROWS) if row["entry"] in chosen)
+        try:
+            rows = chosen(read_rows(ROWS), asked.entries)
+        except UsageError as error:
+            parser.error(str(error))
+        wrong = sum(checked(row, asked) for row in rows)
+        for line in seedless(rows):
+            say(line)
     PAGE.write_text(page(PAGE.read_text(), read_rows(ROWS), _known(HOUR), _known(PATCHES)))
     raise SystemExit(min(wrong, 1))
 
@@ -177,16 +188,42 @@ def weights_of(run: Run) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def chosen(rows: list[dict[str, Any]], named: str | None) -> list[dict[str, Any]]:
+    """The rows of the entries that were named, or all. Raises UsageError for an entry without any."""
+    known = list(dict.fromkeys(row["entry"] for row in rows))
+    wanted = named.split(",") if named else known
+    if unknown := [entry for entry in wanted if entry not in known]:
+        raise UsageError(f"--entries {','.join(unknown)}: there is no such row; entries are {', '.join(known)}")
+    return [row for row in rows if row["entry"] in wanted]
+
+
+def seedless(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Which entries lack some of the seeds that the rules want: their rows may be right all the same."""
+    for own in _entries(rows):
+        found = sorted(row["seed"] for row in own)
+        if lacking := sorted({*SEEDS} - {*found}):
+            told = (", ".join(map(str, numbers)) for numbers in (found, lacking))
+            yield f"{own[0]['entry']}: of seed {next(told)}; by the rules it lacks {next(told)}"
+
+
 def checked(row: dict[str, Any], asked: argparse.Namespace) -> bool:
-    """Whether something is wrong with a row, which is said."""
+    """Whether something is wrong with a row, which is said, or its run is not there to tell."""
+    try:
+        found = [*differences(row, asked)]
+    except (SelftaughtError, OSError) as error:
+        found = [f"it cannot be checked: {error}"]
+    say(f"{row['entry']}, seed {row['seed']}: {'; '.join(found) or 'holds'}")
+    return bool(found)
+
+
+def differences(row: dict[str, Any], asked: argparse.Namespace) -> Iterator[str]:
+    """What is wrong with a row, as its run tells, and its weights when they are judged again."""
     run = Run.open(asked.runs / f"{row['entry']}-{row['seed']}")
-    found = [*broken(row, run)]
+    yield from broken(row, run)
     again = judged(run, asked.data, "bag" in row)
     for name in ("linear", "bag"):
         if name in row and abs(again[name] - row[name]) > AGREES:
-            found.append(f"{name} is {again[name]:.4f} when it is judged again, and {row[name]:.4f} in its row")
-    say(f"{row['entry']}, seed {row['seed']}: {'; '.join(found) or 'holds'}")
-    return bool(found)
+            yield f"{name} is {again[name]:.4f} when it is judged again, and {row[name]:.4f} in its row"
 
 
 def broken(row: dict[str, Any], run: Run) -> Iterator[str]:
@@ -213,6 +250,15 @@ def broken(row: dict[str, Any], run: Run) -> Iterator[str]:
         yield f"it is {counted:g} PFLOP, and {row['pflop']:g} in its row"
     if plan.seed != row["seed"]:
         yield f"its seed is {plan.seed}"
+    if (shown := status.get("steps", 0) * plan.batch_size) != row["samples"]:
+        yield f"it has shown {shown:,} samples, and {row['samples']:,} in its row"
+    if status["seconds"] != row["seconds"]:
+        yield f"it took {status['seconds']:g} seconds, and {row['seconds']:g} in its row"
+    told = Pretrain.parse({"data": plan.data, **row["settings"]})
+    for name in dict.fromkeys((*row["settings"], *LEARNING)):
+        asked, planned = (getattr(recipe, name) for recipe in (told, plan))
+        if asked != planned and not (name in DECIDED and asked in (None, "auto")):
+            yield f"its {name} is {planned}, and {asked} in its row"
 
 
 def _known(file: Path) -> dict[str, Any]:
