@@ -293,9 +293,10 @@ def picture(rows: list[dict[str, Any]]) -> str:
     return as_picture(interval_chart(series, title=f"CIFAR-10, {minutes:g} minutes of one core"), list(DRAWN))
 
 
-def accuracy_of(row: dict[str, Any], probe: str, labels: str, features: str) -> float:
+def accuracy_of(row: dict[str, Any], probe: str, labels: str, features: str, what: str = "accuracy") -> float:
+    """An accuracy of a row, or an end of its interval."""
     wanted = {"probe": probe, "labels": labels, "features": features}
-    return next(one["accuracy"] for one in row["rows"] if all(one[key] == value for key, value in wanted.items()))
+    return next(one[what] for one in row["rows"] if all(one[key] == value for key, value in wanted.items()))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ ONE, OTHER = "simclr+resnet18+own+preset", "mae+tokens+own+upright"
 def small_row(name: str, candidate: str, trained: float, seed: int = 0) -> dict[str, Any]:
     accuracies = {"trained": trained, "untrained": 0.3, "pixels": 0.5, "pretrained": 0.7}
     rows = [
-        {"probe": "linear", "labels": labels, "features": features, "accuracy": accuracy}
+        {
+            **{"probe": "linear", "labels": labels, "features": features, "accuracy": accuracy},
+            **{"low": accuracy - 0.01, "high": accuracy + 0.03},
+        }
         for labels in ("5 per class", "all labels")  # as an evaluation calls them
         for features, accuracy in accuracies.items()
     ]
@@ -45,14 +48,17 @@ def test_the_usual_choice_loses_to_pixels_on_none_of_the_five_or_the_least() -> 
     assert small.losers(rows) == {ONE}
     assert small.winner([row for row in rows if row["set"] != "photos"]) is None
     page = small.markdown(rows)
-    assert "| simclr, resnet18, own, preset | 10 | 2 | 1,000 | **45.0** (30.0) | **45.0** (30.0) |" in page
-    assert (
-        f"`{OTHER}` loses to raw pixels on none of the five" in page and "| frozen public weights | | | | 70.0" in page
-    )
+    cell = "**45.0** ± 2.0 (30.0)"
+    assert f"| simclr, resnet18, own, preset | 10 | 2 | 1,000 | {cell} | {cell} |" in page
+    assert f"`{OTHER}` loses to raw pixels on none of the five" in page
+    assert "| frozen public weights | | | | 70.0 ± 2.0 |" in page
+    assert "on the very images that are reported here" in page and "overlap" not in page
     assert "minutes of 1 CPU core of a chip without" in page
     rows.append(small_row("drawn", OTHER, 0.39, seed=1))  # a mean of 49.5: both lose, this one less
     assert small.losers(rows) == {ONE, OTHER} and small.winner(rows) == OTHER
-    assert f"`{OTHER}` loses to raw pixels the least, though somewhere" in small.markdown(rows)
+    page = small.markdown(rows)
+    assert f"`{OTHER}` loses to raw pixels the least, though somewhere" in page
+    assert "Its interval and that of raw pixels overlap on drawn (5 per class, all labels).\n" in page
     assert small.markdown([]).endswith("Nothing has been measured yet.\n")
 
 
