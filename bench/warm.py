@@ -9,10 +9,10 @@ that go on from the weights, and is trained once. One JSON row a run is appended
 fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are docs/results/warm.md and docs/warm.svg.
 A run that was cut goes on where it stopped; a row that exists is not made again.
 
-Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 230 photos of things by themselves, in seven kinds
-(Debian's tuxpaint-stamps-default). Minutes are those of what the process may use, on a machine that does nothing else:
-how many samples a second each way shows there is measured first, by a run of a minute (--rates makes these alone), and
-kept in docs/results/warm_rates.json. Runs then take as many steps, whatever is beside them.
+Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 254 photos of things by themselves, in seven kinds
+(Debian's tuxpaint-stamps-default), of which 125 judge. Minutes are those of what the process may use, on a machine that
+does nothing else: how many samples a second each way shows there is measured first, by a run of a minute (--rates makes
+these alone), and kept in docs/results/warm_rates.json. Runs then take as many steps, whatever is beside them.
 
     taskset -c 0 python bench/warm.py [--rates] [--sets cifar10,fashion,stamps] [--arms simclr,byol] [--minutes 10,30]
                          [--seeds 0,1] [--cifar10 cifar10.zip] [--fashion FOLDER] [--stamps FOLDER] [--finetune]
@@ -34,7 +34,7 @@ import image_sets
 from curve import as_picture
 from image_sets import Place
 from kept_rows import accuracies, add_row, gains, has_row, read_rows
-from runs import made, rate
+from runs import machine, made, rate
 from selftaught.judging.evaluate import evaluate
 from selftaught.judging.result import Row
 from selftaught.reporting.charts import interval_chart
@@ -169,6 +169,7 @@ def judge(
         "images": len(seen),
         "samples": status["steps"] * run.recipe.batch_size,
         "seconds": status["seconds"],
+        **machine(),
     }
     row |= {"drift": status["health"].get("drift"), "rows": accuracies(result), "gains": gains(result)}
     add_row(rows, row)
@@ -214,9 +215,11 @@ def markdown(rows: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> str:
         "",
         f"Frozen ImageNet weights of {PUBLIC}, the same after as many samples as one core by itself ({cores}) shows in "
         f"so many minutes of going on with unlabelled images at {SIDE} px, a resnet18 that learns from them (distill), "
-        f"and the same network from nothing (SimCLR). Accuracy in per cent on {JUDGED:,} test images at most with so "
-        "many labels a class, five draws of them, a mean over seeds; in brackets the gain over the frozen weights "
-        "(where a run is fine-tuned, over the public weights fine-tuned alike), of each seed. Made by `bench/warm.py`.",
+        "and the same network from nothing (SimCLR). How many that are is reckoned from the rate of one run of a "
+        "minute, measured once for each way on CIFAR-10; runs show as many, however long that takes them. Accuracy in "
+        f"per cent on {JUDGED:,} test images at most with so many labels a class, five draws of them, a mean over "
+        "seeds; in brackets the gain over the frozen weights (where a run is fine-tuned, over the public weights "
+        "fine-tuned alike), of each seed. Made by `bench/warm.py`.",
         "",
         f"## Gained over frozen weights: 5 labels a class, linear, each seed (aimed at: {100 * AIM:g} points)",
         "",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -190,6 +191,24 @@ def test_what_is_fine_tuned_has_a_table_beside_the_probes() -> None:
     assert page[len(warm.markdown([probed], [])) :].splitlines()[:2] == ["", "## stamps, finetune"]
     assert "| frozen public weights | | | | 70.0 |" in page and "| public weights | | | | 60.0 |" in page
     assert "| simclr | 10 | 13,568 | 0.40 | 61.0 (+1.0) |" in page
+
+
+def test_a_run_that_goes_on_has_its_machine_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = SimpleNamespace(folder=tmp_path, status={"steps": 2, "seconds": 9.0, "health": {}}, recipe=SimpleNamespace())
+    run.recipe.batch_size = 256
+    judged = SimpleNamespace(rows=[], gains=[])
+    stubs = {"made": run, "evaluate": judged, "samples": 512, "read_digests": [b""], "markdown": ""}
+    for name, value in stubs.items():
+        monkeypatch.setattr(warm, name, lambda *told, value=value, **how: value)
+    monkeypatch.setattr(warm, "machine", lambda: {"processor": "a chip", "cores": 3})
+    monkeypatch.setattr(warm, "TABLE", tmp_path / "warm.md")
+    identity = {"set": "cifar10", "arm": "simclr", "minutes": 10.0, "seed": 0}
+    kept = tmp_path / "rows.jsonl"
+    warm.judge(
+        identity, {"probe": "knn", "labels": "5"}, kept, tmp_path, SimpleNamespace(cifar10="images", runs=tmp_path)
+    )
+    (row,) = read_rows(kept)
+    assert (row["samples"], row["processor"], row["cores"]) == (512, "a chip", 3)
 
 
 def test_what_is_fine_tuned_beside_a_way_is_trained_once_for_all_that_go_on_from_the_same_weights() -> None:
