@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import selftaught
@@ -54,12 +55,29 @@ def whitening() -> Iterator[None]:
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Each pair of results, in per cent, with half the widths of their intervals."""
-    pairs: dict[tuple[str, str, str], dict[bool, str]] = {}
+    """Each pair of results, in per cent, with half the widths of their intervals; then what all of them come to."""
+    pairs: dict[tuple[str, str, str], dict[bool, tuple[float, float]]] = {}
     for row in rows:
-        shown = f"{100 * row['accuracy']:.1f} ± {50 * (row['high'] - row['low']):.1f}"
-        pairs.setdefault((row["run"], row["labels"], row["features"]), {})[row["chooses"]] = shown
-    return [f"{', '.join(about)}: {one[False]}, {one[True]} where it chooses" for about, one in pairs.items()]
+        told = 100 * row["accuracy"], 50 * (row["high"] - row["low"])
+        pairs.setdefault((row["run"], row["labels"], row["features"]), {})[row["chooses"]] = told
+    shown = [
+        f"{', '.join(about)}: {one[False][0]:.1f} ± {one[False][1]:.1f}, "
+        f"{one[True][0]:.1f} ± {one[True][1]:.1f} where it chooses"
+        for about, one in pairs.items()
+    ]
+    return [*shown, summary([(one[False], one[True]) for one in pairs.values()])]
+
+
+def summary(pairs: list[tuple[tuple[float, float], tuple[float, float]]]) -> str:
+    """What choosing costs; raw pixels, and a network untrained, that stand beside several runs count once."""
+    distinct = {*pairs}
+    cost = [fixed - chosen for (fixed, _), (chosen, _) in distinct]
+    wider = [chosen / fixed for (_, fixed), (_, chosen) in distinct]
+    return (
+        f"choosing whether to whiten cost {median(cost):.1f} points in the median of {len(distinct)} pairs, "
+        f"{max(cost):.1f} at most and none in {sum(one <= 0 for one in cost)}; intervals were {median(wider):.2f} "
+        f"times as wide in the median, and more than twice as wide in {sum(one > 2 for one in wider)}"
+    )
 
 
 if __name__ == "__main__":

@@ -311,7 +311,10 @@ def _spread(values: list[float]) -> str:
 
 
 def _older(hour: dict[str, Any]) -> Iterator[tuple[float, list[str]]]:
-    """Rows of before there were rules: one seed, judged by five strengths on the encoder's own features."""
+    """Rows of before there were rules: one seed, judged by five strengths on the encoder's own features.
+
+    That of lightly's loop was never made by a bench: it holds what an hour of two cores came to, once.
+    """
     for name, row in hour.items():
         if name.startswith(PEER):
             told = [f"lightly's SimCLR loop ({name})", f"{row['linear']:.2f}", "", "", "1", "60.0"]
