@@ -35,6 +35,7 @@ from runs import cpu_cores, machine, made
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
+from selftaught.system.measured import FILE
 from selftaught.system.saying import say
 from told import BELOW, tell
 from warm import FROZEN, PUBLIC, accuracy_of, cifar10, public_weights
@@ -111,8 +112,7 @@ def main() -> None:
                     one(name, (SETS | MANY)[name](asked), candidate, seed, weights, asked)
     rows = read_rows(ROWS)
     TABLE.write_text(markdown(rows))
-    usual = [settings(best) if best else None for best in (winner(rows), winner(rows, MANY))]
-    tell([row for row in rows if row["set"] in SETS], *usual)
+    tell_all(rows)
     print(TABLE.read_text())
 
 
@@ -146,6 +146,12 @@ def settings(candidate: str) -> dict[str, Any]:
     used = {name: options for name, options in VIEWS[views].items() if name in registry.method_class(method).views}
     told: dict[str, Any] = {"method": method, "encoder": ENCODERS[encoder], "views": used}
     return told if size == "own" else {**told, "size": int(size)}
+
+
+def tell_all(rows: list[dict[str, Any]], file: Path = FILE) -> None:
+    """Put what rows say, those of other measurements too, where `check` and `pretrain` find it."""
+    few, many = (settings(best) if best else None for best in (winner(rows), winner(rows, MANY)))
+    tell([row for row in rows if row["set"] in SETS], few, many, file)
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -4,7 +4,6 @@ import pytest
 
 from selftaught.data.images.preparation import default_size
 from selftaught.run.recipes import Pretrain
-from selftaught.system import measured
 from selftaught.system.components import Part
 from selftaught.system.measured import Measured, Usual
 from selftaught.training.resolve import Counted, resolve
@@ -50,10 +49,3 @@ def test_of_more_images_their_own_choices_are_usual(monkeypatch: pytest.MonkeyPa
     assert chosen_as_usual(own, resolve(own, Counted(1000, PREPARATION)), 1000) == []  # by whom it was named
     on_card = resolve(asked(), Counted(1000, PREPARATION, device="cuda"))
     assert (on_card.encoder.name, on_card.encoder.options) == ("resnet18", {})
-
-
-def test_without_a_measured_row_the_usual_choice_is_what_it_was() -> None:
-    """The file that is shipped: no default changes but by a measurement."""
-    usual = measured.known().usual
-    before = (Pretrain.model_fields["method"].default.name, None, None, {})
-    assert usual.measured or (usual.method, usual.encoder, usual.size, usual.views) == before
