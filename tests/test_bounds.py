@@ -20,6 +20,7 @@ from selftaught.data.audio.views import Augmentation as OfClips
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Augmentation as OfImages
 from selftaught.data.images.views import Views
+from selftaught.data.series.views import Augmentation as OfSeries
 from selftaught.data.tables.views import Augmentation as OfRows
 from selftaught.data.text.views import Augmentation as OfTexts
 from selftaught.judging.finetune import Tuning
@@ -41,6 +42,7 @@ ENCODERS = {f"encoder of {name}": modality.named(name).create for name in KINDS}
 OTHERS = {
     "view of images": OfImages,
     "view of rows": OfRows,
+    "view of series": OfSeries,
     "view of texts": OfTexts,
     "view of clips": OfClips,
     "training": Training,

@@ -83,7 +83,7 @@ def test_a_machine_that_is_cut_off_ends_the_job_on_both_sides_and_is_named(tmp_p
             time.sleep(0.02)
             if lines.exists() and lines.read_text().count("\n") > 6:
                 cut.touch()
-        assert script.wait(timeout=60) == 0
+        assert script.wait() == 0
     left, right = ((tmp_path / f"{side}.txt").read_text().splitlines()[-1] for side in ("left", "right"))
     assert left.startswith("error: process 1 of 2 on right does not answer")
     assert right.startswith("error: process 0 of 2 on left cannot be reached")

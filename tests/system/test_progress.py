@@ -91,12 +91,12 @@ def test_a_piece_that_takes_long_is_told_of_meanwhile_by_the_innermost(
         time.advance(14)
         with Progress("probe", 2, "fits"):
             time.advance(16)
-            assert said.get(timeout=60) == "probe: 0 of 2 fits, 16s so far"
+            assert said.get() == "probe: 0 of 2 fits, 16s so far"
             time.advance(16)
-            assert said.get(timeout=60) == "probe: 0 of 2 fits, 32s so far"
-        assert said.get(timeout=60) == "probe: 0 fits done in 32s"
-        assert said.get(timeout=60) == "training: 0 of 3 steps, 46s so far"
+            assert said.get() == "probe: 0 of 2 fits, 32s so far"
+        assert said.get() == "probe: 0 fits done in 32s"
+        assert said.get() == "training: 0 of 3 steps, 46s so far"
         outer.update(1, "loss 2.0")
         time.advance(16)
-        assert said.get(timeout=60) == "training: 1 of 3 steps, 2m 04s left, loss 2.0"
-    assert said.get(timeout=60) == "training: 1 steps done in 1m 02s" and said.empty()
+        assert said.get() == "training: 1 of 3 steps, 2m 04s left, loss 2.0"
+    assert said.get() == "training: 1 steps done in 1m 02s" and said.empty()
