@@ -48,6 +48,16 @@ def test_pages_come_along_with_what_they_link_to(tmp_path: Path) -> None:
     assert {f"docs/guides/{page.name}" for page in (ROOT / "docs/guides").glob("*.md")} <= {*listed}
 
 
+def test_pages_are_found_wherever_the_checkout_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "site" / "checkout"
+    hand = ["README.md", "docs/design.md", "docs/guides/site.md"]
+    for name in (*hand, "docs/site/index.md", "docs/site/docs/design.md"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    monkeypatch.setattr(site, "ROOT", root)
+    assert [page.relative_to(root).as_posix() for page in site.by_hand()] == hand
+
+
 def test_a_link_to_what_is_not_there_is_found(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"docs/methods/mae\.md links to \.\./pictures/gone\.png, which is not there"):
         site._bring("docs/methods/mae.md", "../pictures/gone.png", tmp_path)

@@ -84,8 +84,7 @@ def main() -> int:
 
 def gather(pages: Path) -> None:
     """Everything that the site is made of, at its place below `pages`."""
-    hand = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
-    texts = {str(page.relative_to(ROOT)): page.read_text() for page in hand if "site" not in page.parts}
+    texts = {str(page.relative_to(ROOT)): page.read_text() for page in by_hand()}
     texts |= written.methods(ROOT) | written.commands() | written.python()
     for name, text in texts.items():
         for link in LINK.findall(text):
@@ -93,6 +92,12 @@ def gather(pages: Path) -> None:
         name = "index.md" if name == "README.md" else name
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         (pages / name).write_text(text)
+
+
+def by_hand() -> list[Path]:
+    """The pages that people wrote, none of a site that was built among them, wherever the checkout lies."""
+    pages = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
+    return [page for page in pages if page.relative_to(ROOT).parts[:2] != ("docs", "site")]
 
 
 def _bring(page: str, link: str, pages: Path) -> None:
