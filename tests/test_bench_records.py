@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import records
+import records_page
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 
@@ -27,7 +28,7 @@ def test_the_page_of_records_ranks_entries_by_their_mean_and_keeps_what_it_says(
         "linear, trained": 67.64, "linear, untrained": 46.2, "seconds": 600, "samples": 9, "cores": 2
     }  # fmt: skip
     rivals = {"1600 kinds": {"accuracy": 77.9, "seconds": 300, "images": 50_000, "cores": 2}}
-    text = f"# Rules\n\n{records.BEGIN}\nold\n{records.END}\n\nEnd.\n"
+    text = f"# Rules\n\n{records_page.BEGIN}\nold\n{records_page.END}\n\nEnd.\n"
     made = records.page(text, rows, older, rivals)
     assert made.startswith("# Rules") and made.endswith("End.\n") and "\nold\n" not in made
     assert records.page(made, rows, older, rivals) == made
@@ -95,7 +96,7 @@ def test_a_check_goes_on_where_a_run_is_missing_and_refuses_entries_without_a_ro
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept, page = tmp_path / "rows.jsonl", tmp_path / "page.md"
-    page.write_text(f"{records.BEGIN}\n{records.END}\n")
+    page.write_text(f"{records_page.BEGIN}\n{records_page.END}\n")
     rows = [ROW, {**ROW, "seed": 1}, *({**ROW, "entry": "whole-10", "seed": seed} for seed in records.SEEDS)]
     kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(records, "ROWS", kept)
