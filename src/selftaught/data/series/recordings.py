@@ -51,6 +51,7 @@ class Recordings(Source):
     broken: Failures = field(default_factory=list)
     ignored: Failures = field(default_factory=list)
     notes: Sequence[str] = ()
+    label: str | None = None  # the column that labels come from, several by commas; "none" where none was to be
 
     @classmethod
     def of(cls, name: str, given: Iterable[Recording], channels: Channels | None = None, **known: Any) -> Self:
@@ -174,3 +175,11 @@ def _finite(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[str]
     if not infinite.any():
         return values, []
     return np.where(infinite, np.float32(np.nan), values), [f"{infinite.sum():,} infinite values are taken for missing"]
+
+
+def as_numbers(values: NDArray[Any], shown: str) -> NDArray[np.float32]:
+    """An array as the values of series. Raises DataError."""
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{shown} holds {values.dtype}; series are numbers")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
+        return np.asarray(values, np.float32)

@@ -18,6 +18,7 @@ LIKE_LABELS = (
     *("class_name", "label_name", "class_id", "label_id", "classname", "fine_label"),
 )
 KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath", "image", "img", "image_id")
+INDEX = ("", "unnamed: 0", "__index_level_0__")  # how pandas writes the numbers of its rows
 NO_LABEL = "none"  # of --label-column: nothing is left out of learning
 BETWEEN = ";"  # several labels of one sample; alone, that it is known to have none
 YES, NO = ("1", "1.0", "yes", "true"), ("0", "0.0", "no", "false")  # in any letters, in a column that is a label

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from selftaught.data.tables.columns import Table, Taken
+from selftaught.data.sources.taken import Taken
+from selftaught.data.tables.columns import Table
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
-from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among, named_like
+from selftaught.data.sources.labels import INDEX, known_labels, label_cells, label_text, labels_among, named_like
 from selftaught.data.sources.source import reading
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
@@ -18,7 +18,7 @@ from selftaught.system.text import printable
 JSONL = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet", *JSONL)
 TEXTS = ("text", "texts", "sentence", "content", "document", "review", "comment", "message", "body", "abstract")
-IDS = ("id", "key", "index", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
+IDS = ("id", "key", "index", *INDEX)
 WORDY = 0.5  # of the cells of a column: so many with several words each make it one of texts
 LOOKED_AT = 1000  # cells, to tell so
 LARGEST = 16 << 30  # bytes of JSON
