@@ -21,13 +21,14 @@ from selftaught.data.sources.labels import known_labels
 from selftaught.data.sources.source import reading
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
+from selftaught.system.reading import head_in
 from selftaught.system.text import printable
 
 MARK = f"{THINGS}:"  # of what could be taken for images or rows: series:signals.npy
 TS = ".ts"
 SHAPES = "(N, points), (N, channels, points), or (points,) of one"
 HELD = "'x' of shape " + SHAPES + ", or 'values' (points of all, channels) with 'offsets' (N + 1,)"
-HEAD = 1 << 16  # characters that a first line takes at most
+HEAD = 1 << 16  # bytes that a first line takes at most
 
 
 def recognises(data: Any) -> bool:
@@ -44,9 +45,9 @@ def recognises(data: Any) -> bool:
 
 def _first_line(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as stream:
-            return [cell.strip().strip('"') for cell in re.split(r"[,;\t|]", stream.readline(HEAD).rstrip("\r\n"))]
-    except OSError:  # said by whoever opens it
+        first = re.split(r"[\r\n]", head_in(path, HEAD), maxsplit=1)[0]
+        return [cell.strip().strip('"') for cell in re.split(r"[,;\t|]", first)]
+    except (OSError, ValueError):  # said by whoever opens it
         return []
 
 

@@ -11,7 +11,7 @@ from selftaught.data.sources.labels import INDEX, known_labels, label_cells, lab
 from selftaught.data.sources.source import reading
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.reading import parsed
+from selftaught.system.reading import parsed, utf8_of
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable
 
@@ -125,7 +125,7 @@ def _read(path: Path) -> Table:
 def _of_json(path: Path) -> Table:
     """An object a line; a line that is none is a fault of its row alone."""
     with reading(path.name):
-        lines = [line for line in regular_bytes(path, LARGEST, links=True).split(b"\n") if line.strip()]
+        lines = [line for line in utf8_of(regular_bytes(path, LARGEST, links=True)).split(b"\n") if line.strip()]
     table = Table({})
     rows = [_object(row, line, table.faults) for row, line in enumerate(lines)]
     for name in dict.fromkeys(name for row in rows for name in row):
