@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
+from selftaught.data.sources.parts import window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -112,7 +113,7 @@ class Recordings(Source):
         cut = self.picked(which)
         cut.groups = cut.groups or cut.keys
         named = zip(cut.keys, offsets.tolist(), (cut.lengths == window).tolist())
-        cut.keys = [key if whole else f"{key}[{start}:{start + window}]" for key, start, whole in named]
+        cut.keys = [key if whole else window_of(key, start, start + window) for key, start, whole in named]
         cut.starts, cut.lengths = cut.starts + offsets, np.full(len(which), window)
         if self.marks is not None:
             cut._label_by_marks()
