@@ -46,7 +46,7 @@ def open_columns(path: Path, label_column: str | None, column: str | None, taken
     said = _said(table, labels, shown, notes)
     keys = table.cells[key] if key is not None and chosen != key else [str(row) for row in range(len(table))]
     given = (
-        Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or _fault(text))
+        Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or fault_of(text))
         for row, text in enumerate(table.cells[chosen])
     )
     others = {name: cells for name, cells in table.cells.items() if name not in (chosen, key, *labels)}
@@ -87,8 +87,8 @@ def _is_wordy(cells: Sequence[str]) -> bool:
     return sum(" " in cell for cell in held) > WORDY * len(held)
 
 
-def _fault(text: str) -> str:
-    """What is wrong with a cell: bytes that were no text have been kept as halves of characters."""
+def fault_of(text: str) -> str:
+    """What is wrong with a text, "" for nothing: bytes that were no text have been kept as halves of characters."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -13,9 +13,9 @@ from selftaught.data.sources.arrays import labels_of
 from selftaught.data.sources.encoded import Ignored
 from selftaught.data.sources.files import ARCHIVES, folders_of
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
-from selftaught.data.sources.labels import NO_LABEL
+from selftaught.data.sources.labels import NO_LABEL, known_labels
 from selftaught.data.sources.source import reading
-from selftaught.data.text.columns import JSONL, LARGEST, TABLES, open_columns
+from selftaught.data.text.columns import JSONL, LARGEST, TABLES, fault_of, open_columns
 from selftaught.data.text.texts import MARK, Text, Texts
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import refuse_as_data
@@ -73,9 +73,12 @@ def _refuse_columns(shown: str, label_column: str | None, column: str | None) ->
 def _from_python(given: handed.Handed, label_column: str | None, column: str | None) -> Texts:
     """Texts that somebody holds, with their labels where these came beside them."""
     _refuse_columns(given.name, label_column, column)
-    texts, keys = given.data.texts, given.data.keys
-    labels = repeat(None) if given.labels is None else labels_of(given.labels, len(texts), given.name)
-    return Texts.of(given.name, (Text(*one) for one in zip(keys, texts, labels)))
+    texts, keys, notes = given.data.texts, given.data.keys, list[str]()
+    labels: Iterable[str | None] = repeat(None)
+    if given.labels is not None:
+        labels = known_labels(labels_of(given.labels, len(texts), given.name), given.name, notes.append)
+    faults = map(fault_of, texts)
+    return Texts.of(given.name, (Text(*one) for one in zip(keys, texts, labels, faults)), notes=notes)
 
 
 def open_folder(path: Path) -> Texts:
