@@ -8,7 +8,8 @@ from PIL import Image
 
 from selftaught.data.images.samples import open_samples as open_images
 from selftaught.data.sources.labels import labels_for
-from selftaught.data.tables.columns import Taken, open_table
+from selftaught.data.sources.taken import Taken
+from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.randomness import subset

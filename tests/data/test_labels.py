@@ -53,6 +53,12 @@ def test_nan_is_no_class_in_any_format(tmp_path: Path) -> None:
     assert samples.labels == ["cat", "dog"] and any("'NA'" in note for note in samples.notes)
 
 
+def test_spaces_round_a_label_make_no_other_class(tmp_path: Path) -> None:
+    rows = saved(tmp_path / "rows.csv", "x, label\n1, cat\n2,cat \n3,a dog\n4, NA\n")
+    assert open_table(rows).labels == ["cat", "cat", "a dog", ""]
+    assert Arrays("x", np.zeros((2, 4, 4), np.uint8), np.array([" cat", "cat"])).labels == ["cat", "cat"]
+
+
 @pytest.mark.parametrize(
     "header", ["path,label", "filename,species", "id_code,image_id,x,Diagnosis", "label,file_name"]
 )

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 import selftaught
 from selftaught import Series, Texts
+from selftaught.data.sources.handed import handed
+from selftaught.data.text.files import open_texts
 from selftaught.system.errors import DataError, UsageError
 from tests.methods.making import OF_SERIES, OF_TEXTS
 
@@ -96,6 +98,15 @@ def test_what_is_missing_or_no_text_is_told(tmp_path: Path) -> None:
             Texts(wrong)
     with pytest.raises(UsageError, match="1 keys for 2 texts"):
         Texts(["a", "b"], keys=["x"])
+
+
+def test_texts_and_their_labels_are_looked_at_as_those_of_a_file_are() -> None:
+    texts = ["one two \udc80", "three four", "five six", "seven \ud83d"]
+    with handed((Texts(texts), np.array(["a", None, " b ", "c"], object))) as name:
+        held = open_texts(name)
+    assert held.texts == ["three four", "five six"] and held.labels == ["", "b"]
+    assert held.broken == [("0", "is no text in UTF-8: byte 0x80"), ("3", "holds half a character")]
+    assert held.notes == ["1 labels in texts are 'None', which is taken for no label"]
 
 
 @pytest.mark.parametrize(

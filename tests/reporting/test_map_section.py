@@ -141,6 +141,10 @@ def test_labels_are_found_by_file_name_and_those_that_fit_nothing_are_told(
     assert read["groups"]["label"]["names"] == ["0", "1", "no label"]
     assert read["groups"]["label"]["of"][:3] == [0, 1, 0] and read["groups"]["label"]["of"][30:] == [2] * 10
     assert "10 of the 40 samples in the map of run have no label" in capsys.readouterr().err
+    held.end.keys = [f"in/{number // 4}.npy[{number}:9]" for number in range(40)]  # windows, and labels of recordings
+    whole = {f"in/{number}.npy": str(number % 2) for number in range(10)}
+    assert json.loads(map_json(run.folder, held, whole))["groups"]["label"]["of"][:9] == [0] * 4 + [1] * 4 + [0]
+    held.end.keys = [f"in/{number}.jpg" for number in range(40)]
     assert "label" not in json.loads(map_json(run.folder, held, {"other.png": "a"}))["groups"]
     assert "it has in/0.jpg, the labels have other.png" in capsys.readouterr().err.replace("\n", " ")
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.samples import Samples
-from selftaught.data.sources.encoded import NUMBERED
 from selftaught.data.sources.labels import labels_in_file
+from selftaught.data.sources.parts import whole_of
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -52,9 +52,9 @@ def _refuse_twice(file: Path, train: Samples, test: Samples) -> None:
 
 
 def _groups(samples: Samples, file: Path) -> list[str]:
-    """The group of each sample, as a CSV of path,group has it; of a page, that of its file where it has none itself."""
+    """The group of each sample, as a CSV of path,group has it; of a page or window, else that of its whole."""
     known, shown = labels_in_file(file, COLUMN), printable(str(file))
-    named = {key: known.get(key) or known.get(key.rpartition(NUMBERED)[0]) or "" for key in samples.keys}
+    named = {key: known.get(key) or known.get(whole_of(key)) or "" for key in samples.keys}
     if missing := [key for key, group in named.items() if not group]:
         raise DataError(
             f"{shown} has no group for {len(missing):,} of the {samples.count:,} samples of {printable(samples.name)}, "

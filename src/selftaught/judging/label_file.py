@@ -10,6 +10,7 @@ from selftaught.data.sources.cells import read_cells
 from selftaught.data.sources.labels import labels_for, labels_in_file
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import append_line, flush_folder
+from selftaught.system.reading import SIXTEEN
 from selftaught.system.text import printable
 
 HEADER = ("path", "label")
@@ -85,6 +86,9 @@ class LabelFile:
             raise DataError(f"{self.shown} was changed by somebody else, and is left so; start `label` again")
 
     def _refuse_others(self) -> None:
+        with self.file.open("rb") as stream:
+            if stream.read(2) in SIXTEEN:
+                raise DataError(f"{self.shown} is text in UTF-16, to which answers cannot be added: save it as UTF-8")
         first = next((line for line in read_cells(self.file, names=True).lines if line), [])
         if tuple(cell.strip().lower() for cell in first) != HEADER:
             begins = ",".join(map(printable, first[:10])) or "nothing"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from selftaught.data.sources.parts import whole_of
 from selftaught.run.map import FOLDER, RATE, Array, EmbeddingMap, Rows
 from selftaught.system import pictures, sounds
 from selftaught.system.arrays import Npz
@@ -141,11 +142,15 @@ def _groups(folder: Path, keys: Sequence[str], labels: Mapping[str, str], cluste
 
 
 def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """The label of each key: by itself or else by its file name, where only one label has that; none for no key."""
+    """The label of each key: by itself, by what it is a part of, or by a file name that only one label has."""
     known = {printable(key): printable(label) for key, label in labels.items()}
     names = Counter(key.rpartition("/")[2] for key in known)
     by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
-    called = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
+
+    def label_of(key: str) -> str | None:
+        return known.get(key, by_name.get(key.rpartition("/")[2]))
+
+    called = [label_of(key) or label_of(whole_of(key)) for key in keys]
     if missing := called.count(None):
         line = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
         example = f"it has {keys[0]}, the labels have {next(iter(known))}"

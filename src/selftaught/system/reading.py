@@ -5,6 +5,7 @@ a type) before it is used. All raise ValueError, in one line, where a file is no
 it cannot be read. Arrays and weights have a door of their own in `arrays.py`.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -27,6 +28,8 @@ LARGEST_OBJECT = 64 << 20  # bytes of a JSON file; what is judged of 100 classes
 LARGEST_LINES = 256 << 20  # bytes of JSON lines, of which the last are read; a run of a year has less
 MOST_NODES = 100_000  # values of a YAML file, once everything that is named twice is written out twice
 GROWS = 16  # times that cells of text take of memory what they take in a file
+
+SIXTEEN = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # by which a text in UTF-16 begins
 
 Plain = dict[str, Any]
 
@@ -111,7 +114,7 @@ def yaml_in(file: Path, named: bool = False) -> Plain:
     named: whether the user has named it, who may well name a link or a pipe.
     """
     with file.open("rb") if named else os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:
-        text = bounded(stream, LARGEST_SETTINGS).decode()
+        text = text_of(bounded(stream, LARGEST_SETTINGS))
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _nodes(node, {}, ()) > MOST_NODES:
@@ -142,7 +145,28 @@ def text_in(file: Path, errors: str = "strict") -> str:
     size = max(file.stat().st_size, bombs.HARMLESS // GROWS)  # of a pipe nothing is known
     bombs.refuse_bomb(GROWS * size, size, "its cells")
     with file.open("rb") as stream:
-        return bounded(stream, size).decode("utf-8-sig", errors)
+        return text_of(bounded(stream, size), errors)
+
+
+def head_in(file: Path, most: int) -> str:
+    """The text in the first bytes of such a file, at most so many of them. Raises ValueError where they are none."""
+    with file.open("rb") as stream:
+        data = stream.read(most)
+    return codecs.getincrementaldecoder(_coding(data))("surrogateescape").decode(data)  # the last letter may be cut
+
+
+def text_of(data: bytes, errors: str = "strict") -> str:
+    """Bytes as text: in UTF-8, or in UTF-16 where their first ones say so."""
+    return data.decode(_coding(data), errors)
+
+
+def utf8_of(data: bytes) -> bytes:
+    """The same text in UTF-8, for who parts it into lines that may be damaged one by one."""
+    return text_of(data).encode() if data.startswith(SIXTEEN) else data.removeprefix(codecs.BOM_UTF8)
+
+
+def _coding(data: bytes) -> str:
+    return "utf-16" if data.startswith(SIXTEEN) else "utf-8-sig"
 
 
 def csv_in(file: Path, limit: int = LARGEST_OBJECT) -> list[list[str]]:

@@ -125,6 +125,21 @@ def test_what_cannot_be_used_is_put_aside_with_the_reason(here: Path) -> None:
     assert found.ignored[0].reason == "not named like a sound"
 
 
+def test_clips_too_loud_to_have_levels_are_put_aside(here: Path) -> None:
+    folder(here / "clips", 2)
+    for name, most in (("loud", 2.0**35), ("louder", 1e22), ("whole", 2.0**23)):  # of 24 bits some are written so
+        Path("clips/low", f"{name}.wav").write_bytes(written(most * tone(300), subtype="FLOAT"))
+    samples = open_samples("clips", tolerance=0.9)
+    assert samples.keys[-1] == "low/whole.wav" and samples.preparation.high > 100
+    assert type(samples.preparation).model_validate(samples.preparation.model_dump()) == samples.preparation
+    told = dict(samples.quarantined)
+    assert told["low/loud.wav"] == "is no sound by its values, which reach 1.8e+10, where 1 is loudest"
+    assert told.keys() == {"low/loud.wav", "low/louder.wav"}
+    assert {file.path: file.reason for file in inspect("clips", tolerance=0.9).broken} == told
+    with pytest.raises(ValueError, match="high"):
+        samples.preparation.levelled(np.array([[250.0]], np.float16))
+
+
 @pytest.mark.parametrize("kind", ["WAV", "AIFF", "FLAC", "OGG", "MP3"])
 def test_what_ends_before_its_time_is_no_clip(kind: str) -> None:
     data = written(tone(300, 3.0, 16_000), 16_000, form=kind)

@@ -16,6 +16,7 @@ from selftaught.contracts.method import Data
 from selftaught.data.series import MODALITY
 from selftaught.data.series.encoders import build_encoder
 from selftaught.data.series.samples import open_samples
+from selftaught.judging.groups import groups_named
 from selftaught.judging.labelled import open_labelled, splits
 from selftaught.judging.shown import features_of
 from selftaught.judging.subsets import parse_labels
@@ -24,7 +25,7 @@ from selftaught.methods.parts.blocks import context_and_targets
 from selftaught.run.recipes import Evaluate
 from selftaught.system import randomness
 from selftaught.system.components import Part
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DataError, UsageError
 from tests.data.series.rockets import with_aeon
 from tests.data.series.writing import waves
 from tests.methods.making import KINDS
@@ -133,6 +134,22 @@ def test_windows_of_one_recording_are_on_one_side_of_every_split(tmp_path: Path)
         sides = [{cut.groups[row].split("[")[0] for row in rows} for rows in (split.train, split.test)]  # type: ignore[index]
         assert sides[0] and sides[1] and not sides[0] & sides[1]
     assert labelled.tested == 12  # recordings, of 108 windows
+
+
+def test_windows_are_named_by_their_recording_in_groups_and_metadata(tmp_path: Path) -> None:
+    np.savez(tmp_path / "logs.npz", x=np.random.default_rng(0).normal(size=(3, 1, 20)), lengths=[20, 16, 8])
+    cut = open_samples(f"series:{tmp_path / 'logs.npz'}", window=8, tolerance=1)
+    assert cut.keys == ["0[0:8]", "0[8:16]", "1[0:8]", "1[8:16]", "2"]
+    file = tmp_path / "machines.csv"
+    file.write_text("path,group\n0,a\n1,b\n1[8:16],c\n2,a\n")
+    groups = groups_named(Evaluate(run="x", train="x", groups=file), [cut])
+    assert groups is not None and groups.tolist() == [0, 0, 1, 2, 0]
+    file.write_text("path,age\n0,41\n1,52\n1[8:16],60\n2,41\nx,1\n")
+    assert cut.metadata(["age"], str(file))[0].cells == ["41", "41", "52", "60", "41"]
+    assert cut.notes[-1] == f"1 of the 5 lines of {file} are of other series"
+    file.write_text("path,age\n0,41\n0,42\n")
+    with pytest.raises(DataError, match=r"contradicts itself about '0\[0:8\]'"):
+        cut.metadata(["age"], str(file))
 
 
 def test_what_is_not_for_series_is_refused_in_one_line(tmp_path: Path) -> None:

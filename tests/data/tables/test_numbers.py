@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from selftaught.data.sources.cells import parting_of
+from selftaught.data.sources.numbers import column_of, number_in
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.inspection import inspect
-from selftaught.data.tables.numbers import column_of, number_in
 from selftaught.data.tables.preparation import Preparation
 
 MARKERS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>", "null", "None", "-", ".")

@@ -34,6 +34,14 @@ def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> No
     assert torch.equal(part[1], a[16:32])
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_number_too_far_off_for_the_network_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "first.csv").write_text("a,b\n1,5\n2,6\n3,8\n")
+    (tmp_path / "later.csv").write_text("a,b\n1e300,5\n-1e300,6\n2,8\n")
+    like = open_samples(tmp_path / "first.csv").preparation
+    assert open_samples(tmp_path / "later.csv", like=like).values[:, 0, 0].tolist() == [0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

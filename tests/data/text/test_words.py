@@ -107,3 +107,8 @@ def test_tf_idf_of_many_texts_keeps_what_tells_most(monkeypatch: pytest.MonkeyPa
     made = TfIdf(samples(texts), 0)
     found, y = made(samples(texts)), np.arange(40) % 2
     assert found.shape == (40, 8) and LogisticRegression().fit(found[:20], y[:20]).score(found[20:], y[20:]) == 1.0
+
+
+def test_tf_idf_of_texts_without_words_is_a_column_of_zeros() -> None:
+    made = TfIdf(samples(["\U0001f600", "!?", "\U0001f600 \U0001f601"]), 0)
+    assert made(samples(["\U0001f600", "a word"])).tolist() == [[0.0], [0.0]]

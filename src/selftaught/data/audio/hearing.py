@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from selftaught.data.audio.decode import DecodeError, Header, Sound, decode, header
-from selftaught.data.audio.preparation import USUAL_RATE, Preparation
+from selftaught.data.audio.preparation import LOUDEST, USUAL_RATE, Preparation
+from selftaught.data.audio.spectrogram import Transform
 from selftaught.data.first_pass import looked_at
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.source import Progress
@@ -66,8 +67,7 @@ def hear(source: Files, rows: Rows, how: Preparation, memory: int, workers: int 
 
     def made(data: bytes) -> tuple[Header, Frames]:
         told, sound = decode(data, how.rate)
-        refuse_short(sound, how)
-        return told, transform(torch.from_numpy(sound)).T.numpy().astype(np.float16)
+        return told, listened(sound, how, transform)
 
     for place, found in enumerate(each(source, rows, made, workers)):
         progress(place + 1, len(rows))
@@ -83,6 +83,16 @@ def hear(source: Files, rows: Rows, how: Preparation, memory: int, workers: int 
             way = "raise it, take fewer by --limit, or a smaller --size"
             raise DataError(f"{far} {filesize(held)} as spectrograms, more than --memory {filesize(memory)}: {way}")
     return heard
+
+
+def listened(sound: Sound, how: Preparation, transform: Transform) -> Frames:
+    """The spectrogram (frames, mels) of a clip. Raises DecodeError where it is too short, or too loud, to have one."""
+    refuse_short(sound, how)
+    frames = transform(torch.from_numpy(sound)).T.numpy()
+    if not frames.max() <= LOUDEST:  # nor where it is no number
+        raise DecodeError(f"is no sound by its values, which reach {np.abs(sound).max():.2g}, where 1 is loudest")
+    made: Frames = frames.astype(np.float16)
+    return made
 
 
 def refuse_short(sound: Sound, how: Preparation) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from selftaught.contracts.findings import ClipFacts, File, Findings, Spread
 from selftaught.data.audio.decode import Header, decode
 from selftaught.data.audio.files import THINGS, open_source
-from selftaught.data.audio.hearing import each, refuse_short, usual_rate
+from selftaught.data.audio.hearing import each, listened, refuse_short, usual_rate
 from selftaught.data.audio.preparation import Preparation
 from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.metadata import facts_of
@@ -50,6 +50,8 @@ def inspect(
 
     def look(data: bytes) -> Look:
         told, sound = decode(data, preparation.rate)
+        if np.abs(sound).max() > 1:  # which may be too loud
+            listened(sound, preparation, preparation.transform)
         refuse_short(sound, preparation)
         return Look(told, len(data))
 

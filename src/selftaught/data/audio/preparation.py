@@ -17,7 +17,8 @@ MOST_MELS, MOST_FRAMES = 256, 1 << 14  # of a view
 RANGE = 80.0  # dB below the loudest of all clips, under which all is silence
 
 Rate = Annotated[int, bounds.whole(100, 384_000, "samples a second")]
-Decibels = Annotated[float, bounds.number(-200, 200, "decibels")]
+LOUDEST = 200.0  # dB; values of 24 bits that were never brought to 1 stay below
+Decibels = Annotated[float, bounds.number(-LOUDEST, LOUDEST, "decibels")]
 
 
 class Preparation(BaseModel):
@@ -56,7 +57,7 @@ class Preparation(BaseModel):
         unit = (np.clip(decibels.astype(np.float32), low, high) - low) / RANGE
         mean, std = float(unit.mean(dtype=np.float64)), float(unit.std(dtype=np.float64))
         levels = {"low": round(low, 4), "high": round(high, 4), "mean": (round(mean, 6),)}
-        return self.model_copy(update={**levels, "std": (round(max(std, 1e-3), 6),)})
+        return type(self).model_validate({**self.model_dump(), **levels, "std": (round(max(std, 1e-3), 6),)})
 
     @property
     def channels(self) -> int:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from selftaught.data.images.decode import attempt, pages_in
 from selftaught.data.sources.contents import Contents, Stamps
-from selftaught.data.sources.encoded import AHEAD, NUMBERED, Encoded, Labels, Page, Stored
+from selftaught.data.sources.encoded import AHEAD, Encoded, Labels, Page, Stored
 from selftaught.data.sources.parquet import RowGroups
+from selftaught.data.sources.parts import page_of
 from selftaught.data.sources.source import Progress
 
 Rows = NDArray[np.int64]
@@ -27,7 +28,7 @@ def paged(source: Encoded, progress: Progress = lambda done, total: None) -> Enc
     places = np.arange(len(files)) - np.repeat(np.cumsum(counts) - counts, counts)
     several = counts[files] > 1
     numbered = zip(files.tolist(), places.tolist(), several.tolist())
-    keys = [source.keys[file] + f"{NUMBERED}{place + 1}" * more for file, place, more in numbered]
+    keys = [page_of(source.keys[file], place + 1) if more else source.keys[file] for file, place, more in numbered]
 
     def sizes() -> list[int]:
         own = source.sizes()

@@ -1,6 +1,5 @@
 """Which names are those of series, and what is read by each: arrays, texts, and folders of them."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -11,26 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data import opening
-from selftaught.data.series.lines import is_long, open_columns, read_recording
-from selftaught.data.series.recordings import THINGS, Channels, Failures, Recording, Recordings
+from selftaught.data.series.folders import COLUMNS, open_folder, refuse_column
+from selftaught.data.series.lines import is_long, open_columns
+from selftaught.data.series.recordings import THINGS, Channels, Recording, Recordings, as_numbers
 from selftaught.data.series.ts import open_ts
 from selftaught.data.sources import handed
 from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import labels_of, read_arrays
-from selftaught.data.sources.folder import NO_IMAGE, walk
-from selftaught.data.sources.labels import NO_LABEL, known_labels
+from selftaught.data.sources.labels import known_labels
 from selftaught.data.sources.source import reading
-from selftaught.system.errors import DataError, UsageError
-from selftaught.system.ownership import refuse_as_data
+from selftaught.data.sources.taken import Taken
+from selftaught.system.errors import DataError
+from selftaught.system.reading import head_in
 from selftaught.system.text import printable
 
 MARK = f"{THINGS}:"  # of what could be taken for images or rows: series:signals.npy
 TS = ".ts"
-COLUMNS = (".csv", ".tsv", ".parquet")
 SHAPES = "(N, points), (N, channels, points), or (points,) of one"
 HELD = "'x' of shape " + SHAPES + ", or 'values' (points of all, channels) with 'offsets' (N + 1,)"
-NO_RECORDING = "not named like a recording"
-HEAD = 1 << 16  # characters that a first line takes at most
+HEAD = 1 << 16  # bytes that a first line takes at most
 
 
 def recognises(data: Any) -> bool:
@@ -47,17 +45,17 @@ def recognises(data: Any) -> bool:
 
 def _first_line(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as stream:
-            return [cell.strip().strip('"') for cell in re.split(r"[,;\t|]", stream.readline(HEAD).rstrip("\r\n"))]
-    except OSError:  # said by whoever opens it
+        first = re.split(r"[\r\n]", head_in(path, HEAD), maxsplit=1)[0]
+        return [cell.strip().strip('"') for cell in re.split(r"[,;\t|]", first)]
+    except (OSError, ValueError):  # said by whoever opens it
         return []
 
 
-def open_recordings(data: str | Path, label_column: str | None = None, wanted: Sequence[str] = ()) -> Recordings:
+def open_recordings(data: str | Path, label_column: str | None = None, taken: Taken | None = None) -> Recordings:
     """The series that DATA names, before they are cut into windows.
 
-    label_column: of a table, the column of labels, or "none"; wanted: names of channels that an encoder takes. Raises
-    DataError and UsageError.
+    label_column: of tables, the column of labels, or "none"; taken: the channels that an encoder has learnt from, and
+    what its labels were. Raises DataError and UsageError.
     """
     if str(data).startswith(handed.MARK):
         return _from_python(handed.held(str(data)), label_column)
@@ -67,10 +65,10 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
     openers: dict[str, Callable[[Path], Recordings]] = {TS: open_ts, **dict.fromkeys(ARRAYS, open_arrays)}
     suffix = path.suffix.lower()
     if suffix in COLUMNS and not path.is_dir():
-        return open_columns(path, label_column, wanted)
-    _refuse_column(label_column, printable(str(path)))
+        return open_columns(path, label_column, taken)
     if path.is_dir():
-        return open_folder(path, wanted)
+        return open_folder(path, label_column, taken)
+    refuse_column(label_column, printable(str(path)))
     if suffix not in openers:
         endings = ", ".join([*openers, *COLUMNS])
         raise DataError(
@@ -80,11 +78,6 @@ def open_recordings(data: str | Path, label_column: str | None = None, wanted: S
         return openers[suffix](path)
 
 
-def _refuse_column(label_column: str | None, shown: str) -> None:
-    if label_column not in (None, NO_LABEL):
-        raise UsageError(f"--label-column {printable(str(label_column))}: {shown} has no columns with names")
-
-
 def open_arrays(path: Path) -> Recordings:
     """Series of a .npy or .npz. Raises DataError."""
     return _of_arrays(read_arrays(path), path.stem, printable(path.name))
@@ -92,7 +85,7 @@ def open_arrays(path: Path) -> Recordings:
 
 def _from_python(given: handed.Handed, label_column: str | None) -> Recordings:
     """Series that somebody holds, with their labels where these came beside them."""
-    _refuse_column(label_column, given.name)
+    refuse_column(label_column, given.name)
     labels = {} if given.labels is None else {"y": given.labels}
     return _of_arrays({**given.data.arrays, **labels}, given.name, given.name)
 
@@ -112,7 +105,7 @@ def _of_arrays(held: Mapping[str, NDArray[Any]], name: str, shown: str) -> Recor
 def _arrays(held: Mapping[str, NDArray[Any]], shown: str) -> Iterator[NDArray[np.float32]]:
     """Each series (points, channels)."""
     if "values" in held and "offsets" in held:
-        values, offsets = _numbers(held["values"], shown), held["offsets"].reshape(-1)
+        values, offsets = as_numbers(held["values"], shown), held["offsets"].reshape(-1)
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or offsets.dtype.kind not in "iu" or not _in_order(offsets, len(values)):
             raise DataError(f"{shown}: 'offsets' must rise from 0 to the {len(values):,} points of 'values'")
@@ -120,7 +113,7 @@ def _arrays(held: Mapping[str, NDArray[Any]], shown: str) -> Iterator[NDArray[np
         return
     if "x" not in held:
         raise DataError(f"{shown} must hold series as {HELD}; it holds {printable(', '.join(held)) or 'nothing'}")
-    x = _numbers(held["x"], shown)
+    x = as_numbers(held["x"], shown)
     x = x[None, None] if x.ndim == 1 else x[:, None] if x.ndim == 2 else x
     if x.ndim != 3 or 0 in x.shape:
         raise DataError(f"{shown} has shape {held['x'].shape}; series are {SHAPES}")
@@ -133,13 +126,6 @@ def _arrays(held: Mapping[str, NDArray[Any]], shown: str) -> Iterator[NDArray[np
     ):
         raise DataError(f"{shown}: 'lengths' must be one of 0 to {x.shape[2]:,} points for each of {len(x):,} series")
     yield from (series[:, :length].T for series, length in zip(x, lengths.tolist()))
-
-
-def _numbers(values: NDArray[Any], shown: str) -> NDArray[np.float32]:
-    if values.dtype.kind not in "fiub":
-        raise DataError(f"{shown} holds {values.dtype}; series are numbers")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
-        return np.asarray(values, np.float32)
 
 
 def _in_order(offsets: NDArray[Any], points: int) -> bool:
@@ -165,35 +151,6 @@ def _rate(held: NDArray[Any]) -> float:
     if not 0 < rate < np.inf:
         raise DataError("'rate' must be a single number above 0: the points in a unit of time")
     return rate
-
-
-def open_folder(path: Path, wanted: Sequence[str] = ()) -> Recordings:
-    """A recording a file, .npy of (points,) or (channels, points) or a table of a line a point; folders are labels."""
-    refuse_as_data(path)
-    keys, ignored = walk(os.fspath(path), (".npy", *COLUMNS))
-    if not keys:
-        raise DataError(f"{printable(str(path))} holds no recordings: files of .npy, .csv, .tsv or .parquet")
-    given, broken, channels = list[Recording](), Failures(), Channels(())
-    for key in keys:
-        try:
-            values, own = _recording(path / key, channels.names or tuple(wanted))
-        except DataError as error:
-            broken.append((key, f"cannot be read: {error}"))
-            continue
-        channels = channels if channels.names else own
-        given.append(Recording(key, values, key.partition("/")[0] if "/" in key else None))
-    others = [(key, NO_RECORDING if reason == NO_IMAGE else reason) for key, reason in ignored]
-    return Recordings.of(path.resolve().name, given, channels if given else None, broken=broken, ignored=others)
-
-
-def _recording(file: Path, wanted: Sequence[str]) -> tuple[NDArray[np.float32], Channels]:
-    if file.suffix.lower() in COLUMNS:
-        return read_recording(file, wanted)
-    values = _numbers(read_arrays(file)["x"], printable(file.name))
-    values = values[:, None] if values.ndim == 1 else values.T
-    if values.ndim != 2:
-        raise DataError(f"{printable(file.name)} has shape {values.shape[::-1]}; a recording is (channels, points)")
-    return values, Channels(("",) * values.shape[1])
 
 
 def labels_by_key(labelled: str) -> dict[str, str]:

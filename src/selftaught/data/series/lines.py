@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from selftaught.data.series.recordings import Channels, Recording, Recordings
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
-from selftaught.data.sources.labels import LABELS, NO_LABEL, known_labels, label_cells, labels_among, named_like
+from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, named_like
+from selftaught.data.sources.numbers import has_names
+from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 SERIES, TIME, GROUP = "series", ("time", "timestamp", "datetime", "date"), "group"
-IDS = ("id", "key", SERIES)  # of a line that is a series
+IDS = ("id", "key", SERIES, "index", *INDEX)  # of a line that is a series
 EVEN = 0.01  # by how much of a step others may differ where points are evenly spaced
+UNEVEN = "does not rise evenly; points are taken as if it did"
 
 
 class Columns(NamedTuple):
@@ -25,6 +28,7 @@ class Columns(NamedTuple):
     file: str
     cells: dict[str, list[str]]
     comma: bool = False  # whether decimals may follow commas
+    notes: Sequence[str] = ()  # of how it was read
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as numbers, NaN where it holds nothing. Raises DataError."""
@@ -37,7 +41,9 @@ class Columns(NamedTuple):
         except ValueError:
             place, cell = next((i, cell) for i, cell in enumerate(known) if not _is_number(cell))
             held = f"holds {printable(cell)!r} at its point {place + 1:,}, which is no number"
-            raise DataError(f"{self.file}: channel {printable(name)!r} {held}") from None
+            text = not any(map(_is_number, {*known} - {"nan"}))
+            way = f"; --label-column {printable(name)} leaves it out" * text
+            raise DataError(f"{self.file}: channel {printable(name)!r} {held}{way}") from None
 
     def found(self, *names: str) -> str | None:
         """The column of one of these names, in whatever letters."""
@@ -52,22 +58,62 @@ def is_long(header: Sequence[str]) -> bool:
     return len(header) > 2 and header[0].lower() == SERIES and header[1].lower() in TIME
 
 
-def open_columns(path: Path, label_column: str | None, wanted: Sequence[str]) -> Recordings:
-    """The series of a table; `label_column`, `wanted`: see `open_recordings`. Raises DataError and UsageError."""
-    table = _read(path)
-    labels = _labels(table, label_column)
-    series, time = table.found(SERIES), table.found(*TIME)
-    if series is None and time is None:
-        return _wide(path, table, labels)
-    given, channels, notes = _long(path, table, series, time, labels, wanted)
-    return Recordings.of(path.stem, given, channels, notes=notes)
+class Roles(NamedTuple):
+    """The columns of a table that are no channels, and what to say of labels."""
+
+    time: str | None
+    series: str | None
+    group: str | None
+    labels: Sequence[str]
+    left_out: Sequence[str]
+    told: list[str]
+
+    @classmethod
+    def of(cls, table: Columns, label_column: str | None, taken: Taken | None) -> "Roles":
+        """By their names, unless an encoder has learnt from a column. Raises UsageError."""
+        header = [*table.cells]
+        labels, others = label_columns(header, label_column, taken, table.file, axes=True)
+        notes = notes_of_labels(header, labels, others, label_column, taken)
+        named = table.found(*TIME), table.found(SERIES), table.found(GROUP)
+        return cls(*named, labels, [*others, *named_like(header, INDEX)], notes)
 
 
-def read_recording(path: Path, wanted: Sequence[str]) -> tuple[NDArray[np.float32], Channels]:
-    """A table with a line for each point of one recording. Raises DataError."""
+class Points(NamedTuple):
+    """What a table with a line for each point comes to."""
+
+    given: list[Recording]
+    channels: Channels
+    notes: list[str]
+    told: list[str]  # of its labels
+    label: str | None  # the column that labels come from; several by commas
+    spare: list[str]  # columns that could be channels, and are not wanted
+
+
+def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> Recordings:
+    """The series of a table; `label_column`, `taken`: see `open_recordings`. Raises DataError and UsageError."""
     table = _read(path)
-    given, channels, _ = _long(path, table, None, table.found(*TIME), [], wanted)
-    return given[0].values, channels
+    roles = Roles.of(table, label_column, taken)
+    if roles.series is None and roles.time is None:
+        return _wide(path, table, roles, label_column, taken)
+    points = _long(path, table, roles, taken.columns if taken else (), taken)
+    return Recordings.of(
+        path.stem, points.given, points.channels, notes=[*points.notes, *points.told], label=points.label
+    )
+
+
+def read_recording(path: Path, label_column: str | None, taken: Taken | None, wanted: Sequence[str]) -> Points:
+    """A table with a line for each point of one recording; wanted: names of its channels, where these are known.
+
+    Raises DataError and UsageError.
+    """
+    table = _read(path)
+    roles = Roles.of(table, label_column, taken)
+    if roles.series and not (taken and roles.series in taken.columns):
+        if len({*map(str.strip, table.cells[roles.series])}) > 1:
+            told = f"{table.file} holds several series by its column {printable(roles.series)!r}"
+            raise DataError(f"{told}: in a folder each has a file of its own; name the file itself as DATA")
+        roles = roles._replace(series=None, left_out=[*roles.left_out, roles.series])
+    return _long(path, table, roles._replace(series=None), wanted, taken)
 
 
 def _read(path: Path) -> Columns:
@@ -81,14 +127,20 @@ def _read(path: Path) -> Columns:
         raise DataError(f"{shown} is empty")
     if odd := next((number for number, line in enumerate(rows, 1) if len(line) != len(rows[0])), None):
         raise DataError(f"{shown}, line {odd} has {len(rows[odd - 1])} cells, the first has {len(rows[0])}")
-    named = not all(map(_is_number, rows[0]))
+    count = sum(map(_is_number, rows[0]))
+    named = has_names(rows, parting, rising=True) if len(rows) > 1 else count < len(rows[0])
+    notes = []
+    if not named:
+        notes.append("its first line is a row as well: columns have no names, and are called '0' and so on")
+    elif 2 * count >= len(rows[0]):
+        notes.append("its first line is taken for the names of its columns, though most of it are numbers")
     header = [cell.strip() for cell in rows[0]] if named else [str(place) for place in range(len(rows[0]))]
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     rows = rows[1:] if named else rows
     if not rows:
         raise DataError(f"{shown} holds no lines but the names of its columns")
-    return Columns(shown, {name: [*cells] for name, cells in zip(header, zip(*rows))}, parting == ";")
+    return Columns(shown, {name: [*cells] for name, cells in zip(header, zip(*rows))}, parting == ";", notes)
 
 
 def _is_number(cell: str) -> bool:
@@ -99,13 +151,6 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _labels(table: Columns, asked: str | None) -> list[str]:
-    """The columns that hold labels: those that were asked for, else the first of a usual name."""
-    if asked is None:
-        return named_like([*table.cells], LABELS)[:1]
-    return [] if asked == NO_LABEL else labels_among([*table.cells], asked, table.file)
-
-
 def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
     """The label of each line."""
     if not labels:
@@ -114,36 +159,38 @@ def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
     return np.array(known_labels(cells, ", ".join(labels)), np.str_)
 
 
-def _long(
-    path: Path, table: Columns, series: str | None, time: str | None, labels: Sequence[str], wanted: Sequence[str]
-) -> tuple[list[Recording], Channels, list[str]]:
-    """Recordings of a line a point, in the order of their first lines; what is known of channels, and notes."""
-    group = table.found(GROUP)
-    names = _names(table, (series, time, group, *labels), wanted)
+def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken: Taken | None) -> Points:
+    """Recordings of a line a point, in the order of their first lines, and what is known of their channels."""
+    time, series, group = roles.time, roles.series, roles.group
+    learnt = taken.columns if taken and any(taken.columns) else ()  # channels that have no names are named ""
+    others = [time, series, group, *roles.labels, *(name for name in roles.left_out if name not in learnt)]
+    open_to = [name for name in table.cells if name not in others]
+    names = _names(table, open_to, wanted)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
         points = np.stack([table.numbers(name) for name in names], axis=1).astype(np.float32)
     keys = np.array([cell.strip() for cell in table.cells[series]] if series else [path.stem] * len(table), np.str_)
     moments = _moments(table, time) if time else np.arange(float(len(table)))
     lines = _apart(keys, moments)
     steps = [_steps(table, str(keys[own[0]]), moments[own]) for own in lines]
-    said, groups = _said(table, labels), table.cells[group] if group else None
+    said, groups = _said(table, roles.labels), table.cells[group] if group else None
     given = [
         Recording(str(keys[own[0]]), points[own], _one_or_each(said, own), groups[own[0]] if groups else None)
         for own in lines
     ]
     rate = _rate(np.concatenate(steps)) if time else None
-    uneven = [f"its column {printable(time)!r} does not rise evenly; points are taken as if it did"]
-    return given, Channels(tuple(names), (), rate), uneven * bool(time and rate is None)
+    uneven = [f"its column {printable(time)!r} {UNEVEN}"] * bool(time and rate is None)
+    channels, label = Channels(tuple(names), (), rate), ",".join(roles.labels) or None
+    spare = [name for name in open_to if name not in names]
+    return Points(given, channels, [*table.notes, *uneven], roles.told, label, spare)
 
 
-def _names(table: Columns, others: Sequence[str | None], wanted: Sequence[str]) -> list[str]:
+def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The columns that are channels; those that are wanted, where they are known. Raises DataError."""
-    names = [name for name in table.cells if name not in others]
-    if not any(wanted) and not names:
+    if not any(wanted) and not open_to:
         raise DataError(f"{table.file} has no channels: its columns are {printable(', '.join(table.cells))}")
-    if any(wanted) and (lacking := [name for name in wanted if name not in names]):
+    if any(wanted) and (lacking := [name for name in wanted if name not in open_to]):
         raise DataError(f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted")
-    return [*wanted] if any(wanted) else names
+    return [*wanted] if any(wanted) else [*open_to]
 
 
 def _apart(keys: NDArray[Any], moments: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -192,14 +239,14 @@ def _rate(steps: NDArray[np.float64]) -> float | None:
     return 1 / middle if (np.abs(steps - middle) <= EVEN * middle).all() else None
 
 
-def _wide(path: Path, table: Columns, labels: Sequence[str]) -> Recordings:
+def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, taken: Taken | None) -> Recordings:
     """A series a line, of one channel."""
-    key, group = table.found(*IDS), table.found(GROUP)
-    names = [name for name in table.cells if name not in (key, group, *labels)]
+    key, group = table.found(*IDS), roles.group
+    names = [name for name in table.cells if name not in (key, group, *roles.labels, *roles.left_out)]
     if not names:
         raise UsageError(f"{table.file} has no columns of values")
     values = np.stack([table.numbers(name) for name in names], axis=1)[..., None]
-    said = _said(table, labels)
+    said = _said(table, roles.labels)
     keys = table.cells[key] if key else [str(row) for row in range(len(values))]
     given = [
         Recording(
@@ -211,4 +258,7 @@ def _wide(path: Path, table: Columns, labels: Sequence[str]) -> Recordings:
         for row, own in enumerate(values)
     ]
     told = "each of its lines is a series of one channel; columns 'series' and 'time' would make a line a point"
-    return Recordings.of(path.stem, given, notes=[told])
+    # Its points have no names by which later commands could tell that a column was learnt from.
+    asked = taken.label if taken and label_column is None else label_column
+    label = ",".join(roles.labels) or (NO_LABEL if asked == NO_LABEL else None)
+    return Recordings.of(path.stem, given, notes=[told, *table.notes, *roles.told], label=label)

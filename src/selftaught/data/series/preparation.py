@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.data.series.recordings import Recordings
+from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -30,6 +31,7 @@ class Preparation(BaseModel):
     stride: Annotated[int, Field(gt=0)] | None = None  # points between the beginnings of windows; None of whole series
     rate: Positive | None = None  # points in a unit of time, where the training data say so
     units: tuple[str, ...] = ()  # of the channels, likewise
+    label: str | None = None  # the column that was left out of learning as the label; "none" where none was to be
 
     @classmethod
     def of(cls, series: Recordings, stride: int | None = None) -> Self:
@@ -54,7 +56,13 @@ class Preparation(BaseModel):
             stride=stride,
             rate=series.channels.rate,
             units=series.channels.units,
+            label=series.label,
         )
+
+    @property
+    def taken(self) -> Taken:
+        """What was taken from tables, and is to be found in others."""
+        return Taken(self.names, self.label)
 
     @property
     def channels(self) -> int:

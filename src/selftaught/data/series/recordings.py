@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
+from selftaught.data.sources.parts import window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -51,6 +52,7 @@ class Recordings(Source):
     broken: Failures = field(default_factory=list)
     ignored: Failures = field(default_factory=list)
     notes: Sequence[str] = ()
+    label: str | None = None  # the column that labels come from, several by commas; "none" where none was to be
 
     @classmethod
     def of(cls, name: str, given: Iterable[Recording], channels: Channels | None = None, **known: Any) -> Self:
@@ -111,7 +113,7 @@ class Recordings(Source):
         cut = self.picked(which)
         cut.groups = cut.groups or cut.keys
         named = zip(cut.keys, offsets.tolist(), (cut.lengths == window).tolist())
-        cut.keys = [key if whole else f"{key}[{start}:{start + window}]" for key, start, whole in named]
+        cut.keys = [key if whole else window_of(key, start, start + window) for key, start, whole in named]
         cut.starts, cut.lengths = cut.starts + offsets, np.full(len(which), window)
         if self.marks is not None:
             cut._label_by_marks()
@@ -174,3 +176,11 @@ def _finite(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[str]
     if not infinite.any():
         return values, []
     return np.where(infinite, np.float32(np.nan), values), [f"{infinite.sum():,} infinite values are taken for missing"]
+
+
+def as_numbers(values: NDArray[Any], shown: str) -> NDArray[np.float32]:
+    """An array as the values of series. Raises DataError."""
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{shown} holds {values.dtype}; series are numbers")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
+        return np.asarray(values, np.float32)

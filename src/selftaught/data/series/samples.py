@@ -73,7 +73,7 @@ def open_samples(
     refuse_column(others.get("column"), data, THINGS)
     if like and like.stride:
         window, stride = like.length, like.stride
-    whole = open_recordings(data, label_column if labels is None else None, like.names if like else ())
+    whole = open_recordings(data, label_column if labels is None else None, like.taken if like else None)
     if labels is not None:
         _label(whole, labels, label_column)
     series = cut(like.refuse_other(whole) if like else whole, window, stride, lone=like is not None)

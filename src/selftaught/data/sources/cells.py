@@ -2,14 +2,17 @@
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from selftaught.data.sources.source import reading
+from selftaught.system.errors import DataError
 from selftaught.system.reading import text_in
+from selftaught.system.text import printable
 
 # Of two that part all lines alike the first is taken: a comma may well stand in a number, a tab in nothing.
 PARTING = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
@@ -36,7 +39,56 @@ def read_cells(file: Path, names: bool = False, damaged: bool = False) -> Cells:
     with reading(str(file), " as text"):
         text = text_in(file, "surrogateescape" if names or damaged else "strict")
         parting = parting_of(text, keyed=names)
-        return Cells(list(csv.reader(io.StringIO(text, newline=""), delimiter=parting)), parting)
+        return Cells(list(_lines(text, parting, printable(str(file)))), parting)
+
+
+def _lines(text: str, parting: str, shown: str) -> Iterator[list[str]]:
+    """The cells of each line. Raises DataError where a quotation mark takes in lines, and nothing shows it was to.
+
+    A cell of several lines stands between two marks, and nothing follows the second. What merely begins with a mark, or
+    has text behind the second one, is read for what it is, as long as that stays in its line.
+    """
+    held: list[str] = []  # lines of the file that the reader has taken for those of one row
+
+    def taken() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            held.append(line)
+            yield line
+
+    number, reader = 1, csv.reader(taken(), delimiter=parting)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # a cell of more letters than may be
+            raise _unbalanced(held, number, parting, shown, long=True) if len(held) > 1 else error from None
+        if len(held) > 1 or (cells and cells[-1].endswith(("\r", "\n"))):
+            try:
+                list(csv.reader(held, delimiter=parting, strict=True))
+            except csv.Error:
+                raise _unbalanced(held, number, parting, shown) from None
+        number += len(held)
+        held.clear()
+        yield cells
+
+
+def _unbalanced(held: Sequence[str], number: int, parting: str, shown: str, long: bool = False) -> DataError:
+    """What to say of a row of these lines, from line `number` on, whose quotation marks do not balance.
+
+    long: whether a cell has too many letters, be its mark closed or not.
+    """
+    row, at = "".join(held), 0
+    whole = re.compile(rf'(?:"(?:[^"]|"")*+"|(?!")[^{re.escape(parting)}\r\n]*+){re.escape(parting)}')
+    while found := whole.match(row, at):
+        at = found.end()
+    told = f"{shown}, line {number + row.count(chr(10), 0, at):,}: a cell begins with a quotation mark"
+    if long:
+        way = "close it where the cell ends, or keep such texts as JSON lines or parquet"
+        return DataError(f"{told} and has more than {csv.field_size_limit():,} letters: {way}")
+    end = f" and takes in what follows, up to line {number + len(held) - 1:,}" * (len(held) > 1)
+    way = "close it there, or, where it is a part of the text, double it and put the cell between marks"
+    return DataError(f"{told} that is not closed where the cell ends{end}: {way}")
 
 
 def parting_of(text: str, keyed: bool = False) -> str:

@@ -14,7 +14,6 @@ from selftaught.data.sources.contents import Contents, Digests, Rows
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import Interrupted
 
-NUMBERED = "#"  # between the key of a file and the number of a page of it
 AHEAD = 256  # samples handed to the reading threads at once
 
 Sizes = Callable[[], Sequence[int]]  # of the samples, in bytes

@@ -18,6 +18,7 @@ LIKE_LABELS = (
     *("class_name", "label_name", "class_id", "label_id", "classname", "fine_label"),
 )
 KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath", "image", "img", "image_id")
+INDEX = ("", "unnamed: 0", "__index_level_0__")  # how pandas writes the numbers of its rows
 NO_LABEL = "none"  # of --label-column: nothing is left out of learning
 BETWEEN = ";"  # several labels of one sample; alone, that it is known to have none
 YES, NO = ("1", "1.0", "yes", "true"), ("0", "0.0", "no", "false")  # in any letters, in a column that is a label
@@ -95,12 +96,13 @@ def label_text(value: Any) -> str:
 
 
 def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Labels as they are written, "" for what says that there is none, which is noted."""
-    nothing = nothing_in({cell.strip() for cell in cells})
-    marks = Counter(mark for cell in cells if (mark := cell.strip()) in nothing and mark)
+    """Labels without space around them, "" for what says that there is none, which is noted."""
+    said = [cell.strip() for cell in cells]
+    nothing = nothing_in({*said})
+    marks = Counter(mark for mark in said if mark in nothing and mark)
     for mark, count in marks.most_common(3):
         note(f"{count:,} labels in {printable(name)} are {printable(mark)!r}, which is taken for no label")
-    return ["" if cell.strip() in nothing else cell for cell in cells]
+    return ["" if label in nothing else label for label in said]
 
 
 def read_labels(file: Path, asked: str | None = None) -> list[Line]:

@@ -20,6 +20,7 @@ from selftaught.data.sources.labels import (
     plain,
 )
 from selftaught.system.errors import DataError, UsageError
+from selftaught.system.reading import head_in
 from selftaught.system.text import printable
 
 LOOKED_AT = 16  # lines
@@ -31,8 +32,7 @@ def lists_images(file: Path) -> bool:
     if not file.is_file():  # nor a pipe, which would not end
         return False
     try:
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            head = stream.read(HEAD)
+        head = head_in(file, HEAD)
     except (OSError, ValueError):  # said by whoever opens it
         return False
     lines = first_lines(head, parting_of(head))

@@ -25,6 +25,7 @@ from selftaught.data.sources.labels import (
     label_text,
     named_like,
 )
+from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Beside, Source
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -191,7 +192,10 @@ def _columns_of(source: Source, metadata: str, things: str) -> Mapping[str, Call
 
 
 def _rows(names: Sequence[str], source: Source, shown: str, things: str, key: str | None) -> list[tuple[int, int]]:
-    """Lines and the samples that they name. Raises DataError where they name none; what names another is noted."""
+    """Lines and the samples that they name, all parts of a thing that have no line of their own by the thing.
+
+    Raises DataError where they name none; what names another is noted.
+    """
     keys = list(source.keys)
     places = {name: place for place, name in enumerate(keys)}
     # By what it is called a sample may lack folder or ending; by its number it must be called just that.
@@ -200,12 +204,24 @@ def _rows(names: Sequence[str], source: Source, shown: str, things: str, key: st
     if key is None and (not rows or len(names) != len(keys)):
         told = f"{shown} has {len(names):,} rows and no column of names, such as {', '.join(KEYED[:3])}"
         raise DataError(f"{told}, and there are {len(keys):,} {things}, the first of which is {printable(keys[0])!r}")
+    rows += _by_whole(names, keys, rows) if key is not None else []
     if not rows:
-        told = f"{shown} names none of the {len(keys):,} {things} by its column {printable(key)!r}"
+        told = f"{shown} names none of the {len(keys):,} {things} by its column {printable(key or '')!r}"
         raise DataError(f"{told}; the first of these is {printable(keys[0])!r}")
-    if others := len(names) - len(rows):
+    if others := len(names) - len({row for row, _ in rows}):
         source.note(f"{others:,} of the {len(names):,} lines of {shown} are of other {things}")
     return rows
+
+
+def _by_whole(names: Sequence[str], keys: Sequence[str], named: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Lines and the samples, of those that are not named, which are parts of what they name."""
+    known, wholes = {place for _, place in named}, dict[str, list[int]]()
+    for place, key in enumerate(keys):
+        if (whole := whole_of(key)) != key:
+            wholes.setdefault(whole, []).append(place)
+    find = finder(list(wholes))
+    found = ((row, wholes[whole]) for row, name in enumerate(names) if (whole := find(name)) is not None)
+    return [(row, place) for row, own in found for place in own if place not in known]
 
 
 def _by_name(keys: Sequence[str], places: Mapping[str, int]) -> Callable[[str], int | None]:

@@ -15,37 +15,20 @@ from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
-from selftaught.data.sources.labels import (
-    LABELS,
-    LIKE_LABELS,
-    NO_LABEL,
-    known_labels,
-    label_cells,
-    label_text,
-    labels_among,
-    named_like,
-    parted,
-)
+from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
 from selftaught.data.sources.listed import lists_images
+from selftaught.data.sources.numbers import Column, column_of, has_names
 from selftaught.data.sources.source import Beside, Progress, Source, digest
+from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.data.sources.webdataset import expanded
-from selftaught.data.tables.numbers import Column, column_of, has_names
 from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
-IDS = ("id", "index", "key", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
+IDS = ("id", "index", "key", *INDEX)
 NOTED = 5  # columns that a note is written of
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What an encoder has taken from a table, where there is one already."""
-
-    columns: tuple[str, ...] = ()
-    label: str | None = None
 
 
 @dataclass
@@ -185,9 +168,9 @@ def _from_cells(
     """A table of columns of text that have names. Raises DataError where two have one."""
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
-    labels, others = _label_columns(header, label_column, taken, shown)
+    labels, others = label_columns(header, label_column, taken, shown)
     table = _from_columns(name, dict(zip(header, rows)), labels, others, parting)
-    table.notes = [*notes, *table.notes, *_notes_of_labels(header, labels, others, label_column, taken)]
+    table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
 
@@ -222,48 +205,6 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
             raise DataError(f"{printable(str(path))}, line {number} has {len(line)} cells, the header has {width}")
     columns = [list(column) for column in zip(*(line for _, line in numbered))] or [[] for _ in header]
     return header, columns, parting, notes
-
-
-def _label_columns(
-    header: Sequence[str], asked: str | None, taken: Taken | None, shown: str
-) -> tuple[list[str], list[str]]:
-    """The columns that hold the labels, and those that are no features either, as they are named like labels.
-
-    Raises UsageError where an encoder has learnt from a column that was asked for.
-    """
-    features = taken.columns if taken else ()
-    for column in parted(header, asked) if asked is not None else ():
-        if column in features:
-            told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
-            raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
-    if asked is None and taken and taken.label and {*parted(header, taken.label)} <= {*header}:
-        asked = taken.label
-    if asked is not None:
-        return labels_among(header, asked, shown), []
-    named = named_like([column for column in header if column not in features], LABELS)
-    return named[:1], named[1:]
-
-
-def _notes_of_labels(
-    header: Sequence[str], labels: Sequence[str], left_out: Sequence[str], asked: str | None, taken: Taken | None
-) -> list[str]:
-    told = f"column {printable(', '.join(labels))!r}"
-    if taken:
-        return [f"labels are those of {told}"] * bool(labels)
-    notes = []
-    if labels:
-        why = "holds the labels" if asked else "is taken for the label"
-        way = "" if asked else f"; --label-column {NO_LABEL} learns from it as well"
-        notes.append(f"{told} {why} and is not learnt from{way}")
-    if left_out:
-        left = ", ".join(repr(printable(column)) for column in left_out)
-        notes.append(f"{left} is left out as well, to be no feature; --label-column says which is the label")
-    others = [] if asked or labels else named_like(header, LIKE_LABELS)
-    return notes + [
-        f"column {printable(column)!r} is named like a label and is learnt from; "
-        f"--label-column {printable(column)} leaves it out"
-        for column in others
-    ]
 
 
 def _from_columns(

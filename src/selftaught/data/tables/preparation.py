@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from selftaught.data.tables.columns import Table, Taken
+from selftaught.data.sources.taken import Taken
+from selftaught.data.tables.columns import Table
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -90,7 +91,9 @@ class Preparation(BaseModel):
             if column.kind == "number":
                 if cells.dtype.kind != "f":
                     raise DataError(f"{table.name}: column {printable(column.name)!r} holds text where numbers were")
-                made[:, 0, place] = np.nan_to_num((cells - column.mean) / column.std, nan=0.0, posinf=0.0, neginf=0.0)
+                with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then nothing is known
+                    unit = ((cells - column.mean) / column.std).astype(np.float32)
+                made[:, 0, place] = np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0)
             else:
                 text = table.text(column.name)
                 for number, value in enumerate(column.values):

@@ -1,5 +1,6 @@
 """What a practitioner would take without any network: how often words stand in texts, by how rare they are."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,12 @@ class TfIdf:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self.vectorizer = TfidfVectorizer(
+        self.vectorizer: Any = TfidfVectorizer(
             ngram_range=PAIRS, sublinear_tf=True, max_features=MOST, token_pattern=WORD, dtype=np.float32
         )
+        if not any(re.search(WORD, text) for text in samples.texts):  # nothing tells these texts apart
+            self.vectorizer = None
+            return
         counts = self.vectorizer.fit_transform(samples.texts)
         poll()
         if counts.shape[0] <= EXACT or counts.shape[1] <= FOREMOST:
@@ -37,7 +41,9 @@ class TfIdf:
             self._turned = TruncatedSVD(FOREMOST, n_iter=2, random_state=seed).fit(counts).transform
 
     def __call__(self, samples: Any) -> NDArray[np.float32]:
-        """(N, D)."""
+        """(N, D); a single column of zeros where nothing was learnt from has words."""
+        if self.vectorizer is None:
+            return np.zeros((len(samples.texts), 1), np.float32)
         return np.asarray(self._turned(self.vectorizer.transform(samples.texts)), np.float32)
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
-from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among, named_like
+from selftaught.data.sources.labels import INDEX, known_labels, label_cells, label_text, labels_among, named_like
 from selftaught.data.sources.source import reading
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.reading import parsed
+from selftaught.system.reading import parsed, utf8_of
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable
 
 JSONL = (".jsonl", ".ndjson")
 TABLES = (".csv", ".tsv", ".parquet", *JSONL)
 TEXTS = ("text", "texts", "sentence", "content", "document", "review", "comment", "message", "body", "abstract")
-IDS = ("id", "key", "index", "", "unnamed: 0", "__index_level_0__")  # the last are how pandas writes its index
+IDS = ("id", "key", "index", *INDEX)
 WORDY = 0.5  # of the cells of a column: so many with several words each make it one of texts
 LOOKED_AT = 1000  # cells, to tell so
 LARGEST = 16 << 30  # bytes of JSON
@@ -46,7 +46,7 @@ def open_columns(path: Path, label_column: str | None, column: str | None, taken
     said = _said(table, labels, shown, notes)
     keys = table.cells[key] if key is not None and chosen != key else [str(row) for row in range(len(table))]
     given = (
-        Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or _fault(text))
+        Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or fault_of(text))
         for row, text in enumerate(table.cells[chosen])
     )
     others = {name: cells for name, cells in table.cells.items() if name not in (chosen, key, *labels)}
@@ -87,8 +87,8 @@ def _is_wordy(cells: Sequence[str]) -> bool:
     return sum(" " in cell for cell in held) > WORDY * len(held)
 
 
-def _fault(text: str) -> str:
-    """What is wrong with a cell: bytes that were no text have been kept as halves of characters."""
+def fault_of(text: str) -> str:
+    """What is wrong with a text, "" for nothing: bytes that were no text have been kept as halves of characters."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -125,7 +125,7 @@ def _read(path: Path) -> Table:
 def _of_json(path: Path) -> Table:
     """An object a line; a line that is none is a fault of its row alone."""
     with reading(path.name):
-        lines = [line for line in regular_bytes(path, LARGEST, links=True).split(b"\n") if line.strip()]
+        lines = [line for line in utf8_of(regular_bytes(path, LARGEST, links=True)).split(b"\n") if line.strip()]
     table = Table({})
     rows = [_object(row, line, table.faults) for row, line in enumerate(lines)]
     for name in dict.fromkeys(name for row in rows for name in row):

@@ -1,6 +1,5 @@
 """Which names are those of texts, and what is read by each: folders and archives of .txt, lines, and tables."""
 
-import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
@@ -14,18 +13,18 @@ from selftaught.data.sources.arrays import labels_of
 from selftaught.data.sources.encoded import Ignored
 from selftaught.data.sources.files import ARCHIVES, folders_of
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
-from selftaught.data.sources.labels import NO_LABEL
+from selftaught.data.sources.labels import NO_LABEL, known_labels
 from selftaught.data.sources.source import reading
-from selftaught.data.text.columns import JSONL, LARGEST, TABLES, open_columns
+from selftaught.data.text.columns import JSONL, LARGEST, TABLES, fault_of, open_columns
 from selftaught.data.text.texts import MARK, Text, Texts
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import refuse_as_data
+from selftaught.system.reading import text_of, utf8_of
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable
 
 TXT = (".txt",)
 NO_TEXT = "not named like a text"
-SIXTEEN = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # by which a text in UTF-16 begins
 
 
 def recognises(data: Any) -> bool:
@@ -74,9 +73,12 @@ def _refuse_columns(shown: str, label_column: str | None, column: str | None) ->
 def _from_python(given: handed.Handed, label_column: str | None, column: str | None) -> Texts:
     """Texts that somebody holds, with their labels where these came beside them."""
     _refuse_columns(given.name, label_column, column)
-    texts, keys = given.data.texts, given.data.keys
-    labels = repeat(None) if given.labels is None else labels_of(given.labels, len(texts), given.name)
-    return Texts.of(given.name, (Text(*one) for one in zip(keys, texts, labels)))
+    texts, keys, notes = given.data.texts, given.data.keys, list[str]()
+    labels: Iterable[str | None] = repeat(None)
+    if given.labels is not None:
+        labels = known_labels(labels_of(given.labels, len(texts), given.name), given.name, notes.append)
+    faults = map(fault_of, texts)
+    return Texts.of(given.name, (Text(*one) for one in zip(keys, texts, labels, faults)), notes=notes)
 
 
 def open_folder(path: Path) -> Texts:
@@ -100,7 +102,7 @@ def open_archive(path: Path, place: str = "") -> Texts:
 def open_lines(path: Path) -> Texts:
     """A text a line."""
     with reading(path.name, " as text"):
-        lines = regular_bytes(path, LARGEST, links=True).removeprefix(codecs.BOM_UTF8).splitlines()
+        lines = utf8_of(regular_bytes(path, LARGEST, links=True)).splitlines()
     given = (_decoded(f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
     return Texts.of(path.stem, given, notes=[f"each line of {printable(path.name)} is a text"])
 
@@ -123,9 +125,13 @@ def _read(keys: Sequence[str], read: Callable[[str], bytes], labels: Iterable[st
 
 def _decoded(key: str, data: bytes) -> Text:
     try:
-        return Text(key, data.decode("utf-16" if data.startswith(SIXTEEN) else "utf-8-sig"))
+        return Text(key, text_of(data))
     except UnicodeDecodeError as error:
-        return Text(key, "", fault=f"is no text in UTF-8: byte {data[error.start]:#04x} at {error.start:,}")
+        return Text(key, "", fault=f"is no text in {_called(error)}: byte {data[error.start]:#04x} at {error.start:,}")
+
+
+def _called(error: UnicodeDecodeError) -> str:
+    return "UTF-16" if error.encoding.startswith("utf-16") else "UTF-8"
 
 
 def labels_by_key(labelled: str) -> dict[str, str]:

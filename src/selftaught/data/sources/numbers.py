@@ -24,6 +24,7 @@ _COMMAED = re.compile(r"(\d{1,3}(?:[.'’\s]\d{3})+|\d+)?(?:,(\d*))?")
 _DECIMAL_COMMA = re.compile(r"[^,]*\d,\d+[^\d.,]*")
 _THOUSANDS = re.compile(r"[^,\d]*\d{1,3}(,\d{3})+[^\d.,]*")
 COUNTED, RISING = 3, 8  # numbers in a first line, from which they are names if they count the columns, or only rise
+STEADY = 0.05  # of a step, by which others may differ where numbers rise evenly
 
 
 class Column(NamedTuple):
@@ -106,20 +107,32 @@ def _some(counts: dict[str, int]) -> str:
     return f"{total:,} cell{'s' * (total > 1)} such as {named}"
 
 
-def has_names(lines: Sequence[Sequence[str]], parting: str) -> bool:
-    """Whether the first line names columns: a row has numbers, and text that is found again in the rows below."""
+def has_names(lines: Sequence[Sequence[str]], parting: str, rising: bool = False) -> bool:
+    """Whether the first line names columns: a row has numbers, and text that is found again in the rows below.
+
+    rising: whether the numbers of a row may well rise, as a measurement over time does: names rise evenly then.
+    """
     first, below = lines[0], lines[1:]
-    numbers = [number_in(cell.strip(), parting == ";") for cell in first]
+    numbers = [_in_either(cell.strip(), parting) for cell in first]
     known = [number for number in numbers if number is not None]
-    if not below or 2 * len(known) < len(first) or _counts_columns(known):
+    if not below or 2 * len(known) < len(first) or _counts_columns(known, rising):
         return True
     texts = [place for place, number in enumerate(numbers) if number is None and cleaned([first[place]]) != ["nan"]]
     again = (any(len(line) > place and line[place] == first[place] for line in below) for place in texts)
     return not all(again)
 
 
-def _counts_columns(numbers: Sequence[float]) -> bool:
+def _in_either(cell: str, parting: str) -> float | None:
+    """The number in a cell; beside semicolons decimals follow commas, or points as elsewhere."""
+    number = number_in(cell, parting == ";")
+    return number_in(cell) if number is None else number
+
+
+def _counts_columns(numbers: Sequence[float], evenly: bool) -> bool:
     """Whether numbers are names: how pandas counts columns, or many that rise, as wavelengths do."""
-    rise = all(a < b for a, b in pairwise(numbers))
+    steps = [b - a for a, b in pairwise(numbers)]
+    rise = all(step > 0 for step in steps)
     counted = numbers[:1] in ([0.0], [1.0]) and numbers[-1:] == [numbers[0] + len(numbers) - 1]
+    if evenly and rise and steps and max(steps) - min(steps) > STEADY * min(steps):
+        return False
     return rise and len(numbers) >= (COUNTED if counted else RISING)

@@ -1,0 +1,168 @@
+"""Columns of tables of series: which are channels, which are labels or names of lines, and what is said of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from selftaught.data.series.files import open_recordings
+from selftaught.data.series.inspection import inspect
+from selftaught.data.series.preparation import Preparation
+from selftaught.data.series.samples import open_samples
+from selftaught.system.errors import DataError, UsageError
+
+LEFT_OUT = "is taken for the label and is not learnt from; --label-column none learns from it as well"
+AS_ROW = "its first line is a row as well: columns have no names, and are called '0' and so on"
+NUMBERED = "its first line is taken for the names of its columns, though most of it are numbers"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def wrote(name: str, header: str, *rows: str) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("".join(f"{line}\n" for line in (header, *rows)))
+    return f"series:{name}"
+
+
+def logs(files: Mapping[str, tuple[str, ...]]) -> str:
+    for name, lines in files.items():
+        wrote(f"logs/{name}", *lines)
+    return "series:logs"
+
+
+def test_a_label_in_a_folder_is_that_of_its_points_and_no_channel() -> None:
+    data = logs({
+        "a.csv": ("time,x,label,class,series,group", "0,5,1,3,7,ann", "1,6,1,3,7,ann", "2,7,0,3,7,ann"),
+        "b.csv": ("time,x,label,class,series,group", "0,5,0,3,8,bob", "1,8,0,3,8,bob"),
+    })  # fmt: skip
+    read = open_recordings(data)
+    assert read.channels.names == ("x",) and read.labels == ["", "0"] and read.groups == ["ann", "bob"]
+    assert f"column 'label' {LEFT_OUT}" in read.notes and "'class' is left out as well" in read.notes[1]
+    cut = open_samples(data, window=2, stride=1, labelled=True)
+    assert cut.keys == ["a.csv[0:2]", "b.csv"] and cut.labels == ["1", "0"]
+    both = open_recordings(data, "none")
+    assert both.channels.names == ("x", "label", "class") and both.labels is None
+    wrote("logs/b.csv", "time,x,label", "0,5,walk", "1,6,walk")
+    wrote("logs/a.csv", "time,x,label", "0,5,run", "1,6,run")
+    assert open_recordings(data).labels == ["run", "walk"]
+
+
+def test_folders_are_labels_before_a_column_unless_one_is_asked_for_or_was() -> None:
+    lines = {"a/1.csv": ("x,label,mood", "1,u,glad", "2,u,glad"), "b/2.csv": ("x,label,mood", "3,v,sad", "4,v,sad")}
+    data = logs(lines)
+    with pytest.raises(DataError, match=r"channel 'mood' holds 'glad' .* is no number; --label-column mood leaves it"):
+        open_recordings(data)
+    for name, (header, *rows) in lines.items():
+        wrote(f"logs/{name}", header.removesuffix(",mood"), *(row.rpartition(",")[0] for row in rows))
+    read = open_recordings(data)
+    assert read.labels == ["a", "b"] and read.channels.names == ("x",)
+    assert read.notes == [
+        "labels are those of folders; column 'label' is not learnt from, and --label-column label takes those it has"
+    ]
+    asked = open_samples(data, label_column="label", labelled=True)
+    assert asked.labels == ["u", "v"] and "column 'label' holds the labels and is not learnt from" in asked.notes
+    assert open_samples(data, like=asked.preparation, labelled=True).labels == ["u", "v"]
+    with pytest.raises(UsageError, match=r"--label-column mood is no column of 1\.csv; it has x, label"):
+        open_recordings(data, "mood")
+    wrote("logs/b/3.csv", "x", "3", "4")
+    assert open_recordings(data, "label").broken[0][0] == "b/3.csv"
+
+
+def test_a_channel_that_an_encoder_has_learnt_from_stays_one_whatever_it_is_called() -> None:
+    how = {"length": 2, "means": (0.0,) * 4, "deviations": (1.0,) * 4}
+    old = Preparation(names=("x", "label", "series", ""), **how)
+    assert old.label is None and "label" not in old.model_dump(exclude_defaults=True)
+    data = logs({f"{i}.csv": (",x,label,series", "0,5,1,7", "1,6,1,8") for i in range(2)})
+    assert open_samples(data, like=old).values[1].tolist() == [6, 1, 8, 1]
+    with pytest.raises(UsageError, match=r"has learnt from column 'label' of 0\.csv, so it cannot be judged by it"):
+        open_samples(data, like=old, label_column="label")
+    table = wrote("one.csv", "time,x,class", "0,1,2", "1,3,4")
+    known = Preparation(names=("x", "class"), length=2, means=(0.0, 0.0), deviations=(1.0, 1.0))
+    assert open_samples(table, like=known).values.tolist() == [[1, 2], [3, 4]]
+
+
+def test_all_columns_that_are_named_like_labels_are_left_out_and_it_is_said() -> None:
+    read = open_recordings(wrote("a.csv", "series,time,x,label,class", "a,0,1,u,5", "a,1,2,u,6"))
+    assert read.channels.names == ("x",) and read.labels == ["u"] and read.label == "label"
+    assert read.notes[0] == f"column 'label' {LEFT_OUT}" and read.notes[1].startswith("'class' is left out as well")
+    wide = open_recordings(wrote("b.csv", "target,y,0.5,0.9", "u,8,1,2", "v,9,3,4"))
+    assert wide.labels == ["u", "v"] and wide.lengths.tolist() == [2, 2] and f"column 'target' {LEFT_OUT}" in wide.notes
+    assert f"column 'label' {LEFT_OUT}" in inspect("series:a.csv", window=2).notes
+
+
+def test_y_is_an_axis_beside_others_and_else_a_label() -> None:
+    for header in ("time,x,y,z", "time,X,Y", "time,y,z", "time,x,y,z,label"):
+        rows = (",".join(str(row + place) for place in range(header.count(",") + 1)) for row in range(3))
+        read = open_recordings(wrote("a.csv", header, *rows))
+        assert set("XYZ") & set(header.upper()) == {name.upper() for name in read.channels.names}
+    assert open_recordings("series:a.csv").label == "label"
+    read = open_recordings(wrote("a.csv", "time,x,y", "0,1,5", "1,2,5"))
+    way = "column 'y' is named like a label and is learnt from; --label-column y leaves it out"
+    assert read.notes == [way] and open_recordings("series:a.csv", "y").labels == ["5"]
+    assert open_recordings(wrote("b.csv", "time,ax,y", "0,1,5", "1,2,5")).labels == ["5"]
+    old = Preparation(names=("x",), length=2, means=(0.0,), deviations=(1.0,))  # to which y was the label
+    assert open_recordings("series:a.csv", taken=old.taken).labels == ["5"]
+
+
+def test_a_wide_table_leaves_out_again_what_was_left_out() -> None:
+    data = wrote("gun.csv", "kind,p0,p1,p2", "1,5,6,7", "2,8,9,4")
+    first = open_samples(data, label_column="kind")
+    assert first.preparation.label == "kind" and first.preparation.length == 3
+    again = open_samples(data, like=first.preparation, labelled=True)
+    assert (again.values == first.values).all() and again.labels == ["1", "2"] and again.preparation.length == 3
+    other = wrote("other.csv", "p0,p1,p2,target", "1,5,6,u")
+    assert open_samples(other, like=first.preparation, labelled=True).labels == ["u"]
+    everything = open_samples(wrote("b.csv", "class,p0,p1", "1,5,6", "2,8,9"), label_column="none").preparation
+    assert everything.label == "none" and open_samples("series:b.csv", like=everything).lengths.tolist() == [3, 3]
+    assert Preparation.model_validate(first.preparation.model_dump(exclude={"label"})).label is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "series", "note"),
+    [
+        (("1,,3", "4,5,6"), 2, AS_ROW),
+        (("0.5,0.25,0.75", "4,5,6"), 2, AS_ROW),
+        (("1,5;2,5;0,5", "4,5;5;6"), 2, AS_ROW),
+        (("1.5;2.5;0.5", "4.5;5;6"), 2, AS_ROW),
+        (("1,2,4,8,16,32,64,128", "4,5,6,7,8,9,9,9"), 2, AS_ROW),  # what grows is no row of names
+        (("0,1,2", "4,5,6"), 1, NUMBERED),
+        ((",0,1,2", "0,4,5,6"), 1, NUMBERED),
+        (("Unnamed: 0,p,q,r", "0,4,5,6"), 1, ""),
+        (("key,,p,q,r", "u,0,4,5,6"), 1, ""),
+        (("1,2,3",), 1, AS_ROW),
+    ],
+)  # fmt: skip
+def test_names_of_columns_and_of_lines_are_told_from_series(lines: tuple[str, ...], series: int, note: str) -> None:
+    read = open_recordings(wrote("wide.csv", *lines))
+    assert len(read) == series and read.notes[1:] == [note] * bool(note)
+    assert set(read.lengths.tolist()) == {8 if len(lines[0]) > 18 else 3}
+
+
+def test_the_numbers_that_pandas_gives_to_rows_are_no_channel() -> None:
+    read = open_recordings(wrote("a.csv", ",time,x", "0,0,5", "1,1,6"))
+    assert read.channels.names == ("x",) and read.values.tolist() == [[5], [6]]
+
+
+def test_a_folder_says_what_a_single_table_would() -> None:
+    data = logs({
+        "a.csv": ("time,x", "0,5", "1,6", "2,7"),
+        "b.csv": ("time,x,w", "0,5,1", "1,6,1", "5,7,1"),
+        "c.csv": ("time,x,w", "0,5,1", "0.5,6,1", "1,7,1"),
+    })  # fmt: skip
+    read = open_recordings(data)
+    assert read.channels.rate is None and read.channels.names == ("x",)
+    assert read.notes == [
+        "its column 'time' does not rise evenly; points are taken as if it did (1 of 3 files)",
+        "its recordings differ in rate, from 1 to 2 points in a unit of time; they are taken as if they did not",
+        "channel 'w' is left out: 2 of 3 files have it, and the first has not",
+    ]
+    assert not any("left out" in note for note in open_samples(data, like=open_samples(data).preparation).notes)
+    Path("logs/b.csv").unlink()
+    wrote("logs/c.csv", "time,x", "0,5", "1.001,6", "2,7")
+    assert open_recordings(data).channels.rate == 1 and not open_recordings(data).notes
+    wrote("logs/c.csv", "series,time,x", "u,0,5", "v,1,6")
+    assert "holds several series by its column 'series': in a folder each has a" in open_recordings(data).broken[0][1]
