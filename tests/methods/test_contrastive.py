@@ -254,3 +254,33 @@ def test_a_start_never_leaves_a_sample_alone(name: str) -> None:
     method.encoder.register_forward_hook(lambda encoder, inputs, features: shown.append(len(inputs[0])))
     method.start(torch.randn(257, 3, 32, 32))
     assert sum(shown) == 257 and min(shown) > 1
+
+
+@pytest.mark.parametrize(
+    "asked", [("feature",), ("map",), ("relations",), ("feature", "relations"), ("map", "feature")]
+)
+def test_of_distill_all_that_learns_has_a_gradient_whatever_is_left_out(asked: tuple[str, ...]) -> None:
+    """Several processes wait for the gradient of each weight that is said to learn."""
+    left_out = {name: 0.0 for name in ("feature", "map", "relations") if name not in asked}
+    whole, method = made("distill"), made("distill", **left_out)
+    assert whole.state_dict().keys() == method.state_dict().keys()
+    assert all(map(torch.equal, whole.parameters(), method.parameters()))
+    terms = run(method)
+    assert set(terms) == set(asked)
+    sum(terms.values()).backward()
+    assert all((p.grad is not None) == p.requires_grad for p in method.parameters())
+    assert all(p.grad is not None for p in method.encoder.parameters())
+
+
+def test_distill_needs_something_to_learn() -> None:
+    with pytest.raises(UsageError, match=r"distill has nothing to learn: give --method\.feature, map or relations a w"):
+        made("distill", feature=0.0, map=0.0, relations=0.0)
+
+
+def test_distills_cosines_are_exact_in_half_precision() -> None:
+    """Divided by a temperature, what bfloat16 leaves out of them would be as large as what is to be learnt."""
+    method = made("distill")
+    z, wanted = (nn.functional.normalize(torch.randn(BATCH, method.queue.features.shape[1]), dim=1) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = method._alike(z, wanted)
+    assert rough.dtype == torch.float32 and (rough - method._alike(z, wanted)).abs().max() < 1e-6
