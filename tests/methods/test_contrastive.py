@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from selftaught.contracts.method import Method
-from selftaught.system import randomness
+from selftaught.methods.contrastive.negatives.moco import MoCo
+from selftaught.system import components, distributed, randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
 from tests.methods.making import BATCH, COUNT, made, views
@@ -34,6 +36,18 @@ def test_mocos_keys_are_those_of_shuffled_groups_and_go_into_the_queue() -> None
     expected = torch.cat([nn.functional.normalize(method.teacher(x), dim=1) for x in tuple(seen)])
     assert not torch.allclose(keys, expected)  # they are back in the order of the batch
     assert made("moco", encoder="test_vit").grouped is False
+
+
+@pytest.mark.parametrize(("world", "rows", "group"), [(4, 16, 10), (4, 16, 22), (3, 5, 2), (5, 1, 2), (2, 3, 2)])
+def test_the_group_that_moco_advises_is_one_that_processes_can_share(
+    world: int, rows: int, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    x, bounds = torch.zeros(rows, 1), TypeAdapter(components.options(MoCo)["group"].annotation)
+    with pytest.raises(UsageError, match=f"moco's batch of {world * rows} makes .* use --method.group") as refused:
+        made("moco", group=group)._in_groups(nn.Identity(), x)
+    advised = bounds.validate_python(int(str(refused.value).split("--method.group ")[-1]))
+    assert made("moco", group=advised)._in_groups(nn.Identity(), x).shape == x.shape
 
 
 def test_moco_v3_keeps_the_patch_projection_of_a_vit() -> None:
