@@ -7,6 +7,8 @@ from torch import nn
 
 from selftaught.contracts.method import Method
 from selftaught.methods.contrastive.negatives.moco import MoCo
+from selftaught.methods.objectives import similarity
+from selftaught.methods.objectives.similarity import cosines
 from selftaught.system import components, distributed, randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
@@ -74,9 +76,24 @@ def test_banks_move_towards_new_features_at_their_momentum() -> None:
 def test_the_constant_of_instance_discrimination_makes_probabilities_sum_to_one_on_average() -> None:
     method = made("instance_discrimination")
     with torch.no_grad():
-        cosines = method._cosines(torch.randn(COUNT, 3, 32, 32), method.bank.features)
-        scores = cosines / method.temperature - method.constant
+        z = method.projector(method.encoder(torch.randn(COUNT, 3, 32, 32)))
+        scores = cosines(z, method.bank.features) / method.temperature - method.constant
     assert scores.exp().sum(dim=1).mean().item() == pytest.approx(1, rel=0.1)
+
+
+def test_the_constant_is_measured_without_all_cosines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 256 samples with a bank of millions these would be several times as large as the bank."""
+    method, everything = made("instance_discrimination", starts=False).eval(), torch.randn(40, 3, 32, 32)
+    tiles, whole = [], similarity._logits
+    monkeypatch.setattr(similarity, "_logits", lambda *given: tiles.append(whole(*given).shape) or whole(*given))
+    monkeypatch.setattr(similarity, "CELLS", {"cpu": 1024})
+    with torch.autocast("cpu", torch.bfloat16):
+        method.start(everything)
+        z = method.projector(method.encoder(everything))
+    assert len(tiles) == COUNT // 8 and all(rows * columns <= 1024 for rows, columns in tiles)
+    scores = cosines(z, method.bank.features) / method.temperature
+    expected = scores.logsumexp(dim=1).exp().mean().log().item()
+    assert method.constant.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_nnclr_answers_for_its_nearest_neighbour() -> None:

@@ -32,6 +32,7 @@ def products(x: Tensor, directions: Tensor) -> Tensor:
     return x @ directions.T
 
 
+@in_full_precision
 def log_sum_exp(queries: Tensor, keys: Tensor, scale: float, skip: Tensor | None = None) -> Tensor:
     """log of the sum over keys of exp(scale * query . key), for each query (N,).
 
