@@ -64,6 +64,8 @@ TOGETHER = (
     "predictor_heads",
     "generator_width",
     "generator_heads",
+    "mask_patch_size",  # of which a sample is to hold two
+    "cell",
     "group",
     "dim",
     "gap",

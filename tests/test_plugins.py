@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import selftaught
+from selftaught.methods import registry
 from selftaught.methods.registry import places
 
 METHOD = '''
@@ -94,6 +97,28 @@ def test_a_file_in_a_plugin_package_is_a_method_and_so_is_one_of_ours_unchanged(
     listed = next(m for m in methods if m["name"] == "negative")
     assert listed["kind"] == "augmented" and listed["options"] == [{"name": "share", "type": "float", "default": 0.5}]
     assert [run["steps"] for run in runs] == [2] * (1 + len(OURS))
+
+
+def test_a_broken_package_of_methods_is_said_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = package(tmp_path, {"self_prediction/augmented/negative": METHOD})
+    (site / "single.py").write_text("")
+    (site / "broken").mkdir()
+    (site / "broken" / "__init__.py").write_text("raise RuntimeError('not today')")
+    points = ("a = gone", "b = broken", "c = single", "theirs = their_methods")
+    (site / "their_methods-1.0.dist-info" / "entry_points.txt").write_text("\n".join(["[selftaught.methods]", *points]))
+    monkeypatch.syspath_prepend(site)
+    registry._installed.cache_clear()
+    try:
+        assert places()["negative"].module == "their_methods.self_prediction.augmented.negative"
+        assert places()["mae"].module.startswith("selftaught.")
+    finally:
+        registry._installed.cache_clear()
+    said = capsys.readouterr().err
+    for name, why in (("a", "ModuleNotFoundError"), ("b", "RuntimeError: not today"), ("c", "AttributeError")):
+        assert f"warning: the package of methods {name} is left out: {why}" in said
+    assert said.count("warning") == 3
 
 
 def test_only_methods_import_by_the_public_names() -> None:

@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from selftaught.contracts.method import Method
-from selftaught.system import randomness
+from selftaught.methods.contrastive.negatives.moco import MoCo
+from selftaught.methods.objectives import similarity
+from selftaught.methods.objectives.similarity import cosines
+from selftaught.system import components, distributed, randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
 from tests.methods.making import BATCH, COUNT, made, views
@@ -36,6 +40,18 @@ def test_mocos_keys_are_those_of_shuffled_groups_and_go_into_the_queue() -> None
     assert made("moco", encoder="test_vit").grouped is False
 
 
+@pytest.mark.parametrize(("world", "rows", "group"), [(4, 16, 10), (4, 16, 22), (3, 5, 2), (5, 1, 2), (2, 3, 2)])
+def test_the_group_that_moco_advises_is_one_that_processes_can_share(
+    world: int, rows: int, group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    x, bounds = torch.zeros(rows, 1), TypeAdapter(components.options(MoCo)["group"].annotation)
+    with pytest.raises(UsageError, match=f"moco's batch of {world * rows} makes .* use --method.group") as refused:
+        made("moco", group=group)._in_groups(nn.Identity(), x)
+    advised = bounds.validate_python(int(str(refused.value).split("--method.group ")[-1]))
+    assert made("moco", group=advised)._in_groups(nn.Identity(), x).shape == x.shape
+
+
 def test_moco_v3_keeps_the_patch_projection_of_a_vit() -> None:
     method = made("mocov3", encoder="test_vit")
     assert not any(p.requires_grad for p in method.encoder.net.patch_embed.parameters())
@@ -60,9 +76,24 @@ def test_banks_move_towards_new_features_at_their_momentum() -> None:
 def test_the_constant_of_instance_discrimination_makes_probabilities_sum_to_one_on_average() -> None:
     method = made("instance_discrimination")
     with torch.no_grad():
-        cosines = method._cosines(torch.randn(COUNT, 3, 32, 32), method.bank.features)
-        scores = cosines / method.temperature - method.constant
+        z = method.projector(method.encoder(torch.randn(COUNT, 3, 32, 32)))
+        scores = cosines(z, method.bank.features) / method.temperature - method.constant
     assert scores.exp().sum(dim=1).mean().item() == pytest.approx(1, rel=0.1)
+
+
+def test_the_constant_is_measured_without_all_cosines_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 256 samples with a bank of millions these would be several times as large as the bank."""
+    method, everything = made("instance_discrimination", starts=False).eval(), torch.randn(40, 3, 32, 32)
+    tiles, whole = [], similarity._logits
+    monkeypatch.setattr(similarity, "_logits", lambda *given: tiles.append(whole(*given).shape) or whole(*given))
+    monkeypatch.setattr(similarity, "CELLS", {"cpu": 1024})
+    with torch.autocast("cpu", torch.bfloat16):
+        method.start(everything)
+        z = method.projector(method.encoder(everything))
+    assert len(tiles) == COUNT // 8 and all(rows * columns <= 1024 for rows, columns in tiles)
+    scores = cosines(z, method.bank.features) / method.temperature
+    expected = scores.logsumexp(dim=1).exp().mean().log().item()
+    assert method.constant.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_nnclr_answers_for_its_nearest_neighbour() -> None:
@@ -254,3 +285,33 @@ def test_a_start_never_leaves_a_sample_alone(name: str) -> None:
     method.encoder.register_forward_hook(lambda encoder, inputs, features: shown.append(len(inputs[0])))
     method.start(torch.randn(257, 3, 32, 32))
     assert sum(shown) == 257 and min(shown) > 1
+
+
+@pytest.mark.parametrize(
+    "asked", [("feature",), ("map",), ("relations",), ("feature", "relations"), ("map", "feature")]
+)
+def test_of_distill_all_that_learns_has_a_gradient_whatever_is_left_out(asked: tuple[str, ...]) -> None:
+    """Several processes wait for the gradient of each weight that is said to learn."""
+    left_out = {name: 0.0 for name in ("feature", "map", "relations") if name not in asked}
+    whole, method = made("distill"), made("distill", **left_out)
+    assert whole.state_dict().keys() == method.state_dict().keys()
+    assert all(map(torch.equal, whole.parameters(), method.parameters()))
+    terms = run(method)
+    assert set(terms) == set(asked)
+    sum(terms.values()).backward()
+    assert all((p.grad is not None) == p.requires_grad for p in method.parameters())
+    assert all(p.grad is not None for p in method.encoder.parameters())
+
+
+def test_distill_needs_something_to_learn() -> None:
+    with pytest.raises(UsageError, match=r"distill has nothing to learn: give --method\.feature, map or relations a w"):
+        made("distill", feature=0.0, map=0.0, relations=0.0)
+
+
+def test_distills_cosines_are_exact_in_half_precision() -> None:
+    """Divided by a temperature, what bfloat16 leaves out of them would be as large as what is to be learnt."""
+    method = made("distill")
+    z, wanted = (nn.functional.normalize(torch.randn(BATCH, method.queue.features.shape[1]), dim=1) for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = method._alike(z, wanted)
+    assert rough.dtype == torch.float32 and (rough - method._alike(z, wanted)).abs().max() < 1e-6

@@ -1,5 +1,9 @@
 """A method that somebody wrote where it is used: a class in place of a name."""
 
+import os
+import subprocess
+import sys
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ from torch import Tensor, nn
 
 import selftaught
 from selftaught.commands.cli import run_command
-from selftaught.methods.handed import source_digest
+from selftaught.methods.handed import _said, source_digest
 from selftaught.methods.registry import places
 from selftaught.run.folder import RunFolder
 from selftaught.system.errors import UsageError
@@ -113,6 +117,62 @@ def test_a_digest_is_of_what_a_class_says_and_of_no_comment() -> None:
     names: dict[str, Any] = {"Brightness": Brightness, "__name__": "__main__"}
     exec("class Typed(Brightness):\n    def forward(self, *views): return {}", names)
     assert source_digest(names["Typed"]) is None
+
+
+HOLDING = """
+from functools import partial
+
+import torch
+from torch.nn.functional import relu
+
+import selftaught
+from selftaught.methods.handed import source_digest
+
+
+def squared(a, b):
+    return (a - b) ** POWER
+
+
+class Thing:
+    pass
+
+
+class Holding(selftaught.Method):
+    errors = {"squared": squared, "other": [lambda a, b: a - b]}
+    names = {"alpha", "beta", "gamma", "delta"}
+    kinds = frozenset({("alpha", squared), ("beta", None), ("gamma", torch.relu)})
+    acts = (relu, torch.tanh, torch.nn.GELU, partial(squared, b=1), [Thing()])
+
+    def forward(self, *views):
+        return {}
+
+
+print(source_digest(Holding))
+"""
+
+
+def test_a_digest_of_what_a_class_holds_is_the_same_in_another_session(tmp_path: Path) -> None:
+    """Functions have other addresses there, and sets another order; what the functions say counts."""
+    digests = []
+    for seed, power in ((1, 2), (2, 2), (1, 3)):
+        file = tmp_path / "own.py"
+        file.write_text(HOLDING.replace("POWER", str(power)))
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        done = subprocess.run([sys.executable, file], env=environment, capture_output=True, text=True, check=True)
+        digests.append(done.stdout.strip())
+    assert len(digests[0]) == 32 and digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *([], (), {}, set(), frozenset(), [1, "a"], (1,), ("a", (2.5, None)), {"a": [1], 2: (3,)}, {"one"}),
+        *({9, 17, 1, 8}, frozenset({3}), {(8, 1), (0, 2)}, "look at 0x12", b"at 0x12", 1.5, nn.GELU, Path("a")),
+        *(OrderedDict(a=1), selftaught.Training(), slice(1, 2), range(3), [{"a": {"b": "it's"}}]),
+    ],
+)
+def test_what_was_well_digested_has_the_digest_it_had(value: Any) -> None:
+    assert _said(value) == repr(value)
 
 
 def test_a_class_of_ones_own_is_ranked_among_the_others(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.samples import Samples
 from selftaught.system.components import meant
-from selftaught.system.saying import say
+from selftaught.system.plugins import left_out_if_broken
 from selftaught.system.text import printable
 
 if TYPE_CHECKING:
@@ -196,14 +196,11 @@ def _plugins() -> dict[str, Modality]:
     """The kinds of other packages by name; one that cannot be had is said and left out, and ours stay ours."""
     found: dict[str, Modality] = {}
     for point in entry_points(group=GROUP):
-        try:
+        with left_out_if_broken(f"the kind of data {printable(point.name)}"):
             kind = point.load()
             if kind.Preparation.modality != point.name or point.name in NAMES:
                 raise ValueError(f"it must be called {kind.Preparation.modality!r}, and as none of ours is")
             found[point.name] = kind
-        except Exception as error:  # anything can be wrong with somebody else's package
-            why = printable(f"{type(error).__name__}: {error}")
-            say(f"warning: the kind of data {printable(point.name)} is left out: {why}")
     return found
 
 

@@ -7,6 +7,7 @@ in the recipe, beside a digest of what the class says; the class does not, so a 
 import ast
 import hashlib
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
 
 INSTALLED = {"selftaught", "torch", "abc", "builtins"}  # packages whose classes are no part of what somebody wrote
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in memory, as Python shows what has nothing else to say of itself
 
 _held: ContextVar[Mapping[str, type]] = ContextVar("held_methods", default={})  # noqa: B039 - nobody writes in it
 
@@ -93,12 +96,35 @@ def _parts(cls: type) -> Iterator[str]:
         for function in functions:
             yield f"{name}: {_normalised(inspect.getsource(function))}"
         if not functions and not name.startswith(("__", "_abc")) and repr(value) != object.__repr__(value):
-            yield f"{name} = {value!r}"
+            yield f"{name} = {_said(value)}"
 
 
 def _inside(value: Any) -> list[Any]:
     """A function, or those of a property, a class method and their like."""
     return [value, *(getattr(value, name, None) for name in ("__func__", "func", "fget", "fset"))]
+
+
+def _said(value: Any) -> str:
+    """As `repr` has it, but the same in every session: functions by their source, sets in order, and no addresses."""
+    if inspect.isfunction(value):
+        return _normalised(inspect.getsource(value))
+    if isinstance(value, str | bytes):  # which may look like anything
+        return repr(value)
+    if type(value) is dict:
+        return f"{{{', '.join(f'{_said(key)}: {_said(one)}' for key, one in value.items())}}}"
+    if type(value) is list:
+        return f"[{', '.join(map(_said, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(_said, value))}{',' if len(value) == 1 else ''})"
+    if type(value) in (set, frozenset) and not all(map(_placed, value)):
+        inside = f"{{{', '.join(sorted(map(_said, value)))}}}"
+        return inside if type(value) is set else f"frozenset({inside})"
+    return ADDRESS.sub("", repr(value))
+
+
+def _placed(value: Any) -> bool:
+    """Whether a set has it at the same place in every session, as it has numbers: their hash is the same."""
+    return type(value) in (int, float, bool) or (type(value) is tuple and all(map(_placed, value)))
 
 
 def _normalised(source: str) -> str:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import Any
 
 from selftaught.methods import handed
 from selftaught.system.components import hint, meant
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.errors import UsageError
+from selftaught.system.plugins import left_out_if_broken
+from selftaught.system.text import printable
 
 OWN = "own"  # family and kind of a method that was handed over
 
@@ -34,16 +37,23 @@ def places() -> dict[str, Place]:
 @cache
 def _installed() -> dict[str, Place]:
     """Those of this package, and those of the entry-point group `selftaught.methods`."""
-    packages = [import_module(__package__)]
-    packages += [point.load() for point in entry_points(group="selftaught.methods")]
+    by_name = _in(import_module(__package__))
+    for point in entry_points(group="selftaught.methods"):
+        with left_out_if_broken(f"the package of methods {printable(point.name)}"):
+            # The first of a name stays: a plug-in adds methods, and takes no name away from what a recipe means.
+            for place in _in(point.load()).values():
+                by_name.setdefault(place.name, place)
+    return by_name
+
+
+def _in(package: ModuleType) -> dict[str, Place]:
+    """Those in the folders of a package."""
     by_name: dict[str, Place] = {}
-    for package in packages:
-        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            # Walking imports packages, not the modules in them, so that no method's code runs before it is chosen.
-            path = info.name.removeprefix(package.__name__ + ".").split(".")
-            if not info.ispkg and len(path) == 3 and not path[-1].startswith("_"):
-                # The first of a name stays: a plug-in adds methods, and takes no name away from what a recipe means.
-                by_name.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
+    for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        # Walking imports packages, not the modules in them, so that no method's code runs before it is chosen.
+        path = info.name.removeprefix(package.__name__ + ".").split(".")
+        if not info.ispkg and len(path) == 3 and not path[-1].startswith("_"):
+            by_name.setdefault(path[-1], Place(path[-1], path[0], path[1], info.name))
     return by_name
 
 

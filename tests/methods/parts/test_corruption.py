@@ -27,6 +27,22 @@ def test_random_masks_hide_their_share_uniformly() -> None:
     assert torch.equal(part[0], keep[10:14]) and torch.equal(part[1], hidden[10:14])
 
 
+@pytest.mark.parametrize("ratio", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("grid", [(1, 2), (1, 9), (4, 4)])
+def test_of_any_share_something_is_hidden_and_something_left_to_see(grid: tuple[int, int], ratio: float) -> None:
+    cells = grid[0] * grid[1]
+    masked = [at(masks.random_mask, 64, cells, ratio, CPU)[1], at(masks.inverse_block, 64, grid, ratio, CPU)[1]]
+    masked += [at(made, 64, grid, ratio, CPU).flatten(1) for made in masks.MASKS.values()]
+    for hidden in masked:
+        assert hidden.shape == (64, cells) and hidden.any(dim=1).all() and not hidden.all(dim=1).any()
+
+
+def test_of_no_share_or_of_a_single_token_nothing_is_hidden() -> None:
+    for cells, ratio in ((9, 0.0), (1, 0.5)):
+        assert not at(masks.random_mask, 64, cells, ratio, CPU)[1].any()
+        assert not at(masks.blockwise_mask, 64, (1, cells), torch.full((64,), ratio), CPU).any()
+
+
 @pytest.mark.parametrize("grid", [(6, 8), (16,)])
 def test_an_inverse_block_shows_one_block_that_may_go_over_an_edge_anywhere_alike(grid: tuple[int, ...]) -> None:
     keep, hidden = at(masks.inverse_block, 2000, grid, 0.75, CPU, rows=slice(0, 2000), total=2000)

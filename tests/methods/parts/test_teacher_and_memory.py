@@ -5,12 +5,14 @@ import timm
 import torch
 from torch import nn
 
+from selftaught.contracts import modality
 from selftaught.contracts.method import Data
 from selftaught.methods import registry
 from selftaught.methods.parts import memory
 from selftaught.methods.parts.memory import Bank, Queue, refuse_banks_beyond
 from selftaught.methods.parts.teacher import Teacher
 from selftaught.system.errors import UsageError
+from tests.methods.making import KINDS, noise
 
 
 def test_a_teacher_follows_weights_and_keeps_its_own_statistics() -> None:
@@ -65,6 +67,49 @@ def test_a_teacher_drops_nothing() -> None:
     teacher, x = Teacher(student).train(), torch.randn(4, 3, 160, 160)
     assert torch.equal(teacher(x), teacher(x))
     assert not torch.equal(student(x), student(x))
+
+
+# What lets each kind's networks drop something, where they can.
+PATHS, WORDS = {"drop_path": 0.5, "depth": 2}, {"dropout": 0.5}
+DROPPING = {
+    ("images", "tokens"): PATHS,
+    ("audio", "tokens"): PATHS,
+    ("text", "plain"): WORDS,
+    ("text", "tokens"): WORDS,
+}
+
+
+@pytest.mark.parametrize("network", ["plain", "tokens"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_teacher_of_any_kind_of_data_drops_nothing(kind: str, network: str) -> None:
+    known, dropping = KINDS[kind], DROPPING.get((kind, network), {})
+    part = getattr(known, network)
+    part = part.model_copy(update={"options": part.options | dropping})
+    student = modality.named(kind).build_encoder(part, known.preparation)
+    teacher, x = Teacher(student).train(), noise(kind, known.preparation.shape, 8, torch.Generator().manual_seed(0))
+    assert torch.equal(teacher(x), teacher(x))
+    assert torch.equal(student(x), student(x)) != bool(dropping)
+
+
+class Attending(nn.Module):
+    """Attention of torch's own, a recurrent network and a function, each of which keeps its probability itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
+        self.recur = nn.GRU(8, 8, num_layers=2, dropout=0.5, batch_first=True)
+        self.input_dropout = 0.5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.dropout(x, self.input_dropout, self.training)
+        return self.recur(self.attend(x))[0]
+
+
+def test_a_teacher_of_somebodys_network_drops_nothing_by_functions_either() -> None:
+    student = Attending()
+    teacher, x = Teacher(student).train(), torch.randn(4, 5, 8)
+    assert torch.equal(teacher(x), teacher(x))
+    assert student.input_dropout == student.recur.dropout == student.attend.self_attn.dropout == 0.5
 
 
 @pytest.mark.parametrize(

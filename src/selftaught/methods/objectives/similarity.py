@@ -26,6 +26,13 @@ def cosines(x: Tensor, directions: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) @ directions.T
 
 
+@in_full_precision
+def products(x: Tensor, directions: Tensor) -> Tensor:
+    """The same of vectors x that have unit length already."""
+    return x @ directions.T
+
+
+@in_full_precision
 def log_sum_exp(queries: Tensor, keys: Tensor, scale: float, skip: Tensor | None = None) -> Tensor:
     """log of the sum over keys of exp(scale * query . key), for each query (N,).
 

@@ -1,5 +1,6 @@
 """What an encoder sees where something was hidden: a learnt value in place of every hidden part."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Data
-from selftaught.methods.parts.masks import tube
+from selftaught.methods.parts.masks import refuse_single, tube
 
 
 class Hole(nn.Module):
@@ -46,11 +47,15 @@ class Hole(nn.Module):
         return whole[(slice(None), *(slice(side) for side in self.size))][:, None]
 
 
-def cells_of(encoder: Encoder, data: Data, side: int | None, share: float) -> tuple[int, ...]:
+def cells_of(method: str, encoder: Encoder, data: Data, side: int | None, share: float) -> tuple[int, ...]:
     """Hidden cells along each axis: `side` pixels each, or about `share` of the shorter side of the sample.
 
-    A cell is a whole number of a token encoder's patches, so that it hides whole tokens.
+    A cell is a whole number of a token encoder's patches, so that it hides whole tokens. Raises UsageError where a
+    sample is a single one.
     """
     wanted = side or max(2, round(share * min(data.shape[1:])))
     pixels = max(encoder.patch, round(wanted / encoder.patch) * encoder.patch)
-    return tuple(max(1, round(length / pixels)) for length in data.shape[1:])
+    cells = tuple(max(1, round(length / pixels)) for length in data.shape[1:])
+    option = "--method.mask_patch_size" if pixels > encoder.patch else "--encoder.patch"
+    refuse_single(method, data, math.prod(cells), "cells to hide", f"use a smaller {option}, or larger samples")
+    return cells

@@ -10,22 +10,42 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.method import Data
 from selftaught.system import randomness
 from selftaught.system.devices import constant, moved
+from selftaught.system.errors import UsageError
 
 BLOCKS = 16  # drawn by blockwise_mask for each sample; what they leave open is filled cell by cell
 GROWN, TRIES = 32, 10  # blocks that grown_mask draws at most, and how often each, before it stops short
 
 
+def refuse_single(method: str, data: Data, count: int, parts: str, way: str) -> None:
+    """Raise UsageError where samples have no two of such parts: of one nothing is left to see, or to ask for."""
+    if count < 2:
+        shape = " x ".join(map(str, data.shape))
+        raise UsageError(f"{method} needs at least 2 {parts}, and samples of {shape} have {count}; {way}")
+
+
+def refuse_lone_tokens(method: str, encoder: TokenEncoder, data: Data) -> None:
+    """Raise UsageError where samples are of a single token."""
+    way = "use a smaller --encoder.patch, or larger samples" if encoder.patch > 1 else "use larger samples"
+    refuse_single(method, data, encoder.length(data.shape[1:]), "tokens", way)
+
+
 def random_mask(batch: int, length: int, ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
     """Hide `ratio` of the tokens, chosen uniformly and apart for each sample: keep (B, K), hidden (B, N).
 
-    MAE (2111.06377, section 3).
+    One at least is kept and, where there is any ratio, one hidden. MAE (2111.06377, section 3).
     """
     order = randomness.uniform((batch, length), "mask", device).argsort(dim=1)
     # Sorted, so that the encoder meets patches in reading order; the set is as random as before.
-    keep = order[:, : max(1, round(length * (1 - ratio)))].sort(dim=1).values
+    keep = order[:, : _kept(length, ratio)].sort(dim=1).values
     return keep, outside(keep, length)
+
+
+def _kept(length: int, ratio: float) -> int:
+    """How many tokens are kept where `ratio` of them are hidden: few may round to none, of which nothing is learnt."""
+    return max(1, min(round(length * (1 - ratio)), length - 1 if ratio else length))
 
 
 def inverse_block(batch: int, grid: Sequence[int], ratio: float, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -36,7 +56,7 @@ def inverse_block(batch: int, grid: Sequence[int], ratio: float, device: torch.d
     shows the middle most. The block's last row is cut to the count.
     """
     tall, wide = (1, *grid)[-2:]  # a single axis is a grid of one row
-    count = max(1, round(tall * wide * (1 - ratio)))
+    count = _kept(tall * wide, ratio)
     draws = randomness.uniform((batch, 3), "inverse block", device)
     width = (count * torch.exp((2 * draws[:, 0] - 1) * math.log(2))).sqrt().ceil().clamp(math.ceil(count / tall), wide)
     number, width = torch.arange(count, device=device), width.long()[:, None]
@@ -73,8 +93,7 @@ def blockwise_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, devic
     0.3 to 1/0.3. The last block is cut where the count is reached.
     """
     cells = math.prod(grid)
-    # At least one cell is left to see.
-    wanted = (_tensor(ratio, device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    wanted = _wanted(batch, cells, ratio, device)
     # 16 cells of 14 x 14 are a twelfth; smaller grids keep about that share.
     smallest = min(16, max(1, cells // 12))
     draws = randomness.uniform((batch, BLOCKS, 4), "blocks", device)
@@ -96,7 +115,7 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
     hide too much is drawn again, and where ten such draws fail, the mask stays a little smaller than asked for.
     """
     cells = math.prod(grid)
-    wanted = (_tensor(ratio, device) * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    wanted = _wanted(batch, cells, ratio, device)
     smallest = min(16, max(1, cells // 12))
     draws = randomness.uniform((batch, GROWN, TRIES, 4), "grown blocks", device)
     aspect = torch.exp((2 * draws[..., 1] - 1) * math.log(1 / 0.3))
@@ -114,11 +133,18 @@ def grown_mask(batch: int, grid: Sequence[int], ratio: float | Tensor, device: t
             break
         chosen = blocks[torch.arange(batch, device=device), fits.int().argmax(dim=1), None]
         hidden = hidden | (chosen & going.view(-1, 1, 1, 1))
+    if not isinstance(ratio, Tensor):  # no block fits into a single row, nor often where few cells are wanted
+        first = rectangles(torch.ones(batch, 1, 2, device=device), draws[:, 0, :1, 2:], grid)
+        hidden = hidden | (first & ~hidden.flatten(1).any(dim=1).view(-1, 1, 1, 1))
     return hidden[:, 0]
 
 
-def _tensor(ratio: float | Tensor, device: torch.device) -> Tensor:
-    return ratio if isinstance(ratio, Tensor) else torch.full((), ratio, device=device)
+def _wanted(batch: int, cells: int, ratio: float | Tensor, device: torch.device) -> Tensor:
+    """How many cells are to be hidden (B, 1): at least one is left to see, and of one ratio for all one is hidden."""
+    if isinstance(ratio, Tensor):  # a sample of its own may have nothing hidden
+        return (ratio * cells).round().clamp(max=cells - 1).expand(batch)[:, None]
+    ratio = torch.full((), ratio, device=device)
+    return (ratio * cells).round().clamp(min=1).clamp(max=cells - 1).expand(batch)[:, None]
 
 
 @dataclass

@@ -30,6 +30,10 @@ class Teacher(nn.Module):
                 layer.p = 0.0
             elif isinstance(layer, DropPath):
                 layer.drop_prob = 0.0
+            # What drops by a function keeps its probability: our texts, torch's attention, models of transformers.
+            for name, value in vars(layer).items():
+                if "dropout" in name and isinstance(value, float):
+                    setattr(layer, name, 0.0)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selftaught import Data, Encoder, Method, Training, bounds, precise
+from selftaught import Data, Encoder, Method, Training, UsageError, bounds, precise
 from selftaught.methods.objectives.distillation import cosine_distance, distilled
+from selftaught.methods.objectives.similarity import products
 from selftaught.methods.parts.decoders import map_shape
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
@@ -49,14 +50,24 @@ class Distill(Method):
         `queue` holds the teacher's features of earlier samples, a quarter of the data at most.
         """
         super().__init__(encoder, data)
-        self.weights = {"feature": feature, "map": map, "relations": relations}
+        weights = {"feature": feature, "map": map, "relations": relations}
+        self.weights = {name: weight for name, weight in weights.items() if weight}
+        if not self.weights:
+            raise UsageError("distill has nothing to learn: give --method.feature, map or relations a weight above 0")
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.teacher = Frozen(teacher)
         self.projector = mlp(encoder.dim, width, teacher.dim)
         own, theirs = (map_shape(network, data.shape)[0] for network in (encoder, teacher))
         self.map_projector = nn.Conv1d(own, theirs, 1)
+        # What answers for no term rests: several processes wait for the gradients of all that learns.
+        self.projector.requires_grad_(self._asks("feature", "relations"))
+        self.map_projector.requires_grad_(self._asks("map"))
         self.queue = Queue(max(1, min(queue, data.count // 4)), teacher.dim, filled=True)
         self._newest: Tensor | None = None
+
+    def _asks(self, *terms: str) -> bool:
+        """Whether any of these is not left out."""
+        return not self.weights.keys().isdisjoint(terms)
 
     def start(self, everything: Tensor) -> None:
         """Fill the queue, which would else hold nothing that is like anything."""
@@ -67,13 +78,14 @@ class Distill(Method):
         (x,) = views
         feature, places = self.encoder.feature_and_map(x)
         wanted, wanted_places = self.teacher(x)
-        said, self._newest = self.projector(feature), F.normalize(precise(wanted), dim=1)
-        terms = {
-            "feature": cosine_distance(said, wanted),
-            "map": self._of_places(places, wanted_places),
-            "relations": self._of_relations(said),
-        }
-        return {name: self.weights[name] * term for name, term in terms.items() if self.weights[name]}
+        self._newest = F.normalize(precise(wanted), dim=1)
+        terms = {}
+        if self._asks("feature", "relations"):
+            said = self.projector(feature)
+            terms = {"feature": cosine_distance(said, wanted), "relations": self._of_relations(said)}
+        if self._asks("map"):
+            terms["map"] = self._of_places(places, wanted_places)
+        return {name: weight * terms[name] for name, weight in self.weights.items()}
 
     def _of_places(self, own: Tensor, theirs: Tensor) -> Tensor:
         """How far apart the two are at each place, of the coarser of both maps."""
@@ -91,7 +103,7 @@ class Distill(Method):
 
     def _alike(self, z: Tensor, wanted: Tensor) -> Tensor:
         """Cosines (B, K + 1) of unit vectors with the queue, and with what the teacher makes of the same sample."""
-        return torch.cat([z @ self.queue.features.T, (z * wanted).sum(dim=1, keepdim=True)], dim=1)
+        return torch.cat([products(z, self.queue.features), (z * wanted).sum(dim=1, keepdim=True)], dim=1)
 
     def after_step(self, progress: float) -> None:
         if self._newest is not None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, bounds, precise
 from selftaught.methods.objectives.contrastive import noise_contrastive
-from selftaught.methods.objectives.similarity import cosines
+from selftaught.methods.objectives.similarity import cosines, log_sum_exp
 from selftaught.methods.parts.crops import evenly
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Bank
@@ -56,12 +56,13 @@ class InstanceDiscrimination(Method):
     def start(self, everything: Tensor) -> None:
         """Measure the normalising constant on untrained features, as section 3.2 does on the first batches."""
         with torch.no_grad():
-            parts = evenly(everything)
-            sums = [(self._cosines(x, self.bank.features) / self.temperature).logsumexp(dim=1) for x in parts]
+            # A sample's sum over the bank, a tile of it at a time: all cosines at once would be as large as the bank.
+            sums = [self._log_sum(x) for x in evenly(everything)]
             self.constant.copy_(torch.cat(sums).logsumexp(dim=0) - math.log(len(everything)))
 
-    def _cosines(self, x: Tensor, slots: Tensor) -> Tensor:
-        return cosines(self.projector(self.encoder(x)), slots)
+    def _log_sum(self, x: Tensor) -> Tensor:
+        z = F.normalize(precise(self.projector(self.encoder(x))), dim=1)
+        return log_sum_exp(z, self.bank.features, 1 / self.temperature)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         x, index = views

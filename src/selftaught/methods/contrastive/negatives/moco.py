@@ -69,9 +69,10 @@ class MoCo(Method):
             with distributed.among(world // groups):
                 return network(x)
         if groups % world:
+            fits = len(x) if len(x) > 1 else world  # a group a process, or one of all: statistics are of 2 at least
             raise UsageError(
                 f"moco's batch of {len(x) * world} makes {groups} groups of --method.group {self.group}, which {world} "
-                f"processes cannot share; use --method.group {len(x)}, or less"
+                f"processes cannot share; use --method.group {fits}"
             )
         # Alone: statistics of a group are its own, where batch norm would sum them over processes.
         with distributed.alone():

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from selftaught import Data, Encoder, Method, Training, bounds, randomness
 from selftaught.methods.objectives.prediction import error_of_nothing, hidden_error, normalised_patches
 from selftaught.methods.parts.heads import ResidualMLP
+from selftaught.methods.parts.masks import refuse_lone_tokens
 from selftaught.methods.parts.pictures import filled_patches
 
 
@@ -38,6 +39,7 @@ class AIM(Method):
     ) -> None:
         """`head_depth` residual blocks of `head_width` stand between the trunk and the pixels (section 3)."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("aim", self.tokens, data)
         self.norm_pix_loss = norm_pix_loss and self.tokens.varied
         blocks = [ResidualMLP(head_width) for _ in range(head_depth)]
         predict = nn.Linear(head_width, self.tokens.patch_dim)

@@ -9,6 +9,7 @@ from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.blocks import Blocks, context_and_targets
 from selftaught.methods.parts.decoders import TokenPredictor
+from selftaught.methods.parts.masks import refuse_lone_tokens
 from selftaught.methods.parts.pictures import shown_and_asked
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher, normalised_layers
@@ -47,12 +48,13 @@ class Bootleg(Method):
         collator: Literal["paper", "authors"] = "paper",
         momentum: bounds.Momentum = 0.99,
         predictor_width: bounds.Width = 96,
-        predictor_depth: bounds.Layers = 3,
+        predictor_depth: bounds.Blocks = 3,
         predictor_heads: bounds.Heads = 4,
     ) -> None:
         """`layers` is how many of the teacher's are predicted, all of a network with fewer; `target_norm` is that of
         data2vec; the others are those of I-JEPA."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("bootleg", self.tokens, data)
         self.blocks = (targets, target_scale, target_aspect, context_scale, collator)
         self.target_norm: Literal["layer", "instance"] = target_norm
         self.momentum = momentum

@@ -12,7 +12,7 @@ from selftaught.methods.objectives.distillation import distilled
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.decoders import CrossDecoder
 from selftaught.methods.parts.heads import Prototypes
-from selftaught.methods.parts.masks import inverse_block, some_of
+from selftaught.methods.parts.masks import inverse_block, refuse_lone_tokens, some_of
 from selftaught.methods.parts.pictures import words
 from selftaught.methods.parts.schedules import cosine
 from selftaught.methods.parts.teacher import Teacher
@@ -45,20 +45,21 @@ class CAPI(Method):
         /,
         *,
         clusters: bounds.Outputs = 256,  # the paper: 16,384, in batches of as many images
-        mask_ratio: bounds.Share = 0.65,
+        mask_ratio: bounds.ShareAboveZero = 0.65,
         prediction_ratio: bounds.ShareAboveZero = 0.65,  # the paper: 0.05 of larger grids
         temperature: bounds.Temperature = 0.12,
         cluster_temperature: bounds.Temperature = 0.06,
         sinkhorn_iterations: bounds.Rounds = 3,
         momentum: bounds.Momentum = 0.99,  # the paper: 0.999 in runs of 500,000 steps
         decoder_width: bounds.Width = 128,
-        decoder_depth: bounds.Layers = 2,  # the paper: 12 blocks behind 24
+        decoder_depth: bounds.Blocks = 2,  # the paper: 12 blocks behind 24
         decoder_heads: bounds.Heads = 4,
     ) -> None:
         """`prediction_ratio` is the share of all patches that is asked for, all hidden ones at most; `temperature` is
         that of what the student says and of what the clusters learn from, `cluster_temperature` that of their answers.
         """
         super().__init__(encoder, data)
+        refuse_lone_tokens("capi", self.tokens, data)
         self.mask_ratio, self.prediction_ratio = mask_ratio, prediction_ratio
         self.temperature, self.cluster_temperature = temperature, cluster_temperature
         self.iterations, self.momentum = sinkhorn_iterations, momentum
@@ -77,8 +78,7 @@ class CAPI(Method):
         answers = self._answers(scores)
         target = answers.gather(1, asked[..., None].expand(-1, -1, answers.shape[2]))
         return {
-            # A small grid may have nothing that is hidden, and a mean of nothing is no number.
-            "patches": distilled(target, self._said(x, keep, asked), self.temperature).sum() / max(1, asked.numel()),
+            "patches": distilled(target, self._said(x, keep, asked), self.temperature).sum() / asked.numel(),
             "clusters": distilled(answers, scores, self.temperature).mean(),
         }
 

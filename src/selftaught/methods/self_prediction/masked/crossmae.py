@@ -6,7 +6,7 @@ from torch import Tensor
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import error_of_nothing, normalised_patches, weighted_error
 from selftaught.methods.parts.decoders import CrossDecoder
-from selftaught.methods.parts.masks import random_mask, some_of
+from selftaught.methods.parts.masks import random_mask, refuse_lone_tokens, some_of
 from selftaught.methods.parts.pictures import filled_patches
 
 
@@ -31,15 +31,16 @@ class CrossMAE(Method):
         data: Data,
         /,
         *,
-        mask_ratio: bounds.Share = 0.75,
+        mask_ratio: bounds.ShareAboveZero = 0.75,
         prediction_ratio: bounds.Share = 0.25,
         norm_pix_loss: bool = True,
         decoder_width: bounds.Width = 128,  # the paper: 512, 12 blocks, 16 heads
-        decoder_depth: bounds.Layers = 2,
+        decoder_depth: bounds.Blocks = 2,
         decoder_heads: bounds.Heads = 4,
     ) -> None:
         """`prediction_ratio` is the share of all patches that is asked for, all hidden ones at most."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("crossmae", self.tokens, data)
         self.mask_ratio, self.prediction_ratio = mask_ratio, prediction_ratio
         self.norm_pix_loss = norm_pix_loss and self.tokens.varied
         shape = (decoder_width, decoder_depth, decoder_heads)

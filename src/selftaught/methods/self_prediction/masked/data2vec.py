@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import weighted_error
-from selftaught.methods.parts.masks import MASKS, random_mask
+from selftaught.methods.parts.masks import MASKS, random_mask, refuse_lone_tokens
 from selftaught.methods.parts.pictures import without
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher, normalised_layers
@@ -40,7 +40,7 @@ class Data2Vec(Method):
         data: Data,
         /,
         *,
-        mask_ratio: bounds.Share = 0.6,
+        mask_ratio: bounds.ShareAboveZero = 0.6,
         blocks: Literal["cut", "grown"] = "cut",  # grown in the authors' code
         top_k: bounds.Blocks = 6,  # the paper's; all blocks of a network with fewer
         # Linear after 100,000 samples: 46.6 %. Of the top two blocks 47.9, where the paper's layer norm gives 39.6.
@@ -56,6 +56,7 @@ class Data2Vec(Method):
         `blocks` is how those of images are drawn: the last one cut where the share is reached, or, as in BEiT's code,
         whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("data2vec", self.tokens, data)
         self.target_norm: Literal["layer", "instance"] = target_norm
         self.blocks, self.mask_ratio, self.beta, self.momentum = (
             MASKS[blocks],

@@ -10,6 +10,7 @@ from selftaught import Data, Encoder, Method, TokenEncoder, Training, bounds, pr
 from selftaught.methods.objectives.prediction import weighted_error
 from selftaught.methods.parts.blocks import Blocks, context_and_targets
 from selftaught.methods.parts.decoders import TokenPredictor
+from selftaught.methods.parts.masks import refuse_lone_tokens
 from selftaught.methods.parts.pictures import shown_and_asked
 from selftaught.methods.parts.schedules import linear
 from selftaught.methods.parts.teacher import Teacher
@@ -44,12 +45,13 @@ class IJEPA(Method):
         collator: Literal["paper", "authors"] = "paper",
         momentum: bounds.Momentum = 0.99,  # 0.996 in the paper, for 600 epochs
         predictor_width: bounds.Width = 96,  # the paper: 384, 6 blocks, 12 heads
-        predictor_depth: bounds.Layers = 3,
+        predictor_depth: bounds.Blocks = 3,
         predictor_heads: bounds.Heads = 4,
     ) -> None:
         """`collator` is how blocks are drawn: as the paper says it, or as its authors' code does, which shows less: of
         8 x 8 tokens 14 in place of 21, of 14 x 14 59 in place of 68 (in batches of 32 and 16)."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("ijepa", self.tokens, data)
         self.blocks = (targets, target_scale, target_aspect, context_scale, collator)
         self.momentum = momentum
         self.predictor = TokenPredictor(encoder.dim, predictor_width, predictor_depth, predictor_heads)

@@ -7,7 +7,7 @@ from torch import Tensor
 from selftaught import Data, Encoder, Method, Training, bounds
 from selftaught.methods.objectives.prediction import error_of_nothing, hidden_error, normalised_patches
 from selftaught.methods.parts.decoders import TokenDecoder
-from selftaught.methods.parts.masks import random_mask
+from selftaught.methods.parts.masks import random_mask, refuse_lone_tokens
 from selftaught.methods.parts.pictures import filled_patches
 
 
@@ -29,16 +29,17 @@ class MAE(Method):
         data: Data,
         /,
         *,
-        mask_ratio: bounds.Share = 0.75,
+        mask_ratio: bounds.ShareAboveZero = 0.75,
         norm_pix_loss: bool = True,
         decoder_width: bounds.Width = 128,  # the paper: 512, 8 blocks, 16 heads
-        decoder_depth: bounds.Layers = 2,
+        decoder_depth: bounds.Blocks = 2,
         decoder_heads: bounds.Heads = 4,
         decoder_init: Literal["torch", "xavier"] = "torch",
     ) -> None:
         """`decoder_init` is how the decoder's weights are drawn: as torch does, or Xavier's, as the authors do; the
         encoder has an option of its own for that."""
         super().__init__(encoder, data)
+        refuse_lone_tokens("mae", self.tokens, data)
         self.mask_ratio = mask_ratio
         # A patch's own mean and deviation say something of pixels, but nothing where numbers are of several kinds.
         self.norm_pix_loss = norm_pix_loss and self.tokens.varied

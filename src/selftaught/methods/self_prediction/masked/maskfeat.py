@@ -1,5 +1,6 @@
 """MaskFeat (Wei et al., 2022): say the edge directions of what was hidden. https://arxiv.org/abs/2112.09133"""
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -12,7 +13,7 @@ from selftaught.methods.parts.damage import extremes
 from selftaught.methods.parts.decoders import map_shape
 from selftaught.methods.parts.hog import histograms, strokes
 from selftaught.methods.parts.holes import Hole, cells_of
-from selftaught.methods.parts.masks import MASKS
+from selftaught.methods.parts.masks import MASKS, refuse_single
 
 
 class MaskFeat(Method):
@@ -32,7 +33,7 @@ class MaskFeat(Method):
         data: Data,
         /,
         *,
-        mask_ratio: bounds.Share = 0.4,
+        mask_ratio: bounds.ShareAboveZero = 0.4,
         mask_patch_size: bounds.Pixels | None = None,
         blocks: Literal["cut", "grown"] = "cut",  # grown in the authors' code
         cell: bounds.Pixels | None = None,
@@ -44,12 +45,15 @@ class MaskFeat(Method):
         BEiT's code, whole ones only, which leaves larger parts in one piece."""
         super().__init__(encoder, data)
         self.blocks, self.mask_ratio, self.bins, self.data = MASKS[blocks], mask_ratio, bins, data
-        self.cells = cells_of(encoder, data, mask_patch_size, 1 / 14)
+        self.cells = cells_of("maskfeat", encoder, data, mask_patch_size, 1 / 14)
         self.hole = Hole(encoder, data)
         wide, rows, columns = map_shape(encoder, data.shape)
         height, width = data.shape[1:]
         self.cell = cell or max(4, round(min(height / rows, width / columns) / 2))
-        self.grid = (max(1, height // self.cell), max(1, width // self.cell))
+        self.grid = (height // self.cell, width // self.cell)
+        refuse_single(
+            "maskfeat", data, math.prod(self.grid), "histograms", "use a smaller --method.cell, or larger samples"
+        )
         self.channels = data.shape[0]
         self.head = nn.Conv2d(wide, self._each((rows, columns)) * self.channels * bins, 1)
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from selftaught import Method, Training
+from selftaught import Data, Encoder, Method, Training
 from selftaught.methods.objectives.distillation import negative_cosine
+from selftaught.methods.parts.masks import refuse_lone_tokens
 
 
 class NEPA(Method):
@@ -23,6 +24,10 @@ class NEPA(Method):
     needs_places = True  # columns of a table have no reading order
     needs_values = True
     experimental = True
+
+    def __init__(self, encoder: Encoder, data: Data, /) -> None:
+        super().__init__(encoder, data)
+        refuse_lone_tokens("nepa", self.tokens, data)
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         said, wanted = self._predict(views[0])

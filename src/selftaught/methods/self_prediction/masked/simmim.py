@@ -32,7 +32,7 @@ class SimMIM(Method):
         data: Data,
         /,
         *,
-        mask_ratio: bounds.Share = 0.6,
+        mask_ratio: bounds.ShareAboveZero = 0.6,
         mask_patch_size: bounds.Pixels | None = None,
         loss: Literal["l1", "l2", "smooth_l1"] = "l1",
     ) -> None:
@@ -40,7 +40,7 @@ class SimMIM(Method):
         in the paper (section 4.1)."""
         super().__init__(encoder, data)
         self.mask_ratio, self.loss = mask_ratio, loss
-        self.cells = cells_of(encoder, data, mask_patch_size, 32 / 224)
+        self.cells = cells_of("simmim", encoder, data, mask_patch_size, 32 / 224)
         self.hole = Hole(encoder, data)
         self.head = MapHead(encoder, data.shape, data.shape[0])
 

@@ -36,7 +36,9 @@ class Denoising(Method):
         decoder_width: bounds.Width = 128,
     ) -> None:
         """`level` is the share of destroyed values, or the Gaussian's deviation; `alpha` and `beta` weigh the
-        errors at destroyed and at untouched values (2010, section 3.4, "emphasised" where they differ)."""
+        errors at destroyed and at untouched values (2010, section 3.4, "emphasised" where they differ).
+        Rows and series have no lowest and no highest value: `salt_and_pepper` sets theirs to the mean, or to one
+        deviation above it, so take another noise for them."""
         super().__init__(encoder, data)
         self.noise, self.level, self.alpha, self.beta, self.data = NOISES[noise], level, alpha, beta, data
         self.decoder = MapDecoder(encoder, data.shape, data.shape[0], decoder_width)
