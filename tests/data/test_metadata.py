@@ -105,3 +105,43 @@ def test_what_says_the_same() -> None:
         ["a", "b", "c", "c"], ["1", "1", "2", "2"]
     )
     assert same_parts(["1", "2", "3"], ["1", "2", "3"]) and not same_parts(["1", "2", "3"], ["3", "5", "9"])
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    """A list of images that may show a cat, a dog or both, with copies of these columns under other names."""
+    for row, pixels in enumerate(PIXELS):
+        (tmp_path / f"{row}.png").write_bytes(png(pixels))
+    marks = [(1, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1)]
+    lines = [f"{row}.png,{cat},{dog},{'x' if cat else 'z'},{row % 3}\n" for row, (cat, dog) in enumerate(marks)]
+    (tmp_path / "list.csv").write_text("path,cat,dog,purrs,patient\n" + "".join(lines))
+    return tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("cat", "'cat' of metadata is named as the labels"),
+        ("dog", "'dog' of metadata is named as the labels"),
+        ("purrs", "'purrs' of metadata parts list as its labels do"),
+    ],
+)
+def test_each_of_several_label_columns_is_no_metadata(column: str, said: str, animals: Path) -> None:
+    labels, file = "cat, dog", str(animals)
+    samples = open_samples(animals, label_column=labels)
+    with pytest.raises(UsageError, match=said):
+        samples.metadata([column], file, labels)
+    assert samples.metadata(["patient"], file, labels)[0].cells == [str(row % 3) for row in range(COUNT)]
+    assert samples.metadata([column], file, "none")[0].kind == "category"
+
+
+def test_a_copy_of_one_of_several_labels_is_none_whichever_file_it_is_in(animals: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.csv"
+    lines = animals.read_text().splitlines()
+    facts.write_text("".join(f"{line.split(',')[0]},{line.split(',', 3)[3]}\n" for line in lines))
+    with pytest.raises(UsageError, match="'purrs' of metadata parts list as its labels do"):
+        open_samples(animals, label_column="cat,dog").metadata(["purrs"], str(facts), "cat,dog")
+    assert open_samples(animals, label_column="cat,dog").metadata(["patient"], str(facts), "cat,dog")
+    (tmp_path / "list.csv").rename(tmp_path / "told.csv")  # now a folder, whose labels are known by their columns alone
+    with pytest.raises(UsageError, match=r"'purrs' of metadata parts .* as its labels do"):
+        open_samples(tmp_path).metadata(["purrs"], str(tmp_path / "told.csv"), "cat,dog")

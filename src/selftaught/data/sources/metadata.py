@@ -16,6 +16,7 @@ from selftaught.data.sources import handed, parquet
 from selftaught.data.sources.cells import nothing_in, read_cells
 from selftaught.data.sources.contents import Rows
 from selftaught.data.sources.labels import (
+    BETWEEN,
     KEYS,
     LABELS,
     NO_LABEL,
@@ -24,6 +25,7 @@ from selftaught.data.sources.labels import (
     finder,
     label_text,
     named_like,
+    parted,
 )
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Beside, Source
@@ -131,11 +133,12 @@ def one_column(
 ) -> Column:
     """The column of this name, of these rows. Raises UsageError where there is none, or where it holds the labels.
 
-    labels: those of the source, which are compared and go no further; asked: what --label-column says, of which "none"
-    means that what looks like labels is none.
+    labels: those of the source, which are compared and go no further; asked: what --label-column says, a column or
+    several by commas, of which "none" means that what looks like labels is none.
     """
     way, called = "labels never reach pre-training", f"column {printable(name)!r} of metadata"
-    if asked != NO_LABEL and (name == asked or named_like([name], LABELS)):
+    of_labels = [] if asked in (None, NO_LABEL) else parted(list(beside), asked)
+    if asked != NO_LABEL and (name in (asked, *of_labels) or named_like([name], LABELS)):
         raise UsageError(f"{called} is named as the labels of {shown}, and {way}: leave it out")
     if name not in beside:
         known = ", ".join(map(printable, list(beside)[:20])) or "none; name a file with --metadata"
@@ -143,7 +146,9 @@ def one_column(
     cells = _taken(beside[name](), rows)
     if len({*cells} - {""}) < 2:
         raise UsageError(f"{called} tells nothing apart: it holds {_alone(cells)} for all of {shown}")
-    if asked != NO_LABEL and (told := labels()) is not None and same_parts(cells, _taken(told, rows)):
+    told = None if asked == NO_LABEL else labels()
+    copied = any(same_parts(cells, _taken(beside[one](), rows)) for one in of_labels if one in beside)
+    if copied or (told is not None and _says_labels(cells, _taken(told, rows), several=len(of_labels) > 1)):
         free = f"if these are none, as folders may be, say --label-column {NO_LABEL}"
         raise UsageError(f"{called} parts {shown} as its labels do, and {way}: leave it out; {free}")
     return column_of(name, cells)
@@ -156,6 +161,23 @@ def _taken(cells: Sequence[str], rows: Rows) -> Cells:
 def _alone(cells: Cells) -> str:
     held = next((cell for cell in cells if cell), None)
     return "nothing" if held is None else repr(printable(held))
+
+
+def _says_labels(cells: Cells, labels: Cells, several: bool) -> bool:
+    """Whether a column says the same as labels do, or as one of `several` that a sample may have at a time."""
+    several = several or any(BETWEEN in label for label in labels)
+    return same_parts(cells, labels) or (several and _says_one_of(cells, labels))
+
+
+def _says_one_of(cells: Cells, labels: Cells) -> bool:
+    """Whether a column of two values tells which samples have a certain label, and which have not."""
+    both = [(cell, label) for cell, label in zip(cells, labels) if cell and label]
+    whole = Counter(cell for cell, _ in both)
+    held = Counter((name, cell) for cell, label in both for name in {*label.split(BETWEEN)} if name)
+    return len(whole) == 2 and any(
+        count == whole[cell] and all(one == cell or (name, one) not in held for one in whole)
+        for (name, cell), count in held.items()
+    )
 
 
 def same_parts(one: Sequence[str], other: Sequence[str]) -> bool:
