@@ -226,6 +226,19 @@ def test_the_budget_holds_the_oldest_goes_and_nothing_else_is_touched(
     assert "is damaged; what it holds is fetched again" in capsys.readouterr().err and held() == [0, 3, 4]
 
 
+@pytest.mark.parametrize("left", [0, 64, 100, 150, 200, 210])
+def test_a_block_that_was_cut_is_fetched_again(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(blocks, "PAGE", 64)
+    kept, name = BlockCache(tmp_path / "remote", 1000), f"{1:032x}"
+    kept.keep(name, bytes(range(200)))
+    assert kept.part(name, 200, 130, 200) == bytes(range(130, 200))
+    os.truncate(tmp_path / "remote" / f"{name}.block", left)
+    assert kept.part(name, 200, 130, 200) is None and not kept.holds(name)
+    assert "is damaged; what it holds is fetched again" in capsys.readouterr().err
+
+
 def test_several_processes_fill_one_folder_within_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "PAGE", 64)
     monkeypatch.setattr(blocks, "say", lambda line: pytest.fail(line))
