@@ -211,6 +211,56 @@ def test_a_folder_of_another_set_is_refused_and_nothing_of_anybody_else_is_touch
     assert held(out) == done
 
 
+def changed(data: Path) -> None:
+    """One image holds something else, in a file of the same name and size."""
+    file = data / "ant" / "01.png"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_images_of_the_same_names_and_sizes_that_hold_something_else_are_other_data(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+    made = selftaught.pack(data, out, **SMALL)
+    (data / open_source(data).keys[3]).touch()  # which holds what it held
+    assert selftaught.pack(data, out, **SMALL) == made
+    changed(data)
+    before = held(out)
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, **SMALL)
+    assert held(out) == before
+    old = json.loads(before[MANIFEST])
+    del old["contents"]  # as earlier versions have written it
+    (out / MANIFEST).write_text(json.dumps(old))
+    assert selftaught.pack(data, out, **SMALL).contents is None
+    pixels = [np.array(pixels) for pixels in PIXELS]
+    with_items = tmp_path / "items"
+    selftaught.pack(pixels, with_items, **SMALL)
+    pixels[3] = 255 - pixels[3]
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(pixels, with_items, **SMALL)
+
+
+def test_who_goes_on_does_not_mix_what_was_packed_with_other_images(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+
+    def killed() -> None:
+        MOMENTS["in the third"]()
+        selftaught.pack(data, out, **SMALL)
+
+    assert child(killed) == 9 and (out / JOURNAL).is_file()
+    file = data / open_source(data).keys[COUNT - 1]  # not packed yet
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    shards = {file.name: file.read_bytes() for file in out.glob("train-*.tar")}
+    changed(data)  # which is packed
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, **SMALL)
+    assert {*held(out)} == {JOURNAL, *shards} and all(held(out)[name] == then for name, then in shards.items())
+    changed(data)  # it is again what it was
+    assert selftaught.pack(data, out, **SMALL).samples == COUNT
+
+
 def test_duplicates_are_dropped_as_check_names_them(tmp_path: Path) -> None:
     data, out = folder(tmp_path), tmp_path / "out"
     for name, content in {"ant/like-a": photo(64, 64), "ant/like-b": photo(64, 64, progressive=True)}.items():
