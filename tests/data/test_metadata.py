@@ -99,6 +99,12 @@ def test_kinds_of_columns() -> None:
     assert column_of("a", ["10.5", "9", "10.5"]).codes.tolist() == [1, 0, 1]
 
 
+def test_names_with_underscores_are_no_numbers() -> None:
+    names = [f"{one}_{two}" for one in (1, 11) for two in range(11, 31)]  # 1_11 and 11_1 are one number to Python
+    column = column_of("patient", names)
+    assert column.kind == "category" and len({*column.codes.tolist()}) == len(names)
+
+
 def test_what_says_the_same() -> None:
     assert same_parts(["a", "b", "a", ""], ["1", "2", "1", "2"])
     assert not same_parts(["a", "b", "a"], ["1", "2", "2"]) and not same_parts(

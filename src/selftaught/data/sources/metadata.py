@@ -30,7 +30,7 @@ from selftaught.data.sources.labels import (
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Beside, Source
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 KEYED = (*KEYS, "id", "index")  # names of a column that says which sample a line is of
 FEW = 20  # whole numbers, up to so many of which name things, as scanners are numbered, and measure nothing
@@ -76,17 +76,13 @@ def column_of(name: str, cells: Cells) -> Column:
 
 
 def _is_whole(cell: str) -> bool:
-    try:
-        return float(cell).is_integer()
-    except ValueError:  # a time
-        return False
+    number = as_number(cell)
+    return number is not None and number.is_integer()  # else it is a time
 
 
 def _value(cell: str) -> float | None:
     """A number, or the seconds of a time as ISO 8601 has it."""
-    try:
-        value = float(cell)
-    except ValueError:
+    if (value := as_number(cell)) is None:
         try:
             time = datetime.fromisoformat(cell)
         except ValueError:
