@@ -66,6 +66,19 @@ def test_files_are_packed_byte_for_byte_in_their_order_with_keys_and_labels(tmp_
     assert [one.bytes for one in made.shards] == [len(held(out)[one.name]) for one in made.shards]
 
 
+def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> None:
+    for row, name in enumerate(("None", "-", "ant", "ant")):
+        file = tmp_path / "photos" / name / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(PIXELS[row]))
+    selftaught.pack(tmp_path / "photos", tmp_path / "shards")
+    packed = open_source(tmp_path / "shards")
+    assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
+    (tmp_path / "labels.csv").write_text("0.png,None\n1.png,x\n")
+    selftaught.pack(tmp_path / "photos", tmp_path / "told", labels=tmp_path / "labels.csv")
+    assert open_source(tmp_path / "told").labels == ["x", "", "", ""]
+
+
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
     for name, data in forms(tmp_path).items():
         made = selftaught.pack(data, tmp_path / f"of {name}", shard_samples=EACH)
