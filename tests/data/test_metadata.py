@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from selftaught.data.images.pages import paged
 from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.metadata import column_of, same_parts
+from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
 
@@ -151,3 +154,36 @@ def test_a_copy_of_one_of_several_labels_is_none_whichever_file_it_is_in(animals
     (tmp_path / "list.csv").rename(tmp_path / "told.csv")  # now a folder, whose labels are known by their columns alone
     with pytest.raises(UsageError, match=r"'purrs' of metadata parts .* as its labels do"):
         open_samples(tmp_path).metadata(["purrs"], str(tmp_path / "told.csv"), "cat,dog")
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Path:
+    """Three TIFFs, of two pages, one and three."""
+    for file, pages in enumerate((PIXELS[:2], PIXELS[2:3], PIXELS[3:])):
+        first, *more = map(Image.fromarray, pages)
+        first.save(tmp_path / f"{file}.tif", save_all=True, append_images=more)
+    return tmp_path
+
+
+def test_pages_have_what_stands_beside_their_file(stacks: Path, tmp_path: Path) -> None:
+    file, how = stacks / "list.csv", {"reading": {"pages": "samples"}}
+    file.write_text("path,label,site\n0.tif,a,x\n1.tif,b,y\n2.tif,a,z\n")
+    samples = open_samples(file, **how)
+    assert samples.metadata(["site"])[0].cells == list("xxyzzz")
+    facts = tmp_path / "facts.csv"
+    facts.write_text("file,plate\nwhere/0.tif,p\n1,q\n2.tif#1,r\n2.tif#3,s\n")
+    assert samples.metadata(["plate"], str(facts))[0].cells == ["p", "p", "q", "r", "", "s"]
+    facts.write_text("file,plate\n0.tif,p\n2.tif,q\n9.tif,r\n")
+    assert samples.metadata(["plate"], str(facts))[0].cells == ["p", "p", "", "q", "q", "q"]
+    assert samples.notes[-1].startswith("1 of the 3 lines of ")
+
+
+def test_what_a_tar_passes_over_is_said_of_its_pages_as_well(stacks: Path) -> None:
+    for number in range(2):
+        with tarfile.open(stacks / f"s-{number}.tar", "w") as tar:
+            tar.add(stacks / f"{number}.tif", f"{number}.tif")
+            tar.add(__file__, "notes.txt")
+    source = open_source(str(stacks / "s-{0..1}.tar"))
+    assert isinstance(source, Encoded)
+    pages = paged(source)
+    assert len(pages) == 3 and [(one.ending, one.count) for one in pages.passed] == [(".txt", 2)]
