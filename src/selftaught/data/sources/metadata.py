@@ -235,8 +235,8 @@ def _by_whole(names: Sequence[str], keys: Sequence[str], named: Sequence[tuple[i
     """Lines and the samples, of those that are not named, which are parts of what they name."""
     known, wholes = {place for _, place in named}, dict[str, list[int]]()
     for place, key in enumerate(keys):
-        if (whole := whole_of(key)) != key:
-            wholes.setdefault(whole, []).append(place)
+        if (thing := whole_of(key)) != key:
+            wholes.setdefault(thing, []).append(place)
     find = finder(list(wholes))
     found = ((row, wholes[whole]) for row, name in enumerate(names) if (whole := find(name)) is not None)
     return [(row, place) for row, own in found for place in own if place not in known]
