@@ -173,6 +173,25 @@ def test_every_number_is_itself_and_none_is_held() -> None:
     assert len(keys) == 10**10
 
 
+def test_the_numbers_of_all_end() -> None:
+    every = Every(3)
+    assert list(every) == every.tolist() == [0, 1, 2] and every[-1] == 2 and 3 not in every
+    with pytest.raises(IndexError):
+        every[3]
+
+
+def test_metadata_and_labels_are_of_all_samples(folder: Path, tmp_path: Path) -> None:
+    for row in range(COUNT):
+        (folder / "ab"[row % 2]).mkdir(exist_ok=True)
+        (folder / f"{row:02d}.png").rename(folder / "ab"[row % 2] / f"{row:02d}.png")
+    facts = tmp_path / "facts.csv"
+    facts.write_text("path,patient\n" + "".join(f"{row:02d}.png,p{row // 2}\n" for row in range(COUNT)))
+    samples = opened(folder)
+    assert samples.told_labels() == [key[0] for key in samples.keys]
+    (patient,) = samples.metadata(["patient"], str(facts))
+    assert patient.cells == [f"p{int(key[2:4]) // 2}" for key in samples.keys]
+
+
 def test_rows_and_arrays_say_that_all_are_looked_at(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((9, 8, 8, 3), np.uint8))
     with stopping(None) as stop:

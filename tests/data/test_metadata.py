@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from selftaught.data.images.pages import paged
 from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.metadata import column_of, same_parts
+from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
 
@@ -99,9 +102,88 @@ def test_kinds_of_columns() -> None:
     assert column_of("a", ["10.5", "9", "10.5"]).codes.tolist() == [1, 0, 1]
 
 
+def test_names_with_underscores_are_no_numbers() -> None:
+    names = [f"{one}_{two}" for one in (1, 11) for two in range(11, 31)]  # 1_11 and 11_1 are one number to Python
+    column = column_of("patient", names)
+    assert column.kind == "category" and len({*column.codes.tolist()}) == len(names)
+
+
 def test_what_says_the_same() -> None:
     assert same_parts(["a", "b", "a", ""], ["1", "2", "1", "2"])
     assert not same_parts(["a", "b", "a"], ["1", "2", "2"]) and not same_parts(
         ["a", "b", "c", "c"], ["1", "1", "2", "2"]
     )
     assert same_parts(["1", "2", "3"], ["1", "2", "3"]) and not same_parts(["1", "2", "3"], ["3", "5", "9"])
+
+
+@pytest.fixture
+def animals(tmp_path: Path) -> Path:
+    """A list of images that may show a cat, a dog or both, with copies of these columns under other names."""
+    for row, pixels in enumerate(PIXELS):
+        (tmp_path / f"{row}.png").write_bytes(png(pixels))
+    marks = [(1, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1)]
+    lines = [f"{row}.png,{cat},{dog},{'x' if cat else 'z'},{row % 3}\n" for row, (cat, dog) in enumerate(marks)]
+    (tmp_path / "list.csv").write_text("path,cat,dog,purrs,patient\n" + "".join(lines))
+    return tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("cat", "'cat' of metadata is named as the labels"),
+        ("dog", "'dog' of metadata is named as the labels"),
+        ("purrs", "'purrs' of metadata parts list as its labels do"),
+    ],
+)
+def test_each_of_several_label_columns_is_no_metadata(column: str, said: str, animals: Path) -> None:
+    labels, file = "cat, dog", str(animals)
+    samples = open_samples(animals, label_column=labels)
+    with pytest.raises(UsageError, match=said):
+        samples.metadata([column], file, labels)
+    assert samples.metadata(["patient"], file, labels)[0].cells == [str(row % 3) for row in range(COUNT)]
+    assert samples.metadata([column], file, "none")[0].kind == "category"
+
+
+def test_a_copy_of_one_of_several_labels_is_none_whichever_file_it_is_in(animals: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.csv"
+    lines = animals.read_text().splitlines()
+    facts.write_text("".join(f"{line.split(',')[0]},{line.split(',', 3)[3]}\n" for line in lines))
+    with pytest.raises(UsageError, match="'purrs' of metadata parts list as its labels do"):
+        open_samples(animals, label_column="cat,dog").metadata(["purrs"], str(facts), "cat,dog")
+    assert open_samples(animals, label_column="cat,dog").metadata(["patient"], str(facts), "cat,dog")
+    (tmp_path / "list.csv").rename(tmp_path / "told.csv")  # now a folder, whose labels are known by their columns alone
+    with pytest.raises(UsageError, match=r"'purrs' of metadata parts .* as its labels do"):
+        open_samples(tmp_path).metadata(["purrs"], str(tmp_path / "told.csv"), "cat,dog")
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Path:
+    """Three TIFFs, of two pages, one and three."""
+    for file, pages in enumerate((PIXELS[:2], PIXELS[2:3], PIXELS[3:])):
+        first, *more = map(Image.fromarray, pages)
+        first.save(tmp_path / f"{file}.tif", save_all=True, append_images=more)
+    return tmp_path
+
+
+def test_pages_have_what_stands_beside_their_file(stacks: Path, tmp_path: Path) -> None:
+    file, how = stacks / "list.csv", {"reading": {"pages": "samples"}}
+    file.write_text("path,label,site\n0.tif,a,x\n1.tif,b,y\n2.tif,a,z\n")
+    samples = open_samples(file, **how)
+    assert samples.metadata(["site"])[0].cells == list("xxyzzz")
+    facts = tmp_path / "facts.csv"
+    facts.write_text("file,plate\nwhere/0.tif,p\n1,q\n2.tif#1,r\n2.tif#3,s\n")
+    assert samples.metadata(["plate"], str(facts))[0].cells == ["p", "p", "q", "r", "", "s"]
+    facts.write_text("file,plate\n0.tif,p\n2.tif,q\n9.tif,r\n")
+    assert samples.metadata(["plate"], str(facts))[0].cells == ["p", "p", "", "q", "q", "q"]
+    assert samples.notes[-1].startswith("1 of the 3 lines of ")
+
+
+def test_what_a_tar_passes_over_is_said_of_its_pages_as_well(stacks: Path) -> None:
+    for number in range(2):
+        with tarfile.open(stacks / f"s-{number}.tar", "w") as tar:
+            tar.add(stacks / f"{number}.tif", f"{number}.tif")
+            tar.add(__file__, "notes.txt")
+    source = open_source(str(stacks / "s-{0..1}.tar"))
+    assert isinstance(source, Encoded)
+    pages = paged(source)
+    assert len(pages) == 3 and [(one.ending, one.count) for one in pages.passed] == [(".txt", 2)]

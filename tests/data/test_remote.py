@@ -226,6 +226,19 @@ def test_the_budget_holds_the_oldest_goes_and_nothing_else_is_touched(
     assert "is damaged; what it holds is fetched again" in capsys.readouterr().err and held() == [0, 3, 4]
 
 
+@pytest.mark.parametrize("left", [0, 64, 100, 150, 200, 210])
+def test_a_block_that_was_cut_is_fetched_again(
+    left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(blocks, "PAGE", 64)
+    kept, name = BlockCache(tmp_path / "remote", 1000), f"{1:032x}"
+    kept.keep(name, bytes(range(200)))
+    assert kept.part(name, 200, 130, 200) == bytes(range(130, 200))
+    os.truncate(tmp_path / "remote" / f"{name}.block", left)
+    assert kept.part(name, 200, 130, 200) is None and not kept.holds(name)
+    assert "is damaged; what it holds is fetched again" in capsys.readouterr().err
+
+
 def test_several_processes_fill_one_folder_within_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "PAGE", 64)
     monkeypatch.setattr(blocks, "say", lambda line: pytest.fail(line))
@@ -360,11 +373,28 @@ def test_files_of_any_scheme_and_single_ones_are_read(server: Loopback) -> None:
         ("memory://box/", DataError, "cannot be read: it does not exist"),
         ("https://nowhere/rows.csv", DataError, "the ending of https://nowhere/rows.csv is none of these: .zip"),
         ("https://nowhere/a/", DataError, "a web server lists no folders: name its files by a pattern"),
+        ("s3:///", DataError, "s3:/// cannot be read: "),
+        ("s3:///a-{0..1}.tar", DataError, "s3:///a-0.tar cannot be read: "),
+        ("https://ex ample/a-{0..1}.tar", DataError, "a-0.tar cannot be read: invalid international domain name"),
     ],
 )
 def test_what_cannot_be_read_from_elsewhere_is_said(name: str, error: type, line: str) -> None:
     with pytest.raises(error, match=line):
         open_source(name)
+
+
+@pytest.mark.parametrize("content", [b"hushhush\n", b"[default]\nhushhush\n", b"[default]\na = \xff\xffhushhush\n"])
+def test_a_file_of_profiles_that_is_none_is_named_and_not_shown(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config").write_bytes(content)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    stores._objects.cache_clear()
+    for name in ("s3://bucket/a.tar", "s3://bucket/a-{0..1}.tar", "s3://bucket/a/"):
+        assert run_command(["check", name]) == 2
+        said = capsys.readouterr().err
+        assert "config is no file of profiles as AWS has them: mend it" in said and "hushhush" not in said
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

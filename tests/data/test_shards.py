@@ -141,6 +141,16 @@ def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(
     assert open_source(pattern).keys[:] == again.keys[:] and len(read) == 9  # damaged: made anew
 
 
+def test_a_shard_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
+    pattern = written(tmp_path)
+    file = tmp_path / "train-001.tar"
+    whole = bytearray(file.read_bytes())
+    whole[whole.index(b"./0009.png") + 148] ^= 1  # of its checksum
+    file.write_bytes(whole)
+    with pytest.raises(DataError, match=r"train-001.tar is damaged behind its member '0008.png': put the archive"):
+        open_source(pattern)
+
+
 def test_labels_come_from_json_or_from_folders(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     pattern = written(

@@ -1,5 +1,6 @@
 """Sources: one stable index over folders, archives and arrays, and clear words where there is nothing."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import selftaught
+from selftaught.data.sources.archives import members_of
 from selftaught.data.sources.arrays import Arrays, dimensions, read_arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import OURS
@@ -145,6 +147,42 @@ def test_members_that_are_no_plain_files_are_told(tmp_path: Path) -> None:
     assert isinstance(zipped, Files) and isinstance(tarred, Files)
     assert dict(zipped.ignored) == {"link.png": "a link", "../up.png": "hidden"} and zipped.keys == ["a.png"]
     assert dict(tarred.ignored) == {"link.png": "a link", "pipe.png": "not a regular file"} and tarred.keys == ["a.png"]
+
+
+def endless(count: int = 3) -> bytes:
+    """A tar of images without the blocks that end one: each of a block of header and one of content."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for row in range(count):
+            member = tarfile.TarInfo(f"{row}.png")
+            member.size = len(png(row))
+            tar.addfile(member, io.BytesIO(png(row)))
+    return made.getvalue()[: 2 * tarfile.BLOCKSIZE * count]
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_a_tar_with_a_damaged_header_is_no_end(ending: str, tmp_path: Path) -> None:
+    path, whole = tmp_path / f"a.{ending}", endless()
+    packed = gzip.compress if ending == "tar.gz" else bytes
+    third = 4 * tarfile.BLOCKSIZE
+    for damaged in (whole[: third + 148] + b"9" + whole[third + 149 :], whole[: third + 100]):
+        path.write_bytes(packed(damaged))
+        with pytest.raises(DataError, match=rf"a\.{ending} is damaged behind its member '1.png': put the archive back"):
+            open_source(path)
+    for end in (b"", bytes(100), bytes(tarfile.BLOCKSIZE), bytes(4 * tarfile.BLOCKSIZE)):
+        path.write_bytes(packed(whole + end))
+        assert open_source(path).keys == ["0.png", "1.png", "2.png"]
+
+
+def test_a_damaged_header_is_seen_where_nothing_is_read_twice() -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    whole = endless()
+    assert [info.name for info in members_of(Pipe(whole), "a")] == ["0.png", "1.png", "2.png"]
+    with pytest.raises(DataError, match=r"a is damaged behind its member '2.png'"):
+        list(members_of(Pipe(whole + b"x" * tarfile.BLOCKSIZE), "a"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])

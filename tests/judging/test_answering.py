@@ -46,7 +46,7 @@ def test_numbers_are_written_as_they_are_read(said: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["", " ", "nan", "inf", "-Infinity", "1e999", "3,5", "three", "1;2", "-", "x" * 500, ["3"]]
+    "said", ["", " ", "nan", "inf", "-Infinity", "1e999", "3,5", "1_1", "three", "1;2", "-", "x" * 500, ["3"]]
 )
 def test_what_is_no_finite_number_is_refused_in_a_short_line(said: str) -> None:
     with pytest.raises(UsageError, match="is no finite number") as told:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts.method import Data, Method
 from selftaught.data.images.samples import open_samples
+from selftaught.judging.told import leaks_of
 from selftaught.methods.guided import Asked, Heads, guided
 from selftaught.methods.objectives.guidance import of_known_classes, of_known_numbers, share_explained, share_right
 from selftaught.reporting.check_page import lines
@@ -291,6 +293,12 @@ def test_labels_by_another_name_are_refused_until_they_are_said_to_be_none(store
 
 def test_what_labels_do_not_tell_is_no_leak(whole: selftaught.Run, stored: Path) -> None:
     assert whole.evaluate(stored, probe="knn", pretrained="none", repeats=1).leaks == []
+
+
+def test_each_of_several_labels_is_a_leak_by_its_name(whole: selftaught.Run) -> None:
+    other: Any = SimpleNamespace(masks=None, sources=[], classes=[])  # samples that the run has not seen
+    assert leaks_of(str(whole.folder), other, "wet, scanner") == ["scanner"]
+    assert leaks_of(str(whole.folder), other, "wet,dry") == []
 
 
 def test_a_file_of_metadata_is_found_out_where_it_is_wrong(stored: Path, tmp_path: Path) -> None:

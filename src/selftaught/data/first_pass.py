@@ -4,7 +4,7 @@ To decode a hundred million photos only to know which are whole takes hours, so 
 are looked at. What is broken among the others is met in training, and replaced there (`data/replacing.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,16 @@ class Every(Sequence[int]):
 
     def __getitem__(self, place: Any) -> Any:
         """Of an array of places, those places."""
-        return np.arange(*place.indices(self._count)) if isinstance(place, slice) else place
+        if isinstance(place, slice):
+            return np.arange(*place.indices(self._count))
+        return place if isinstance(place, np.ndarray) else range(self._count)[place]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._count))
+
+    def tolist(self) -> list[int]:
+        """What an array has as well."""
+        return list(self)
 
 
 class Sampled:

@@ -30,6 +30,8 @@ HAVE = {  # who has which option
     "positions": "vision transformers",
     "init": "vision transformers",
     "class_token": "vision transformers",
+    "drop_path": "many networks of timm's",
+    "stem": "ResNets",
 }
 STARTS = {"positions": "learnt", "init": "timm", "class_token": True}  # of a vision transformer, where nothing is said
 FILTERS = ("filters", "mirror")  # options of those
@@ -93,9 +95,13 @@ def create(
     if name.startswith("torchvision/"):
         _refuse_options(name, given)
         encoder, origin = _torchvision(name.removeprefix("torchvision/"), preparation, stride if small else None)
+        ignored = ["drop_path"] * bool(drop_path)
     else:
         encoder, origin = _timm(name, preparation, stride if small else None, given, pool, drop_path)
-    encoder.origin = origin
+        ignored = []
+    if stem in ("small", "half") and not (origin.small_stem or _has_patches(name)):
+        ignored.append("stem")
+    encoder.origin, encoder.ignored = origin, tuple(_lacks(name, option) for option in ignored)
     return encoder
 
 
@@ -104,7 +110,18 @@ build_encoder = partial(build, create)
 
 def _refuse_options(name: str, given: dict[str, Any]) -> None:
     for option in given:
-        raise UsageError(f"encoder {name} has no option {option!r}; {HAVE[option]} have")
+        raise UsageError(_lacks(name, option))
+
+
+def _lacks(name: str, option: str) -> str:
+    return f"encoder {name} has no option {option!r}; {HAVE[option]} have"
+
+
+def _has_patches(name: str) -> bool:
+    """Whether small images are cut into smaller patches, which is then the stem."""
+    return timm.is_model(name) and timm.models.is_model_in_modules(
+        name, ["vision_transformer", "deit", "beit", "convnext"]
+    )
 
 
 def _timm(

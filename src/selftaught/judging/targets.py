@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from selftaught.data.sources.labels import BETWEEN as BETWEEN  # what parts the labels of one sample
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 Task = Literal["classes", "several", "number"]
 STRATA = 5  # parts of a range of numbers, each of which every split has samples of
@@ -76,11 +76,8 @@ def names_in(label: str) -> list[str]:
 
 def number_in(label: str) -> float | None:
     """What a label says as a number; None where that is none, or not finite."""
-    try:
-        value = float(label)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    value = as_number(label)
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _classes(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.labels import parted
 from selftaught.judging.labelled import Labelled
 from selftaught.run.codes import read_codes
 from selftaught.run.digests import read_digests
@@ -32,7 +33,8 @@ def leaks_of(run: str, data: Labelled, label_column: str | None) -> list[str]:
     columns = RunFolder(folder).recipe.columns
     known = _codes_of(folder, codes, data)
     labels = [label for samples in data.sources for label in samples.labels or []]
-    found = [name for name, own in zip(columns, known) if name == label_column or tells(labels, own)]
+    named = () if label_column is None else (label_column, *parted(columns, label_column))
+    found = [name for name, own in zip(columns, known) if name in named or tells(labels, own)]
     for name in found:
         say(
             f"warning: a leak: the run has learnt from column {printable(name)!r} of its metadata, and the labels that "

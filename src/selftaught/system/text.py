@@ -56,3 +56,14 @@ def bytes_of(value: Any) -> Any:
         given = float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ")
         return int(given) if given < LARGEST else LARGEST + 1
     return value
+
+
+def as_number(text: str) -> float | None:
+    """The number that is written so; None where there is none.
+
+    Python's own reading takes 1_11 and 11_1 for the same, which are names wherever people write them.
+    """
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None

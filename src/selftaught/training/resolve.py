@@ -247,9 +247,16 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
         refuse_unanswerable(recipe, kind, part.name)
+    begins = recipe.fingerprint is None  # one that goes on may have options that were ignored when it began
     if recipe.encoder and module is None:
         with torch.device("meta"):
-            refuse_unfit(recipe, kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder)), kind)
+            encoder = kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder))
+        if begins and encoder.ignored:
+            raise UsageError(encoder.ignored[0])
+        refuse_unfit(recipe, encoder, kind)
+    elif recipe.encoder and begins and recipe.encoder.options:
+        option = next(iter(recipe.encoder.options))
+        raise UsageError(f"encoder {recipe.encoder.name} has no option {option!r}: it is a network of yours, as it is")
 
 
 def refuse_growth(recipe: Pretrain, kind: Any) -> None:

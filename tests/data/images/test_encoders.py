@@ -1,6 +1,7 @@
 """Encoders: dims and maps of every kind, tokens that equal timm's own arithmetic, and weights to start from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -15,12 +16,14 @@ from selftaught.contracts.method import Data, Training
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.methods import registry
+from selftaught.run.recipes import Pretrain
 from selftaught.run.weights import load_initial_weights
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.starts import sine_positions
 from selftaught.training.optimizers import build_optimizer
+from selftaught.training.resolve import preflight
 
 
 def facts(size: tuple[int, int] = (32, 32), channels: int = 3) -> Preparation:
@@ -262,6 +265,44 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
 def test_what_cannot_be_built_is_refused_by_name(name: str, options: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         build(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("torchvision/resnet18", {"drop_path": 0.5}, "no option 'drop_path'; many networks of timm's have"),
+        ("torchvision/convnext_tiny", {"stem": "small"}, "no option 'stem'; ResNets have"),
+        ("densenet121", {"stem": "small"}, "encoder densenet121 has no option 'stem'; ResNets have"),
+        ("efficientnet_b0", {"stem": "half"}, "no option 'stem'"),
+        ("own", {"depth": 2}, "encoder own has no option 'depth': it is a network of yours, as it is"),
+        ("own", {"stem": "small"}, "encoder own has no option 'stem'"),
+    ],
+)
+def test_an_option_that_a_network_does_not_have_is_refused_where_a_run_begins(
+    name: str, options: dict[str, Any], said: str
+) -> None:
+    module = nn.Flatten() if name == "own" else None
+    asked = {"data": "photos", "method": "simclr", "encoder": {"name": name, "options": options}}
+    with pytest.raises(UsageError, match=said):
+        preflight(Pretrain.parse(asked), module)
+    preflight(Pretrain.parse({**asked, "fingerprint": "abc"}), module)  # as one goes on that was begun with it
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("test_vit", {"stem": "small"}),
+        ("test_vit", {"drop_path": 0.1}),
+        ("test_resnet", {"stem": "half"}),
+        ("test_convnext", {"stem": "small"}),
+        ("torchvision/resnet18", {"stem": "small"}),
+        ("densenet121", {"stem": "timm"}),
+        ("own", {}),
+    ],
+)
+def test_an_option_that_a_network_has_is_taken(name: str, options: dict[str, Any]) -> None:
+    asked = {"data": "photos", "method": "simclr", "size": 32, "encoder": {"name": name, "options": options}}
+    preflight(Pretrain.parse(asked), nn.Flatten() if name == "own" else None)
 
 
 def test_weights_from_a_file_a_wrapped_checkpoint_and_another_size(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.inspection import inspect
+from selftaught.data.images.samples import open_samples
 from selftaught.system.errors import DataError
 
 SMOOTH = np.asarray(
@@ -81,6 +82,19 @@ def test_arrays_are_inspected_as_well(tmp_path: Path) -> None:
     assert not found.usable and "1 of 6 images (16.7%) are broken" in found.problems[0]
     assert [(file.path, "not finite" in file.reason) for file in found.broken] == [("4", True)]
     assert inspect(tmp_path / "x.npy", tolerance=0.2).usable
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300, np.nan])
+def test_one_value_that_no_run_takes_has_no_others_look_alike(value: float, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 12, 12, 1))
+    x[4, 0, 0, 0] = value
+    np.save(tmp_path / "x.npy", x)
+    found = inspect(tmp_path / "x.npy", tolerance=0.1)
+    assert [file.path for file in found.broken] == ["4"] and found.usable and not found.near_duplicates
+    assert not inspect(tmp_path / "x.npy").usable  # as a run says
+    with pytest.raises(DataError, match=r"1 of 30 images .* cannot be used"):
+        open_samples(tmp_path / "x.npy")
 
 
 def test_nothing_whole_and_nothing_there(tmp_path: Path) -> None:

@@ -66,6 +66,19 @@ def test_files_are_packed_byte_for_byte_in_their_order_with_keys_and_labels(tmp_
     assert [one.bytes for one in made.shards] == [len(held(out)[one.name]) for one in made.shards]
 
 
+def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> None:
+    for row, name in enumerate(("None", "-", "ant", "ant")):
+        file = tmp_path / "photos" / name / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(PIXELS[row]))
+    selftaught.pack(tmp_path / "photos", tmp_path / "shards")
+    packed = open_source(tmp_path / "shards")
+    assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
+    (tmp_path / "labels.csv").write_text("0.png,None\n1.png,x\n")
+    selftaught.pack(tmp_path / "photos", tmp_path / "told", labels=tmp_path / "labels.csv")
+    assert open_source(tmp_path / "told").labels == ["x", "", "", ""]
+
+
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
     for name, data in forms(tmp_path).items():
         made = selftaught.pack(data, tmp_path / f"of {name}", shard_samples=EACH)
@@ -209,6 +222,56 @@ def test_a_folder_of_another_set_is_refused_and_nothing_of_anybody_else_is_touch
     with pytest.raises(UsageError, match="packed of other data"):
         selftaught.pack(data, out, **SMALL)
     assert held(out) == done
+
+
+def changed(data: Path) -> None:
+    """One image holds something else, in a file of the same name and size."""
+    file = data / "ant" / "01.png"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_images_of_the_same_names_and_sizes_that_hold_something_else_are_other_data(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+    made = selftaught.pack(data, out, **SMALL)
+    (data / open_source(data).keys[3]).touch()  # which holds what it held
+    assert selftaught.pack(data, out, **SMALL) == made
+    changed(data)
+    before = held(out)
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, **SMALL)
+    assert held(out) == before
+    old = json.loads(before[MANIFEST])
+    del old["contents"]  # as earlier versions have written it
+    (out / MANIFEST).write_text(json.dumps(old))
+    assert selftaught.pack(data, out, **SMALL).contents is None
+    pixels = [np.array(pixels) for pixels in PIXELS]
+    with_items = tmp_path / "items"
+    selftaught.pack(pixels, with_items, **SMALL)
+    pixels[3] = 255 - pixels[3]
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(pixels, with_items, **SMALL)
+
+
+def test_who_goes_on_does_not_mix_what_was_packed_with_other_images(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+
+    def killed() -> None:
+        MOMENTS["in the third"]()
+        selftaught.pack(data, out, **SMALL)
+
+    assert child(killed) == 9 and (out / JOURNAL).is_file()
+    file = data / open_source(data).keys[COUNT - 1]  # not packed yet
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    shards = {file.name: file.read_bytes() for file in out.glob("train-*.tar")}
+    changed(data)  # which is packed
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, **SMALL)
+    assert {*held(out)} == {JOURNAL, *shards} and all(held(out)[name] == then for name, then in shards.items())
+    changed(data)  # it is again what it was
+    assert selftaught.pack(data, out, **SMALL).samples == COUNT
 
 
 def test_duplicates_are_dropped_as_check_names_them(tmp_path: Path) -> None:

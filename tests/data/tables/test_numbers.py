@@ -81,12 +81,17 @@ def test_one_table_is_the_same_however_its_cells_are_parted(mark: str, tmp_path:
         ("10:30", False, None),
         ("3 kg", False, None),
         ("V57", False, None),
+        ("1_11", False, None),
         ("", False, None),
         ("%", False, None),
     ],
 )
 def test_numbers_as_people_write_them(cell: str, commas: bool, number: float | None) -> None:
     assert number_in(cell, commas) == number
+
+
+def test_names_with_underscores_are_text() -> None:
+    assert column_of(["1_11", "11_1", "2_5"]).values.tolist() == ["1_11", "11_1", "2_5"]
 
 
 @pytest.mark.parametrize("marker", MARKERS)

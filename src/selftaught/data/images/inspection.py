@@ -177,18 +177,25 @@ def _beside_each_other(looks: list[Look | str]) -> list[Look | str]:
 
 def _look_at_arrays(source: Arrays) -> Callable[[int], Look | str]:
     images = source.images
-    sample = images[:AHEAD]
-    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
+
+    def taken(stored: NDArray[Any]) -> NDArray[Any]:
+        """As a run takes them: what its type cannot hold is not finite there."""
+        with np.errstate(over="ignore"):
+            return stored.astype(source.dtype, copy=False)
+
+    sample = taken(images[:AHEAD])
+    finite = sample[np.isfinite(sample)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     bits = 8 * source.dtype.itemsize
     shared = Header("array", str(images.dtype), images.shape[2], images.shape[1], 1, False)
 
     def look(row: int) -> Look | str:
         image = np.ascontiguousarray(images[row])
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
+        seen = taken(image)
+        if not np.isfinite(seen).all():
             return NOT_FINITE
-        seen = image
-        if image.dtype != np.uint8:
-            scaled = (image.astype(np.float32) - low) / max(high - low, 1e-12)
+        if seen.dtype != np.uint8:
+            scaled = (seen.astype(np.float32) - low) / max(high - low, 1e-12)
             seen = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
         content = content_of(image.tobytes())
         return Look(shared, image.nbytes, image.shape[2], bits, content, sketch(seen), values=some_of(image))

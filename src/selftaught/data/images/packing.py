@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from selftaught.data.images.inspection import SCALED, copies_among, looks_of
 from selftaught.data.images.overlooked import overlooked
 from selftaught.data.images.telling import counted, too_many
 from selftaught.data.sources.arrays import Arrays
-from selftaught.data.sources.encoded import Encoded, Stored
+from selftaught.data.sources.encoded import Encoded, Stored, parts_of
 from selftaught.data.sources.folder import NO_FAULTS
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.manifest import MADE_BY, Asked, Manifest
@@ -93,19 +93,38 @@ def pack(
         shard_samples=shard_samples,
         drop_duplicates=drop_duplicates,
     )
-    if made := packed_already(out, asked):
-        return made
+    hold = partial(_held, source, progress)
     unlike = partial(_duplicates, source, workers, progress) if drop_duplicates else list
-    with packing(out, asked, made_with(), unlike) as packed:
-        with progress("packing", packed.following) as report:
-            _fill(packed, source, tolerance, workers, report)
-        return _finish(packed, source)
+    try:
+        if made := packed_already(out, asked, hold):
+            return made
+        with packing(out, asked, made_with(), unlike, hold) as packed:
+            with progress("packing", packed.following) as report:
+                _fill(packed, source, tolerance, workers, report)
+            return _finish(packed, source)
+    finally:
+        source.contents.remember()  # so that whoever asks again need not read all of it
 
 
 def made_with() -> dict[str, str]:
     """What may change a bit of what is packed."""
     libraries = {"decoder": jpeg_decoder(), "pillow": PIL.__version__, "torch": torch.__version__, "made as": MADE_AS}
     return libraries | ({"simplejpeg": version("simplejpeg")} if jpeg_decoder() == "simplejpeg" else {})
+
+
+def _held(source: Encoded | Arrays, progress: Shown, first: int, following: int, aloud: bool) -> str:
+    """A digest of what these samples hold; what nobody has read yet is read, as by who goes on with what is packed."""
+    rows = np.arange(first, following)
+    source.contents.recall()
+    unknown = rows[~source.contents.known[rows]]
+    if len(unknown):
+        with progress("comparing with what is packed") if aloud else nullcontext(_nobody) as report:
+            source.digests(unknown, report)
+    return digest(source.contents.digests[rows].tobytes())
+
+
+def _nobody(done: int, total: int) -> None:
+    """Is told how far it is."""
 
 
 def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) -> Dropped:
@@ -175,8 +194,10 @@ def _made(source: Encoded | Arrays, asked: Asked, row: int) -> Made | str:
 
 def _stored(source: Encoded | Arrays, row: int) -> Stored:
     if isinstance(source, Arrays):
-        return np.ascontiguousarray(source.images[row], source.dtype)
-    return source.read(row)
+        pixels = np.ascontiguousarray(source.images[row])
+        source.contents.note(row, *parts_of(pixels))
+        return pixels.astype(source.dtype, copy=False)
+    return source.fetch(row)
 
 
 def packed_image(stored: Stored, short_side: int | None, quality: int) -> Made:

@@ -1,8 +1,9 @@
 """Pages and frames of files as samples of their own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from selftaught.data.sources.contents import Contents, Stamps
 from selftaught.data.sources.encoded import AHEAD, Encoded, Labels, Page, Stored
 from selftaught.data.sources.parquet import RowGroups
 from selftaught.data.sources.parts import page_of
-from selftaught.data.sources.source import Progress
+from selftaught.data.sources.source import Beside, Progress
 
 Rows = NDArray[np.int64]
 
@@ -38,12 +39,27 @@ def paged(source: Encoded, progress: Progress = lambda done, total: None) -> Enc
         own = source.labels
         return None if own is None else [own[file] for file in files.tolist()]
 
-    made = Encoded(source.name, keys, sizes, _reader(source, files, places, counts), source.ignored, None, tell)
+    made = _Pages(source.name, keys, sizes, _reader(source, files, places, counts), source.ignored, None, tell)
     made.contents = _contents(source.contents, files, places)
-    made.notes = source.notes
+    made.source, made.files = source, files
+    made.notes, made.passed = source.notes, source.passed
     stacks = int((counts > 1).sum())
     made.note(f"pages are samples: {len(keys):,}, of {len(source):,} files of which {stacks:,} have several")
     return made
+
+
+class _Pages(Encoded):
+    """Pages, beside each of which stands what stands beside its file."""
+
+    source: Encoded
+    files: Rows  # (N,), of each page
+
+    def beside(self) -> Beside:
+        return {name: partial(self._column, read) for name, read in self.source.beside().items()}
+
+    def _column(self, read: Callable[[], Sequence[str]]) -> list[str]:
+        own = read()
+        return [own[file] for file in self.files.tolist()]
 
 
 def _counted(source: Encoded, progress: Progress) -> Iterator[int]:

@@ -8,15 +8,16 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.folder import LINK, NO_FILE
 from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.bombs import allowed, refuse_bomb
-from selftaught.system.errors import is_of_the_disk
+from selftaught.system.errors import DataError, is_of_the_disk
+from selftaught.system.text import printable
 
 Members = list[tuple[str, int, int]]  # name, bytes, and where it is in the archive
 Unusable = list[tuple[str, str]]  # name and reason
@@ -70,13 +71,12 @@ def tar_members(path: Path | Distant) -> Opened:
     infos: dict[str, tarfile.TarInfo] = {}
     unusable: Unusable = []
     stream = _uncompressed(path)
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
-        for info in archive:
-            if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
-                infos[info.name.removeprefix("./")] = info
-            elif not info.isdir():
-                reason = TOO_LARGE if info.size > MAX_BYTES else LINK if info.issym() or info.islnk() else NO_FILE
-                unusable.append((info.name.removeprefix("./"), reason))
+    for info in members_of(stream, str(path)):
+        if info.isreg() and not info.issparse() and info.size <= MAX_BYTES:
+            infos[info.name.removeprefix("./")] = info
+        elif not info.isdir():
+            reason = TOO_LARGE if info.size > MAX_BYTES else LINK if info.issym() or info.islnk() else NO_FILE
+            unusable.append((info.name.removeprefix("./"), reason))
     lock = threading.Lock()  # the stream has one position
 
     def read(name: str) -> bytes:
@@ -86,6 +86,30 @@ def tar_members(path: Path | Distant) -> Opened:
 
     members = [(name, info.size, info.offset_data) for name, info in infos.items()]
     return members, unusable, read
+
+
+def members_of(stream: IO[bytes], name: str) -> Iterator[tarfile.TarInfo]:
+    """What is in a tar, one after another, none of which is kept. Raises DataError where its end is none.
+
+    tarfile takes a damaged header for the end, and whatever lies behind it would be lost without a word.
+    """
+
+    class Noted(tarfile.TarInfo):
+        header = b""  # the last that was read; not read again, as not every stream goes back
+
+        @classmethod
+        def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Self:
+            Noted.header = bytes(buf)
+            return super().frombuf(buf, encoding, errors)
+
+    last = ""
+    with tarfile.open(fileobj=stream, mode="r:" if stream.seekable() else "r|", tarinfo=Noted) as archive:
+        while info := archive.next():
+            archive.members = []  # type: ignore[attr-defined]  # it would keep all, a kilobyte each
+            last = info.name.removeprefix("./")
+            yield info
+    if Noted.header.strip(b"\0"):  # an end is zeros, or nothing at all
+        raise DataError(f"{printable(name)} is damaged behind its member {printable(last)!r}: put the archive back")
 
 
 def _unpack(stream: IO[bytes], copy: IO[bytes], stored: int) -> None:

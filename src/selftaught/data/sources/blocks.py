@@ -46,15 +46,16 @@ class BlockCache:
         if self._off:
             return None
         first, last, file = start // PAGE, -(-stop // PAGE), self._file(name)
+        wanted = min(last * PAGE, length) - first * PAGE
         try:
             with os.fdopen(opened(file, os.O_RDONLY), "rb", 0) as stream:
                 stream.seek(first * PAGE)
-                pages = stream.read(min(last * PAGE, length) - first * PAGE)
+                pages = stream.read(wanted)
                 stream.seek(length + SUM * first)
                 sums = stream.read(SUM * (last - first))
         except OSError:
             return None
-        if sums != _sums(pages):
+        if len(pages) != wanted or sums != _sums(pages):  # of nothing, as a cut file has there, nothing is the sum
             say(f"warning: {printable(str(file))} is damaged; what it holds is fetched again")
             file.unlink(missing_ok=True)
             return None

@@ -28,7 +28,7 @@ from selftaught.system.regular import opened
 # 0 where there is none).
 PLACES, SIZES = ("offset", "cls", "json", "name"), ("size", "cls_size", "json_size", "length")
 ROW = np.dtype([*((name, "<i8") for name in PLACES), *((name, "<u4") for name in SIZES)])
-FORMAT = 2  # another number where the same shards give another table
+FORMAT = 3  # another number where the same shards give another table
 LARGEST = 256 << 20  # bytes of what a table says of its shards: a million of these
 CHUNK = 1 << 24
 

@@ -73,6 +73,7 @@ class Manifest(_Part):
     samples: Count
     bytes: Count
     sha256: Digest  # of the set: that of what `sha256sum train-*.tar` prints
+    contents: str | None = None  # a digest of what all samples of the data hold; None of sets that were made before
     duplicates: Count  # that were dropped; they stand below as well
     notes: list[str]
     shards: list[Packed]

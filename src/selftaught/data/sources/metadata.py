@@ -16,6 +16,7 @@ from selftaught.data.sources import handed, parquet
 from selftaught.data.sources.cells import nothing_in, read_cells
 from selftaught.data.sources.contents import Rows
 from selftaught.data.sources.labels import (
+    BETWEEN,
     KEYS,
     LABELS,
     NO_LABEL,
@@ -24,11 +25,12 @@ from selftaught.data.sources.labels import (
     finder,
     label_text,
     named_like,
+    parted,
 )
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Beside, Source
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 KEYED = (*KEYS, "id", "index")  # names of a column that says which sample a line is of
 FEW = 20  # whole numbers, up to so many of which name things, as scanners are numbered, and measure nothing
@@ -74,17 +76,13 @@ def column_of(name: str, cells: Cells) -> Column:
 
 
 def _is_whole(cell: str) -> bool:
-    try:
-        return float(cell).is_integer()
-    except ValueError:  # a time
-        return False
+    number = as_number(cell)
+    return number is not None and number.is_integer()  # else it is a time
 
 
 def _value(cell: str) -> float | None:
     """A number, or the seconds of a time as ISO 8601 has it."""
-    try:
-        value = float(cell)
-    except ValueError:
+    if (value := as_number(cell)) is None:
         try:
             time = datetime.fromisoformat(cell)
         except ValueError:
@@ -131,11 +129,12 @@ def one_column(
 ) -> Column:
     """The column of this name, of these rows. Raises UsageError where there is none, or where it holds the labels.
 
-    labels: those of the source, which are compared and go no further; asked: what --label-column says, of which "none"
-    means that what looks like labels is none.
+    labels: those of the source, which are compared and go no further; asked: what --label-column says, a column or
+    several by commas, of which "none" means that what looks like labels is none.
     """
     way, called = "labels never reach pre-training", f"column {printable(name)!r} of metadata"
-    if asked != NO_LABEL and (name == asked or named_like([name], LABELS)):
+    of_labels = [] if asked in (None, NO_LABEL) else parted(list(beside), asked)
+    if asked != NO_LABEL and (name in (asked, *of_labels) or named_like([name], LABELS)):
         raise UsageError(f"{called} is named as the labels of {shown}, and {way}: leave it out")
     if name not in beside:
         known = ", ".join(map(printable, list(beside)[:20])) or "none; name a file with --metadata"
@@ -143,7 +142,9 @@ def one_column(
     cells = _taken(beside[name](), rows)
     if len({*cells} - {""}) < 2:
         raise UsageError(f"{called} tells nothing apart: it holds {_alone(cells)} for all of {shown}")
-    if asked != NO_LABEL and (told := labels()) is not None and same_parts(cells, _taken(told, rows)):
+    told = None if asked == NO_LABEL else labels()
+    copied = any(same_parts(cells, _taken(beside[one](), rows)) for one in of_labels if one in beside)
+    if copied or (told is not None and _says_labels(cells, _taken(told, rows), several=len(of_labels) > 1)):
         free = f"if these are none, as folders may be, say --label-column {NO_LABEL}"
         raise UsageError(f"{called} parts {shown} as its labels do, and {way}: leave it out; {free}")
     return column_of(name, cells)
@@ -156,6 +157,23 @@ def _taken(cells: Sequence[str], rows: Rows) -> Cells:
 def _alone(cells: Cells) -> str:
     held = next((cell for cell in cells if cell), None)
     return "nothing" if held is None else repr(printable(held))
+
+
+def _says_labels(cells: Cells, labels: Cells, several: bool) -> bool:
+    """Whether a column says the same as labels do, or as one of `several` that a sample may have at a time."""
+    several = several or any(BETWEEN in label for label in labels)
+    return same_parts(cells, labels) or (several and _says_one_of(cells, labels))
+
+
+def _says_one_of(cells: Cells, labels: Cells) -> bool:
+    """Whether a column of two values tells which samples have a certain label, and which have not."""
+    both = [(cell, label) for cell, label in zip(cells, labels) if cell and label]
+    whole = Counter(cell for cell, _ in both)
+    held = Counter((name, cell) for cell, label in both for name in {*label.split(BETWEEN)} if name)
+    return len(whole) == 2 and any(
+        count == whole[cell] and all(one == cell or (name, one) not in held for one in whole)
+        for (name, cell), count in held.items()
+    )
 
 
 def same_parts(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -217,8 +235,8 @@ def _by_whole(names: Sequence[str], keys: Sequence[str], named: Sequence[tuple[i
     """Lines and the samples, of those that are not named, which are parts of what they name."""
     known, wholes = {place for _, place in named}, dict[str, list[int]]()
     for place, key in enumerate(keys):
-        if (whole := whole_of(key)) != key:
-            wholes.setdefault(whole, []).append(place)
+        if (thing := whole_of(key)) != key:
+            wholes.setdefault(thing, []).append(place)
     find = finder(list(wholes))
     found = ((row, wholes[whole]) for row, name in enumerate(names) if (whole := find(name)) is not None)
     return [(row, place) for row, own in found for place in own if place not in known]

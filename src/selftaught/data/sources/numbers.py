@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.cells import NO_VALUE, nothing_in
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 NEARLY = 0.95  # share of cells that are numbers, from which a column is one of numbers
 HALF = 0.5  # share from which it is told that a column of text is not
@@ -48,10 +49,10 @@ def column_of(cells: Sequence[str], parting: str = "") -> Column:
     parting: the character between cells where they come from a text file; where it is a semicolon, commas are decimal.
     """
     given = cleaned(cells)
-    try:
-        return Column(np.array(given, dtype=np.float64))
-    except ValueError:
-        return _by_hand(given, parting)
+    if not any("_" in cell for cell in given):  # which numpy reads over, as Python does
+        with suppress(ValueError):
+            return Column(np.array(given, dtype=np.float64))
+    return _by_hand(given, parting)
 
 
 def _by_hand(given: Sequence[str], parting: str) -> Column:
@@ -74,20 +75,13 @@ def _by_hand(given: Sequence[str], parting: str) -> Column:
 def number_in(cell: str, commas: bool = False) -> float | None:
     """The number that a cell holds, with its signs; None where it holds none. `commas`: decimals follow commas."""
     if not (found := _WRITTEN.fullmatch(cell.replace("−", "-"))):
-        return _plain(cell)
+        return as_number(cell)
     sign, digits, power = found.groups(default="")
     parts = (_COMMAED if commas else _POINTED).fullmatch(digits.strip())
     if not parts or not digits.strip():
-        return None if commas else _plain(cell)
+        return None if commas else as_number(cell)
     whole = re.sub(r"\D", "", parts[1] or "0")  # \d is of any script, and so is float
     return float(f"{sign}{whole}.{parts[2] or 0}{power}")
-
-
-def _plain(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
 
 
 def _has_decimal_comma(cell: str, parting: str) -> bool:
@@ -97,7 +91,7 @@ def _has_decimal_comma(cell: str, parting: str) -> bool:
 
 
 def _is_bare(cell: str, commas: bool) -> bool:
-    return _plain(cell.replace(",", ".") if commas else cell) is not None
+    return as_number(cell.replace(",", ".") if commas else cell) is not None
 
 
 def _some(counts: dict[str, int]) -> str:

@@ -47,11 +47,13 @@ from selftaught.system.text import printable, spelled
 BLOCK, END = tarfile.BLOCKSIZE, tarfile.RECORDSIZE  # bytes that a tar's members and a tar are whole numbers of
 
 OURS = re.compile(rf"train-\d+\.tar|{re.escape(MANIFEST)}|{re.escape(JOURNAL)}")
-OTHER = {"fingerprint": "of other data", "count": "of other data", "labels": "with other labels"}
+OTHER = {**dict.fromkeys(("fingerprint", "count", "contents"), "of other data"), "labels": "with other labels"}
 
 Members = Sequence[tuple[str, bytes]]  # of a sample: endings and contents
 Left = Sequence[tuple[str, str]]  # keys of samples that are in no shard, and why
 Dropped = list[tuple[int, str]]  # samples that are not packed by what was known before, and why
+# A digest of what samples hold, from one on and before another; and whether to say how far it is, as it may be long.
+Held = Callable[[int, int, bool], str]
 
 
 class Head(BaseModel):
@@ -73,19 +75,20 @@ class Step(BaseModel):
     following: int  # the number of the sample that comes next
     left_out: list[LeftOut]
     remarks: dict[str, int]
+    contents: str | None = None  # a digest of what the samples since the last line hold; None of lines of before
 
 
 class Pack:
     """A packed set in the making."""
 
-    def __init__(self, folder: Path, head: Head, steps: list[Step]) -> None:
-        self.folder, self.head = folder, head
+    def __init__(self, folder: Path, head: Head, steps: list[Step], hold: Held) -> None:
+        self.folder, self.head, self._hold = folder, head, hold
         self.shards = [step.shard for step in steps]
         self.left_out = [(one.key, one.reason) for step in steps for one in step.left_out]
         self.remarks = Counter[str]()
         for step in steps:
             self.remarks.update(step.remarks)
-        self.following = steps[-1].following if steps else 0
+        self.following = self._first = steps[-1].following if steps else 0
         self._tar: _Tar | None = None
         self._before, self._new = len(self.left_out), Counter[str]()  # of what is since the last shard
 
@@ -109,13 +112,14 @@ class Pack:
     def _close(self, following: int) -> None:
         if self._tar:
             shard, new = self._tar.closed(), _listed(self.left_out[self._before :])
-            step = Step(shard=shard, following=following, left_out=new, remarks=dict(self._new))
+            contents = self._hold(self._first, following, False)
+            step = Step(shard=shard, following=following, left_out=new, remarks=dict(self._new), contents=contents)
             append_line(self.folder / JOURNAL, step.model_dump_json())
             flush_folder(self.folder / JOURNAL)
             self._tar.appear()
             self.shards.append(shard)
             self.remarks.update(self._new)
-            self._tar, self._before, self._new = None, len(self.left_out), Counter()
+            self._tar, self._before, self._new, self._first = None, len(self.left_out), Counter(), following
 
     def finish(self, made_by: str, data: str, duplicates: Left, notes: Sequence[str]) -> Manifest:
         """Write the manifest, which makes the set whole."""
@@ -129,6 +133,7 @@ class Pack:
             samples=sum(one.samples for one in self.shards),
             bytes=sum(one.bytes for one in self.shards),
             sha256=digest_of(self.shards),
+            contents=self._hold(0, self.head.asked.count, False),
             duplicates=len(duplicates),
             notes=[*notes, *lost],
             shards=self.shards,
@@ -206,11 +211,13 @@ class _Hashed:
         return self._size
 
 
-def packed_already(folder: Path, asked: Asked) -> Manifest | None:
+def packed_already(folder: Path, asked: Asked, hold: Held) -> Manifest | None:
     """The manifest of a set that is whole and that was asked for so. Raises UsageError where it is another."""
     made = manifest_of(folder) if folder.is_dir() else None
     if made:
         _refuse_other(folder, made.asked, asked)
+        if made.contents is not None and made.contents != hold(0, asked.count, True):
+            raise _other(folder, OTHER["contents"])
         _tidy(folder)
     elif os.path.lexists(folder / MANIFEST):
         raise UsageError(f"{printable(folder / MANIFEST)} was not written by pack: choose another --out")
@@ -226,7 +233,9 @@ def _tidy(folder: Path) -> None:
 
 
 @contextmanager
-def packing(folder: Path, asked: Asked, made_with: dict[str, str], dropped: Callable[[], Dropped]) -> Iterator[Pack]:
+def packing(
+    folder: Path, asked: Asked, made_with: dict[str, str], dropped: Callable[[], Dropped], hold: Held
+) -> Iterator[Pack]:
     """A set to be packed into a folder, after what is there of it; `dropped` is asked where nothing is.
 
     Raises UsageError where the folder holds another set, or something that is in the way.
@@ -239,7 +248,9 @@ def packing(folder: Path, asked: Asked, made_with: dict[str, str], dropped: Call
             _refuse_other(folder, known[0].asked, asked)
             _refuse_other(folder, known[0].made_with, made_with)
         head, steps = known or _begun(folder, Head(asked=asked, made_with=made_with, dropped=dropped()))
-        pack = Pack(folder, head, _standing(folder, head, steps))
+        steps = _standing(folder, head, steps)
+        _refuse_changed(folder, steps, hold)
+        pack = Pack(folder, head, steps, hold)
         try:
             yield pack
         finally:
@@ -284,8 +295,19 @@ def _refuse_other(folder: Path, held: Asked | dict[str, str], asked: Asked | dic
     before, now = dict(held), dict(asked)
     if other := next((name for name in before | now if before.get(name) != now.get(name)), None):
         flag = f"--{other.replace('_', '-')}" if isinstance(asked, Asked) else other
-        told = OTHER.get(other, f"with {flag} {before.get(other)}, not {now.get(other)}")
-        raise UsageError(f"{printable(folder)} holds what was packed {told}: choose another --out")
+        raise _other(folder, OTHER.get(other, f"with {flag} {before.get(other)}, not {now.get(other)}"))
+
+
+def _refuse_changed(folder: Path, steps: list[Step], hold: Held) -> None:
+    """Raise UsageError where a sample that is packed holds something else by now, under a name and size as before."""
+    firsts = [0, *(step.following for step in steps)]
+    for first, step in zip(firsts, steps):
+        if step.contents is not None and step.contents != hold(first, step.following, True):
+            raise _other(folder, OTHER["contents"])
+
+
+def _other(folder: Path, told: str) -> UsageError:
+    return UsageError(f"{printable(folder)} holds what was packed {told}: choose another --out")
 
 
 def _sweep(folder: Path) -> None:

@@ -32,8 +32,7 @@ def found(name: str) -> Distant | list[Distant]:
     if not name.lower().endswith(SINGLE):
         ends = f"none of these: {', '.join(SINGLE)}"
         raise DataError(f"the ending of {printable(name)} is {ends}; a folder of shards has a / at its end")
-    with reading(name):
-        return _asked([Distant(name)])[0]
+    return _asked([_distant(name)])[0]
 
 
 def ending_of(file: Distant) -> str:
@@ -45,7 +44,13 @@ def listed(names: Sequence[str]) -> list[Distant]:
     """The shards with these addresses, all of which are there. Raises DataError and UsageError."""
     for name in names:
         refuse_secrets(name)
-    return _asked([Distant(name) for name in names])
+    return _asked([_distant(name) for name in names])
+
+
+def _distant(name: str) -> Distant:
+    """A file of which nobody knows yet whether it is there. Raises DataError where its address is none."""
+    with reading(name):
+        return Distant(name)
 
 
 def _asked(files: list[Distant]) -> list[Distant]:
@@ -59,7 +64,7 @@ def _asked(files: list[Distant]) -> list[Distant]:
 
 def _in_folder(name: str) -> list[Distant]:
     """The shards of a folder, by name."""
-    folder = Distant(name)
+    folder = _distant(name)
     with reading(name):
         held = folder.reader.asked(folder, lambda: folder.store.listed(folder.path))
     files = [Distant(name + own, own, held[own]) for own in sorted(held) if own.lower().endswith((TAR, PARQUET))]

@@ -162,13 +162,23 @@ def _kept_by_aws() -> dict[str, str]:
         return {}
     places = {"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_CONFIG_FILE": "config"}
     held = configparser.RawConfigParser()
-    held.read([os.environ.get(told, Path.home() / ".aws" / file) for told, file in places.items()], encoding="utf-8")
+    for told, file in places.items():
+        _read_into(held, os.environ.get(told, Path.home() / ".aws" / file))
     profile = os.environ.get("AWS_PROFILE", "default")
     sections = [dict(held[name]) for name in (f"profile {profile}", profile) if held.has_section(name)]
     said = {name: value for section in sections for name, value in section.items()}
     wanted = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region")
     found = {name: said[name] for name in wanted if said.get(name)}
     return found if "aws_secret_access_key" in found else {}
+
+
+def _read_into(held: configparser.RawConfigParser, file: str | Path) -> None:
+    """What a file says, if it is there. Raises UsageError without a word of what it holds, as that may be secret."""
+    try:
+        held.read(file, encoding="utf-8")
+    except (configparser.Error, UnicodeError):
+        way = "mend it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        raise UsageError(f"{printable(file)} is no file of profiles as AWS has them: {way}") from None
 
 
 class Files(Store):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from selftaught.data.sources.archives import members_of
 from selftaught.data.sources.encoded import Passed
 from selftaught.data.sources.folder import LINK, NO_FILE, NO_IMAGE, SUFFIXES, passed_over
 from selftaught.data.sources.index import ROW, Part, Tag
@@ -125,20 +125,19 @@ def _samples(shard: Shard) -> tuple[dict[str, _Sample], _Left]:
     """What belongs together, in the order in which it is met, and the rest; of two with one name the later counts."""
     samples: dict[str, _Sample] = {}
     left = _Left()
-    with shard.stream() as stream:
-        for name, offset, size, fault in _members(stream):
-            folder, _, last = name.rpartition("/")
-            stem, _, ending = last.partition(".")
-            if fault := fault or _fault(name, ending, size):
-                left.note(name, fault)
-                continue
-            sample = samples.setdefault(f"{folder}/{stem}", _Sample())
-            if ending in (sample.told if ending in TOLD else sample.images):
-                left.note(name, REPLACED)
-            if ending in TOLD:
-                sample.told[ending] = offset, size
-            else:
-                sample.images[ending] = name, offset, size
+    for name, offset, size, fault in _members(shard):
+        folder, _, last = name.rpartition("/")
+        stem, _, ending = last.partition(".")
+        if fault := fault or _fault(name, ending, size):
+            left.note(name, fault)
+            continue
+        sample = samples.setdefault(f"{folder}/{stem}", _Sample())
+        if ending in (sample.told if ending in TOLD else sample.images):
+            left.note(name, REPLACED)
+        if ending in TOLD:
+            sample.told[ending] = offset, size
+        else:
+            sample.images[ending] = name, offset, size
     for name in (name for name, sample in samples.items() if not sample.images):
         left.note(f"{name.removeprefix('/')}.{next(iter(samples[name].told))}", LONE)
     return samples, left
@@ -151,11 +150,10 @@ def _fault(name: str, ending: str, size: int) -> str | None:
     return reason or (LARGE if size > (LARGEST_LABEL if label else MAX_BYTES) else None)
 
 
-def _members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, str | None]]:
-    """Name, offset and size of each file of a tar, none of which is kept, and why it is no plain one."""
-    with tarfile.open(fileobj=stream, mode="r:" if stream.seekable() else "r|") as archive:
-        while info := archive.next():
-            archive.members = []  # type: ignore[attr-defined]  # it would keep all, a kilobyte each
+def _members(shard: Shard) -> Iterator[tuple[str, int, int, str | None]]:
+    """Name, offset and size of each file of a tar, and why it is no plain one."""
+    with shard.stream() as stream:
+        for info in members_of(stream, shard.name):
             fault = LINK if info.issym() or info.islnk() else None if info.isreg() and not info.issparse() else NO_FILE
             if not info.isdir():
                 yield info.name.removeprefix("./"), info.offset_data, info.size, fault
