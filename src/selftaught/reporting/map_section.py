@@ -141,16 +141,26 @@ def _groups(folder: Path, keys: Sequence[str], labels: Mapping[str, str], cluste
 
 
 def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """The label of each key: by itself or else by its file name, where only one label has that; none for no key."""
+    """The label of each key: by itself, or else by its file name, where one label and one sample have that.
+
+    None at all where there is none for any key.
+    """
     known = {printable(key): printable(label) for key, label in labels.items()}
-    names = Counter(key.rpartition("/")[2] for key in known)
-    by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
-    called = [known.get(key, by_name.get(key.rpartition("/")[2])) for key in keys]
+    named, there = (Counter(map(_name, some)) for some in (known, keys))
+    by_name = {name: label for key, label in known.items() if named[name := _name(key)] == there[name] == 1}
+    called = [known.get(key, by_name.get(_name(key))) for key in keys]
+    if by_names := sum(key not in known and label is not None for key, label in zip(keys, called)):
+        line = f"{by_names:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have a label"
+        say(f"note: {line} by the name of their file alone, as no label has their whole path")
     if missing := called.count(None):
         line = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
         example = f"it has {keys[0]}, the labels have {next(iter(known))}"
         say(f"warning: {line}" + (f": {example}" if missing == len(keys) else ""))
     return [label or "no label" for label in called] if missing < len(keys) else []
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 def _grouped(of: Sequence[str]) -> dict[str, Any]:
