@@ -65,4 +65,4 @@ bill: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv runs build dist docs/site sbom.json
+	rm -rf .venv runs/demo build dist docs/site sbom.json  # runs/ holds the runs of whoever works here, too

@@ -11,15 +11,19 @@ import torch
 
 from selftaught.commands.cli import run_command
 from selftaught.commands.flags import settings
+from selftaught.commands.table import COMMANDS
 from selftaught.contracts import modality
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Views
 from selftaught.methods import registry
-from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes import Demo, Pretrain
 from selftaught.system import components
 from selftaught.training.resolve import training_preset
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    page.relative_to(ROOT) for place in (ROOT, ROOT / "docs", ROOT / "docs/guides") for page in place.glob("*.md")
+)
 SMALLER = {"resnet18": "test_resnet", "vit_tiny_patch16_224": "test_vit"}
 
 
@@ -80,6 +84,25 @@ def test_the_page_of_own_methods_runs_as_written(tmp_path: Path, monkeypatch: py
     exec(block, names)
     assert names["run"].metrics()[0]["terms"].keys() == {"loss"}
     assert [place.method for place in names["ranked"].ranking] == ["python:Brighter"]
+
+
+def test_the_readme_lists_every_command() -> None:
+    listed = (ROOT / "README.md").read_text(encoding="utf-8").partition("The commands:")[2].partition(". `--help`")[0]
+    assert [word.strip("`") for word in re.split(r",\s+", listed.strip())] == [
+        f"selftaught {name}" for name in COMMANDS
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_no_page_ends_in_the_middle_of_a_sentence(page: Path) -> None:
+    last = (ROOT / page).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+    assert re.search(r"[.:!?)]$|[|`]$|-->$", last), last  # a sentence, or a table, a block of code or a mark
+
+
+def test_cleaning_up_removes_nobodys_runs() -> None:
+    (line,) = re.findall(r"^clean:\n\trm -rf ([^#\n]*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    removed = line.split()
+    assert Demo().out in removed and not {"runs", "runs/", "runs/*"} & set(removed)
 
 
 def test_the_lecture_names_every_method_of_its_families() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def test_json_alone_on_standard_output_and_a_forecast_that_is_kept(
     (saved,) = (run.folder / "checkpoints").glob("step_*")
     size = sum(file.stat().st_size for file in saved.glob("*.safetensors"))
     assert told["forecast"]["checkpoint_bytes"] == pytest.approx(size, rel=0.05)
+
+
+def test_the_command_that_check_suggests_can_be_typed(tmp_path: Path) -> None:
+    table = tmp_path / "my table.csv"
+    table.write_text("a,b,it helped\n" + "".join(f"{row},{row % 7},{row % 2}\n" for row in range(30)))
+    found = selftaught.check(table, method="vime", label_column="it helped")
+    assert found.suggested
+    words = shlex.split(found.suggested.command)
+    assert words[:3] == ["selftaught", "pretrain", str(table)]
+    assert words[words.index("--label-column") + 1] == "it helped"
 
 
 def test_text_for_people_takes_names_as_they_are(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:

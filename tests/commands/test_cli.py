@@ -233,6 +233,39 @@ def test_the_help_of_a_method_lists_its_options(capsys: pytest.CaptureFixture[st
     assert "--method.mask_ratio" in told and "--views.light.crop" in told and "--encoder.stem" in told
 
 
+@pytest.mark.parametrize("flag", ["--help", "-h", "--help-all"])
+def test_asking_for_help_hides_no_word_that_follows(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["pretrain", flag, "--method", "mae"]) == 0
+    shown = capsys.readouterr().out
+    assert run_command(["pretrain", "--method", "mae", flag]) == 0
+    assert capsys.readouterr().out == shown and "--method.mask_ratio" in shown
+
+
+@pytest.mark.parametrize("words", [["x.yaml"], ["x.yml", "--json"], ["--data=x.yaml"], ["--data", "x.yaml"]])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_file_of_settings_that_cannot_be_used_is_one_line(
+    name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Where data has to be named that is what the word is taken for, and no such data is there.
+    taken = name in ("check", "preview", "pretrain", "compare") and not words[0].startswith("--")
+    assert run_command([name, *words]) == (3 if taken else 2)
+    told = capsys.readouterr()
+    assert not told.out and told.err.count("\n") == 1 and told.err.startswith("error: ")
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="there are no such names of pipes")
+def test_settings_can_come_from_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    there, here = os.pipe()
+    try:
+        with os.fdopen(here, "w") as stream:
+            stream.write("method: {name: mae, options: {}}\nepochs: -1\n")
+        assert run_command(["pretrain", "x", "--recipe", f"/dev/fd/{there}", "--method.mask_ratio", "0.5"]) == 2
+    finally:
+        os.close(there)
+    assert "--epochs cannot be -1" in capsys.readouterr().err
+
+
 def test_the_help_of_a_large_command_is_a_screen_and_all_of_it_has_parts(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (name for name, row in COMMANDS.items() if row.recipe.TITLES):
         assert run_command([name, "--help"]) == 0

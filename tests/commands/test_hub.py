@@ -85,6 +85,20 @@ def test_a_dry_run_writes_all_that_would_be_sent_and_asks_nobody(
     assert not (run / "hub").exists()
 
 
+def test_settings_that_name_no_file_are_told_whole(run: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    begun, words = str(tmp_path / "weights.pt"), str(tmp_path / "tokenizer.json")
+    recipe |= {"encoder": {"name": "torchvision/resnet18", "options": {}}, "init": begun, "tokenizer": words}
+    recipe["groups"] = "ward/patient"
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert run_command(["export", str(run), *TO]) == 0
+    _, page = card(run / "hub")
+    settings = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    assert settings["encoder"]["name"] == "torchvision/resnet18" and settings["groups"] == "ward/patient"
+    assert settings["init"] == "weights.pt" and settings["tokenizer"] == "tokenizer.json"
+    assert str(tmp_path) not in page
+
+
 def test_a_verdict_that_it_did_not_help_is_said_in_plain_words(run: Path) -> None:
     for said in ("it did not help", "it helped", "too close to call"):
         evaluation = json.loads((run / "evaluation.json").read_text())

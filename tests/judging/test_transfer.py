@@ -239,3 +239,12 @@ def test_a_stopped_fine_tuning_says_so_and_can_be_said_again(
     assert Run(out).status["state"] == "preempted" and not (out / "classifier").exists()
     assert run_command(command) == 0 and Run(out).status["state"] == "done"
     assert run_command(command) == 2
+
+
+def test_what_asks_for_the_run_of_a_classifier_is_told_in_one_line(
+    classifier: Path, digits: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = f"error: {classifier} is a classifier, and no pre-training: name the run that its encoder is of\n"
+    page = ["report", str(classifier), "--labels", str(digits[0]), "--out", str(tmp_path / "page.html")]
+    for command in (page, ["preview", str(digits[0]), "--run", str(classifier), "--out", str(tmp_path / "p.png")]):
+        assert run_command(command) == 2 and capsys.readouterr().err == said

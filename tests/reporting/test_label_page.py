@@ -352,7 +352,7 @@ def test_other_answers_are_learnt_from_and_go_on(
 def test_from_photos_to_labels_to_a_classifier_to_labels(
     run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, classifier = tmp_path / "labels.csv", tmp_path / "classifier"
+    out, classifier = tmp_path / "my labels.csv", tmp_path / "classifier"  # the space has to come along
     seen: list[Any] = []
 
     def person(address: str) -> None:
@@ -371,7 +371,7 @@ def test_from_photos_to_labels_to_a_classifier_to_labels(
     assert run_command(["label", str(run), *words, "--classes", "red, blue", "--open", "--json"]) == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["url"].startswith("http://127.0.0.1:") and len(labels_in_file(out)) == 4
-    next_words = f"selftaught finetune {run} {photos} --labels {out} --out classifier"
+    next_words = f"next: selftaught finetune {run} {photos} --labels '{out}' --out classifier\n"
     assert f"4 labels in {out}: red 2, blue 2, class 0 0" in told.err and next_words in told.err
     tune = ["finetune", str(run), str(photos), "--labels", str(out), "--finetune.epochs", "1"]
     assert run_command([*tune, "--out", str(classifier)]) == 0

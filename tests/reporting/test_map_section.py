@@ -140,13 +140,25 @@ def test_labels_are_found_by_file_name_and_those_that_fit_nothing_are_told(
     read = json.loads(map_json(run.folder, held, by_class))
     assert read["groups"]["label"]["names"] == ["0", "1", "no label"]
     assert read["groups"]["label"]["of"][:3] == [0, 1, 0] and read["groups"]["label"]["of"][30:] == [2] * 10
-    assert "10 of the 40 samples in the map of run have no label" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "10 of the 40 samples in the map of run have no label" in told
+    assert "note: 30 of the 40 samples in the map of run have a label by the name of their file alone" in told
     held.end.keys = [f"in/{number // 4}.npy[{number}:9]" for number in range(40)]  # windows, and labels of recordings
     whole = {f"in/{number}.npy": str(number % 2) for number in range(10)}
     assert json.loads(map_json(run.folder, held, whole))["groups"]["label"]["of"][:9] == [0] * 4 + [1] * 4 + [0]
     held.end.keys = [f"in/{number}.jpg" for number in range(40)]
     assert "label" not in json.loads(map_json(run.folder, held, {"other.png": "a"}))["groups"]
     assert "it has in/0.jpg, the labels have other.png" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_name_that_several_samples_have_is_no_label_of_theirs(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    held = read_map(run.folder)
+    assert held
+    held.end.keys = [f"{number // 2}/{number % 2}.jpg" for number in range(39)] + ["19/alone.jpg"]
+    read = json.loads(map_json(run.folder, held, {"0/0.jpg": "red", "there/1.jpg": "blue", "there/alone.jpg": "red"}))
+    assert read["groups"]["label"] == {"names": ["no label", "red"], "of": [1, *38 * [0], 1]}
+    told = capsys.readouterr().err
+    assert "note: 1 of the 40 samples" in told and "38 of the 40 samples in the map of run have no label" in told
 
 
 def test_a_resumed_run_has_the_same_map(run: Run, tmp_path: Path) -> None:

@@ -96,6 +96,25 @@ def test_a_loop_that_is_left_goes_on_from_its_last_step(plain: Any, tmp_path: Pa
         next(stopped)
 
 
+def test_a_loop_that_is_left_stops_though_it_is_kept(plain: Any, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    steps = selftaught.steps(PIXELS, out=out, **FAST)
+    assert next(steps).step == 1  # which leaves nothing: the loop goes on from there
+    for number, step in enumerate(steps, 2):
+        assert step.step == number
+        if number == 3:
+            break
+    assert RunFolder.open(out).status["state"] == "preempted" and list(steps) == []
+    rest = selftaught.steps(PIXELS, out=out, resume=True)
+    assert [step.step for step in rest] == [4] and torch.equal(weights(rest.run), weights(plain))
+
+    raised = selftaught.steps(PIXELS, out=tmp_path / "b", **FAST)
+    with pytest.raises(LookupError):
+        for _ in raised:
+            raise LookupError
+    assert RunFolder.open(tmp_path / "b").status["state"] == "preempted" and raised.run is None
+
+
 def shifted(images: Tensor) -> Tensor:
     return images + 0.1 * selftaught.randomness.uniform((len(images), 1, 1, 1), "shift", images.device)
 

@@ -20,8 +20,8 @@ from selftaught.commands.cli import run_command
 from selftaught.data.images.samples import open_samples
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.recipes import Pretrain
-from selftaught.system import randomness
-from selftaught.system.errors import DataError, DivergedError, UsageError
+from selftaught.system import profiling, randomness
+from selftaught.system.errors import DataError, DivergedError, Interrupted, UsageError
 from selftaught.training import planning
 from selftaught.training.job import prepare
 from selftaught.training.looking.health import Health
@@ -474,6 +474,28 @@ def test_a_profile_says_where_the_time_went(photos: Path, tmp_path: Path, capsys
     assert sum(row["share"] for row in table.values()) == pytest.approx(1, abs=1e-6)
     assert all(row["milliseconds"] >= 0 for row in table.values()) and table["backward"]["share"] > 0
     assert "backward" in capsys.readouterr().err and (run.folder / "profile_trace.json").exists()
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_profile_of_too_few_steps_says_so_and_stops(
+    steps: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    going = list[str]()
+    monkeypatch.setattr(profiling.profile, "start", lambda self: going.append("profile"))
+    monkeypatch.setattr(profiling.profile, "stop", lambda self: going.remove("profile"))
+    quick = {**QUICK, "steps": steps, "profile": True}
+    run = selftaught.pretrain(str(photos), out=str(tmp_path / "run"), **quick)
+    said = f"warning: nothing is profiled: --profile needs 13 steps, and there were {steps}\n"
+    assert said in capsys.readouterr().err and not going and not (run.folder / "profile.json").exists()
+    quick |= {"steps": 8, "on_step": interrupted}
+    with pytest.raises(Interrupted):
+        selftaught.pretrain(str(photos), out=str(tmp_path / "cut"), **quick)
+    assert "and there were 4\n" in capsys.readouterr().err and not going
+
+
+def interrupted(step: Any) -> None:
+    if step.step == 4:
+        raise Interrupted("by hand")
 
 
 def test_nothing_that_is_not_finite_is_saved(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from math import log2
 from typing import Any
 
 import pytest
+import torch
 
 from selftaught.contracts import modality
 from selftaught.run.plan import Plan
@@ -14,6 +15,7 @@ from selftaught.system.errors import UsageError
 from selftaught.training.measuring.batch_size import TRANSIENT
 from selftaught.training.measuring.cost import Cost
 from selftaught.training.resolve import Counted, resolve
+from selftaught.training.scale import fleet
 from selftaught.training.scale import reckoning as by
 from selftaught.training.scale.fleet import Fleet, Source
 from selftaught.training.scale.foreseeing import reckoned
@@ -208,10 +210,23 @@ def test_cards_are_known_by_their_drivers_names_and_their_networks_exist() -> No
     }
     assert {name: getattr(card_called(name), "name", None) for name in known} == known
     assert card_called("NVIDIA GeForce GTX 1080") is None and card_called("cpu") is None
+    others = ["Tesla V100-SXM2-16GB", "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA H100 PCIe", "NVIDIA H200 NVL"]
+    others += ["NVIDIA GeForce RTX 3090 Ti", "NVIDIA GeForce RTX 4090 D", "NVIDIA A100-SXM4-40GB MIG 1g.5gb"]
+    others += ["NVIDIA H100 96GB HBM3", "NVIDIA A100-PCIE-40GB"]
+    assert not [name for name in others if card_called(name)]
     for card in CARDS.values():
         assert network_of(card.network) > 0 and card.source and card.memory > 1e10
         assert card.half is None or card.half >= card.single
     assert network_of("8xndr") == 8 * NETWORKS["ndr"] / 8 == 400e9 and network_of("ethernet-10") == 1.25e9
+
+
+def test_a_card_at_hand_has_no_more_memory_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "called", lambda device: "NVIDIA H100")
+    for there, memory in ((64e9, 64e9), (85e9, 80e9)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, there=there: (1, int(there)))
+        own = fleet.fleet_of(Planning(samples=10))
+        assert own.here and own.card == replace(H100, memory=memory)
+    assert fleet.fleet_of(Planning(samples=10, card="h100")).card == H100
 
 
 def test_weights_that_are_spread_take_less_memory_and_more_sending() -> None:

@@ -95,10 +95,14 @@ def export(recipe: Export) -> "tuple[Path, float] | Sent":
     from selftaught.run.classifier import load_classifier
     from selftaught.run.export import load_encoder
     from selftaught.run.meaning import OUTPUTS
-    from selftaught.run.onnx import to_onnx
+    from selftaught.run.onnx import is_ours, to_onnx
     from selftaught.run.pte import to_executorch
+    from selftaught.system.outputs import refuse_others
+    from selftaught.system.written import nobodys
 
     folder, name = Path(recipe.run), "model.onnx" if recipe.to == "onnx" else "model.pte"
+    if recipe.out:  # in the run folder the name is ours
+        refuse_others(Path(recipe.out), "--out", recipe.overwrite, is_ours if recipe.to == "onnx" else nobodys)
     if is_classifier(folder):
         network: Any = load_classifier(folder)
         place, output = folder / "classifier", OUTPUTS[network.meaning.task]
@@ -112,13 +116,19 @@ def report(recipe: Report) -> Path:
     """The page about some runs."""
     from selftaught.contracts import modality
     from selftaught.reporting.run_page import write_report
+    from selftaught.system import outputs, written
 
     if recipe.out and Path(recipe.out).is_dir():
         shown = printable(recipe.out)
         raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
+    told = written.page("report")
+    outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": dict.fromkeys((".html", ".htm"), told)})
     runs = [RunFolder.open(run) for run in recipe.runs]
     labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}
+    folders = [run.folder for run in runs]
     if not recipe.out:
         runs[0].own(PAGE)
-    out = Path(recipe.out) if recipe.out else runs[0].folder / PAGE
-    return write_report([run.folder for run in runs], out, labels=labels)
+        return write_report(folders, runs[0].folder / PAGE, labels=labels)
+    with outputs.brought(Path(recipe.out), "--out", recipe.overwrite, told) as temporary:
+        write_report(folders, temporary, labels=labels)
+    return Path(recipe.out)

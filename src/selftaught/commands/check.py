@@ -6,21 +6,22 @@ from selftaught.contracts import modality
 from selftaught.contracts.findings import Findings
 from selftaught.run.recipes import Check, Pretrain
 from selftaught.run.ways import ways
-from selftaught.system import clock
-from selftaught.system.errors import BrokenData, DataError, UsageError
+from selftaught.system import clock, outputs, written
+from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import write_quarantine
-from selftaught.system.text import filesize, printable
+from selftaught.system.quarantine import HEADER, write_quarantine
+from selftaught.system.text import filesize
 from selftaught.training.measuring.forecast import forecast
 from selftaught.training.resolve import preflight
+
+PAGE, LIST = written.page("findings"), written.table(HEADER)
+KINDS: dict[str, outputs.Kinds] = {"--out": {".html": PAGE}, "--files": {".csv": LIST}}
 
 
 def check(recipe: Check) -> Findings:
     """Inspect all of the data, predict a run, and write the page and the list that were asked for."""
-    for flag, file, ending in (("out", recipe.out, ".html"), ("files", recipe.files, ".csv")):
-        if file and not file.lower().endswith(ending):
-            raise UsageError(f"--{flag} {printable(file)} must end in {ending}")
+    outputs.refuse_taken({"--out": recipe.out, "--files": recipe.files}, recipe.overwrite, KINDS)
     command = Pretrain.parse(recipe.handed_on())
     preflight(command, None)
     kind = modality.of(recipe.data)
@@ -43,11 +44,13 @@ def check(recipe: Check) -> Findings:
         if findings.usable:
             _predict(findings, command, seconds, stop)
     if recipe.files:
-        write_quarantine(_ready(recipe.files), findings.files())
+        with outputs.brought(Path(recipe.files), "--files", recipe.overwrite, LIST) as temporary:
+            write_quarantine(temporary, findings.files())
     if recipe.out:
         from selftaught.reporting.check_page import write_page
 
-        write_page(findings, _ready(recipe.out))
+        with outputs.brought(Path(recipe.out), "--out", recipe.overwrite, PAGE) as temporary:
+            write_page(findings, temporary)
     return findings
 
 
@@ -72,8 +75,3 @@ def _predict(findings: Findings, command: Pretrain, seconds: float, stop: Stop) 
 def refusal(findings: Findings) -> DataError | None:
     """What to end with where the data cannot be used as it is."""
     return None if findings.usable else DataError(f"{findings.data} cannot be used: {'; '.join(findings.problems)}")
-
-
-def _ready(file: str) -> Path:
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    return Path(file)

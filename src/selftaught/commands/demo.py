@@ -16,7 +16,7 @@ from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Demo
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
-from selftaught.system.ownership import begin_if_empty
+from selftaught.system.ownership import begin_alone
 from selftaught.system.saying import is_quiet, say
 
 LABELS = "1,5,20"  # per class
@@ -32,7 +32,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def demo(recipe: Demo) -> dict[str, Any]:
     """Run the main job on scikit-learn's 1,797 digits; {page, runs: [{run, verdict, rows}]}."""
     out = Path(recipe.out)
-    begin_if_empty(out, "demo", (*FILES, PAGE, *ARMS))
+    begin_alone(out, "demo", (*FILES, PAGE, *ARMS))
     train, test = split_digits(out)
     judged = []
     for method, choices in ARMS.items():

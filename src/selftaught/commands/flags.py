@@ -21,6 +21,7 @@ from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
 
 ALL = "--help-all"
+READ = "selftaught.settings"  # in a context: the file of settings that was read ahead of parsing, and what it decides
 DOT = "___"  # stands for a dot where a parameter needs a Python name; no option has three underscores in a row
 
 
@@ -54,17 +55,21 @@ class RecipeCommand(click.Command):
             params.append(_all_of_the_help())
         super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
         self.recipe, self.dotted, self.carry_out, self.examples = recipe, dotted, carry_out, examples
+        self.from_file = from_file
         self.named: Collection[str] | None = None  # parts whose options the help is to have; None: all that there is
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         self.params = [p for p in self.params if "." not in p.opts[0]]  # a command that is called again starts anew
-        given = _peek(args, {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag})
+        switches = {p.opts[0] for p in self.params if isinstance(p, click.Option) and p.is_flag}
+        given = _peek(args, switches.union(ctx.help_option_names))
         if self._is_settings(data := given.get("data", "")):
             args.insert(args.index(data), "--recipe")
             given["recipe"] = given.pop("data")
+        file = given.get("recipe") if self.from_file else None
+        ctx.meta[READ] = file, (read := settings(file))  # once, as a pipe has it only once
         chosen = {
             field: name
-            for field, value in settings(given.get("recipe")).items()
+            for field, value in read.items()
             if isinstance(name := value.get("name") if isinstance(value, dict) else value, str)
         }
         self.named = None if ALL in args or not self.recipe.TITLES else given.keys()
@@ -93,7 +98,13 @@ class RecipeCommand(click.Command):
 
     def _is_settings(self, data: str) -> bool:
         """Whether what stands in the place of the data is a file of settings, where data can be left out."""
-        return data.endswith((".yaml", ".yml")) and not self.recipe.model_fields["data"].is_required()
+        place = self.recipe.model_fields.get("data")
+        return place is not None and not place.is_required() and data.endswith((".yaml", ".yml"))
+
+    def _read(self, ctx: click.Context, file: str | None) -> dict[str, Any]:
+        """What a file of settings decides, as it was read ahead of parsing where that was the same file."""
+        known, read = ctx.meta[READ]
+        return dict(read) if file == known else settings(file)
 
     def invoke(self, ctx: click.Context) -> Any:
         given = {
@@ -102,7 +113,7 @@ class RecipeCommand(click.Command):
             if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         }
         as_json, calm = given.pop("as_json", False), given.pop("quiet", False)
-        values = settings(given.pop("recipe", None))  # flags come on top, so only those that were given count
+        values = self._read(ctx, given.pop("recipe", None))  # flags come on top, so only those that were given count
         lengths = Recipe.marked(Mark.LENGTH)
         if not given.keys().isdisjoint(lengths):  # said one way by the file, perhaps, and another way now
             values = {name: value for name, value in values.items() if name not in lengths}
@@ -165,17 +176,18 @@ def _peek(args: Sequence[str], switches: Collection[str]) -> dict[str, str]:
 
     The data is the first word that belongs to no flag; `switches` are the flags that take no word.
     """
-    chosen: dict[str, str] = {}
+    chosen, words = dict[str, str](), list[str]()
     left = iter(args)
     for arg in left:
         name, equals, value = arg.removeprefix("--").partition("=")
         if not arg.startswith("-"):
-            chosen.setdefault("data", arg)
+            words.append(arg)
         elif equals:
             chosen[name] = value
         elif arg.startswith("--") and arg not in switches and (word := next(left, None)) is not None:
             chosen[name] = word
-    return chosen
+    chosen.pop("data", None)  # there is no such flag, as parsing will say
+    return {"data": words[0], **chosen} if words else chosen
 
 
 def of_nothing(chosen: dict[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from selftaught.run.layout import BESIDE, FOLDERS, MODEL, is_classifier
 from selftaught.run.quantities import HUB
 from selftaught.run.recipes import Export
 from selftaught.system.errors import SelftaughtError, Unreachable, UsageError
-from selftaught.system.ownership import begin_if_empty, manifest_of, refuse_odd
+from selftaught.system.ownership import begin_alone, refuse_odd
 from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable
@@ -73,9 +73,7 @@ def _folder(run: RunFolder, out: str | None) -> Path:
         refuse_odd(run.folder, {"hub": FOLDERS["hub"]})
         return run.folder / "hub"
     folder = Path(out)
-    begin_if_empty(folder, "hub", ())
-    if (manifest := manifest_of(folder)) is None or manifest.kind != "hub":
-        raise UsageError(f"--out {printable(out)} holds other files; name a folder that is empty or not there")
+    begin_alone(folder, "hub")
     return folder
 
 

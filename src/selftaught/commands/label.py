@@ -1,5 +1,6 @@
 """Labelling in a browser: the sitting of `judging/labelling.py` on the page of `reporting/label_page.py`."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def label(recipe: Label, listening: Callable[[str], None]) -> None:
     sitting = begun(recipe)
     run = yaml_in(Path(recipe.run) / "recipe.yaml").get("run", "RUN") if is_classifier(Path(recipe.run)) else recipe.run
     task = sitting.answers.task
-    meant = "" if task == "classes" else f" --task {task}"
-    command = printable(f"selftaught finetune {run} {recipe.data} --labels {recipe.out}{meant} --out classifier")
+    meant = [] if task == "classes" else ["--task", task]
+    words = ["finetune", str(run), recipe.data, "--labels", recipe.out, *meant, "--out", "classifier"]
+    command = printable(shlex.join(["selftaught", *words]))
     title = TITLES[task].format(sitting.choice.data.kind.THINGS, printable(_name(recipe.data)))
     page = LabelPage(sitting, title, command)
     with stopping() as stop, page.server(recipe.port) as server:

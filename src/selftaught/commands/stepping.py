@@ -29,8 +29,13 @@ class Steps(Iterator["Step"]):
         work = copy_context().run, (self._channel.carry, train)
         self._thread = Thread(target=work[0], args=work[1], name="training", daemon=True)
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Iterator["Step"]:
+        """The steps that are left, for one loop: when that is left, training stops, be this object kept or not."""
+        try:
+            while (step := next(self, None)) is not None:
+                yield step
+        finally:
+            self.close()
 
     def __next__(self) -> "Step":
         if self._waits:

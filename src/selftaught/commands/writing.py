@@ -6,13 +6,15 @@ from typing import Any
 
 from selftaught.run.recipes import Find, Odd, Select
 from selftaught.system import outputs
+from selftaught.system.written import nobodys
 
-ENDINGS = {"--out": ".csv", "--page": ".html"}
+# A person fills the table in, or sorts through it: it is replaced only where that is said.
+KINDS = {"--out": {".csv": nobodys}, "--page": {".html": nobodys}}
 
 
 def refuse_taken(recipe: Find | Odd | Select) -> None:
     """Raise UsageError where either is there already, or is not called as it must be; before any work."""
-    outputs.refuse_taken({"--out": recipe.out, "--page": recipe.page}, recipe.overwrite, ENDINGS)
+    outputs.refuse_taken({"--out": recipe.out, "--page": recipe.page}, recipe.overwrite, KINDS)
 
 
 def write(

@@ -33,18 +33,18 @@ from selftaught.judging.sources import Sources, by_part, sources
 from selftaught.judging.subsets import parse_labels
 from selftaught.judging.told import leaks_of
 from selftaught.run.digests import WATCHED, among, read_digests
-from selftaught.run.evaluations import kept
+from selftaught.run.evaluations import is_evaluation, kept
 from selftaught.run.export import load_encoder
 from selftaught.run.recipes import Evaluate
 from selftaught.run.records import Facts
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import several
-from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll, stopping
+from selftaught.system.outputs import refuse_taken
 from selftaught.system.progress import Progress
 from selftaught.system.reading import json_object
 from selftaught.system.saying import say
-from selftaught.system.text import printable, spelled
+from selftaught.system.text import spelled
 from selftaught.training.looking.features import Array, over
 
 
@@ -62,8 +62,7 @@ def evaluate(
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
     named = parse_features(recipe.features)
-    if recipe.out and not recipe.out.lower().endswith(".json"):
-        raise UsageError(f"--out {printable(recipe.out)} must end in .json")
+    refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": {".json": is_evaluation}})
     masked = is_dense(recipe, asked, counts)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
@@ -100,7 +99,7 @@ def evaluate(
     first = max(asked, key=lambda name: asked[name].priority)
     # With several numbers of labels the first that was named has the word.
     result.verdict = next(line for line in result.verdicts if line.startswith(f"{first}, "))
-    result.unkept = kept(Path(recipe.run), result.model_dump(mode="json"), recipe.out)
+    result.unkept = kept(Path(recipe.run), result.model_dump(mode="json"), recipe.out, recipe.overwrite)
     if result.unkept is None:
         memo.forget()
     return result

@@ -15,7 +15,7 @@ from selftaught.data.sources.labels import finder
 from selftaught.judging.featured import chunks, encoder_of, featured, opened
 from selftaught.judging.search import Array, Near, Rows, nearest
 from selftaught.run.features import About, kept, rows_of
-from selftaught.run.graph import met
+from selftaught.run.graph import met, usearch
 from selftaught.run.recipes import Find
 from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.interruption import poll
@@ -65,6 +65,8 @@ def find(recipe: Find, module: nn.Module | None = None) -> Found:
     """What a recipe asks for. Raises UsageError and DataError."""
     if recipe.approximate and recipe.index is None:
         raise UsageError("--approximate follows a graph that --index keeps: name a folder")
+    if recipe.approximate:
+        usearch()  # before all features are made
     encoder = encoder_of(recipe.run, module)
     samples = opened(encoder.preparation, recipe.run, recipe.data, column=recipe.column)
     asked = [_asked(name, samples, recipe, encoder) for name in recipe.like]

@@ -1,6 +1,5 @@
 """What a classifier says of new samples."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,15 +19,18 @@ from selftaught.judging.sorting import Sorting, files_of, refuse_name, refuse_ta
 from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning
+from selftaught.system import outputs
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
-from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.saying import say
 from selftaught.system.text import printable
+from selftaught.system.written import Told, table
+
+CLASSES, NUMBERS = ["path", "predicted", "probability"], ["path", "predicted", "low", "high"]  # of tables
 
 
 @dataclass
@@ -76,23 +78,19 @@ class Predictions:
             return {}
         return {"lowest": float(values.min()), "mean": float(values.mean()), "highest": float(values.max())}
 
-    def write(self, out: Path, every: bool = False) -> None:
+    def write(self, out: Path, every: bool = False, overwrite: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
         Of several labels `probability` has that of each that is said, likewise with a `;` between them; of numbers
         there are path,predicted,low,high in its place, the ends of the interval that holds 95 %, where it is known.
         Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
         What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
-        <name>-quarantine-2.csv and so on.
+        <name>-quarantine-2.csv and so on. Raises UsageError where `out` is another file, unless it is to `overwrite`.
         """
-        exactly: Any = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-        with replacing(out) as temporary, temporary.open("w", **exactly) as stream:
-            writer = csv.writer(stream)
-            header = ["probability", *(self.classes if every else [])] if self.values is None else ["low", "high"]
-            writer.writerow(["path", "predicted", *header])
-            for key, cells in zip(self.keys, self._cells(every), strict=True):
-                poll()
-                writer.writerow([key, *cells])
+        header = NUMBERS if self.values is not None else [*CLASSES, *(self.classes if every else [])]
+        rows = ([key, *cells] for key, cells in zip(self.keys, self._cells(every), strict=True))
+        with outputs.brought(out, "--out", overwrite, _tables(self.classes)) as temporary:
+            outputs.write_table(temporary, header, rows)
         if self.quarantined:
             self.unread = list_beside(out.with_suffix(""), self.quarantined)
 
@@ -125,13 +123,14 @@ def predict(
     threshold: float | None = None,
     move_into: str | Path | None = None,
     how: str = "copy",
+    overwrite: bool = False,
     module: nn.Module | None = None,
 ) -> Predictions:
     """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named.
 
     data: a path or a name, or whatever `selftaught.pretrain` takes; column: what of it holds the images; sort: data, or
     confidence, the surest first; move_into: a folder for copies, or links (`how`), of the samples' files, in one for
-    each class, but for those that are less sure than `threshold`.
+    each class, but for those that are less sure than `threshold`; overwrite: replace `out`, whoever wrote it.
     """
     if threshold is not None and move_into is None:
         raise UsageError("--threshold says what is sure enough to be sorted: it needs --move-into")
@@ -142,7 +141,7 @@ def predict(
             refuse_target(str(move_into), str(named))
         which = {"limit": limit, "column": column}
         into = None if move_into is None else str(move_into)
-        asked = _Asked(every, sort == "confidence", into, threshold or 0.0, how)
+        asked = _Asked(every, sort == "confidence", into, threshold or 0.0, how, overwrite)
         return _predicted(folder, str(named), out, asked, which, module)
 
 
@@ -155,6 +154,7 @@ class _Asked:
     move_into: str | None
     threshold: float
     how: str
+    overwrite: bool
 
 
 def _predicted(
@@ -165,9 +165,9 @@ def _predicted(
     which: dict[str, Any],
     module: nn.Module | None,
 ) -> Predictions:
-    if out is not None and Path(out).suffix.lower() != ".csv":
-        raise UsageError(f"--out {printable(str(out))} must end in .csv")
     classifier = load_classifier(folder, module).to(device_of("auto"))
+    kinds: outputs.Kinds = {".csv": _tables(classifier.classes)}
+    outputs.refuse_taken({"--out": None if out is None else str(out)}, asked.overwrite, {"--out": kinds})
     if asked.every and not classifier.classes:
         raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
     if (asked.surest_first or asked.move_into) and classifier.task != "classes":
@@ -194,10 +194,15 @@ def _predicted(
         said.sorting = sort_into(asked.move_into, files, told, asked.threshold, asked.how)
     said = said.surest_first if asked.surest_first else said
     if out is not None:
-        said.write(Path(out), asked.every)
+        said.write(Path(out), asked.every, asked.overwrite)
         if said.quarantined:
             say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
     return said
+
+
+def _tables(classes: list[str]) -> Told:
+    """Of a file whether it is a table of predictions, of these classes where it has a column for each."""
+    return table(CLASSES, [*CLASSES, *classes], NUMBERS)
 
 
 def _said(classifier: Calibrated, samples: Samples, answers: NDArray[Any]) -> Predictions:

@@ -142,20 +142,31 @@ def _groups(folder: Path, keys: Sequence[str], labels: Mapping[str, str], cluste
 
 
 def _labelled(folder: Path, keys: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """The label of each key: by itself, by what it is a part of, or by a file name that only one label has."""
+    """The label of each key: by itself, by what it is a part of, or by a file name that one label and one sample have.
+
+    None at all where there is none for any key.
+    """
     known = {printable(key): printable(label) for key, label in labels.items()}
-    names = Counter(key.rpartition("/")[2] for key in known)
-    by_name = {name: label for key, label in known.items() if names[name := key.rpartition("/")[2]] == 1}
+    parts = [(key, whole_of(key)) for key in keys]
+    named, there = (Counter(map(_name, some)) for some in (known, {name for own in parts for name in own}))
+    by_name = {name: label for key, label in known.items() if named[name := _name(key)] == there[name] == 1}
 
     def label_of(key: str) -> str | None:
-        return known.get(key, by_name.get(key.rpartition("/")[2]))
+        return known.get(key, by_name.get(_name(key)))
 
-    called = [label_of(key) or label_of(whole_of(key)) for key in keys]
+    called = [label_of(key) or label_of(whole) for key, whole in parts]
+    if by_names := sum(label is not None and known.keys().isdisjoint(own) for own, label in zip(parts, called)):
+        line = f"{by_names:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have a label"
+        say(f"note: {line} by the name of their file alone, as no label has their whole path")
     if missing := called.count(None):
         line = f"{missing:,} of the {len(keys):,} samples in the map of {printable(folder.name)} have no label"
         example = f"it has {keys[0]}, the labels have {next(iter(known))}"
         say(f"warning: {line}" + (f": {example}" if missing == len(keys) else ""))
     return [label or "no label" for label in called] if missing < len(keys) else []
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 def _grouped(of: Sequence[str]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ UNJUDGED = (
     "Nobody has judged it: whether its features serve better than raw values, or than those of an untrained network, "
     "is not known."
 )
+FILES = ("init", "teacher", "tokenizer")  # settings that may name one
 OF_CLASSIFIER = ("accuracy", "balanced_accuracy", "macro_F1", "mAP", "R2", "MAE", "RMSE", "calibration_error")
 
 
@@ -80,13 +81,15 @@ def _made(run: RunFolder, about: Mapping[str, Any]) -> Iterator[str]:
 def _settings(recipe: Pretrain) -> dict[str, Any]:
     """What of a recipe makes the result, as far as something was chosen."""
     values = recipe.model_dump(mode="json", exclude={*NOT_TOLD, "fingerprint", "draws"})
-    return {name: _told(value) for name, value in values.items() if value not in (None, {}) and value is not False}
+    kept = ((name, value) for name, value in values.items() if value not in (None, {}) and value is not False)
+    return {name: _told(value, name in FILES) for name, value in kept}
 
 
-def _told(value: Any) -> Any:
+def _told(value: Any, file: bool = False) -> Any:
+    """A setting, without where something lies on this machine; a name such as torchvision/resnet18 stays whole."""
     if isinstance(value, Mapping):
         return {name: _told(inner) for name, inner in value.items()}
-    return _bare(value) if isinstance(value, str) else value
+    return _bare(value) if isinstance(value, str) and (file or Path(value).is_absolute()) else value
 
 
 def _worth(folder: Path) -> Iterator[str]:

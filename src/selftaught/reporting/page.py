@@ -7,6 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
 
+from selftaught.system.written import generator
+
 
 @dataclass(frozen=True)
 class Live:
@@ -20,7 +22,8 @@ class Live:
 
 def rendered(template: str, **values: Any) -> str:
     """The page that a template makes of these values."""
-    return _environment().get_template(template).render(**values)
+    made_by = Markup(generator(template.removesuffix(".html")))
+    return _environment().get_template(template).render(made_by=made_by, **values)
 
 
 @cache

@@ -18,7 +18,7 @@ from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about, load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain, Preview
-from selftaught.system import components, randomness
+from selftaught.system import components, outputs, randomness, written
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
@@ -29,7 +29,7 @@ from selftaught.training.looking.features import as_inputs
 from selftaught.training.own_views import refuse_unknown
 from selftaught.training.resolve import open_data, preflight, resolve
 
-ENDINGS = (".png", ".html")
+KINDS: outputs.Kinds = {".png": written.picture("preview"), ".html": written.page("preview")}
 
 
 def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
@@ -38,15 +38,16 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
     own: functions that make views, by their names.
     """
     out = Path(recipe.out)
-    if out.suffix not in ENDINGS:
-        raise UsageError(f"--out {printable(recipe.out)} must end in {' or '.join(ENDINGS)}")
+    outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": KINDS})
     job = _job(recipe, own or {})
     preparation = job.samples.preparation
     pictures = modality.named(preparation.modality).PICTURES
     assert pictures, "refused above"
     sheet = pictures.contact_sheet(drawn(job, recipe.samples, recipe.seed), preparation, columns=recipe.samples)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, encoded(sheet) if out.suffix == ".png" else _page(job, sheet, recipe.run))
+    ending = out.suffix.lower()
+    shown = encoded(sheet, made_by=written.mark("preview")) if ending == ".png" else _page(job, sheet, recipe.run)
+    with outputs.brought(out, "--out", recipe.overwrite, KINDS[ending]) as temporary:
+        write_atomically(temporary, shown)
     return out
 
 

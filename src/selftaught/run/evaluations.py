@@ -5,25 +5,29 @@ from pathlib import Path
 from typing import Any
 
 from selftaught.run.folder import RunFolder
-from selftaught.run.layout import EVALUATIONS, FOLDERS, NEWEST
+from selftaught.run.layout import EVALUATIONS, FOLDERS, JUDGED, NEWEST
 from selftaught.system.errors import SelftaughtError, Unsaved, UsageError, is_of_the_path
 from selftaught.system.files import as_json, created, write_atomically, write_json
+from selftaught.system.outputs import brought
 from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import printable
+from selftaught.system.written import facts
+
+is_evaluation = facts(JUDGED)  # of a file that --out names
 
 
-def kept(run: Path, evaluation: dict[str, Any], out: str | None) -> SelftaughtError | None:
+def kept(run: Path, evaluation: dict[str, Any], out: str | None, overwrite: bool = False) -> SelftaughtError | None:
     """Write an evaluation to `out` or, where there is none, into the folder of its run; what is in the way of that.
 
     It took long to make, so whoever asked for it is shown it all the same.
     """
     try:
         if out:
-            Path(out).parent.mkdir(parents=True, exist_ok=True)
-            write_json(Path(out), evaluation)
+            with brought(Path(out), "--out", overwrite, is_evaluation) as temporary:
+                write_json(temporary, evaluation)
         say(f"wrote {printable(out or _added(run, evaluation))}")
     except UsageError as error:
         return error

@@ -23,6 +23,7 @@ from selftaught.run.layout import (
     NAMES,
     NEWEST,
     WITHOUT_LOCK,
+    is_classifier,
     owned,
 )
 from selftaught.run.recipes import Pretrain
@@ -194,7 +195,10 @@ class RunFolder:
 
     @property
     def recipe(self) -> Pretrain:
-        """What was decided about this run."""
+        """What was decided about this run. Raises UsageError of a classifier, which is made otherwise."""
+        if is_classifier(self.folder):
+            shown = printable(self.folder)
+            raise UsageError(f"{shown} is a classifier, and no pre-training: name the run that its encoder is of")
         return Pretrain.load(self.folder / "recipe.yaml")
 
     @property

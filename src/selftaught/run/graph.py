@@ -37,7 +37,7 @@ def met(folder: Path, about: About, made: Made, asked: NDArray[np.float32], coun
     The graph is made first where there is none of these features yet. Raises UsageError without the library, and
     DataError where the graph is damaged.
     """
-    library = _library()
+    library = usearch()
     if not _is_there(folder, about):
         with only_writer(folder):
             _make(library, folder, about, made, progress)
@@ -80,7 +80,8 @@ def _is_there(folder: Path, about: About) -> bool:
     return True
 
 
-def _library() -> Any:
+def usearch() -> Any:
+    """The library that makes graphs. Raises UsageError where it is not installed."""
     try:
         from usearch import index
     except ImportError:

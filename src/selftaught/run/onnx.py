@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from selftaught.contracts import modality
 from selftaught.run.agreeing import written
 from selftaught.system.errors import UsageError
+from selftaught.system.regular import kind_of
+from selftaught.system.written import mark
+
+MADE_BY, KIND = "made_by", "export"  # what a file says of itself, among its metadata
 
 
 def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
@@ -23,20 +27,34 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
     things = modality.named(preparation.modality).THINGS
 
     def write(network: nn.Module, drawn: Callable[[int], Tensor], file: Path) -> None:
-        torch.onnx.export(
+        program = torch.onnx.export(
             network,
             (drawn(2),),
-            file,
             dynamo=True,
-            external_data=False,
             input_names=[things],
             output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
+        assert program, "made by dynamo"
+        program.model.metadata_props[MADE_BY] = mark(KIND)
+        program.save(file, external_data=False)
 
     def read(file: Path) -> Callable[[Tensor], Tensor]:
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         return lambda samples: torch.from_numpy(session.run(None, {things: samples.numpy()})[0])
 
     return written(encoder, file, write, read, (1, 5), "ONNX")
+
+
+def is_ours(file: Path) -> bool:
+    """Whether a file is what `to_onnx` writes."""
+    try:
+        import onnx
+    except ImportError:
+        return False
+    try:
+        facts = [] if kind_of(file) else onnx.load(file, load_external_data=False).metadata_props
+    except Exception:  # of protobuf's own, where it is no model
+        return False
+    return any((one.key, one.value) == (MADE_BY, mark(KIND)) for one in facts)

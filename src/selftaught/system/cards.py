@@ -25,6 +25,7 @@ class Card:
     source: str
 
 
+VARIANTS = {"laptop", "mobile", "max", "pcie", "nvl", "ti", "super", "d", "mig"}  # with other memory or rates
 PCIE_3, PCIE_4, PCIE_5 = 16e9, 32e9, 64e9  # 16 lanes
 
 CARDS = {
@@ -101,10 +102,20 @@ def card_of(name: str) -> Card:
 
 
 def card_called(device: str) -> Card | None:
-    """The card that a driver calls by such a name: NVIDIA A100-SXM4-40GB; None where it is none of ours."""
+    """The card that a driver calls by such a name: NVIDIA A100-SXM4-40GB; None where it is none of ours.
+
+    Another one of the same name, slower or with other memory, is none of ours either, unless a card here has its word.
+    """
     words = set(re.split(r"\W+", device.lower()))
     found = [name for name in CARDS if words.issuperset(name.split("-"))]
-    return CARDS[max(found, key=len)] if found else None
+    card = CARDS[max(found, key=len)] if found else None
+    return card if card and not any(_is_other(word, card) for word in words.difference(card.name.split("-"))) else None
+
+
+def _is_other(word: str, card: Card) -> bool:
+    """Whether a word of a driver's name says that a device is not this card, but a variant of it."""
+    size = re.fullmatch(r"(\d+)gb", word)
+    return word in VARIANTS or (size is not None and int(size[1]) * 1e9 != card.memory)
 
 
 def network_of(name: str) -> float:

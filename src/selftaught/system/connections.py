@@ -19,6 +19,16 @@ def refuse_silence(port: int) -> None:
     if sys.platform != "linux":
         return
     for file in OWN.iterdir() if OWN.is_dir() else ():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as own:
+        with suppress(OSError), _socket(int(file.name)) as own:
             if own.family in (socket.AF_INET, socket.AF_INET6) and own.getpeername()[1] == port:
                 own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * UNANSWERED))
+
+
+def _socket(handle: int) -> socket.socket:
+    """Another handle of an open socket, to be closed. Raises OSError of anything else."""
+    copy = os.dup(handle)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise

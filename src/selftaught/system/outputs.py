@@ -1,4 +1,4 @@
-"""Files that a command writes for somebody: whole or not at all, and never in place of one that is there unasked."""
+"""Files that a command writes for somebody: whole or not at all, and unasked in place of its own files alone."""
 
 import csv
 import os
@@ -11,18 +11,30 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.text import printable
+from selftaught.system.written import Told, nobodys
+
+Kinds = Mapping[str, Told]  # by how a file's name may end: whether one that is there may be written anew unasked
 
 
-def refuse_taken(files: Mapping[str, str | None], overwrite: bool, endings: Mapping[str, str]) -> None:
-    """Raise UsageError for a file, by its flag, that is there already or does not end as it must; before any work."""
+def refuse_taken(files: Mapping[str, str | None], overwrite: bool, kinds: Mapping[str, Kinds]) -> None:
+    """Raise UsageError for a file, by its flag, that is there already or does not end as it must; before any work.
+
+    One that the command itself has written is not in the way.
+    """
     named = {flag: Path(file) for flag, file in files.items() if file is not None}
     for flag, file in named.items():
-        if file.suffix.lower() != endings[flag]:
-            raise UsageError(f"{flag} {printable(file)} must end in {endings[flag]}")
-        if file.is_dir():
-            raise UsageError(f"{flag} {printable(file)} is a folder; name a file in it")
-        if not overwrite and os.path.lexists(file):
-            raise taken(file, flag)
+        told = kinds[flag].get(file.suffix.lower())
+        if told is None:
+            raise UsageError(f"{flag} {printable(file)} must end in {' or '.join(kinds[flag])}")
+        refuse_others(file, flag, overwrite, told)
+
+
+def refuse_others(file: Path, flag: str, overwrite: bool, told: Told) -> None:
+    """Raise UsageError where a name is that of a folder, or of a file that is not to be replaced."""
+    if file.is_dir():
+        raise UsageError(f"{flag} {printable(file)} is a folder; name a file in it")
+    if not overwrite and os.path.lexists(file) and not told(file):
+        raise taken(file, flag)
 
 
 def taken(file: Path, flag: str) -> UsageError:
@@ -31,14 +43,14 @@ def taken(file: Path, flag: str) -> UsageError:
 
 
 @contextmanager
-def brought(file: Path, flag: str, overwrite: bool) -> Iterator[Path]:
+def brought(file: Path, flag: str, overwrite: bool, told: Told = nobodys) -> Iterator[Path]:
     """A temporary neighbour to write, which becomes `file` as a whole after work that ends well.
 
-    Raises UsageError where one of that name has come meanwhile, and none is to be replaced.
+    Raises UsageError where one of that name has come meanwhile that is not to be replaced.
     """
     with replacing(file) as temporary:
         yield temporary
-        if not overwrite:
+        if not overwrite and not told(file):
             _hold(file, flag)
 
 

@@ -88,6 +88,13 @@ def begin_if_empty(folder: Path, kind: str, names: Collection[str]) -> None:
         begin(folder, kind, names)
 
 
+def begin_alone(folder: Path, kind: str, names: Collection[str] = ()) -> None:
+    """Make a folder for work of this kind, which has it to itself. Raises UsageError where it holds anything else."""
+    begin_if_empty(folder, kind, names)
+    if (manifest := manifest_of(folder)) is None or manifest.kind != kind:
+        raise UsageError(f"--out {printable(folder)} holds other files; name a folder that is empty or not there")
+
+
 def own(folder: Path, *names: str) -> None:
     """Record names before they are written in a folder of ours; one that was made without a list needs none.
 

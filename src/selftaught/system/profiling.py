@@ -49,6 +49,15 @@ class Profile:
             return True
         return False
 
+    def end(self) -> str | None:
+        """Watch no longer, as there are no more steps; what to say where there were too few for a table."""
+        if self._profiler:
+            self._profiler.stop()
+            self._profiler = None
+        if self.table or not self._steps:
+            return None
+        return f"warning: nothing is profiled: --profile needs {WARM_UP + PROFILED} steps, and there were {self._steps}"
+
     def lines(self) -> Iterator[str]:
         """The table, for people."""
         yield f"profile  of {PROFILED} steps, ms a step and share of it"

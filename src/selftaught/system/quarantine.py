@@ -12,6 +12,7 @@ from selftaught.system.saying import say
 from selftaught.system.text import printable
 
 Quarantined = Sequence[tuple[str, str]]  # what cannot be used, and why
+HEADER = ("path", "reason")
 
 
 def write_quarantine(file: Path, quarantined: Quarantined) -> None:
@@ -56,7 +57,7 @@ def _says(file: Path, content: bytes) -> bool:
 
 
 def _listed(quarantined: Quarantined) -> bytes:
-    return _lines([("path", "reason"), *quarantined]).encode()
+    return _lines([HEADER, *quarantined]).encode()
 
 
 def _lines(quarantined: Quarantined) -> str:

@@ -239,6 +239,16 @@ class Recorder:
         """Whether this step gets a line of its own: the first always does, so that a run shows that it lives."""
         return step % self.job.recipe.log_every == 0 or step == self.start + 1
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Show how far the steps inside are, and end what watches them, however they end."""
+        with self.bar:
+            try:
+                yield
+            finally:
+                if self.profile and (short := self.profile.end()):
+                    say(short)
+
     def time(self) -> None:
         """Let the profile, where there is one, count a step; its table is said once it is there."""
         if self.profile and self.profile.step():

@@ -200,7 +200,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
         at_start |= follower.looks.at_start
         run.set_status("running", **at_start)
-    with follower.recorder.bar, follower.keeping:
+    with follower.recorder.at_work(), follower.keeping:
         _fit(job, run, pace, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     with processes.telling():

@@ -31,6 +31,7 @@ from selftaught.run.recipes.shared_fields import (
     MasksOf,
     Memory,
     Most,
+    Overwrite,
     PagesOf,
     Precision,
     RemoteCache,
@@ -101,6 +102,7 @@ class Evaluate(Recipe):
         "auto", description="how many make features side by side: a number or all; auto: one"
     )
     out: Own[File[str | None]] = Field(None, description="FILE.json; default: evaluation.json in the run, and a copy")
+    overwrite: Overwrite = False
 
 
 class Compare(Recipe):
@@ -242,6 +244,7 @@ class Predict(Recipe):
     data: OfData[str]
     column: Column = None
     out: File[str] = Field(description="predictions.csv, of path,predicted,probability; of numbers with low,high")
+    overwrite: Overwrite = False
     every: Annotated[bool, Flag("all")] = Field(
         False, description="the probability of every class or label, in a column each"
     )
@@ -270,6 +273,7 @@ class Embed(Recipe):
     data: OfData[str]
     column: Column = None
     out: File[str] = Field(description="features.npz or features.parquet")
+    overwrite: Overwrite = False
     limit: Subset = None
 
 
@@ -282,6 +286,7 @@ class Export(Recipe):
     out: File[str | None] = Field(
         None, description="default: RUN/encoder/model.onnx, or model.pte; of hub: the folder RUN/hub"
     )
+    overwrite: Overwrite = False
     license: Annotated[Licence | None, Flag(metavar="NAME")] = Field(
         None, description="of hub: under which others may use it, as apache-2.0, cc-by-nc-4.0 or other; yours to choose"
     )

@@ -20,6 +20,7 @@ from selftaught.run.recipes.shared_fields import (
     Epochs,
     LabelColumn,
     Most,
+    Overwrite,
     PagesOf,
     Port,
     Question,
@@ -76,6 +77,9 @@ class Check(Recipe):
     time_limit: Duration | None = Field(None, description="stop with exit code 75 after this long")
     out: Own[str | None] = Field(None, description="FILE.html, a page of what was found")
     files: str | None = Field(None, description="FILE.csv, a list of what is broken, a duplicate or passed over")
+    overwrite: Own[bool] = Field(
+        False, description="replace --out and --files, whoever wrote them; what this command wrote it replaces anyway"
+    )
 
 
 class Preview(Recipe):
@@ -107,6 +111,7 @@ class Preview(Recipe):
     limit: Most = Field(None, description="choose them among a random subset of this many")
     seed: Seed = 0
     out: Own[str] = Field("preview.png", description="FILE.png, or FILE.html with the parameters beside the pictures")
+    overwrite: Overwrite = False
 
 
 class Pack(Recipe):
@@ -159,6 +164,7 @@ class Watch(Recipe):
 class Report(Recipe):
     runs: tuple[str, ...]
     out: File[str | None] = Field(None, description="default: report.html in the first run's folder")
+    overwrite: Overwrite = False
     labels: Annotated[str | None, Flag(metavar="DATA")] = Field(
         None, description="labelled data, or a CSV of path,label, to colour the map with"
     )

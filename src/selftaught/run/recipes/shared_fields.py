@@ -42,6 +42,7 @@ ViewsFor = Shared[  # no view is larger by it, so what is fastest stays
 ]
 Epochs = Shared[Length[Annotated[float | None, about("passes over the data; default: by its size", gt=0, le=MOST)]]]
 Most = Shared[Annotated[int | None, about("use a random subset of at most this many of each source", gt=0, le=MOST)]]
+Overwrite = Own[Annotated[bool, about("replace --out, whoever wrote it; what this command wrote it replaces anyway")]]
 Seed = Shared[Annotated[int, about("of everything random", ge=0, lt=1 << 63)]]
 Window = Shared[Annotated[int | None, about("points of the windows that long series are cut into", gt=1, le=1 << 17)]]
 Stride = Shared[

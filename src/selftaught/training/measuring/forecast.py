@@ -113,7 +113,7 @@ def _checkpoint_bytes(job: Job) -> int:
 
 def _said_again(command: Pretrain, plan: Plan) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
-    words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
+    words = ["selftaught", "pretrain", command.data]
     free = {*Pretrain.marked(Mark.FREE, Mark.COMMAND)} - {"tolerance"}  # without which the run might not start
     given = command.model_fields_set - free
     for name in Check.marked(Mark.SHARED):
@@ -121,4 +121,4 @@ def _said_again(command: Pretrain, plan: Plan) -> str:
             between = "x" if name == "size" else ":"  # of a range
             word = between.join(map(str, value)) if isinstance(value, tuple) else f"{getattr(value, 'name', value)}"
             words += [f"--{name.replace('_', '-')}", word]
-    return " ".join(words)
+    return printable(shlex.join(words))

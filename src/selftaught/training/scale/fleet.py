@@ -1,6 +1,8 @@
 """The machines that a run is planned for, and the data that it is to learn from: both may be elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Planning
@@ -72,8 +74,9 @@ def _own(recipe: Planning) -> Card:
     """The device at hand: a card of ours, or what can be said of another."""
     device = device_of(recipe.device)
     name = called(device)
-    known = card_called(name)
-    return known or Card(name, free_memory(device), None, 0.0, 0.0, COPIED, COPIED, ETHERNET, "this machine")
+    if (known := card_called(name)) is None:
+        return Card(name, free_memory(device), None, 0.0, 0.0, COPIED, COPIED, ETHERNET, "this machine")
+    return replace(known, memory=min(known.memory, float(torch.cuda.mem_get_info(device)[1])))
 
 
 def way_on(fleet: Fleet, recipe: Planning, plan: Plan, known: Way | None) -> Way:
