@@ -121,7 +121,7 @@ def report(recipe: Report) -> Path:
     if recipe.out and Path(recipe.out).is_dir():
         shown = printable(recipe.out)
         raise UsageError(f"--out {shown} is a folder; name a file, such as {shown}/report.html")
-    told = written.page("report")
+    told = written.page("report", "selftaught")
     outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": dict.fromkeys((".html", ".htm"), told)})
     runs = [RunFolder.open(run) for run in recipe.runs]
     labels = modality.of(runs[0].recipe.data).labels_by_key(recipe.labels) if recipe.labels else {}

@@ -15,7 +15,7 @@ from selftaught.system.text import filesize
 from selftaught.training.measuring.forecast import forecast
 from selftaught.training.resolve import preflight
 
-PAGE, LIST = written.page("findings"), written.table(HEADER)
+PAGE, LIST = written.page("findings", "selftaught check"), written.table(HEADER)
 KINDS: dict[str, outputs.Kinds] = {"--out": {".html": PAGE}, "--files": {".csv": LIST}}
 
 

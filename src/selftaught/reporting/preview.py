@@ -29,7 +29,7 @@ from selftaught.training.looking.features import as_inputs
 from selftaught.training.own_views import refuse_unknown
 from selftaught.training.resolve import open_data, preflight, resolve
 
-KINDS: outputs.Kinds = {".png": written.picture("preview"), ".html": written.page("preview")}
+KINDS: outputs.Kinds = {".png": written.picture("preview"), ".html": written.page("preview", "selftaught preview")}
 
 
 def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:

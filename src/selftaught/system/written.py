@@ -36,9 +36,10 @@ def generator(of: str) -> str:
     return f'<meta name="generator" content="{mark(of)}">'
 
 
-def page(of: str) -> Told:
-    """A page that the template of this name has made."""
-    return lambda file: generator(of).encode() in _first(file, FIRST)
+def page(of: str, title: str) -> Told:
+    """A page that the template of this name has made; titles of those of before there was a tag begin like `title`."""
+    marks = [generator(of).encode(), f"<title>{title}: ".encode()]
+    return lambda file: any(mark in _first(file, FIRST) for mark in marks)
 
 
 def picture(of: str) -> Told:
