@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.heads import Parts
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.shown import has_blocks, opened, pooled_layers
@@ -59,11 +60,15 @@ def as_one(pixels: NDArray[np.float32], part: Rows) -> Parts:
 
 
 def of_all(called: str, encoder: Encoder, data: Labelled, made: Callable[[Encoder, Tensor], Tensor]) -> Tensor:
+    """What is made of all samples (N, ...). Raises DataError where any of it is not finite."""
     found: list[Tensor] = []
     with Progress(called, len(data.classes), "samples") as bar:
         for samples in data.sources:
+            done = 0
             for x in of_batches(encoder, samples, lambda own, x: made(own, x).float().cpu()):
+                refuse_infinite(x, samples, done, f"the {called}")
                 found.append(x)
+                done += len(x)
                 bar.update(bar.done + len(x))
     return torch.cat(found)
 
