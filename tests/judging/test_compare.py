@@ -22,7 +22,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.run.recipes import Compare
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
@@ -321,6 +321,23 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     with pytest.raises(SelftaughtError, match=said) as caught:
         selftaught.compare(**{**command(digits, tmp_path / "out"), **change})
     assert caught.value.exit_code == code and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"labels": "500"}, "--labels 500 asks for 500 of class 0, which has 13 to learn from"),
+        ({"labels": "500", "test": None}, "--labels 500 asks for 500 of class 0"),
+        # Of which there are as many, but for the folds that say who goes on.
+        ({"labels": "11"}, "--labels 11 asks for 11 of class "),
+    ],
+)
+def test_labels_that_cannot_be_had_are_refused_before_the_first_run(
+    digits: Split, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        selftaught.compare(**command(digits, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
 

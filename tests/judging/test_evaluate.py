@@ -117,6 +117,20 @@ def test_mistakes_are_told(run: Run, tmp_path: Path, options: dict, error: type,
         run.evaluate(**values)
 
 
+@pytest.mark.parametrize("tested", [True, False], ids=["test set", "folds"])
+def test_labels_that_cannot_be_had_are_refused_before_anything_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tested: bool
+) -> None:
+    def sources(*asked: object) -> None:
+        raise AssertionError("features are made")
+
+    monkeypatch.setattr("selftaught.judging.evaluate.sources", sources)
+    train = stripes(tmp_path / "a.npz", 40, 1)
+    test = stripes(tmp_path / "b.npz", 40, 2) if tested else None
+    with pytest.raises(DataError, match="--labels 500 asks for 500 of class 0, which has "):
+        run.evaluate(train, test, labels="10%,500")
+
+
 def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> None:
     train = stripes(tmp_path / "a.npz", 40, 1)
     held = np.load(train)

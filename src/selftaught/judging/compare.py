@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from selftaught.contracts.samples import Preparation
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
@@ -29,6 +30,7 @@ from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
+from selftaught.judging.labelled import Labelled, splits
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
@@ -52,7 +54,7 @@ from selftaught.system.ownership import (
     refuse_odd,
 )
 from selftaught.system.progress import Progress
-from selftaught.system.saying import say
+from selftaught.system.saying import quietly, say
 from selftaught.system.text import duration, printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
@@ -95,9 +97,8 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         found["score"] = bench.score
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
-        if recipe.train:  # a mistake in it should not be found out after the first run
-            data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
-            measure = replace(measure, of=measure_of(data))
+        if recipe.train:
+            measure = replace(measure, of=measure_of(_judges(bench, samples.preparation)))
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -105,6 +106,22 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
             begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return _Contest(bench, measure, folder, stop, written).carry_out()
+
+
+def _judges(bench: Bench, preparation: Preparation) -> Labelled:
+    """The labelled samples, after all that runs are judged on was drawn: no mistake should wait for the first run."""
+    data = open_judged(bench.judging("", seed=0, test=True), preparation)
+    _draw(bench.recipe, data)
+    if bench.recipe.test:
+        with quietly():  # all that is to be told of them has been
+            _draw(bench.recipe, open_judged(bench.judging("", seed=0, test=False), preparation))
+    return data
+
+
+def _draw(recipe: Compare, data: Labelled) -> None:
+    """Raise DataError where there are no such labels, or no folds."""
+    for count, seed in itertools.product(parse_labels(recipe.labels), range(recipe.seeds)):
+        list(splits(data, count, 1, seed))
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:

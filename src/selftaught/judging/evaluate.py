@@ -70,6 +70,8 @@ def evaluate(
     memo = Memo(Path(recipe.run))
     with stopping(), over(several(recipe.devices)):
         data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
+        # Drawn before anything is made: labels that cannot be had are refused here, of whichever number they are.
+        drawn = [(count, list(splits(data, count, recipe.repeats, recipe.seed))) for count in counts]
         measure = dense.MEASURE if masked else measure or measure_of(data)
         others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
         takes = {probe.takes for probe in asked.values()}
@@ -80,12 +82,11 @@ def evaluate(
             say(f"note: {result.seen}; that is allowed, as labels had no part in it, and is named beside the result")
         if result.onlooking:
             say(f"note: {result.onlooking}; if a run or a step was chosen by what they showed, judge on others")
-        for count in counts:
-            drawn = list(splits(data, count, recipe.repeats, recipe.seed))
+        for count, parts in drawn:
             for name, probe in asked.items():
                 # With all labels there is nothing left to draw: most probes would say the same again.
                 once = data.test is not None and count.everything and not probe.by_chance
-                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
+                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in parts]
                 exams = exams[:1] if once else exams
                 answers, chosen = _answers(probe, found[probe.takes], exams, shown, memo)
                 if masked:
