@@ -287,7 +287,7 @@ def test_a_method_that_misses_a_file_is_a_line_and_a_full_disk_ends_the_comparis
 ) -> None:
     error = OSError(errno.ENOENT, "no such file")
     monkeypatch.setattr(Denoising, "forward", lambda self, *views: (_ for _ in ()).throw(error))
-    wanted = {"methods": "denoising,rotation", "rungs": 1, "train": None, "test": None}
+    wanted = {"methods": "denoising,rotation", "rungs": 1, "train": None, "test": None, "features": "auto"}
     found = selftaught.compare(**command(digits, tmp_path / "a", **wanted))
     assert [ran.method for ran in found.failed] == ["denoising"] and [p.method for p in found.ranking] == ["rotation"]
     error.errno = errno.ENOSPC
@@ -313,6 +313,10 @@ def test_only_where_all_fail_does_the_comparison(digits: Split, tmp_path: Path) 
         ({"data": "nowhere"}, 3, "nowhere"),
         ({"test": "nowhere"}, 3, "nowhere"),
         ({"score": "loss"}, 2, "--score cannot be 'loss'"),
+        ({"train": None, "test": None, "train_labels": "nowhere.csv"}, 2, "--train-labels needs --train"),
+        ({"train": None, "test": None, "features": "auto", "probe": "knn", "labels": "5"}, 2, "--probe needs --train"),
+        ({"test": None, "test_labels": "nowhere.csv"}, 2, "--test-labels needs --test"),
+        ({"encoder": "test_vit", "probe": "attentive"}, 2, "--features is .*; --probe attentive reads none of them"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -322,6 +326,25 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         selftaught.compare(**{**command(digits, tmp_path / "out"), **change})
     assert caught.value.exit_code == code and "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_that_was_begun_with_what_concerns_nothing_goes_on(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, out := tmp_path / "out")
+    saved = Compare.load(out / "comparison.yaml")
+    idle = {"test": None, "test_labels": "nowhere.csv", "probe": "attentive", "score": "rankme"}
+    saved.model_copy(update=idle).save(out / "comparison.yaml")
+    asked = {"data": saved.data, "out": str(out), "resume": True}
+    assert selftaught.compare(**asked, test_labels="nowhere.csv").ranking
+    judged = Bench(Compare.load(out / "comparison.yaml"), {}, Stop()).judging("", 0, True)
+    assert judged.test_labels is None and judged.features == "auto"
+
+
+def test_a_score_beside_labels_is_said_to_rank_nothing(
+    digits: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError):
+        selftaught.compare(**command(digits, tmp_path / "out", score="alignment", labels="500"))
+    assert "note: --score alignment is what ranks without --train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,23 @@ def test_mistakes_are_told(run: Run, tmp_path: Path, options: dict, error: type,
         run.evaluate(**values)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"test_labels": "nowhere.csv"}, "--test-labels needs --test$"),
+        ({"probe": "attentive", "features": "max"}, "--features is .*; --probe attentive reads none of them"),
+        ({"finetune": {"epochs": 1}}, "--finetune.epochs is of --probe finetune, which was not asked for"),
+        ({"pretrained": "none", "pretrained_size": "32"}, "--pretrained-size is of weights .* there are none"),
+    ],
+)
+def test_what_concerns_nothing_is_refused(run: Run, tmp_path: Path, options: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run.evaluate(stripes(tmp_path / "a.npz", 40, 1), **options)
+    with pytest.raises(UsageError, match="--test-labels needs --test"):
+        run.finetune(tmp_path / "a.npz", tmp_path / "out", test_labels="nowhere.csv")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("tested", [True, False], ids=["test set", "folds"])
 def test_labels_that_cannot_be_had_are_refused_before_anything_is_made(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tested: bool

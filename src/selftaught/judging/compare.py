@@ -30,6 +30,7 @@ from selftaught.judging.crew import Crew
 from selftaught.judging.entrants import entrants, plan
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
+from selftaught.judging.idle import refuse_alone, refuse_unread
 from selftaught.judging.labelled import Labelled, splits
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
@@ -63,6 +64,7 @@ from selftaught.training.own_methods import of_own, recognised
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 HELD: Owned = {**dict.fromkeys((MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE)), "runs": Inside(re.compile(""))}
+OF_LABELS = ("train_labels", "test_labels", "groups", "test_groups", "task", "probe", "features", "labels")
 FIELDS = ("data", "methods", "seeds", "rungs", "out", "resume")  # that every saved comparison.yaml has
 
 Rounds = Sequence[tuple[int, float]]  # of each rung how many methods there are, and the share of the budget
@@ -79,8 +81,11 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     elif command.resume:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
     saved = Path(command.out or "") / RECIPE
-    recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
-    recipe = _refused(recipe)
+    if command.resume and saved.exists():
+        recipe = _refused(command.continued(Compare.load(saved)))
+    else:
+        recipe = _refused(command)
+        _refuse_idle(recipe)
     count = counted(recipe.devices)  # more than there are is refused before anything is read
     refuse_here(count, recipe.devices)
     taking_part = entrants(recipe)
@@ -94,7 +99,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
         found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
         found["size"] = samples.preparation.size if bench.kind.SIZED else None
-        found["score"] = bench.score
+        found["score"] = recipe.score if recipe.train else bench.score
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
         if recipe.train:
@@ -145,6 +150,15 @@ def _refused(recipe: Compare) -> Compare:
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
+
+
+def _refuse_idle(recipe: Compare) -> None:
+    """Raise UsageError for settings that concern nothing; a comparison that was begun with some goes on."""
+    refuse_alone(recipe, "train", *OF_LABELS)
+    refuse_alone(recipe, "test", "test_labels", "test_groups")
+    refuse_unread(recipe, {recipe.probe: probes.named(recipe.probe)})
+    if recipe.train and recipe.score:
+        say(f"note: --score {recipe.score} is what ranks without --train, whose labels rank here")
 
 
 def parts_in(rung: int) -> int:

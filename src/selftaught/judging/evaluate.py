@@ -14,6 +14,7 @@ from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, measured, voters
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
+from selftaught.judging.idle import refuse_alone, refuse_unread
 from selftaught.judging.labelled import Labelled, open_labelled, splits
 from selftaught.judging.masked import is_dense, open_masked
 from selftaught.judging.measures import (
@@ -65,6 +66,8 @@ def evaluate(
     if recipe.out and not recipe.out.lower().endswith(".json"):
         raise UsageError(f"--out {printable(recipe.out)} must end in .json")
     masked = is_dense(recipe, asked, counts)
+    refuse_alone(recipe, "test", "test_labels", "test_masks")
+    refuse_unread(recipe, asked)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     memo = Memo(Path(recipe.run))
