@@ -105,6 +105,15 @@ def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_p
     assert [ran.run for ran in again.runs] == [ran.run for ran in found.runs]
 
 
+def test_settings_are_called_as_shortly_as_they_can_be_told_apart() -> None:
+    def named(grid: str) -> list[str]:
+        return [*entrants(Compare(data="x", methods="simclr", grid=grid))]
+
+    assert named("lr=1e-3,0.0030,3e-05,0.001") == ["simclr lr=0.001", "simclr lr=0.003", "simclr lr=3e-05"]
+    assert named("lr=0.1234567,0.1234568") == ["simclr lr=0.1234567", "simclr lr=0.1234568"]
+    assert named("lr=0.3333333333333333") == ["simclr lr=0.3333333333333333"]
+
+
 @pytest.mark.parametrize(
     ("methods", "grid", "said"),
     [
@@ -114,6 +123,11 @@ def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_p
         ("simclr", "method=0.1", "--grid cannot have 'method=0.1'"),
         ("simclr", "method.temperature=0", "method simclr option 'temperature' cannot be 0"),
         ("simclr", "method.nothing=1", "method simclr has no option 'nothing'"),
+        ("simclr", "lr=0.001;lr=0.01", "--grid names lr twice: say all of its values in one place, lr=1,2"),
+        (
+            *("mae", "method.decoder=a b,a-b"),
+            "--grid cannot have both 'mae method.decoder=a b' and 'mae method.decoder=a-b': their folders are the same",
+        ),
         ("simclr", "lr=" + ",".join(["0.1"] * 101), "--grid names 101 settings; 100 are the most"),
     ],
 )

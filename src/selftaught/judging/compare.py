@@ -27,7 +27,7 @@ from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
 from selftaught.judging.crew import Crew
-from selftaught.judging.entrants import entrants, plan
+from selftaught.judging.entrants import entrants, plan, refuse_twice
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
 from selftaught.judging.idle import refuse_alone, refuse_unread
@@ -86,6 +86,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     else:
         recipe = _refused(command)
         _refuse_idle(recipe)
+        refuse_twice(recipe.grid or "")
     count = counted(recipe.devices)  # more than there are is refused before anything is read
     refuse_here(count, recipe.devices)
     taking_part = entrants(recipe)
