@@ -14,6 +14,7 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
+from selftaught.data.tables import MODALITY as TABLES
 from selftaught.judging.accuracy import gain_over, measured, row, wilson
 from selftaught.judging.baselines import Pixels, untrained
 from selftaught.judging.evaluate import evaluate
@@ -222,6 +223,28 @@ def test_pixels_are_fitted_on_the_training_images_alone(tmp_path: Path) -> None:
     assert found.shape == (40, 40) and np.abs(found.mean(axis=0)).max() < 1e-3
     assert np.array_equal(pixels(test), Pixels(train, 0)(test))
     assert np.abs(pixels(test).mean(axis=0)).max() > 1e-2
+
+
+def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = open_samples(stripes(tmp_path / "a.npz", 40, 0)), open_samples(stripes(tmp_path / "b.npz", 600, 1))
+    whole = Pixels(train, 0)
+    told = whole(test)
+    assert whole.scaler.n_features_in_ == 256 and "averaged" not in capsys.readouterr().err
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 300)
+    assert np.allclose(whole(test), told, atol=1e-4), "in parts, and the same"
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 10)
+    fewer = Pixels(train, 0)
+    assert fewer.scaler.n_features_in_ == 64 and fewer(test).shape == (600, 40)
+    assert "raw pixels of many images are averaged over 2 x 2, to fit in memory" in capsys.readouterr().err
+    assert np.allclose(fewer.scaler.mean_.mean(), whole.scaler.mean_.mean(), atol=1e-5)
+
+
+def test_rows_of_a_table_are_never_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 1000)
+    rows = TABLES.open_samples("sklearn:wine")
+    assert Pixels(rows, 0)(rows).shape == (178, 13)
 
 
 def test_wilsons_interval_has_known_values() -> None:
