@@ -40,7 +40,7 @@ def maps(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
         side += 1
     if side > 1:
         say(f"note: the {kind} maps of {len(data.classes):,} samples are averaged over {side} x {side} places, to fit")
-    return of_all(f"{kind} maps", encoder, data, lambda own, x: averaged(own.map(x), side))
+    return of_all(f"{kind} maps", encoder, data, lambda own, x: (averaged(own.map(x), side),))[0]
 
 
 def averaged(made: Tensor, side: int) -> Tensor:
