@@ -112,11 +112,6 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64]) -> float:
     return sum(off) / len(labels)
 
 
-def probabilities_of(scores: Tensor, temperature: float) -> Array:
-    """Scores (N, classes) as probabilities."""
-    return Meaning(temperature=temperature).answers(scores.double()).numpy()
-
-
 def _warn_of_doubtful(temperature: float, samples: int) -> None:
     """Say where the temperature could as well be another one."""
     doubts = [f"was chosen by {samples} samples alone"] * (samples < ENOUGH)
