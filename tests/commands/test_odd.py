@@ -77,6 +77,8 @@ def test_labels_that_say_too_little_are_told(
 
     assert "labels of x, y: with fewer than 5 images of a class" in said(["a/0.png,x", "a/1.png,y"])
     assert "only labels that are one class of each sample" in said([f"a/{n}.png,x;y" for n in range(8)])
+    assert "only labels that are one class of each sample" in said([f"a/{n}.png,0.5" for n in range(8)])
+    assert "only labels that are one class of each sample" in said([f"a/{n}.png,x;" for n in range(8)])
     parts = tmp_path / "parts"
     for name in ("train", "test"):
         shutil.copytree(pictures / "a", parts / name)

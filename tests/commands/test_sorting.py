@@ -145,3 +145,10 @@ def test_numbers_are_not_sorted_by_class(classifier: Path, looking: Path, pictur
     for how, flag in (({"sort": "confidence"}, "--sort confidence"), ({"move_into": tmp_path / "s"}, "--move-into")):
         with pytest.raises(UsageError, match=f"{flag} needs a classifier of classes, and .*n says numbers"):
             selftaught.predict(tmp_path / "n", pictures, **how)
+
+
+def test_what_nobody_knows_how_likely_it_is_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    said = [("a.png", "ape", float("nan"))]
+    found = sorting.sort_into(str(tmp_path / "sorted"), [tmp_path / "a.png"], said, 0.0, "copy")
+    assert found.undecided == 1 and not [*(tmp_path / "sorted").rglob("*.png")]

@@ -22,7 +22,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.run.recipes import Compare
-from selftaught.system.errors import SelftaughtError, UsageError
+from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
 from selftaught.system.reading import json_lines
@@ -105,6 +105,15 @@ def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_p
     assert [ran.run for ran in again.runs] == [ran.run for ran in found.runs]
 
 
+def test_settings_are_called_as_shortly_as_they_can_be_told_apart() -> None:
+    def named(grid: str) -> list[str]:
+        return [*entrants(Compare(data="x", methods="simclr", grid=grid))]
+
+    assert named("lr=1e-3,0.0030,3e-05,0.001") == ["simclr lr=0.001", "simclr lr=0.003", "simclr lr=3e-05"]
+    assert named("lr=0.1234567,0.1234568") == ["simclr lr=0.1234567", "simclr lr=0.1234568"]
+    assert named("lr=0.3333333333333333") == ["simclr lr=0.3333333333333333"]
+
+
 @pytest.mark.parametrize(
     ("methods", "grid", "said"),
     [
@@ -114,6 +123,11 @@ def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_p
         ("simclr", "method=0.1", "--grid cannot have 'method=0.1'"),
         ("simclr", "method.temperature=0", "method simclr option 'temperature' cannot be 0"),
         ("simclr", "method.nothing=1", "method simclr has no option 'nothing'"),
+        ("simclr", "lr=0.001;lr=0.01", "--grid names lr twice: say all of its values in one place, lr=1,2"),
+        (
+            *("mae", "method.decoder=a b,a-b"),
+            "--grid cannot have both 'mae method.decoder=a b' and 'mae method.decoder=a-b': their folders are the same",
+        ),
         ("simclr", "lr=" + ",".join(["0.1"] * 101), "--grid names 101 settings; 100 are the most"),
     ],
 )
@@ -287,7 +301,7 @@ def test_a_method_that_misses_a_file_is_a_line_and_a_full_disk_ends_the_comparis
 ) -> None:
     error = OSError(errno.ENOENT, "no such file")
     monkeypatch.setattr(Denoising, "forward", lambda self, *views: (_ for _ in ()).throw(error))
-    wanted = {"methods": "denoising,rotation", "rungs": 1, "train": None, "test": None}
+    wanted = {"methods": "denoising,rotation", "rungs": 1, "train": None, "test": None, "features": "auto"}
     found = selftaught.compare(**command(digits, tmp_path / "a", **wanted))
     assert [ran.method for ran in found.failed] == ["denoising"] and [p.method for p in found.ranking] == ["rotation"]
     error.errno = errno.ENOSPC
@@ -313,6 +327,10 @@ def test_only_where_all_fail_does_the_comparison(digits: Split, tmp_path: Path) 
         ({"data": "nowhere"}, 3, "nowhere"),
         ({"test": "nowhere"}, 3, "nowhere"),
         ({"score": "loss"}, 2, "--score cannot be 'loss'"),
+        ({"train": None, "test": None, "train_labels": "nowhere.csv"}, 2, "--train-labels needs --train"),
+        ({"train": None, "test": None, "features": "auto", "probe": "knn", "labels": "5"}, 2, "--probe needs --train"),
+        ({"test": None, "test_labels": "nowhere.csv"}, 2, "--test-labels needs --test"),
+        ({"encoder": "test_vit", "probe": "attentive"}, 2, "--features is .*; --probe attentive reads none of them"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
@@ -321,6 +339,42 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     with pytest.raises(SelftaughtError, match=said) as caught:
         selftaught.compare(**{**command(digits, tmp_path / "out"), **change})
     assert caught.value.exit_code == code and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_that_was_begun_with_what_concerns_nothing_goes_on(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, out := tmp_path / "out")
+    saved = Compare.load(out / "comparison.yaml")
+    idle = {"test": None, "test_labels": "nowhere.csv", "probe": "attentive", "score": "rankme"}
+    saved.model_copy(update=idle).save(out / "comparison.yaml")
+    asked = {"data": saved.data, "out": str(out), "resume": True}
+    assert selftaught.compare(**asked, test_labels="nowhere.csv").ranking
+    judged = Bench(Compare.load(out / "comparison.yaml"), {}, Stop()).judging("", 0, True)
+    assert judged.test_labels is None and judged.features == "auto"
+
+
+def test_a_score_beside_labels_is_said_to_rank_nothing(
+    digits: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DataError):
+        selftaught.compare(**command(digits, tmp_path / "out", score="alignment", labels="500"))
+    assert "note: --score alignment is what ranks without --train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"labels": "500"}, "--labels 500 asks for 500 of class 0, which has 13 to learn from"),
+        ({"labels": "500", "test": None}, "--labels 500 asks for 500 of class 0"),
+        # Of which there are as many, but for the folds that say who goes on.
+        ({"labels": "11"}, "--labels 11 asks for 11 of class "),
+    ],
+)
+def test_labels_that_cannot_be_had_are_refused_before_the_first_run(
+    digits: Split, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        selftaught.compare(**command(digits, tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
 

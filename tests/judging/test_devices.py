@@ -38,7 +38,7 @@ def test_three_devices_make_the_very_features_of_one(tmp_path: Path) -> None:
     def made() -> list[Tensor]:
         shown = taken(encoder, [images], (), lambda done: None, 70)
         own = torch.from_numpy(features(encoder, images))
-        return [own, tokens("trained", encoder, data), *map(torch.from_numpy, shown.values())]
+        return [own, tokens("trained", encoder, data)[0], *map(torch.from_numpy, shown.values())]
 
     one = made()
     with over(CPUS):

@@ -14,6 +14,7 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
+from selftaught.data.tables import MODALITY as TABLES
 from selftaught.judging.accuracy import gain_over, measured, row, wilson
 from selftaught.judging.baselines import Pixels, untrained
 from selftaught.judging.evaluate import evaluate
@@ -117,6 +118,37 @@ def test_mistakes_are_told(run: Run, tmp_path: Path, options: dict, error: type,
         run.evaluate(**values)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"test_labels": "nowhere.csv"}, "--test-labels needs --test$"),
+        ({"probe": "attentive", "features": "max"}, "--features is .*; --probe attentive reads none of them"),
+        ({"finetune": {"epochs": 1}}, "--finetune.epochs is of --probe finetune, which was not asked for"),
+        ({"pretrained": "none", "pretrained_size": "32"}, "--pretrained-size is of weights .* there are none"),
+    ],
+)
+def test_what_concerns_nothing_is_refused(run: Run, tmp_path: Path, options: dict, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run.evaluate(stripes(tmp_path / "a.npz", 40, 1), **options)
+    with pytest.raises(UsageError, match="--test-labels needs --test"):
+        run.finetune(tmp_path / "a.npz", tmp_path / "out", test_labels="nowhere.csv")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("tested", [True, False], ids=["test set", "folds"])
+def test_labels_that_cannot_be_had_are_refused_before_anything_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tested: bool
+) -> None:
+    def sources(*asked: object) -> None:
+        raise AssertionError("features are made")
+
+    monkeypatch.setattr("selftaught.judging.evaluate.sources", sources)
+    train = stripes(tmp_path / "a.npz", 40, 1)
+    test = stripes(tmp_path / "b.npz", 40, 2) if tested else None
+    with pytest.raises(DataError, match="--labels 500 asks for 500 of class 0, which has "):
+        run.evaluate(train, test, labels="10%,500")
+
+
 def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> None:
     train = stripes(tmp_path / "a.npz", 40, 1)
     held = np.load(train)
@@ -191,6 +223,28 @@ def test_pixels_are_fitted_on_the_training_images_alone(tmp_path: Path) -> None:
     assert found.shape == (40, 40) and np.abs(found.mean(axis=0)).max() < 1e-3
     assert np.array_equal(pixels(test), Pixels(train, 0)(test))
     assert np.abs(pixels(test).mean(axis=0)).max() > 1e-2
+
+
+def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = open_samples(stripes(tmp_path / "a.npz", 40, 0)), open_samples(stripes(tmp_path / "b.npz", 600, 1))
+    whole = Pixels(train, 0)
+    told = whole(test)
+    assert whole.scaler.n_features_in_ == 256 and "averaged" not in capsys.readouterr().err
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 300)
+    assert np.allclose(whole(test), told, atol=1e-4), "in parts, and the same"
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 10)
+    fewer = Pixels(train, 0)
+    assert fewer.scaler.n_features_in_ == 64 and fewer(test).shape == (600, 40)
+    assert "raw pixels of many images are averaged over 2 x 2, to fit in memory" in capsys.readouterr().err
+    assert np.allclose(fewer.scaler.mean_.mean(), whole.scaler.mean_.mean(), atol=1e-5)
+
+
+def test_rows_of_a_table_are_never_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftaught.judging.baselines.MOST", 1000)
+    rows = TABLES.open_samples("sklearn:wine")
+    assert Pixels(rows, 0)(rows).shape == (178, 13)
 
 
 def test_wilsons_interval_has_known_values() -> None:

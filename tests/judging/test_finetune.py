@@ -13,10 +13,11 @@ from selftaught.data.tables.encoders import build_encoder as build_for_rows
 from selftaught.data.tables.preparation import Column
 from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
-from selftaught.judging.certainty import calibration_error, fitted_temperature, probabilities_of
+from selftaught.judging.certainty import calibration_error, fitted_temperature
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import held_out
+from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.layers import depths, layer_scales
@@ -151,6 +152,10 @@ def test_training_ends_where_nothing_gets_better_and_the_best_is_kept(squares) -
     assert (scores.argmax(dim=1).numpy() == y[held]).mean() >= 0.5
     again = tuned(squares, held, patience=1, **long)
     assert all(torch.equal(a, b) for a, b in zip(best.parameters(), again.parameters()))
+
+
+def probabilities_of(scores: torch.Tensor, temperature: float) -> np.ndarray:
+    return Meaning(temperature=temperature).answers(scores.double()).numpy()
 
 
 def test_a_temperature_makes_the_too_sure_as_sure_as_they_are_right() -> None:

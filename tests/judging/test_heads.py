@@ -9,8 +9,10 @@ from torch import nn
 
 import selftaught
 from selftaught.commands.python import Run
+from selftaught.contracts.encoder import PADDING
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
+from selftaught.data.text import MODALITY as TEXTS
 from selftaught.judging import heads, inside
 from selftaught.judging.heads import head_predict
 from selftaught.judging.inside import as_one, scaled
@@ -22,6 +24,7 @@ from selftaught.judging.targets import targets_of
 from selftaught.run.export import save_encoder
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from tests.data.text.writing import lines
 from tests.judging.test_evaluate import stripes
 from tests.judging.test_shown import run  # noqa: F401
 
@@ -141,6 +144,48 @@ def test_parts_are_scaled_by_the_training_part() -> None:
     assert torch.allclose(each.std(dim=0, correction=0), torch.ones(3, 4), atol=1e-4)
     pixels = as_one(np.array([[3.0, 0.0], [0.0, 4.0], [9.0, 9.0]], dtype=np.float32), np.arange(2)).rows(np.arange(2))
     assert pixels.shape == (2, 1, 2) and pixels.square().mean() == pytest.approx(1)
+
+
+def test_what_holds_nothing_is_neither_looked_at_nor_scaled_by() -> None:
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    there = torch.from_numpy(np.arange(6) < rng.integers(1, 7, 120)[:, None])
+    x = torch.from_numpy(rng.normal(size=(120, 6, 4)).astype(np.float32)) + torch.from_numpy(y)[:, None, None]
+
+    def made(padding: float, more: int) -> tuple[torch.Tensor, torch.Tensor]:
+        values = x.masked_fill(~there[..., None], padding)
+        return nn.functional.pad(values, (0, 0, 0, more), value=padding), nn.functional.pad(there, (0, more))
+
+    def said(padding: float, more: int) -> np.ndarray:
+        values, held = made(padding, more)
+        return head_predict(Attentive, scaled(values, np.arange(80), False, held), exam_of(y, 80))
+
+    assert (said(0.0, 0) == said(300.0, 40)).all() and (said(0.0, 0) == y[80:]).mean() > 0.7
+    torch.manual_seed(0)
+    head = Attentive(6, 4, 2)
+    parts = [scaled(values, np.arange(80), False, held) for values, held in (made(0.0, 0), made(300.0, 40))]
+    with torch.no_grad():
+        few, more = (head(*own.shown(np.arange(120))) for own in parts)
+        assert torch.allclose(few, more, atol=1e-5)
+        looked = head.attention(*parts[1].shown(np.arange(120)))
+    assert looked[:, :, 6:].max() == 0 and torch.allclose(looked.sum(dim=2), torch.ones(120, 1))
+
+
+def test_the_tokens_of_texts_are_their_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = TEXTS.open_samples(f"text:{lines(tmp_path, 20)}")
+    torch.manual_seed(0)
+    encoder = TEXTS.build_encoder(Part(name=TEXTS.TOKEN_ENCODERS[0]), samples.preparation).eval()
+    alone = np.arange(20)
+    data = Labelled(samples, None, alone % 2, ["0", "1"], alone, alone)
+    values, there = inside.tokens("trained", encoder, data)
+    words = samples.batch(alone)[0][:, 0] != PADDING
+    assert there is not None and torch.equal(there, words) and not there.all()
+    monkeypatch.setattr(inside, "MOST", values.numel() * 3)
+    halved, held = inside.tokens("trained", encoder, data)
+    assert held is not None and torch.equal(held, nn.functional.max_pool1d(words.float(), 2, ceil_mode=True) > 0)
+    first = values[0][there[0]]
+    assert torch.allclose(halved[0, 0], first[:2].mean(dim=0), atol=1e-5)
+    if len(first) % 2:
+        assert torch.allclose(halved[0, len(first) // 2], first[-1], atol=1e-5)
 
 
 @pytest.fixture

@@ -30,6 +30,18 @@ def test_surroundings_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) ->
     assert groups[3] == groups[30] == groups[41] and len(np.unique(groups)) > 30
 
 
+def test_copies_are_found_among_others_that_are_nearly_as_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftaught.judging.neighbours.SMALL", 0)
+    # A clock by which low precision is the faster.
+    monkeypatch.setattr("selftaught.judging.neighbours.time.perf_counter", iter([0.0, 9.0, 0.0, 1.0]).__next__)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 64))[np.arange(1500) % 3] + 0.03 * rng.normal(size=(1500, 64))  # cosines of 0.999
+    x[1400:] = x[:100]
+    unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    found = surroundings(unit, 5, 2e-3)
+    assert found.pairs.T.tolist() == [[row, 1400 + row] for row in range(100)]
+
+
 def test_few_samples_have_as_many_neighbours_as_there_are() -> None:
     x = directions(3)
     found = surroundings(x, 10, 0.0)

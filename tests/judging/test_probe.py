@@ -107,7 +107,8 @@ def test_the_help_names_the_probes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_file_is_enough_to_rank_by(most_common: None, tmp_path: Path) -> None:
     """Whatever judges features can; what trains networks cannot, nor what is no probe."""
-    wanted = {"data": str(tmp_path / "nowhere"), "methods": "rotation", "out": str(tmp_path / "out")}
+    nowhere = str(tmp_path / "nowhere")
+    wanted = {"data": nowhere, "train": nowhere, "methods": "rotation", "out": str(tmp_path / "out")}
     with pytest.raises(DataError, match="nowhere"):  # which is asked for once the probe is known
         selftaught.compare(**wanted, probe="most_common")
     for name, said in {

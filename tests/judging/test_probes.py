@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from selftaught.judging import onevsrest
 from selftaught.judging.logistic import TOLERANCE, fit
+from selftaught.judging.neighbours import Coarse, neighbours, unit
 from selftaught.judging.principal import principal
 from selftaught.judging.probes import linear
 from selftaught.judging.probes.knn import knn_predict, neighbours_for
@@ -284,6 +285,28 @@ def test_knn_over_many_samples_finds_the_same_neighbours(always: float, monkeypa
     x = (5 + rng.normal(size=(4, 32))[y] * 0.4 + rng.normal(size=(3000, 32))).astype(np.float32)
     expected = slow_knn(x[:2900], y[:2900], x[2900:], 4, 20)
     assert knn_predict(x[:2900], y[:2900], x[2900:], 4, 20).tolist() == expected
+
+
+@pytest.mark.parametrize("apart", [1.0, 0.1, 0.05], ids=["spread", "tight", "tighter than rounding"])
+def test_neighbours_are_exact_where_low_precision_cannot_tell_them(
+    apart: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("selftaught.judging.neighbours.SMALL", 0)
+    monkeypatch.setattr("selftaught.judging.neighbours.time.perf_counter", iter([0.0, 9.0, 0.0, 1.0]).__next__)
+    monkeypatch.setattr("selftaught.judging.neighbours.CHUNK_BYTES", 4 * 2000 * 30)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 64))[rng.integers(0, 5, 2100)] + apart * rng.normal(size=(2100, 64))
+    keys, queries = unit(x[:2000]), unit(x[2000:])
+    found = [similarity.sort(dim=1, descending=True)[0] for similarity, _ in neighbours(keys, queries, 20)]
+    expected = (queries.double() @ keys.double().T).topk(20, dim=1)[0]
+    assert len(found) == 4 and np.allclose(np.concatenate(found), expected, atol=1e-6, rtol=0)
+
+
+def test_neighbours_that_low_precision_tells_are_not_looked_for_again() -> None:
+    keys = unit(np.random.default_rng(0).normal(size=(3000, 32)))
+    mean = keys.mean(dim=0)
+    _, _, unsure = Coarse.of(keys, (keys - mean).bfloat16(), mean).nearest(keys[:200], 40)
+    assert len(unsure) < 10
 
 
 def test_a_choice_is_not_misled_by_what_belongs_together() -> None:

@@ -1,6 +1,7 @@
 """Rankings: noise from seeds and test samples, the ranks it leaves open, and what is said of them."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,14 @@ def test_the_page_says_all_of_it_and_loads_nothing(tmp_path: Path) -> None:
         f"byol failed: {EVIL}",
         "mae needs tokens, so its encoder is vit_tiny",
     ]
+
+
+def test_ends_that_nothing_bounds_are_infinite_again_once_they_are_read() -> None:
+    single = ran("simclr", 0.5, half=0.02)
+    few = [row.model_copy(update={"samples": 3}) for row in single.judged]
+    found = comparison([single.model_copy(update={"judged": few})], replace(LINEAR, of="R2"), of="R2")
+    assert "-inf" in repr(found.ranking[0].over[0]) and found.ranking[0].point.low == -math.inf
+    assert Comparison.model_validate_json(found.model_dump_json()) == found
 
 
 def test_the_page_of_a_score_says_that_it_is_a_weak_guide(tmp_path: Path) -> None:

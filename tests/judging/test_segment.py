@@ -287,6 +287,18 @@ def test_maps_that_are_too_large_are_averaged_and_that_is_said(
     assert torch.allclose(made, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-6)
 
 
+def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
+    data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = open_masked(Evaluate.parse({"run": "x", "train": str(data[0])}), open_samples(data[0]).preparation)
+    whole = pixels_at(held, (4, 4))
+    assert whole.shape[1] == 64 + 5 and "averaged" not in capsys.readouterr().err
+    monkeypatch.setattr(module_of_maps, "MOST", 4 * 40 * 4 * 4 * 20)
+    fewer = pixels_at(held, (4, 4))
+    assert fewer.shape == (40, 16 + 5, 4, 4) and "to 4 x 4 a place, to fit in memory" in capsys.readouterr().err
+    assert torch.allclose(fewer[:, 0], whole[:, [0, 1, 8, 9]].mean(dim=1), atol=1e-6)
+
+
 def broken(folder: Path, change: str) -> dict[str, str]:
     """Options of an evaluation of which something is wrong."""
     train, test = scenes(folder / "train", 10, 1), scenes(folder / "test", 8, 2)

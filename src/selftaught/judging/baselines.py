@@ -1,14 +1,17 @@
 """What a run is judged beside: the same network untrained, the weights it began with, and raw pixels."""
 
+from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
@@ -23,6 +26,9 @@ from selftaught.system.saying import say
 from selftaught.training.looking.features import Array, view_batches
 
 PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
+MOST = 1 << 30  # bytes of the raw values of images, of which scaling and components take three times as many
+
+_once = cache(say)  # as each training part is fitted to anew
 
 
 def untrained(part: Part, preparation: Preparation, seed: int, module: nn.Module | None = None) -> Encoder:
@@ -86,12 +92,16 @@ def standardised(features: Array, part: NDArray[np.int64]) -> Array:
 class Pixels:
     """Raw values as features: standardised, and reduced to at most 256 principal components.
 
-    The components keep their own variances: to standardise them again would blow up the noise of the last ones.
+    The components keep their own variances: to standardise them again would blow up the noise of the last ones. Of
+    images that are too many to be held, pixels that lie side by side are averaged, and that is said.
     """
 
     def __init__(self, samples: Samples, seed: int) -> None:
         """Fitted on `samples` alone."""
-        flat = self._flat(samples)
+        self.side = _side(next(view_batches(samples))[:1], samples.count)
+        if self.side > 1:
+            _once(f"note: the raw pixels of many images are averaged over {self.side} x {self.side}, to fit in memory")
+        flat = torch.cat([*self._flat(samples)]).numpy()
         poll()
         self.scaler = StandardScaler().fit(flat)
         components = min(PIXEL_COMPONENTS, *flat.shape)
@@ -100,9 +110,30 @@ class Pixels:
 
     def __call__(self, samples: Samples) -> Array:
         """(N, D) float32."""
-        scaled = self.scaler.transform(self._flat(samples))
+        made, held = list[Array](), list[Tensor]()
+        for rows in self._flat(samples):  # as many at a time as may be held
+            if held and sum(own.nbytes for own in (*held, rows)) > MOST:
+                made.append(self._reduced(held))
+                held = []
+            held.append(rows)
+        return np.concatenate([*made, self._reduced(held)])
+
+    def _reduced(self, held: list[Tensor]) -> Array:
+        scaled = self.scaler.transform(torch.cat(held).numpy())
         return np.asarray(self.reduction.transform(scaled) if self.reduction else scaled, dtype=np.float32)
 
-    @staticmethod
-    def _flat(samples: Samples) -> Array:
-        return torch.cat([x.flatten(1) for x in view_batches(samples)]).numpy()
+    def _flat(self, samples: Samples) -> Iterator[Tensor]:
+        """Raw values (B, D), a batch at a time."""
+        return (_averaged(x, self.side).flatten(1) for x in view_batches(samples))
+
+
+def _side(first: Tensor, count: int) -> int:
+    """Of the squares of pixels to be averaged, for so many samples like the first to be held; 1 of what is no image."""
+    side = 1
+    while first.ndim == 4 and _averaged(first, side).nbytes * count > MOST and side < max(first.shape[2:]):
+        side += 1
+    return side
+
+
+def _averaged(x: Tensor, side: int) -> Tensor:
+    return x if side == 1 else F.avg_pool2d(x, [min(side, length) for length in x.shape[2:]], ceil_mode=True)

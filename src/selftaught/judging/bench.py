@@ -16,7 +16,9 @@ from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Ran, Rung, training_of
 from selftaught.judging.entrants import Entrant
 from selftaught.judging.evaluate import evaluate
+from selftaught.judging.idle import OF_FEATURES
 from selftaught.judging.result import Row
+from selftaught.judging.shown import AUTO
 from selftaught.methods import registry
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Compare, Evaluate, Pretrain
@@ -108,7 +110,11 @@ class Bench:
         both = Evaluate.model_fields.keys() & Compare.model_fields.keys() - {*Evaluate.marked(Mark.ONE_RUN)}
         values = {name: getattr(self.recipe, name) for name in both} | {"run": run, "repeats": 1, "seed": seed}
         values |= {"devices": "auto"}  # they are for runs: each is judged by the one it has
-        return Evaluate.parse(values if test else values | dict.fromkeys(("test", "test_labels", "test_groups")))
+        if not (test and self.recipe.test):  # of which older comparisons may name labels without it
+            values |= dict.fromkeys(("test", "test_labels", "test_groups"))
+        if probes.named(self.recipe.probe).takes not in OF_FEATURES:
+            values |= {"features": AUTO}
+        return Evaluate.parse(values)
 
     def order(self, folder: Path, method: str, seed: int, rung: Rung, measure: str, runs: Sequence[Ran]) -> Order:
         """What a run takes; of what stands beside, `runs` may know already."""

@@ -43,6 +43,8 @@ def beside(recipe: Evaluate, encoder: Encoder, data: Labelled, module: nn.Module
     fresh.begin_as(encoder)
     source = _public(recipe, encoder)
     if source is None:
+        if recipe.pretrained_size:
+            raise UsageError("--pretrained-size is of weights that stand beside, and there are none: see --pretrained")
         return Beside(encoders, {}, began[1] if began else None)
     size, shown = recipe.pretrained_size, {}
     public, line = load_pretrained(source, encoder.part, encoder.preparation, size)

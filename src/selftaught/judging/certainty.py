@@ -93,6 +93,8 @@ def fitted_margin(off: Array, group: Rows) -> float:
 
     The quantile of split conformal prediction (Lei et al., 2018, algorithm 2), which holds whatever the network is,
     where new samples are like these; every group (N,) counts once. The largest where there are too few, under 19.
+    That much is proven of samples that had no say in the network. Where these chose when to stop, they lie nearer to
+    it than new ones do, and the margin is too narrow: of 20 that chose among 20 looks it held 91 % in a simulation.
     https://doi.org/10.1080/01621459.2017.1307116
     """
     order, weight = np.argsort(off), counting_once(group)
@@ -110,11 +112,6 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64]) -> float:
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     off = [abs(float((sure[place == i] - right[place == i]).sum())) for i in range(BINS)]
     return sum(off) / len(labels)
-
-
-def probabilities_of(scores: Tensor, temperature: float) -> Array:
-    """Scores (N, classes) as probabilities."""
-    return Meaning(temperature=temperature).answers(scores.double()).numpy()
 
 
 def _warn_of_doubtful(temperature: float, samples: int) -> None:

@@ -22,13 +22,16 @@ from typing import Any
 
 import torch
 
+from selftaught.contracts.samples import Preparation
 from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
 from selftaught.judging.crew import Crew
-from selftaught.judging.entrants import entrants, plan
+from selftaught.judging.entrants import entrants, plan, refuse_twice
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
+from selftaught.judging.idle import refuse_alone, refuse_unread
+from selftaught.judging.labelled import Labelled, splits
 from selftaught.judging.measures import measure_of
 from selftaught.judging.ranking import budget_of, ranked, verdict
 from selftaught.judging.shown import parse_features
@@ -52,7 +55,7 @@ from selftaught.system.ownership import (
     refuse_odd,
 )
 from selftaught.system.progress import Progress
-from selftaught.system.saying import say
+from selftaught.system.saying import quietly, say
 from selftaught.system.text import duration, printable
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.launch import refuse_here
@@ -61,6 +64,7 @@ from selftaught.training.own_methods import of_own, recognised
 BUDGET = 20 * 60.0  # seconds, where the user names none
 RECIPE, ROWS, RESULT, PAGE = "comparison.yaml", "comparison.jsonl", "comparison.json", "comparison.html"
 HELD: Owned = {**dict.fromkeys((MANIFEST, LOCK, RECIPE, ROWS, RESULT, PAGE)), "runs": Inside(re.compile(""))}
+OF_LABELS = ("train_labels", "test_labels", "groups", "test_groups", "task", "probe", "features", "labels")
 FIELDS = ("data", "methods", "seeds", "rungs", "out", "resume")  # that every saved comparison.yaml has
 
 Rounds = Sequence[tuple[int, float]]  # of each rung how many methods there are, and the share of the budget
@@ -77,8 +81,12 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     elif command.resume:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
     saved = Path(command.out or "") / RECIPE
-    recipe = command.continued(Compare.load(saved)) if command.resume and saved.exists() else command
-    recipe = _refused(recipe)
+    if command.resume and saved.exists():
+        recipe = _refused(command.continued(Compare.load(saved)))
+    else:
+        recipe = _refused(command)
+        _refuse_idle(recipe)
+        refuse_twice(recipe.grid or "")
     count = counted(recipe.devices)  # more than there are is refused before anything is read
     refuse_here(count, recipe.devices)
     taking_part = entrants(recipe)
@@ -92,12 +100,11 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
         found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
         found["size"] = samples.preparation.size if bench.kind.SIZED else None
-        found["score"] = bench.score
+        found["score"] = recipe.score if recipe.train else bench.score
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)
-        if recipe.train:  # a mistake in it should not be found out after the first run
-            data = open_judged(bench.judging("", seed=0, test=True), samples.preparation)
-            measure = replace(measure, of=measure_of(data))
+        if recipe.train:
+            measure = replace(measure, of=measure_of(_judges(bench, samples.preparation)))
         folder = Path(recipe.out) if recipe.out else fresh_folder(f"{samples.name}-compare")
         folder.mkdir(parents=True, exist_ok=True)
         with only_writer(folder):
@@ -105,6 +112,22 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
             begin_if_empty(folder, "comparison", HELD)
             recipe.model_copy(update={"resume": False}).save(folder / RECIPE)
             return _Contest(bench, measure, folder, stop, written).carry_out()
+
+
+def _judges(bench: Bench, preparation: Preparation) -> Labelled:
+    """The labelled samples, after all that runs are judged on was drawn: no mistake should wait for the first run."""
+    data = open_judged(bench.judging("", seed=0, test=True), preparation)
+    _draw(bench.recipe, data)
+    if bench.recipe.test:
+        with quietly():  # all that is to be told of them has been
+            _draw(bench.recipe, open_judged(bench.judging("", seed=0, test=False), preparation))
+    return data
+
+
+def _draw(recipe: Compare, data: Labelled) -> None:
+    """Raise DataError where there are no such labels, or no folds."""
+    for count, seed in itertools.product(parse_labels(recipe.labels), range(recipe.seeds)):
+        list(splits(data, count, 1, seed))
 
 
 def _refuse_existing(folder: Path, resume: bool) -> None:
@@ -128,6 +151,15 @@ def _refused(recipe: Compare) -> Compare:
     if len(parse_labels(recipe.labels)) > 1:
         raise UsageError(f"--labels cannot be {recipe.labels!r}: a ranking is by one number of labels")
     return recipe if recipe.epochs else recipe.model_copy(update={"budget": recipe.budget or BUDGET})
+
+
+def _refuse_idle(recipe: Compare) -> None:
+    """Raise UsageError for settings that concern nothing; a comparison that was begun with some goes on."""
+    refuse_alone(recipe, "train", *OF_LABELS)
+    refuse_alone(recipe, "test", "test_labels", "test_groups")
+    refuse_unread(recipe, {recipe.probe: probes.named(recipe.probe)})
+    if recipe.train and recipe.score:
+        say(f"note: --score {recipe.score} is what ranks without --train, whose labels rank here")
 
 
 def parts_in(rung: int) -> int:

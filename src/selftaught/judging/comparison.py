@@ -1,9 +1,10 @@
 """What a comparison keeps: a line for each run as it ends (comparison.jsonl), and the result (comparison.json)."""
 
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from selftaught.judging.result import Row
 from selftaught.run.folder import RunFolder
@@ -11,6 +12,10 @@ from selftaught.system.components import Part
 from selftaught.system.reading import json_lines_aloud
 from selftaught.system.showing import Shown
 from selftaught.system.text import printable
+
+# Ends of an interval; one that nothing bounds is infinite, for which JSON has null.
+Low = Annotated[float, BeforeValidator(lambda end: -math.inf if end is None else end)]
+High = Annotated[float, BeforeValidator(lambda end: math.inf if end is None else end)]
 
 
 class Ran(BaseModel):
@@ -57,8 +62,8 @@ class Point(BaseModel):
     rung: int
     minutes: float  # of training, a mean over seeds
     value: float  # an accuracy is drawn to those of the others by what is luck
-    low: float
-    high: float
+    low: Low
+    high: High
     seeds: int
     measured: float | None = None  # the mean over seeds as it is, where `value` was drawn in
 
@@ -68,8 +73,8 @@ class Over(BaseModel):
 
     against: str  # untrained, pixels or usual
     gain: float
-    low: float
-    high: float
+    low: Low
+    high: High
 
 
 class Place(BaseModel):

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,9 +48,17 @@ def entrants(recipe: Compare) -> dict[str, Entrant]:
     if len(methods) != 1:
         raise UsageError(f"--grid varies the settings of one method, and --methods names {len(methods)}")
     found = [Entrant(_called(methods[0], settings), methods[0], settings) for settings in _varied(recipe.grid)]
+    _refuse_one_place(found)
     for entrant in found:
         _refuse_impossible(entrant)
     return {entrant.name: entrant for entrant in found}
+
+
+def refuse_twice(grid: str) -> None:
+    """Raise UsageError where a grid names a setting in two places, of which only the last would count."""
+    paths = [axis.partition("=")[0].strip() for axis in grid.split(";") if axis.strip()]
+    if path := next((path for path in paths if paths.count(path) > 1), None):
+        raise UsageError(f"--grid names {path} twice: say all of its values in one place, {path}=1,2")
 
 
 def _varied(grid: str) -> list[dict[str, Any]]:
@@ -68,8 +77,23 @@ def _varied(grid: str) -> list[dict[str, Any]]:
 
 def _called(method: str, settings: dict[str, Any]) -> str:
     """The name of a method with settings: simclr lr=0.001."""
-    told = {path: f"{value:g}" if isinstance(value, float) else value for path, value in settings.items()}
-    return " ".join([method, *(f"{path}={value}" for path, value in told.items())])
+    return " ".join([method, *(f"{path}={_written(value)}" for path, value in settings.items())])
+
+
+def _written(value: Any) -> str:
+    """A number as short as it can be without being another one."""
+    if not isinstance(value, float):
+        return str(value)
+    return short if float(short := f"{value:g}") == value else repr(value)
+
+
+def _refuse_one_place(found: Sequence[Entrant]) -> None:
+    """Raise UsageError for settings that differ and would have their runs in the same folders."""
+    held: dict[str, Entrant] = {}
+    for entrant in found:
+        other = held.setdefault(entrant.folder, entrant)
+        if (other.name, other.settings) != (entrant.name, entrant.settings):
+            raise UsageError(f"--grid cannot have both {other.name!r} and {entrant.name!r}: their folders are the same")
 
 
 def _refuse_impossible(entrant: Entrant) -> None:

@@ -14,6 +14,7 @@ from selftaught.judging import probe as probes
 from selftaught.judging.accuracy import Answers, measured, voters
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
+from selftaught.judging.idle import refuse_alone, refuse_unread
 from selftaught.judging.labelled import Labelled, open_labelled, splits
 from selftaught.judging.masked import is_dense, open_masked
 from selftaught.judging.measures import (
@@ -64,11 +65,15 @@ def evaluate(
     named = parse_features(recipe.features)
     refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": {".json": is_evaluation}})
     masked = is_dense(recipe, asked, counts)
+    refuse_alone(recipe, "test", "test_labels", "test_masks")
+    refuse_unread(recipe, asked)
     encoder = load_encoder(recipe.run, module=module)
     keep_freed_memory()
     memo = Memo(Path(recipe.run))
     with stopping(), over(several(recipe.devices)):
         data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
+        # Drawn before anything is made: labels that cannot be had are refused here, of whichever number they are.
+        drawn = [(count, list(splits(data, count, recipe.repeats, recipe.seed))) for count in counts]
         measure = dense.MEASURE if masked else measure or measure_of(data)
         others = Beside({}, {}) if baselines else beside(recipe, encoder, data, module)
         takes = {probe.takes for probe in asked.values()}
@@ -79,12 +84,11 @@ def evaluate(
             say(f"note: {result.seen}; that is allowed, as labels had no part in it, and is named beside the result")
         if result.onlooking:
             say(f"note: {result.onlooking}; if a run or a step was chosen by what they showed, judge on others")
-        for count in counts:
-            drawn = list(splits(data, count, recipe.repeats, recipe.seed))
+        for count, parts in drawn:
             for name, probe in asked.items():
                 # With all labels there is nothing left to draw: most probes would say the same again.
                 once = data.test is not None and count.everything and not probe.by_chance
-                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in drawn]
+                exams = [Exam(data=data, split=split, seed=recipe.seed, tuning=tuning) for split in parts]
                 exams = exams[:1] if once else exams
                 answers, chosen = _answers(probe, found[probe.takes], exams, shown, memo)
                 if masked:

@@ -12,11 +12,12 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.neighbours import unit
 from selftaught.run.export import load_encoder
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
-from selftaught.system.errors import DataError, UsageError
+from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
@@ -76,10 +77,7 @@ def chunks(encoder: Encoder, samples: Samples) -> Iterator[NDArray[np.float32]]:
     things, done = modality.named(samples.preparation.modality).THINGS, 0
     with Progress("features", samples.count, things) as bar:
         for made in of_batches(encoder, samples, lambda own, x: own(x).float().cpu()):
-            rows = made.numpy()
-            if not np.isfinite(rows).all():
-                key = printable(samples.keys[done + int(np.isfinite(rows).all(axis=1).argmin())])
-                raise DataError(f"the features of {key} are not finite: the run may have diverged, or holds odd values")
-            done += len(rows)
+            refuse_infinite(made, samples, done)
+            done += len(made)
             bar.update(done)
-            yield unit(rows).numpy()
+            yield unit(made.numpy()).numpy()

@@ -1,8 +1,8 @@
 """Fine-tuning: a linear layer on the encoder, and all of it trained on the labels."""
 
 import math
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
@@ -15,10 +15,12 @@ from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.method import Training
 from selftaught.contracts.samples import Samples
 from selftaught.judging.aim import Aim, aim_of
+from selftaught.judging.featured import chunks
+from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.subsets import Rows
 from selftaught.system import components
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DivergedError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.saying import say
 from selftaught.training.batches import Batches
@@ -197,15 +199,26 @@ def finetune(
         optimizer = build_optimizer(part, preset, batches.batch_size, scales)
         fit(model, optimizer, lambda step: batches(first + step), steps=last - first, watch=watch, **how)
 
-    if alone:  # a new head knows nothing, and its first gradients would only spoil the encoder
-        model.frozen = True
-        train(model.head, 0, alone, {})
-        model.frozen = False
-    with suppress(_Enough):
+    with suppress(_Enough), _blaming(encoder, data.train.subset(learnt)):
+        if alone:  # a new head knows nothing, and its first gradients would only spoil the encoder
+            model.frozen = True
+            train(model.head, 0, alone, {})
+            model.frozen = False
         train(model, alone, steps, layer_scales(model.encoder.net, tuning.decay(encoder)))
     best.restore()
     model.steps = best.step if len(held) else steps
     return model.to(memory_format=torch.contiguous_format).eval()
+
+
+@contextmanager
+def _blaming(encoder: Encoder, samples: Samples) -> Iterator[None]:
+    """Turn a training that diverges into a DataError where no rate could have helped: a sample's features say why."""
+    try:
+        yield
+    except DivergedError:
+        for _ in chunks(encoder, samples):
+            pass
+        raise
 
 
 def _batches(model: Classifier, data: Labelled, rows: Rows, tuning: Tuning, seed: int, device: torch.device) -> Batches:
@@ -225,11 +238,16 @@ def _refuse_faulty_half(model: Classifier, batches: Batches, precision: str) -> 
 
 @torch.no_grad()
 def scores_of(model: Any, samples: Samples, progress: Callable[[int], None] = lambda done: None) -> Tensor:
-    """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, outputs)."""
+    """The `scores` that a classifier gives the plain view of every sample, in eval mode: (N, outputs).
+
+    Raises DataError where any are not finite.
+    """
     model.eval()
-    scores: list[Tensor] = []
+    scores, done = list[Tensor](), 0
     for x in view_batches(samples):
         poll()
         scores.append(model.scores(as_inputs(model, x)).float().cpu())
-        progress(sum(map(len, scores)))
+        refuse_infinite(scores[-1], samples, done, "the scores")
+        done += len(scores[-1])
+        progress(done)
     return torch.cat(scores)

@@ -30,10 +30,15 @@ class Parts:
     values: Tensor
     mean: Tensor  # (D,), or (n, D)
     deviation: Tensor
+    there: Tensor | None = None  # (N, n), which of them hold anything; None where all do
 
     def rows(self, rows: Rows | Tensor) -> Tensor:
         """Those of some samples, scaled."""
         return (self.values[torch.as_tensor(rows)] - self.mean) / self.deviation
+
+    def shown(self, rows: Rows | Tensor) -> tuple[Tensor, ...]:
+        """Likewise and, where not all hold anything, which do."""
+        return (self.rows(rows),) if self.there is None else (self.rows(rows), self.there[torch.as_tensor(rows)])
 
 
 @dataclass
@@ -86,7 +91,7 @@ def _train(
         now, order = order[:BATCH], order[BATCH:]
         head.train()
         optimizer.zero_grad()
-        aim.loss(head(parts.rows(now)), aim.truth[now]).backward()
+        aim.loss(head(*parts.shown(now)), aim.truth[now]).backward()
         optimizer.step()
         cosine.step()
         if len(held) and step % ceil(steps / LOOKS) == 0:
@@ -103,4 +108,4 @@ def _look(head: nn.Module, parts: Parts, aim: Aim, held: Rows, chosen: dict[str,
 @torch.no_grad()
 def _scores(head: nn.Module, parts: Parts, rows: Rows) -> Tensor:
     head.eval()
-    return torch.cat([head(parts.rows(some)) for some in torch.from_numpy(rows).split(4 * BATCH)])
+    return torch.cat([head(*parts.shown(some)) for some in torch.from_numpy(rows).split(4 * BATCH)])

@@ -40,7 +40,7 @@ def maps(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
         side += 1
     if side > 1:
         say(f"note: the {kind} maps of {len(data.classes):,} samples are averaged over {side} x {side} places, to fit")
-    return of_all(f"{kind} maps", encoder, data, lambda own, x: averaged(own.map(x), side))
+    return of_all(f"{kind} maps", encoder, data, lambda own, x: (averaged(own.map(x), side),))[0]
 
 
 def averaged(made: Tensor, side: int) -> Tensor:
@@ -52,12 +52,18 @@ def averaged(made: Tensor, side: int) -> Tensor:
 def pixels_at(data: Labelled, grid: Sequence[int]) -> Tensor:
     """What is to be known of each place of a grid (h, w) without a network (N, D, h, w): its pixels, where it lies.
 
-    Where it has more than 8 x 8 pixels, these are the means of so many parts; its position may curve once.
+    Where it has more than 8 x 8 pixels, these are the means of so many parts, or of fewer where they are too many to be
+    held, which is said; its position may curve once.
     """
-    found = []
+    count, places = sum(samples.count for samples in data.sources), grid[0] * grid[1]
+    first, found, cells = next(view_batches(data.train))[:1], list[Tensor](), CELLS
+    while 4 * count * places * first.shape[1] * cells**2 > MOST and cells > 1:
+        cells -= 1
+    if cells < min(CELLS, *(length // own for length, own in zip(first.shape[2:], grid))):
+        say(f"note: the pixels of {count:,} samples are averaged to {cells} x {cells} a place, to fit in memory")
     for samples in data.sources:
         for x in view_batches(samples):
-            tall, wide = (max(1, min(CELLS, length // places)) for length, places in zip(x.shape[2:], grid))
+            tall, wide = (max(1, min(cells, length // own)) for length, own in zip(x.shape[2:], grid))
             parts = F.adaptive_avg_pool2d(x, (grid[0] * tall, grid[1] * wide))
             patches = F.unfold(parts, (tall, wide), stride=(tall, wide)).unflatten(2, tuple(grid))
             found.append(torch.cat([patches, _position(grid).expand(len(x), -1, -1, -1)], dim=1))

@@ -7,6 +7,7 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.judging.idle import given
 from selftaught.judging.labelled import Labelled, joined, named_in, opened
 from selftaught.judging.masks import masks_of
 from selftaught.judging.probe import Probe
@@ -34,12 +35,8 @@ def is_dense(recipe: Evaluate, asked: Mapping[str, Probe], counts: Sequence[Labe
         raise UsageError(f"--probe {dense[0]} learns from masks, and {others[0]} from labels: ask for each by itself")
     if odd := next((count.text for count in counts if count.per_class), None):
         raise UsageError(f"--labels {odd} is per class, and a mask has pixels of many: name a share of images, as 10%")
-    for field in ("train_labels", "test_labels", "label_column", "task"):
-        if getattr(recipe, field) != Evaluate.model_fields[field].default:
-            flag = f"--{field.replace('_', '-')}"
-            raise UsageError(f"{flag} is about labels of images, and --probe {dense[0]} learns from --masks")
-    if recipe.test_masks and not recipe.test:
-        raise UsageError("--test-masks needs --test")
+    for flag in given(recipe, ("train_labels", "test_labels", "label_column", "task")):
+        raise UsageError(f"{flag} is about labels of images, and --probe {dense[0]} learns from --masks")
     return True
 
 

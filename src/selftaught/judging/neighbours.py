@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from torch import Tensor
 CHUNK_BYTES = 64 << 20  # of similarities held at once; they should stay in a cache
 GROUP = 16  # similarities of which only the largest is looked at first
 SMALL = 10**9  # multiplications below which nothing is worth measuring
+SPARE = 32  # candidates at least beyond the wanted; the more there are, the fewer queries are asked again
+ROUNDED = torch.finfo(torch.bfloat16).eps / 2  # the share of a number that rounding moves it by at most
+SUMMED = torch.finfo(torch.float32).eps  # likewise of each term of a product, which is summed up in float32
 
 
 def unit(features: NDArray[Any]) -> Tensor:
@@ -28,18 +32,63 @@ def neighbours(keys: Tensor, queries: Tensor, k: int) -> Iterator[tuple[Tensor, 
     for chunk in chunks:
         if coarse is None:
             yield _largest(chunk @ keys.T, k)
-        else:
-            _, rows = _largest(chunk.to(coarse.dtype) @ coarse.T, min(len(keys), k + max(32, k // 4)))
-            similarity, best = _at(chunk, keys, rows).topk(k, dim=1)
-            yield similarity, rows.gather(1, best)
+            continue
+        similarity, rows, unsure = coarse.nearest(chunk, k)
+        if len(unsure):
+            similarity[unsure], rows[unsure] = _largest(chunk[unsure] @ keys.T, k)
+        if 2 * len(unsure) > len(chunk):  # keys lie so close together that it is no help
+            coarse = None
+        yield similarity, rows
 
 
-def _coarse(keys: Tensor, chunk: Tensor) -> Tensor | None:
-    """The keys in bfloat16 to find candidates with, where this machine is faster at that; else None.
+@dataclass(frozen=True)
+class Coarse:
+    """Keys (N, D), and the same in bfloat16 to find candidates with, and how far these are from being exact.
 
     Without their mean: that moves all similarities of a query alike, and rounding hurts the smaller numbers less.
     """
-    half = (keys - keys.mean(dim=0)).bfloat16()
+
+    keys: Tensor
+    half: Tensor  # (N, D), less the mean
+    mean: Tensor  # (D,)
+    longest: float  # length of a row of `half`
+    lost: float  # length of what rounding took from a row of it
+
+    @classmethod
+    def of(cls, keys: Tensor, half: Tensor, mean: Tensor) -> "Coarse":
+        """With the lengths, which are measured."""
+        longest = lost = 0.0
+        for own, rounded in zip(keys.split(GROUP << 12), half.split(GROUP << 12)):
+            longest = max(longest, _longest(rounded.float()))
+            lost = max(lost, _longest(own - mean - rounded.float()))
+        return cls(keys, half, mean, longest, lost)
+
+    def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Exact similarities and rows (m, k) of the best candidates, and for which queries others may be better."""
+        halved = queries.to(self.half.dtype)
+        products, rows = _largest(halved @ self.half.T, min(len(self.keys), k + max(SPARE, k)))
+        similarity, best = _at(queries, self.keys, rows).topk(k, dim=1)
+        found = rows.gather(1, best)
+        if rows.shape[1] == len(self.keys):
+            return similarity, found, torch.empty(0, dtype=torch.int64)
+        most = self._most(queries, halved, products.amin(dim=1).float())
+        return similarity, found, (similarity[:, -1] < most).nonzero()[:, 0]
+
+    def _most(self, queries: Tensor, halved: Tensor, product: Tensor) -> Tensor:
+        """How similar to each query (m,) a key can be whose product, as rounded, is no more than `product` (m,)."""
+        off = (queries - halved.float()).norm(dim=1) * self.longest + queries.norm(dim=1) * self.lost
+        summed = SUMMED * queries.shape[1] * (1 + self.longest)
+        return product + product.abs() * ROUNDED * (1 + ROUNDED) + queries @ self.mean + off + summed
+
+
+def _longest(rows: Tensor) -> float:
+    return float(rows.norm(dim=1).max())
+
+
+def _coarse(keys: Tensor, chunk: Tensor) -> Coarse | None:
+    """What to find candidates with, where this machine is faster at that; else None."""
+    mean = keys.mean(dim=0)
+    half = (keys - mean).bfloat16()
     seconds = []
     for table in (keys, half):
         few = chunk[:64].to(table.dtype)
@@ -47,7 +96,7 @@ def _coarse(keys: Tensor, chunk: Tensor) -> Tensor | None:
         began = time.perf_counter()
         few @ table.T
         seconds.append(time.perf_counter() - began)
-    return half if 2 * seconds[1] < seconds[0] else None
+    return Coarse.of(keys, half, mean) if 2 * seconds[1] < seconds[0] else None
 
 
 def _largest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -13,11 +13,11 @@ from selftaught.judging.choosing.pool import look_alike
 from selftaught.judging.featured import Featured, encoder_of, featured, opened
 from selftaught.judging.mislabelled import Suspects, out_of_fold, suspects
 from selftaught.judging.outlying import Array, Rows, Surroundings, oddness, surroundings
-from selftaught.judging.targets import BETWEEN, targets_of
+from selftaught.judging.targets import BETWEEN, looks
 from selftaught.run.recipes import Odd
 from selftaught.system.errors import DataError
 from selftaught.system.progress import Progress
-from selftaught.system.saying import quietly, say
+from selftaught.system.saying import say
 from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
@@ -137,8 +137,7 @@ def _are_classes(recipe: Odd, data: Featured, given: list[str], known: list[int]
     if not recipe.labels and (parts := parts_among(held, [data.samples.keys[row] for row in known])):
         say(f"note: the folders {', '.join(map(printable, parts))} are parts of a split and taken for no labels")
         return False
-    with quietly():
-        task = targets_of([held], "auto", data.samples.name).task
+    task = looks(held)
     if task != "classes":
         say("note: only labels that are one class of each sample can be told to be wrong: these are not looked at")
     return task == "classes"

@@ -13,6 +13,7 @@ from torch import Tensor
 from selftaught.contracts.encoder import Encoder, TokenEncoder, Tokens
 from selftaught.contracts.samples import Samples
 from selftaught.judging.baselines import standardised
+from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.principal import Principal, principal
 from selftaught.system.components import hint
 from selftaught.system.errors import UsageError
@@ -76,7 +77,8 @@ def taken(
 ) -> dict[str, Array]:
     """The wanted features (N, D) of all samples of `sources`, `count` in all; with none wanted, all that may be tried.
 
-    `seen` is told how many are done. Raises UsageError where the encoder, `called` so, has none of that name.
+    `seen` is told how many are done. Raises UsageError where the encoder, `called` so, has none of that name, and
+    DataError where any are not finite.
     """
     names: tuple[str, ...] = ()
     rows: list[dict[str, Array]] = []
@@ -86,9 +88,12 @@ def taken(
         return {name: part.float().cpu() for name, part in features_of(own, x, names or wanted).items()}
 
     for samples in sources:
+        before = done
         for made in of_batches(encoder, samples, make):
             _refuse_lacking(wanted, made, encoder, samples, called)
             names = names or wanted or tuple(_affordable(_different(made), count))
+            for name in names:
+                refuse_infinite(made[name], samples, done - before, f"the {called} features")
             rows.append({name: made[name].numpy() for name in names})
             done += len(rows[-1][names[0]])
             seen(done)
@@ -203,7 +208,8 @@ def _of_map(own: Tensor, features: Tensor, along: bool, there: Tensor | None = N
         made["mean_std"] = torch.cat([mean, spread], dim=1)
     if along and features.ndim == 3:  # as is usual of moments (TS2Vec, 2106.10466, section 4.1)
         held = places if there is None else places.masked_fill(~there[:, None], -torch.inf)
-        made["max"] = held.amax(dim=2)
+        most = held.amax(dim=2)
+        made["max"] = most if there is None else most.masked_fill(~there.any(dim=1, keepdim=True), 0)
     if features.ndim == 4 and min(features.shape[2:]) >= GRID:
         made["quarters"] = F.adaptive_avg_pool2d(features, GRID).flatten(1)
     return made

@@ -77,7 +77,7 @@ def sort_into(
             for done, (file, (key, name, likely)) in enumerate(zip(files, said, strict=True), 1):
                 poll()
                 bar.update(done)
-                if likely < threshold:
+                if not likely >= threshold:  # nor is it sure if nobody knows how likely
                     undecided.append([key, name, f"{likely:.6f}"])
                     continue
                 (temporary / name).mkdir(exist_ok=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Fit
 from selftaught.judging.baselines import Pixels, standardised
-from selftaught.judging.inside import as_one, layers, scaled, tokens
+from selftaught.judging.heads import Parts
+from selftaught.judging.inside import Held, as_one, layers, scaled, tokens
 from selftaught.judging.labelled import Labelled
 from selftaught.judging.maps import evened, maps, pixels_at
 from selftaught.judging.shown import Shown, taken
@@ -91,9 +91,14 @@ def _made(own: Own, make: Callable[[Encoder], Any], most: int = 1) -> Source:
     return by_part(lambda part: make(estimate_norms(own.encoder, own.data.train.subset(part))), most)
 
 
-def _inside(own: Own, inside: Callable[[str, Encoder, Labelled], Tensor], each: bool) -> Source:
-    values = _made(own, lambda encoder: inside(own.kind, encoder, own.data))
-    return lambda part: scaled(values(part), part, each)
+def _inside(own: Own, inside: Callable[[str, Encoder, Labelled], Held], each: bool) -> Source:
+    made = _made(own, lambda encoder: inside(own.kind, encoder, own.data))
+
+    def shown(part: Rows) -> Parts:
+        values, there = made(part)
+        return scaled(values, part, each, there)
+
+    return shown
 
 
 def _maps(own: Mapping[str, Own], data: Labelled) -> Sources:

@@ -12,6 +12,7 @@ from selftaught.judging.aim import aim_of
 from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
+from selftaught.judging.idle import refuse_alone
 from selftaught.judging.labelled import Labelled, open_labelled, spare
 from selftaught.judging.marks import marks
 from selftaught.judging.metrics import UNEVEN, uneven
@@ -47,6 +48,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
 
     `module` is the user's own network, where the run was trained with one.
     """
+    refuse_alone(recipe, "test", "test_labels")
     tuning = Tuning.parse(recipe.finetune)
     encoder = load_encoder(recipe.run, module=module)
     out = RunFolder(recipe.out)

@@ -32,17 +32,20 @@ class Attentive(nn.Module):
         self.norm, self.classes = nn.LayerNorm(dim), nn.Linear(dim, classes)
         nn.init.trunc_normal_(self.query, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        gathered = self.attention(x) @ x  # (B, heads, D)
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        gathered = self.attention(x, there) @ x  # (B, heads, D)
         value = self.value.weight.unflatten(0, (self.heads, -1))
         values = torch.einsum("bhd,hkd->bhk", gathered, value).flatten(1) + self.value.bias
         return self.classes(self.norm(self.query + self.out(values)))
 
-    def attention(self, x: Tensor) -> Tensor:
-        """How much each head looks at each token: (B, heads, n)."""
+    def attention(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """How much each head looks at each token: (B, heads, n), and at none that is not `there` (B, n)."""
         query, key = self.query.unflatten(0, (self.heads, -1)), self.key.weight.unflatten(0, (self.heads, -1))
         asked = torch.einsum("hk,hkd->hd", query, key) / query.shape[1] ** 0.5
-        return (asked @ x.mT).softmax(dim=2)
+        worth = asked @ x.mT
+        if there is not None:
+            worth = worth.masked_fill(~there[:, None], torch.finfo(worth.dtype).min)
+        return worth.softmax(dim=2)
 
 
 def _predict(parts: Parts, exam: Exam) -> NDArray[Any]:

@@ -206,7 +206,8 @@ class Finetune(Recipe):
     """Make a classifier of a run's encoder with all labels there are, and write it to a folder.
 
     A fifth of the labels is held out: half of it chooses when to stop and how sure to be, half measures the result.
-    Of labels such as cat;dog it learns which a sample has, of numbers to say them, with an interval that holds 95 %.
+    Of labels such as cat;dog it learns which a sample has, of numbers to say them, with an interval that holds 95 %;
+    where few labels are held out, it holds less, as the same ones choose when to stop.
     """
 
     run: Own[str] = Field(description="a run folder")
