@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import continued
+import false_claims
 import few_labels
 import journey
 import kinds
@@ -29,13 +30,16 @@ from selftaught.system.measured import FILE
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
-# What is no page of rows: a stand-in card's counts, a comparison whose runs nobody keeps, and what is drawn for hours,
-# whose page tests/judging/test_false_claims.py has a part of.
-OTHERS = {"card_waits", "compared", "false_claims"}
+OTHERS = {"card_waits", "compared"}  # no pages of rows: a stand-in card's counts, a comparison whose runs nobody keeps
 
 
 def of_json(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def of_claims() -> dict[str, Any]:
+    held = of_json("false_claims")
+    return {"found": held["cells"], "trials": held["trials"]}
 
 
 def of_records() -> str:
@@ -50,6 +54,7 @@ def of_scores() -> str:
 
 MADE: dict[str, Callable[[], str]] = {
     "results/continued.md": lambda: continued.markdown(of_json("continued")),
+    "results/false_claims.md": lambda: false_claims.table(**of_claims()),
     "results/journey.md": lambda: journey.markdown(of_json("journey")),
     "results/kinds.md": lambda: kinds.markdown(read_rows(kinds.ROWS)),
     "results/label_free.md": of_scores,
@@ -82,6 +87,11 @@ def test_every_page_of_results_is_looked_at() -> None:
 def test_what_is_told_before_a_run_is_what_the_rows_say(tmp_path: Path) -> None:
     small.tell_all(read_rows(small.ROWS), tmp_path / "measured.json")
     assert (tmp_path / "measured.json").read_text() == FILE.read_text()
+
+
+def test_pages_say_in_how_many_circumstances_verdicts_were_drawn() -> None:
+    told = f"in {len(of_json('false_claims')['cells'])} circumstances"
+    assert all(told in (ROOT / "docs" / page).read_text() for page in ("judging.md", "design.md"))
 
 
 def test_judging_says_of_few_labels_what_the_rows_come_to() -> None:
