@@ -1,5 +1,6 @@
 """Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -24,7 +25,9 @@ from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
+from selftaught.training.recording import trained_for
 from tests.children import Child, child, halt_in
+from tests.clocks import held, steps_take
 from tests.methods.making import KINDS, network, side, small
 from tests.networks import flags as as_flags
 from tests.teachers import teacher_for
@@ -192,6 +195,31 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     resumed = pretrain(command("rotation", array, out, resume=True))
     assert resumed.status["state"] == "done"
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["", "by a checkpoint that does not say"])
+def test_the_time_of_a_run_is_that_of_all_who_worked_on_it(
+    told: bool, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps_take(lambda: 10, Rotation, held(monkeypatch), monkeypatch)
+    whole = pretrain(command("rotation", array, tmp_path / "whole"))
+    if not told:
+        old = whole.folder / "checkpoints" / "step_0000004"
+        state, manifest = (json.loads((old / name).read_text()) for name in ("state.json", "manifest.json"))
+        assert state.pop("seconds") == 40
+        content = json.dumps(state).encode()
+        (old / "state.json").write_bytes(content)
+        manifest["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (old / "manifest.json").write_text(json.dumps(manifest))
+    again = resumed(whole, 4, command("rotation", array, tmp_path / "cut", resume=True))
+    for run in (whole, again):
+        assert run.status["seconds"] == 70 and run.status["samples_per_second"] == 0.8
+        assert [line["seconds"] for line in run.metrics()] == [10.0 * step for step in range(1, STEPS + 1)]
+
+
+def test_the_time_that_older_lines_tell_of_began_anew_as_a_run_went_on() -> None:
+    assert trained_for([{"seconds": mark} for mark in (1, 9, 30, 2, 5, None, 4, 8)]) == 30 + 5 + 8
+    assert trained_for([]) == trained_for([{}]) == 0
 
 
 @pytest.mark.parametrize("at", [3, STEPS])

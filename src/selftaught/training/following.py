@@ -20,7 +20,7 @@ from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
 from selftaught.training.measuring.budget import Pace
-from selftaught.training.recording import Recorder
+from selftaught.training.recording import Recorder, Stopwatch
 from selftaught.training.saving import Saving
 
 
@@ -79,13 +79,14 @@ class Follower:
     def __init__(
         self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, saving: Saving, start: int, pace: Pace
     ) -> None:
-        """Looks at the network as it begins; only then the clock of the run's speed starts."""
+        """Looks at the network as it begins; only then the clock of the run starts."""
         self.job, self.run, self.stop = job, run, stop
         self.looks = Looks(job, run)
         self.looks.begin(start)
-        self.keeping = Keeping(job, run, self.looks, saving, start)
+        stopwatch = Stopwatch(job.trained)
+        self.keeping = Keeping(job, run, self.looks, saving, start, stopwatch)
         self._catch_up(start, loggers)
-        self.recorder = Recorder(job, run, loggers, start, pace.work)
+        self.recorder = Recorder(job, run, loggers, start, pace.work, stopwatch)
         self.met = Met(job, run, start)
         self.agreement = _agreed_on(stop, self.met.count, self._has_a_word)
         self.start = self.step = start  # the last that is done

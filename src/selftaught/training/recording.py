@@ -1,7 +1,7 @@
 """What a run writes down of its steps: a line of metrics.jsonl now and then, and what they came to in all."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -18,17 +18,44 @@ from selftaught.training.loggers import Loggers
 from selftaught.training.measuring.budget import Work
 
 
-class Recorder:
-    """Writes down what a step came to. The clock of a run's speed starts when this is made."""
+class Stopwatch:
+    """How long a run has been trained for: by this process since this was made, and by those before it.
 
-    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int, work: Work) -> None:
-        self.job, self.run, self.loggers, self.start = job, run, loggers, start
+    What was done after the checkpoint that a run goes on from is done again, so it counts once.
+    """
+
+    def __init__(self, before: float) -> None:
+        self.before, self.began = before, clock.now()
+
+    @property
+    def here(self) -> float:
+        """Seconds of this process."""
+        return clock.now() - self.began
+
+    @property
+    def in_all(self) -> float:
+        """Seconds of all that have worked on the run."""
+        return self.before + self.here
+
+
+def trained_for(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that the lines of a run tell of whose checkpoints do not say: it began its clock anew as it went on."""
+    marks = [line["seconds"] for line in lines if line.get("seconds") is not None]
+    return float(sum(mark for mark, after in zip(marks, [*marks[1:], 0.0]) if after < mark))
+
+
+class Recorder:
+    """Writes down what a step came to, and when by the clock of the run."""
+
+    def __init__(
+        self, job: Job, run: RunFolder, loggers: Loggers, start: int, work: Work, stopwatch: Stopwatch
+    ) -> None:
+        self.job, self.run, self.loggers, self.start, self.stopwatch = job, run, loggers, start, stopwatch
         self.terms: dict[str, float | None] = {}  # of the last line
         self.measures: dict[str, float | None] = {}  # likewise
         self.profile = Profile(run.folder) if job.recipe.profile else None
         self.bar = Progress("training", job.recipe.steps, "steps", start, partial(work.of, 0))
-        self.began = clock.now()
-        self._last = (self.began, start, job.batches.seconds)  # when, at which step and input time a line was written
+        self._last = (clock.now(), start, job.batches.seconds)  # when, at which step and input time a line was written
 
     def is_due(self, step: int) -> bool:
         """Whether this step gets a line of its own: the first always does, so that a run shows that it lives."""
@@ -62,7 +89,7 @@ class Recorder:
             "lr": self.job.optimizer.param_groups[0]["lr"],
             "samples_per_second": round(rate, 2),
             "input_share": round(share, 4),
-            "seconds": round(now - self.began, 3),
+            "seconds": round(self.stopwatch.in_all, 3),
         }
         line |= {"measures": self.measures} if self.measures else {}
         try:
@@ -75,9 +102,13 @@ class Recorder:
         self._last = (now, step, self.job.batches.seconds)
 
     def totals(self, step: int) -> dict[str, Any]:
-        """{samples_per_second, seconds, final_terms, measures} of the run up to this step."""
-        seconds = clock.now() - self.began
-        rate = (step - self.start) * self.job.batches.batch_size / seconds
+        """{samples_per_second, seconds, final_terms, measures} of the run up to this step.
+
+        The speed is that of this process, or of the whole run where nothing was left to train.
+        """
+        seconds = self.stopwatch.in_all
+        here = (step - self.start) * self.job.batches.batch_size / max(self.stopwatch.here, 1e-9)
+        rate = here or step * self.job.batches.batch_size / max(seconds, 1e-9)
         return {
             "samples_per_second": round(rate, 2),
             "seconds": round(seconds, 2),
