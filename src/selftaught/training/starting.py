@@ -16,7 +16,7 @@ from selftaught.run.quantities import ALL
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
-from selftaught.training.pretrained import Taught, load_teacher
+from selftaught.training.pretrained import Taught, load_teacher, stamps_of
 
 # For going on from what others have taught: a fifth of the method's rate, each layer 0.8 times as fast as the next, the
 # first half of them not at all in the first tenth, in which the new heads find their way. Not from a run of ours, whose
@@ -109,7 +109,8 @@ def _has_seen(module: nn.Module) -> bool:
 def teacher_of(recipe: Pretrain, preparation: Any) -> Taught:
     """The network that a run learns from."""
     name = recipe.encoder.name if recipe.encoder else modality.named(preparation.modality).ENCODER
-    return load_teacher(str(recipe.teacher), recipe.teacher_size, name, preparation)
+    source = str(recipe.teacher)
+    return load_teacher(source, recipe.teacher_size, name, preparation, stamps_of(source))
 
 
 def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
