@@ -17,7 +17,7 @@ from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.known import known_of
 from selftaught.system.components import Part
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.training.looking.features import features
 
 HOW: dict[str, Any] = {
@@ -88,6 +88,38 @@ def test_what_nothing_tells_cannot_be_asked_for(first: Run, tmp_path: Path) -> N
         selftaught.pretrain(data, init=weights, normalise="init", steps=1, out=tmp_path / "run", **HOW)
     run = selftaught.pretrain(data, init=weights, steps=1, out=tmp_path / "run", **HOW)
     assert run.recipe.normalise == "data" and min(mean_of(run)) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("data", "encoder"), [("series", Part(name="dilated_conv", options={"depth": 3})), ("tables", Part(name="mlp"))]
+)
+def test_a_run_of_another_kind_hands_on_its_network_and_its_preparation(
+    data: str, encoder: Part, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(32, 3, 40)).astype(np.float32)
+
+    def written(name: str, columns: str, scale: float) -> str:
+        if data == "series":
+            np.save(tmp_path / f"{name}.npy", scale * values[:, : len(columns)])
+            return f"series:{tmp_path / name}.npy"
+        rows = [columns, *(scale * values[:, 0, : len(columns)]).astype(str)]
+        (tmp_path / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+        return str(tmp_path / f"{name}.csv")
+
+    how: dict[str, Any] = {"method": "vicreg", "map": 0, "batch_size": 16, "steps": 1}
+    first = selftaught.pretrain(written("a", "abc", 1), out=tmp_path / "first", encoder=encoder, **how)
+    how |= {"init": first.folder}
+    other, out = written("b", "cba", 9), tmp_path / "other"
+    run = selftaught.pretrain(other, out=out, **how)
+    assert run.recipe.encoder == first.recipe.encoder and run.recipe.normalise == "init"
+    assert run.encoder().preparation == first.encoder().preparation
+    first.folder.rename(tmp_path / "elsewhere")
+    assert selftaught.pretrain(other, out=out, resume=True).encoder().preparation == run.encoder().preparation
+    how |= {"init": tmp_path / "elsewhere"}
+    own = selftaught.pretrain(other, out=tmp_path / "own", normalise="data", **how)
+    assert own.recipe.encoder == run.recipe.encoder and own.encoder().preparation != run.encoder().preparation
+    with pytest.raises(DataError, match=r"takes.*--init .*elsewhere took them; --normalise data does not"):
+        selftaught.pretrain(written("c", "ab", 1), out=tmp_path / "few", **how)
 
 
 def test_what_is_known(first: Run, tmp_path: Path) -> None:
