@@ -17,6 +17,7 @@ from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
+from selftaught.run.map import MOST
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
@@ -235,6 +236,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     """
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle()
+    if recipe.map > MOST and recipe.fingerprint is None:  # a run that began before there was this bound has as many
+        raise UsageError(f"--map cannot be {recipe.map}: a map shows {MOST:,} samples at most")
     kind = kind or modality.of(recipe.data)
     if recipe.teacher and not kind.PRETRAINED:
         raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")
