@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
 from selftaught.run.recipes.fields import Mark
 from selftaught.run.ways import ways
+from selftaught.system.components import Part
 from selftaught.system.devices import device_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
@@ -113,12 +115,23 @@ def _checkpoint_bytes(job: Job) -> int:
 
 def _said_again(command: Pretrain, plan: Plan) -> str:
     """The command that starts such a run: what the user named is said again, the rest is chosen as shown."""
-    words = ["selftaught", "pretrain", printable(shlex.quote(command.data))]
+    words = ["selftaught", "pretrain", command.data]
     free = {*Pretrain.marked(Mark.FREE, Mark.COMMAND)} - {"tolerance"}  # without which the run might not start
     given = command.model_fields_set - free
     for name in Check.marked(Mark.SHARED):
         if name in given and (value := getattr(plan, name)) is not None:
-            between = "x" if name == "size" else ":"  # of a range
-            word = between.join(map(str, value)) if isinstance(value, tuple) else f"{getattr(value, 'name', value)}"
-            words += [f"--{name.replace('_', '-')}", word]
-    return " ".join(words)
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, Part):  # the plan's has options that were chosen as well
+                words += [flag, value.name]
+                for option, chosen in getattr(command, name).options.items():
+                    words += [f"{flag}.{option}", _typed(chosen, ",")]
+            else:
+                words += [flag, _typed(value, "x" if name.endswith("size") else ":")]
+    return " ".join(printable(shlex.quote(word)) for word in words)
+
+
+def _typed(value: Any, between: str) -> str:
+    """A value as it is typed on the command line; `between` is what parts the numbers of several."""
+    if isinstance(value, list | tuple):
+        return between.join(_typed(one, between) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
