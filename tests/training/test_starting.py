@@ -154,6 +154,25 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FREE = {name: value for name, value in HOW.items() if name not in ("encoder", "size")}
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"input_size": [3, "x", 8]}, r"has an input_size of \['x', 8\]: correct it there"),
+        ({"input_size": [3, 0, 8]}, r"has an input_size of \[0, 8\]"),
+        ({"input_size": [3, 224, 10**9]}, r"has an input_size of \[224, 1000000000\]"),
+        ({"input_size": [3, None, None]}, r"has an input_size of \[None, None\]"),
+        ({"mean": [0.5, float("nan"), 0.5]}, r"has a mean of \[0\.5, nan, 0\.5\]"),
+        ({"std": [0.5, 0.5, float("inf")]}, r"has a std of \[0\.5, 0\.5, inf\]"),
+    ],
+)
+def test_what_weights_tell_wrongly_is_refused_in_a_line(told: dict[str, Any], said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": told}))
+    (tmp_path / "model.safetensors").touch()
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(UsageError, match=f"^the config.json of .* {said}"):
+            known_of(str(source), "resnet18")
+
+
 def test_network_stem_size_and_pace_are_theirs_where_nothing_is_said(theirs: Path, tmp_path: Path) -> None:
     data = photos(tmp_path / "bright.npz", 180)
     run = selftaught.pretrain(data, init=theirs, steps=1, out=tmp_path / "run", **FREE)
