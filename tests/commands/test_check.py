@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from PIL import Image
 
 import selftaught
 from selftaught.commands.cli import run_command
+from selftaught.commands.flags import RecipeCommand
 from selftaught.data.images import inspection
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.methods.contrastive.negatives.simclr import SimCLR
+from selftaught.run.recipes import Check, Pretrain
+from selftaught.run.recipes.fields import Mark
+from selftaught.training.measuring.forecast import _said_again
 from tests.clocks import held, steps_take, when_begun
 from tests.reporting.test_run_page import Page
 
@@ -168,3 +173,28 @@ def test_a_time_limit_ends_a_check(pictures: Path, monkeypatch: pytest.MonkeyPat
     time = held(monkeypatch)
     when_begun("checking", lambda: time.advance(60), monkeypatch)
     assert run_command(["check", str(pictures), "--time-limit", "1m"]) == 75
+
+
+SAID: dict[str, Any] = {
+    "method": {"name": "mae", "options": {"ratio": 0.5}},
+    "encoder": {"name": "test_vit", "options": {"filters": 200, "mirror": True, "sides": [2, 4]}},
+    **{"teacher": "my nets/one's", "teacher_size": (32, 48), "size": (48, 64), "window": 8, "stride": 4, "epochs": 2.5},
+    **{"sampling_rate": 16000, "batch_size": 32, "tokenizer": "my words", "vocabulary": 900, "context": 12},
+    **{"tolerance": 0.05, "label_column": "what it is", "column": "the text", "range": (0.0, 65535.5)},
+    **{"pages": "samples", "bands": "colours"},
+}
+
+
+def test_the_command_that_is_suggested_can_be_typed_as_it_stands() -> None:
+    assert SAID.keys() == {*Check.marked(Mark.SHARED)} - ({*Pretrain.marked(Mark.FREE, Mark.COMMAND)} - {"tolerance"})
+    dotted = dict.fromkeys(f"{part}.{name}" for part in ("method", "encoder") for name in SAID[part]["options"])
+    typed: list[Pretrain] = []
+    for names in (*([name] for name in SAID), [*SAID]):
+        asked = Pretrain.parse({"data": "my photos", **{name: SAID[name] for name in names}})
+        program, verb, *words = shlex.split(_said_again(asked, asked))  # type: ignore[arg-type]
+        assert (program, verb) == ("selftaught", "pretrain")
+        command = RecipeCommand(
+            Pretrain, "data", lambda recipe, as_json: typed.append(recipe), lambda chosen: dict.fromkeys(dotted, "")
+        )
+        command.main(words, standalone_mode=False)
+        assert typed.pop() == asked

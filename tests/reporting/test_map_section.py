@@ -1,6 +1,7 @@
 """The map of a run: whose features are alike, where samples lie, and what a damaged one does to the page."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -21,15 +22,18 @@ from selftaught.reporting import map_section as embedding_map
 from selftaught.reporting.map_section import clusters, layouts, map_json
 from selftaught.reporting.run_page import write_report
 from selftaught.run.export import load_encoder
-from selftaught.run.map import FOLDER, Facts, read_map
+from selftaught.run.map import FOLDER, LARGEST, Facts, read_map
 from selftaught.run.recipes import Pretrain
+from selftaught.system.errors import UsageError
 from selftaught.system.pictures import encoded
 from selftaught.training.looking.features import features
-from selftaught.training.looking.neighbours import components, mapped
+from selftaught.training.looking.neighbours import CELL, KEPT, components, mapped
 from selftaught.training.looking.patches import patch_colours
 from selftaught.training.pretrain import pretrain
+from selftaught.training.resolve import preflight
 from tests.networks import NARROW
 
+WEBP = 16383  # pixels of a side, at most
 EVIL = "</script><script>alert(1)</script>"
 
 
@@ -293,6 +297,22 @@ def test_a_map_takes_little_beside_training() -> None:
     assert len(mapped(nowhere, Many(), 2000, seen=10_000_000)) == 2000  # type: ignore[arg-type]
     assert len(mapped(nowhere, Many(), 2000, seen=20_000)) == 1000  # type: ignore[arg-type]
     assert len(mapped(nowhere, Many(), 2000, seen=100)) == 256  # type: ignore[arg-type]
+
+
+def test_a_map_is_no_larger_than_its_sheet_can_be() -> None:
+    class Many:
+        count = 3_000_000
+
+        def subset(self, rows: np.ndarray) -> np.ndarray:
+            return rows
+
+    shown = len(mapped(Path("nowhere"), Many(), 1_000_000, seen=10**9))  # type: ignore[arg-type]
+    columns = math.ceil(math.sqrt(shown))
+    assert shown == 100_000 and columns * CELL < WEBP and shown * KEPT * 4 < LARGEST
+    asked = Pretrain.parse({"data": "x", "method": "simclr", "map": 200_000})  # as older recipes may say
+    with pytest.raises(UsageError, match="--map cannot be 200000: a map shows 100,000 samples at most"):
+        preflight(asked, None)
+    preflight(asked.model_copy(update={"fingerprint": "begun"}), None)
 
 
 def test_ten_thousand_images_fit_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

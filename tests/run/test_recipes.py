@@ -1,11 +1,18 @@
 """Recipes: what is parsed is what is saved is what is rebuilt."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
 from selftaught.commands.flags import RecipeCommand
 from selftaught.run.recipes import Pretrain
+from selftaught.run.recipes.fields import Recipe
+from selftaught.run.settings import put
 from selftaught.system.errors import UsageError
 
 OPTIONS = {"method.width": "", "encoder.patch": ""}
@@ -47,6 +54,45 @@ def test_a_bad_value_gets_one_line_that_names_it(values: dict, said: str) -> Non
     with pytest.raises(UsageError, match=said) as caught:
         Pretrain.parse({"data": "x", **values})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("recipe", Recipe.__subclasses__(), ids=lambda recipe: recipe.__name__)
+def test_whatever_yaml_and_python_may_hold_is_taken_or_refused_in_one_line(recipe: type[Recipe]) -> None:
+    asked = {name: str(info.annotation) for name, info in recipe.model_fields.items() if info.is_required()}
+    needed = {name: ["x"] if "tuple" in annotation else "x" for name, annotation in asked.items()}
+    for name in recipe.model_fields:
+        for value in (None, [], [None], {}, date(2024, 1, 1), 5, 1.5, True, b"x", "9" * 300):
+            try:
+                recipe.parse({**needed, name: value})
+            except UsageError as error:
+                assert "\n" not in str(error)
+
+
+def test_numbers_of_numpy_and_torch_are_plain_ones_wherever_they_stand(tmp_path: Path) -> None:
+    said = {"data": "x", "size": np.int64(16), "epochs": np.float64(2), "training": {"lr": torch.tensor(0.5)}}
+    said |= {"method": {"name": "simclr", "options": {"temperature": np.float32(0.25)}}}
+    said |= {"views": {"strong": {"crop": [np.float32(0.5), 1.0]}}}
+    recipe = Pretrain.parse(said)
+    assert recipe.size == (16, 16) and recipe.training == {"lr": 0.5}
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Pretrain.load(tmp_path / "recipe.yaml") == recipe
+    with pytest.raises(UsageError, match="'training' cannot be an array"):
+        Pretrain.parse({"data": "x", "training": {"betas": np.ones(2)}})
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("views: {strong: 3}", "views.strong.jitter"),
+        ("views: [1]", "views.strong.jitter"),
+        ("training: 5", "training.lr"),
+        ("method: {name: simclr, options: [1]}", "method.width"),
+    ],
+)
+def test_a_flag_among_what_holds_no_settings_gets_one_line(text: str, flag: str) -> None:
+    values: dict[str, Any] = {"data": "x", **yaml.safe_load(text)}
+    with pytest.raises(UsageError, match=rf"--{flag} finds no settings in [a-z.]+, which is "):
+        put(values, flag, 0.5, Pretrain.model_fields)
 
 
 def test_a_yaml_file_cannot_name_code(tmp_path: Path) -> None:

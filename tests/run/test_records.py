@@ -19,6 +19,7 @@ from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
 from selftaught.run.plan import Way
 from selftaught.system.errors import UsageError
+from selftaught.system.reading import json_lines
 from selftaught.training.measuring.speed import way_in
 from tests.reliability.written import LINES, write_run
 
@@ -53,6 +54,17 @@ def test_lines_that_cannot_be_read_are_left_out_aloud(run: RunFolder, capsys: py
     assert [json.loads(line) for line in file.read_text().splitlines()] == LINES[:2]
     run.forget_metrics_after(2)
     assert not capsys.readouterr().err
+
+
+def test_lines_of_a_run_that_goes_on_are_kept_however_many_there_are(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = run.folder / "metrics.jsonl"
+    whole = file.read_text()
+    monkeypatch.setattr(json_lines, "__defaults__", (dict, len(whole) // 3))  # bytes that are read at once
+    run.forget_metrics_after(2)
+    assert file.read_text() == "".join(whole.splitlines(keepends=True)[:2]) and not capsys.readouterr().err
+    assert not list(run.folder.glob(".*"))
 
 
 def test_lines_of_a_comparison_that_are_none_are_counted(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

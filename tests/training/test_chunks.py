@@ -43,6 +43,21 @@ def test_who_may_look_at_whom_is_shared_by_a_batch_as_large_as_its_tokens() -> N
     torch.testing.assert_close(encoder.tokens(batch, attend=attend).patches, whole)
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [(12, 4, [4, 4, 4]), (9, 4, [3, 3, 3]), (13, 4, [4, 3, 3, 3]), (8, 3, [3, 3, 2]), (5, 4, [3, 2]), (4, 4, [4])],
+)
+def test_no_chunk_is_much_smaller_than_others(count: int, size: int, expected: list[int]) -> None:
+    method, seen = made("simclr"), list[int]()
+    encoder = method.encoder
+    encoder.forward = lambda x: seen.append(len(x)) or x.flatten(1)  # type: ignore[method-assign]
+    encode_in_chunks(method, size)
+    x = torch.arange(count * 3.0).view(count, 3, 1, 1)
+    with torch.no_grad():
+        assert torch.equal(encoder(x), x.flatten(1))
+    assert sorted(seen, reverse=True) == expected
+
+
 def test_running_statistics_move_once_a_chunk() -> None:
     method = made("simclr")
     encode_in_chunks(method, 4)

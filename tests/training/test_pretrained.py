@@ -14,9 +14,11 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.run.export import save_encoder
+from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training.pretrained import load_pretrained, rival, weights_of
+from selftaught.training.starting import teacher_of
 
 GREY = Preparation(channels=1, size=(32, 32), low=0, high=255, mean=(0.3,), std=(0.4,))
 PART = Part(name="test_resnet")
@@ -170,3 +172,17 @@ def test_by_default_what_is_at_hand_stands_beside_at_its_own_size(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
     assert run.evaluate(**asked, probe="knn").pretrained is None
     assert "no public weights of test_resnet are on this machine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("layout", ["file", "folder"])
+def test_a_teacher_is_read_again_where_its_files_are_other_ones(layout: str, tmp_path: Path) -> None:
+    place = tmp_path / "teacher.safetensors" if layout == "file" else tmp_path / "teacher"
+    asked = {"data": "x", "method": "distill", "encoder": PART, "teacher": str(place)}
+    taught = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        theirs = timm.create_model(PART.name, num_classes=0)
+        save_file(theirs.state_dict(), place) if layout == "file" else save_for_hf(theirs, place, model_config={})
+        taught += [teacher_of(Pretrain.parse(asked), GREY) for _ in range(2)]
+    assert taught[0] is taught[1] and taught[2] is taught[3]
+    assert taught[0].fingerprint != taught[2].fingerprint

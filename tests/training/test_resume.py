@@ -1,9 +1,11 @@
 """Exact resume: a run that was killed and resumed ends with bitwise the weights of one that was not."""
 
+import hashlib
 import json
 import shutil
 import signal
 import zlib
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,12 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
+from selftaught.training.recording import trained_for
 from tests.children import Child, child, halt_in
+from tests.clocks import held, steps_take
 from tests.methods.making import KINDS, network, side, small
 from tests.networks import flags as as_flags
 from tests.teachers import teacher_for
@@ -191,6 +195,64 @@ def test_a_signal_saves_and_the_same_command_goes_on(array: Path, tmp_path: Path
     resumed = pretrain(command("rotation", array, out, resume=True))
     assert resumed.status["state"] == "done"
     assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["", "by a checkpoint that does not say"])
+def test_the_time_of_a_run_is_that_of_all_who_worked_on_it(
+    told: bool, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps_take(lambda: 10, Rotation, held(monkeypatch), monkeypatch)
+    whole = pretrain(command("rotation", array, tmp_path / "whole"))
+    if not told:
+        old = whole.folder / "checkpoints" / "step_0000004"
+        state, manifest = (json.loads((old / name).read_text()) for name in ("state.json", "manifest.json"))
+        assert state.pop("seconds") == 40
+        content = json.dumps(state).encode()
+        (old / "state.json").write_bytes(content)
+        manifest["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (old / "manifest.json").write_text(json.dumps(manifest))
+    again = resumed(whole, 4, command("rotation", array, tmp_path / "cut", resume=True))
+    for run in (whole, again):
+        assert run.status["seconds"] == 70 and run.status["samples_per_second"] == 0.8
+        assert [line["seconds"] for line in run.metrics()] == [10.0 * step for step in range(1, STEPS + 1)]
+
+
+def test_the_time_that_older_lines_tell_of_began_anew_as_a_run_went_on() -> None:
+    assert trained_for([{"seconds": mark} for mark in (1, 9, 30, 2, 5, None, 4, 8)]) == 30 + 5 + 8
+    assert trained_for([]) == trained_for([{}]) == 0
+
+
+@pytest.mark.parametrize("at", [3, STEPS])
+def test_a_look_that_a_stop_has_cut_is_taken_as_the_run_goes_on(
+    at: int, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw first what later looks may not surpass, so another network would be kept without it."""
+    scored = {step: 10.0 - step for step in (0, 3, 6, STEPS)}  # none is as good as the first
+    steps, own = iter(scored), Health.look
+
+    def look(self: Health, stopped: bool = False) -> Any:
+        if (step := next(steps)) == at and stopped:
+            signal.raise_signal(signal.SIGTERM)
+        return own(self) | {"rankme": scored[step]}
+
+    def looked(run: RunFolder) -> list[dict[str, Any]]:
+        told = ("step", "loss", "mean_loss", "health", "verdict")
+        return [{name: line.get(name) for name in told} for line in run.metrics()]
+
+    monkeypatch.setattr(Health, "look", look)
+    whole = pretrain(command("simclr", array, tmp_path / "whole", choose="rankme"))
+    steps = iter(scored)
+    monkeypatch.setattr(Health, "look", partialmethod(look, stopped=True))
+    with pytest.raises(Interrupted, match=f"stopped by SIGTERM at step {at}; add --resume to go on"):
+        pretrain(command("simclr", array, tmp_path / "cut", choose="rankme"))
+    steps = iter(step for step in scored if step >= at)
+    monkeypatch.setattr(Health, "look", look)
+    again = pretrain(command("simclr", array, tmp_path / "cut", choose="rankme", resume=True))
+    assert looked(again) == looked(whole) and len(looked(whole)) == STEPS
+    assert whole.status["chosen_step"] == again.status["chosen_step"] == 3
+    assert whole.status["health"] == again.status["health"]
+    encoders = [load_file(run.folder / "encoder" / "model.safetensors") for run in (whole, again)]
+    assert_same(*encoders)
 
 
 def test_a_run_that_noted_no_number_types_goes_on_as_it_began(tmp_path: Path) -> None:

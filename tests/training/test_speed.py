@@ -11,6 +11,8 @@ import torch
 import torch._dynamo.utils
 
 import selftaught
+from selftaught.run.plan import Way
+from selftaught.run.recipes import Pretrain
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training import devices, job
@@ -232,6 +234,30 @@ def test_a_short_run_is_not_measured_at_all(photos: Path, tmp_path: Path, monkey
     recipe = selftaught.pretrain(photos, out=str(tmp_path / "run"), **QUICK).recipe
     assert (recipe.precision, recipe.layout) == ("32-true", "contiguous")
     assert machine.steps == 2 + 1  # of the run, and of its pictures
+
+
+def test_half_precision_that_was_asked_for_is_checked_in_a_short_run_too(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "SHARE", 0.05)
+    own_stem = {**QUICK, "encoder": {"name": "test_resnet", "options": {"stem": "timm"}}, "precision": "bf16-mixed"}
+    with pytest.raises(UsageError, match="bf16-mixed is not safe here: a strided convolution meets a map of one cell"):
+        selftaught.pretrain(photos, out=str(tmp_path / "a"), **own_stem)
+
+
+def test_on_a_machine_with_a_card_the_cpu_has_choices_of_its_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = planned_only(monkeypatch)
+    selftaught.pretrain(photos, out=str(tmp_path / "a"), precision="32-true", device="cpu", **QUICK)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    on_card, on_cpu = (Pretrain.parse({"data": str(photos), "device": name, **QUICK}) for name in ("auto", "cpu"))
+    assert speed.usual(on_card, plans[0]).precision == "bf16-mixed"
+    assert speed.usual(on_cpu, plans[0]).precision == "32-true"
+    way, shape = Way("32-true", "channels_last"), (3, 16, 16)
+    speed._remember(speed._key(on_cpu, plans[0], shape), way)
+    assert speed.remembered(on_cpu, plans[0], shape) == way and speed.remembered(on_card, plans[0], shape) is None
 
 
 def test_what_there_was_no_time_to_measure_is_the_same_the_next_time(

@@ -17,7 +17,7 @@ from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.known import known_of
 from selftaught.system.components import Part
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.training.looking.features import features
 
 HOW: dict[str, Any] = {
@@ -90,6 +90,38 @@ def test_what_nothing_tells_cannot_be_asked_for(first: Run, tmp_path: Path) -> N
     assert run.recipe.normalise == "data" and min(mean_of(run)) > 0.6
 
 
+@pytest.mark.parametrize(
+    ("data", "encoder"), [("series", Part(name="dilated_conv", options={"depth": 3})), ("tables", Part(name="mlp"))]
+)
+def test_a_run_of_another_kind_hands_on_its_network_and_its_preparation(
+    data: str, encoder: Part, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(32, 3, 40)).astype(np.float32)
+
+    def written(name: str, columns: str, scale: float) -> str:
+        if data == "series":
+            np.save(tmp_path / f"{name}.npy", scale * values[:, : len(columns)])
+            return f"series:{tmp_path / name}.npy"
+        rows = [columns, *(scale * values[:, 0, : len(columns)]).astype(str)]
+        (tmp_path / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+        return str(tmp_path / f"{name}.csv")
+
+    how: dict[str, Any] = {"method": "vicreg", "map": 0, "batch_size": 16, "steps": 1}
+    first = selftaught.pretrain(written("a", "abc", 1), out=tmp_path / "first", encoder=encoder, **how)
+    how |= {"init": first.folder}
+    other, out = written("b", "cba", 9), tmp_path / "other"
+    run = selftaught.pretrain(other, out=out, **how)
+    assert run.recipe.encoder == first.recipe.encoder and run.recipe.normalise == "init"
+    assert run.encoder().preparation == first.encoder().preparation
+    first.folder.rename(tmp_path / "elsewhere")
+    assert selftaught.pretrain(other, out=out, resume=True).encoder().preparation == run.encoder().preparation
+    how |= {"init": tmp_path / "elsewhere"}
+    own = selftaught.pretrain(other, out=tmp_path / "own", normalise="data", **how)
+    assert own.recipe.encoder == run.recipe.encoder and own.encoder().preparation != run.encoder().preparation
+    with pytest.raises(DataError, match=r"takes.*--init .*elsewhere took them; --normalise data does not"):
+        selftaught.pretrain(written("c", "ab", 1), out=tmp_path / "few", **how)
+
+
 def test_what_is_known(first: Run, tmp_path: Path) -> None:
     assert known_of("timm", "resnet18").normalisation(3) == IMAGENET
     assert known_of("timm", "no such network").normalisation(3) is None
@@ -120,6 +152,25 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FREE = {name: value for name, value in HOW.items() if name not in ("encoder", "size")}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"input_size": [3, "x", 8]}, r"has an input_size of \['x', 8\]: correct it there"),
+        ({"input_size": [3, 0, 8]}, r"has an input_size of \[0, 8\]"),
+        ({"input_size": [3, 224, 10**9]}, r"has an input_size of \[224, 1000000000\]"),
+        ({"input_size": [3, None, None]}, r"has an input_size of \[None, None\]"),
+        ({"mean": [0.5, float("nan"), 0.5]}, r"has a mean of \[0\.5, nan, 0\.5\]"),
+        ({"std": [0.5, 0.5, float("inf")]}, r"has a std of \[0\.5, 0\.5, inf\]"),
+    ],
+)
+def test_what_weights_tell_wrongly_is_refused_in_a_line(told: dict[str, Any], said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18", "pretrained_cfg": told}))
+    (tmp_path / "model.safetensors").touch()
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(UsageError, match=f"^the config.json of .* {said}"):
+            known_of(str(source), "resnet18")
 
 
 def test_network_stem_size_and_pace_are_theirs_where_nothing_is_said(theirs: Path, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ from selftaught.system.files import (
     folder_of,
     left_behind,
     spared,
-    write_atomically,
     write_json,
 )
+from selftaught.system.lines import keep_lines
 from selftaught.system.lock import LOCK, only_writer, refuse_held
 from selftaught.system.ownership import (
     MANIFEST,
@@ -52,7 +52,7 @@ from selftaught.system.ownership import (
     says_how_it_stands,
 )
 from selftaught.system.quarantine import write_quarantine
-from selftaught.system.reading import json_lines, json_lines_aloud, json_object
+from selftaught.system.reading import json_lines, json_object
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
@@ -285,13 +285,20 @@ class RunFolder:
         """Drop lines past a checkpoint, which a resumed run will write again."""
         for name, schema in LINES.items():
             if (file := self.folder / name).exists():
-                kept = [line for line in json_lines_aloud(file, schema, name) if line["step"] <= step]
-                write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept))
+                keep_lines(file, schema, lambda line: line["step"] <= step)
 
     def note_step(self, line: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl: what a step came to."""
         with spared(f"the metrics of step {line['step']:,}"):
             append_line(self.folder / "metrics.jsonl", json.dumps(line))
+
+    def note_step_again(self, line: dict[str, Any]) -> None:
+        """Put a line in the place of the last one of metrics.jsonl, where that is of the same step, or after it."""
+        file, step = self.folder / "metrics.jsonl", line["step"]
+        with spared(f"the look at step {step:,}"):
+            if file.exists():
+                keep_lines(file, Line, lambda known: known["step"] < step)
+            append_line(file, json.dumps(line))
 
     def note_bad_step(self, line: dict[str, Any]) -> None:
         """Add a line to bad_batches.jsonl: a step that was left out, and its samples."""

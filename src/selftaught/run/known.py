@@ -1,14 +1,19 @@
 """What weights that others have taught tell of themselves: the network they are of, and the images it has seen."""
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import timm
+from pydantic import TypeAdapter, ValidationError
 
-from selftaught.system.components import Part
+from selftaught.run.quantities import Size
+from selftaught.system.components import Part, short
+from selftaught.system.errors import UsageError
 from selftaught.system.reading import json_in
+from selftaught.system.text import printable
 
 TIMM = "timm"  # as a source: the weights that timm has for the network in question
 GREY = 1  # channels
@@ -55,12 +60,12 @@ def known_of(source: str, architecture: str) -> Known:
         told = _config_of(Path(source))
     cfg = told.get("pretrained_cfg")
     cfg = cfg if isinstance(cfg, dict) else {}
-    shape = cfg.get("input_size")
-    size = tuple(map(int, shape[1:])) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
-    mean, std = _values(cfg.get("mean")), _values(cfg.get("std"))
+    shape, shown = cfg.get("input_size"), f"the config.json of {printable(source)}"
+    size = _size_in(shape[1:], shown) if isinstance(shape, (list, tuple)) and len(shape) == 3 else None
+    mean, std = (_values(cfg.get(name), f"{shown} has a {name}") for name in ("mean", "std"))
     own = told.get("selftaught")
     kept = isinstance(own, dict) and own.get("statistics") == "init"
-    return Known(_part_of(told), size, mean, std, own is not None, kept)  # type: ignore[arg-type]
+    return Known(_part_of(told), size, mean, std, own is not None, kept)
 
 
 def _part_of(told: dict[str, Any]) -> Part | None:
@@ -71,9 +76,22 @@ def _part_of(told: dict[str, Any]) -> Part | None:
     return Part(name=name, options={"stem": TIMM}) if isinstance(name, str) and timm.is_model(name) else None
 
 
-def _values(given: Any) -> Values | None:
-    with suppress(TypeError, ValueError):
-        return tuple(float(value) for value in given)
+def _size_in(given: Any, shown: str) -> tuple[int, int]:
+    """Height and width. Raises UsageError where they are none that an image can have."""
+    try:
+        height, width = TypeAdapter(Size).validate_python(tuple(given))
+    except ValidationError:
+        raise UsageError(f"{shown} has an input_size of {short(list(given))}: correct it there") from None
+    return height, width
+
+
+def _values(given: Any, shown: str) -> Values | None:
+    """A number a channel; None where there are none. Raises UsageError where one is not finite."""
+    with suppress(TypeError, ValueError, OverflowError):
+        values = tuple(float(value) for value in given)
+        if all(map(math.isfinite, values)):
+            return values
+        raise UsageError(f"{shown} of {short(given)}: correct it there")
     return None
 
 

@@ -19,6 +19,7 @@ FOLDER = "map"
 START = "start.json"
 PATCHES = "patches.{}.webp"  # of the start and of the end: a tile for each asked sample
 LARGEST = 64 << 20  # bytes of any of its files
+MOST = 100_000  # samples: of more the sheet of thumbnails would be wider than a WebP can be
 RATE = 8000  # of sounds that are kept, values a second
 
 Rows = NDArray[np.int64]

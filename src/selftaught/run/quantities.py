@@ -47,6 +47,8 @@ def cadence(value: Any) -> Any:
         if not 0 <= (given := seconds(value)) <= LONGEST:
             raise ValueError("a time is from 0s to a hundred years")
         return f"{given:f}".rstrip("0").rstrip(".") + "s"  # 10m and 600s are one setting on resume
+    if not isinstance(value, int | str):  # a list, a date or nothing at all
+        raise ValueError("it is a number of steps, such as 500, or a duration, such as 10m")
     if not 0 <= int(value) <= MOST_STEPS:
         raise ValueError(f"there are {MOST_STEPS:,} steps at most")
     return str(int(value))

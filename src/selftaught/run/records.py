@@ -120,6 +120,7 @@ class State(Record):
 
     step: Step
     threads: Annotated[int, Field(ge=1, le=LAST)] | None = None
+    seconds: Annotated[float, Field(ge=0)] | None = None  # that the run had been trained for; None of older ones
 
 
 class Config(Record):

@@ -7,6 +7,7 @@ from typing import Any, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
+from selftaught.system.components import short
 from selftaught.system.errors import UsageError
 
 
@@ -31,12 +32,19 @@ def put(values: dict[str, Any], path: str, value: Any, fields: Mapping[str, Fiel
         values[field] = value
         return
     if get_origin(fields[field].annotation) is dict:
-        table = values[field] = values.get(field) or {}
+        table = values[field] = _table(values.get(field) or {}, field, path)
     else:
         table = _options(values, field, getattr(fields[field].default, "name", None), path)
-    for step in steps[:-1]:
-        table = table.setdefault(step, {})
+    for place, step in enumerate(steps[:-1], start=1):
+        table = _table(table.setdefault(step, {}), ".".join([field, *steps[:place]]), path)
     table[steps[-1]] = value
+
+
+def _table(held: Any, name: str, path: str) -> dict[str, Any]:
+    """What a recipe holds under a name, as settings to put another one among. Raises UsageError where it is none."""
+    if not isinstance(held, dict):
+        raise UsageError(f"--{path} finds no settings in {name}, which is {short(held)}: write them one a line there")
+    return held
 
 
 def _options(values: dict[str, Any], field: str, default: str | None, path: str) -> dict[str, Any]:
@@ -46,6 +54,6 @@ def _options(values: dict[str, Any], field: str, default: str | None, path: str)
         raise UsageError(f"--{path} needs --{field}")
     if not isinstance(current, dict):
         values[field] = current = {"name": current, "options": {}}
-    current["options"] = current.get("options") or {}
+    current["options"] = _table(current.get("options") or {}, f"{field}.options", path)
     options: dict[str, Any] = current["options"]
     return options

@@ -83,7 +83,7 @@ def _steps(folder: Path) -> float | None:
 
 
 def _pace(points: Sequence[tuple[float, float]]) -> float | None:
-    """Seconds a step since the run was last resumed, when its clock started anew."""
+    """Seconds a step; of an older run since it was last resumed, when its clock started anew."""
     since = max((i for i in range(1, len(points)) if points[i][1] < points[i - 1][1]), default=0)
     points = points[since:]
     if len(points) < 2 or points[-1][0] <= points[0][0]:

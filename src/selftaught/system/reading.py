@@ -59,10 +59,7 @@ def json_lines(file: Path, schema: Any = Plain, last: int = LARGEST_LINES) -> tu
         lines = _last_lines(file, last)
     except OSError:
         return [], 0
-    held = []
-    for line in lines:
-        with suppress(ValueError):
-            held.append(_fitting(parsed(line), schema))
+    held = [value for line in lines if (value := json_line(line, schema)) is not None]
     whole = lines[:-1] if lines and lines[-1].strip(b"\0\n") == b"" else lines
     return held, len(whole) - len(held)
 
@@ -70,9 +67,22 @@ def json_lines(file: Path, schema: Any = Plain, last: int = LARGEST_LINES) -> tu
 def json_lines_aloud(file: Path, schema: Any, shown: str) -> list[Plain]:
     """The same lines; of those that are left out it is said how many there were, and of which file."""
     lines, lost = json_lines(file, schema)
-    if lost:
-        say(f"warning: {lost:,} of {lost + len(lines):,} lines of {shown} cannot be read, and are left out")
+    say_lost(lost, lost + len(lines), shown)
     return lines
+
+
+def say_lost(lost: int, count: int, shown: str) -> None:
+    """Say how many of so many lines of a file are left out, if any."""
+    if lost:
+        say(f"warning: {lost:,} of {count:,} lines of {shown} cannot be read, and are left out")
+
+
+def json_line(line: bytes, schema: Any = Plain) -> Plain | None:
+    """What a line holds; None where the schema does not allow it, or it is cut."""
+    with suppress(ValueError):
+        held: Plain = _fitting(parsed(line), schema)
+        return held
+    return None
 
 
 def _last_lines(file: Path, last: int) -> list[bytes]:

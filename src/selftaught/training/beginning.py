@@ -14,6 +14,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.training.job import Job
 from selftaught.training.looking.features import as_inputs
+from selftaught.training.recording import trained_for
 from selftaught.training.saving import Saving
 
 EVERYTHING = 4096  # plain views shown to Method.start
@@ -80,12 +81,14 @@ def _refuse_elsewhere(run: RunFolder, newest: str) -> None:
 
 
 def _take_up(job: Job, run: RunFolder, groups: checkpoint.Loaded, state: dict[str, Any]) -> None:
-    """What the leader goes on with, besides: the weights as the run began, and the lines up to a checkpoint."""
+    """What the leader goes on with, besides: the weights as the run began, its clock, and the lines up to there."""
     job.begun = dict(groups.get("begun", {}))
     used, now = state.get("threads"), torch.get_num_threads()
     if used not in (None, now):
         say(f"warning: the run used {used} threads, this process uses {now}; sums may round differently")
     run.forget_metrics_after(state["step"])
+    told = state.get("seconds")
+    job.trained = trained_for(run.metrics()) if told is None else told
     say(f"resuming at step {state['step']:,}")
 
 

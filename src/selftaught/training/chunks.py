@@ -3,9 +3,11 @@
 What it gives is joined before the loss, so a contrastive batch keeps all its negatives (after GradCache, 2101.06983).
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,13 +31,18 @@ def encode_in_chunks(method: nn.Module, size: int) -> None:
 
 
 def _in_chunks(encoder: nn.Module, function: Callable[..., Any], size: int, x: Tensor, *args: Any, **named: Any) -> Any:
-    """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time."""
+    """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time at most.
+
+    Parts differ by one sample at most: of one that is left over, batch norm would take statistics of a single sample.
+    """
     if len(x) <= size:
         return function(x, *args, **named)
     learns = torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters())
     made = []
-    for first in range(0, len(x), size):
-        rows = slice(first, first + size)
+    parts = math.ceil(len(x) / size)
+    bounds = [-(-len(x) * part // parts) for part in range(parts + 1)]  # rounded up
+    for first, end in pairwise(bounds):
+        rows = slice(first, end)
         here = [_part(value, rows, len(x)) for value in (x, *args)]
         aside = {key: _part(value, rows, len(x), key) for key, value in named.items()}
         if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients

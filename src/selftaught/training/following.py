@@ -1,19 +1,15 @@
 """What follows every step of a run, in this order: its line, a look, an end where one is called for, a checkpoint."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
-from selftaught.system import clock, distributed, processes
+from selftaught.system import distributed, processes
 from selftaught.system.errors import DataError, DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
-from selftaught.system.profiling import Profile
-from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.broken import Met
@@ -23,7 +19,8 @@ from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
-from selftaught.training.measuring.budget import Pace, Work
+from selftaught.training.measuring.budget import Pace
+from selftaught.training.recording import Recorder, Stopwatch
 from selftaught.training.saving import Saving
 
 
@@ -82,12 +79,14 @@ class Follower:
     def __init__(
         self, job: Job, run: RunFolder, stop: Stop, loggers: Loggers, saving: Saving, start: int, pace: Pace
     ) -> None:
-        """Looks at the network as it begins; only then the clock of the run's speed starts."""
+        """Looks at the network as it begins; only then the clock of the run starts."""
         self.job, self.run, self.stop = job, run, stop
         self.looks = Looks(job, run)
         self.looks.begin(start)
-        self.keeping = Keeping(job, run, self.looks, saving, start)
-        self.recorder = Recorder(job, run, loggers, start, pace.work)
+        stopwatch = Stopwatch(job.trained)
+        self.keeping = Keeping(job, run, self.looks, saving, start, stopwatch)
+        self._catch_up(start, loggers)
+        self.recorder = Recorder(job, run, loggers, start, pace.work, stopwatch)
         self.met = Met(job, run, start)
         self.agreement = _agreed_on(stop, self.met.count, self._has_a_word)
         self.start = self.step = start  # the last that is done
@@ -98,6 +97,38 @@ class Follower:
         self._follow_broken(step)
         with processes.telling() if self._is_told() else nullcontext():
             self._follow_through(step, terms)
+
+    def _catch_up(self, start: int, loggers: Loggers) -> None:
+        """Take the look at the step that a run goes on with, where a stop came before it was over.
+
+        It sees what it would have seen then, as it depends on the weights alone, and all that follows from a look
+        follows: the run ends with the network that it would have ended with.
+        """
+        known = self.looks.known_of(start)
+        if not start or not self._looks_at(start) or (known.get("health") and not self.looks.lacks_onlooker(known)):
+            return
+        line: dict[str, Any] = {"step": start, **known}
+        self._look(start, line)
+        self.run.note_step_again(line)
+        loggers.log(line)
+        self.job.hooks.looked(line)
+        self._refuse_collapse(start, line)
+        if self.looks.choice.best == start:
+            self.keeping.attempt(start)
+
+    def _look(self, step: int, line: dict[str, Any]) -> None:
+        """Add what a look at a step sees to its line; a stop meanwhile leaves what it has seen by then."""
+        with _told_to_resume(step):
+            if not line.get("health"):
+                line |= self.looks.take(step)
+            line |= self.looks.watched(step)  # last: whatever becomes of it, the look is written down
+
+    def _refuse_collapse(self, step: int, line: dict[str, Any]) -> None:
+        """Raise DivergedError where the last look has found a collapse that is to end the run."""
+        if self.looks.state == "collapsing" and self.job.recipe.on_collapse == "stop":
+            if not self.keeping.holds(step):
+                self.keeping.save(step)
+            raise DivergedError(f"step {step:,}: {line['verdict']}")
 
     def _follow_broken(self, step: int) -> None:
         """List what is broken; where that is too much, end the run with this step saved."""
@@ -131,7 +162,7 @@ class Follower:
             raise
 
     def _follow(self, step: int, terms: dict[str, Tensor]) -> None:
-        recipe, last = self.job.recipe, step == self.job.recipe.steps
+        recipe, last, line = self.job.recipe, step == self.job.recipe.steps, dict[str, Any]()
         self.recorder.time()
         look = self._looks_at(step)
         # Before all that takes long, as the others wait to be asked; of what reaches this process meanwhile a single
@@ -141,16 +172,13 @@ class Follower:
             with self.recorder.line(step, terms) as line:
                 self.looks.note(line["loss"])
                 if look:
-                    line |= self.looks.take(step)
-                    line |= self.looks.watched(step)  # last: whatever becomes of it, the look is written down
+                    self._look(step, line)
             if look:
                 self.job.hooks.looked(line)
         else:
             self.recorder.bar.reach(step, recipe.steps)
         self.job.hooks.stepped(step, recipe.steps, terms)
-        if self.looks.state == "collapsing" and recipe.on_collapse == "stop":
-            self.keeping.save(step)
-            raise DivergedError(f"step {step:,}: {line['verdict']}")
+        self._refuse_collapse(step, line)
         if last:
             return  # what comes after the loop saves it, and nothing is left that a stop could end
         if reason := stopped or (self.stop.reason if processes.count() == 1 else None):
@@ -217,90 +245,17 @@ class Follower:
         with distributed.alone():
             self.keeping.draw()
         kept = self.keeping.chosen or self.step
-        self.looks.end(kept)
-        self.stop.poll()  # scores take long; the files of the run are all there by now
-        steps = {"steps": self.step, "chosen_step": kept}
-        return {**steps, **self.recorder.totals(self.step), **self.looks.totals(kept)}
+        with _told_to_resume(self.step):
+            self.looks.end(kept)
+            self.stop.poll()  # scores take long; the files of the run are all there by now
+            steps = {"steps": self.step, "chosen_step": kept}
+            return {**steps, **self.recorder.totals(self.step), **self.looks.totals(kept)}
 
 
-class Recorder:
-    """Writes down what a step came to. The clock of a run's speed starts when this is made."""
-
-    def __init__(self, job: Job, run: RunFolder, loggers: Loggers, start: int, work: Work) -> None:
-        self.job, self.run, self.loggers, self.start = job, run, loggers, start
-        self.terms: dict[str, float | None] = {}  # of the last line
-        self.measures: dict[str, float | None] = {}  # likewise
-        self.profile = Profile(run.folder) if job.recipe.profile else None
-        self.bar = Progress("training", job.recipe.steps, "steps", start, partial(work.of, 0))
-        self.began = clock.now()
-        self._last = (self.began, start, job.batches.seconds)  # when, at which step and input time a line was written
-
-    def is_due(self, step: int) -> bool:
-        """Whether this step gets a line of its own: the first always does, so that a run shows that it lives."""
-        return step % self.job.recipe.log_every == 0 or step == self.start + 1
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Show how far the steps inside are, and end what watches them, however they end."""
-        with self.bar:
-            try:
-                yield
-            finally:
-                if self.profile and (short := self.profile.end()):
-                    say(short)
-
-    def time(self) -> None:
-        """Let the profile, where there is one, count a step; its table is said once it is there."""
-        if self.profile and self.profile.step():
-            for line in self.profile.lines():
-                say(line)
-
-    @contextmanager
-    def line(self, step: int, terms: dict[str, Tensor]) -> Iterator[dict[str, Any]]:
-        """The line of a step, to be added to inside; reading the terms waits for the device.
-
-        It is written at the end, even that of an interruption: the step is done all the same.
-        """
-        values = {name: term.item() for name, term in terms.items()}
-        self.measures = {name: finite(value.item()) for name, value in self.job.method.measures.items()}
-        loss, now = sum(values.values()), clock.now()
-        self.terms = {name: finite(value) for name, value in values.items()}
-        before, logged, waited = self._last
-        elapsed = max(now - before, 1e-9)
-        rate = (step - logged) * self.job.batches.batch_size / elapsed
-        share = (self.job.batches.seconds - waited) / elapsed
-        line: dict[str, Any] = {
-            "step": step,
-            "epoch": round(step / self.job.batches.steps_per_epoch, 4),
-            "loss": finite(loss),
-            "terms": self.terms,
-            "lr": self.job.optimizer.param_groups[0]["lr"],
-            "samples_per_second": round(rate, 2),
-            "input_share": round(share, 4),
-            "seconds": round(now - self.began, 3),
-        }
-        line |= {"measures": self.measures} if self.measures else {}
-        try:
-            yield line
-        finally:
-            self.run.note_step(line)
-            self.loggers.log(line)
-        self.bar.update(step, f"loss {loss:.4g}  {rate:,.0f} samples/s  input {share:.0%}", self.job.recipe.steps)
-        # From before a look, which so counts as part of the steps up to the next line: the speed is what a user gets.
-        self._last = (now, step, self.job.batches.seconds)
-
-    def totals(self, step: int) -> dict[str, Any]:
-        """{samples_per_second, seconds, final_terms, measures} of the run up to this step."""
-        seconds = clock.now() - self.began
-        rate = (step - self.start) * self.job.batches.batch_size / seconds
-        return {
-            "samples_per_second": round(rate, 2),
-            "seconds": round(seconds, 2),
-            "final_terms": self.terms or next((line.get("terms", {}) for line in self.run.metrics()[-1:]), {}),
-            **({"measures": self.measures} if self.measures else {}),
-        }
-
-
-def finite(value: float) -> float | None:
-    """The number, or None where there is none: JSON knows no NaN."""
-    return value if math.isfinite(value) else None
+@contextmanager
+def _told_to_resume(step: int) -> Iterator[None]:
+    """Say of a stop that comes in what follows a step how to go on, which whatever it stops does not know."""
+    try:
+        yield
+    except Interrupted as error:
+        raise Interrupted(f"{error} at step {step:,}; add --resume to go on") from None

@@ -64,6 +64,7 @@ class Job:
     hooks: Hooks = field(default_factory=Hooks)  # who hears of steps and looks
     listed: dict[int, str] = field(default_factory=dict)  # broken samples that are listed, by number, with the reasons
     begun: dict[str, Tensor] = field(default_factory=dict)  # some weights and features as a run began that goes on now
+    trained: float = 0.0  # seconds that a run was trained for before it goes on now
     moves: int = 0  # times that the weights have become others: by a step, or as they were put back
     gathered: int | None = None  # of these, what is shown is as after so many
 

@@ -23,6 +23,7 @@ from selftaught.training.job import Job
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.looking.health import undisturbed
 from selftaught.training.looking.looks import Looks
+from selftaught.training.recording import Stopwatch
 from selftaught.training.saving import Saving
 
 PICTURED = 8  # samples in the picture of what the network was shown
@@ -50,8 +51,10 @@ class Keeping:
     best so far, and else now and then; what comes before an end always does.
     """
 
-    def __init__(self, job: Job, run: RunFolder, looks: Looks, saving: Saving, start: int) -> None:
-        self.job, self.run, self.looks, self.saving = job, run, looks, saving
+    def __init__(
+        self, job: Job, run: RunFolder, looks: Looks, saving: Saving, start: int, stopwatch: Stopwatch
+    ) -> None:
+        self.job, self.run, self.looks, self.saving, self.stopwatch = job, run, looks, saving, stopwatch
         self.saved = start  # the step that is on the disk; before the first there is nothing to save
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last
         self._saved_at = clock.now()
@@ -111,7 +114,8 @@ class Keeping:
         if self.job.spread:
             processes.order("save", step)
         try:
-            self.saving.begin(step, self.looks.health.begun, step == best, partial(self._note, step))
+            written, seconds = partial(self._note, step), round(self.stopwatch.in_all, 3)
+            self.saving.begin(step, self.looks.health.begun, step == best, written, seconds)
             if best == step or (best is None and exports):
                 packed = self._packed(step)
                 self.saving.then(lambda: self._write_encoder(packed))

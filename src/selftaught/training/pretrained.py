@@ -25,6 +25,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 COLOURS = 3
+WEIGHTS = ("*.json", "*.safetensors", "*.bin")  # files of a folder that a network is made of
 
 Side = tuple[int, int] | None
 
@@ -100,11 +101,23 @@ class Taught(NamedTuple):
     fingerprint: str  # of its weights
 
 
+Stamps = tuple[tuple[str, int, int, int, int], ...]
+
+
+def stamps_of(source: str) -> Stamps:
+    """Which files a teacher is made of as they are now: they may be other ones for the next run of this process."""
+    path = Path(source.removeprefix("local-dir:"))
+    inside = [file for pattern in WEIGHTS for part in (path, path / "encoder") for file in part.glob(pattern)]
+    stats = [(str(file), file.stat()) for file in (sorted(inside) if path.is_dir() else [path]) if file.is_file()]
+    return tuple((name, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in stats)
+
+
 @lru_cache(maxsize=1)  # whoever measures and whoever trains have the same one, which nothing changes
-def load_teacher(source: str, size: Side, name: str, preparation: Preparation) -> Taught:
+def load_teacher(source: str, size: Side, name: str, preparation: Preparation, stamps: Stamps) -> Taught:
     """A network to learn from, shown views as large as they are, or `size`.
 
-    name: that of the student, whose architecture a file of weights is taken for. Raises UsageError.
+    name: that of the student, whose architecture a file of weights is taken for; stamps: of the source's files, by
+    which one that is kept is known to be the one. Raises UsageError.
     """
     shown = size or preparation.size
     try:

@@ -17,6 +17,7 @@ from selftaught.contracts.samples import Samples
 from selftaught.data.first_pass import MARK
 from selftaught.methods import registry
 from selftaught.run.digests import read_digests
+from selftaught.run.map import MOST
 from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
@@ -35,7 +36,7 @@ from selftaught.system.text import printable
 from selftaught.training.by_device import usual_encoder
 from selftaught.training.guidance import guidance_of
 from selftaught.training.related_views import refuse_unrelated
-from selftaught.training.starting import preset_of, warmed, words_of
+from selftaught.training.starting import prepared_as, preset_of, warmed
 from selftaught.training.usual import as_usual
 from selftaught.training.views import refuse_unanswerable
 
@@ -76,7 +77,7 @@ def open_data(
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
-    like = like or words_of(recipe, kind)
+    followed = None if like else prepared_as(recipe, kind)
     with Progress("reading", 0, kind.THINGS) as bar, holding(copied, recipe.remote_cache):
         try:
             samples: Samples = kind.open_samples(
@@ -91,7 +92,7 @@ def open_data(
                 label_column=recipe.label_column,
                 column=recipe.column,
                 **ways(recipe, kind),
-                like=like,
+                like=like or followed,
                 first_pass=_first_pass(recipe),
                 device=device or device_of(recipe.device).type,
                 progress=bar.polled(stop.poll),
@@ -106,6 +107,11 @@ def open_data(
                 ]
         except BrokenData as error:
             raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
+        except DataError as error:
+            if followed is None or kind.WORDS:
+                raise
+            way = f"{kind.THINGS} are taken as --init {printable(recipe.init)} took them; --normalise data does not"
+            raise DataError(f"{error} ({way})") from None
     if recipe.fingerprint and recipe.fingerprint not in (samples.fingerprint, samples.former_fingerprint):
         other = f"cannot resume: {printable(recipe.data)} is not the data this run was started with"
         raise UsageError(f"{other}: {_difference(recipe, samples, kind.THINGS)}")
@@ -230,6 +236,8 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
     """
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle()
+    if recipe.map > MOST and recipe.fingerprint is None:  # a run that began before there was this bound has as many
+        raise UsageError(f"--map cannot be {recipe.map}: a map shows {MOST:,} samples at most")
     kind = kind or modality.of(recipe.data)
     if recipe.teacher and not kind.PRETRAINED:
         raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")

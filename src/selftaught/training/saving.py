@@ -42,14 +42,17 @@ class Saving:
         begun: Mapping[str, Tensor] | None = None,
         best: bool = False,
         written: Callable[[], None] = lambda: None,
+        seconds: float = 0.0,
     ) -> None:
         """Begin to write a checkpoint; `written` is called when it is there. More may follow it: see `then`.
+
+        seconds: that the run has been trained for, as the leader knows.
 
         Raises DivergedError where a weight is not finite, and OSError for what fails at once.
         """
         self.refuse_unsound(step)
         groups = self._copied(begun or {})
-        state = {"steps": self.job.recipe.steps, "threads": torch.get_num_threads()}
+        state = {"steps": self.job.recipe.steps, "threads": torch.get_num_threads(), "seconds": seconds}
         writer = self._writer = Background()
 
         def write() -> None:

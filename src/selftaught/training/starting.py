@@ -1,5 +1,6 @@
 """What a run takes over from the weights that it starts from: their network, image size and normalisation, and pace."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from selftaught.run.quantities import ALL
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
-from selftaught.training.pretrained import Taught, load_teacher
+from selftaught.training.pretrained import Taught, load_teacher, stamps_of
 
 # For going on from what others have taught: a fifth of the method's rate, each layer 0.8 times as fast as the next, the
 # first half of them not at all in the first tenth, in which the new heads find their way. Not from a run of ours, whose
@@ -34,7 +35,7 @@ def taking_over(recipe: Pretrain, kind: Modality) -> Pretrain:
     taken: dict[str, Any] = {}
     if recipe.encoder is None and known.part:
         taken["encoder"] = known.part
-        if kind.WORDS and recipe.tokenizer is None:
+        if kind.begun(recipe.init or "") and recipe.tokenizer is None:
             taken["tokenizer"] = recipe.init
     if recipe.size is None and known.size and kind.SIZED:
         taken["size"] = known.size
@@ -46,9 +47,38 @@ def _known(recipe: Pretrain, kind: Modality) -> Known | None:
         return None
     if part := kind.begun(recipe.init):
         return Known(part)
-    if not kind.PRETRAINED:
+    known = known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
+    return known if kind.PRETRAINED or (known.ours and _preparation_in(recipe.init, kind)) else None
+
+
+def _preparation_in(source: str, kind: Modality) -> Any:
+    """How samples were prepared for an encoder of a run of ours, of this kind of data; None where nothing tells."""
+    folder = Path(source)
+    folder = folder.parent if folder.name == "model.safetensors" else folder
+    with suppress(UsageError, KeyError, TypeError, ValueError):
+        about = encoder_about(folder / "encoder" if (folder / "encoder").is_dir() else folder)
+        if about["modality"] == kind.Preparation.modality:
+            return kind.Preparation.model_validate(about["preparation"])
+    return None
+
+
+def prepared_as(recipe: Pretrain, kind: Modality) -> Any:
+    """The preparation by which --init was taught, where samples are to be prepared so from the start; else None.
+
+    Images are not: whatever they show, mean and deviation alone are taken over (`normalised`). Who says how series are
+    cut, or at which rate they come, has the data's own.
+    """
+    if kind.WORDS:
+        return words_of(recipe, kind)
+    begun, said = recipe.fingerprint is not None, (recipe.window, recipe.stride, recipe.sampling_rate)
+    if kind.PRETRAINED or not recipe.init or recipe.normalise == "data" or any(said):
         return None
-    return known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
+    if begun and recipe.normalise == "auto":
+        return None  # a run from before there was a choice
+    # What --init names may be gone, or another one, as a run goes on.
+    sources = [str(Path(str(recipe.out)) / name) for name in ("initial", "encoder")] if begun else []
+    theirs = next(filter(None, (_preparation_in(source, kind) for source in (*sources, recipe.init))), None)
+    return theirs.model_copy(update={"size": recipe.size}) if theirs and recipe.size and kind.SIZED else theirs
 
 
 def words_of(recipe: Pretrain, kind: Modality) -> Any:
@@ -109,7 +139,8 @@ def _has_seen(module: nn.Module) -> bool:
 def teacher_of(recipe: Pretrain, preparation: Any) -> Taught:
     """The network that a run learns from."""
     name = recipe.encoder.name if recipe.encoder else modality.named(preparation.modality).ENCODER
-    return load_teacher(str(recipe.teacher), recipe.teacher_size, name, preparation)
+    source = str(recipe.teacher)
+    return load_teacher(source, recipe.teacher_size, name, preparation, stamps_of(source))
 
 
 def taught(recipe: Pretrain, samples: Samples) -> Pretrain:
@@ -137,10 +168,12 @@ def normalised(recipe: Pretrain, samples: Samples, kind: Modality) -> Pretrain:
     weights of which nothing is known.
     """
     begun = recipe.fingerprint is not None
+    if recipe.init and not kind.PRETRAINED and not kind.WORDS and prepared_as(recipe, kind):
+        return recipe.model_copy(update={"normalise": "init"})  # as the samples were opened
     if recipe.normalise == "data" or not recipe.init or (begun and recipe.normalise == "auto"):
         return recipe.model_copy(update={"normalise": "data"})  # as runs from before there was a choice were, too
-    known = _as_begun(recipe) if begun else None
-    if known is None and (own := _known(recipe, kind)):
+    known = _as_begun(recipe) if begun and kind.PRETRAINED else None
+    if known is None and kind.PRETRAINED and (own := _known(recipe, kind)):
         known = own.normalisation(samples.preparation.channels)
     if known is None and recipe.normalise == "init":
         raise UsageError(f"--normalise init: nothing tells how --init {printable(recipe.init)} was; leave it out")

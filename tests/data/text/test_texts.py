@@ -261,6 +261,8 @@ def test_a_run_that_starts_from_another_one_knows_its_words(tmp_path: Path) -> N
     other, init = str(lines(tmp_path, 32, seed=1)), str(first.folder)
     run = selftaught.pretrain(other, out=str(tmp_path / "second"), steps=1, init=init, **HOW)
     assert selftaught.load_encoder(run.folder).preparation == selftaught.load_encoder(first.folder).preparation
+    theirs = selftaught.pretrain(other, out=str(tmp_path / "third"), steps=1, init=init, **{**HOW, "encoder": None})
+    assert theirs.recipe.encoder == first.recipe.encoder and run.recipe.encoder == first.recipe.encoder
     with pytest.raises(UsageError, match=r"--context is that of --init .*first, whose weights know no other words"):
         selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=init, context=5, **HOW)
     weights = str(tmp_path / "first/encoder/model.safetensors")

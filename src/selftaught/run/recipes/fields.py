@@ -57,6 +57,20 @@ def about(line: str, **bounds: Any) -> Any:
     return Field(description=line, **bounds)
 
 
+def _plain(value: Any) -> Any:
+    """A setting without numbers of NumPy's or torch's, which a file could not say, wherever they stand in it."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _holds_array(value: Any) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
+
+
 class Recipe(BaseModel):
     """Fields are flags of the command; dotted flags go into parts and tables of options."""
 
@@ -70,11 +84,12 @@ class Recipe(BaseModel):
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
         """Validate plain values; the first problem is a usage error in one line."""
+        values = {name: _plain(value) for name, value in values.items()}
         for name, value in values.items():
             refuse_secrets(value)  # before anything shows or keeps it
             if name not in cls.model_fields:
                 raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
-            if getattr(value, "ndim", 0):
+            if _holds_array(value):
                 raise UsageError(f"{name!r} cannot be an array")
         try:
             return cls.model_validate({name: str(v) if isinstance(v, PathLike) else v for name, v in values.items()})

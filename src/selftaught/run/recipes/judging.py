@@ -196,7 +196,7 @@ class Compare(Recipe):
 
 def _no_number(given: Any) -> Any:
     """A file of labels, and not how many, which `evaluate --labels` says."""
-    if re.fullmatch(r"\d+(\.\d+)?%?", str(given)) and not Path(given).exists():
+    if re.fullmatch(r"\d{1,20}(\.\d{1,20})?%?", str(given)) and not Path(str(given)).exists():
         few = f"what {given} give is judged by `selftaught evaluate RUN --probe finetune --labels {given}`"
         raise ValueError(f"here it is a CSV of path,label, of which all are learnt from; {few}")
     return given

@@ -215,7 +215,9 @@ class Pretrain(Recipe):
     patience: int | None = Field(
         None, gt=0, le=MOST, description="end the run when the score of --choose has not risen for so many looks"
     )
-    map: Free[int] = Field(2000, ge=0, le=1_000_000, description="samples at most in the map of the report; 0 for none")
+    map: Free[int] = Field(
+        2000, ge=0, le=1_000_000, description="samples in the map of the report, 100,000 at most; 0 for none"
+    )
     watch_labels: OfData[Free[str | None]] = Field(
         None,
         description="labelled samples that watch: what kNN and a linear probe make of the encoder at each look; they "

@@ -28,7 +28,7 @@ class Looks:
     def __init__(self, job: Job, run: RunFolder) -> None:
         self.job, self.run, self.health = job, run, Health(job)
         self.chance = job.method.chance(job.batches.batch_size)
-        lines = run.metrics()
+        self.lines = lines = run.metrics()
         self.choice = Choice(job.recipe)
         self.before: Scores = {}  # of the network as the run began with it
         self.known = [line for line in lines if line.get("health")]
@@ -48,6 +48,14 @@ class Looks:
                 fresh = self.job.recipe.init is None
                 keep_start(self.run.folder, self.job.shown.encoder, self._mapped(), fresh=fresh)
         self.at_start = self._watched_at_start(start)
+
+    def known_of(self, step: int) -> dict[str, Any]:
+        """The line that the step which a run goes on with has already; empty where it has none."""
+        return next((line for line in reversed(self.lines) if line["step"] == step), {})
+
+    def lacks_onlooker(self, line: dict[str, Any]) -> bool:
+        """Whether a look was written down before the onlooker had seen what it sees."""
+        return self.job.onlooker is not None and not line.get("watched")
 
     def note(self, loss: float | None) -> None:
         """Take a logged loss into the mean that goes with the next look; None where it is not finite."""

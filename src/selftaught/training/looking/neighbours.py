@@ -15,7 +15,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Pictures
 from selftaught.contracts.samples import Samples
-from selftaught.run.map import FOLDER, PATCHES, RATE, START, Array, Facts, read_facts
+from selftaught.run.map import FOLDER, MOST, PATCHES, RATE, START, Array, Facts, read_facts
 from selftaught.system.files import spared, write_together
 from selftaught.system.pictures import encoded
 from selftaught.system.sounds import levels_of
@@ -34,8 +34,8 @@ def mapped(folder: Path, samples: Samples, wanted: int, seen: int) -> Samples:
     """The samples of a run's map: those it started with, or `wanted` at most, evenly spread, and few beside the
     `seen` ones of training."""
     start = read_facts(folder / FOLDER / START)
-    count = min(wanted, samples.count, max(LEAST, seen // SEEN_PER_SAMPLE))
-    count = min(len(start.keys), samples.count) if start else count
+    count = min(wanted, MOST, samples.count, max(LEAST, seen // SEEN_PER_SAMPLE))
+    count = min(len(start.keys), MOST, samples.count) if start else count
     return samples.subset(np.linspace(0, samples.count - 1, count).astype(np.int64))
 
 

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Check, Pretrain
 from selftaught.run.recipes.fields import Mark
 from selftaught.run.ways import ways
+from selftaught.system.components import Part
 from selftaught.system.devices import device_of
 from selftaught.system.errors import DataError
 from selftaught.system.interruption import Stop
@@ -118,7 +120,18 @@ def _said_again(command: Pretrain, plan: Plan) -> str:
     given = command.model_fields_set - free
     for name in Check.marked(Mark.SHARED):
         if name in given and (value := getattr(plan, name)) is not None:
-            between = "x" if name == "size" else ":"  # of a range
-            word = between.join(map(str, value)) if isinstance(value, tuple) else f"{getattr(value, 'name', value)}"
-            words += [f"--{name.replace('_', '-')}", word]
+            flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, Part):  # the plan's has options that were chosen as well
+                words += [flag, value.name]
+                for option, chosen in getattr(command, name).options.items():
+                    words += [f"{flag}.{option}", _typed(chosen, ",")]
+            else:
+                words += [flag, _typed(value, "x" if name.endswith("size") else ":")]
     return printable(shlex.join(words))
+
+
+def _typed(value: Any, between: str) -> str:
+    """A value as it is typed on the command line; `between` is what parts the numbers of several."""
+    if isinstance(value, list | tuple):
+        return between.join(_typed(one, between) for one in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,6 +13,7 @@ import torch
 from selftaught.run.plan import Plan, Way
 from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Mark
+from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
 from selftaught.system.files import cache_folder, write_json
 from selftaught.system.progress import Progress
@@ -34,8 +35,8 @@ def fastest(recipe: Pretrain, plan: Plan, trial: Trial) -> Way:
     measured, remembered for runs of the same length alone.
     """
     candidates = _candidates(recipe, plan)
-    if len(candidates) > 1 and _too_short(plan):
-        return candidates[0]
+    if _too_short(plan):
+        candidates = candidates[:1]  # which may be unsafe all the same
     if len(candidates) > 1:
         known = remembered(recipe, plan, trial.samples.preparation.shape)
         if known and known._replace(attention=candidates[0].attention) in candidates:
@@ -66,7 +67,8 @@ def _too_short(plan: Plan) -> bool:
 def _candidates(recipe: Pretrain, plan: Plan) -> list[Way]:
     """Every precision and layout that is open, the default first where it is among them."""
     open_precisions = ["32-true", "bf16-mixed"]
-    if torch.cuda.is_available():  # a card that only emulates bf16 says that it supports it, and is slower by it
+    if device_of(recipe.device).type == "cuda":
+        # A card that only emulates bf16 says that it supports it, and is slower by it.
         open_precisions = ["bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"]
     precisions: Any = open_precisions if recipe.precision == "auto" else [plan.precision]
     layouts: Any = ["contiguous", "channels_last"] if recipe.layout == "auto" else [plan.layout]
@@ -119,7 +121,7 @@ def _length(recipe: Pretrain) -> list[float | None]:
 def _key(recipe: Pretrain, plan: Plan, shape: tuple[int, ...], length: Any = None) -> str:
     """What the choice depends on; `length` of the run, where that left no time to measure all."""
     facts = {
-        "machine": [platform.node(), platform.machine(), platform.processor(), torch.cuda.is_available()],
+        "machine": [platform.node(), platform.machine(), platform.processor(), device_of(recipe.device).type],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "asked": [recipe.precision, recipe.layout, recipe.attention],
