@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 import selftaught
+from selftaught.commands.listing import methods
+from selftaught.judging.entrants import methods_named
 from selftaught.methods import registry
 from selftaught.methods.registry import places
+from selftaught.run.recipes import Methods
 
 METHOD = '''
 """Negative: say which images were turned into their negatives."""
@@ -102,7 +105,8 @@ def test_a_file_in_a_plugin_package_is_a_method_and_so_is_one_of_ours_unchanged(
 def test_a_broken_package_of_methods_is_said_and_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = package(tmp_path, {"self_prediction/augmented/negative": METHOD})
+    broken = "raise RuntimeError('nor tomorrow')"
+    site = package(tmp_path, {"self_prediction/augmented/negative": METHOD, "contrastive/negatives/file": broken})
     (site / "single.py").write_text("")
     (site / "broken").mkdir()
     (site / "broken" / "__init__.py").write_text("raise RuntimeError('not today')")
@@ -113,12 +117,16 @@ def test_a_broken_package_of_methods_is_said_and_left_out(
     try:
         assert places()["negative"].module == "their_methods.self_prediction.augmented.negative"
         assert places()["mae"].module.startswith("selftaught.")
+        listed = {method["name"] for method in methods(Methods())}
+        assert {"negative", "mae"} <= listed and "file" not in listed
+        assert methods_named("self_prediction,negative").count("negative") == 1
     finally:
         registry._installed.cache_clear()
     said = capsys.readouterr().err
     for name, why in (("a", "ModuleNotFoundError"), ("b", "RuntimeError: not today"), ("c", "AttributeError")):
         assert f"warning: the package of methods {name} is left out: {why}" in said
-    assert said.count("warning") == 3
+    assert "warning: the method file is left out: RuntimeError: nor tomorrow" in said
+    assert said.count("warning") == 5  # the last one as often as all are asked for
 
 
 def test_only_methods_import_by_the_public_names() -> None:

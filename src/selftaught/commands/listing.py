@@ -33,7 +33,7 @@ def methods(recipe: Methods) -> list[dict[str, Any]]:
 
     `data` are the kinds of data it can be asked of.
     """
-    return [_described(place) for place in sorted(registry.places().values(), key=lambda p: (p.family, p.kind, p.name))]
+    return [_described(place) for place in sorted(registry.usable().values(), key=lambda p: (p.family, p.kind, p.name))]
 
 
 def _described(place: registry.Place) -> dict[str, Any]:

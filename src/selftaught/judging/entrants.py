@@ -109,7 +109,7 @@ def methods_named(wanted: str, taught: bool = False) -> list[str]:
 
     Of those that learn from a teacher, where there is none, only by names.
     """
-    places = registry.places()
+    places = registry.usable()
     open_to = {name for name in places if taught or not registry.method_class(name).needs_teacher}
     groups = {name: [name] for name in places} | {"all": sorted(open_to)}
     for place in sorted(places.values(), key=lambda place: (place.family, place.kind, place.name)):

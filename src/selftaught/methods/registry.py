@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -44,6 +45,17 @@ def _installed() -> dict[str, Place]:
             for place in _in(point.load()).values():
                 by_name.setdefault(place.name, place)
     return by_name
+
+
+def usable() -> dict[str, Place]:
+    """Those whose class can be had: a file of somebody else's that is broken is said and left out."""
+    found = {}
+    for name, place in places().items():
+        ours = place.module.startswith(f"{__package__}.")
+        with nullcontext() if ours else left_out_if_broken(f"the method {printable(name)}"):
+            method_class(name)
+            found[name] = place
+    return found
 
 
 def _in(package: ModuleType) -> dict[str, Place]:

@@ -1,6 +1,7 @@
 """Series in tables: a line for each point, of one series or of many, or a line for each series."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_
 from selftaught.data.sources.numbers import has_names
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import as_number, printable
 
 SERIES, TIME, GROUP = "series", ("time", "timestamp", "datetime", "date"), "group"
 IDS = ("id", "key", SERIES, "index", *INDEX)  # of a line that is a series
@@ -36,14 +37,14 @@ class Columns(NamedTuple):
         nothing = nothing_in(set(cells), NO_VALUE)
         known = ["nan" if cell.lower() in nothing else cell for cell in cells]
         known = [cell.replace(",", ".") for cell in known] if self.comma else known
-        try:
-            return np.array(known, np.float64)
-        except ValueError:
-            place, cell = next((i, cell) for i, cell in enumerate(known) if not _is_number(cell))
-            held = f"holds {printable(cell)!r} at its point {place + 1:,}, which is no number"
-            text = not any(map(_is_number, {*known} - {"nan"}))
-            way = f"; --label-column {printable(name)} leaves it out" * text
-            raise DataError(f"{self.file}: channel {printable(name)!r} {held}{way}") from None
+        if not any("_" in cell for cell in known):  # which numpy reads over, as Python does
+            with suppress(ValueError):
+                return np.array(known, np.float64)
+        place, cell = next((i, cell) for i, cell in enumerate(known) if as_number(cell) is None)
+        held = f"holds {printable(cell)!r} at its point {place + 1:,}, which is no number"
+        text = all(as_number(cell) is None for cell in {*known} - {"nan"})
+        way = f"; --label-column {printable(name)} leaves it out" * text
+        raise DataError(f"{self.file}: channel {printable(name)!r} {held}{way}")
 
     def found(self, *names: str) -> str | None:
         """The column of one of these names, in whatever letters."""
@@ -127,7 +128,7 @@ def _read(path: Path) -> Columns:
         raise DataError(f"{shown} is empty")
     if odd := next((number for number, line in enumerate(rows, 1) if len(line) != len(rows[0])), None):
         raise DataError(f"{shown}, line {odd} has {len(rows[odd - 1])} cells, the first has {len(rows[0])}")
-    count = sum(map(_is_number, rows[0]))
+    count = sum(as_number(cell) is not None for cell in rows[0])
     named = has_names(rows, parting, rising=True) if len(rows) > 1 else count < len(rows[0])
     notes = []
     if not named:
@@ -141,14 +142,6 @@ def _read(path: Path) -> Columns:
     if not rows:
         raise DataError(f"{shown} holds no lines but the names of its columns")
     return Columns(shown, {name: [*cells] for name, cells in zip(header, zip(*rows))}, parting == ";", notes)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
