@@ -99,6 +99,13 @@ def test_no_page_ends_in_the_middle_of_a_sentence(page: Path) -> None:
     assert re.search(r"[.:!?)]$|[|`]$|-->$", last), last  # a sentence, or a table, a block of code or a mark
 
 
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_lines_of_prose_are_no_longer_than_those_of_code(page: Path) -> None:
+    """Tables, pictures and what is typed may be."""
+    prose = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL).splitlines()
+    assert not [line for line in prose if len(line) > 120 and not line.startswith(("|", "!["))]
+
+
 def test_cleaning_up_removes_nobodys_runs() -> None:
     (line,) = re.findall(r"^clean:\n\trm -rf ([^#\n]*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     removed = line.split()
