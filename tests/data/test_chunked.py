@@ -153,6 +153,16 @@ def test_what_is_broken_or_lacking_is_said(tmp_path: Path, monkeypatch: pytest.M
             opener(tmp_path / "a.h5")
 
 
+def test_of_shards_in_zarr_each_that_lacks_counts_once(tmp_path: Path) -> None:
+    values = np.ones((100, 8, 8, 3), np.uint8)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=3)
+    group.create_array("x", data=values, chunks=(10, 8, 8, 3), shards=(40, 8, 8, 3))  # the last of them half beyond
+    assert not open_source(tmp_path / "a.zarr").notes
+    (tmp_path / "a.zarr/x/c/2/0/0/0").unlink()
+    (note,) = open_source(tmp_path / "a.zarr").notes
+    assert note == "1 of its shards are not stored, and hold one value by what the format says"
+
+
 def test_a_command_takes_the_name_of_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["one"], file["two"] = PIXELS, PIXELS[::-1].copy()

@@ -247,6 +247,22 @@ def test_a_signal_to_one_process_saves_once(tmp_path: Path) -> None:
     assert f"step {int(saved.removeprefix('step_')):,};" in run.status["reason"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_a_stop_before_the_processes_hear_of_signals_is_no_fault(tmp_path: Path) -> None:
+    """They are importing, and nobody has made a run."""
+    words = ["pretrain", str(data(tmp_path)), "--out", str(tmp_path / "run"), "--steps", "100000", "--devices", "2"]
+    where = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "SELFTAUGHT_CACHE": str(tmp_path / "cache")}
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "selftaught", *words], env=where, stderr=subprocess.PIPE, text=True
+    )
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    while parent.poll() is None and not children.read_text():
+        time.sleep(0.001)
+    parent.send_signal(signal.SIGTERM)
+    said = parent.communicate()[1]
+    assert parent.returncode == 75 and "stopped by SIGTERM" in said.splitlines()[-1]
+
+
 def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     told = {**settings("simclr", tmp_path), "batch_size": 15}
     with pytest.raises(UsageError, match="--batch-size 15 cannot be divided among 2 processes; use 14 or 16"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import zlib
@@ -30,6 +31,7 @@ from tests.children import Child, child, halt_in
 from tests.clocks import held, steps_take
 from tests.methods.making import KINDS, network, side, small
 from tests.networks import flags as as_flags
+from tests.reliability.faults import in_child
 from tests.teachers import teacher_for
 from tests.training.test_resume_of_methods import COMBINATIONS
 
@@ -253,6 +255,34 @@ def test_a_look_that_a_stop_has_cut_is_taken_as_the_run_goes_on(
     assert whole.status["health"] == again.status["health"]
     encoders = [load_file(run.folder / "encoder" / "model.safetensors") for run in (whole, again)]
     assert_same(*encoders)
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_a_kill_before_a_step_is_called_the_best_changes_nothing(
+    name: str, array: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = {0: 1.0, 3: 5.0, 6: 9.0, STEPS: 2.0}
+    steps, own = iter(scored), Health.look
+    monkeypatch.setattr(Health, "look", lambda self: own(self) | {"rankme": scored[next(steps)]})
+    asked = {"choose": "rankme", "checkpoint_every": "1h"}
+    whole = pretrain(command("simclr", array, tmp_path / "whole", **asked))
+    steps = iter(scored)
+    write = checkpoint.write_atomically
+
+    def killed() -> None:
+        def written(file: Path, text: str) -> None:
+            if file.name == name and text.startswith("step_0000006"):
+                os._exit(9)
+            write(file, text)
+
+        monkeypatch.setattr(checkpoint, "write_atomically", written)
+        pretrain(command("simclr", array, tmp_path / "cut", **asked))
+
+    assert in_child(killed) == 9
+    steps = iter([STEPS])
+    again = pretrain(command("simclr", array, tmp_path / "cut", resume=True, **asked))
+    assert whole.status["chosen_step"] == again.status["chosen_step"] == 6
+    assert_same(*(load_file(run.folder / "encoder" / "model.safetensors") for run in (whole, again)))
 
 
 def test_a_run_that_noted_no_number_types_goes_on_as_it_began(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def save(
         if error.errno not in FULL or not all_do(circle, lambda: leads and make_room(folder))[0]:
             raise
         final = _written(folder, step, groups, state, circle, under_way)
-    names = ("last", "best") if best else ("last",)
+    # `best` first: who goes on after a crash between the two loads the newest whatever `last` says.
+    names = ("best", "last") if best else ("last",)
     all_do(circle, lambda: _named_and_pruned(folder, final, names, keep) if leads else None)
     return final
 

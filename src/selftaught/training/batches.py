@@ -127,8 +127,16 @@ class Batches:
                 for rows in self._shown(self.rows(step + ahead)):
                     self.samples.prefetch(rows)
         with self._address(step):
-            small = self._at_first.views if self._at_first and step < self._turn else None
-            return self.views_of(self.rows(step), small)
+            return self.views_of(self.rows(step), self._smaller(step))
+
+    def first(self, step: int, count: int) -> tuple[Tensor, ...]:
+        """The views of so many samples of a step's whole batch, from its first one on, and of no others."""
+        with randomness.at(self.seed, step, slice(0, count), self.batch_size):
+            return self.views_of(self.all_rows(step)[:count], self._smaller(step))
+
+    def _smaller(self, step: int) -> MakeViews | None:
+        """What makes the views of a step, where it is one of the first."""
+        return self._at_first.views if self._at_first and step < self._turn else None
 
     def _address(self, step: int) -> AbstractContextManager[None]:
         """Of this process's share of the random numbers of a step."""

@@ -95,6 +95,7 @@ def _take_up(job: Job, run: RunFolder, groups: checkpoint.Loaded, state: dict[st
 def _everything(job: Job) -> torch.Tensor:
     """Plain views of a bounded, evenly spread sample of the data."""
     count = job.samples.count
-    rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long()
+    # In float32 the last of more than 2^24 may be rounded up beyond the end.
+    rows = torch.linspace(0, count - 1, min(count, EVERYTHING)).long().clamp(max=count - 1)
     plain = job.samples.views(("plain",))
     return as_inputs(job.method, plain(rows, *job.samples.batch(rows.numpy()))[0])

@@ -102,18 +102,17 @@ class Follower:
         """Take the look at the step that a run goes on with, where a stop came before it was over.
 
         It sees what it would have seen then, as it depends on the weights alone, and all that follows from a look
-        follows: the run ends with the network that it would have ended with.
+        follows, also where the process ended between the two: the run ends with the network that it would have had.
         """
         known = self.looks.known_of(start)
-        if not start or not self._looks_at(start) or (known.get("health") and not self.looks.lacks_onlooker(known)):
-            return
-        line: dict[str, Any] = {"step": start, **known}
-        self._look(start, line)
-        self.run.note_step_again(line)
-        loggers.log(line)
-        self.job.hooks.looked(line)
-        self._refuse_collapse(start, line)
-        if self.looks.choice.best == start:
+        if start and self._looks_at(start) and (not known.get("health") or self.looks.lacks_onlooker(known)):
+            line: dict[str, Any] = {"step": start, **known}
+            self._look(start, line)
+            self.run.note_step_again(line)
+            loggers.log(line)
+            self.job.hooks.looked(line)
+            self._refuse_collapse(start, line)
+        if start and self.looks.choice.best == start and not self.keeping.names_best(start):
             self.keeping.attempt(start)
 
     def _look(self, step: int, line: dict[str, Any]) -> None:

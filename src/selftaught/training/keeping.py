@@ -10,7 +10,7 @@ from typing import Self
 import torch
 
 from selftaught.contracts import modality
-from selftaught.run import checkpoint
+from selftaught.run import checkpoint, steps
 from selftaught.run.export import Packed, packed_encoder, write_packed
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, processes, randomness
@@ -80,6 +80,11 @@ class Keeping:
         self._settle_aloud()
         with _said():
             self._begin(step, self._exports())
+
+    def names_best(self, step: int) -> bool:
+        """Whether this step's checkpoint is known on the disk as the best."""
+        best = checkpoint.named(self.run.checkpoints, "best")
+        return best is not None and steps.order(best)[0] == step
 
     def _exports(self) -> bool:
         """Whether the encoder is to be exported with a save: if that is cheap, for as long as training has gone on."""
@@ -197,7 +202,7 @@ class Keeping:
         if not drawing:
             return
         shown = min(PICTURED, job.batches.batch_size)
-        views = tuple(as_inputs(job.shown, view[:shown]) for view in job.batches(0))
+        views = tuple(as_inputs(job.shown, view) for view in job.batches.first(0, shown))
         job.shown.eval()
         with torch.no_grad(), randomness.at(job.recipe.seed, 0, slice(0, shown)):
             pictures = job.shown.picture(*views)

@@ -62,16 +62,18 @@ def launched(recipe: Pretrain, count: int) -> RunFolder:
     with TemporaryDirectory(prefix="selftaught-") as folder:
         store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
         words = _written(recipe, Path(folder))
-        running = [
-            subprocess.Popen(words, env=_told(rank, count, store.port, folder, recipe), start_new_session=True)
-            for rank in range(count)
-        ]
+        running = list[subprocess.Popen[bytes]]()
         try:
             with stopping() as stop:
+                for rank in range(count):
+                    told = _told(rank, count, store.port, folder, recipe)
+                    running.append(subprocess.Popen(words, env=told, start_new_session=True))
                 failed = _watched(running, _Company(store, count), stop)
         finally:
             _end(running)
         if failed is not None:
+            if stop.reason and running[failed].returncode == -_passed_on(stop):
+                raise Interrupted(f"stopped by {stop.reason} before training began")  # and anybody heard of signals
             raise _error(running[failed].returncode, failed, count, Path(folder))
         return RunFolder(_Company(store, count).folder)
 
@@ -138,12 +140,18 @@ def _watched(running: list[subprocess.Popen[bytes]], company: _Company, stop: St
         if stop.reason and not passed_on:
             passed_on = True
             for one in running:
-                one.send_signal(getattr(signal, stop.reason, signal.SIGTERM))
+                one.send_signal(_passed_on(stop))
         if failed is None and (failed := _first_failed(running)) is not None:
             company.note(failed, running[failed].returncode)
             until = clock.now() + GRACE
         time.sleep(PAUSE)
     return _first_failed(running) if failed is None else failed
+
+
+def _passed_on(stop: Stop) -> signal.Signals:
+    """What the processes are told where this one is to stop."""
+    told: signal.Signals = getattr(signal, str(stop.reason), signal.SIGTERM)
+    return told
 
 
 def _first_failed(running: list[subprocess.Popen[bytes]]) -> int | None:

@@ -67,12 +67,22 @@ def open_zarr(path: Path, label_column: str | None = None, column: str | None = 
             if held[label][0] not in ((count,), (count, 1)):
                 labels_of(np.broadcast_to(np.zeros(()), held[label][0]), count, shown)  # which says so
             labels = words(np.asarray(_array(path, label, found[label], shown, stored)[:]))
-        lacking = images.nchunks - images.nchunks_initialized if images.nchunks <= COUNTED else 0
+        lacking, parts = _lacking(images) if images.nchunks <= COUNTED else (0, "")
     file = (os.path.realpath(path), path.stat()) if path.is_file() else None
     source = Arrays(path.name.removesuffix(".zip").removesuffix(".zarr"), slabs, labels, file)
     if lacking:
-        source.note(f"{lacking:,} of its chunks are not stored, and hold one value by what the format says")
+        source.note(f"{lacking:,} of its {parts} are not stored, and hold one value by what the format says")
     return source
+
+
+def _lacking(images: Any) -> tuple[int, str]:
+    """How many parts of an array are not stored, and what they are called: chunks, or shards, which hold several."""
+    if images.shards is None:
+        return images.nchunks - images.nchunks_initialized, "chunks"
+    whole = math.prod(-(-length // shard) for length, shard in zip(images.shape, images.shards))
+    inside = math.prod(shard // chunk for shard, chunk in zip(images.shards, images.chunks))
+    # Of a shard at the edge zarr counts the chunks that lie beyond it as well.
+    return whole - images.nchunks_initialized // inside, "shards"
 
 
 def _in_folder(root: Path) -> Iterator[tuple[str, Meta]]:
