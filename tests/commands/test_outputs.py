@@ -86,8 +86,17 @@ def test_a_table_of_every_class_is_known_again(named: dict[str, str], tmp_path: 
     command = ["predict", named["CLF"], named["DATA"], "--out", str(out)]
     for more in (["--all"], [], ["--all"]):
         assert run_command([*command, *more]) == 0
-    out.write_text(out.read_text().replace("probability,a,b,c", "probability,a,b,right"))
+    out.write_text(out.read_text().replace("probability,a,b,c", "probability,c,d,e"))  # of another classifier
+    assert run_command([*command, "--all"]) == 0 and "probability,a,b,c" in out.read_text()
+    assert run_command(command) == 0
+    lines = [f"{line},{more}" for line, more in zip(out.read_text().splitlines(), ["right,by", *["yes,me"] * 40])]
+    out.write_text("\n".join(lines))
     assert run_command(command) == 2 and "right" in out.read_text()
+    with_a_key = tmp_path / "judged.json"
+    judged = ["evaluate", named["RUN"], "--train", named["DATA"], *JUDGED, "--out", str(with_a_key)]
+    assert run_command(judged) == run_command(judged) == 0
+    with_a_key.write_text(with_a_key.read_text().replace("{", '{"mine": 1, ', 1))
+    assert run_command(judged) == 2 and "mine" in with_a_key.read_text()
 
 
 def test_a_page_is_called_as_pages_are(looking: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

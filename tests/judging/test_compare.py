@@ -22,6 +22,7 @@ from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.methods.self_prediction.masked.mae import MAE
 from selftaught.methods.self_prediction.perturbed.denoising import Denoising
 from selftaught.run.recipes import Compare
+from selftaught.system.components import Part
 from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.ownership import manifest_of
@@ -330,6 +331,7 @@ def test_only_where_all_fail_does_the_comparison(digits: Split, tmp_path: Path) 
         ({"train": None, "test": None, "train_labels": "nowhere.csv"}, 2, "--train-labels needs --train"),
         ({"train": None, "test": None, "features": "auto", "probe": "knn", "labels": "5"}, 2, "--probe needs --train"),
         ({"test": None, "test_labels": "nowhere.csv"}, 2, "--test-labels needs --test"),
+        ({"encoder": {"name": "torchvision/resnet18", "options": {"drop_path": 0.1}}}, 2, "no option 'drop_path'"),
         ({"encoder": "test_vit", "probe": "attentive"}, 2, "--features is .*; --probe attentive reads none of them"),
     ],
 )
@@ -351,6 +353,9 @@ def test_a_comparison_that_was_begun_with_what_concerns_nothing_goes_on(whole: P
     assert selftaught.compare(**asked, test_labels="nowhere.csv").ranking
     judged = Bench(Compare.load(out / "comparison.yaml"), {}, Stop()).judging("", 0, True)
     assert judged.test_labels is None and judged.features == "auto"
+    idle = {"encoder": {"name": "torchvision/resnet18", "options": {"drop_path": 0.1}}}  # which does not have it
+    begun = Compare.parse({**saved.model_dump(), **idle})
+    assert begun.fingerprint and Bench(begun, {}, Stop()).encoder == Part(name="torchvision/resnet18")
 
 
 def test_a_score_beside_labels_is_said_to_rank_nothing(

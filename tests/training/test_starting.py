@@ -122,6 +122,30 @@ def test_a_run_of_another_kind_hands_on_its_network_and_its_preparation(
         selftaught.pretrain(written("c", "ab", 1), out=tmp_path / "few", **how)
 
 
+def test_what_a_run_of_rows_does_not_take_over_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.random.default_rng(0).normal(size=(32, 4))
+    for name, count in (("two", 2), ("four", 4)):
+        lines = [",".join("abcd"[:count]), *(",".join(map(str, row[:count])) for row in rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    how: dict[str, Any] = {"method": "vicreg", "map": 0, "batch_size": 16, "steps": 1}
+    run = selftaught.pretrain(tmp_path / "two.csv", out=tmp_path / "two", **how)
+    selftaught.pretrain(tmp_path / "four.csv", out=tmp_path / "four", init=run.folder, **how)
+    said = "of its columns 'c', 'd' are not looked at: the encoder has learnt from others"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_option_that_an_old_run_names_for_nothing_is_not_taken_over(tmp_path: Path) -> None:
+    data = photos(tmp_path / "grey.npz", 100)
+    how = {**HOW, "encoder": None, "steps": 1}
+    old = selftaught.pretrain(data, out=tmp_path / "old", **{**how, "encoder": "torchvision/resnet18"})
+    for file in (old.folder / "encoder/config.json", old.folder / "recipe.yaml"):
+        text = file.read_text().replace('"options": {}', '"options": {"drop_path": 0.1}')
+        file.write_text(text.replace("options: {}", "options: {drop_path: 0.1}", 1))
+    assert "drop_path" in (old.folder / "encoder/config.json").read_text()
+    run = selftaught.pretrain(data, init=old.folder, out=tmp_path / "new", **how)
+    assert run.recipe.encoder == Part(name="torchvision/resnet18")
+
+
 def test_what_is_known(first: Run, tmp_path: Path) -> None:
     assert known_of("timm", "resnet18").normalisation(3) == IMAGENET
     assert known_of("timm", "no such network").normalisation(3) is None

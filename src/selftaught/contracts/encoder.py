@@ -45,7 +45,7 @@ class Encoder(nn.Module, ABC):
     patch: int = 1  # side of a patch, of which a sample has a whole number; 1 where there are none
     preparation: Any = None  # how samples become its input, once it was loaded from an export
     part: Any = None  # its name and options, then
-    ignored: tuple[str, ...] = ()  # a line on each option that it was given and does not have; an old run may have such
+    ignored: tuple[tuple[str, str], ...] = ()  # options that it was given and does not have, and a line on each
     left_out: int = 0  # numbers of a feature that nothing trains, where they are left out of it while the rest is
     along: bool = False  # whether places on a single axis are neighbours, as moments are and columns of a row are not
     keeps_statistics: bool = False  # whether batch norms go by what they have been taught, in training, too

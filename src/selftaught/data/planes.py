@@ -101,7 +101,7 @@ def create(
         ignored = []
     if stem in ("small", "half") and not (origin.small_stem or _has_patches(name)):
         ignored.append("stem")
-    encoder.origin, encoder.ignored = origin, tuple(_lacks(name, option) for option in ignored)
+    encoder.origin, encoder.ignored = origin, tuple((option, _lacks(name, option)) for option in ignored)
     return encoder
 
 

@@ -39,6 +39,7 @@ from selftaught.system.saying import say
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
+from selftaught.training.starting import as_built
 from selftaught.training.views import options_of
 
 Known = dict[str, list[Row]]  # held_out and judged: of what stands beside, as another run has found it
@@ -77,14 +78,14 @@ class Bench:
         if recipe.fingerprint and recipe.encoder is None and self.device == "cpu":
             self.device = "mps"  # as it was when comparisons did not note what they had chosen
         usual = self.kind.usual_encoder(self.device)
-        self.encoder = self.token_encoder = recipe.encoder or Part(name=usual)
+        self.encoder = self.token_encoder = self._had(recipe.encoder or Part(name=usual))
         self.tokens = self._has_tokens(self.encoder)  # which serves all methods alike
         if recipe.train and not self.tokens and probes.named(recipe.probe).takes == "layers":
             raise UsageError(
                 f"--probe {recipe.probe} reads the blocks of a transformer, which {self.encoder.name} is not"
             )
         if not self.tokens and any(registry.method_class(own.method).needs_tokens for own in entrants.values()):
-            self.token_encoder = recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0])
+            self.token_encoder = self._had(recipe.token_encoder or Part(name=self.kind.TOKEN_ENCODERS[0]))
             if not self._has_tokens(self.token_encoder):
                 raise UsageError(f"--token-encoder cannot be {self.token_encoder.name}: it does not work on tokens")
 
@@ -100,6 +101,14 @@ class Bench:
     def _open(self, seed: int) -> Samples:
         values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
         return open_data(Pretrain.parse(values), self.stop, device=self.device)
+
+    def _had(self, part: Part) -> Part:
+        """An encoder as runs can have it. Raises UsageError for an option that its network does not have."""
+        with torch.device("meta"):
+            ignored = self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)).ignored
+        if ignored and self.recipe.fingerprint is None:  # a comparison that was begun with one goes on without
+            raise UsageError(ignored[0][1])
+        return as_built(part, self.kind, self.recipe.size)
 
     def _has_tokens(self, part: Part) -> bool:
         with torch.device("meta"):

@@ -63,7 +63,7 @@ def evaluate(
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
     named = parse_features(recipe.features)
-    refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": {".json": is_evaluation}})
+    refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": {".json": is_evaluation(Evaluation.model_fields)}})
     masked = is_dense(recipe, asked, counts)
     refuse_alone(recipe, "test", "test_labels", "test_masks")
     refuse_unread(recipe, asked)

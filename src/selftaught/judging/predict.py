@@ -28,7 +28,7 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import list_beside
 from selftaught.system.saying import say
 from selftaught.system.text import printable
-from selftaught.system.written import Told, table
+from selftaught.system.written import first_rows
 
 CLASSES, NUMBERS = ["path", "predicted", "probability"], ["path", "predicted", "low", "high"]  # of tables
 
@@ -89,7 +89,7 @@ class Predictions:
         """
         header = NUMBERS if self.values is not None else [*CLASSES, *(self.classes if every else [])]
         rows = ([key, *cells] for key, cells in zip(self.keys, self._cells(every), strict=True))
-        with outputs.brought(out, "--out", overwrite, _tables(self.classes)) as temporary:
+        with outputs.brought(out, "--out", overwrite, _is_table) as temporary:
             outputs.write_table(temporary, header, rows)
         if self.quarantined:
             self.unread = list_beside(out.with_suffix(""), self.quarantined)
@@ -166,7 +166,7 @@ def _predicted(
     module: nn.Module | None,
 ) -> Predictions:
     classifier = load_classifier(folder, module).to(device_of("auto"))
-    kinds: outputs.Kinds = {".csv": _tables(classifier.classes)}
+    kinds: outputs.Kinds = {".csv": _is_table}
     outputs.refuse_taken({"--out": None if out is None else str(out)}, asked.overwrite, {"--out": kinds})
     if asked.every and not classifier.classes:
         raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
@@ -200,9 +200,16 @@ def _predicted(
     return said
 
 
-def _tables(classes: list[str]) -> Told:
-    """Of a file whether it is a table of predictions, of these classes where it has a column for each."""
-    return table(CLASSES, [*CLASSES, *classes], NUMBERS)
+def _is_table(file: Path) -> bool:
+    """Whether a file is a table of predictions, of whichever classes where it has a column for each.
+
+    Those columns have what stands under `probability`, which a column that somebody has added has not.
+    """
+    header, first = first_rows(file)
+    if header in (CLASSES, NUMBERS):
+        return True
+    every = len(header) > len(CLASSES) + 1 and header[: len(CLASSES)] == CLASSES and len(first) == len(header)
+    return every and {*filter(None, first[2].split(BETWEEN))} <= {*first[len(CLASSES) :]}
 
 
 def _said(classifier: Calibrated, samples: Samples, answers: NDArray[Any]) -> Predictions:

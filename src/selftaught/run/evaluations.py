@@ -1,5 +1,6 @@
 """The evaluations of a run: each in a file of its own that is never replaced, the newest where pages look for it."""
 
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from selftaught.system.reading import LARGEST_OBJECT
 from selftaught.system.regular import regular_bytes
 from selftaught.system.saying import say
 from selftaught.system.text import printable
-from selftaught.system.written import facts
+from selftaught.system.written import Told, facts
 
-is_evaluation = facts(JUDGED)  # of a file that --out names
+
+def is_evaluation(keys: Collection[str]) -> Told:
+    """Whether a file that --out names is an evaluation, which has these keys, or some of them where it is older."""
+    return facts(JUDGED, keys)
 
 
 def kept(run: Path, evaluation: dict[str, Any], out: str | None, overwrite: bool = False) -> SelftaughtError | None:
@@ -26,7 +30,7 @@ def kept(run: Path, evaluation: dict[str, Any], out: str | None, overwrite: bool
     """
     try:
         if out:
-            with brought(Path(out), "--out", overwrite, is_evaluation) as temporary:
+            with brought(Path(out), "--out", overwrite, is_evaluation(evaluation)) as temporary:
                 write_json(temporary, evaluation)
         say(f"wrote {printable(out or _added(run, evaluation))}")
     except UsageError as error:

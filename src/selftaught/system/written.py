@@ -4,6 +4,7 @@ Whatever cannot be read, or is no regular file, is somebody else's.
 """
 
 import csv
+import io
 import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -15,7 +16,7 @@ from selftaught.system.regular import opened
 
 NAME = "selftaught"
 FIRST = 1 << 10  # bytes in which a page or a picture says what made it
-HEADER = 1 << 20  # bytes of a table's first line at most
+HEADER = 1 << 20  # bytes that a table's first lines take at most
 PICTURED = b"\x89PNG\r\n\x1a\n"
 
 Told = Callable[[Path], bool]  # whether a file is what the command writes that asks
@@ -51,7 +52,7 @@ def picture(of: str) -> Told:
 def table(*headers: Collection[str]) -> Told:
     """A CSV whose first line is one of these, so that nobody has added a column of their own."""
     known = [list(header) for header in headers]
-    return lambda file: _header(file) in known
+    return lambda file: first_rows(file)[0] in known
 
 
 def arrays(*names: str) -> Told:
@@ -65,12 +66,12 @@ def arrays(*names: str) -> Told:
     return told
 
 
-def facts(keys: Collection[str]) -> Told:
-    """A JSON file with an object that has at least these."""
+def facts(least: Collection[str], most: Collection[str]) -> Told:
+    """A JSON file with an object that has at least these keys, and none but those, so that nobody has added one."""
 
     def told(file: Path) -> bool:
         with suppress(OSError, ValueError):
-            return set(json_in(file)) >= set(keys)
+            return set(least) <= set(json_in(file)) <= set(most)
         return False
 
     return told
@@ -82,8 +83,10 @@ def _first(file: Path, count: int) -> bytes:
     return b""
 
 
-def _header(file: Path) -> list[str]:
-    first = _first(file, HEADER).partition(b"\n")[0].decode("utf-8", "surrogateescape")
+def first_rows(file: Path) -> tuple[list[str], list[str]]:
+    """The names of a CSV's columns, and its first line below; nothing of what is none."""
+    text = _first(file, HEADER).decode("utf-8", "surrogateescape")
+    rows = csv.reader(io.StringIO(text, newline=""))
     with suppress(csv.Error):
-        return next(csv.reader([first.removesuffix("\r")]), [])
-    return []
+        return next(rows, []), next(rows, [])
+    return [], []

@@ -260,7 +260,7 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         with torch.device("meta"):
             encoder = kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder))
         if begins and encoder.ignored:
-            raise UsageError(encoder.ignored[0])
+            raise UsageError(encoder.ignored[0][1])
         refuse_unfit(recipe, encoder, kind)
     elif recipe.encoder and begins and recipe.encoder.options:
         option = next(iter(recipe.encoder.options))

@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from selftaught.contracts import modality
@@ -15,6 +16,7 @@ from selftaught.run.export import encoder_about
 from selftaught.run.known import Known, known_of
 from selftaught.run.quantities import ALL
 from selftaught.run.recipes import Pretrain
+from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 from selftaught.training.pretrained import Taught, load_teacher, stamps_of
@@ -34,12 +36,21 @@ def taking_over(recipe: Pretrain, kind: Modality) -> Pretrain:
         return recipe
     taken: dict[str, Any] = {}
     if recipe.encoder is None and known.part:
-        taken["encoder"] = known.part
+        taken["encoder"] = as_built(known.part, kind, recipe.size)
         if kind.begun(recipe.init or "") and recipe.tokenizer is None:
             taken["tokenizer"] = recipe.init
     if recipe.size is None and known.size and kind.SIZED:
         taken["size"] = known.size
     return recipe.model_copy(update=taken)
+
+
+def as_built(part: Part, kind: Modality, size: Any) -> Part:
+    """An encoder without options that its network does not have, which those of before there was a check may name."""
+    if not part.options:
+        return part
+    with torch.device("meta"):
+        ignored = dict(kind.build_encoder(part, kind.guess(size, part)).ignored)
+    return part.model_copy(update={"options": {k: v for k, v in part.options.items() if k not in ignored}})
 
 
 def _known(recipe: Pretrain, kind: Modality) -> Known | None:
@@ -175,6 +186,9 @@ def normalised(recipe: Pretrain, samples: Samples, kind: Modality) -> Pretrain:
     known = _as_begun(recipe) if begun and kind.PRETRAINED else None
     if known is None and kind.PRETRAINED and (own := _known(recipe, kind)):
         known = own.normalisation(samples.preparation.channels)
+    if known is None and recipe.normalise == "init" and (recipe.window or recipe.stride or recipe.sampling_rate):
+        told = f"--normalise init takes samples as --init {printable(recipe.init)} took them"
+        raise UsageError(f"{told}: leave out --window, --stride and --sampling-rate")
     if known is None and recipe.normalise == "init":
         raise UsageError(f"--normalise init: nothing tells how --init {printable(recipe.init)} was; leave it out")
     if known is not None:

@@ -13,7 +13,9 @@ from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.telling import warnings_of
 from selftaught.data.tables.views import Views
+from selftaught.system.text import printable
 
+SHOWN = 5  # columns in a note
 REMEDY = "say which column with --label-column, name a CSV of key,label, or add 'y' to the .npz"
 
 
@@ -61,6 +63,10 @@ def open_samples(
     if wanted.labels:
         for line in warnings_of(table, wanted.labels, like.taken.columns if like else ()):
             table.note(f"warning: {line}")
+    known = {column.name for column in like.columns} if like else {*table.columns}
+    if left := [repr(printable(name)) for name in table.columns if name not in known]:
+        shown = ", ".join(left[:SHOWN]) + " and others" * (len(left) > SHOWN)
+        table.note(f"of its columns {shown} are not looked at: the encoder has learnt from others")
     samples = TableRows(wanted, like or Preparation.of(table))
     samples.values = samples.preparation.encoded(table)[wanted.rows]
     progress(samples.count, samples.count)
