@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from selftaught.data.series.files import open_recordings
@@ -166,3 +167,19 @@ def test_a_folder_says_what_a_single_table_would() -> None:
     assert open_recordings(data).channels.rate == 1 and not open_recordings(data).notes
     wrote("logs/c.csv", "series,time,x", "u,0,5", "v,1,6")
     assert "holds several series by its column 'series': in a folder each has a" in open_recordings(data).broken[0][1]
+
+
+def test_tables_of_a_folder_are_matched_by_name_where_an_encoder_knows_none() -> None:
+    numbers = np.array([[1, 2, 3], [70, 80, 90]], np.float32)
+    np.save("like.npy", np.stack([numbers, numbers]))
+    unnamed = open_samples("series:like.npy").preparation
+    assert unnamed.names == ("", "")
+    data = logs({"a.csv": ("time,u,v", "0,1,70", "1,2,80", "2,3,90"),
+                 "b.csv": ("time,v,u,w", "0,70,1,5", "1,80,2,5", "2,90,3,5")})  # fmt: skip
+    read = open_samples(data, like=unnamed)
+    assert not read.quarantined and (read.batch(np.array([0]))[0] == read.batch(np.array([1]))[0]).all()
+    assert "channel 'w' is left out: 1 of 2 files have it, and the first has not" in read.notes
+    np.save("logs/0.npy", numbers)  # whose channels have no names either
+    for like in (unnamed, None):
+        first, second, third = open_samples(data, like=like).batch(np.arange(3))[0]
+        assert (first == second).all() and (second == third).all()

@@ -96,7 +96,7 @@ def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> R
     roles = Roles.of(table, label_column, taken)
     if roles.series is None and roles.time is None:
         return _wide(path, table, roles, label_column, taken)
-    points = _long(path, table, roles, taken.columns if taken else (), taken)
+    points = _long(path, table, roles, taken.named if taken else (), taken)
     return Recordings.of(
         path.stem, points.given, points.channels, notes=[*points.notes, *points.told], label=points.label
     )
@@ -155,7 +155,7 @@ def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
 def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken: Taken | None) -> Points:
     """Recordings of a line a point, in the order of their first lines, and what is known of their channels."""
     time, series, group = roles.time, roles.series, roles.group
-    learnt = taken.columns if taken and any(taken.columns) else ()  # channels that have no names are named ""
+    learnt = taken.named if taken else ()
     others = [time, series, group, *roles.labels, *(name for name in roles.left_out if name not in learnt)]
     open_to = [name for name in table.cells if name not in others]
     names = _names(table, open_to, wanted)
