@@ -16,6 +16,7 @@ class Taken:
 
     columns: tuple[str, ...] = ()
     label: str | None = None  # the column that was left out as the label, several by commas; NO_LABEL where none is
+    length: int | None = None  # points of a whole series; None of what is no series, or was cut into windows
 
     @property
     def named(self) -> tuple[str, ...]:
