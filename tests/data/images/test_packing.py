@@ -23,6 +23,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import files, packing
 from selftaught.data.sources.manifest import JOURNAL, MANIFEST, digest_of, manifest_of
 from selftaught.data.sources.open import open_source
+from selftaught.data.sources.shards import of_files
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from tests.data.test_python import CLASSES, COUNT, PIXELS, png
 from tests.data.test_shards import batches, forms, sample, tar
@@ -72,12 +73,21 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
         file = tmp_path / "photos" / name / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(png(PIXELS[row]))
-    selftaught.pack(tmp_path / "photos", tmp_path / "shards")
-    packed = open_source(tmp_path / "shards")
-    assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
+    selftaught.pack(tmp_path / "photos", tmp_path / "shards", shard_samples=2)
+    shards = sorted((tmp_path / "shards").glob("*.tar"))
+    for packed in (
+        open_source(tmp_path / "shards"),
+        open_source(tmp_path / "shards" / "train-{000000..000001}.tar"),
+        of_files(shards, "what an address names"),
+    ):
+        assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
     (tmp_path / "labels.csv").write_text("0.png,None\n1.png,x\n")
     selftaught.pack(tmp_path / "photos", tmp_path / "told", labels=tmp_path / "labels.csv")
     assert open_source(tmp_path / "told").labels == ["x", "", "", ""]
+    for number, name in enumerate(("0000", "000000000")):  # of somebody else
+        more = {"label": "None", "key": "0"} if number else {"key": "0", "label": "None"}
+        members = [(f"{name}.png", png(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
+        assert of_files([tar(tmp_path / f"{number}.tar", members)], "shards").labels == [""]
 
 
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
