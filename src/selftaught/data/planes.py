@@ -99,7 +99,7 @@ def create(
     else:
         encoder, origin = _timm(name, preparation, stride if small else None, given, pool, drop_path)
         ignored = []
-    if stem in ("small", "half") and not (origin.small_stem or _has_patches(name)):
+    if stem in ("small", "half") and not (origin.small_stem or _has_patches(name, positions == "relative")):
         ignored.append("stem")
     encoder.origin, encoder.ignored = origin, tuple((option, _lacks(name, option)) for option in ignored)
     return encoder
@@ -117,11 +117,10 @@ def _lacks(name: str, option: str) -> str:
     return f"encoder {name} has no option {option!r}; {HAVE[option]} have"
 
 
-def _has_patches(name: str) -> bool:
-    """Whether small images are cut into smaller patches, which is then the stem."""
-    return timm.is_model(name) and timm.models.is_model_in_modules(
-        name, ["vision_transformer", "deit", "beit", "convnext"]
-    )
+def _has_patches(name: str, relative: bool) -> bool:
+    """Whether small images are cut into smaller patches, which is then the stem; by a BEiT if it is `relative`."""
+    modules = ["vision_transformer", "deit", "convnext", *["beit"] * relative]
+    return timm.is_model(name) and timm.models.is_model_in_modules(name, modules)
 
 
 def _timm(

@@ -274,6 +274,7 @@ def test_what_cannot_be_built_is_refused_by_name(name: str, options: dict, said:
         ("torchvision/convnext_tiny", {"stem": "small"}, "no option 'stem'; ResNets have"),
         ("densenet121", {"stem": "small"}, "encoder densenet121 has no option 'stem'; ResNets have"),
         ("efficientnet_b0", {"stem": "half"}, "no option 'stem'"),
+        ("beit_base_patch16_224", {"stem": "small"}, "encoder beit_base_patch16_224 has no option 'stem'"),
         ("own", {"depth": 2}, "encoder own has no option 'depth': it is a network of yours, as it is"),
         ("own", {"stem": "small"}, "encoder own has no option 'stem'"),
     ],
@@ -292,6 +293,7 @@ def test_an_option_that_a_network_does_not_have_is_refused_where_a_run_begins(
     ("name", "options"),
     [
         ("test_vit", {"stem": "small"}),
+        ("beit_base_patch16_224", {"stem": "small", "positions": "relative", "depth": 1, "width": 32}),
         ("test_vit", {"drop_path": 0.1}),
         ("test_resnet", {"stem": "half"}),
         ("test_convnext", {"stem": "small"}),

@@ -4,7 +4,8 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from selftaught.data.images.duplicates import sketch
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.packing import packed_image
 from selftaught.data.images.samples import open_samples
-from selftaught.data.sources import packing
+from selftaught.data.sources import files, packing
 from selftaught.data.sources.manifest import JOURNAL, MANIFEST, digest_of, manifest_of
 from selftaught.data.sources.open import open_source
+from selftaught.data.sources.shards import of_files
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from tests.data.test_python import CLASSES, COUNT, PIXELS, png
 from tests.data.test_shards import batches, forms, sample, tar
@@ -71,12 +73,21 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
         file = tmp_path / "photos" / name / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(png(PIXELS[row]))
-    selftaught.pack(tmp_path / "photos", tmp_path / "shards")
-    packed = open_source(tmp_path / "shards")
-    assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
+    selftaught.pack(tmp_path / "photos", tmp_path / "shards", shard_samples=2)
+    shards = sorted((tmp_path / "shards").glob("*.tar"))
+    for packed in (
+        open_source(tmp_path / "shards"),
+        open_source(tmp_path / "shards" / "train-{000000..000001}.tar"),
+        of_files(shards, "what an address names"),
+    ):
+        assert packed.labels == ["-", "None", "ant", "ant"] and not packed.notes
     (tmp_path / "labels.csv").write_text("0.png,None\n1.png,x\n")
     selftaught.pack(tmp_path / "photos", tmp_path / "told", labels=tmp_path / "labels.csv")
     assert open_source(tmp_path / "told").labels == ["x", "", "", ""]
+    for number, name in enumerate(("0000", "000000000")):  # of somebody else
+        more = {"label": "None", "key": "0"} if number else {"key": "0", "label": "None"}
+        members = [(f"{name}.png", png(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
+        assert of_files([tar(tmp_path / f"{number}.tar", members)], "shards").labels == [""]
 
 
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
@@ -252,6 +263,52 @@ def test_images_of_the_same_names_and_sizes_that_hold_something_else_are_other_d
     pixels[3] = 255 - pixels[3]
     with pytest.raises(UsageError, match="packed of other data"):
         selftaught.pack(pixels, with_items, **SMALL)
+
+
+@contextmanager
+def unreadable(name: str) -> Iterator[None]:
+    """For a while a disk or a share does not give this file."""
+    read = files.read_regular
+
+    def failing(path: Path, *given: Any, **more: Any) -> bytes:
+        if Path(path).name == name:
+            raise OSError(5, "Input/output error")
+        return read(path, *given, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "read_regular", failing)
+        yield
+
+
+def test_what_cannot_be_read_for_a_moment_is_no_other_data(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "out"
+    made = selftaught.pack(data, out, **SMALL)
+    told = r"1 of 24 images in photos cannot be read now, such as ant/01\.png, which may be packed already: try again"
+    with unreadable("01.png"), pytest.raises(DataError, match=told):
+        selftaught.pack(data, out, **SMALL)
+    assert selftaught.pack(data, out, **SMALL) == made
+
+
+def test_what_could_not_be_read_when_it_was_packed_stays_left_out_of_the_same_data(tmp_path: Path) -> None:
+    data, out, told = folder(tmp_path), tmp_path / "out", {**SMALL, "tolerance": 0.1}
+
+    def killed() -> None:
+        with unreadable("01.png"):
+            MOMENTS["in the third"]()
+            selftaught.pack(data, out, **told)
+
+    assert child(killed) == 9
+    made = selftaught.pack(data, out, **told)
+    assert [one.key for one in made.left_out] == ["ant/01.png"] and made.samples == COUNT - 1
+    assert selftaught.pack(data, out, **told) == made
+    with unreadable("01.png"):
+        assert selftaught.pack(data, out, **told) == made
+    changed(data)  # which is not packed
+    assert selftaught.pack(data, out, **told) == made
+    file = data / open_source(data).keys[3]
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with unreadable("01.png"), pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, **told)
 
 
 def test_who_goes_on_does_not_mix_what_was_packed_with_other_images(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from selftaught.data.series.files import open_recordings
@@ -122,6 +123,42 @@ def test_a_wide_table_leaves_out_again_what_was_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "points", "fed"),
+    [
+        (",p0,p1,p2", [0, 4, 5, 6], [""]),  # from a column that numbers lines, as encoders of earlier versions did
+        ("index,p0,p1,p2", [0, 4, 5, 6], ["index"]),
+        ("label,target,p1,p2", [4, 5, 6], ["target"]),  # and from a second one that is named like a label
+        ("index,label,target,p1,p2", [0, 4, 5, 6], ["target", "index"]),
+        (",p0,p1,p2", [4, 5, 6], []),  # or not
+        ("label,target,p1,p2", [5, 6], []),
+        (",p0,p1,p2", [4, 5], []),  # of no length that it can have: as a new table is read
+    ],
+)
+def test_points_of_a_wide_table_are_those_that_an_encoder_has_learnt_from(
+    header: str, points: list[float], fed: list[str]
+) -> None:
+    known = Preparation(names=("",), length=len(points), means=(0.0,), deviations=(1.0,))
+    row = dict(zip(("", "index", "label", "target", "p0", "p1", "p2"), "0074456"))
+    data = wrote("wide.csv", header, ",".join(row[name] for name in header.split(",")))
+    read = open_samples(data, like=known)
+    assert read.batch(np.array([0]))[0][0, 0].tolist() == points
+    told = [f"column {name!r} is given to the encoder as a point" for name in fed]
+    assert [note for note in read.notes if "as a point" in note] == told
+
+
+def test_a_label_is_no_point_of_an_encoder_that_has_learnt_from_none() -> None:
+    known = open_samples(wrote("a.csv", "p0,p1,p2", "5,6,7", "8,9,4"), label_column="none").preparation
+    assert known.label == "none"
+    for header, row in (("label,p0,p1,p2", "1,5,6,7"), ("label,target,p0,p1,p2", "1,1,5,6,7")):
+        read = open_samples(wrote("b.csv", header, row), like=known, labelled=True)
+        assert read.values[:, 0].tolist() == [5, 6, 7] and read.labels == ["1"]
+        assert "labels are those of column 'label'" in read.notes
+    learnt = open_samples(wrote("b.csv", "label,p0,p1", "1,5,6"), like=known)
+    assert learnt.values[:, 0].tolist() == [1, 5, 6]
+    assert "column 'label' is given to the encoder as a point" in learnt.notes
+
+
+@pytest.mark.parametrize(
     ("lines", "series", "note"),
     [
         (("1,,3", "4,5,6"), 2, AS_ROW),
@@ -166,3 +203,19 @@ def test_a_folder_says_what_a_single_table_would() -> None:
     assert open_recordings(data).channels.rate == 1 and not open_recordings(data).notes
     wrote("logs/c.csv", "series,time,x", "u,0,5", "v,1,6")
     assert "holds several series by its column 'series': in a folder each has a" in open_recordings(data).broken[0][1]
+
+
+def test_tables_of_a_folder_are_matched_by_name_where_an_encoder_knows_none() -> None:
+    numbers = np.array([[1, 2, 3], [70, 80, 90]], np.float32)
+    np.save("like.npy", np.stack([numbers, numbers]))
+    unnamed = open_samples("series:like.npy").preparation
+    assert unnamed.names == ("", "")
+    data = logs({"a.csv": ("time,u,v", "0,1,70", "1,2,80", "2,3,90"),
+                 "b.csv": ("time,v,u,w", "0,70,1,5", "1,80,2,5", "2,90,3,5")})  # fmt: skip
+    read = open_samples(data, like=unnamed)
+    assert not read.quarantined and (read.batch(np.array([0]))[0] == read.batch(np.array([1]))[0]).all()
+    assert "channel 'w' is left out: 1 of 2 files have it, and the first has not" in read.notes
+    np.save("logs/0.npy", numbers)  # whose channels have no names either
+    for like in (unnamed, None):
+        first, second, third = open_samples(data, like=like).batch(np.arange(3))[0]
+        assert (first == second).all() and (second == third).all()

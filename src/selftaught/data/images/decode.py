@@ -15,7 +15,7 @@ from selftaught.data.images import bands, dicom, nvjpeg, plugins, tiff
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
 from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, UNKNOWN_TO_CARD, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
-from selftaught.data.sources.encoded import Page, Stored
+from selftaught.data.sources.encoded import UNREAD, Page, Stored
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.source import Unsteady
@@ -213,7 +213,7 @@ def attempt(make: Callable[[], Made]) -> Made | str:
     except (Unsteady, Interrupted, OutOfMemory):  # which is no fault of this sample alone
         raise
     except Exception as error:  # unreadable, vanished, or a broken archive member
-        return f"cannot be read: {type(error).__name__}: {error}"
+        return f"{UNREAD}: {type(error).__name__}: {error}"
 
 
 def jpeg_decoder(reading: Reading = READING) -> str:

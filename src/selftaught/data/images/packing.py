@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +28,7 @@ from selftaught.data.images.telling import counted, too_many
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.encoded import Encoded, Stored, parts_of
 from selftaught.data.sources.folder import NO_FAULTS
+from selftaught.data.sources.holding import Holding, Shown
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.manifest import MADE_BY, Asked, Manifest
 from selftaught.data.sources.open import open_source
@@ -42,9 +43,6 @@ SHARPER = 2  # times --short-side: a JPEG is decoded on so many pixels before it
 KEPT = "are larger and kept as they are: a JPEG cannot hold what is no grey or colour of 8 bits"
 JPEGS = {"JPEG": "jpg", "MPO": "jpg"}  # endings; of other formats it is the name in small letters
 MADE_AS = "1"  # another number where the same image is packed as other bytes than by an earlier version of this code
-
-
-Shown = Callable[..., AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
@@ -93,12 +91,12 @@ def pack(
         shard_samples=shard_samples,
         drop_duplicates=drop_duplicates,
     )
-    hold = partial(_held, source, progress)
+    held = Holding(source, progress)
     unlike = partial(_duplicates, source, workers, progress) if drop_duplicates else list
     try:
-        if made := packed_already(out, asked, hold):
+        if made := packed_already(out, asked, held):
             return made
-        with packing(out, asked, made_with(), unlike, hold) as packed:
+        with packing(out, asked, made_with(), unlike, held) as packed:
             with progress("packing", packed.following) as report:
                 _fill(packed, source, tolerance, workers, report)
             return _finish(packed, source)
@@ -110,21 +108,6 @@ def made_with() -> dict[str, str]:
     """What may change a bit of what is packed."""
     libraries = {"decoder": jpeg_decoder(), "pillow": PIL.__version__, "torch": torch.__version__, "made as": MADE_AS}
     return libraries | ({"simplejpeg": version("simplejpeg")} if jpeg_decoder() == "simplejpeg" else {})
-
-
-def _held(source: Encoded | Arrays, progress: Shown, first: int, following: int, aloud: bool) -> str:
-    """A digest of what these samples hold; what nobody has read yet is read, as by who goes on with what is packed."""
-    rows = np.arange(first, following)
-    source.contents.recall()
-    unknown = rows[~source.contents.known[rows]]
-    if len(unknown):
-        with progress("comparing with what is packed") if aloud else nullcontext(_nobody) as report:
-            source.digests(unknown, report)
-    return digest(source.contents.digests[rows].tobytes())
-
-
-def _nobody(done: int, total: int) -> None:
-    """Is told how far it is."""
 
 
 def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) -> Dropped:

@@ -32,7 +32,7 @@ def open_folder(path: Path, label_column: str | None = None, taken: Taken | None
     if not any(_is_table(key) for key in keys):
         refuse_column(label_column, printable(str(path)))
     given, broken, read = list[Recording](), Failures(), list[Points]()
-    names = taken.columns if taken else ()
+    names = learnt = taken.named if taken else ()
     asked = taken.label if taken and label_column is None else label_column
     for key in keys:
         try:
@@ -42,7 +42,8 @@ def open_folder(path: Path, label_column: str | None = None, taken: Taken | None
                 raise
             broken.append((key, f"cannot be read: {error}"))
             continue
-        names = names or points.channels.names
+        if not any(names):  # of arrays and of what was learnt from them, whose channels are all called ""
+            names = points.channels.names
         own = points.given[0]
         if "/" in key and (asked in (None, NO_LABEL) or not points.label):
             own, points = own._replace(label=key.partition("/")[0]), points._replace(told=_by_folder(points))
@@ -50,7 +51,7 @@ def open_folder(path: Path, label_column: str | None = None, taken: Taken | None
         read.append(points)
     others = [(key, NO_RECORDING if reason == NO_IMAGE else reason) for key, reason in ignored]
     channels = read[0].channels._replace(rate=_rate(read)) if read else None
-    notes = _notes(read, learning=taken is None)
+    notes = _notes(read, learning=not learnt)
     known = {"broken": broken, "ignored": others, "notes": notes, "label": label_column}
     return Recordings.of(path.resolve().name, given, channels, **known)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 from selftaught.data.series.recordings import Channels, Recording, Recordings
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
-from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, named_like
+from selftaught.data.sources.labels import INDEX, LABELS, NO_LABEL, known_labels, label_cells, named_like
 from selftaught.data.sources.numbers import has_names
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import as_number, printable
 
 SERIES, TIME, GROUP = "series", ("time", "timestamp", "datetime", "date"), "group"
-IDS = ("id", "key", SERIES, "index", *INDEX)  # of a line that is a series
+NAMES, NUMBERS = ("id", "key", SERIES), ("index", *INDEX)  # of lines that are series
+IDS = (*NAMES, *NUMBERS)
 EVEN = 0.01  # by how much of a step others may differ where points are evenly spaced
 UNEVEN = "does not rise evenly; points are taken as if it did"
 
@@ -96,7 +98,7 @@ def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> R
     roles = Roles.of(table, label_column, taken)
     if roles.series is None and roles.time is None:
         return _wide(path, table, roles, label_column, taken)
-    points = _long(path, table, roles, taken.columns if taken else (), taken)
+    points = _long(path, table, roles, taken.named if taken else (), taken)
     return Recordings.of(
         path.stem, points.given, points.channels, notes=[*points.notes, *points.told], label=points.label
     )
@@ -155,7 +157,7 @@ def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
 def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken: Taken | None) -> Points:
     """Recordings of a line a point, in the order of their first lines, and what is known of their channels."""
     time, series, group = roles.time, roles.series, roles.group
-    learnt = taken.columns if taken and any(taken.columns) else ()  # channels that have no names are named ""
+    learnt = taken.named if taken else ()
     others = [time, series, group, *roles.labels, *(name for name in roles.left_out if name not in learnt)]
     open_to = [name for name in table.cells if name not in others]
     names = _names(table, open_to, wanted)
@@ -232,10 +234,37 @@ def _rate(steps: NDArray[np.float64]) -> float | None:
     return 1 / middle if (np.abs(steps - middle) <= EVEN * middle).all() else None
 
 
+def _ways(
+    table: Columns, roles: Roles, label_column: str | None, taken: Taken | None
+) -> list[tuple[Roles, Sequence[str]]]:
+    """What is no point of a wide table, and what a column of its lines' names is called: of a new one, then of others.
+
+    Encoders of earlier versions have learnt from the numbers of lines, and from a second column of labels, as from
+    points; and who learnt with no label to be left out may be shown series that have one.
+    """
+    new, numbers = (roles, IDS), named_like([*table.cells], INDEX)
+    if taken is None or taken.length is None:
+        return [new]
+    if taken.label is None:  # as of all encoders of before
+        labels = [name for name in roles.left_out if name not in numbers]
+        numbered, second = roles._replace(left_out=labels), roles._replace(left_out=numbers)  # those kept as a point
+        return [new, (numbered, NAMES), (second, IDS), (roles._replace(left_out=[]), NAMES)]
+    if taken.label == NO_LABEL and label_column is None:
+        told = Roles.of(table, None, replace(taken, label=None))
+        return [new, (told, IDS), (told._replace(left_out=numbers), IDS)]
+    return [new]
+
+
+def _columns_of_points(table: Columns, roles: Roles, ids: Sequence[str]) -> list[str]:
+    others = (table.found(*ids), roles.group, *roles.labels, *roles.left_out)
+    return [name for name in table.cells if name not in others]
+
+
 def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, taken: Taken | None) -> Recordings:
-    """A series a line, of one channel."""
-    key, group = table.found(*IDS), roles.group
-    names = [name for name in table.cells if name not in (key, group, *roles.labels, *roles.left_out)]
+    """A series a line, of one channel, of as many points as an encoder has learnt from where columns can be so told."""
+    ways = [(*way, _columns_of_points(table, *way)) for way in _ways(table, roles, label_column, taken)]
+    roles, ids, names = next((way for way in ways if taken and len(way[-1]) == taken.length), ways[0])
+    key, group = table.found(*ids), roles.group
     if not names:
         raise UsageError(f"{table.file} has no columns of values")
     values = np.stack([table.numbers(name) for name in names], axis=1)[..., None]
@@ -251,7 +280,9 @@ def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, ta
         for row, own in enumerate(values)
     ]
     told = "each of its lines is a series of one channel; columns 'series' and 'time' would make a line a point"
+    odd = named_like(names, (*LABELS, *NUMBERS)) if taken else []
+    fed = [f"column {printable(name)!r} is given to the encoder as a point" for name in odd]
     # Its points have no names by which later commands could tell that a column was learnt from.
     asked = taken.label if taken and label_column is None else label_column
     label = ",".join(roles.labels) or (NO_LABEL if asked == NO_LABEL else None)
-    return Recordings.of(path.stem, given, notes=[told, *table.notes, *roles.told], label=label)
+    return Recordings.of(path.stem, given, notes=[told, *table.notes, *roles.told, *fed], label=label)

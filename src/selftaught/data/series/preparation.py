@@ -62,7 +62,7 @@ class Preparation(BaseModel):
     @property
     def taken(self) -> Taken:
         """What was taken from tables, and is to be found in others."""
-        return Taken(self.names, self.label)
+        return Taken(self.names, self.label, None if self.stride else self.length)
 
     @property
     def channels(self) -> int:

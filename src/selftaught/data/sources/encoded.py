@@ -15,6 +15,7 @@ from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import Interrupted
 
 AHEAD = 256  # samples handed to the reading threads at once
+UNREAD = "cannot be read"  # how the reason begins why a sample is broken that its source does not give
 
 Sizes = Callable[[], Sequence[int]]  # of the samples, in bytes
 Ignored = Sequence[tuple[str, str]]  # what was passed over, and why

@@ -17,6 +17,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from selftaught.data.sources.holding import Holding, Left
 from selftaught.data.sources.manifest import (
     JOURNAL,
     LARGEST,
@@ -50,10 +51,7 @@ OURS = re.compile(rf"train-\d+\.tar|{re.escape(MANIFEST)}|{re.escape(JOURNAL)}")
 OTHER = {**dict.fromkeys(("fingerprint", "count", "contents"), "of other data"), "labels": "with other labels"}
 
 Members = Sequence[tuple[str, bytes]]  # of a sample: endings and contents
-Left = Sequence[tuple[str, str]]  # keys of samples that are in no shard, and why
 Dropped = list[tuple[int, str]]  # samples that are not packed by what was known before, and why
-# A digest of what samples hold, from one on and before another; and whether to say how far it is, as it may be long.
-Held = Callable[[int, int, bool], str]
 
 
 class Head(BaseModel):
@@ -81,8 +79,8 @@ class Step(BaseModel):
 class Pack:
     """A packed set in the making."""
 
-    def __init__(self, folder: Path, head: Head, steps: list[Step], hold: Held) -> None:
-        self.folder, self.head, self._hold = folder, head, hold
+    def __init__(self, folder: Path, head: Head, steps: list[Step], held: Holding) -> None:
+        self.folder, self.head, self._held = folder, head, held
         self.shards = [step.shard for step in steps]
         self.left_out = [(one.key, one.reason) for step in steps for one in step.left_out]
         self.remarks = Counter[str]()
@@ -112,7 +110,7 @@ class Pack:
     def _close(self, following: int) -> None:
         if self._tar:
             shard, new = self._tar.closed(), _listed(self.left_out[self._before :])
-            contents = self._hold(self._first, following, False)
+            contents = self._held.digest(self._first, following, self.left_out[self._before :])
             step = Step(shard=shard, following=following, left_out=new, remarks=dict(self._new), contents=contents)
             append_line(self.folder / JOURNAL, step.model_dump_json())
             flush_folder(self.folder / JOURNAL)
@@ -133,7 +131,7 @@ class Pack:
             samples=sum(one.samples for one in self.shards),
             bytes=sum(one.bytes for one in self.shards),
             sha256=digest_of(self.shards),
-            contents=self._hold(0, self.head.asked.count, False),
+            contents=self._held.digest(0, self.head.asked.count, self.left_out),
             duplicates=len(duplicates),
             notes=[*notes, *lost],
             shards=self.shards,
@@ -211,13 +209,12 @@ class _Hashed:
         return self._size
 
 
-def packed_already(folder: Path, asked: Asked, hold: Held) -> Manifest | None:
+def packed_already(folder: Path, asked: Asked, held: Holding) -> Manifest | None:
     """The manifest of a set that is whole and that was asked for so. Raises UsageError where it is another."""
     made = manifest_of(folder) if folder.is_dir() else None
     if made:
         _refuse_other(folder, made.asked, asked)
-        if made.contents is not None and made.contents != hold(0, asked.count, True):
-            raise _other(folder, OTHER["contents"])
+        _refuse_changed(folder, made.contents, 0, asked.count, made.left_out, held)
         _tidy(folder)
     elif os.path.lexists(folder / MANIFEST):
         raise UsageError(f"{printable(folder / MANIFEST)} was not written by pack: choose another --out")
@@ -234,7 +231,7 @@ def _tidy(folder: Path) -> None:
 
 @contextmanager
 def packing(
-    folder: Path, asked: Asked, made_with: dict[str, str], dropped: Callable[[], Dropped], hold: Held
+    folder: Path, asked: Asked, made_with: dict[str, str], dropped: Callable[[], Dropped], held: Holding
 ) -> Iterator[Pack]:
     """A set to be packed into a folder, after what is there of it; `dropped` is asked where nothing is.
 
@@ -249,8 +246,10 @@ def packing(
             _refuse_other(folder, known[0].made_with, made_with)
         head, steps = known or _begun(folder, Head(asked=asked, made_with=made_with, dropped=dropped()))
         steps = _standing(folder, head, steps)
-        _refuse_changed(folder, steps, hold)
-        pack = Pack(folder, head, steps, hold)
+        firsts = [0, *(step.following for step in steps)]
+        for first, step in zip(firsts, steps):
+            _refuse_changed(folder, step.contents, first, step.following, step.left_out, held)
+        pack = Pack(folder, head, steps, held)
         try:
             yield pack
         finally:
@@ -298,12 +297,13 @@ def _refuse_other(folder: Path, held: Asked | dict[str, str], asked: Asked | dic
         raise _other(folder, OTHER.get(other, f"with {flag} {before.get(other)}, not {now.get(other)}"))
 
 
-def _refuse_changed(folder: Path, steps: list[Step], hold: Held) -> None:
+def _refuse_changed(
+    folder: Path, contents: str | None, first: int, following: int, left_out: Sequence[LeftOut], held: Holding
+) -> None:
     """Raise UsageError where a sample that is packed holds something else by now, under a name and size as before."""
-    firsts = [0, *(step.following for step in steps)]
-    for first, step in zip(firsts, steps):
-        if step.contents is not None and step.contents != hold(first, step.following, True):
-            raise _other(folder, OTHER["contents"])
+    left = [(one.key, one.reason) for one in left_out]
+    if contents is not None and not held.is_same(contents, first, following, left):
+        raise _other(folder, OTHER["contents"])
 
 
 def _other(folder: Path, told: str) -> UsageError:

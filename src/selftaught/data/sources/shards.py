@@ -33,24 +33,20 @@ from selftaught.system.text import printable, spelled
 
 TAR, PARQUET = ".tar", ".parquet"
 NAMED = 4  # kinds of what is passed over, in one line
+PACKED = re.compile(r"[0-9]{9,}\.[^.]+")  # a sample's name in what `pack` has written
 PLAIN = "cls"  # what --label-column calls the label that a .cls file holds
 
 
 def open_shards(
-    paths: Sequence[str],
-    shown: str,
-    label_column: str | None = None,
-    column: str | None = None,
-    name: str = "",
-    packed: bool = False,
+    paths: Sequence[str], shown: str, label_column: str | None = None, column: str | None = None, name: str = ""
 ) -> Encoded:
     """The samples of all files, in their order, each file's as they lie there. Raises DataError and UsageError.
 
-    name: of the source, where that of the first file does not tell it; packed: whether `pack` has written them.
+    name: of the source, where that of the first file does not tell it.
     """
     if missing := next((path for path in paths if not Path(path).is_file()), None):
         raise DataError(f"{printable(missing)} does not exist; it is one of the {len(paths):,} files of {shown}")
-    return of_files([Path(path) for path in paths], shown, label_column, column, name, packed)
+    return of_files([Path(path) for path in paths], shown, label_column, column, name)
 
 
 def of_files(
@@ -59,7 +55,6 @@ def of_files(
     label_column: str | None = None,
     column: str | None = None,
     name: str = "",
-    packed: bool = False,
 ) -> Encoded:
     """The samples of files that are there; otherwise as `open_shards`."""
     endings = {file.suffix.lower() for file in files}
@@ -72,7 +67,7 @@ def of_files(
     names = [file.name for file in files]
     called = names if len(set(names)) == len(names) else [str(file) for file in files]
     shards = [_shard(file, own) for file, own in zip(files, called)]
-    return Shards(name, shards, label_column, column, packed)
+    return Shards(name, shards, label_column, column)
 
 
 def _shard(file: Path | Distant, name: str) -> Shard:
@@ -86,14 +81,9 @@ class Shards(Encoded):
     """Samples in tars that are read in place; where each is stands in an index that is made once."""
 
     def __init__(
-        self,
-        name: str,
-        shards: Sequence[Shard],
-        label_column: str | None = None,
-        column: str | None = None,
-        packed: bool = False,
+        self, name: str, shards: Sequence[Shard], label_column: str | None = None, column: str | None = None
     ) -> None:
-        self._shards, self._asked, self._packed = shards, label_column, packed
+        self._shards, self._asked = shards, label_column
         self.index = indexed(name, shards, column)
         self.passed = _together(self.index)
         if not len(self.index):
@@ -138,9 +128,13 @@ class Shards(Encoded):
             return folders_of([key.partition("/")[2] for key in self.keys])
         objects = [_object(text) for text in self._members("json")]
         cells = [[_cell(one.get(name)) for one in objects] for name in fields]
-        if self._packed:  # what is none is so already, and a folder called None was a class
+        if self._is_packed():  # what is none is so already, and a folder called None was a class
             return label_cells(cells, fields, shown)
         return known_labels(label_cells(cells, fields, shown), ", ".join(fields), self.note)
+
+    def _is_packed(self) -> bool:
+        """Whether `pack` has written the first sample, by its name and the fields that it gives to such with labels."""
+        return PACKED.fullmatch(self.index.name(0)) is not None and self._fields() == ["key", "label"]
 
     def beside(self) -> Beside:
         """The fields of .json, as the first sample has them, but those of labels."""

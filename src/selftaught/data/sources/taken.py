@@ -16,6 +16,12 @@ class Taken:
 
     columns: tuple[str, ...] = ()
     label: str | None = None  # the column that was left out as the label, several by commas; NO_LABEL where none is
+    length: int | None = None  # points of a whole series; None of what is no series, or was cut into windows
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns, where they are known by name; those of arrays are all called ""."""
+        return self.columns if any(self.columns) else ()
 
 
 def label_columns(
@@ -26,7 +32,7 @@ def label_columns(
     axes: whether columns may be directions in space. Raises UsageError where an encoder has learnt from a column that
     was asked for.
     """
-    features = taken.columns if taken else ()
+    features = taken.named if taken else ()
     for column in parted(header, asked) if asked is not None else ():
         if column in features:
             told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
@@ -36,7 +42,7 @@ def label_columns(
     if asked is not None:
         return labels_among(header, asked, shown), []
     # Of an encoder that has learnt from names, and from no "y", that was the label.
-    space = axes and not any(features) and bool(named_like(header, AXES))
+    space = axes and not features and bool(named_like(header, AXES))
     open_to = [column for column in header if column not in features and not (space and column.lower() == "y")]
     named = named_like(open_to, LABELS)
     return named[:1], named[1:]
