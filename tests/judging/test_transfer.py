@@ -97,6 +97,28 @@ def test_from_python_arrays_and_the_same_answers(classifier: Path, digits: tuple
     assert said.predicted == selftaught.predict(str(classifier), digits[1]).predicted[:30]
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"limit": -1}, "--limit cannot be -1"),
+        ({"limit": 0}, "--limit cannot be 0"),
+        ({"sort": "surest"}, "--sort cannot be 'surest'"),
+        ({"how": "move", "move_into": "sorted"}, "--how cannot be 'move'"),
+        ({"threshold": 5, "move_into": "sorted"}, "--threshold cannot be 5"),
+        ({"column": ["x"]}, r"--column cannot be \['x'\]"),
+    ],
+)
+def test_what_the_command_line_would_refuse_is_refused_in_python(
+    how: dict, said: str, classifier: Path, digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        selftaught.predict(classifier, digits[1], **how)
+    with pytest.raises(UsageError, match="--classifier cannot be None"):
+        selftaught.predict(None, digits[1])
+    assert not any(tmp_path.iterdir())
+
+
 def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
     classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
