@@ -102,6 +102,25 @@ class Frame:
         return np.array(self.cells[name], dtype=object)
 
 
+class Column:
+    """The face of a column of pandas some rows of which were taken: asked for a number, it gives the row of that label.
+
+    Gone through it gives its cells in their order.
+    """
+
+    def __init__(self, cells: dict[int, Any]) -> None:
+        self.cells, self.iloc = cells, list(cells.values())
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iloc)
+
+    def __getitem__(self, label: int) -> Any:
+        return self.cells[label]
+
+
 def hugging(stored: list[bytes]) -> Face:
     label = [Names.names.index(name) for name in CLASSES]
     return Face({"image": [{"bytes": one, "path": None} for one in stored], "label": label})
@@ -203,6 +222,18 @@ def test_a_column_of_a_list_is_named_and_rows_have_none(tmp_path: Path) -> None:
         open_samples(listed, column="x")
     with pytest.raises(UsageError, match="--column x is for images, and sklearn:wine holds rows"):
         open_rows("sklearn:wine", column="x")
+
+
+def test_a_column_is_asked_by_place_however_its_rows_are_called(folder: Path) -> None:
+    order = np.random.default_rng(3).permutation(COUNT).tolist()
+    labels = [CLASSES[row] for row in order]
+    for cells in (PIXELS, [str(path) for path in sorted(folder.iterdir())]):
+        with handed((Column({row: cells[row] for row in order}), labels)) as named:
+            samples = open_samples(named, labelled=True)
+        pixels = samples.batch(np.arange(COUNT))[0]
+        with handed(PIXELS[order]) as named:
+            assert torch.equal(pixels, open_samples(named).batch(np.arange(COUNT))[0])
+        assert samples.labels == labels
 
 
 def test_a_table_of_paths_is_a_set_of_images(folder: Path) -> None:

@@ -164,7 +164,7 @@ def _usable(data: Any, column: str | None) -> Any:
         raise UsageError(f"data cannot be of type {type(data).__name__}{lacks * hasattr(data, '__iter__')}: {wanted}")
     if not len(data):
         raise UsageError(f"data cannot be a {type(data).__name__} of length 0")
-    return data
+    return list(data) if hasattr(data, "iloc") else data  # a column is asked for labels of rows, and not for places
 
 
 def _of_tensor(values: NDArray[Any]) -> NDArray[Any]:
