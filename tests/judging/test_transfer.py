@@ -270,3 +270,20 @@ def test_what_asks_for_the_run_of_a_classifier_is_told_in_one_line(
     page = ["report", str(classifier), "--labels", str(digits[0]), "--out", str(tmp_path / "page.html")]
     for command in (page, ["preview", str(digits[0]), "--run", str(classifier), "--out", str(tmp_path / "p.png")]):
         assert run_command(command) == 2 and capsys.readouterr().err == said
+    embed = ["embed", str(classifier), str(digits[0]), "--out", str(tmp_path / "f.npz")]
+    for command in (embed, ["evaluate", str(classifier), "--train", str(digits[0])]):
+        assert run_command(command) == 2 and capsys.readouterr().err == said
+
+
+def test_a_run_goes_on_from_the_weights_of_a_classifier_where_they_are_named(
+    classifier: Path, digits: tuple[Path, Path], tmp_path: Path
+) -> None:
+    part = load_classifier(classifier).encoder.part.model_dump()
+    how: dict = {"method": "rotation", "encoder": part, "steps": 1, "batch_size": 8, "map": 0, "size": 8}
+    how |= {"precision": "32-true", "layout": "contiguous", "out": tmp_path / "run"}
+    with pytest.raises(UsageError, match=r"is a classifier: name the folder of its weights, .*/classifier$"):
+        selftaught.pretrain(digits[0], init=classifier, **how)
+    began = selftaught.pretrain(digits[0], init=classifier / "classifier", **how)
+    inner = load_classifier(classifier).encoder.net.state_dict()
+    theirs = selftaught.load_encoder(began.folder / "initial").net.state_dict()
+    assert all(torch.equal(theirs[name], x) for name, x in inner.items() if x.dtype.is_floating_point)

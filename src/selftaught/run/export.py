@@ -17,7 +17,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.samples import Preparation
 from selftaught.run.card import encoder_card
-from selftaught.run.layout import EXPORTED, FOLDERS, MODEL
+from selftaught.run.layout import EXPORTED, FOLDERS, MODEL, refuse_classifier
 from selftaught.run.records import Config
 from selftaught.run.rows import whole
 from selftaught.system.arrays import refuse_odd_weights
@@ -157,6 +157,7 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     `module` is the user's own network where the run was trained with one.
     """
     folder = Path(folder)
+    refuse_classifier(folder)
     if (folder / "encoder").is_dir():
         folder = part_of_run(folder, "encoder")
     encoder, _ = described_encoder(folder, module)
