@@ -193,6 +193,7 @@ def test_missing_values_are_taken_and_infinite_ones_refused() -> None:
         ({"method": "simclear"}, "no method named 'simclear'; did you mean 'simclr'"),
         ({"epochs": 3}, "give one of --epochs and --steps, not both"),
         ({"batch_size": 1}, "--batch-size cannot be 1"),
+        ({"options": [1]}, "options cannot be of type list: they are values by name"),
         ({"options": {"seed": 3}}, "options cannot hold 'seed'"),
         ({"options": {"resume": True}}, "options cannot hold 'resume'"),
         ({"options": {"time_limit": 3}}, "options cannot hold 'time_limit'"),

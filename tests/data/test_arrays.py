@@ -39,6 +39,14 @@ def test_channels_that_come_first_are_known_by_the_shape(
     assert samples.notes == list(source.notes)
 
 
+def test_a_single_image_in_colour_is_told_from_many_that_are_grey() -> None:
+    x = np.zeros((20, 16, 3), np.uint8)
+    assert any("is taken for 20 grey images of 16 x 3 px; a single" in note for note in Arrays("x", x).notes)
+    assert not any(
+        "grey" in note for one in (x[None], x[..., None], x.transpose(2, 0, 1)) for note in Arrays("x", one).notes
+    )
+
+
 @pytest.mark.parametrize("kind", ["<f8", ">f8", ">f4", ">u2", "<f4", "<u2"])
 def test_another_type_or_order_of_bytes_is_turned_while_it_is_read(kind: str, tmp_path: Path) -> None:
     x = np.random.default_rng(0).uniform(1, 100, (6, 5, 4, 2)).astype(kind)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import csr_matrix
 from torch.utils.data import Dataset, TensorDataset
 
 import selftaught
@@ -102,6 +103,25 @@ class Frame:
         return np.array(self.cells[name], dtype=object)
 
 
+class Column:
+    """The face of a column of pandas some rows of which were taken: asked for a number, it gives the row of that label.
+
+    Gone through it gives its cells in their order.
+    """
+
+    def __init__(self, cells: dict[int, Any]) -> None:
+        self.cells, self.iloc = cells, list(cells.values())
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iloc)
+
+    def __getitem__(self, label: int) -> Any:
+        return self.cells[label]
+
+
 def hugging(stored: list[bytes]) -> Face:
     label = [Names.names.index(name) for name in CLASSES]
     return Face({"image": [{"bytes": one, "path": None} for one in stored], "label": label})
@@ -162,6 +182,15 @@ def test_labels_come_beside_data_or_in_it_and_nobody_reads_them_unasked(folder: 
     several = Listed([{"image": one, "tags": ["wet"] * (row % 2) + ["cold"]} for row, one in enumerate(PIXELS)])
     with handed(several) as named:
         assert open_samples(named, labelled=True, label_column="tags").labels == ["cold", "wet;cold"] * 12
+    tags = [["wet"] * (row % 2) + ["cold"] for row in range(COUNT)]
+    cells = np.empty(COUNT, dtype=object)
+    cells[:] = tags
+    pairs = [["cold", "wet"]] * COUNT
+    for beside, said in ((tags, ["cold", "wet;cold"] * 12), (cells, ["cold", "wet;cold"] * 12), (pairs, None)):
+        with handed((PIXELS, beside)) as named:
+            assert open_samples(named, labelled=True).labels == (said or ["cold;wet"] * COUNT)
+    with handed((PIXELS, [[0, 1]] * COUNT)) as named, pytest.raises(DataError, match="labels of shape"):
+        open_samples(named, labelled=True)  # which may be a column for each class as well
     with handed((Frame(table), CLASSES)) as named:
         assert modality.of(named).THINGS == "rows" and open_table(named).labels == CLASSES
 
@@ -191,6 +220,18 @@ def test_a_table_is_read_as_its_file_would_be() -> None:
         ]
 
 
+@pytest.mark.parametrize("name", ["features", "column_names"])
+def test_a_column_may_be_called_as_something_of_other_libraries_is(name: str) -> None:
+    class Attributes(Frame):  # as pandas has its columns, too
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__") or name not in vars(self).get("columns", ()):
+                raise AttributeError(name)
+            return self[name]
+
+    with handed(Attributes({name: [1.5, 2.5, 3.5], "b": [1, 2, 3]})) as named:
+        assert modality.of(named).THINGS == "rows" and list(open_table(named).columns) == [name, "b"]
+
+
 def test_a_column_of_a_list_is_named_and_rows_have_none(tmp_path: Path) -> None:
     for row, pixels in enumerate(PIXELS):
         (tmp_path / f"{row:02d}.png").write_bytes(png(pixels))
@@ -203,6 +244,18 @@ def test_a_column_of_a_list_is_named_and_rows_have_none(tmp_path: Path) -> None:
         open_samples(listed, column="x")
     with pytest.raises(UsageError, match="--column x is for images, and sklearn:wine holds rows"):
         open_rows("sklearn:wine", column="x")
+
+
+def test_a_column_is_asked_by_place_however_its_rows_are_called(folder: Path) -> None:
+    order = np.random.default_rng(3).permutation(COUNT).tolist()
+    labels = [CLASSES[row] for row in order]
+    for cells in (PIXELS, [str(path) for path in sorted(folder.iterdir())]):
+        with handed((Column({row: cells[row] for row in order}), labels)) as named:
+            samples = open_samples(named, labelled=True)
+        pixels = samples.batch(np.arange(COUNT))[0]
+        with handed(PIXELS[order]) as named:
+            assert torch.equal(pixels, open_samples(named).batch(np.arange(COUNT))[0])
+        assert samples.labels == labels
 
 
 def test_a_table_of_paths_is_a_set_of_images(folder: Path) -> None:
@@ -271,6 +324,7 @@ def test_what_is_broken_is_set_aside_and_what_cannot_be_is_refused() -> None:
         (iter(PIXELS), None, "cannot be of type generator|cannot be of type .*only be gone through"),
         ({"x": PIXELS}, None, "cannot be of type dict"),
         ([], None, "a list of length 0"),
+        (csr_matrix(np.eye(3)), None, "data cannot be sparse, as this csr_matrix is: give its toarray"),
         (("photos", "more"), None, "a pair is of data and its labels"),
         (pair, None, r"gives items with 2 images: say which of 0, 1 with --column"),
         (pair, "7", r"--column 7 is no part of the items of listed; they have 0, 1"),

@@ -94,9 +94,23 @@ def test_a_network_of_the_users_may_have_learnt_before(theirs: Path, tmp_path: P
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     weight = network[0].weight.detach().clone()
-    run = selftaught.pretrain(theirs / "train.npz", encoder=network, out=tmp_path / "run", **{**HOW, "lr": 1e-2})
+    how = {**HOW, "lr": 1.0, "steps": 4}
+    run = selftaught.pretrain(theirs / "train.npz", encoder=network, out=tmp_path / "run", **how)
     began = selftaught.load_encoder(run.folder / "initial", module=network)
     assert torch.equal(began.net[0].weight, weight)
+    run.encoder()  # a person's own network is filled where it is asked for, and by nothing else
+    learnt = {name: x.clone() for name, x in network.state_dict().items()}
+    assert not torch.equal(learnt["0.weight"], weight)
+    network[0].weight.data.zero_()  # as that of a person who opens the run with a network that holds something else
+    found = accuracies(judged(run, theirs))
+    assert not network[0].weight.any()
+    network.load_state_dict(learnt)
+    (run.folder / "initial").rename(tmp_path / "aside")
+    alone = accuracies(judged(run, theirs))
+    assert found["trained"] == alone["trained"] != found["initial"] and "initial" not in alone
+    run.finetune(theirs / "train.npz", tmp_path / "classifier", finetune={"epochs": 1})
+    selftaught.predict(tmp_path / "classifier", theirs / "test.npz", module=network)
+    assert all(torch.equal(x, learnt[name]) for name, x in network.state_dict().items())
 
 
 def test_a_run_from_nothing_keeps_nothing_of_its_beginning(theirs: Path, tmp_path: Path) -> None:

@@ -97,6 +97,28 @@ def test_from_python_arrays_and_the_same_answers(classifier: Path, digits: tuple
     assert said.predicted == selftaught.predict(str(classifier), digits[1]).predicted[:30]
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"limit": -1}, "--limit cannot be -1"),
+        ({"limit": 0}, "--limit cannot be 0"),
+        ({"sort": "surest"}, "--sort cannot be 'surest'"),
+        ({"how": "move", "move_into": "sorted"}, "--how cannot be 'move'"),
+        ({"threshold": 5, "move_into": "sorted"}, "--threshold cannot be 5"),
+        ({"column": ["x"]}, r"--column cannot be \['x'\]"),
+    ],
+)
+def test_what_the_command_line_would_refuse_is_refused_in_python(
+    how: dict, said: str, classifier: Path, digits: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        selftaught.predict(classifier, digits[1], **how)
+    with pytest.raises(UsageError, match="--classifier cannot be None"):
+        selftaught.predict(None, digits[1])
+    assert not any(tmp_path.iterdir())
+
+
 def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
     classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,3 +270,20 @@ def test_what_asks_for_the_run_of_a_classifier_is_told_in_one_line(
     page = ["report", str(classifier), "--labels", str(digits[0]), "--out", str(tmp_path / "page.html")]
     for command in (page, ["preview", str(digits[0]), "--run", str(classifier), "--out", str(tmp_path / "p.png")]):
         assert run_command(command) == 2 and capsys.readouterr().err == said
+    embed = ["embed", str(classifier), str(digits[0]), "--out", str(tmp_path / "f.npz")]
+    for command in (embed, ["evaluate", str(classifier), "--train", str(digits[0])]):
+        assert run_command(command) == 2 and capsys.readouterr().err == said
+
+
+def test_a_run_goes_on_from_the_weights_of_a_classifier_where_they_are_named(
+    classifier: Path, digits: tuple[Path, Path], tmp_path: Path
+) -> None:
+    part = load_classifier(classifier).encoder.part.model_dump()
+    how: dict = {"method": "rotation", "encoder": part, "steps": 1, "batch_size": 8, "map": 0, "size": 8}
+    how |= {"precision": "32-true", "layout": "contiguous", "out": tmp_path / "run"}
+    with pytest.raises(UsageError, match=r"is a classifier: name the folder of its weights, .*/classifier$"):
+        selftaught.pretrain(digits[0], init=classifier, **how)
+    began = selftaught.pretrain(digits[0], init=classifier / "classifier", **how)
+    inner = load_classifier(classifier).encoder.net.state_dict()
+    theirs = selftaught.load_encoder(began.folder / "initial").net.state_dict()
+    assert all(torch.equal(theirs[name], x) for name, x in inner.items() if x.dtype.is_floating_point)

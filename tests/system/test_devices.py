@@ -75,10 +75,13 @@ def test_a_network_is_as_it_was_after_work_that_failed() -> None:
     module[0](torch.ones(1, 2)).sum().backward()
     weight, modes = module[0].weight, [part.training for part in module.modules()]
     kinds = {name: x.dtype for name, x in module.state_dict().items()}
+    values = {name: x.clone() for name, x in module.state_dict().items()}
     with pytest.raises(ValueError), unmoved(module):
         module.eval().to(torch.float16)
+        module[0].weight.data.zero_()
         raise ValueError
     assert {name: x.dtype for name, x in module.state_dict().items()} == kinds
+    assert all(torch.equal(x, values[name]) for name, x in module.state_dict().items())
     assert [part.training for part in module.modules()] == modes and not all(modes)
     assert module[0].weight is weight and weight.grad is not None and weight.grad.dtype == torch.float32
     with unmoved(None):

@@ -166,5 +166,20 @@ def test_an_own_view_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
             selftaught.pretrain(PIXELS, out=tmp_path / "run", overwrite=True, views=views, **FAST)
 
 
+def test_what_is_of_another_type_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for how, said in (
+        ({"views": "strong"}, "--views cannot be 'strong'"),
+        ({"on_step": 5}, "on_step cannot be of type int: it is a function, or None"),
+        ({"on_end": "done"}, "on_end cannot be of type str"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            selftaught.pretrain(PIXELS, out=tmp_path / "run", **how, **FAST)
+    with pytest.raises(UsageError, match="--views cannot be 'strong'"):
+        selftaught.preview(PIXELS, views="strong", out=tmp_path / "p.png")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a run cannot be of type NoneType: give its folder"):
+        selftaught.evaluate(None, PIXELS)  # type: ignore[arg-type]
+    assert not any(tmp_path.iterdir())
+
+
 def refuse(step: Any) -> None:
     raise Interrupted("by hand")

@@ -169,6 +169,22 @@ def test_a_save_exports_now_and_then_and_statistics_are_measured_once_a_step(
     assert [checkpoint.load(path)[1]["step"] for path in checkpoint.steps(run.checkpoints)] == [2, 3]
 
 
+def test_an_export_of_earlier_weights_goes_with_them_and_one_of_the_same_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exports = [tmp_path / "run" / "encoder" / name for name in ("model.onnx", "model.pte")]
+    own = tmp_path / "run" / "encoder" / "notes.onnx"
+    pretrain(command(tmp_path / "run", steps=2))
+    for file in (*exports, own):
+        file.write_bytes(b"as it was exported")
+    pretrain(command(tmp_path / "run", steps=2, resume=True))
+    assert all(file.exists() for file in exports)
+    own.with_name("model.safetensors").write_bytes(b"of an earlier step")
+    pretrain(command(tmp_path / "run", steps=2, resume=True))
+    assert not any(file.exists() for file in exports) and own.exists()
+    assert "encoder/model.onnx was of earlier weights and is removed" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_save_that_fails_in_the_background_is_said_and_the_last_one_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,8 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         # A fit always starts anew and goes on to its end, so what belongs to resuming is no option of anybody's.
         fixed = {"data": data, "seed": _seed(self.random_state), "resume": False}
         fixed |= {"time_limit": None, "fingerprint": None}
+        if not isinstance(self.options, Mapping | None):
+            raise UsageError(f"options cannot be of type {type(self.options).__name__}: they are values by name")
         options = dict(self.options or {})
         for name in options:
             if name in parameters or name in fixed:

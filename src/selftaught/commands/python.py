@@ -8,6 +8,7 @@ from selftaught.commands.stepping import Steps
 from selftaught.commands.table import carried_out
 from selftaught.data.sources.handed import handed
 from selftaught.run.folder import RunFolder
+from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
 from selftaught.system.showing import Shown
 
@@ -111,11 +112,11 @@ def pretrain(
     module = encoder if isinstance(encoder, nn.Module) else None
     if encoder is not None:
         options["encoder"] = "own" if module is not None else encoder
-    own = {name: made for name, made in (views or {}).items() if callable(made)}
+    own, chosen = _parted(views)
     if own:
         options["own_views"] = ",".join(sorted(own))
-    if views and len(own) < len(views):
-        options["views"] = {name: chosen for name, chosen in views.items() if name not in own}
+    if chosen:
+        options["views"] = chosen
     hooks = Hooks(on_step, on_look, on_end, own)
     return Run(carried_out("pretrain", {"data": data, **options}, module, None, hooks).folder, module)
 
@@ -156,19 +157,34 @@ def preview(data: Any, *, views: "Mapping[str, Any] | None" = None, **options: A
 
     Options as of `selftaught preview`: `out` is FILE.png or FILE.html. `views` may be functions, as of `pretrain`.
     """
-    own = {name: made for name, made in (views or {}).items() if callable(made)}
-    chosen = {name: made for name, made in (views or {}).items() if name not in own}
+    own, chosen = _parted(views)
     return carried_out("preview", {"data": data, "views": chosen, **options}, own)
+
+
+def _parted(views: Any) -> tuple[dict[str, Any], Any]:
+    """The functions among views, and the options of the others; what are none at all is for the recipe to refuse."""
+    if not isinstance(views, Mapping):
+        return {}, {} if views is None else views
+    own = {name: made for name, made in views.items() if callable(made)}
+    return own, {name: chosen for name, chosen in views.items() if name not in own}
+
+
+def _opened(run: Any) -> "Run":
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path):
+        raise UsageError(f"a run cannot be of type {type(run).__name__}: give its folder, or what pretrain returns")
+    return Run.open(run)
 
 
 def evaluate(run: "str | Path | Run", train: Any, test: Any = None, **options: Any) -> Any:
     """Judge a run on labelled images, given as to `pretrain`; options as of `selftaught evaluate`."""
-    return (run if isinstance(run, Run) else Run.open(run)).evaluate(train, test, **options)
+    return _opened(run).evaluate(train, test, **options)
 
 
 def embed(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> Path:
     """Write the features of images, given as to `pretrain`, to `out` (.npz or .parquet), with their keys."""
-    return (run if isinstance(run, Run) else Run.open(run)).embed(data, out, **options)
+    return _opened(run).embed(data, out, **options)
 
 
 def select(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any) -> "Selection":
@@ -176,7 +192,7 @@ def select(run: "str | Path | Run", data: Any, out: "str | Path", **options: Any
 
     Its `keys` are those of the samples in their order, `facts()` what is known of each; `out` is a CSV to fill in.
     """
-    return (run if isinstance(run, Run) else Run.open(run)).select(data, out, **options)
+    return _opened(run).select(data, out, **options)
 
 
 def find(run: "str | Path | Run", data: Any, like: Any, **options: Any) -> "Found":
@@ -185,7 +201,7 @@ def find(run: "str | Path | Run", data: Any, like: Any, **options: Any) -> "Foun
     `like` is the name of a sample, a path, a list of these, or data of its own. The result has the `keys` of what was
     found, and `facts()` of each.
     """
-    return (run if isinstance(run, Run) else Run.open(run)).find(data, like, **options)
+    return _opened(run).find(data, like, **options)
 
 
 def odd(run: "str | Path | Run", data: Any, **options: Any) -> "Oddities":
@@ -193,7 +209,7 @@ def odd(run: "str | Path | Run", data: Any, **options: Any) -> "Oddities":
 
     The result has `facts`, a dictionary for each, and how many there are in `counts()`.
     """
-    return (run if isinstance(run, Run) else Run.open(run)).odd(data, **options)
+    return _opened(run).odd(data, **options)
 
 
 def compare(data: Any, methods: "str | list[str] | None" = None, **options: Any) -> "Comparison":

@@ -55,7 +55,8 @@ def initial(run: Path, encoder: Encoder, module: nn.Module | None) -> tuple[Enco
     try:
         recipe = RunFolder(run).recipe
         if (run / "initial").is_dir():
-            began = load_encoder(part_of_run(run, "initial"), module)
+            # A copy: in the user's own network stand the weights that are judged.
+            began = load_encoder(part_of_run(run, "initial"), deepcopy(module))
         elif recipe.init:  # a run from before it was kept
             began = untrained(encoder.part, encoder.preparation, recipe.seed, module)
             fit_weights(began, recipe.init)

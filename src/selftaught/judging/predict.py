@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
 from torch import nn
 
 from selftaught.contracts import modality
@@ -19,9 +20,10 @@ from selftaught.judging.sorting import Sorting, files_of, refuse_name, refuse_ta
 from selftaught.judging.targets import BETWEEN
 from selftaught.run.classifier import Calibrated, load_classifier
 from selftaught.run.meaning import Meaning
+from selftaught.run.recipes import Predict
 from selftaught.system import outputs
 from selftaught.system.allocator import keep_freed_memory
-from selftaught.system.devices import device_of
+from selftaught.system.devices import device_of, unmoved
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
@@ -136,51 +138,44 @@ def predict(
         raise UsageError("--threshold says what is sure enough to be sorted: it needs --move-into")
     if how == "link" and move_into is None:
         raise UsageError("--how link says how files are sorted: it needs --move-into")
-    with handed(data, column) as named:
-        if move_into is not None:
-            refuse_target(str(move_into), str(named))
-        which = {"limit": limit, "column": column}
-        into = None if move_into is None else str(move_into)
-        asked = _Asked(every, sort == "confidence", into, threshold or 0.0, how, overwrite)
-        return _predicted(folder, str(named), out, asked, which, module)
+    given: dict[str, Any] = {"every": every, "limit": limit, "column": column, "sort": sort, "threshold": threshold}
+    given |= {"how": how, "classifier": folder, "out": out, "move_into": move_into, "overwrite": overwrite}
+    with handed(data, column) as named, unmoved(module):
+        asked = _Asked.parse({**given, "data": named})
+        if asked.move_into is not None:
+            refuse_target(asked.move_into, asked.data)
+        return _predicted(asked, module)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """How what is said is to be given."""
+class _Asked(Predict):
+    """What is asked for in Python, where it need not be written."""
 
-    every: bool
-    surest_first: bool
-    move_into: str | None
-    threshold: float
-    how: str
-    overwrite: bool
+    model_config = ConfigDict(title="predict")
+
+    out: str | None = None  # type: ignore[assignment]
+
+    @property
+    def surest_first(self) -> bool:
+        return self.sort == "confidence"
 
 
-def _predicted(
-    folder: str | Path,
-    data: str,
-    out: str | Path | None,
-    asked: _Asked,
-    which: dict[str, Any],
-    module: nn.Module | None,
-) -> Predictions:
+def _predicted(asked: _Asked, module: nn.Module | None) -> Predictions:
+    folder, data, out = asked.classifier, asked.data, asked.out
     classifier = load_classifier(folder, module).to(device_of("auto"))
-    kinds: outputs.Kinds = {".csv": _is_table}
-    outputs.refuse_taken({"--out": None if out is None else str(out)}, asked.overwrite, {"--out": kinds})
+    outputs.refuse_taken({"--out": out}, asked.overwrite, {"--out": {".csv": _is_table}})
     if asked.every and not classifier.classes:
-        raise UsageError(f"--all: {printable(str(folder))} says numbers, and tells no classes apart")
+        raise UsageError(f"--all: {printable(folder)} says numbers, and tells no classes apart")
     if (asked.surest_first or asked.move_into) and classifier.task != "classes":
         flag = "--move-into" if asked.move_into else "--sort confidence"
         held = "numbers" if classifier.task == "number" else "several labels a sample"
-        raise UsageError(f"{flag} needs a classifier of classes, and {printable(str(folder))} says {held}")
+        raise UsageError(f"{flag} needs a classifier of classes, and {printable(folder)} says {held}")
     for name in classifier.classes if asked.move_into else ():
         refuse_name(name)
     kind = modality.named(classifier.preparation.modality)
     if modality.of(data) is not kind:
         raise UsageError(f"the classifier takes {kind.THINGS}, and the data holds {modality.of(data).THINGS}")
     keep_freed_memory()
-    how = {"like": classifier.preparation, "tolerance": 1.0, **which}
+    how = {"like": classifier.preparation, "tolerance": 1.0, "limit": asked.limit, "column": asked.column}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)
     for note in samples.notes:
         say(note)
@@ -191,7 +186,7 @@ def _predicted(
     if asked.move_into:
         sure = said.probabilities.max(axis=1).tolist()
         told = list(zip(said.keys, said.predicted, sure, strict=True))
-        said.sorting = sort_into(asked.move_into, files, told, asked.threshold, asked.how)
+        said.sorting = sort_into(asked.move_into, files, told, asked.threshold or 0.0, asked.how)
     said = said.surest_first if asked.surest_first else said
     if out is not None:
         said.write(Path(out), asked.every, asked.overwrite)

@@ -124,7 +124,7 @@ def _free(name: str, folder: str, taken: set[tuple[str, str]]) -> str:
 
 
 def _bring(file: Path, to: Path, how: str) -> None:
-    if how == "copy":
+    if how != "link":
         shutil.copy2(file, to)
         return
     try:

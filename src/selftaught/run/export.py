@@ -17,7 +17,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.samples import Preparation
 from selftaught.run.card import encoder_card
-from selftaught.run.layout import FOLDERS, MODEL
+from selftaught.run.layout import EXPORTED, FOLDERS, MODEL, refuse_classifier
 from selftaught.run.records import Config
 from selftaught.run.rows import whole
 from selftaught.system.arrays import refuse_odd_weights
@@ -75,6 +75,16 @@ def write_packed(folder: Path, files: Packed) -> None:
     """Write files into `folder`, which is made where there is none; none is replaced before all are on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     write_together(folder, files)
+
+
+def replaced_exports(folder: Path, files: Packed) -> list[Path]:
+    """What `export` has written in other formats into `folder`, where the weights in `files` are not those there.
+
+    Who takes them from there, as what is sent to the Hub does, would have them beside weights that they are not of.
+    """
+    exports = [folder / name for name in EXPORTED if (folder / name).is_file()]
+    weights = folder / MODEL[0]
+    return exports if exports and not (weights.is_file() and weights.read_bytes() == files[MODEL[0]]) else []
 
 
 @contextmanager
@@ -147,6 +157,7 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     `module` is the user's own network where the run was trained with one.
     """
     folder = Path(folder)
+    refuse_classifier(folder)
     if (folder / "encoder").is_dir():
         folder = part_of_run(folder, "encoder")
     encoder, _ = described_encoder(folder, module)

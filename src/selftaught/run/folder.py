@@ -23,8 +23,8 @@ from selftaught.run.layout import (
     NAMES,
     NEWEST,
     WITHOUT_LOCK,
-    is_classifier,
     owned,
+    refuse_classifier,
 )
 from selftaught.run.recipes import Pretrain
 from selftaught.run.records import BadStep, Line, Replaced, Status
@@ -196,9 +196,7 @@ class RunFolder:
     @property
     def recipe(self) -> Pretrain:
         """What was decided about this run. Raises UsageError of a classifier, which is made otherwise."""
-        if is_classifier(self.folder):
-            shown = printable(self.folder)
-            raise UsageError(f"{shown} is a classifier, and no pre-training: name the run that its encoder is of")
+        refuse_classifier(self.folder)
         return Pretrain.load(self.folder / "recipe.yaml")
 
     @property

@@ -4,8 +4,10 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from selftaught.system.errors import UsageError
 from selftaught.system.lock import LOCK
 from selftaught.system.ownership import MANIFEST, Inside, Owned
+from selftaught.system.text import printable
 
 LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
@@ -74,3 +76,10 @@ def owned(names: Iterable[str]) -> Owned:
 def is_classifier(folder: Path) -> bool:
     """Whether a folder is what `finetune` makes."""
     return (folder / "classifier").is_dir()
+
+
+def refuse_classifier(folder: Path) -> None:
+    """Raise UsageError where a run is wanted, and a folder is what `finetune` makes."""
+    if is_classifier(folder):
+        shown = printable(folder)
+        raise UsageError(f"{shown} is a classifier, and no pre-training: name the run that its encoder is of")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run.known import GREY, TIMM, is_of_timm
+from selftaught.run.layout import is_classifier
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
@@ -90,6 +91,8 @@ def _from_file(source: str) -> dict[str, Tensor]:
     if path.is_dir():
         path = next((p for p in (path / "encoder/model.safetensors", path / "model.safetensors") if p.exists()), path)
     shown = printable(source)
+    if is_classifier(path):
+        raise UsageError(f"--init {shown} is a classifier: name the folder of its weights, {shown}/classifier")
     if not path.is_file():
         raise UsageError(f"--init {shown} is neither a model of timm's, a file nor a folder with an encoder in it")
     try:

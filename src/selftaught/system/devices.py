@@ -7,6 +7,7 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from selftaught.system.errors import UsageError
 
@@ -121,9 +122,10 @@ def kernels(device: torch.device, deterministic: bool) -> Iterator[None]:
 
 @contextmanager
 def unmoved(module: nn.Module | None) -> Iterator[None]:
-    """Leave a network, where there is one, as it was before the work inside: on its device, as precise, in its mode."""
+    """Leave a network, where there is one, as it was before: its weights, on their device, as precise, and its mode."""
     modes = {part: part.training for part in module.modules()} if module else {}
     places = [(x.device, x.dtype) for x in _held_by(module)]
+    weights = [None if is_lazy(x) else x.detach().to("cpu", copy=True) for x in _held_by(module)]
     try:
         yield
     finally:
@@ -131,6 +133,10 @@ def unmoved(module: nn.Module | None) -> Iterator[None]:
             part.training = mode
         if module:
             _put_back(module, places)
+            with torch.no_grad():
+                for x, before in zip(_held_by(module), weights, strict=True):
+                    if before is not None:  # of a layer that learnt its shape inside there is nothing to go back to
+                        x.copy_(before)
 
 
 def _put_back(module: nn.Module, places: list[tuple[torch.device, torch.dtype]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
+from selftaught.system.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Hooks:
     on_look: Callable[[dict[str, Any]], Any] | None = None
     on_end: Callable[[dict[str, Any]], Any] | None = None
     views: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("on_step", "on_look", "on_end"):  # or it were said after the first step
+            if (given := getattr(self, name)) is not None and not callable(given):
+                raise UsageError(f"{name} cannot be of type {type(given).__name__}: it is a function, or None")
 
     def __bool__(self) -> bool:
         return any(vars(self).values())

@@ -11,7 +11,7 @@ import torch
 
 from selftaught.contracts import modality
 from selftaught.run import checkpoint, steps
-from selftaught.run.export import Packed, packed_encoder, write_packed
+from selftaught.run.export import Packed, packed_encoder, replaced_exports, write_packed
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, processes, randomness
 from selftaught.system.errors import Unsaved
@@ -164,7 +164,11 @@ class Keeping:
         return packed
 
     def _write_encoder(self, packed: Packed) -> None:
-        write_packed(self.run.folder / "encoder", packed)
+        folder = self.run.folder / "encoder"
+        for file in replaced_exports(folder, packed):
+            file.unlink(missing_ok=True)
+            say(f"note: encoder/{file.name} was of earlier weights and is removed: export it once more")
+        write_packed(folder, packed)
 
     def finish(self, step: int) -> None:
         """Save the last step, unless it is, and leave the network that is to be kept, exported."""

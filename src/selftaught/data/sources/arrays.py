@@ -87,6 +87,10 @@ class Arrays(Source):
     ) -> None:
         """`file`: where the images are, as it was before it was read."""
         if images.ndim == 3:
+            if images.shape[2] <= CHANNELS < images.shape[0]:
+                count, height, width = images.shape
+                taken = f"its shape {images.shape} is taken for {count:,} grey images of {height} x {width} px"
+                self.note(f"{taken}; a single image in colour is x[None]")
             images = images[..., None]
         if images.ndim != 4 or 0 in images.shape:
             raise DataError(f"{name} has shape {images.shape}; images are (N, H, W), (N, H, W, C) or (N, C, H, W)")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from selftaught.data.sources.labels import label_in_python
 from selftaught.data.sources.wrapped import Series, Texts, on_the_host
 from selftaught.system.context import IN_PYTHON, holding
 from selftaught.system.errors import UsageError
@@ -56,9 +57,22 @@ def handed(data: Any, column: str | None = None, facts: bool = False) -> Iterato
     called = _called(data)
     names = (called, *(f"{called}-{number}" for number in range(2, len(known) + 3)))
     name = next(name for name in names if MARK + name not in known)
-    one = Handed(name, data, None if labels is None else np.asarray(on_the_host(labels)))
+    one = Handed(name, data, None if labels is None else _labels(labels))
     with holding(_held, {**known, MARK + name: one}):
         yield MARK + name
+
+
+def _labels(labels: Any) -> NDArray[Any]:
+    """Labels as an array; several of a sample, in a list of names or of any number, are one text, as in a file."""
+    try:
+        given = np.asarray(on_the_host(labels))
+    except ValueError:  # lists of several lengths
+        rows = list(labels)
+    else:
+        rows = list(given) if given.ndim and given.dtype.kind in "OU" else []
+        if not any(isinstance(row, list | tuple | np.ndarray) for row in rows):
+            return given
+    return np.array([label_in_python(row) for row in rows], dtype=object)
 
 
 def held(name: str) -> Handed:
@@ -85,15 +99,17 @@ def is_rows(name: str) -> bool:
 
 def is_table(data: Any) -> bool:
     """Whether an object has columns by name, as those of pandas, polars and pyarrow; not data sets of Hugging Face."""
-    return hasattr(data, "columns") and hasattr(data, "shape") and not hasattr(data, "features")
+    named = isinstance(getattr(data, "features", None), Mapping)  # and no column that is called so
+    return hasattr(data, "columns") and hasattr(data, "shape") and not named
 
 
 def cells_of(table: Any) -> dict[str, list[Any]]:
     """The columns of such an object by name, None for what is missing. Raises UsageError for two of one name."""
-    names = [str(name) for name in getattr(table, "column_names", table.columns)]
+    own = getattr(table, "column_names", None)  # of pyarrow; of pandas a column that is called so
+    own = own if isinstance(own, list) else table.columns
+    names = [str(name) for name in own]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"the table has two columns named {printable(twice)!r}")
-    own = getattr(table, "column_names", table.columns)
     return {name: [None if _missing(cell) else cell for cell in _listed(table[key])] for name, key in zip(names, own)}
 
 
@@ -158,13 +174,15 @@ def _usable(data: Any, column: str | None) -> Any:
         return _of_tensor(on_the_host(data))
     if isinstance(data, np.ndarray):
         return data
+    if hasattr(data, "tocsr"):
+        raise UsageError(f"data cannot be sparse, as this {type(data).__name__} is: give its toarray()")
     if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         wanted = "a path, an array, a tensor, a list of paths or images, a table, or an object with a length and items"
         lacks = " (it can only be gone through: a data set of one sample for each number is needed)"
         raise UsageError(f"data cannot be of type {type(data).__name__}{lacks * hasattr(data, '__iter__')}: {wanted}")
     if not len(data):
         raise UsageError(f"data cannot be a {type(data).__name__} of length 0")
-    return data
+    return list(data) if hasattr(data, "iloc") else data  # a column is asked for labels of rows, and not for places
 
 
 def _of_tensor(values: NDArray[Any]) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from selftaught.data.sources.encoded import Encoded, Labels, Stored, parts_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
 from selftaught.data.sources.handed import MARK, Handed, held
-from selftaught.data.sources.labels import BETWEEN, NO_LABEL, known_labels, label_cells, label_text, labels_among
+from selftaught.data.sources.labels import NO_LABEL, known_labels, label_cells, label_in_python, labels_among
 from selftaught.data.sources.remote import listed
 from selftaught.data.sources.shards import PARQUET, TAR, of_files, open_shards
 from selftaught.data.sources.source import MAX_BYTES, Beside, Unsteady, digest
@@ -131,7 +131,7 @@ class Items(Encoded):
         names = {-1: "", **names} if names else {}
         rows = range(len(self._data))
         values = self._data[column] if features else (self._value(row, column) for row in rows)
-        return [_label(value, names) for value in values]
+        return [label_in_python(value, names) for value in values]
 
     def _value(self, row: int, column: Column) -> Any:
         with suppress(Exception), self._alone:  # said when it is decoded
@@ -175,14 +175,6 @@ def _pixels(value: Any) -> NDArray[Any]:
 
 def _part(item: Any, column: Column) -> Any:
     return item if column is None else item[column]
-
-
-def _label(value: Any, names: Mapping[int, str]) -> str:
-    """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
-    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
-    if isinstance(value, list | tuple):
-        return BETWEEN.join(_label(one, names) for one in value) or BETWEEN
-    return "" if value is None else names.get(value, label_text(value))
 
 
 def _parts(item: Any) -> dict[Any, Any]:

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
@@ -93,6 +94,14 @@ def label_text(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else str(int(value)) if value.is_integer() and abs(value) < 2**53 else str(value)
     return str(value)
+
+
+def label_in_python(value: Any, names: Mapping[Any, str] = MappingProxyType({})) -> str:
+    """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
+    if isinstance(value, list | tuple):
+        return BETWEEN.join(label_in_python(one, names) for one in value) or BETWEEN
+    return "" if value is None else names.get(value, label_text(value))
 
 
 def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None) -> list[str]:
