@@ -50,9 +50,9 @@ def inspect(
 
     def look(data: bytes) -> Look:
         told, sound = decode(data, preparation.rate)
+        refuse_short(sound, preparation)
         if np.abs(sound).max() > 1:  # which may be too loud
             listened(sound, preparation, preparation.transform)
-        refuse_short(sound, preparation)
         return Look(told, len(data))
 
     looks: list[Look | str] = []
