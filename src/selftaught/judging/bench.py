@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import TokenEncoder
+from selftaught.contracts.encoder import Encoder, TokenEncoder
 from selftaught.contracts.samples import Samples
 from selftaught.judging import probe as probes
 from selftaught.judging.comparison import Ran, Rung, training_of
@@ -39,7 +39,7 @@ from selftaught.system.saying import say
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
-from selftaught.training.starting import as_built
+from selftaught.training.starting import without
 from selftaught.training.views import options_of
 
 Known = dict[str, list[Row]]  # held_out and judged: of what stands beside, as another run has found it
@@ -104,15 +104,18 @@ class Bench:
 
     def _had(self, part: Part) -> Part:
         """An encoder as runs can have it. Raises UsageError for an option that its network does not have."""
-        with torch.device("meta"):
-            ignored = self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)).ignored
+        ignored = self._built(part).ignored
         if ignored and self.recipe.fingerprint is None:  # a comparison that was begun with one goes on without
             raise UsageError(ignored[0][1])
-        return as_built(part, self.kind, self.recipe.size)
+        return without(part, ignored)
 
     def _has_tokens(self, part: Part) -> bool:
+        return isinstance(self._built(part), TokenEncoder)
+
+    def _built(self, part: Part) -> Encoder:
+        """An encoder without weights, for what can be told of it."""
         with torch.device("meta"):
-            return isinstance(self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part)), TokenEncoder)
+            return self.kind.build_encoder(part, self.kind.guess(self.recipe.size, part))
 
     def judging(self, run: str, seed: int, test: bool) -> Evaluate:
         """How a run is judged: on the test data, or on folds of the training data."""

@@ -1,5 +1,6 @@
 """What a run takes over from the weights that it starts from: their network, image size and normalisation, and pace."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,13 @@ def as_built(part: Part, kind: Modality, size: Any) -> Part:
     if not part.options:
         return part
     with torch.device("meta"):
-        ignored = dict(kind.build_encoder(part, kind.guess(size, part)).ignored)
-    return part.model_copy(update={"options": {k: v for k, v in part.options.items() if k not in ignored}})
+        return without(part, kind.build_encoder(part, kind.guess(size, part)).ignored)
+
+
+def without(part: Part, ignored: Sequence[tuple[str, str]]) -> Part:
+    """An encoder without the options that its network, once it was built, has ignored."""
+    options = {name: value for name, value in part.options.items() if name not in dict(ignored)}
+    return part.model_copy(update={"options": options})
 
 
 def _known(recipe: Pretrain, kind: Modality) -> Known | None:
