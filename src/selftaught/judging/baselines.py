@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,11 @@ from selftaught.run.weights import fit_weights
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
-from selftaught.system.saying import say
+from selftaught.system.saying import say, say_once
 from selftaught.training.looking.features import Array, view_batches
 
 PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
 MOST = 1 << 30  # bytes of the raw values of images, of which scaling and components take three times as many
-
-_once = cache(say)  # as each training part is fitted to anew
 
 
 def untrained(part: Part, preparation: Preparation, seed: int, module: nn.Module | None = None) -> Encoder:
@@ -101,7 +98,9 @@ class Pixels:
         """Fitted on `samples` alone."""
         self.side = _side(next(view_batches(samples))[:1], samples.count)
         if self.side > 1:
-            _once(f"note: the raw pixels of many images are averaged over {self.side} x {self.side}, to fit in memory")
+            say_once(
+                f"note: the raw pixels of many images are averaged over {self.side} x {self.side}, to fit in memory"
+            )
         flat = torch.cat([*self._flat(samples)]).numpy()
         poll()
         self.scaler = StandardScaler().fit(flat)

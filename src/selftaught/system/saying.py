@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -95,6 +96,12 @@ def say(line: str) -> None:
     else:
         person.write(line + "\n")
         person.flush()
+
+
+@cache
+def say_once(line: str) -> None:
+    """The same, of what is met again and again, once a process."""
+    say(line)
 
 
 def is_watched() -> bool:

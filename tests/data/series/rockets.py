@@ -46,4 +46,4 @@ def with_aeon(monkeypatch: pytest.MonkeyPatch, there: bool = True) -> None:
     for name, module in zip(names, held):
         monkeypatch.setitem(sys.modules, name, module if there else None)
     monkeypatch.setattr(MiniRocket, "fitted", [])
-    baseline._once.cache_clear()
+    baseline.say_once.cache_clear()

@@ -86,7 +86,7 @@ def test_gaps_and_short_series_are_filled_for_it_alone(
     assert minirocket([whole]) and not capsys.readouterr().err
     assert minirocket([whole, samples]) and minirocket([samples])
     assert capsys.readouterr().err.count("\n") == 1
-    baseline._once.cache_clear()
+    baseline.say_once.cache_clear()
     short = written(tmp_path, np.random.default_rng(0).normal(size=(4, 8)))
     assert minirocket([short]) and "up to 9 points" in capsys.readouterr().err
 

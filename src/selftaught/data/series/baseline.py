@@ -1,7 +1,7 @@
 """What a practitioner would take of series without any network: how often many fixed kernels answer, by MiniRocket."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from selftaught.contracts.modality import Fit
 from selftaught.data.opening import Rows
 from selftaught.system.interruption import poll
-from selftaught.system.saying import say
+from selftaught.system.saying import say_once
 from selftaught.system.text import printable
 
 SHORTEST = 9  # points, as many as a kernel has
 EXACT, FOREMOST = 2048, 1024  # series to learn from, up to which nothing is lost; and directions of more
 CHUNK = 256  # series whose answers, 9,996 each, are held at once
-
-_once = cache(say)  # as a comparison asks for it anew at many of its runs
 
 
 def minirocket(sources: Sequence[Any]) -> Fit | None:
@@ -26,10 +24,10 @@ def minirocket(sources: Sequence[Any]) -> Fit | None:
         from aeon.transformations.collection.convolution_based import MiniRocket
     except ImportError as error:  # of its compiler as well, which knows no numpy that is newer
         why = f"{printable(str(error))}: pip install 'selftaught[series]'"
-        _once(f"no MiniRocket stands beside, as one would take it instead of a network: {why}")
+        say_once(f"no MiniRocket stands beside, as one would take it instead of a network: {why}")
         return None
     if any(_lacking(samples) for samples in sources):
-        _once(
+        say_once(
             "for MiniRocket alone gaps in series are filled: on a straight line between what was seen around them, and "
             f"before, behind and up to {SHORTEST} points with what is nearest"
         )
