@@ -232,9 +232,9 @@ def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
     whole = Pixels(train, 0)
     told = whole(test)
     assert whole.scaler.n_features_in_ == 256 and "averaged" not in capsys.readouterr().err
-    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 300)
+    monkeypatch.setattr("selftaught.judging.coarse.MOST", 4 * 256 * 300)
     assert np.allclose(whole(test), told, atol=1e-4), "in parts, and the same"
-    monkeypatch.setattr("selftaught.judging.baselines.MOST", 4 * 256 * 10)
+    monkeypatch.setattr("selftaught.judging.coarse.MOST", 4 * 256 * 10)
     fewer = Pixels(train, 0)
     assert fewer.scaler.n_features_in_ == 64 and fewer(test).shape == (600, 40)
     assert "raw pixels of many images are averaged over 2 x 2, to fit in memory" in capsys.readouterr().err
@@ -242,7 +242,7 @@ def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
 
 
 def test_rows_of_a_table_are_never_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("selftaught.judging.baselines.MOST", 1000)
+    monkeypatch.setattr("selftaught.judging.coarse.MOST", 1000)
     rows = TABLES.open_samples("sklearn:wine")
     assert Pixels(rows, 0)(rows).shape == (178, 13)
 

@@ -13,7 +13,7 @@ from selftaught.contracts.encoder import PADDING
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.data.text import MODALITY as TEXTS
-from selftaught.judging import heads, inside
+from selftaught.judging import coarse, heads, inside
 from selftaught.judging.heads import head_predict
 from selftaught.judging.inside import as_one, scaled
 from selftaught.judging.labelled import Labelled, Split
@@ -179,7 +179,7 @@ def test_the_tokens_of_texts_are_their_words(tmp_path: Path, monkeypatch: pytest
     values, there = inside.tokens("trained", encoder, data)
     words = samples.batch(alone)[0][:, 0] != PADDING
     assert there is not None and torch.equal(there, words) and not there.all()
-    monkeypatch.setattr(inside, "MOST", values.numel() * 3)
+    monkeypatch.setattr(coarse, "MOST", values.numel() * 3)
     halved, held = inside.tokens("trained", encoder, data)
     assert held is not None and torch.equal(held, nn.functional.max_pool1d(words.float(), 2, ceil_mode=True) > 0)
     first = values[0][there[0]]
@@ -234,7 +234,7 @@ def test_tokens_that_are_too_many_are_averaged_aloud(
     run.evaluate(train, probe="attentive", repeats=1)
     assert set(seen) == {(40, 17, 32)} and "averaged" not in capsys.readouterr().err
     seen.clear()
-    monkeypatch.setattr(inside, "MOST", 4 * 40 * 10 * 32)
+    monkeypatch.setattr(coarse, "MOST", 4 * 40 * 10 * 32)
     run.evaluate(train, probe="attentive", repeats=1)
     assert set(seen) == {(40, 5, 32)}, "a class token and four squares"
     assert "note: the tokens of 40 samples are averaged over 2 x 2, to fit in memory" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from selftaught.data.images import masks
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import folder
-from selftaught.judging import maps as module_of_maps
+from selftaught.judging import coarse
 from selftaught.judging.labelled import shown_to
 from selftaught.judging.maps import maps, pixels_at
 from selftaught.judging.masked import open_masked
@@ -281,7 +281,7 @@ def test_maps_that_are_too_large_are_averaged_and_that_is_said(
     recipe = Evaluate.parse({"run": str(run.folder), "train": str(data[0])})
     held, encoder = open_masked(recipe, open_samples(data[0]).preparation), run.encoder()
     whole = maps("trained", encoder, held)
-    monkeypatch.setattr(module_of_maps, "MOST", 4 * whole.numel() // 2)
+    monkeypatch.setattr(coarse, "MOST", 4 * whole.numel() // 2)
     made = maps("trained", encoder, held)
     assert made.shape == (40, 3, 4, 4) and "averaged over 2 x 2" in capsys.readouterr().err
     assert torch.allclose(made, torch.nn.functional.avg_pool2d(whole, 2), atol=1e-6)
@@ -293,10 +293,24 @@ def test_pixels_that_are_too_many_are_averaged_and_that_is_said(
     held = open_masked(Evaluate.parse({"run": "x", "train": str(data[0])}), open_samples(data[0]).preparation)
     whole = pixels_at(held, (4, 4))
     assert whole.shape[1] == 64 + 5 and "averaged" not in capsys.readouterr().err
-    monkeypatch.setattr(module_of_maps, "MOST", 4 * 40 * 4 * 4 * 20)
+    monkeypatch.setattr(coarse, "MOST", 4 * 40 * 4 * 4 * 20)
     fewer = pixels_at(held, (4, 4))
     assert fewer.shape == (40, 16 + 5, 4, 4) and "to 4 x 4 a place, to fit in memory" in capsys.readouterr().err
     assert torch.allclose(fewer[:, 0], whole[:, [0, 1, 8, 9]].mean(dim=1), atol=1e-6)
+
+
+def test_masks_that_are_too_many_are_held_at_fewer_pixels_and_that_is_said(
+    data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, preparation = Evaluate.parse({"run": "x", "train": str(data[0])}), open_samples(data[0]).preparation
+    whole = open_masked(recipe, preparation).masks
+    assert whole and "held at" not in capsys.readouterr().err
+    monkeypatch.setattr(coarse, "MOST", whole.truth.nbytes // 4)
+    fewer = open_masked(recipe, preparation).masks
+    assert fewer and fewer.truth.shape == (40, 16, 16) and "at every 2. pixel of a view" in capsys.readouterr().err
+    monkeypatch.setattr(coarse, "MOST", 1)
+    least = open_masked(recipe, preparation).masks
+    assert least and least.truth.shape == (40, 1, 1), "at least one"
 
 
 def broken(folder: Path, change: str) -> dict[str, str]:

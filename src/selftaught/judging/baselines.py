@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.judging.coarse import finest, fits
 from selftaught.run.export import load_encoder, part_of_run
 from selftaught.run.folder import RunFolder
 from selftaught.run.weights import fit_weights
@@ -25,7 +26,6 @@ from selftaught.system.saying import say, say_once
 from selftaught.training.looking.features import Array, view_batches
 
 PIXEL_COMPONENTS = 256  # at most, or a probe of large images would take longer than all the rest
-MOST = 1 << 30  # bytes of the raw values of images, of which scaling and components take three times as many
 
 
 def untrained(part: Part, preparation: Preparation, seed: int, module: nn.Module | None = None) -> Encoder:
@@ -112,7 +112,7 @@ class Pixels:
         """(N, D) float32."""
         made, held = list[Array](), list[Tensor]()
         for rows in self._flat(samples):  # as many at a time as may be held
-            if held and sum(own.nbytes for own in (*held, rows)) > MOST:
+            if held and not fits(sum(own.nbytes for own in (*held, rows))):
                 made.append(self._reduced(held))
                 held = []
             held.append(rows)
@@ -129,10 +129,8 @@ class Pixels:
 
 def _side(first: Tensor, count: int) -> int:
     """Of the squares of pixels to be averaged, for so many samples like the first to be held; 1 of what is no image."""
-    side = 1
-    while first.ndim == 4 and _averaged(first, side).nbytes * count > MOST and side < max(first.shape[2:]):
-        side += 1
-    return side
+    sides = range(1, max(first.shape[2:]) + 1) if first.ndim == 4 else [1]
+    return finest(sides, lambda side: _averaged(first, side).nbytes * count)
 
 
 def _averaged(x: Tensor, side: int) -> Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder, TokenEncoder
+from selftaught.judging.coarse import finest
 from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.heads import Parts
 from selftaught.judging.labelled import Labelled
@@ -18,7 +19,6 @@ from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.looking.features import as_inputs, of_batches, view_batches
 
-MOST = 1 << 30  # bytes of the tokens of all samples, of one encoder
 SIDE = 8  # of the largest squares of patches that are averaged
 
 Rows = NDArray[np.int64]
@@ -31,12 +31,11 @@ def tokens(kind: str, encoder: Encoder, data: Labelled) -> Held:
 
     Where they are too many to be held, patches that lie side by side are averaged, and that is said.
     """
-    first, side = as_inputs(encoder, next(view_batches(data.train, patch=encoder.patch))[:1]), 1
+    first, count = as_inputs(encoder, next(view_batches(data.train, patch=encoder.patch))[:1]), len(data.classes)
     with torch.no_grad():
-        while 4 * _tokens(encoder, first, side)[0].numel() * len(data.classes) > MOST and side < SIDE:
-            side += 1
+        side = finest(range(1, SIDE + 1), lambda side: 4 * _tokens(encoder, first, side)[0].numel() * count)
     if side > 1:
-        say(f"note: the tokens of {len(data.classes):,} samples are averaged over {side} x {side}, to fit in memory")
+        say(f"note: the tokens of {count:,} samples are averaged over {side} x {side}, to fit in memory")
     values, *there = of_all(f"{kind} tokens", encoder, data, lambda own, x: _tokens(own, x, side))
     return values, there[0] > 0 if there else None
 

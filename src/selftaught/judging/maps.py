@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selftaught.contracts.encoder import Encoder
+from selftaught.judging.coarse import finest
 from selftaught.judging.heads import Parts
-from selftaught.judging.inside import MOST, of_all
+from selftaught.judging.inside import of_all
 from selftaught.judging.labelled import Labelled
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
@@ -27,19 +28,19 @@ def maps(kind: str, encoder: Encoder, data: Labelled) -> Tensor:
 
     Where they are too many to be held, places that lie side by side are averaged, and that is said.
     """
-    first = as_inputs(encoder, next(view_batches(data.train, patch=encoder.patch))[:1])
+    first, count = as_inputs(encoder, next(view_batches(data.train, patch=encoder.patch))[:1]), len(data.classes)
     with torch.no_grad():
-        made, side = encoder.map(first), 1
+        made = encoder.map(first)
     if made.ndim != 4 or min(made.shape[2:]) < FEWEST:
         places = " x ".join(map(str, made.shape[2:]))
         raise UsageError(
             f"--probe segment needs a map of at least {FEWEST} x {FEWEST} places, and that of the {kind} encoder has "
             f"{places}: larger images, by --size, have more"
         )
-    while 4 * averaged(made, side).numel() * len(data.classes) > MOST and min(made.shape[2:]) > FEWEST * side:
-        side += 1
+    coarsest = -(-min(made.shape[2:]) // FEWEST)
+    side = finest(range(1, coarsest + 1), lambda side: 4 * averaged(made, side).numel() * count)
     if side > 1:
-        say(f"note: the {kind} maps of {len(data.classes):,} samples are averaged over {side} x {side} places, to fit")
+        say(f"note: the {kind} maps of {count:,} samples are averaged over {side} x {side} places, to fit")
     return of_all(f"{kind} maps", encoder, data, lambda own, x: (averaged(own.map(x), side),))[0]
 
 
@@ -56,9 +57,8 @@ def pixels_at(data: Labelled, grid: Sequence[int]) -> Tensor:
     held, which is said; its position may curve once.
     """
     count, places = sum(samples.count for samples in data.sources), grid[0] * grid[1]
-    first, found, cells = next(view_batches(data.train))[:1], list[Tensor](), CELLS
-    while 4 * count * places * first.shape[1] * cells**2 > MOST and cells > 1:
-        cells -= 1
+    first, found = next(view_batches(data.train))[:1], list[Tensor]()
+    cells = finest(range(CELLS, 0, -1), lambda cells: 4 * count * places * first.shape[1] * cells**2)
     if cells < min(CELLS, *(length // own for length, own in zip(first.shape[2:], grid))):
         say(f"note: the pixels of {count:,} samples are averaged to {cells} x {cells} a place, to fit in memory")
     for samples in data.sources:

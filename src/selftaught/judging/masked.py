@@ -7,6 +7,7 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.judging.coarse import finest
 from selftaught.judging.idle import given
 from selftaught.judging.labelled import Labelled, joined, named_in, opened
 from selftaught.judging.masks import masks_of
@@ -20,7 +21,6 @@ from selftaught.system.quarantine import warn_of
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
-MOST = 1 << 30  # bytes of masks that are held
 BYTES = 2  # of a pixel
 
 
@@ -65,7 +65,7 @@ def open_masked(recipe: Evaluate, preparation: Preparation) -> Labelled:
 def _held_at(preparation: Preparation, count: int) -> tuple[int, int]:
     """The places of a mask (H, W): those of a plain view, or every other one and so on where they are too many."""
     height, width = _side(preparation)
-    step = next(step for step in range(1, height + width) if count * (height // step) * (width // step) * BYTES <= MOST)
+    step = finest(range(1, min(height, width) + 1), lambda step: count * (height // step) * (width // step) * BYTES)
     if step > 1:
         say(f"note: the masks of {count:,} samples are held at every {step}. pixel of a view, to fit in memory")
     return height // step, width // step

@@ -65,18 +65,27 @@ def _known(recipe: Pretrain, kind: Modality) -> Known | None:
     if part := kind.begun(recipe.init):
         return Known(part)
     known = known_of(recipe.init, (recipe.encoder.name if recipe.encoder else kind.ENCODER).removeprefix("timm/"))
-    return known if kind.PRETRAINED or (known.ours and _preparation_in(recipe.init, kind)) else None
+    return known if kind.PRETRAINED or (known.ours and _known_preparation(recipe.init, kind)) else None
+
+
+def _known_preparation(source: str, kind: Modality) -> Any:
+    """As `_preparation_in`; None where nothing tells."""
+    with suppress(UsageError):
+        return _preparation_in(source, kind)
+    return None
 
 
 def _preparation_in(source: str, kind: Modality) -> Any:
-    """How samples were prepared for an encoder of a run of ours, of this kind of data; None where nothing tells."""
+    """How samples were prepared for an encoder of a run of ours, of this kind of data. Raises UsageError."""
     folder = Path(source)
     folder = folder.parent if folder.name == "model.safetensors" else folder
-    with suppress(UsageError, KeyError, TypeError, ValueError):
+    try:
         about = encoder_about(folder / "encoder" if (folder / "encoder").is_dir() else folder)
-        if about["modality"] == kind.Preparation.modality:
-            return kind.Preparation.model_validate(about["preparation"])
-    return None
+        if about["modality"] != kind.Preparation.modality:
+            raise UsageError(f"it is of {printable(about['modality'])}")
+        return kind.Preparation.model_validate(about["preparation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(printable(error)) from None
 
 
 def prepared_as(recipe: Pretrain, kind: Modality) -> Any:
@@ -94,7 +103,7 @@ def prepared_as(recipe: Pretrain, kind: Modality) -> Any:
         return None  # a run from before there was a choice
     # What --init names may be gone, or another one, as a run goes on.
     sources = [str(Path(str(recipe.out)) / name) for name in ("initial", "encoder")] if begun else []
-    theirs = next(filter(None, (_preparation_in(source, kind) for source in (*sources, recipe.init))), None)
+    theirs = next(filter(None, (_known_preparation(source, kind) for source in (*sources, recipe.init))), None)
     return theirs.model_copy(update={"size": recipe.size}) if theirs and recipe.size and kind.SIZED else theirs
 
 
@@ -105,15 +114,12 @@ def words_of(recipe: Pretrain, kind: Modality) -> Any:
     """
     if not recipe.init or not kind.WORDS or kind.begun(recipe.init):
         return None
-    shown, folder = f"--init {printable(recipe.init)}", Path(recipe.init)
+    shown = f"--init {printable(recipe.init)}"
     try:
-        about = encoder_about(folder / "encoder" if (folder / "encoder").is_dir() else folder)
-        if about["modality"] != kind.Preparation.modality:
-            raise ValueError(f"it is of {about['modality']}")
-        preparation = kind.Preparation.model_validate(about["preparation"])
-    except (UsageError, KeyError, TypeError, ValueError) as error:
+        preparation = _preparation_in(recipe.init, kind)
+    except UsageError as error:
         way = "name a run of ours that has learnt from texts"
-        raise UsageError(f"{shown} does not say which words it knows: {way} ({printable(error)})") from None
+        raise UsageError(f"{shown} does not say which words it knows: {way} ({error})") from None
     for name in ("tokenizer", "vocabulary", "context"):
         if getattr(recipe, name) is not None:
             raise UsageError(f"--{name} is that of {shown}, whose weights know no other words: leave it out")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -265,9 +266,12 @@ def test_a_run_that_starts_from_another_one_knows_its_words(tmp_path: Path) -> N
     assert theirs.recipe.encoder == first.recipe.encoder and run.recipe.encoder == first.recipe.encoder
     with pytest.raises(UsageError, match=r"--context is that of --init .*first, whose weights know no other words"):
         selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=init, context=5, **HOW)
-    weights = str(tmp_path / "first/encoder/model.safetensors")
+    weights = tmp_path / "first/encoder/model.safetensors"
+    beside = selftaught.pretrain(other, out=str(tmp_path / "fourth"), steps=1, init=str(weights), **HOW)
+    assert selftaught.load_encoder(beside.folder).preparation == selftaught.load_encoder(first.folder).preparation
+    alone = shutil.copy(weights, tmp_path / "model.safetensors")
     with pytest.raises(UsageError, match=r"--init .*model\.safetensors does not say which words it knows: name a run"):
-        selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=weights, **HOW)
+        selftaught.pretrain(other, out=str(tmp_path / "a"), steps=1, init=str(alone), **HOW)
 
 
 def test_views_of_somebodys_own_stay_whole_numbers(tmp_path: Path) -> None:

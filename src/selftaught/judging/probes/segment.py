@@ -6,19 +6,20 @@ https://arxiv.org/abs/2304.07193 https://arxiv.org/abs/2508.10104 https://arxiv.
 """
 
 from math import ceil
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from selftaught.judging.dense import Counted, counted, miou, pixel_accuracy
-from selftaught.judging.heads import HELD_OUT, LOOKS, Parts
+from selftaught.judging.heads import Parts
 from selftaught.judging.labelled import spare
 from selftaught.judging.masks import VOID
 from selftaught.judging.probe import Exam, Probe
+from selftaught.judging.teaching import HELD_OUT, Good, Lessons, taught
 from selftaught.system.interruption import poll
 
 # Learning rate and weight decay. Few numbers a place need large weights, which a small rate does not reach in time.
@@ -30,37 +31,30 @@ FINE = 4  # pixels along each side of a place that are learnt from, evenly: thei
 Rows = NDArray[np.int64]
 
 
-class Best:
-    """The layer that did best on held-out images so far."""
-
-    def __init__(self) -> None:
-        self.worth, self.chosen = (-1.0, 0.0), dict[str, Any]()
-        self.weights: dict[str, Tensor] = {}
-
-    def offer(self, worth: tuple[float, float], layer: nn.Module, chosen: dict[str, Any]) -> None:
-        """Keep the layer if it does better than all before."""
-        if worth > self.worth:
-            self.worth, self.chosen = worth, chosen
-            self.weights = {name: value.detach().clone() for name, value in layer.state_dict().items()}
-
-
 def _predict(maps: Parts, exam: Exam) -> Counted:
-    """What a layer says of the tested images, taught by the others; learning rate, decay and stop are chosen on a fifth
-    of these."""
+    """What a layer says of the tested images, taught by the others; how it learns is chosen on a fifth of these."""
     assert exam.data.masks
-    masks, best, seed = exam.data.masks, Best(), exam.seed + exam.split.repeat
+    masks, seed = exam.data.masks, exam.seed + exam.split.repeat
     learnt, held = spare(exam.data, exam.split.train, HELD_OUT, seed)
-    layer = nn.Conv2d(maps.values.shape[1], len(masks.names), 1)
     coarse = _coarse(masks.truth, maps.values.shape[2:])
-    with torch.random.fork_rng(devices=[]):
-        for rate, decay in GRID if len(held) else GRID[:1]:
-            torch.manual_seed(seed)
-            for parameter in layer.parameters():
-                nn.init.zeros_(parameter)
-            _train(layer, maps, coarse, learnt, held, rate, decay, best)
-    if best.weights:
-        layer.load_state_dict(best.weights)
-        exam.chosen.append(best.chosen)
+
+    def make() -> nn.Module:
+        layer = skip_init(nn.Conv2d, maps.values.shape[1], len(masks.names), 1)
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+        return layer
+
+    def good(layer: nn.Module) -> Good:
+        total = _counted(layer, maps, coarse, held).sums.sum(axis=0)
+        return float(miou(total)), float(pixel_accuracy(total))
+
+    steps = min(max(EPOCHS * ceil(len(learnt) / BATCH), FEWEST), MOST)
+    lessons = Lessons(
+        lambda layer, rows: _loss(layer, maps, coarse, rows.numpy()), good if len(held) else None, GRID, BATCH, steps
+    )
+    layer, chosen = taught(make, lessons, learnt, seed)
+    if chosen:
+        exam.chosen.append(chosen)
     return _counted(layer, maps, masks.truth, exam.split.test)
 
 
@@ -71,36 +65,6 @@ def _coarse(truth: NDArray[np.int16], grid: torch.Size) -> NDArray[np.int16]:
         for side, places in zip(truth.shape[1:], grid)
     )
     return truth[:, rows[:, None], columns]
-
-
-def _train(
-    layer: nn.Module,
-    maps: Parts,
-    truth: NDArray[np.int16],
-    learnt: Rows,
-    held: Rows,
-    rate: float,
-    decay: float,
-    best: Best,
-) -> None:
-    """Train the layer, and keep in `best` what does better on the held-out images than all before."""
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=rate, weight_decay=decay)
-    steps = min(max(EPOCHS * ceil(len(learnt) / BATCH), FEWEST), MOST)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    order = torch.empty(0, dtype=torch.int64)
-    for step in range(1, steps + 1):
-        poll()
-        if not len(order):
-            order = torch.from_numpy(learnt)[torch.randperm(len(learnt))]
-        now, order = order[:BATCH], order[BATCH:]
-        optimizer.zero_grad()
-        _loss(layer, maps, truth, now.numpy()).backward()
-        optimizer.step()
-        cosine.step()
-        if len(held) and step % ceil(steps / LOOKS) == 0:
-            total = _counted(layer, maps, truth, held).sums.sum(axis=0)
-            worth = float(miou(total)), float(pixel_accuracy(total))
-            best.offer(worth, layer, {"lr": rate, "weight_decay": decay, "steps": step})
 
 
 def _loss(layer: nn.Module, maps: Parts, truth: NDArray[np.int16], rows: Rows) -> Tensor:
