@@ -161,6 +161,15 @@ def test_a_file_that_somebody_changes_is_left_as_it_is(tmp_path: Path) -> None:
     assert not file.exists()
 
 
+def test_a_file_of_other_cells_is_refused_before_an_answer_would_spoil_it(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("path;label\n1.png;1,5\n")
+    with pytest.raises(DataError, match="has semicolons between its cells, and answers have commas: name"):
+        LabelFile(file)
+    file.write_text('path,label\n1.png,"1,5"\n')  # one answer more would make of 1,5 no number again
+    assert LabelFile(file).held() == ["1,5"] and LabelFile(file).labels(KEYS, "images")[1] == "1,5"
+
+
 @pytest.mark.parametrize("held", ["path,rank,label\n1.png,1,\n", "mine", ""])
 def test_a_file_of_other_columns_is_refused_and_left(tmp_path: Path, held: str) -> None:
     file = tmp_path / "labels.csv"

@@ -15,6 +15,8 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.tables.samples import open_samples
+from selftaught.judging.targets import targets_of
 from selftaught.reporting.run_page import write_report
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.meaning import Meaning
@@ -163,6 +165,25 @@ def test_the_page_says_what_they_are_worth(made: dict, tmp_path: Path) -> None:
     assert "average precision" in text and all(name in text for name in NAMES)
     text = write_report([made["images", "number"]], tmp_path / "number.html").read_text()
     assert "R² 0." in text and "Class by class" not in text
+
+
+@pytest.mark.parametrize("asked", ["auto", "number"])
+def test_numbers_with_decimal_commas_are_numbers_in_every_file_of_labels(
+    place: Path, tmp_path: Path, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = [float(number) for number in truth(place, "rows", "number").values()]
+    commas = [f"{number:.3f}".replace(".", ",") for number in numbers]
+    rows = (place / "rows.csv").read_text().splitlines()
+    lines = [row.replace(",", ";").replace(".", ",") for row in rows]
+    (tmp_path / "t.csv").write_text("".join(f"{row};{end}\n" for row, end in zip(lines, ["label", *commas])))
+    (tmp_path / "labels.csv").write_text("".join(f"{key};{number}\n" for key, number in enumerate(commas)))
+    own = open_samples(tmp_path / "t.csv", labelled=True)
+    beside = open_samples(place / "rows.csv", labels=tmp_path / "labels.csv", labelled=True)
+    for samples, name in ((own, "label"), (beside, "labels.csv")):
+        targets = targets_of([samples.labels or []], asked)
+        assert targets.task == "number" and targets.values.tolist() == pytest.approx(numbers)
+        assert any(f"labels in {name} are numbers whose decimals are written" in note for note in samples.notes)
+    assert ("a number a sample, as some labels have a fraction" in capsys.readouterr().err) == (asked == "auto")
 
 
 def test_every_class_of_a_number_is_a_mistake(

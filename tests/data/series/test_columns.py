@@ -52,6 +52,19 @@ def test_a_label_in_a_folder_is_that_of_its_points_and_no_channel() -> None:
     assert open_recordings(data).labels == ["run", "walk"]
 
 
+def test_labels_with_decimal_commas_are_numbers_in_one_table_as_in_a_folder() -> None:
+    said = "labels in label are numbers whose decimals are written with commas"
+    one = open_recordings(wrote("a.csv", "series;time;x;label", "u;0;1,5;0,126", "u;1;2;0,126", "v;0;3;2", "v;1;3;2"))
+    assert one.labels == ["0.126", "2"] and said in one.notes
+    wide = open_recordings(wrote("b.csv", "a;b;label", "1,5;2;1,5", "2;3;0,5"))
+    assert wide.labels == ["1.5", "0.5"] and said in wide.notes
+    data = logs({"a.csv": ("time;x;label", "0;1,5;0,5", "1;2;1,5"), "b.csv": ("time;x;label", "0;1;7", "1;2;7")})
+    both = open_recordings(data)
+    assert both.labels == ["", "7"] and (both.marks == ["0.5", "1.5", "7", "7"]).all()
+    wrote("logs/b.csv", "time;x;label", "0;1;still", "1;2;still")  # so labels are names, in the other file as well
+    assert (open_recordings(data).marks == ["0,5", "1,5", "still", "still"]).all()
+
+
 def test_folders_are_labels_before_a_column_unless_one_is_asked_for_or_was() -> None:
     lines = {"a/1.csv": ("x,label,mood", "1,u,glad", "2,u,glad"), "b/2.csv": ("x,label,mood", "3,v,sad", "4,v,sad")}
     data = logs(lines)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
+from selftaught.data.sources.labels import plain_numbers
 from selftaught.data.sources.parts import window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
@@ -55,8 +56,13 @@ class Recordings(Source):
     label: str | None = None  # the column that labels come from, several by commas; "none" where none was to be
 
     @classmethod
-    def of(cls, name: str, given: Iterable[Recording], channels: Channels | None = None, **known: Any) -> Self:
-        """All recordings that can be used; the others are `broken`. Raises DataError where there is none."""
+    def of(
+        cls, name: str, given: Iterable[Recording], channels: Channels | None = None, comma: bool = False, **known: Any
+    ) -> Self:
+        """All recordings that can be used; the others are `broken`. Raises DataError where there is none.
+
+        comma: whether decimals of labels may follow commas.
+        """
         whole: list[Recording] = []
         broken: Failures = list(known.pop("broken", []))
         for one in given:
@@ -70,18 +76,21 @@ class Recordings(Source):
         made.notes = [*made.notes, *told]
         if any(one.group is not None for one in whole):
             made.groups = [one.group or one.key for one in whole]
-        made._label([one.label for one in whole])
+        made._label([one.label for one in whole], ";" if comma else "")
         return made
 
-    def _label(self, given: Sequence[str | NDArray[Any] | None]) -> None:
+    def _label(self, given: Sequence[str | NDArray[Any] | None], parting: str) -> None:
+        """Labels are read together, as one file of several may have no commas."""
+        called = self.label or self.name
         if any(isinstance(label, np.ndarray) for label in given):
             each = zip(given, self.lengths.tolist())
-            self.marks = np.concatenate(
+            marks = np.concatenate(
                 [label if isinstance(label, np.ndarray) else np.full(length, label or "") for label, length in each]
             )
+            self.marks = np.array(plain_numbers(marks.tolist(), called, self.note, parting), np.str_)
             self._label_by_marks()
         elif any(label is not None for label in given):
-            self.labels = [str(label or "") for label in given]
+            self.labels = plain_numbers([str(label or "") for label in given], called, self.note, parting)
 
     def _label_by_marks(self) -> None:
         """Give each stretch the label that all of its points have, and none where they differ."""

@@ -220,7 +220,7 @@ def _from_columns(
     table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
     if labels:
         said = label_cells([cells[label] for label in labels], labels, printable(name))
-        table.labels = known_labels(said, ", ".join(labels), table.note)
+        table.labels = known_labels(said, ", ".join(labels), table.note, parting)
     return table
 
 

@@ -30,6 +30,7 @@ class Table:
 
     cells: dict[str, list[str]]
     faults: dict[int, str] = field(default_factory=dict)
+    parting: str = ""  # the character between cells, where it comes from a text file of cells
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), []))
@@ -57,7 +58,8 @@ def _said(table: Table, labels: Sequence[str], shown: str, notes: list[str]) -> 
     """The label of each row."""
     if not labels:
         return None
-    return known_labels(label_cells([table.cells[name] for name in labels], labels, shown), shown, notes.append)
+    said = label_cells([table.cells[name] for name in labels], labels, shown)
+    return known_labels(said, shown, notes.append, table.parting)
 
 
 def _column(
@@ -105,7 +107,8 @@ def _read(path: Path) -> Table:
         return Table(dict(zip(header, cells)))
     if path.name.lower().endswith(JSONL):
         return _of_json(path)
-    rows = [line for line in read_cells(path, damaged=True).lines if line]
+    lines, parting = read_cells(path, damaged=True)
+    rows = [line for line in lines if line]
     if not rows:
         raise DataError(f"{shown} is empty")
     header = [cell.strip() for cell in rows[0]]
@@ -119,7 +122,7 @@ def _read(path: Path) -> Table:
         if len(line) != len(header)
     }
     whole = [line if row not in faults else [""] * len(header) for row, line in enumerate(rows[1:])]
-    return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults)
+    return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults, parting)
 
 
 def _of_json(path: Path) -> Table:
