@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selftaught.contracts.samples import Samples
 from selftaught.data.sources.labels import labels_in_file
+from selftaught.data.tables.samples import open_samples
 from selftaught.judging.choice import NONE, Choice, Likely
 from selftaught.judging.choosing import strategy
 from selftaught.judging.label_file import LabelFile
@@ -19,6 +21,12 @@ from selftaught.system.errors import DataError, UsageError
 from tests.judging.test_choosing import blobs
 
 KEYS = [*(f"{place}.png" for place in range(87)), "a, b.png", 'say "it".png', "no\udcff.png"]
+
+
+def table(file: Path) -> Samples:
+    """Ninety rows, of which three have each name."""
+    file.write_text("id,a\n" + "".join(f"{row % 30},{row / 7}\n" for row in range(90)))
+    return open_samples(file)
 
 
 def choice(by: str = "typiclust", labelled: Sequence[int] = (), likely: Likely | None = None) -> Choice:
@@ -66,6 +74,23 @@ def test_names_of_any_kind_are_written_so_that_they_are_found_again(tmp_path: Pa
     assert labels_in_file(file) == dict.fromkeys(KEYS[87:], "cat")
     assert sitting(file).labels == {87: "cat", 88: "cat", 89: "cat"}
     assert file.read_bytes().split(b"\n")[3:] == [b"no\xff.png,cat", b""]
+
+
+def test_rows_of_one_name_are_answered_one_by_one(tmp_path: Path) -> None:
+    rows, file = table(tmp_path / "rows.csv"), tmp_path / "labels.csv"
+
+    def begun() -> Labelling:
+        held = choice()
+        held.data.samples.keys = rows.keys
+        return Labelling(held, LabelFile(file), ("cat", "dog"), 3)
+
+    one = begun()
+    one.file.begin()
+    for row, said in ((3, "cat"), (33, "dog"), (63, "cat")):  # all called 3
+        one.answer([row], said)
+    assert begun().labels == {3: "cat", 33: "dog", 63: "cat"}
+    labelled = open_samples(tmp_path / "rows.csv", labels=file, labelled=True)
+    assert dict(zip(labelled.keys, labelled.labels or [])) == {"3#1": "cat", "3#2": "dog", "3#3": "cat"}
 
 
 def test_a_stroke_is_taken_back_as_it_was_made(tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_labels_with_decimal_commas_are_numbers_in_one_table_as_in_a_folder() ->
     assert (open_recordings(data).marks == ["0,5", "1,5", "still", "still"]).all()
 
 
+def test_series_of_one_name_are_told_apart_and_their_windows_stay_together() -> None:
+    data = wrote("a.csv", "id,a,b,c,d", "u,1,2,3,4", "v,5,6,7,8", "u,9,1,2,3")
+    read = open_recordings(data)
+    assert read.keys == ["u#1", "v#1", "u#2"] and read.groups is None
+    assert "several series are called 'u': all are numbered behind their names, as 'u#1'" in read.notes
+    cut = open_samples(data, window=2)
+    assert cut.keys[:2] == ["u#1[0:2]", "u#1[2:4]"] and cut.groups == ["u", "u", "v", "v", "u", "u"]
+    np.savez("b.npz", x=np.arange(12.0).reshape(3, 4), keys=["u", "v", "u"])
+    assert open_recordings("series:b.npz").keys == read.keys
+
+
 def test_folders_are_labels_before_a_column_unless_one_is_asked_for_or_was() -> None:
     lines = {"a/1.csv": ("x,label,mood", "1,u,glad", "2,u,glad"), "b/2.csv": ("x,label,mood", "3,v,sad", "4,v,sad")}
     data = logs(lines)

@@ -79,6 +79,9 @@ def test_a_column_of_a_table_is_named_or_plain_and_is_said(here: Path) -> None:
     by_hand = open_texts("text:a.csv", column="stars")
     assert by_hand.texts == ["5", "1", "3"] and not by_hand.notes
     assert open_texts("text:a.csv", taken="stars").texts == ["5", "1", "3"]  # which an encoder has learnt from
+    again = open_texts("text:" + wrote("e.csv", "id,text\nx,as it is\ny,\nx,it was so\n"))
+    assert again.keys == ["x#1", "x#2"] and again.broken == [("y#1", "is empty")] and "called 'x'" in again.notes[-1]
+    assert again.beside()["id"]() == ["x", "x"]
     commas = open_texts("text:" + wrote("d.csv", "text;label\nas it is;0,126\nit was so;2\n"))
     assert commas.labels == ["0.126", "2"] and "decimals are written with commas" in commas.notes[-1]
     plain = open_texts("text:" + wrote("c.txt", "one\n\ntwo\r\n"))

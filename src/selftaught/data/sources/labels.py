@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
 from selftaught.data.sources.folder import SUFFIXES
 from selftaught.data.sources.numbers import column_of
+from selftaught.data.sources.parts import whole_of
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -205,12 +206,14 @@ def labels_for(
 ) -> list[str]:
     """The label of each key, "" where the file does not name it, or names it as without one.
 
-    Names may have backslashes, or, of image files, lack folder or ending where one file alone is meant. `asked`: the
-    column that holds labels, where the file has one of that name; as_written: whether numbers stay so. Raises DataError
-    where a line names anything else, or two lines contradict each other.
+    Names may have backslashes, or, of image files, lack folder or ending where one file alone is meant; a name of a
+    whole is that of its parts which have no line. `asked`: the column that holds labels, where the file has one of that
+    name; as_written: whether numbers stay so. Raises DataError where a line names anything else, or two lines
+    contradict each other.
     """
     (lines, parting), shown = read_labels(file, asked), printable(str(file))
-    find = finder(keys)
+    wholes = {whole_of(key) for key in keys} - {*keys}
+    find = finder([*keys, *wholes])
     (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
     if others and find(first) is None and label not in {line.label for line in others}:
@@ -225,7 +228,8 @@ def labels_for(
         note(f"{short:,} lines of {shown} name {things} without their folder or ending")
     labels = known_labels([line.label for line in found], file.name, note, None if as_written else parting)
     by_key = agreeing((line._replace(label=label) for line, label in zip(found, labels)), shown)
-    return [by_key.get(key, "") for key in keys]
+    by_whole = {whole: by_key[whole] for whole in wholes if whole in by_key}
+    return [by_key.get(key, by_whole.get(whole_of(key), "")) for key in keys]
 
 
 def plain(key: str) -> str:

@@ -18,6 +18,7 @@ from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
 from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.numbers import Column, column_of, has_names
+from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.data.sources.webdataset import expanded
@@ -39,18 +40,19 @@ class Table(Source):
     columns: dict[str, NDArray[Any]]
     keys: list[str]
     labels: list[str] | None
-    written: dict[str, list[str]] = field(default_factory=dict)  # all columns as they were written, if they were
+    # All columns as they were written, if they were; and that of the names of rows, where several have one.
+    written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
     def text(self, column: str) -> NDArray[np.str_]:
         """A column as text: what is a category elsewhere may here be made of digits, or of what says "nothing"."""
-        return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
+        return np.array(self.written[column] if column in self.written else self.columns[column], dtype=np.str_)
 
     def beside(self) -> Beside:
         """All columns but those of labels: what is learnt from may tell as well which rows belong together."""
-        return {name: partial(self._listed, name) for name in self.columns}
+        return {name: partial(self._listed, name) for name in {**self.columns, **self.written}}
 
     def _listed(self, column: str) -> list[str]:
         return list(map(label_text, self.text(column).tolist()))
@@ -218,6 +220,9 @@ def _from_columns(
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in columns}
     table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
+    table.keys = told_apart(keys, "rows", table.note)
+    if key is not None and table.keys != keys:
+        written[key] = [cell.strip() for cell in cells[key]]
     if labels:
         said = label_cells([cells[label] for label in labels], labels, printable(name))
         table.labels = known_labels(said, ", ".join(labels), table.note, parting)

@@ -50,7 +50,8 @@ def open_columns(path: Path, label_column: str | None, column: str | None, taken
         Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or fault_of(text))
         for row, text in enumerate(table.cells[chosen])
     )
-    others = {name: cells for name, cells in table.cells.items() if name not in (chosen, key, *labels)}
+    known = (chosen, *labels, *([] if key is None or len({*map(str.strip, keys)}) < len(keys) else [key]))
+    others = {name: cells for name, cells in table.cells.items() if name not in known}
     return Texts.of(path.stem, given, notes=notes, column=chosen, beside=others)
 
 
