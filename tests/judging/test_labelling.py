@@ -145,7 +145,7 @@ def test_a_classifier_says_what_it_thinks(tmp_path: Path) -> None:
     assert sitting(tmp_path / "other.csv").thought(17) is None
 
 
-@pytest.mark.parametrize("name", ["", "  ", "cat", "a;b", "N/A", "x" * 101, "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "cat", "a;b", "N/A", "None", "-", "x" * 101, "a\nb"])
 def test_classes_that_files_of_labels_cannot_hold_are_refused(tmp_path: Path, name: str) -> None:
     one = sitting(tmp_path / "labels.csv")
     with pytest.raises(UsageError, match="class"):
@@ -154,6 +154,27 @@ def test_classes_that_files_of_labels_cannot_hold_are_refused(tmp_path: Path, na
     one.add_class(" eel ")
     one.answer([5], "eel")
     assert labels_in_file(tmp_path / "labels.csv") == {"5.png": "eel"}
+
+
+@pytest.mark.parametrize("name", ["none", "na", "Null", "n/A", "?", "Nan"])
+def test_a_class_that_is_called_none_is_one_wherever_it_comes_from(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "labels.csv"
+    sitting(file, classes=(name, "cat")).answer([5], name)
+    assert labels_in_file(file) == {"5.png": name} and sitting(file, classes=()).classes == [name]
+    likely = Likely(["cat", name], np.full((90, 2), 0.5))
+    assert sitting(tmp_path / "other.csv", classes=(), by="margin", likely=likely).classes == ["cat", name]
+
+
+def test_a_class_that_cannot_be_is_said_to_come_from_a_file_or_a_classifier(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text(f"path,label\n1.png,{'x' * 101}\n")
+    with pytest.raises(DataError, match=r"labels\.csv has a class that cannot be answered: a class has a name of 1 to"):
+        sitting(file)
+    likely = Likely(["cat", "N/A"], np.full((90, 2), 0.5))
+    with pytest.raises(DataError, match=r"^the classifier has a class that cannot be answered: a class cannot be call"):
+        sitting(tmp_path / "other.csv", classes=(), by="margin", likely=likely)
+    with pytest.raises(UsageError, match=r"^a class cannot be called 'N/A': files of labels have it for no label"):
+        sitting(tmp_path / "other.csv", classes=("N/A",))
 
 
 @pytest.mark.parametrize(
