@@ -15,7 +15,9 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.sources.labels import labels_for
 from selftaught.data.tables.samples import open_samples
+from selftaught.judging.predict import Predictions
 from selftaught.judging.targets import targets_of
 from selftaught.reporting.run_page import write_report
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
@@ -107,7 +109,7 @@ def test_several_labels_from_images_or_rows_to_predictions(
     assert np.mean(right) > 0.75
     for row in rows:
         own = [name for name, least in zip(told["classes"], told["thresholds"]) if float(row[name]) >= least - 1e-6]
-        assert row["predicted"] == ";".join(own) and row["probability"] == ";".join(row[name] for name in own)
+        assert row["predicted"] == (";".join(own) or ";") and row["probability"] == ";".join(row[name] for name in own)
     assert said["task"] == "several" and said["counts"] == {
         name: sum(name in row["predicted"].split(";") for row in rows) for name in told["classes"]
     }
@@ -132,6 +134,18 @@ def test_numbers_from_images_or_rows_to_predictions(
     assert said["task"] == "number" and said["counts"] == {}
     assert said["values"]["lowest"] == pytest.approx(min(values), rel=1e-5)
     assert said["values"]["highest"] == pytest.approx(max(values), rel=1e-5)
+
+
+def test_several_labels_that_were_predicted_are_read_again_and_none_of_them_too(tmp_path: Path) -> None:
+    likely = np.array([[0.9, 0.2], [0.1, 0.3], [0.7, 0.8], [0.4, 0.6]])
+    meaning, keys = Meaning(task="several", thresholds=(0.5, 0.5)), ["a", "b", "c", "d"]
+    said = Predictions(keys, ["cat", "dog"], likely, [], meaning=meaning)
+    for every in (False, True):
+        said.write(tmp_path / "p.csv", every)
+        labels = labels_for(tmp_path / "p.csv", keys, "rows", "predicted")
+        assert labels == said.predicted == ["cat", ";", "cat;dog", "dog"]
+        read = targets_of([labels])
+        assert read.names == ["cat", "dog"] and read.values.tolist() == (likely >= 0.5).tolist()
 
 
 def test_from_python_the_same_is_said(made: dict, place: Path) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from selftaught.data.sources.cells import NOTHING
-from selftaught.data.sources.labels import label_text
+from selftaught.data.sources.labels import label_text, several_text
 from selftaught.judging.targets import BETWEEN, HELD, Task, looks, names_in, number_in
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
@@ -75,8 +75,7 @@ class Several(OneClass):
         self._refuse_unknown(names)
         if not self.classes:
             raise UsageError("there are no classes yet of which a sample could have none: add one first")
-        on = [name for name in self.classes if name in names]
-        return BETWEEN.join(on if len(on) > 1 else [*on, ""]) or BETWEEN
+        return several_text([name for name in self.classes if name in names], marked=True)
 
     def named(self, label: str) -> list[str]:
         return names_in(label)

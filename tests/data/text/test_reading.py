@@ -99,6 +99,11 @@ def test_lines_of_json_are_put_aside_one_by_one(here: Path) -> None:
     assert all(wanted in reason for wanted, (_, reason) in zip(reasons, found.broken))
 
 
+def test_a_list_of_no_labels_is_known_to_have_none_and_null_is_not(here: Path) -> None:
+    told = [{"text": "a b", "label": label} for label in (["cat", "dog"], [], None, ["cat"])]
+    assert open_texts(wrote("a.jsonl", "\n".join(map(json.dumps, told)))).labels == ["cat;dog", ";", "", "cat"]
+
+
 def test_a_table_of_parquet_is_read_by_its_names(here: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pa.table({"body": ["a b", None, "c"], "label": [1, 0, 1]}), "a.parquet")

@@ -91,7 +91,12 @@ def _yes_or_no(cells: Sequence[str], name: str, shown: str) -> list[bool | None]
 def _together(row: Sequence[bool | None], names: Sequence[str]) -> str:
     if all(said is None for said in row):
         return ""
-    return BETWEEN.join(name for name, said in zip(names, row) if said) or BETWEEN
+    return several_text([name for name, said in zip(names, row) if said])
+
+
+def several_text(names: Sequence[str], marked: bool = False) -> str:
+    """Several labels of one sample as text; `marked`: where there is one alone, by a `;` that it is one of several."""
+    return BETWEEN.join([*names, ""] if marked and len(names) == 1 else names) or BETWEEN
 
 
 def label_text(value: Any) -> str:
@@ -105,7 +110,7 @@ def label_in_python(value: Any, names: Mapping[Any, str] = MappingProxyType({}))
     """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
     if isinstance(value, list | tuple):
-        return BETWEEN.join(label_in_python(one, names) for one in value) or BETWEEN
+        return several_text([label_in_python(one, names) for one in value])
     return "" if value is None else names.get(value, label_text(value))
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
-from selftaught.data.sources.labels import INDEX, known_labels, label_cells, label_text, labels_among, named_like
+from selftaught.data.sources.labels import (
+    INDEX,
+    known_labels,
+    label_cells,
+    label_text,
+    labels_among,
+    named_like,
+    several_text,
+)
 from selftaught.data.sources.source import reading
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
@@ -158,5 +166,5 @@ def _object(row: int, line: bytes, faults: dict[int, str]) -> Mapping[str, Any]:
 def _cell(value: Any) -> str:
     """A value as text: of a list of names those with `;` between them, as several labels are written."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ";".join(value)
+        return several_text(value)
     return str(value).lower() if isinstance(value, bool) else label_text(value)
