@@ -32,6 +32,12 @@ IDS = ("id", "index", "key", *INDEX)
 NOTED = 5  # columns that a note is written of
 
 
+class Named(np.ndarray[Any, np.dtype[Any]]):
+    """Rows (N, columns) of an array whose columns have names; what is made of it has none."""
+
+    names: Sequence[str] = ()
+
+
 @dataclass
 class Table(Source):
     """Columns as they were read: numbers as float64 with NaN for what is missing, everything else as text."""
@@ -171,7 +177,8 @@ def _from_cells(
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     labels, others = label_columns(header, label_column, taken, shown)
-    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting)
+    learnt = taken.named if taken else ()
+    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting, learnt)
     table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
@@ -179,7 +186,8 @@ def _from_cells(
 def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) -> Table:
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
-    columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
+    names = (isinstance(values, Named) and values.names) or [f"column {i}" for i in range(values.shape[1])]
+    columns = {name: cells.astype(np.float64) for name, cells in zip(names, np.asarray(values).T, strict=True)}
     return _labelled(Table(name, columns, [str(i) for i in range(len(values))], None), labels)
 
 
@@ -210,10 +218,14 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
 
 
 def _from_columns(
-    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str
-) -> Table:
-    """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these."""
-    key = next(iter(named_like([c for c in cells if c not in (*labels, *others)], IDS)), None)
+    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
+    learnt: Sequence[str] = (),
+) -> Table:  # fmt: skip
+    """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these.
+
+    learnt: columns that an encoder has learnt from, as one of an array may be called anything.
+    """
+    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *learnt)], IDS)), None)
     read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, *others, key)}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
