@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ from selftaught.system.components import Part
 SIDE = 16
 
 
-def run_of(folder: Path, data: str, part: Part) -> Path:
+def run_of(folder: Path, data: str, part: Part, **how: Any) -> Path:
     """A run whose encoder has learnt nothing: enough to find the same in what is alike."""
     kind = modality.of(data)
-    samples = kind.open_samples(data)
+    samples = kind.open_samples(data, **how)
     torch.manual_seed(0)
     encoder = kind.build_encoder(part, samples.preparation)
     save_encoder(encoder, part, samples.preparation, folder / "encoder", {})

@@ -281,3 +281,25 @@ def test_a_stop_ends_a_search_and_not_only_one_of_its_fits(digits: tuple[np.ndar
     pipeline = make_pipeline(images_encoder(encoder=Stopped(), steps=4), LogisticRegression())
     with pytest.raises(KeyboardInterrupt, match="stopped by SIGINT"):
         GridSearchCV(pipeline, {"selftaughtencoder__lr": [0.01, 0.02]}, cv=2).fit(digits[0][:64], digits[1][:64])
+
+
+def test_a_run_knows_the_table_that_it_was_fitted_to(tmp_path: Path) -> None:
+    pa, csv = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.csv")
+    held, wine = load_wine().data[:, :4], ("id", "alcohol", "class", "ash")
+    table = pa.table(dict(zip(wine, held.T)))  # of which scikit-learn takes names as it does those of pandas
+    encoder = rows_encoder(out=tmp_path / "run").fit(table)
+    assert encoder.feature_names_in_.tolist() == [*wine] and encoder.n_features_in_ == 4
+    assert [column.name for column in encoder.encoder_.preparation.columns] == [*wine]
+    features = encoder.transform(table)
+    csv.write_csv(table, tmp_path / "wine.csv")
+    for number, again in enumerate((table, str(tmp_path / "wine.csv"))):
+        file = selftaught.embed(tmp_path / "run", again, tmp_path / f"{number}.npz")
+        assert np.allclose(np.load(file)["features"], features, atol=1e-5)
+    with pytest.warns(UserWarning, match="valid feature names"):
+        assert np.array_equal(encoder.transform(held), features)
+    with pytest.raises(ValueError, match="feature names should match"):
+        encoder.transform(table.rename_columns(["a", "b", "c", "d"]))
+    before = rows_encoder().fit(held)
+    before.feature_names_in_ = np.array(wine, dtype=object)  # as an encoder of before, which learnt from no names
+    assert np.array_equal(before.transform(table), rows_encoder().fit(held).transform(held))
+    assert rows_encoder().fit(held).encoder_.preparation.columns[0].name == "column 0"

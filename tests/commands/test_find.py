@@ -18,6 +18,8 @@ from selftaught.run.graph import met
 from selftaught.system.components import Part
 from selftaught.system.errors import DataError, UsageError
 from tests.commands.finding import lines, run_of
+from tests.data.audio.tones import folder as tones
+from tests.data.text.writing import lines as lines_of_text
 
 
 def test_neighbours_are_those_of_all_pairs_in_whatever_parts_they_come() -> None:
@@ -169,3 +171,40 @@ def test_rows_and_series_are_found_likewise(tmp_path: Path) -> None:
     run = run_of(tmp_path / "series", data, Part(name="dilated_conv", options={"depth": 2, "width": 8, "dim": 16}))
     found = selftaught.find(run, data, mine, count=1)
     assert found.facts()[0]["similarity"] == pytest.approx(1, abs=1e-4) and found.near.rows[0] == 3
+
+
+def test_a_name_that_is_nothing_is_told_of_any_kind(pictures: Path, looking: Path, tmp_path: Path) -> None:
+    small = {"depth": 1, "width": 8, "dim": 16}
+    np.savez(tmp_path / "waves.npz", x=np.random.default_rng(0).normal(size=(20, 1, 24)))
+    series = f"series:{tmp_path / 'waves.npz'}"
+    text = str(lines_of_text(tmp_path))
+    sound = str(tones(tmp_path / "sound", 4))
+    runs = {
+        str(pictures): looking,
+        "sklearn:wine": run_of(tmp_path / "rows", "sklearn:wine", Part(name="mlp")),
+        series: run_of(tmp_path / "series", series, Part(name="dilated_conv", options=small)),
+        text: run_of(tmp_path / "text", text, Part(name="text_tiny")),
+        sound: run_of(tmp_path / "heard", sound, Part(name="resnet10t")),
+    }
+    for data, run in runs.items():
+        for name in ("999", "d/1.png"):
+            with pytest.raises(DataError, match=rf"^--like {name} is no sample of .*, whose first is .*, and no file$"):
+                selftaught.find(run, data, name)
+    for name in ("sklearn:digits", str(pictures), "train-{0..3}.tar", str(pictures / "a" / "0.png")):
+        with pytest.raises(UsageError, match=r"takes rows, and .* holds images"):
+            selftaught.find(runs["sklearn:wine"], "sklearn:wine", name)
+
+
+def test_the_name_of_a_whole_stands_for_its_parts(tmp_path: Path) -> None:
+    t = np.arange(96.0)
+    made = [np.sin(t / (2 + number)) for number in range(4)]
+    for number, wave in enumerate(made):
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        np.save(tmp_path / "logs" / f"{number}.npy", wave[None])
+    data = f"series:{tmp_path / 'logs'}"
+    options = {"depth": 1, "width": 8, "dim": 16}
+    run = run_of(tmp_path / "run", data, Part(name="dilated_conv", options=options), window=24)
+    for name in ("2.npy", str(tmp_path / "logs" / "2.npy")):
+        found = selftaught.find(run, data, name, count=30)
+        assert found.asked[0].keys == [f"2.npy[{start}:{start + 24}]" for start in range(0, 96, 24)]
+        assert len(found.keys) == 12 and not any(key.startswith("2.npy") for key in found.keys)

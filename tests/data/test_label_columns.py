@@ -51,7 +51,8 @@ def test_a_column_whose_name_has_a_comma_is_one_column(tmp_path: Path) -> None:
     [
         ("a.png,cat;dog\nb.png,dog;bird\n", ["cat;dog", "dog;bird"]),
         ("path,label\na.png,cat;dog\nb.png,dog;bird\n", ["cat;dog", "dog;bird"]),
-        ("a.png;1,5\nb.png;2,5\n", ["1,5", "2,5"]),
+        ("a.png;1,5\nb.png;2,5\n", ["1.5", "2.5"]),
+        ("a.png;1,5\nb.png;long\n", ["1,5", "long"]),
         ("path;label\na.png;cat\nb.png;dog\n", ["cat", "dog"]),
     ],
 )
@@ -67,6 +68,14 @@ def test_a_list_of_images_may_have_a_column_for_each(tmp_path: Path) -> None:
     images = open_images(str(tmp_path / "list.csv"), label_column="cat,dog", labelled=True)
     assert images.labels == ["cat;dog", "dog", ";"], "of the last nothing is known"
     assert any("labels in column 'cat, dog'; not learnt from: who" in note for note in images.notes)
+
+
+def test_a_list_of_images_may_have_numbers_with_commas(tmp_path: Path) -> None:
+    for key in KEYS[:2]:
+        Image.new("L", (8, 8)).save(tmp_path / key)
+    (tmp_path / "list.csv").write_text("path;label\na.png;1.234,5\nb.png;2,5\n")
+    images = open_images(str(tmp_path / "list.csv"), labelled=True)
+    assert images.labels == ["1234.5", "2.5"] and any("written with commas" in note for note in images.notes)
 
 
 def test_a_table_may_have_a_column_for_each_and_learns_from_none(tmp_path: Path) -> None:

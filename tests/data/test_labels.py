@@ -97,8 +97,11 @@ def test_lines_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     assert labels_for(same, KEYS, "images")[0] == "x" and labels_in_file(same) == {"cats/a.png": "x"}
     with pytest.raises(DataError, match="line 2 'x' and line 3 'y'"):
         labels_in_file(saved(tmp_path / "t.csv", "path,label\na,x\na,y\n"))
+    rows = open_table(saved(tmp_path / "u.csv", "id,x,label\n7,1,cat\n7,2,dog\n8,3,dog\n8,4,dog\n"))
+    assert labels_in(rows) == {"7#1": "cat", "7#2": "dog", "8#1": "dog", "8#2": "dog", "8": "dog"}
+    rows.keys = ["7", "7", "8", "8"]
     with pytest.raises(DataError, match="contradicts itself about '7': line 1 'cat' and line 2 'dog'"):
-        labels_in(open_table(saved(tmp_path / "u.csv", "id,x,label\n7,1,cat\n7,2,dog\n")))
+        labels_in(rows)
 
 
 def table(tmp_path: Path, label: str, rows: int = 60) -> Path:

@@ -93,6 +93,14 @@ def test_labels_are_numbers_or_text(column: Any, labels: list[str] | None, tmp_p
     assert source.labels == (None if labels is None else labels * 12)
 
 
+def test_numbers_of_several_files_are_read_together(tmp_path: Path) -> None:
+    half, labels = [f"{number:02d}.jpg" for number in range(COUNT)], ["1,234"] * COUNT
+    written(tmp_path / "p-0.parquet", {"image": structs(half), "label": labels})
+    written(tmp_path / "p-1.parquet", {"image": structs(half), "label": ["1,5", *labels[1:]]})
+    assert open_source(str(tmp_path / "p-0.parquet")).labels == ["1234"] * COUNT
+    assert {*(open_source(str(tmp_path / "p-{0..1}.parquet")).labels or [])} == {"1.234", "1.5"}
+
+
 def test_of_two_columns_named_label_neither_counts(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([structs(), pa.array([1] * COUNT), pa.array([2] * COUNT)], ["image", "label", "label"])
     parquet.write_table(table, tmp_path / "a.parquet")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selftaught.data.sources.cells import NO_VALUE
+from selftaught.data.sources.labels import labels_in_file
 from selftaught.judging.answering import answers_of, task_of
 from selftaught.judging.choice import CLASSES, Likely, _listed
 from selftaught.judging.label_file import LabelFile
@@ -34,6 +36,18 @@ def test_any_set_of_classes_is_one_label_that_reads_as_several(said: str | list[
         several.text(["cat", "eel"])
     with pytest.raises(UsageError, match="no classes yet"):
         answers_of("several").text([])
+
+
+def test_only_what_files_of_labels_have_for_none_is_no_name(tmp_path: Path) -> None:
+    for mark in NO_VALUE - {""}:
+        answers, file = answers_of("classes"), tmp_path / "labels.csv"
+        file.write_text(f"path,label\na,{mark}\nb,x\n")
+        if labels_in_file(file)["a"]:
+            answers.add_class(mark)
+            assert answers.text(mark) == mark
+        else:
+            with pytest.raises(UsageError, match="files of labels have it for no label"):
+                answers.add_class(mark)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selftaught.contracts.samples import Samples
 from selftaught.data.sources.labels import labels_in_file
+from selftaught.data.tables.samples import open_samples
 from selftaught.judging.choice import NONE, Choice, Likely
 from selftaught.judging.choosing import strategy
 from selftaught.judging.label_file import LabelFile
@@ -19,6 +21,12 @@ from selftaught.system.errors import DataError, UsageError
 from tests.judging.test_choosing import blobs
 
 KEYS = [*(f"{place}.png" for place in range(87)), "a, b.png", 'say "it".png', "no\udcff.png"]
+
+
+def table(file: Path) -> Samples:
+    """Ninety rows, of which three have each name."""
+    file.write_text("id,a\n" + "".join(f"{row % 30},{row / 7}\n" for row in range(90)))
+    return open_samples(file)
 
 
 def choice(by: str = "typiclust", labelled: Sequence[int] = (), likely: Likely | None = None) -> Choice:
@@ -66,6 +74,23 @@ def test_names_of_any_kind_are_written_so_that_they_are_found_again(tmp_path: Pa
     assert labels_in_file(file) == dict.fromkeys(KEYS[87:], "cat")
     assert sitting(file).labels == {87: "cat", 88: "cat", 89: "cat"}
     assert file.read_bytes().split(b"\n")[3:] == [b"no\xff.png,cat", b""]
+
+
+def test_rows_of_one_name_are_answered_one_by_one(tmp_path: Path) -> None:
+    rows, file = table(tmp_path / "rows.csv"), tmp_path / "labels.csv"
+
+    def begun() -> Labelling:
+        held = choice()
+        held.data.samples.keys = rows.keys
+        return Labelling(held, LabelFile(file), ("cat", "dog"), 3)
+
+    one = begun()
+    one.file.begin()
+    for row, said in ((3, "cat"), (33, "dog"), (63, "cat")):  # all called 3
+        one.answer([row], said)
+    assert begun().labels == {3: "cat", 33: "dog", 63: "cat"}
+    labelled = open_samples(tmp_path / "rows.csv", labels=file, labelled=True)
+    assert dict(zip(labelled.keys, labelled.labels or [])) == {"3#1": "cat", "3#2": "dog", "3#3": "cat"}
 
 
 def test_a_stroke_is_taken_back_as_it_was_made(tmp_path: Path) -> None:
@@ -120,7 +145,7 @@ def test_a_classifier_says_what_it_thinks(tmp_path: Path) -> None:
     assert sitting(tmp_path / "other.csv").thought(17) is None
 
 
-@pytest.mark.parametrize("name", ["", "  ", "cat", "a;b", "N/A", "x" * 101, "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "cat", "a;b", "N/A", "None", "-", "x" * 101, "a\nb"])
 def test_classes_that_files_of_labels_cannot_hold_are_refused(tmp_path: Path, name: str) -> None:
     one = sitting(tmp_path / "labels.csv")
     with pytest.raises(UsageError, match="class"):
@@ -129,6 +154,27 @@ def test_classes_that_files_of_labels_cannot_hold_are_refused(tmp_path: Path, na
     one.add_class(" eel ")
     one.answer([5], "eel")
     assert labels_in_file(tmp_path / "labels.csv") == {"5.png": "eel"}
+
+
+@pytest.mark.parametrize("name", ["none", "na", "Null", "n/A", "?", "Nan"])
+def test_a_class_that_is_called_none_is_one_wherever_it_comes_from(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "labels.csv"
+    sitting(file, classes=(name, "cat")).answer([5], name)
+    assert labels_in_file(file) == {"5.png": name} and sitting(file, classes=()).classes == [name]
+    likely = Likely(["cat", name], np.full((90, 2), 0.5))
+    assert sitting(tmp_path / "other.csv", classes=(), by="margin", likely=likely).classes == ["cat", name]
+
+
+def test_a_class_that_cannot_be_is_said_to_come_from_a_file_or_a_classifier(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text(f"path,label\n1.png,{'x' * 101}\n")
+    with pytest.raises(DataError, match=r"labels\.csv has a class that cannot be answered: a class has a name of 1 to"):
+        sitting(file)
+    likely = Likely(["cat", "N/A"], np.full((90, 2), 0.5))
+    with pytest.raises(DataError, match=r"^the classifier has a class that cannot be answered: a class cannot be call"):
+        sitting(tmp_path / "other.csv", classes=(), by="margin", likely=likely)
+    with pytest.raises(UsageError, match=r"^a class cannot be called 'N/A': files of labels have it for no label"):
+        sitting(tmp_path / "other.csv", classes=("N/A",))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +205,15 @@ def test_a_file_that_somebody_changes_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no longer there"):
         one.answer([2], "cat")
     assert not file.exists()
+
+
+def test_a_file_of_other_cells_is_refused_before_an_answer_would_spoil_it(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("path;label\n1.png;1,5\n")
+    with pytest.raises(DataError, match="has semicolons between its cells, and answers have commas: name"):
+        LabelFile(file)
+    file.write_text('path,label\n1.png,"1,5"\n')  # one answer more would make of 1,5 no number again
+    assert LabelFile(file).held() == ["1,5"] and LabelFile(file).labels(KEYS, "images")[1] == "1,5"
 
 
 @pytest.mark.parametrize("held", ["path,rank,label\n1.png,1,\n", "mine", ""])

@@ -15,6 +15,10 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.sources.labels import labels_for
+from selftaught.data.tables.samples import open_samples
+from selftaught.judging.predict import Predictions
+from selftaught.judging.targets import targets_of
 from selftaught.reporting.run_page import write_report
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
 from selftaught.run.meaning import Meaning
@@ -105,7 +109,7 @@ def test_several_labels_from_images_or_rows_to_predictions(
     assert np.mean(right) > 0.75
     for row in rows:
         own = [name for name, least in zip(told["classes"], told["thresholds"]) if float(row[name]) >= least - 1e-6]
-        assert row["predicted"] == ";".join(own) and row["probability"] == ";".join(row[name] for name in own)
+        assert row["predicted"] == (";".join(own) or ";") and row["probability"] == ";".join(row[name] for name in own)
     assert said["task"] == "several" and said["counts"] == {
         name: sum(name in row["predicted"].split(";") for row in rows) for name in told["classes"]
     }
@@ -130,6 +134,18 @@ def test_numbers_from_images_or_rows_to_predictions(
     assert said["task"] == "number" and said["counts"] == {}
     assert said["values"]["lowest"] == pytest.approx(min(values), rel=1e-5)
     assert said["values"]["highest"] == pytest.approx(max(values), rel=1e-5)
+
+
+def test_several_labels_that_were_predicted_are_read_again_and_none_of_them_too(tmp_path: Path) -> None:
+    likely = np.array([[0.9, 0.2], [0.1, 0.3], [0.7, 0.8], [0.4, 0.6]])
+    meaning, keys = Meaning(task="several", thresholds=(0.5, 0.5)), ["a", "b", "c", "d"]
+    said = Predictions(keys, ["cat", "dog"], likely, [], meaning=meaning)
+    for every in (False, True):
+        said.write(tmp_path / "p.csv", every)
+        labels = labels_for(tmp_path / "p.csv", keys, "rows", "predicted")
+        assert labels == said.predicted == ["cat", ";", "cat;dog", "dog"]
+        read = targets_of([labels])
+        assert read.names == ["cat", "dog"] and read.values.tolist() == (likely >= 0.5).tolist()
 
 
 def test_from_python_the_same_is_said(made: dict, place: Path) -> None:
@@ -163,6 +179,25 @@ def test_the_page_says_what_they_are_worth(made: dict, tmp_path: Path) -> None:
     assert "average precision" in text and all(name in text for name in NAMES)
     text = write_report([made["images", "number"]], tmp_path / "number.html").read_text()
     assert "R² 0." in text and "Class by class" not in text
+
+
+@pytest.mark.parametrize("asked", ["auto", "number"])
+def test_numbers_with_decimal_commas_are_numbers_in_every_file_of_labels(
+    place: Path, tmp_path: Path, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = [float(number) for number in truth(place, "rows", "number").values()]
+    commas = [f"{number:.3f}".replace(".", ",") for number in numbers]
+    rows = (place / "rows.csv").read_text().splitlines()
+    lines = [row.replace(",", ";").replace(".", ",") for row in rows]
+    (tmp_path / "t.csv").write_text("".join(f"{row};{end}\n" for row, end in zip(lines, ["label", *commas])))
+    (tmp_path / "labels.csv").write_text("".join(f"{key};{number}\n" for key, number in enumerate(commas)))
+    own = open_samples(tmp_path / "t.csv", labelled=True)
+    beside = open_samples(place / "rows.csv", labels=tmp_path / "labels.csv", labelled=True)
+    for samples, name in ((own, "label"), (beside, "labels.csv")):
+        targets = targets_of([samples.labels or []], asked)
+        assert targets.task == "number" and targets.values.tolist() == pytest.approx(numbers)
+        assert any(f"labels in {name} are numbers whose decimals are written" in note for note in samples.notes)
+    assert ("a number a sample, as some labels have a fraction" in capsys.readouterr().err) == (asked == "auto")
 
 
 def test_every_class_of_a_number_is_a_mistake(

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
@@ -21,6 +21,7 @@ from torch import nn
 
 from selftaught.commands.actions import pretrain
 from selftaught.contracts import modality
+from selftaught.data.tables.columns import Named
 from selftaught.methods.handed import handed
 from selftaught.run.export import load_encoder
 from selftaught.run.folder import RunFolder
@@ -154,11 +155,28 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             return os.fspath(X)
         if _dimensions(X) not in (3, 4):
             least = 2 if learn else 1
-            return validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)
+            rows = validate_data(self, X, reset=learn, ensure_all_finite="allow-nan", ensure_min_samples=least)
+            return self._named(rows, learn)
         images = np.asarray(X)
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise DataError("the images hold values that are not finite (NaN or infinite)")
         return images
+
+    def _named(self, rows: NDArray[Any], learn: bool) -> NDArray[Any]:
+        """Rows with the names of their columns, where scikit-learn knows them, so that a run knows the same table.
+
+        No table has two columns of one name, and encoders of before have learnt from none: such go by their places.
+        """
+        names = [*map(str, getattr(self, "feature_names_in_", ()))]
+        if len({*names}) < rows.shape[1] or not (learn or self._has_learnt(names)):
+            return rows
+        named = rows.view(Named)
+        named.names = names
+        return named
+
+    def _has_learnt(self, names: Sequence[str]) -> bool:
+        columns = getattr(self.encoder_.preparation, "columns", ())
+        return [column.name for column in columns] == names
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from selftaught.data.first_pass import Every, Sampled
 from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
 from selftaught.data.sources.metadata import Column, columns_beside, one_column
+from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import BrokenData, DataError, UsageError
@@ -228,11 +229,17 @@ def labels_by_key(open_source: Callable[[str], Source], labelled: str) -> dict[s
 
 
 def labels_in(source: Source) -> dict[str, str]:
-    """The labels of a source by key. Raises DataError where it has none."""
+    """The labels of a source by key, and by whole where all parts have one, as older maps name them.
+
+    Raises DataError where it has none.
+    """
     if source.labels is None:
         raise DataError(f"{source.name} has no labels")
     lines = (Line(row, *said) for row, said in enumerate(zip(source.keys, source.labels), 1))
-    return agreeing(lines, printable(source.name))
+    told, wholes = agreeing(lines, printable(source.name)), dict[str, set[str]]()
+    for key, label in told.items():
+        wholes.setdefault(whole_of(key), set()).add(label)
+    return {whole: labels.pop() for whole, labels in wholes.items() if len(labels) == 1} | told
 
 
 def classes(source: Source) -> dict[str, int]:

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from selftaught.data.sources.cells import NO_VALUE
-from selftaught.data.sources.labels import label_text
+from selftaught.data.sources.cells import NOTHING
+from selftaught.data.sources.labels import label_text, several_text
 from selftaught.judging.targets import BETWEEN, HELD, Task, looks, names_in, number_in
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
@@ -31,7 +31,7 @@ class OneClass:
             raise UsageError(f"{printable(name)!r} is one of the classes already")
         if not name or len(name) > LONGEST or not name.isprintable():
             raise UsageError(f"a class has a name of 1 to {LONGEST} letters, and {printable(name[:LONGEST])!r} is none")
-        if BETWEEN in name or name.lower() in NO_VALUE:
+        if BETWEEN in name or name in NOTHING:
             means = f"{BETWEEN!r} parts several labels" if BETWEEN in name else "files of labels have it for no label"
             raise UsageError(f"a class cannot be called {printable(name)!r}: {means}")
         self.classes.append(name)
@@ -75,8 +75,7 @@ class Several(OneClass):
         self._refuse_unknown(names)
         if not self.classes:
             raise UsageError("there are no classes yet of which a sample could have none: add one first")
-        on = [name for name in self.classes if name in names]
-        return BETWEEN.join(on if len(on) > 1 else [*on, ""]) or BETWEEN
+        return several_text([name for name in self.classes if name in names], marked=True)
 
     def named(self, label: str) -> list[str]:
         return names_in(label)

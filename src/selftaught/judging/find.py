@@ -12,11 +12,15 @@ from selftaught.contracts.encoder import Encoder, digest_of
 from selftaught.contracts.samples import Samples
 from selftaught.data.sources.handed import MARK, handed
 from selftaught.data.sources.labels import finder
+from selftaught.data.sources.open import openers
+from selftaught.data.sources.parts import whole_of
+from selftaught.data.sources.webdataset import expanded
 from selftaught.judging.featured import chunks, encoder_of, featured, opened
 from selftaught.judging.search import Array, Near, Rows, nearest
 from selftaught.run.features import About, kept, rows_of
 from selftaught.run.graph import met, usearch
 from selftaught.run.recipes import Find
+from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
@@ -93,31 +97,44 @@ def _nearest(recipe: Find, encoder: Encoder, samples: Samples, asked: Array, lef
 
 def _asked(name: str, samples: Samples, recipe: Find, encoder: Encoder) -> Asked:
     """What a name stands for: a sample of the data, data of its own, or the file of a single sample."""
-    if (row := _row_of(name, samples, recipe.data)) is not None:
-        return Asked(samples, np.array([row]), True)
+    if rows := _rows_of(name, samples, recipe.data):
+        return Asked(samples, np.array(rows), True)
+    if not _may_lead(name):
+        raise _unknown(name, samples)
     try:
         others = opened(encoder.preparation, recipe.run, name)
     except DataError as error:
         if (alone := _alone(name, recipe, encoder)) is None:
-            raise _unknown(name, samples, error) from None
+            raise (error if Path(modality.place_of(name)).exists() else _unknown(name, samples)) from None
         others = alone
     if not others.count:
         raise DataError(f"--like {printable(name)} holds nothing that can be used")
     return Asked(others, np.arange(others.count), False)
 
 
-def _row_of(name: str, samples: Samples, data: str) -> int | None:
-    """The row of a sample that is called so, or whose file lies there; None where there is none."""
+def _rows_of(name: str, samples: Samples, data: str) -> list[int]:
+    """The row of the sample that is called so, or whose file lies there, or those of all parts of what is."""
     if name.startswith(MARK):
-        return None
+        return []
     rows = {key: row for row, key in enumerate(samples.keys)}
     if name in rows:
-        return rows[name]
+        return [rows[name]]
     root, file = Path(modality.place_of(data)).absolute(), Path(name).absolute()
-    if file.exists():
-        return rows.get(file.relative_to(root).as_posix()) if file.is_relative_to(root) else None
-    key = finder(samples.keys)(name)
-    return None if key is None else rows[key]
+    if not file.exists():
+        called = finder(samples.keys)(name) or name.strip()
+    elif file.is_relative_to(root):
+        called = file.relative_to(root).as_posix()
+    else:
+        return []
+    return [rows[called]] if called in rows else [row for key, row in rows.items() if whole_of(key) == called]
+
+
+def _may_lead(name: str) -> bool:
+    """Whether a name may be that of data: an address, an object in Python, what a mark opens, or a place."""
+    if is_remote(name) or f"{name.partition(':')[0]}:" in openers() or expanded(name):
+        return True
+    place = Path(modality.place_of(name))
+    return place.exists() or any(folder.is_file() for folder in place.parents)  # in an archive
 
 
 def _alone(name: str, recipe: Find, encoder: Encoder) -> Samples | None:
@@ -132,9 +149,7 @@ def _alone(name: str, recipe: Find, encoder: Encoder) -> Samples | None:
             return None
 
 
-def _unknown(name: str, samples: Samples, error: DataError) -> DataError:
-    if Path(modality.place_of(name)).exists():
-        return error
+def _unknown(name: str, samples: Samples) -> DataError:
     known = printable(samples.keys[0])
     return DataError(
         f"--like {printable(name)} is no sample of {printable(samples.name)}, whose first is {known}, and no file"

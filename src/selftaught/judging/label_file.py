@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from selftaught.data.sources.cells import read_cells
+from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.labels import labels_for, labels_in_file
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import append_line, flush_folder
@@ -14,6 +14,7 @@ from selftaught.system.reading import SIXTEEN
 from selftaught.system.text import printable
 
 HEADER = ("path", "label")
+WAY = "name another --out, and this one by --labelled"
 
 
 class LabelFile:
@@ -41,7 +42,7 @@ class LabelFile:
 
     def labels(self, keys: Sequence[str], things: str) -> list[str]:
         """The label of each key, "" for none yet. Raises DataError where the file names others."""
-        return labels_for(self.file, keys, things) if self._has_any() else [""] * len(keys)
+        return labels_for(self.file, keys, things, as_written=True) if self._has_any() else [""] * len(keys)
 
     def held(self) -> list[str]:
         """The labels that are there, of whatever samples. Raises DataError."""
@@ -89,11 +90,13 @@ class LabelFile:
         with self.file.open("rb") as stream:
             if stream.read(2) in SIXTEEN:
                 raise DataError(f"{self.shown} is text in UTF-16, to which answers cannot be added: save it as UTF-8")
-        first = next((line for line in read_cells(self.file, names=True).lines if line), [])
+        lines, parting = read_cells(self.file, names=True)
+        first = next((line for line in lines if line), [])
         if tuple(cell.strip().lower() for cell in first) != HEADER:
             begins = ",".join(map(printable, first[:10])) or "nothing"
-            way = "name another --out, and this one by --labelled"
-            raise DataError(f"{self.shown} begins with {begins}, and not with path,label as --out does: {way}")
+            raise DataError(f"{self.shown} begins with {begins}, and not with path,label as --out does: {WAY}")
+        if len(first) > 1 and parting != ",":
+            raise DataError(f"{self.shown} has {PARTING[parting]} between its cells, and answers have commas: {WAY}")
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -15,7 +15,7 @@ from selftaught.judging.label_file import LabelFile
 from selftaught.judging.targets import Task
 from selftaught.run.classifier import meaning_of
 from selftaught.run.recipes import Label
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
 ALIKE = 12  # samples that are shown beside the one that is asked about
@@ -43,12 +43,23 @@ class Labelling:
         self.labels = {row: label for row, label in enumerate(told) if label}
         thought = choice.likely.classes if choice.likely and not classes else []
         known = sorted({name for label in {*self.labels.values()} for name in self.answers.named(label)})
-        for name in dict.fromkeys([*map(str.strip, classes), *thought, *known]):
+        for name in dict.fromkeys(map(str.strip, classes)):
             self.add_class(name)
+        self._take("the classifier", thought)
+        self._take(file.shown, known)
         self._passed: list[int] = []
         self._strokes: list[Stroke] = []
         self._queue: deque[Pick] = deque()
         self._closed = {*choice.labelled.tolist()}
+
+    def _take(self, where: str, names: Sequence[str]) -> None:
+        """Classes that are known there. Raises DataError for one that no answer may be."""
+        for name in map(str.strip, names):
+            try:
+                if name not in self.classes:
+                    self.add_class(name)
+            except UsageError as error:
+                raise DataError(f"{where} has a class that cannot be answered: {error}") from None
 
     def asked(self) -> Pick | None:
         """The sample that is asked about; None where all others look just like what has been answered."""

@@ -14,6 +14,7 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
 from selftaught.data.sources.handed import handed
+from selftaught.data.sources.labels import several_text
 from selftaught.judging.finetune import scores_of
 from selftaught.judging.metrics import EVEN
 from selftaught.judging.sorting import Sorting, files_of, refuse_name, refuse_target, sort_into
@@ -57,10 +58,11 @@ class Predictions:
 
     @property
     def predicted(self) -> list[Any]:
-        """The likeliest class of each sample, its labels with a `;` between them, or its number."""
+        """The likeliest class of each sample, its labels with a `;` between them, alone for none, or its number."""
         if self.values is not None:
             return self.values.tolist()
-        return [BETWEEN.join(self.classes[number] for number in own) for own in self.said]
+        named = [[self.classes[number] for number in own] for own in self.said]
+        return [several_text(own) for own in named]
 
     @property
     def surest_first(self) -> "Predictions":
@@ -83,8 +85,9 @@ class Predictions:
     def write(self, out: Path, every: bool = False, overwrite: bool = False) -> None:
         """A CSV of path,predicted,probability and, where every class is wanted, a column for each.
 
-        Of several labels `probability` has that of each that is said, likewise with a `;` between them; of numbers
-        there are path,predicted,low,high in its place, the ends of the interval that holds 95 %, where it is known.
+        Of several labels `probability` has that of each that is said, likewise with a `;` between them; where none is,
+        `predicted` is `;`, known to have none, as nothing would be nothing known. Of numbers there are
+        path,predicted,low,high in its place, the ends of the interval that holds 95 %, where it is known.
         Names are written as the disk has them, byte by byte, so that they can be looked up and given back as labels.
         What could not be read is listed beside it, in <name>-quarantine.csv or, where that is taken, in
         <name>-quarantine-2.csv and so on. Raises UsageError where `out` is another file, unless it is to `overwrite`.

@@ -52,6 +52,30 @@ def test_a_label_in_a_folder_is_that_of_its_points_and_no_channel() -> None:
     assert open_recordings(data).labels == ["run", "walk"]
 
 
+def test_labels_with_decimal_commas_are_numbers_in_one_table_as_in_a_folder() -> None:
+    said = "labels in label are numbers whose decimals are written with commas"
+    one = open_recordings(wrote("a.csv", "series;time;x;label", "u;0;1,5;0,126", "u;1;2;0,126", "v;0;3;2", "v;1;3;2"))
+    assert one.labels == ["0.126", "2"] and said in one.notes
+    wide = open_recordings(wrote("b.csv", "a;b;label", "1,5;2;1,5", "2;3;0,5"))
+    assert wide.labels == ["1.5", "0.5"] and said in wide.notes
+    data = logs({"a.csv": ("time;x;label", "0;1,5;0,5", "1;2;1,5"), "b.csv": ("time;x;label", "0;1;7", "1;2;7")})
+    both = open_recordings(data)
+    assert both.labels == ["", "7"] and (both.marks == ["0.5", "1.5", "7", "7"]).all()
+    wrote("logs/b.csv", "time;x;label", "0;1;still", "1;2;still")  # so labels are names, in the other file as well
+    assert (open_recordings(data).marks == ["0,5", "1,5", "still", "still"]).all()
+
+
+def test_series_of_one_name_are_told_apart_and_their_windows_stay_together() -> None:
+    data = wrote("a.csv", "id,a,b,c,d", "u,1,2,3,4", "v,5,6,7,8", "u,9,1,2,3")
+    read = open_recordings(data)
+    assert read.keys == ["u#1", "v#1", "u#2"] and read.groups is None
+    assert "several series are called 'u': all are numbered behind their names, as 'u#1'" in read.notes
+    cut = open_samples(data, window=2)
+    assert cut.keys[:2] == ["u#1[0:2]", "u#1[2:4]"] and cut.groups == ["u", "u", "v", "v", "u", "u"]
+    np.savez("b.npz", x=np.arange(12.0).reshape(3, 4), keys=["u", "v", "u"])
+    assert open_recordings("series:b.npz").keys == read.keys
+
+
 def test_folders_are_labels_before_a_column_unless_one_is_asked_for_or_was() -> None:
     lines = {"a/1.csv": ("x,label,mood", "1,u,glad", "2,u,glad"), "b/2.csv": ("x,label,mood", "3,v,sad", "4,v,sad")}
     data = logs(lines)

@@ -9,6 +9,7 @@ import torch
 from pyarrow import parquet
 
 from selftaught.contracts import modality
+from selftaught.data.sources.handed import handed
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.samples import open_samples
@@ -27,6 +28,31 @@ def test_columns_are_told_apart(tmp_path: Path) -> None:
     assert table.name == "animals" and list(table.columns) == ["height", "colour", "weight"]
     assert table.keys == ["a", "b", "c", "d"] and table.labels == ["cat", "dog", "cat", ""]
     assert np.isnan(table.columns["height"][1]) and table.columns["colour"].dtype.kind == "U"
+
+
+def test_rows_of_one_name_are_told_apart_in_any_format(tmp_path: Path) -> None:
+    text = "id,height,label\n3,1.5,cat\n7,2,dog\n3,2.5,dog\n 3,4,\n"
+    columns = pa.table({"id": [3, 7, 3, 3], "height": [1.5, 2, 2.5, 4], "label": ["cat", "dog", "dog", None]})
+    parquet.write_table(columns, tmp_path / "t.parquet")
+    with handed(columns) as given:
+        for table in map(open_table, (csv_file(tmp_path, text), tmp_path / "t.parquet", given)):
+            assert table.keys == ["3#1", "7#1", "3#2", "3#3"] and list(table.columns) == ["height"]
+            assert "several rows are called '3': all are numbered behind their names, as '3#1'" in table.notes
+            assert table.beside()["id"]() == ["3", "7", "3", "3"]
+            assert table.labels == ["cat", "dog", "dog", ""]
+    other = csv_file(tmp_path, text.replace("3,", "4,", 1), "other.csv")
+    assert open_table(csv_file(tmp_path, text)).fingerprint() == open_table(other).fingerprint()
+    assert open_table(csv_file(tmp_path, "id,h\n3,1\n7,2\n")).keys == ["3", "7"]
+
+
+def test_a_file_may_name_one_row_or_all_of_one_name(tmp_path: Path) -> None:
+    data = csv_file(tmp_path, "id,height\n3,1.5\n7,2\n3,2.5\n3,4\n")
+    beside = csv_file(tmp_path, "key,label\n3#2,dog\n3,cat\n", "labels.csv")
+    assert open_samples(data, labels=beside, labelled=True).labels == ["cat", "dog", "cat"]
+    told = open_samples(data).metadata(["site"], str(csv_file(tmp_path, "id,site\n3,east\n7,west\n", "sites.csv")))
+    assert told[0].cells == ["east", "west", "east", "east"]
+    with pytest.raises(DataError, match=r"name none of the rows, such as '5'; the first of the rows is '3#1'"):
+        open_samples(data, labels=csv_file(tmp_path, "key,label\n3,cat\n5,cat\n", "odd.csv"), labelled=True)
 
 
 def test_rows_are_standardised_numbers_and_ones_for_categories(tmp_path: Path) -> None:

@@ -136,6 +136,46 @@ def test_commas_are_decimal_or_of_thousands_by_all_of_a_column() -> None:
     assert column_of(["1.234,5", "1.234"], ";").values.tolist() == [1234.5, 1234]
 
 
+@pytest.mark.parametrize(
+    ("mark", "cells", "labels", "said"),
+    [
+        (";", ["0,126", "2,5", "3", ""], ["0.126", "2.5", "3", ""], "numbers whose decimals are written with commas"),
+        (";", ["1.234,5", "7", "NA"], ["1234.5", "7", ""], "numbers whose decimals are written with commas"),
+        ("\t", ["$1,172.79", "$950"], ["1172.79", "950"], "read by their numbers alone: 2 cells such as '$1,172.79'"),
+        ("|", ["1,172", "12"], ["1172", "12"], "read by their numbers alone: 1 cell such as '1,172'"),
+        (",", ["2.5 %", "5 %"], ["2.5", "5"], "read by their numbers alone: 2 cells such as '2.5 %'"),
+    ],
+)
+def test_labels_that_are_numbers_are_read_as_columns_of_features_are(
+    mark: str, cells: list[str], labels: list[str], said: str, tmp_path: Path
+) -> None:
+    rows = "".join(f"{i}{mark}{cell}\n" for i, cell in enumerate(cells))
+    table = open_table(saved(tmp_path / "t.csv", f"a{mark}label\n{rows}"))
+    assert table.labels == labels and any(f"labels in label are {said}" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1", "10", "07"],
+        ["1.50", "2.5"],
+        ["50%", "100%"],
+        ["$5", "+1"],
+        ["<0.5", ">0.5"],
+        ["1,5", "none"],
+        ["1,5", "inf"],
+        ["2,5", "?"],
+        ["1,5;2,5", "3,5"],
+        ["1_1", "1.5"],
+        ["v1.5", "v2.5"],
+    ],
+)
+def test_labels_that_may_be_names_stay_as_they_are(cells: list[str], tmp_path: Path) -> None:
+    rows = "".join(f"{i}\t{cell}\n" for i, cell in enumerate(cells))
+    table = open_table(saved(tmp_path / "t.tsv", f"a\tlabel\n{rows}"))
+    assert table.labels == cells and not any("labels in" in note for note in table.notes)
+
+
 def test_what_check_says_of_such_cells(tmp_path: Path) -> None:
     rows = "".join(f"{i},{'n.d.' if i == 7 else i}\n" for i in range(100))
     found = inspect(saved(tmp_path / "t.csv", "a,b\n" + rows))

@@ -79,6 +79,11 @@ def test_a_column_of_a_table_is_named_or_plain_and_is_said(here: Path) -> None:
     by_hand = open_texts("text:a.csv", column="stars")
     assert by_hand.texts == ["5", "1", "3"] and not by_hand.notes
     assert open_texts("text:a.csv", taken="stars").texts == ["5", "1", "3"]  # which an encoder has learnt from
+    again = open_texts("text:" + wrote("e.csv", "id,text\nx,as it is\ny,\nx,it was so\n"))
+    assert again.keys == ["x#1", "x#2"] and again.broken == [("y#1", "is empty")] and "called 'x'" in again.notes[-1]
+    assert again.beside()["id"]() == ["x", "x"]
+    commas = open_texts("text:" + wrote("d.csv", "text;label\nas it is;0,126\nit was so;2\n"))
+    assert commas.labels == ["0.126", "2"] and "decimals are written with commas" in commas.notes[-1]
     plain = open_texts("text:" + wrote("c.txt", "one\n\ntwo\r\n"))
     assert plain.texts == ["one", "two"] and plain.keys == ["line 1", "line 3"]
 
@@ -92,6 +97,11 @@ def test_lines_of_json_are_put_aside_one_by_one(here: Path) -> None:
     assert [key for key, _ in found.broken] == ["1", "2", "3", "4", "5"]
     reasons = ["byte 0xff at 11", "is no JSON", "is no object", "half a character", "is empty"]
     assert all(wanted in reason for wanted, (_, reason) in zip(reasons, found.broken))
+
+
+def test_a_list_of_no_labels_is_known_to_have_none_and_null_is_not(here: Path) -> None:
+    told = [{"text": "a b", "label": label} for label in (["cat", "dog"], [], None, ["cat"])]
+    assert open_texts(wrote("a.jsonl", "\n".join(map(json.dumps, told)))).labels == ["cat;dog", ";", "", "cat"]
 
 
 def test_a_table_of_parquet_is_read_by_its_names(here: Path) -> None:

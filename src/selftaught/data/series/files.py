@@ -96,7 +96,7 @@ def _of_arrays(held: Mapping[str, NDArray[Any]], name: str, shown: str) -> Recor
     count, known = len(values), {key: _some(held, key, len(values), name) for key in ("keys", "groups")}
     keys = known["keys"] or [str(row) for row in range(count)]
     none: list[str | None] = [None] * count
-    labels = known_labels(labels_of(held["y"], count, name), name) if "y" in held else none
+    labels = known_labels(labels_of(held["y"], count, name), name, parting=None) if "y" in held else none
     groups = known["groups"] or none
     given = [Recording(*one) for one in zip(keys, values, labels, groups)]
     return Recordings.of(name, given, _channels(held, values))

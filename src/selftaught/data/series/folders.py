@@ -53,7 +53,7 @@ def open_folder(path: Path, label_column: str | None = None, taken: Taken | None
     channels = read[0].channels._replace(rate=_rate(read)) if read else None
     notes = _notes(read, learning=not learnt)
     known = {"broken": broken, "ignored": others, "notes": notes, "label": label_column}
-    return Recordings.of(path.resolve().name, given, channels, **known)
+    return Recordings.of(path.resolve().name, given, channels, any(points.comma for points in read), **known)
 
 
 def refuse_column(label_column: str | None, shown: str) -> None:

@@ -90,6 +90,7 @@ class Points(NamedTuple):
     told: list[str]  # of its labels
     label: str | None  # the column that labels come from; several by commas
     spare: list[str]  # columns that could be channels, and are not wanted
+    comma: bool = False  # whether decimals may follow commas
 
 
 def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> Recordings:
@@ -99,9 +100,8 @@ def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> R
     if roles.series is None and roles.time is None:
         return _wide(path, table, roles, label_column, taken)
     points = _long(path, table, roles, taken.named if taken else (), taken)
-    return Recordings.of(
-        path.stem, points.given, points.channels, notes=[*points.notes, *points.told], label=points.label
-    )
+    known: dict[str, Any] = {"notes": [*points.notes, *points.told], "label": points.label}
+    return Recordings.of(path.stem, points.given, points.channels, points.comma, **known)
 
 
 def read_recording(path: Path, label_column: str | None, taken: Taken | None, wanted: Sequence[str]) -> Points:
@@ -151,7 +151,7 @@ def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
     if not labels:
         return None
     cells = label_cells([table.cells[label] for label in labels], labels, table.file)
-    return np.array(known_labels(cells, ", ".join(labels)), np.str_)
+    return np.array(known_labels(cells, ", ".join(labels), parting=None), np.str_)  # numbers: see `Recordings.of`
 
 
 def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken: Taken | None) -> Points:
@@ -176,7 +176,7 @@ def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken
     uneven = [f"its column {printable(time)!r} {UNEVEN}"] * bool(time and rate is None)
     channels, label = Channels(tuple(names), (), rate), ",".join(roles.labels) or None
     spare = [name for name in open_to if name not in names]
-    return Points(given, channels, [*table.notes, *uneven], roles.told, label, spare)
+    return Points(given, channels, [*table.notes, *uneven], roles.told, label, spare, table.comma)
 
 
 def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -285,4 +285,5 @@ def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, ta
     # Its points have no names by which later commands could tell that a column was learnt from.
     asked = taken.label if taken and label_column is None else label_column
     label = ",".join(roles.labels) or (NO_LABEL if asked == NO_LABEL else None)
-    return Recordings.of(path.stem, given, notes=[told, *table.notes, *roles.told, *fed], label=label)
+    notes = [told, *table.notes, *roles.told, *fed]
+    return Recordings.of(path.stem, given, comma=table.comma, notes=notes, label=label)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
-from selftaught.data.sources.parts import window_of
+from selftaught.data.sources.labels import plain_numbers
+from selftaught.data.sources.parts import told_apart, window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -48,6 +49,7 @@ class Recordings(Source):
     channels: Channels
     labels: list[str] | None = None
     groups: list[str] | None = None  # of what belongs together
+    names: list[str] | None = None  # of recordings, where several had one
     marks: NDArray[Any] | None = None  # the label of each point, where these have their own
     broken: Failures = field(default_factory=list)
     ignored: Failures = field(default_factory=list)
@@ -55,11 +57,19 @@ class Recordings(Source):
     label: str | None = None  # the column that labels come from, several by commas; "none" where none was to be
 
     @classmethod
-    def of(cls, name: str, given: Iterable[Recording], channels: Channels | None = None, **known: Any) -> Self:
-        """All recordings that can be used; the others are `broken`. Raises DataError where there is none."""
+    def of(
+        cls, name: str, given: Iterable[Recording], channels: Channels | None = None, comma: bool = False, **known: Any
+    ) -> Self:
+        """All recordings that can be used; the others are `broken`. Raises DataError where there is none.
+
+        comma: whether decimals of labels may follow commas.
+        """
         whole: list[Recording] = []
         broken: Failures = list(known.pop("broken", []))
-        for one in given:
+        given, notes = [*given], [*known.pop("notes", [])]
+        names = [one.key for one in given]
+        apart = told_apart(names, THINGS, notes.append)
+        for one in (one._replace(key=key) for one, key in zip(given, apart)):
             reason = _fault(one.values, whole[0].values.shape[1] if whole else None)
             (broken.append((one.key, reason)) if reason else whole.append(one))
         _refuse_none(whole, name, THINGS, broken)
@@ -67,21 +77,27 @@ class Recordings(Source):
         values, told = _finite(np.concatenate([one.values for one in whole]))
         channels, keys = channels or Channels(("",) * values.shape[1]), [one.key for one in whole]
         made = cls(name, values, np.cumsum(lengths) - lengths, lengths, keys, channels, broken=broken, **known)
-        made.notes = [*made.notes, *told]
+        made.notes = [*notes, *told]
+        if apart != names:
+            called = dict(zip(apart, names))
+            made.names = [called[key] for key in keys]
         if any(one.group is not None for one in whole):
             made.groups = [one.group or one.key for one in whole]
-        made._label([one.label for one in whole])
+        made._label([one.label for one in whole], ";" if comma else "")
         return made
 
-    def _label(self, given: Sequence[str | NDArray[Any] | None]) -> None:
+    def _label(self, given: Sequence[str | NDArray[Any] | None], parting: str) -> None:
+        """Labels are read together, as one file of several may have no commas."""
+        called = self.label or self.name
         if any(isinstance(label, np.ndarray) for label in given):
             each = zip(given, self.lengths.tolist())
-            self.marks = np.concatenate(
+            marks = np.concatenate(
                 [label if isinstance(label, np.ndarray) else np.full(length, label or "") for label, length in each]
             )
+            self.marks = np.array(plain_numbers(marks.tolist(), called, self.note, parting), np.str_)
             self._label_by_marks()
         elif any(label is not None for label in given):
-            self.labels = [str(label or "") for label in given]
+            self.labels = plain_numbers([str(label or "") for label in given], called, self.note, parting)
 
     def _label_by_marks(self) -> None:
         """Give each stretch the label that all of its points have, and none where they differ."""
@@ -98,9 +114,11 @@ class Recordings(Source):
 
     def picked(self, rows: Rows) -> Self:
         """The series of these rows, which may come more than once."""
-        keys, labels, groups = (own and [own[row] for row in rows] for own in (self.keys, self.labels, self.groups))
+        each = (self.keys, self.labels, self.groups, self.names)
+        keys, labels, groups, names = (own and [own[row] for row in rows] for own in each)
         starts, lengths = self.starts[rows], self.lengths[rows]
-        return replace(self, keys=keys or [], labels=labels, groups=groups, starts=starts, lengths=lengths)
+        told: dict[str, Any] = {"labels": labels, "groups": groups, "names": names}
+        return replace(self, keys=keys or [], starts=starts, lengths=lengths, **told)
 
     def windows(self, window: int, stride: int) -> Self:
         """The same recordings in windows of so many points, which begin `stride` apart; each knows its recording.
@@ -111,7 +129,7 @@ class Recordings(Source):
         offsets = np.concatenate([np.arange(count, dtype=np.int64) * stride for count in counts.tolist()])
         which = np.repeat(np.arange(len(self)), counts)
         cut = self.picked(which)
-        cut.groups = cut.groups or cut.keys
+        cut.groups = cut.groups or cut.names or cut.keys
         named = zip(cut.keys, offsets.tolist(), (cut.lengths == window).tolist())
         cut.keys = [key if whole else window_of(key, start, start + window) for key, start, whole in named]
         cut.starts, cut.lengths = cut.starts + offsets, np.full(len(which), window)

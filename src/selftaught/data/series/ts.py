@@ -29,7 +29,7 @@ def open_ts(path: Path) -> Recordings:
     broken: Failures = []
     given = list(_recordings(lines, labelled, broken))
     if labelled:
-        labels = known_labels([str(one.label) for one in given], path.stem)
+        labels = known_labels([str(one.label) for one in given], path.stem, parting=None)
         given = [one._replace(label=label) for one, label in zip(given, labels)]
     return Recordings.of(path.stem, given, broken=broken)
 

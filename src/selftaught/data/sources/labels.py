@@ -1,6 +1,7 @@
 """Labels: what is none, by what columns they are known, and which samples a CSV of path,label gives them to."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
 from selftaught.data.sources.folder import SUFFIXES
+from selftaught.data.sources.numbers import column_of
+from selftaught.data.sources.parts import whole_of
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -22,6 +25,8 @@ KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath"
 INDEX = ("", "unnamed: 0", "__index_level_0__")  # how pandas writes the numbers of its rows
 NO_LABEL = "none"  # of --label-column: nothing is left out of learning
 BETWEEN = ";"  # several labels of one sample; alone, that it is known to have none
+# What makes labels numbers that are no names of classes: a fraction, or thousands. A bound, as "<30", is a name.
+MEASURED, BOUND = re.compile(r"[.,]\d|\d['’\s]\d"), re.compile(r"[<>≤≥~]")
 YES, NO = ("1", "1.0", "yes", "true"), ("0", "0.0", "no", "false")  # in any letters, in a column that is a label
 
 
@@ -86,7 +91,12 @@ def _yes_or_no(cells: Sequence[str], name: str, shown: str) -> list[bool | None]
 def _together(row: Sequence[bool | None], names: Sequence[str]) -> str:
     if all(said is None for said in row):
         return ""
-    return BETWEEN.join(name for name, said in zip(names, row) if said) or BETWEEN
+    return several_text([name for name, said in zip(names, row) if said])
+
+
+def several_text(names: Sequence[str], marked: bool = False) -> str:
+    """Several labels of one sample as text; `marked`: where there is one alone, by a `;` that it is one of several."""
+    return BETWEEN.join([*names, ""] if marked and len(names) == 1 else names) or BETWEEN
 
 
 def label_text(value: Any) -> str:
@@ -100,28 +110,49 @@ def label_in_python(value: Any, names: Mapping[Any, str] = MappingProxyType({}))
     """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
     if isinstance(value, list | tuple):
-        return BETWEEN.join(label_in_python(one, names) for one in value) or BETWEEN
+        return several_text([label_in_python(one, names) for one in value])
     return "" if value is None else names.get(value, label_text(value))
 
 
-def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Labels without space around them, "" for what says that there is none, which is noted."""
+def known_labels(
+    cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None, parting: str | None = ""
+) -> list[str]:
+    """Labels without space around them, "" for what says that there is none, which is noted.
+
+    parting: what parts the cells of the file that they are of, as of `plain_numbers`; None leaves numbers as written.
+    """
     said = [cell.strip() for cell in cells]
     nothing = nothing_in({*said})
     marks = Counter(mark for mark in said if mark in nothing and mark)
     for mark, count in marks.most_common(3):
         note(f"{count:,} labels in {printable(name)} are {printable(mark)!r}, which is taken for no label")
-    return ["" if label in nothing else label for label in said]
+    labels = ["" if label in nothing else label for label in said]
+    return labels if parting is None else plain_numbers(labels, name, note, parting)
 
 
-def read_labels(file: Path, asked: str | None = None) -> list[Line]:
-    """Key and label of every line that is not empty nor a header. Raises DataError."""
-    shown = printable(str(file))
-    lines = [
-        (number, [cell.strip() for cell in line])
-        for number, line in enumerate(read_cells(file, names=True).lines, 1)
-        if line
-    ]
+def plain_numbers(labels: list[str], name: str, note: Callable[[str], None], parting: str = "") -> list[str]:
+    """The same, where all are numbers with commas or signs, such as 1.234,5 or $3.50, as plain numbers, which is noted.
+
+    They are read as a column of features is; whole numbers, with signs or without, stay the names that they may be.
+    """
+    held = {*labels} - {""}
+    if not any(map(MEASURED.search, held)) or any(map(BOUND.match, held)):
+        return labels
+    column = column_of(labels, parting)
+    known = column.values.dtype.kind == "f" and [math.isfinite(value) for value in column.values.tolist()]
+    if known != [bool(label) for label in labels] or not (column.commas or column.said):
+        return labels
+    if column.commas:
+        note(f"labels in {printable(name)} are numbers whose decimals are written with commas")
+    if column.said:
+        note(f"labels in {printable(name)} are {column.said}")
+    return [label_text(value) for value in column.values.tolist()]
+
+
+def read_labels(file: Path, asked: str | None = None) -> tuple[list[Line], str]:
+    """Key and label of every line that is not empty nor a header, and what parts their cells. Raises DataError."""
+    shown, (held, parting) = printable(str(file)), read_cells(file, names=True)
+    lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(held, 1) if line]
     key, names, places = 0, [""], [1]
     if lines and (columns := _columns(lines[0][1], asked, shown)):
         header, lines = lines[0][1], lines[1:]
@@ -132,7 +163,7 @@ def read_labels(file: Path, asked: str | None = None) -> list[Line]:
         faulty = f"; line {short} has not" if short else ""
         raise DataError(f"{shown} must have lines of path,label, of rows key,label{faulty}")
     labels = label_cells([[line[place] for _, line in lines] for place in places], names, shown)
-    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)]
+    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)], parting
 
 
 def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] | None:
@@ -153,9 +184,9 @@ def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] 
 
 
 def labels_in_file(file: Path, asked: str | None = None) -> dict[str, str]:
-    """The label of each key that a CSV names, as it names it; `asked` as of `labels_for`. Raises DataError."""
-    lines, shown = read_labels(file, asked), printable(str(file))
-    labels = known_labels([line.label for line in lines], file.name)
+    """The label of each key that a CSV names, both as written; `asked` as of `labels_for`. Raises DataError."""
+    (lines, _), shown = read_labels(file, asked), printable(str(file))
+    labels = known_labels([line.label for line in lines], file.name, parting=None)
     return agreeing((line._replace(label=label) for line, label in zip(lines, labels)), shown)
 
 
@@ -176,15 +207,18 @@ def labels_for(
     things: str,
     asked: str | None = None,
     note: Callable[[str], None] = lambda line: None,
+    as_written: bool = False,
 ) -> list[str]:
     """The label of each key, "" where the file does not name it, or names it as without one.
 
-    Names may have backslashes, or, of image files, lack folder or ending where one file alone is meant. `asked`: the
-    column that holds labels, where the file has one of that name. Raises DataError where a line names anything else,
-    or two lines contradict each other.
+    Names may have backslashes, or, of image files, lack folder or ending where one file alone is meant; a name of a
+    whole is that of its parts which have no line. `asked`: the column that holds labels, where the file has one of that
+    name; as_written: whether numbers stay so. Raises DataError where a line names anything else, or two lines
+    contradict each other.
     """
-    lines, shown = read_labels(file, asked), printable(str(file))
-    find = finder(keys)
+    (lines, parting), shown = read_labels(file, asked), printable(str(file))
+    wholes = {whole_of(key) for key in keys} - {*keys}
+    find = finder([*keys, *wholes])
     (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
     if others and find(first) is None and label not in {line.label for line in others}:
@@ -197,9 +231,10 @@ def labels_for(
         )
     if short := sum(plain(line.key) != plain(meant.key) for line, meant in zip(lines, found)):
         note(f"{short:,} lines of {shown} name {things} without their folder or ending")
-    labels = known_labels([line.label for line in found], file.name, note)
+    labels = known_labels([line.label for line in found], file.name, note, None if as_written else parting)
     by_key = agreeing((line._replace(label=label) for line, label in zip(found, labels)), shown)
-    return [by_key.get(key, "") for key in keys]
+    by_whole = {whole: by_key[whole] for whole in wholes if whole in by_key}
+    return [by_key.get(key, by_whole.get(whole_of(key), "")) for key in keys]
 
 
 def plain(key: str) -> str:

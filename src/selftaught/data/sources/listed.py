@@ -65,7 +65,8 @@ def open_list(file: Path, label_column: str | None = None, column: str | None = 
     column: which has the paths, where several do.
     """
     shown, folder = printable(str(file)), file.parent
-    lines = [(number, line) for number, line in enumerate(read_cells(file, names=True).lines, 1) if line]
+    held, parting = read_cells(file, names=True)
+    lines = [(number, line) for number, line in enumerate(held, 1) if line]
     header, rows = ([name.strip() for name in lines[0][1]] if lines else []), lines[1:]
     if column is not None and column not in header:
         listed = ", ".join(map(printable, header))
@@ -83,7 +84,8 @@ def open_list(file: Path, label_column: str | None = None, column: str | None = 
     label = ", ".join(columns)
     notes: list[str] = []
     cells = [[line[header.index(column)] for _, line in rows] for column in columns]
-    labels = known_labels(label_cells(cells, columns, shown), label, notes.append) if label else [""] * len(rows)
+    said = label_cells(cells, columns, shown) if label else [""] * len(rows)
+    labels = known_labels(said, label, notes.append, parting)
     named = (Line(number, _key(line[place], folder), text) for (number, line), text in zip(rows, labels))
     by_key = dict(sorted(agreeing(named, shown).items()))
     source = _source(file, list(by_key))

@@ -166,7 +166,8 @@ def open_parquet(
     source.extra = extra
     if columns:
         label = ", ".join(columns)
-        source.labels = known_labels(label_cells(cells, columns, shown), label, source.note)
+        said = label_cells(cells, columns, shown)
+        source.labels = known_labels(said, label, source.note, None if held else "")  # those of files are read together
         source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")
     return source
 

@@ -22,6 +22,7 @@ from selftaught.data.sources.labels import (
     label_cells,
     label_text,
     labels_among,
+    plain_numbers,
 )
 from selftaught.data.sources.parquet import RowGroups, open_parquet
 from selftaught.data.sources.source import Beside, digest, reading
@@ -234,7 +235,7 @@ class Joined(Encoded):
     ) -> None:
         held = RowGroups()
         parts = [open_parquet(path, label_column, column, held) for path in paths]
-        starts = [0, *accumulate(map(len, parts))]
+        starts, self._parts = [0, *accumulate(map(len, parts))], parts
 
         def read(row: int) -> bytes:
             place = bisect_right(starts, row) - 1
@@ -242,11 +243,17 @@ class Joined(Encoded):
 
         keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
         contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
-        super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, lambda: _labels(parts))
+        super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, self._told)
         common = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
         self.extra = {name: partial(_columns, parts, name) for name in common}
         for note in parts[0].notes:
             self.note(note)
+
+    def _told(self) -> Labels:
+        told = [part.labels for part in self._parts]
+        if any(labels is None for labels in told):
+            return None
+        return plain_numbers([label for labels in told for label in labels or []], self.name, self.note)
 
 
 def _sizes(parts: Sequence[Files]) -> list[int]:
@@ -255,8 +262,3 @@ def _sizes(parts: Sequence[Files]) -> list[int]:
 
 def _columns(parts: Sequence[Files], name: str) -> list[str]:
     return [cell for part in parts for cell in part.extra[name]()]
-
-
-def _labels(parts: Sequence[Files]) -> Labels:
-    told = [part.labels for part in parts]
-    return None if any(labels is None for labels in told) else [label for labels in told for label in labels or []]

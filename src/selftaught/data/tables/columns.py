@@ -18,6 +18,7 @@ from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
 from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.numbers import Column, column_of, has_names
+from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.data.sources.webdataset import expanded
@@ -31,6 +32,12 @@ IDS = ("id", "index", "key", *INDEX)
 NOTED = 5  # columns that a note is written of
 
 
+class Named(np.ndarray[Any, np.dtype[Any]]):
+    """Rows (N, columns) of an array whose columns have names; what is made of it has none."""
+
+    names: Sequence[str] = ()
+
+
 @dataclass
 class Table(Source):
     """Columns as they were read: numbers as float64 with NaN for what is missing, everything else as text."""
@@ -39,18 +46,19 @@ class Table(Source):
     columns: dict[str, NDArray[Any]]
     keys: list[str]
     labels: list[str] | None
-    written: dict[str, list[str]] = field(default_factory=dict)  # all columns as they were written, if they were
+    # All columns as they were written, if they were; and that of the names of rows, where several have one.
+    written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
     def text(self, column: str) -> NDArray[np.str_]:
         """A column as text: what is a category elsewhere may here be made of digits, or of what says "nothing"."""
-        return np.array(self.written.get(column, self.columns[column]), dtype=np.str_)
+        return np.array(self.written[column] if column in self.written else self.columns[column], dtype=np.str_)
 
     def beside(self) -> Beside:
         """All columns but those of labels: what is learnt from may tell as well which rows belong together."""
-        return {name: partial(self._listed, name) for name in self.columns}
+        return {name: partial(self._listed, name) for name in {**self.columns, **self.written}}
 
     def _listed(self, column: str) -> list[str]:
         return list(map(label_text, self.text(column).tolist()))
@@ -169,7 +177,8 @@ def _from_cells(
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     labels, others = label_columns(header, label_column, taken, shown)
-    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting)
+    learnt = taken.named if taken else ()
+    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting, learnt)
     table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
@@ -177,7 +186,8 @@ def _from_cells(
 def _from_array(name: str, values: NDArray[Any], labels: NDArray[Any] | None) -> Table:
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(f"{name} holds {values.dtype} of shape {values.shape}; rows are numbers of shape (N, columns)")
-    columns = {f"column {i}": values[:, i].astype(np.float64) for i in range(values.shape[1])}
+    names = (isinstance(values, Named) and values.names) or [f"column {i}" for i in range(values.shape[1])]
+    columns = {name: cells.astype(np.float64) for name, cells in zip(names, np.asarray(values).T, strict=True)}
     return _labelled(Table(name, columns, [str(i) for i in range(len(values))], None), labels)
 
 
@@ -208,19 +218,26 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
 
 
 def _from_columns(
-    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str
-) -> Table:
-    """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these."""
-    key = next(iter(named_like([c for c in cells if c not in (*labels, *others)], IDS)), None)
+    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
+    learnt: Sequence[str] = (),
+) -> Table:  # fmt: skip
+    """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these.
+
+    learnt: columns that an encoder has learnt from, as one of an array may be called anything.
+    """
+    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *learnt)], IDS)), None)
     read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, *others, key)}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in columns}
     table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
+    table.keys = told_apart(keys, "rows", table.note)
+    if key is not None and table.keys != keys:
+        written[key] = [cell.strip() for cell in cells[key]]
     if labels:
         said = label_cells([cells[label] for label in labels], labels, printable(name))
-        table.labels = known_labels(said, ", ".join(labels), table.note)
+        table.labels = known_labels(said, ", ".join(labels), table.note, parting)
     return table
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
-from selftaught.data.sources.labels import INDEX, known_labels, label_cells, label_text, labels_among, named_like
+from selftaught.data.sources.labels import (
+    INDEX,
+    known_labels,
+    label_cells,
+    label_text,
+    labels_among,
+    named_like,
+    several_text,
+)
 from selftaught.data.sources.source import reading
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
@@ -30,6 +38,7 @@ class Table:
 
     cells: dict[str, list[str]]
     faults: dict[int, str] = field(default_factory=dict)
+    parting: str = ""  # the character between cells, where it comes from a text file of cells
 
     def __len__(self) -> int:
         return len(next(iter(self.cells.values()), []))
@@ -49,7 +58,8 @@ def open_columns(path: Path, label_column: str | None, column: str | None, taken
         Text(keys[row], text, said[row] if said else None, table.faults.get(row, "") or fault_of(text))
         for row, text in enumerate(table.cells[chosen])
     )
-    others = {name: cells for name, cells in table.cells.items() if name not in (chosen, key, *labels)}
+    known = (chosen, *labels, *([] if key is None or len({*map(str.strip, keys)}) < len(keys) else [key]))
+    others = {name: cells for name, cells in table.cells.items() if name not in known}
     return Texts.of(path.stem, given, notes=notes, column=chosen, beside=others)
 
 
@@ -57,7 +67,8 @@ def _said(table: Table, labels: Sequence[str], shown: str, notes: list[str]) -> 
     """The label of each row."""
     if not labels:
         return None
-    return known_labels(label_cells([table.cells[name] for name in labels], labels, shown), shown, notes.append)
+    said = label_cells([table.cells[name] for name in labels], labels, shown)
+    return known_labels(said, shown, notes.append, table.parting)
 
 
 def _column(
@@ -105,7 +116,8 @@ def _read(path: Path) -> Table:
         return Table(dict(zip(header, cells)))
     if path.name.lower().endswith(JSONL):
         return _of_json(path)
-    rows = [line for line in read_cells(path, damaged=True).lines if line]
+    lines, parting = read_cells(path, damaged=True)
+    rows = [line for line in lines if line]
     if not rows:
         raise DataError(f"{shown} is empty")
     header = [cell.strip() for cell in rows[0]]
@@ -119,7 +131,7 @@ def _read(path: Path) -> Table:
         if len(line) != len(header)
     }
     whole = [line if row not in faults else [""] * len(header) for row, line in enumerate(rows[1:])]
-    return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults)
+    return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults, parting)
 
 
 def _of_json(path: Path) -> Table:
@@ -154,5 +166,5 @@ def _object(row: int, line: bytes, faults: dict[int, str]) -> Mapping[str, Any]:
 def _cell(value: Any) -> str:
     """A value as text: of a list of names those with `;` between them, as several labels are written."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ";".join(value)
+        return several_text(value)
     return str(value).lower() if isinstance(value, bool) else label_text(value)

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
+from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -55,8 +56,9 @@ class Texts(Source):
 
         Raises DataError where there is none.
         """
-        whole, rows, broken = list[Text](), list[int](), Failures()
-        for row, one in enumerate(given):
+        whole, rows, broken, given, said = list[Text](), list[int](), Failures(), [*given], [*notes]
+        keys = told_apart([one.key for one in given], THINGS, said.append)
+        for row, one in enumerate(one._replace(key=key) for one, key in zip(given, keys)):
             fault = one.fault or ("" if one.text.strip() else EMPTY)
             if fault:
                 broken.append((one.key, fault))
@@ -74,7 +76,7 @@ class Texts(Source):
             [one.label or "" for one in whole] if labelled else None,
             broken,
             list(ignored),
-            notes,
+            said,
             column,
             {called: _picked(cells, rows) for called, cells in (beside or {}).items()},
         )

@@ -91,11 +91,12 @@ class Label(Recipe):
 class Find(Recipe):
     """Find the samples of DATA that are most like some of yours, by the features of a run.
 
-    --like names a sample of DATA as `embed` calls it (17, cats/3.jpg), a file, or other data of the same kind, of
-    which all samples are meant; say it several times for more. What comes first is most like any one of them, by the
-    cosine of features: 1 is the same, and only its rank says much. The search is exact and holds a part of the features
-    at a time, whatever the size of DATA. --index keeps the features in a folder, so that the next search has no need of
-    the network; it is refused, with what has changed, once DATA or the encoder are others.
+    --like names a sample of DATA as `embed` calls it (17, cats/3.jpg), a recording that is cut into samples, a file, or
+    other data of the same kind, of which all samples are meant; say it several times for more. What comes first is most
+    like any one of them, by the cosine of features: 1 is the same, and only its rank says much. The search is exact and
+    holds a part of the features at a time, whatever the size of DATA. --index keeps the features in a folder, so that
+    the next search has no need of the network; it is refused, with what has changed, once DATA or the encoder are
+    others.
     """
 
     run: str = Field(description="a run folder, whose encoder says what is alike")
