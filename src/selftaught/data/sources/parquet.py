@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from selftaught.data.sources.contents import Contents, stamps_in
+from selftaught.data.sources.contents import Contents, column_in, stamps_in
 from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
@@ -160,7 +160,7 @@ def open_parquet(
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
     extra = {name: partial(_beside, path, file, name) for name in _plain(file) if name not in (column, *columns)}
-    contents = Contents(len(keys), place_of(path), lambda: stamps_in(status, range(len(keys))))
+    contents = Contents(len(keys), column_in(place_of(path), column), lambda: stamps_in(status, range(len(keys))))
     reader = _reader(path, file, column, [group.num_rows for group in groups], held or RowGroups())
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
     source.extra = extra

@@ -241,7 +241,8 @@ class Joined(Encoded):
             return parts[place].read(row - starts[place])
 
         keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
-        contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
+        held_in = [part.contents for part in parts]
+        contents = Contents.joined(held_in, "\0".join(part.name for part in held_in))
         super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, lambda: _labels(parts))
         common = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
         self.extra = {name: partial(_columns, parts, name) for name in common}
