@@ -5,9 +5,12 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL
+import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -221,6 +224,13 @@ def jpeg_decoder(reading: Reading = READING) -> str:
     if reading.jpeg_decoder != nvjpeg.CPU:
         return nvjpeg.NAME
     return "simplejpeg" if simplejpeg else "pillow"
+
+
+def libraries(reading: Reading = READING) -> dict[str, str]:
+    """What decodes and resizes, and which versions: what may change a bit of any image."""
+    decoder = jpeg_decoder(reading)
+    found = {"decoder": decoder, "pillow": PIL.__version__, "torch": torch.__version__}
+    return found | ({decoder: version(decoder)} if decoder == "simplejpeg" else {})
 
 
 def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
-import torch
 from PIL import Image
 
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
-from selftaught.data.images.decode import attempt, header, jpeg_decoder, picture
+from selftaught.data.images.decode import attempt, header, libraries, picture
 from selftaught.data.images.decoded import DecodeError, Header, Reading
 from selftaught.data.images.inspection import SCALED, copies_among, looks_of
 from selftaught.data.images.overlooked import overlooked
@@ -106,8 +104,7 @@ def pack(
 
 def made_with() -> dict[str, str]:
     """What may change a bit of what is packed."""
-    libraries = {"decoder": jpeg_decoder(), "pillow": PIL.__version__, "torch": torch.__version__, "made as": MADE_AS}
-    return libraries | ({"simplejpeg": version("simplejpeg")} if jpeg_decoder() == "simplejpeg" else {})
+    return {**libraries(), "made as": MADE_AS}
 
 
 def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) -> Dropped:
