@@ -348,6 +348,9 @@ def test_many_channels_and_fractions_are_kept() -> None:
     assert samples.preparation.channels == 5 and samples.preparation.stored == "float32"
     held = samples.batch(np.arange(4))[0]
     assert float(held.min()) > 0 and float(held.max()) < 1 and len(held.unique()) > 100  # what shrinks is not rounded
+    with handed([Image.fromarray(pixels[..., 0]) for pixels in bands]) as named:
+        samples = open_samples(named, size=(8, 8))
+    assert samples.preparation.stored == "float32" and len(samples.batch(np.arange(4))[0].unique()) > 100
     with handed(torch.zeros(3, 5, 8, 9)) as named, handed([torch.zeros(5, 8, 9)] * 3) as items:
         assert {open_samples(one).batch(np.arange(3))[0].shape for one in (named, items)} == {(3, 5, 8, 9)}
     with (

@@ -137,7 +137,9 @@ def _on_cpu(
 def _decoded(data: NDArray[Any] | Image.Image) -> NDArray[Any]:
     """The pixels of an array (H, W, C), or of an open image, which stays as it is."""
     if isinstance(data, Image.Image):
-        return pixels_of(upright(data.copy()))
+        copied = data.copy()
+        copied.format = data.format  # which a copy has no more
+        return pixels_of(upright(copied))
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise DecodeError(NOT_FINITE)
     return data

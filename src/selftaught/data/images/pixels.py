@@ -13,6 +13,7 @@ from selftaught.data.images.tiff import VEILED
 from selftaught.data.sources.arrays import NOT_FINITE
 
 STRIP = 512  # rows
+LEVELS = 65535  # of 16 bits, the largest
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
 
 # What of a file is not used, as said of several images.
@@ -37,12 +38,19 @@ def pixels_of(image: Image.Image) -> NDArray[Any]:
         values = np.asarray(image)[..., None]
         if mode == "F" and not np.isfinite(values).all():
             raise DecodeError(NOT_FINITE)
-        return values if image.format == "TIFF" and mode in ("F", "I") else values.astype(np.uint16)
+        return values.astype(np.uint16) if _are_levels(image, values) else values
     if "transparency" in image.info or mode in VEILED:
         return _on_backdrop(image)
     if mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]
     return np.asarray(image.convert("RGB"))
+
+
+def _are_levels(image: Image.Image, values: NDArray[Any]) -> bool:
+    """Whether floats or integers are levels of 16 bits: also of 32, as Pillow has them, but for a TIFF's."""
+    if image.mode in ("F", "I"):
+        return image.mode == "I" and image.format != "TIFF" and values.min() >= 0 and values.max() <= LEVELS
+    return True
 
 
 def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:

@@ -45,7 +45,7 @@ from selftaught.system.text import printable
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
-MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
+MADE_AS = "3"  # another number where the same bytes give other pixels than an earlier version of this code made
 
 
 class Images(Opened):
