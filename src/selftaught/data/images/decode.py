@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from selftaught.data.images import bands, dicom, nvjpeg, plugins, tiff
+from selftaught.data.images import bands, dicom, nvjpeg, plugins, png, tiff
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
 from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, UNKNOWN_TO_CARD, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
@@ -128,6 +128,9 @@ def _on_cpu(
     if image.format == "TIFF":
         return of_tiff(data, image, band, reading)
     remarks = _remarks(data, image)
+    if image.format == "PNG" and png.has_deep_grey(data):
+        with opened(png.in_bytes(data)) as held:
+            return Picture(png.grey_on_white(upright(held)), remarks)
     image.load()
     if image.format in JPEGS:
         _refuse_padding(data, image)
@@ -150,9 +153,15 @@ def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
     animated = False
     with contextlib.suppress(Exception):
         animated = _is_animated(image)
-    deep = image.format == "PNG" and data[24:26] in (b"\x10\x02", b"\x10\x06")  # bits, and kind of colour
-    fine = image.info.get("bit_depth", 8) > 8  # as HEIC has it
+    deep = image.format == "PNG" and png.has_deep_colours(data)
+    fine = image.info.get("bit_depth", 8) > 8 or _largest(image) > 255  # as HEIC and PPM have it
     return (ANIMATED,) * animated + (DEEP,) * deep + (FINE,) * fine
+
+
+def _largest(image: Image.Image) -> int:
+    """The largest value that a colour has by what a PPM says; 0 of others, and of one of 8 bits."""
+    told = image.tile[0].args if image.format == "PPM" and image.mode == "RGB" else ()  # type: ignore[attr-defined]
+    return told[-1] if isinstance(told, tuple) and told else 0
 
 
 def _is_animated(image: Image.Image) -> bool:

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from selftaught.data.images import tiff
-from selftaught.data.images.decoded import DecodeError, Picture, Reading
+from selftaught.data.images.decoded import WHITE, DecodeError, Picture, Reading
 from selftaught.data.images.tiff import VEILED
 from selftaught.data.sources.arrays import NOT_FINITE
 
 STRIP = 512  # rows
-LEVELS = 65535  # of 16 bits, the largest
 BACKDROP = 255  # transparent pixels are laid on white, as a page or a viewer would show them
 
 # What of a file is not used, as said of several images.
@@ -49,7 +48,7 @@ def pixels_of(image: Image.Image) -> NDArray[Any]:
 def _are_levels(image: Image.Image, values: NDArray[Any]) -> bool:
     """Whether floats or integers are levels of 16 bits: also of 32, as Pillow has them, but for a TIFF's."""
     if image.mode in ("F", "I"):
-        return image.mode == "I" and image.format != "TIFF" and values.min() >= 0 and values.max() <= LEVELS
+        return image.mode == "I" and image.format != "TIFF" and values.min() >= 0 and values.max() <= WHITE["uint16"]
     return True
 
 
