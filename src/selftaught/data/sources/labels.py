@@ -116,6 +116,11 @@ def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = 
 
 def read_labels(file: Path, asked: str | None = None) -> list[Line]:
     """Key and label of every line that is not empty nor a header. Raises DataError."""
+    return _read(file, asked)[0]
+
+
+def _read(file: Path, asked: str | None) -> tuple[list[Line], bool]:
+    """The lines of `read_labels`, and whether a header that was known as one stands above them."""
     shown = printable(str(file))
     lines = [
         (number, [cell.strip() for cell in line])
@@ -123,7 +128,7 @@ def read_labels(file: Path, asked: str | None = None) -> list[Line]:
         if line
     ]
     key, names, places = 0, [""], [1]
-    if lines and (columns := _columns(lines[0][1], asked, shown)):
+    if columns := _columns(lines[0][1], asked, shown) if lines else None:
         header, lines = lines[0][1], lines[1:]
         key, names = header.index(columns[0]), columns[1:]
         places = [header.index(name) for name in names]
@@ -132,7 +137,7 @@ def read_labels(file: Path, asked: str | None = None) -> list[Line]:
         faulty = f"; line {short} has not" if short else ""
         raise DataError(f"{shown} must have lines of path,label, of rows key,label{faulty}")
     labels = label_cells([[line[place] for _, line in lines] for place in places], names, shown)
-    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)]
+    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)], bool(columns)
 
 
 def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] | None:
@@ -183,11 +188,11 @@ def labels_for(
     column that holds labels, where the file has one of that name. Raises DataError where a line names anything else,
     or two lines contradict each other.
     """
-    lines, shown = read_labels(file, asked), printable(str(file))
+    (lines, headed), shown = _read(file, asked), printable(str(file))
     find = finder(keys)
     (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
-    if others and find(first) is None and label not in {line.label for line in others}:
+    if others and not headed and find(first) is None and label not in {line.label for line in others}:
         lines = others
     found = [line._replace(key=key) for line in lines if (key := find(line.key)) is not None]
     if missing := [line.key for line in lines if find(line.key) is None]:
