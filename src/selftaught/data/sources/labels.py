@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -99,9 +99,12 @@ def label_text(value: Any) -> str:
 def label_in_python(value: Any, names: Mapping[Any, str] = MappingProxyType({})) -> str:
     """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
+    value = sorted(value, key=str) if isinstance(value, set | frozenset) else value
     if isinstance(value, list | tuple):
         return BETWEEN.join(label_in_python(one, names) for one in value) or BETWEEN
-    return "" if value is None else names.get(value, label_text(value))
+    if value is None:
+        return ""
+    return names.get(value, label_text(value)) if isinstance(value, Hashable) else label_text(value)
 
 
 def known_labels(cells: Sequence[str], name: str, note: Callable[[str], None] = lambda line: None) -> list[str]:
