@@ -1,5 +1,6 @@
 """A sample is what its bytes are: digests of all, read once for as long as their files stay as they are."""
 
+import io
 import os
 import shutil
 import zipfile
@@ -7,16 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
+from selftaught.data.images.pages import paged
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import files
 from selftaught.data.sources.contents import Contents, content_of
+from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.columns import open_table
 from selftaught.system import clock
+from tests.data.test_chunked import h5, zarred
+from tests.data.test_python import png
 
 Read = list[str]
 
@@ -132,6 +139,38 @@ def test_what_cannot_be_read_has_no_digest_and_is_asked_for_again(tmp_path: Path
     (root / "3.bmp").unlink()
     held = source.digests(np.arange(6))
     assert held is not None and not held[3].any() and held[[0, 1, 2, 4, 5]].any(axis=1).all()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "several", "h5", "zarr"])
+def test_another_column_of_the_same_file_is_no_copy_of_the_first(tmp_path: Path, kind: str) -> None:
+    columns = {name: np.full((6, 8, 8, 3), level, np.uint8) for name, level in (("left", 10), ("right", 200))}
+    cells = {name: [png(pixels) for pixels in column] for name, column in columns.items()}
+    for number in range(2):
+        parquet.write_table(pa.table(cells), tmp_path / f"{number}.parquet")
+    h5(tmp_path / "x.h5", **columns)
+    zarred(tmp_path / "x.zarr.zip", 3, **columns)
+    names = {"parquet": "0.parquet", "several": "{0..1}.parquet", "h5": "x.h5", "zarr": "x.zarr.zip"}
+    data = str(tmp_path / names[kind])
+    left, right = (open_samples(data, column=name, memory=0) for name in ("left", "right"))
+    assert left.fingerprint != right.fingerprint and float(right.batch(np.arange(6))[0].float().mean()) == 200
+    assert open_samples(data, column="right").fingerprint == right.fingerprint
+
+
+def test_each_page_of_each_row_is_remembered_as_itself(tmp_path: Path) -> None:
+    stacks = []
+    for row in range(3):
+        pages, stream = [Image.new("L", (8, 8), 10 * row + page) for page in range(3)], io.BytesIO()
+        pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:])
+        stacks.append(stream.getvalue())
+    parquet.write_table(pa.table({"image": stacks}), tmp_path / "stacks.parquet")
+    held = []
+    for _ in range(2):
+        source = open_source(tmp_path / "stacks.parquet")
+        assert isinstance(source, Encoded)
+        source = paged(source)
+        held.append(source.digests(np.arange(9)))
+        source.contents.remember()
+    assert len(set(map(bytes, held[0]))) == 9 and np.array_equal(*held)
 
 
 def test_every_row_of_an_array_counts_and_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,17 @@ def test_the_column_that_is_said_counts_and_none_is_guessed_among_many(tmp_path:
         labels_for(file, KEYS, "images")
 
 
+def test_a_first_line_below_a_header_is_no_header(tmp_path: Path) -> None:
+    lines = ["cats/a.png,1", "cats/b.png,2"]
+    told = "1 of 3 lines in .*l.csv name none of the images, such as 'gone.png'"
+    for header in ("path,label", "name,breed,label"):
+        rows = [line.replace(",", ",x,") if "breed" in header else line for line in ["gone.png,7", *lines]]
+        with pytest.raises(DataError, match=told):
+            labels_for(saved(tmp_path / "l.csv", "\n".join(["", header, *rows])), KEYS, "images")
+    file = saved(tmp_path / "l.csv", "\n".join(["", "which,what", *lines]))  # which is guessed to be one
+    assert labels_for(file, KEYS, "images") == ["1", "2", "", ""]
+
+
 def test_lines_may_name_files_as_other_systems_and_tools_do(tmp_path: Path) -> None:
     notes: list[str] = []
     file = saved(tmp_path / "l.csv", "path,label\ncats\\a.png,x\nb.png,y\n./dogs/a.png,z\nset/dogs/c,w\n")

@@ -68,6 +68,13 @@ def test_items_and_rows_have_columns_as_well(tmp_path: Path) -> None:
     items = [{"image": one, "label": label, "site": site} for one, label, site in zip(PIXELS, CLASSES, SITES)]
     with handed(items) as name:
         assert open_samples(name, column="image").metadata(["site"])[0].cells == KNOWN
+    nested = [{**item, "scan": {"at": row}, "boxes": [{"x": row}]} for row, item in enumerate(items)]
+    with handed(nested) as name:
+        samples = open_samples(name, column="image")
+        assert samples.metadata(["site"])[0].cells == KNOWN
+        with pytest.raises(UsageError, match=r"there is no column 'scan' of metadata .* there are: site$"):
+            samples.metadata(["scan"])
+        assert open_samples(name, column="image", label_column="scan", labelled=True).labels[:1] == ["{'at': 0}"]
     (tmp_path / "rows.csv").write_text(
         "a,b,site\n" + "".join(f"{row},{row % 2}.5,{s or ''}\n" for row, s in enumerate(SITES))
     )

@@ -101,6 +101,24 @@ def test_numbers_of_several_files_are_read_together(tmp_path: Path) -> None:
     assert {*(open_source(str(tmp_path / "p-{0..1}.parquet")).labels or [])} == {"1.234", "1.5"}
 
 
+@pytest.mark.parametrize(
+    ("cells", "features", "labels"),
+    [
+        ([["a", "b"], []], None, ["a;b", ";"]),
+        (
+            [[1, 0], None],
+            {"_type": "List", "feature": {"names": ["cat", "dog"], "_type": "ClassLabel"}},
+            ["dog;cat", ""],
+        ),
+        ([{"a": 1}, {"a": 2}], None, ["{'a': 1}", "{'a': 2}"]),
+    ],
+)
+def test_several_labels_of_a_sample_are_a_list(cells: Any, features: Any, labels: list[str], tmp_path: Path) -> None:
+    columns = {"image": structs(), "tags": cells * 12}
+    file = written(tmp_path / "a.parquet", columns, features and {"tags": features})
+    assert open_source(file, label_column="tags").labels == labels * 12
+
+
 def test_of_two_columns_named_label_neither_counts(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([structs(), pa.array([1] * COUNT), pa.array([2] * COUNT)], ["image", "label", "label"])
     parquet.write_table(table, tmp_path / "a.parquet")

@@ -19,6 +19,7 @@ import selftaught
 from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
 from selftaught.data.images.samples import open_samples
+from selftaught.data.sources.arrays import NOT_FINITE
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.open import open_source, openers
 from selftaught.data.tables.columns import open_table
@@ -348,6 +349,9 @@ def test_many_channels_and_fractions_are_kept() -> None:
     assert samples.preparation.channels == 5 and samples.preparation.stored == "float32"
     held = samples.batch(np.arange(4))[0]
     assert float(held.min()) > 0 and float(held.max()) < 1 and len(held.unique()) > 100  # what shrinks is not rounded
+    with handed([Image.fromarray(pixels[..., 0]) for pixels in bands]) as named:
+        samples = open_samples(named, size=(8, 8))
+    assert samples.preparation.stored == "float32" and len(samples.batch(np.arange(4))[0].unique()) > 100
     with handed(torch.zeros(3, 5, 8, 9)) as named, handed([torch.zeros(5, 8, 9)] * 3) as items:
         assert {open_samples(one).batch(np.arange(3))[0].shape for one in (named, items)} == {(3, 5, 8, 9)}
     with (
@@ -355,6 +359,22 @@ def test_many_channels_and_fractions_are_kept() -> None:
         pytest.raises(DataError, match="in 8 bits"),
     ):
         open_samples(named, size=(8, 8))
+
+
+def test_what_is_masked_is_not_known(tmp_path: Path) -> None:
+    mask = np.arange(15).reshape(5, 3) == 4
+    rows = np.ma.masked_array(np.arange(15.0).reshape(5, 3), mask)
+    with handed((rows, np.ma.masked_array([1, 2, 1, 2, 1], [0, 0, 0, 0, 1]))) as named:
+        table = open_table(named)
+    assert np.isnan(table.columns["column 1"][1]) and table.labels == ["1", "2", "1", "2", ""]
+    told = r"of a masked array of int64 nothing says what its masked values are: .* its filled\(value\)"
+    with pytest.raises(UsageError, match=told), handed(rows.astype(np.int64)):
+        pass
+    with handed(np.ma.masked_array(PIXELS, False)) as named:
+        assert np.array_equal(open_samples(named).batch(np.arange(2))[0].permute(0, 2, 3, 1), PIXELS[:2])
+    images = np.ma.masked_array(np.random.default_rng(0).random((4, 8, 8)), np.arange(256).reshape(4, 8, 8) == 70)
+    with handed(list(images)) as named:
+        assert open_samples(named, tolerance=0.5).quarantined == [("1", NOT_FINITE)]
 
 
 PLUGIN = """

@@ -20,6 +20,7 @@ from selftaught.contracts import modality
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import index, shards
 from selftaught.data.sources.handed import handed
+from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.webdataset import LocalShard, expanded
 from selftaught.system.errors import DataError, UsageError
@@ -247,6 +248,17 @@ def test_what_is_missing_cut_or_no_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\{0..9999999\} stands for more than 1,000,000 files"):
         open_source(str(tmp_path / "t-{0..9999999}.tar"))
     assert expanded("{9..10}") == ["9", "10"] and expanded("{3..1}") == expanded("a") == expanded("a{b}") == []
+
+
+def test_parquet_files_of_one_name_have_keys_of_their_own(tmp_path: Path) -> None:
+    for part, name in enumerate(("cats", "dogs")):
+        (tmp_path / name / "x").mkdir(parents=True)
+        parquet.write_table(struct(12 * part, 12 * part + 12), tmp_path / name / "x" / "0000.parquet")
+    source = open_source(str(tmp_path / "{cats,dogs}/x/0000.parquet"))
+    assert [source.keys[row] for row in (0, 11, 12)] == ["cats/x/0000/0", "cats/x/0000/11", "dogs/x/0000/0"]
+    (tmp_path / "labels.csv").write_text("key,label\ndogs/x/0000/0,other\ncats/x/0000/1,one\n")
+    labels = labels_for(tmp_path / "labels.csv", source.keys, "images")
+    assert {row: label for row, label in enumerate(labels) if label} == {1: "one", 12: "other"}
 
 
 def test_a_run_learns_from_shards_and_is_judged_by_their_labels(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 import contextlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from os import stat_result
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from selftaught.data.sources.encoded import EXTRA, may_pass
 from selftaught.data.sources.source import digest
 from selftaught.system import clock
 from selftaught.system.files import TEMPORARY, left_behind, write_json
@@ -55,6 +56,21 @@ class Facts(BaseModel):
                 file.unlink()
             return None
         return facts
+
+    def as_now(self, read: Callable[[int], object]) -> Self | None:
+        """With the reasons of today; None where an image is whole by now, as its extra has come, or its disk back.
+
+        read: gives an image by its row, or as text the reason why there is none.
+        """
+        lacking, quarantined = set[str](), list[tuple[int, str]]()
+        for row, reason in self.quarantined:
+            found = read(row) if may_pass(reason) and reason not in lacking else reason
+            if not isinstance(found, str):
+                return None
+            if found == reason and re.search(EXTRA, reason):
+                lacking.add(reason)  # and so do all others that say so
+            quarantined.append((row, found))
+        return self.model_copy(update={"quarantined": quarantined})
 
     def _are_of(self, count: int) -> bool:
         """Whether they account for so many images, each of them once, those that are kept in order."""

@@ -228,7 +228,7 @@ def _filled(work: Work, pixels: Pixels) -> Facts:
 
 def _checked(work: Work) -> tuple[Streamed, Rows]:
     """Decode everything once, only to know what is whole: so streaming leaves out what the others leave out."""
-    if (name := work.name()) and (known := Facts.read(_notes(name), len(work.keys))):
+    if (name := work.name()) and (known := _known(work, _notes(name))):
         work.take_over(known)
         return Streamed(work, kept := np.array(known.kept, np.int64)), kept
     facts = Facts(kept=[], quarantined=[])
@@ -238,6 +238,12 @@ def _checked(work: Work) -> tuple[Streamed, Rows]:
             _notes(name).parent.mkdir(parents=True, exist_ok=True)
             facts.write(_notes(name))
     return Streamed(work, kept := np.array(facts.kept, np.int64)), kept
+
+
+def _known(work: Work, file: Path) -> Facts | None:
+    """What an earlier run has noted in a file of the same images."""
+    facts = Facts.read(file, len(work.keys))
+    return facts and facts.as_now(work.read)
 
 
 def _notes(name: str) -> Path:
@@ -284,7 +290,7 @@ def _cached(work: Work, in_memory: bool) -> tuple[Cached, Rows] | None:
     """What an earlier run has decoded of the same content, if it is there and whole."""
     name = work.name()
     file = cache_folder() / f"{name}.npy"
-    if not name or not (facts := Facts.read(file.with_suffix(".json"), len(work.keys))):
+    if not name or not (facts := _known(work, file.with_suffix(".json"))):
         return None
     try:
         pages = Pages(file)

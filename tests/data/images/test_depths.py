@@ -1,11 +1,13 @@
 """Images of 8 bits and of 16, of which cameras use 10, 12 or 14: brought to one meaning, and said."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from selftaught.data.images.decode import picture
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.preparation import brightest
 from selftaught.data.images.samples import Images, open_samples
@@ -73,6 +75,34 @@ def test_images_of_another_depth_look_to_an_encoder_as_they_are(
     if given == 8:
         chosen = np.array([int(Path(key).stem) for key in few.keys])
         assert np.array_equal(seen(few, np.arange(3)), seen(other)[chosen])
+
+
+@pytest.mark.parametrize("kind", ["F", "I"])
+def test_an_open_picture_has_the_values_of_its_file(kind: str) -> None:
+    fractions, numbers = (
+        RANDOM.random((8, 9, 7), np.float32),
+        RANDOM.integers(-1000, 200_000, (8, 9, 7)).astype(np.int32),
+    )
+    for pixels in {"F": [*fractions, np.ones((9, 7), np.float32)], "I": [*numbers, numbers[0] % 4096]}[kind]:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "TIFF")
+        stored = picture(file.getvalue()).pixels
+        for image in (Image.fromarray(pixels), Image.open(file)):
+            assert np.array_equal(picture(image).pixels, stored)
+        assert picture(Image.open(file)).pixels.dtype == stored.dtype == pixels.dtype
+
+
+def test_levels_of_16_bits_stay_such_where_pillow_widens_them() -> None:
+    levels = (SCENES[0] * 65535).astype(np.uint16)
+    file = b"P5\n20 20\n65535\n" + levels.astype(">u2").tobytes()
+    for given in (
+        file,
+        Image.open(io.BytesIO(file)),
+        Image.fromarray(levels),
+        Image.fromarray(levels.astype(np.int32)),
+    ):
+        found = picture(given).pixels[..., 0]
+        assert found.dtype == np.uint16 and np.array_equal(found, levels)
 
 
 def test_16_bits_of_another_range_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

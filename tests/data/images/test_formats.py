@@ -3,8 +3,10 @@
 import io
 import json
 import re
+import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +116,22 @@ def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.round(np.clip((values.astype(float) - low) / (high - low), 0, 1) * 65535).astype(np.uint16)
 
 
+def deep_png(values: np.ndarray, kind: int) -> bytes:
+    """A PNG of 16 bits, of a kind of colour by its number in the standard."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    packed = (
+        struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
+        for name, held in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
 def _tiffs() -> dict[str, list[Sample]]:
     bands, deep = np.moveaxis(STACK.reshape(6, 64, 48), 0, 2), np.dstack([SIXTEEN, SIXTEEN.T.reshape(64, 48), SIXTEEN])
     four = NOISE[..., [0, 1, 2, 0]]
@@ -195,17 +213,34 @@ def _pictures() -> dict[str, list[Sample]]:
     hdr = io.BytesIO()
     pillow_heif.from_bytes(mode="RGB;16", size=(48, 64), data=ten.tobytes()).save(hdr, quality=-1, chroma=444)
     jpeg = saved(NOISE, "JPEG", quality=100, subsampling=0)
+    veiled, white = np.dstack([SIXTEEN, SIXTEEN[::-1]]), 65535
+    laid = np.round(white - (white - veiled[..., 0].astype(float)) * veiled[..., 1] / white)
+    fine = "have more than 8 bits a colour: the upper 8 are used"
     return {
         "JPEG": [Sample(jpeg, NOISE, slack=6), Sample(saved(GREY, "JPEG", quality=100), GREY[..., None], slack=3)],
-        "PNG": [Sample(saved(NOISE, "PNG"), NOISE), Sample(saved(SIXTEEN, "PNG"), SIXTEEN[..., None])],
+        "PNG": [
+            Sample(saved(NOISE, "PNG"), NOISE),
+            Sample(saved(SIXTEEN, "PNG"), SIXTEEN[..., None]),
+            Sample(deep_png(veiled, 4), laid[..., None].astype(np.uint16)),
+            Sample(
+                deep_png(ten, 2),
+                NOISE,
+                said="have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small",
+            ),
+        ],
         "WebP": [Sample(saved(NOISE, "WEBP", lossless=True), NOISE)],
         "AVIF": [Sample(saved(NOISE, "AVIF", quality=100, subsampling="4:4:4"), NOISE, slack=4)],
         "GIF": [Sample(saved(indexed, "GIF"), np.asarray(indexed.convert("RGB")))],
         "BMP": [Sample(saved(NOISE, "BMP"), NOISE)],
-        "PPM, PGM": [Sample(saved(NOISE, "PPM"), NOISE), Sample(saved(GREY, "PPM"), GREY[..., None])],
+        "PPM, PGM": [
+            Sample(saved(NOISE, "PPM"), NOISE),
+            Sample(saved(GREY, "PPM"), GREY[..., None]),
+            Sample(b"P6\n48 64\n65535\n" + ten.astype(">u2").tobytes(), NOISE, said=fine),
+            Sample(b"P3\n48 64\n1020\n" + " ".join(map(str, (4 * (ten // 257)).ravel())).encode(), NOISE, said=fine),
+        ],
         "HEIC, HEIF": [
             Sample(saved(NOISE, "HEIF", quality=-1, chroma=444), NOISE, slack=2),
-            Sample(hdr.getvalue(), NOISE, slack=4, said="have more than 8 bits a colour: the upper 8 are used"),
+            Sample(hdr.getvalue(), NOISE, slack=4, said=fine),
         ],
         "JPEG XL": [
             Sample(saved(NOISE, "JXL", lossless=True), NOISE),

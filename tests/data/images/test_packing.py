@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 import selftaught
 from selftaught.commands.cli import run_command
@@ -24,6 +26,7 @@ from selftaught.data.sources import files, packing
 from selftaught.data.sources.manifest import JOURNAL, MANIFEST, digest_of, manifest_of
 from selftaught.data.sources.open import open_source
 from selftaught.data.sources.shards import of_files
+from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from tests.data.test_python import CLASSES, COUNT, PIXELS, png
 from tests.data.test_shards import batches, forms, sample, tar
@@ -263,6 +266,18 @@ def test_images_of_the_same_names_and_sizes_that_hold_something_else_are_other_d
     pixels[3] = 255 - pixels[3]
     with pytest.raises(UsageError, match="packed of other data"):
         selftaught.pack(pixels, with_items, **SMALL)
+
+
+def test_another_column_of_the_same_file_is_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = clock.wall() + 3600  # when the file was not changed just now, and what was read of it is remembered
+    monkeypatch.setattr(clock, "wall", lambda: later)
+    stored = {"left": list(map(png, PIXELS)), "right": list(map(png, 255 - PIXELS))}
+    parquet.write_table(pa.table(stored), tmp_path / "two.parquet")
+    data, out = tmp_path / "two.parquet", tmp_path / "out"
+    made = selftaught.pack(data, out, column="left", **SMALL)
+    assert selftaught.pack(data, out, column="left", **SMALL) == made
+    with pytest.raises(UsageError, match="packed of other data"):
+        selftaught.pack(data, out, column="right", **SMALL)
 
 
 @contextmanager

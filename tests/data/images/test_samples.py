@@ -1,8 +1,10 @@
 """The store: decoded once, on one canvas, in the source's number type; failures are listed, never padded."""
 
+import errno
 import json
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 from PIL import Image
 
 from selftaught.data import storage
+from selftaught.data.images import plugins
 from selftaught.data.images.samples import open_samples
+from selftaught.data.sources import files
 from selftaught.data.sources.files import Files
 from selftaught.system import clock
 from selftaught.system.arrays import Pages
@@ -345,6 +349,54 @@ def test_what_another_run_tolerated_is_refused_all_the_same(tmp_path: Path, monk
         with pytest.raises(DataError, match="1 of 200 images"):
             open_samples(root, tolerance=0.0, memory=memory, cache=cache)
         shutil.rmtree(tmp_path / "cache")
+
+
+KEPT = pytest.mark.parametrize(("memory", "cache"), [(storage.MEMORY, None), (100, None), (100, 0)])
+
+
+@KEPT
+def test_photos_are_there_once_their_extra_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, cache: int | None
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    plugins.heif()
+    Image.new("RGB", (10, 8), (9, 9, 9)).save(root / "photo.heic", "HEIF")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pillow_heif", None)
+        plugins.heif.cache_clear()
+        lacking = open_samples(root, memory=memory, cache=cache)
+        assert lacking.count == 199 and "pip install 'selftaught[heif]'" in dict(lacking.quarantined)["photo.heic"]
+        assert open_samples(root, memory=memory, cache=cache).quarantined == lacking.quarantined
+    for _ in range(2):
+        whole = open_samples(root, memory=memory, cache=cache)
+        assert whole.count == 200 and [key for key, _ in whole.quarantined] == ["001.png"]
+        assert abs(int(whole.batch(np.array([199]))[0].max()) - 9) < 3
+
+
+@KEPT
+def test_a_file_that_could_not_be_read_once_is_read_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int, cache: int | None
+) -> None:
+    root = some_photos(tmp_path, monkeypatch)
+    open_samples(root)
+    for file in (tmp_path / "cache").glob("*.*"):
+        file.unlink()  # all but what each of them holds
+    with monkeypatch.context() as failing:
+        read = files.read_regular
+
+        def once(file: Path) -> bytes:
+            if file.name == "003.png":
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return read(file)
+
+        failing.setattr(files, "read_regular", once)
+        lacking = open_samples(root, memory=memory, cache=cache)
+        assert "Too many open files" in dict(lacking.quarantined)["003.png"]
+    decoded = list[int]()
+    for count in (200, 0):
+        decoded.clear()
+        whole = open_samples(root, memory=memory, cache=cache, progress=lambda done, total: decoded.append(done))
+        assert [key for key, _ in whole.quarantined] == ["001.png"] and len(decoded) == count
 
 
 def test_other_files_in_the_cache_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,22 @@ def test_bad_files_get_one_line_that_says_what_is_wrong(
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("packed", "why"), [(zipfile.ZIP_STORED, "Bad CRC-32"), (zipfile.ZIP_DEFLATED, "Error -3 while decompressing")]
+)
+def test_a_damaged_member_of_a_zip_is_one_broken_text(here: Path, packed: int, why: str) -> None:
+    with zipfile.ZipFile("a.zip", "w", packed) as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.txt", " ".join(f"word{number}{place}" for place in range(90)))
+    content = bytearray(Path("a.zip").read_bytes())
+    place = content.find(b"2.txt") + len(b"2.txt")
+    content[place : place + 9] = bytes(255 - byte for byte in content[place : place + 9])
+    Path("a.zip").write_bytes(content)
+    found = open_texts("text:a.zip")
+    assert found.keys == ["0.txt", "1.txt", "3.txt"] and [key for key, _ in found.broken] == ["2.txt"]
+    assert found.broken[0][1].startswith(f"cannot be read: {why}")
+
+
 def test_bad_settings_are_refused_in_one_line(here: Path) -> None:
     file = str(lines(here))
     with pytest.raises(UsageError, match=r"--column nothing is no column of sentences-48-0\.jsonl; it has text, label"):

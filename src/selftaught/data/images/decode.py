@@ -5,13 +5,16 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import numpy as np
+import PIL
+import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from selftaught.data.images import bands, dicom, nvjpeg, plugins, tiff
+from selftaught.data.images import bands, dicom, nvjpeg, plugins, png, tiff
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
 from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, UNKNOWN_TO_CARD, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
@@ -125,6 +128,9 @@ def _on_cpu(
     if image.format == "TIFF":
         return of_tiff(data, image, band, reading)
     remarks = _remarks(data, image)
+    if image.format == "PNG" and png.has_deep_grey(data):
+        with opened(png.in_bytes(data)) as held:
+            return Picture(png.grey_on_white(upright(held)), remarks)
     image.load()
     if image.format in JPEGS:
         _refuse_padding(data, image)
@@ -134,7 +140,9 @@ def _on_cpu(
 def _decoded(data: NDArray[Any] | Image.Image) -> NDArray[Any]:
     """The pixels of an array (H, W, C), or of an open image, which stays as it is."""
     if isinstance(data, Image.Image):
-        return pixels_of(upright(data.copy()))
+        copied = data.copy()
+        copied.format = data.format  # which a copy has no more
+        return pixels_of(upright(copied))
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         raise DecodeError(NOT_FINITE)
     return data
@@ -145,9 +153,15 @@ def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
     animated = False
     with contextlib.suppress(Exception):
         animated = _is_animated(image)
-    deep = image.format == "PNG" and data[24:26] in (b"\x10\x02", b"\x10\x06")  # bits, and kind of colour
-    fine = image.info.get("bit_depth", 8) > 8  # as HEIC has it
+    deep = image.format == "PNG" and png.has_deep_colours(data)
+    fine = image.info.get("bit_depth", 8) > 8 or _largest(image) > 255  # as HEIC and PPM have it
     return (ANIMATED,) * animated + (DEEP,) * deep + (FINE,) * fine
+
+
+def _largest(image: Image.Image) -> int:
+    """The largest value that a colour has by what a PPM says; 0 of others, and of one of 8 bits."""
+    told = image.tile[0].args if image.format == "PPM" and image.mode == "RGB" else ()  # type: ignore[attr-defined]
+    return told[-1] if isinstance(told, tuple) and told else 0
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -221,6 +235,13 @@ def jpeg_decoder(reading: Reading = READING) -> str:
     if reading.jpeg_decoder != nvjpeg.CPU:
         return nvjpeg.NAME
     return "simplejpeg" if simplejpeg else "pillow"
+
+
+def libraries(reading: Reading = READING) -> dict[str, str]:
+    """What decodes and resizes, and which versions: what may change a bit of any image."""
+    decoder = jpeg_decoder(reading)
+    found = {"decoder": decoder, "pillow": PIL.__version__, "torch": torch.__version__}
+    return found | ({decoder: version(decoder)} if decoder == "simplejpeg" else {})
 
 
 def _fast_jpeg(data: bytes, image: Image.Image, at_least: tuple[int, int] | None) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from selftaught.data.sources.encoded import EXTRA
 from selftaught.data.sources.folder import DANGLING, LINK, NO_IMAGE, OUTSIDE
 from selftaught.data.sources.source import Source
 from selftaught.system.text import printable
@@ -13,7 +14,6 @@ PHOTOS = (
     *(".jp2", ".j2k", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".exr", ".tga"),
     *(".nii", ".nii.gz", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".fits"),
 )
-EXTRA = r"pip install '[^']*'"  # in the reason why an image cannot be decoded
 NAMED = 5  # classes, in one line
 
 

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
-import torch
 from PIL import Image
 
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
-from selftaught.data.images.decode import attempt, header, jpeg_decoder, picture
+from selftaught.data.images.decode import attempt, header, libraries, picture
 from selftaught.data.images.decoded import DecodeError, Header, Reading
 from selftaught.data.images.inspection import SCALED, copies_among, looks_of
 from selftaught.data.images.overlooked import overlooked
@@ -42,7 +40,7 @@ AHEAD = 4  # images of each thread that wait for their turn
 SHARPER = 2  # times --short-side: a JPEG is decoded on so many pixels before it is resized, as Pillow's thumbnails are
 KEPT = "are larger and kept as they are: a JPEG cannot hold what is no grey or colour of 8 bits"
 JPEGS = {"JPEG": "jpg", "MPO": "jpg"}  # endings; of other formats it is the name in small letters
-MADE_AS = "1"  # another number where the same image is packed as other bytes than by an earlier version of this code
+MADE_AS = "2"  # another number where the same image is packed as other bytes than by an earlier version of this code
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,7 @@ def pack(
 
 def made_with() -> dict[str, str]:
     """What may change a bit of what is packed."""
-    libraries = {"decoder": jpeg_decoder(), "pillow": PIL.__version__, "torch": torch.__version__, "made as": MADE_AS}
-    return libraries | ({"simplejpeg": version("simplejpeg")} if jpeg_decoder() == "simplejpeg" else {})
+    return {**libraries(), "made as": MADE_AS}
 
 
 def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) -> Dropped:

@@ -18,6 +18,7 @@ from selftaught.data.sources.parts import page_of
 from selftaught.data.sources.source import Beside, Progress
 
 Rows = NDArray[np.int64]
+MOST = 1 << 20  # pages of a file, up to which it is remembered what each of them holds
 
 
 def paged(source: Encoded, progress: Progress = lambda done, total: None) -> Encoded:
@@ -89,14 +90,14 @@ def _reader(source: Encoded, files: Rows, places: Rows, counts: Rows) -> Any:
 
 
 def _contents(contents: Contents, files: Rows, places: Rows) -> Contents:
-    """Known by the stamps of the files, and the number of the page beside the place inside."""
+    """Known by the stamps of the files, in which the number of the page follows the place inside."""
     told = contents.stamps
-    if told is None:
+    if told is None or places.max() >= MOST:  # of which two might have one stamp
         return Contents(len(files))
 
     def stamps() -> Stamps:
         own = told()[files]
-        own[:, -1] += places
+        own[:, -1] = own[:, -1] * MOST + places
         return own
 
-    return Contents(len(files), f"{contents.name}#pages", stamps)
+    return Contents(len(files), f"{contents.name}#page", stamps)

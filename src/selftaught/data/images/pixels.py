@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from selftaught.data.images import tiff
-from selftaught.data.images.decoded import DecodeError, Picture, Reading
+from selftaught.data.images.decoded import WHITE, DecodeError, Picture, Reading
 from selftaught.data.images.tiff import VEILED
 from selftaught.data.sources.arrays import NOT_FINITE
 
@@ -37,12 +37,19 @@ def pixels_of(image: Image.Image) -> NDArray[Any]:
         values = np.asarray(image)[..., None]
         if mode == "F" and not np.isfinite(values).all():
             raise DecodeError(NOT_FINITE)
-        return values if image.format == "TIFF" and mode in ("F", "I") else values.astype(np.uint16)
+        return values.astype(np.uint16) if _are_levels(image, values) else values
     if "transparency" in image.info or mode in VEILED:
         return _on_backdrop(image)
     if mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]
     return np.asarray(image.convert("RGB"))
+
+
+def _are_levels(image: Image.Image, values: NDArray[Any]) -> bool:
+    """Whether floats or integers are levels of 16 bits: also of 32, as Pillow has them, but for a TIFF's."""
+    if image.mode in ("F", "I"):
+        return image.mode == "I" and image.format != "TIFF" and values.min() >= 0 and values.max() <= WHITE["uint16"]
+    return True
 
 
 def _on_backdrop(image: Image.Image) -> NDArray[np.uint8]:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import PIL.Image
 import torch
 from torch import Tensor
 
 from selftaught.data.first_pass import Every, Sampled, by_sample
-from selftaught.data.images import decode as decoding
 from selftaught.data.images.canvas import (
     WHOLE,
     Canvas,
@@ -25,7 +23,7 @@ from selftaught.data.images.canvas import (
     level_of_white,
     on_canvas,
 )
-from selftaught.data.images.decode import attempt, picture
+from selftaught.data.images.decode import attempt, libraries, picture
 from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
 from selftaught.data.images.nvjpeg import CUDA, OPTION, card
 from selftaught.data.images.pages import paged
@@ -47,7 +45,7 @@ from selftaught.system.text import printable
 TOLERANCE = 0.01  # the share of images that may be broken, where the user names none
 OTHER_RANGE = 100  # values that are so many times larger or smaller mean something else
 REMEDY = "put each class in a folder of its own, name a CSV of path,label, or add 'y' to the .npz"
-MADE_AS = "2"  # another number where the same bytes give other pixels than an earlier version of this code made
+MADE_AS = "3"  # another number where the same bytes give other pixels than an earlier version of this code made
 
 
 class Images(Opened):
@@ -270,9 +268,9 @@ def _work(
         # To read most of them only to know what they are would cost more than to decode them, in vain at times.
         if 2 * source.contents.known[rows].sum() < len(rows):
             return None
-        # Two decoders may round differently, so what one has made is not taken for the other's.
+        # Two decoders, or versions of one, may round differently: what one has made is not taken for the other's.
         made_as = MADE_AS + ".1" * (canvas.dtype.kind == "f")  # measured values were once rounded where images shrank
-        made_by = f"{canvas} {band} {way}", decoding.jpeg_decoder(way), PIL.__version__, made_as
+        made_by = f"{canvas} {band} {way}", *libraries(way).values(), made_as
         return digest(source.digests(rows, progress).tobytes(), *made_by, between=b"\n")
 
     keys = picked(source.keys, rows)

@@ -114,7 +114,7 @@ def cut(series: Recordings, window: int | None, stride: int | None, lone: bool =
 def _label(whole: Recordings, labels: Path, column: str | None) -> None:
     """Give recordings the labels of a file, where it names these; if it names windows, they are known only later."""
     known = {plain(key) for key in whole.keys}
-    if any(plain(line.key) in known for line in read_labels(labels, column)[0]):
+    if any(plain(line.key) in known for line in read_labels(labels, column).lines):
         whole.labels, whole.marks = labels_for(labels, whole.keys, THINGS, column, whole.note), None
     else:
         whole.labels = whole.marks = None

@@ -85,7 +85,7 @@ class Arrays(Source):
         labels: NDArray[Any] | None = None,
         file: tuple[str, os.stat_result] | None = None,
     ) -> None:
-        """`file`: where the images are, as it was before it was read."""
+        """`file`: what tells where the images are, and the file as it was before it was read."""
         if images.ndim == 3:
             if images.shape[2] <= CHANNELS < images.shape[0]:
                 count, height, width = images.shape
@@ -108,8 +108,8 @@ class Arrays(Source):
             self.labels = known_labels(labels_of(labels, len(images), name), name, self.note)
         self.contents = Contents(len(images))
         if file:
-            path, status = file
-            self.contents = Contents(len(images), path, lambda: stamps_in(status, np.arange(len(images))))
+            place, status = file
+            self.contents = Contents(len(images), place, lambda: stamps_in(status, np.arange(len(images))))
 
     def fingerprint(self) -> str:
         rows = np.linspace(0, len(self.images) - 1, min(len(self.images), 1024)).astype(int)

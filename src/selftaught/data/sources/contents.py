@@ -31,6 +31,11 @@ Stamps = NDArray[np.int64]  # (N, 6)
 Digests = NDArray[np.uint8]  # (N, 16)
 
 
+def column_in(place: str, column: str) -> str:
+    """The name for the contents of one column, or data set, of a file: the rows of another hold something else."""
+    return f"{place}\0{column}"
+
+
 def content_of(*parts: bytes | memoryview) -> bytes:
     """A digest of all parts, one after another."""
     found = hashlib.blake2b(digest_size=BYTES)

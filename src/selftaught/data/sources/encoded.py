@@ -1,6 +1,7 @@
 """Samples that are read one at a time: encoded, or what somebody's object gives for a number."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from selftaught.system.errors import Interrupted
 
 AHEAD = 256  # samples handed to the reading threads at once
 UNREAD = "cannot be read"  # how the reason begins why a sample is broken that its source does not give
+EXTRA = r"pip install '[^']*'"  # in the reason why a sample cannot be decoded
+PASSING = re.compile(rf"{UNREAD}|.*({EXTRA}|\[Errno |MemoryError)", re.DOTALL)
 
 Sizes = Callable[[], Sequence[int]]  # of the samples, in bytes
 Ignored = Sequence[tuple[str, str]]  # what was passed over, and why
@@ -56,6 +59,11 @@ def parts_of(sample: Stored) -> tuple[bytes | memoryview, ...]:
         return f"{sample.mode}{sample.size}".encode(), sample.tobytes(), palette, bytes(turned)
     pixels = np.ascontiguousarray(sample)
     return f"{pixels.shape}{pixels.dtype}".encode(), pixels.view(np.uint8).data
+
+
+def may_pass(reason: str) -> bool:
+    """Whether the reason why a sample is broken may lie with this machine as it was then, and not with the sample."""
+    return PASSING.match(reason) is not None
 
 
 class Encoded(Source):

@@ -65,7 +65,7 @@ def handed(data: Any, column: str | None = None, facts: bool = False) -> Iterato
 def _labels(labels: Any) -> NDArray[Any]:
     """Labels as an array; several of a sample, in a list of names or of any number, are one text, as in a file."""
     try:
-        given = np.asarray(on_the_host(labels))
+        given = np.asarray(on_the_host(_unmasked(labels)))
     except ValueError:  # lists of several lengths
         rows = list(labels)
     else:
@@ -73,6 +73,15 @@ def _labels(labels: Any) -> NDArray[Any]:
         if not any(isinstance(row, list | tuple | np.ndarray) for row in rows):
             return given
     return np.array([label_in_python(row) for row in rows], dtype=object)
+
+
+def _unmasked(cells: Any) -> Any:
+    """Cells with None for what is masked, as it is nothing that is known."""
+    if not isinstance(cells, np.ma.MaskedArray):
+        return cells
+    known = np.array(cells.data, dtype=object)
+    known[np.ma.getmaskarray(cells)] = None
+    return known
 
 
 def held(name: str) -> Handed:
@@ -141,7 +150,7 @@ class _Columns:
     """Columns (N,) by name, as a table."""
 
     def __init__(self, held: Mapping[Any, Any]) -> None:
-        self._held = {str(name): list(cells) for name, cells in held.items()}
+        self._held = {str(name): list(_unmasked(cells)) for name, cells in held.items()}
         self.columns = list(self._held)
         self.shape = len(next(iter(self._held.values()), [])), len(self.columns)
 
@@ -173,7 +182,7 @@ def _usable(data: Any, column: str | None) -> Any:
     if hasattr(data, "detach"):
         return _of_tensor(on_the_host(data))
     if isinstance(data, np.ndarray):
-        return data
+        return on_the_host(data)
     if hasattr(data, "tocsr"):
         raise UsageError(f"data cannot be sparse, as this {type(data).__name__} is: give its toarray()")
     if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.data.sources.arrays import Arrays, labels_of
+from selftaught.data.sources.contents import column_in
 from selftaught.data.sources.lazily import Shapes, Slabs, images_among, labels_among_arrays, refuse_vast, words
 from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError, UsageError
@@ -42,7 +43,7 @@ def open_hdf5(path: Path, label_column: str | None = None, column: str | None = 
         labels = _labels(_own(sets[label], shown, label), len(images), shown) if label else None
     # More rows of one chunk are read at once than there are: they are unpacked but once.
     slabs: Any = Slabs(path.name, KIND, lambda a, b: images[a:b], images.shape, images.dtype, chunk[0])
-    return Arrays(path.stem, slabs, labels, (os.path.realpath(path), status))
+    return Arrays(path.stem, slabs, labels, (column_in(os.path.realpath(path), name), status))
 
 
 def _sets(file: Any) -> dict[str, Any]:

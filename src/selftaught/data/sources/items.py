@@ -22,6 +22,7 @@ from selftaught.data.sources.labels import NO_LABEL, known_labels, label_cells, 
 from selftaught.data.sources.remote import listed
 from selftaught.data.sources.shards import PARQUET, TAR, of_files, open_shards
 from selftaught.data.sources.source import MAX_BYTES, Beside, Unsteady, digest
+from selftaught.data.sources.wrapped import on_the_host
 from selftaught.system.addresses import is_remote
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
@@ -116,12 +117,12 @@ class Items(Encoded):
         return known_labels(label_cells(cells, named, printable(self.name)), ", ".join(named), self.note)
 
     def beside(self) -> Beside:
-        """The other parts of items that have parts by name; each item is asked for to read one."""
+        """The other parts of items that have parts by name, where these are values; to read one all items are read."""
         if not isinstance(self._like, Mapping):
             return {}
         labels = _labels_in(self._like, self._column, self._asked, printable(self.name))
-        others = [name for name in self._like if name not in (self._column, *labels)]
-        return {str(name): partial(self._cells, name) for name in others}
+        others = {name: value for name, value in self._like.items() if name not in (self._column, *labels)}
+        return {str(name): partial(self._cells, name) for name, value in others.items() if not _is_nested(value)}
 
     def _cells(self, column: Column) -> list[str]:
         """A part of every item as text, by the names that Hugging Face's ClassLabel has for its numbers."""
@@ -160,7 +161,7 @@ def stored(value: Any) -> Stored:
 def _pixels(value: Any) -> NDArray[Any]:
     """Pixels (H, W, C) of an array (H, W), (H, W, C) or (C, H, W), or of a tensor, whose channels come first."""
     tensor = hasattr(value, "detach")
-    pixels = np.asarray(value.detach().cpu() if tensor else value) if hasattr(value, "__array__") else None
+    pixels = np.asarray(on_the_host(value)) if hasattr(value, "__array__") else None
     if pixels is None or pixels.ndim not in (2, 3) or not pixels.size:
         shown = type(value).__name__ if pixels is None else f"an array of shape {pixels.shape}"
         raise OSError(f"{shown} is no image")
@@ -182,6 +183,11 @@ def _parts(item: Any) -> dict[Any, Any]:
     if isinstance(item, Mapping):
         return {} if _is_image(item) else dict(item)
     return dict(enumerate(item)) if isinstance(item, tuple | list) else {}
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a part has parts by name itself, or is a list of such, as boxes are."""
+    return any(isinstance(one, Mapping) for one in (value if isinstance(value, list | tuple) else [value]))
 
 
 def _is_image(value: Any) -> bool:

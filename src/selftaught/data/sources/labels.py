@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -36,6 +36,14 @@ class Line(NamedTuple):
     number: int
     key: str
     label: str
+
+
+class Read(NamedTuple):
+    """What a CSV of labels says."""
+
+    lines: list[Line]
+    parting: str  # what parts its cells
+    headed: bool  # whether a header that is known as one stands above its lines
 
 
 def named_like(header: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -109,9 +117,12 @@ def label_text(value: Any) -> str:
 def label_in_python(value: Any, names: Mapping[Any, str] = MappingProxyType({})) -> str:
     """A label as text, numbers by their names; several of one sample as they are written elsewhere."""
     value = value.tolist() if hasattr(value, "tolist") else value  # numpy's and torch's as Python's
+    value = sorted(value, key=str) if isinstance(value, set | frozenset) else value
     if isinstance(value, list | tuple):
         return several_text([label_in_python(one, names) for one in value])
-    return "" if value is None else names.get(value, label_text(value))
+    if value is None:
+        return ""
+    return names.get(value, label_text(value)) if isinstance(value, Hashable) else label_text(value)
 
 
 def known_labels(
@@ -149,12 +160,12 @@ def plain_numbers(labels: list[str], name: str, note: Callable[[str], None], par
     return [label_text(value) for value in column.values.tolist()]
 
 
-def read_labels(file: Path, asked: str | None = None) -> tuple[list[Line], str]:
-    """Key and label of every line that is not empty nor a header, and what parts their cells. Raises DataError."""
+def read_labels(file: Path, asked: str | None = None) -> Read:
+    """Every line that is not empty nor a header. Raises DataError."""
     shown, (held, parting) = printable(str(file)), read_cells(file, names=True)
     lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(held, 1) if line]
     key, names, places = 0, [""], [1]
-    if lines and (columns := _columns(lines[0][1], asked, shown)):
+    if columns := _columns(lines[0][1], asked, shown) if lines else None:
         header, lines = lines[0][1], lines[1:]
         key, names = header.index(columns[0]), columns[1:]
         places = [header.index(name) for name in names]
@@ -163,7 +174,8 @@ def read_labels(file: Path, asked: str | None = None) -> tuple[list[Line], str]:
         faulty = f"; line {short} has not" if short else ""
         raise DataError(f"{shown} must have lines of path,label, of rows key,label{faulty}")
     labels = label_cells([[line[place] for _, line in lines] for place in places], names, shown)
-    return [Line(number, line[key], label) for (number, line), label in zip(lines, labels)], parting
+    told = [Line(number, line[key], label) for (number, line), label in zip(lines, labels)]
+    return Read(told, parting, bool(columns))
 
 
 def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] | None:
@@ -185,7 +197,7 @@ def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] 
 
 def labels_in_file(file: Path, asked: str | None = None) -> dict[str, str]:
     """The label of each key that a CSV names, both as written; `asked` as of `labels_for`. Raises DataError."""
-    (lines, _), shown = read_labels(file, asked), printable(str(file))
+    lines, shown = read_labels(file, asked).lines, printable(str(file))
     labels = known_labels([line.label for line in lines], file.name, parting=None)
     return agreeing((line._replace(label=label) for line, label in zip(lines, labels)), shown)
 
@@ -216,12 +228,12 @@ def labels_for(
     name; as_written: whether numbers stay so. Raises DataError where a line names anything else, or two lines
     contradict each other.
     """
-    (lines, parting), shown = read_labels(file, asked), printable(str(file))
+    (lines, parting, headed), shown = read_labels(file, asked), printable(str(file))
     wholes = {whole_of(key) for key in keys} - {*keys}
     find = finder([*keys, *wholes])
     (_, first, label), others = lines[0], lines[1:]
     # A first line that names no sample has the names of columns, unless its label is a class: then it is a mistake.
-    if others and find(first) is None and label not in {line.label for line in others}:
+    if others and not headed and find(first) is None and label not in {line.label for line in others}:
         lines = others
     found = [line._replace(key=key) for line in lines if (key := find(line.key)) is not None]
     if missing := [line.key for line in lines if find(line.key) is None]:

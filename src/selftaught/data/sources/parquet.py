@@ -16,11 +16,11 @@ from typing import Any
 
 from PIL import Image
 
-from selftaught.data.sources.contents import Contents, stamps_in
+from selftaught.data.sources.contents import Contents, column_in, stamps_in
 from selftaught.data.sources.distant import Distant, place_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
-from selftaught.data.sources.labels import known_labels, label_cells, label_text, labels_among
+from selftaught.data.sources.labels import known_labels, label_cells, label_in_python, label_text, labels_among
 from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.packed import readable, refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
@@ -160,7 +160,7 @@ def open_parquet(
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     sizes = [group.total_byte_size for group in groups for _ in range(group.num_rows)]
     extra = {name: partial(_beside, path, file, name) for name in _plain(file) if name not in (column, *columns)}
-    contents = Contents(len(keys), place_of(path), lambda: stamps_in(status, range(len(keys))))
+    contents = Contents(len(keys), column_in(place_of(path), column), lambda: stamps_in(status, range(len(keys))))
     reader = _reader(path, file, column, [group.num_rows for group in groups], held or RowGroups())
     source = Files(path.stem, keys, lambda: sizes, reader, (), contents)
     source.extra = extra
@@ -216,7 +216,7 @@ def _labels(file: Any, label: str) -> list[str]:
     names = dict(enumerate(_class_names(file.schema_arrow, label)))
     cells = file.read(columns=[label]).column(0).to_pylist()
     names = {-1: "", **names} if names else {}  # Hugging Face's -1 is of no class
-    return ["" if cell is None else names.get(cell, label_text(cell)) for cell in cells]
+    return [label_in_python(cell, names) for cell in cells]
 
 
 def _plain(file: Any) -> list[str]:
@@ -241,9 +241,9 @@ def _beside(path: Path | Distant, file: Any, name: str) -> list[str]:
 
 def _class_names(schema: Any, label: str) -> list[str]:
     try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return [str(name) for name in features[label]["names"]]
-    except (KeyError, TypeError, ValueError):  # from another writer, or of another kind
+        told = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]
+        return [str(name) for name in told.get("feature", told)["names"]]  # of each in a list
+    except (AttributeError, KeyError, TypeError, ValueError):  # from another writer, or of another kind
         return []
 
 

@@ -1,11 +1,12 @@
 """Many files as one source: tars of samples by a pattern, train-{0000..0099}.tar, and likewise parquet files."""
 
 import json
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -241,8 +242,9 @@ class Joined(Encoded):
             place = bisect_right(starts, row) - 1
             return parts[place].read(row - starts[place])
 
-        keys = [f"{path.stem}/{key}" for path, part in zip(paths, parts) for key in part.keys]
-        contents = Contents.joined([part.contents for part in parts], digest(*map(str, paths), between=b"/"))
+        keys = [f"{called}/{key}" for called, part in zip(_called(paths), parts) for key in part.keys]
+        held_in = [part.contents for part in parts]
+        contents = Contents.joined(held_in, "\0".join(part.name for part in held_in))
         super().__init__(name, keys, lambda: _sizes(parts), read, (), contents, self._told)
         common = [name for name in parts[0].extra if all(name in part.extra for part in parts)]
         self.extra = {name: partial(_columns, parts, name) for name in common}
@@ -254,6 +256,16 @@ class Joined(Encoded):
         if any(labels is None for labels in told):
             return None
         return plain_numbers([label for labels in told for label in labels or []], self.name, self.note)
+
+
+def _called(paths: Sequence[Path | Distant]) -> list[str]:
+    """The names of files without their ending, and where two have the same with the folders that tell them apart."""
+    names = [path.stem for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    folders = [str(path).replace(os.sep, "/").split("/")[:-1] for path in paths]
+    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, zip(*folders)))
+    return ["/".join([*folder[common:], name]) for folder, name in zip(folders, names)]
 
 
 def _sizes(parts: Sequence[Files]) -> list[int]:

@@ -86,7 +86,15 @@ def _joined(values: Any) -> dict[str, NDArray[Any]]:
 
 
 def on_the_host(values: Any) -> Any:
-    """A tensor as an array, on the CPU, of a type that numpy has; anything else as it is."""
+    """A tensor as an array, on the CPU, of a type that numpy has; anything else as it is.
+
+    Of a masked array NaN is what is masked. Raises UsageError where its type has none.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        if values.dtype.kind != "f" and np.ma.is_masked(values):
+            told = f"of a masked array of {values.dtype} nothing says what its masked values are"
+            raise UsageError(f"{told}: give it as floating point, or its filled(value)")
+        return values.filled(np.nan) if values.dtype.kind == "f" else values.data
     if not hasattr(values, "detach"):
         return values
     values = values.detach().cpu()

@@ -16,6 +16,7 @@ import numpy as np
 
 from selftaught.data.sources.archives import zip_fault
 from selftaught.data.sources.arrays import Arrays, labels_of
+from selftaught.data.sources.contents import column_in
 from selftaught.data.sources.lazily import Shapes, Slabs, images_among, labels_among_arrays, refuse_vast, words
 from selftaught.data.sources.source import reading
 from selftaught.system.errors import DataError, UsageError
@@ -68,7 +69,7 @@ def open_zarr(path: Path, label_column: str | None = None, column: str | None = 
                 labels_of(np.broadcast_to(np.zeros(()), held[label][0]), count, shown)  # which says so
             labels = words(np.asarray(_array(path, label, found[label], shown, stored)[:]))
         lacking, parts = _lacking(images) if images.nchunks <= COUNTED else (0, "")
-    file = (os.path.realpath(path), path.stat()) if path.is_file() else None
+    file = (column_in(os.path.realpath(path), name), path.stat()) if path.is_file() else None
     source = Arrays(path.name.removesuffix(".zip").removesuffix(".zarr"), slabs, labels, file)
     if lacking:
         source.note(f"{lacking:,} of its {parts} are not stored, and hold one value by what the format says")

@@ -10,14 +10,14 @@ from selftaught.data import opening
 from selftaught.data.sources import handed
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.arrays import labels_of
-from selftaught.data.sources.encoded import Ignored
+from selftaught.data.sources.encoded import UNREAD, Ignored
 from selftaught.data.sources.files import ARCHIVES, folders_of
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
 from selftaught.data.sources.labels import NO_LABEL, known_labels
 from selftaught.data.sources.source import reading
 from selftaught.data.text.columns import JSONL, LARGEST, TABLES, fault_of, open_columns
 from selftaught.data.text.texts import MARK, Text, Texts
-from selftaught.system.errors import DataError, UsageError
+from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from selftaught.system.ownership import refuse_as_data
 from selftaught.system.reading import text_of, utf8_of
 from selftaught.system.regular import regular_bytes
@@ -118,9 +118,11 @@ def _read(keys: Sequence[str], read: Callable[[str], bytes], labels: Iterable[st
     for key, label in zip(keys, labels):
         try:
             yield _decoded(key, read(key))._replace(label=label)
-        except (OSError, ValueError, EOFError) as error:  # of a file, or of a damaged member of an archive
-            reason = getattr(error, "strerror", None) or str(error)
-            yield Text(key, "", fault=f"cannot be read: {printable(reason)}")
+        except SelftaughtError:  # which is no fault of this text alone
+            raise
+        except Exception as error:  # unreadable, vanished, or a damaged member of an archive: of many kinds
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield Text(key, "", fault=f"{UNREAD}: {printable(reason)}")
 
 
 def _decoded(key: str, data: bytes) -> Text:
