@@ -24,6 +24,7 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import Interrupted, UsageError
+from selftaught.training.hooks import Hooks
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from selftaught.training.recording import trained_for
@@ -310,3 +311,30 @@ def test_a_range_given_in_python_is_the_one_that_yaml_has(array: Path, tmp_path:
     assert again.status["state"] == "done"
     with pytest.raises(UsageError, match=r"--views is .*0\.6.* but the run was started with"):
         pretrain(command("simclr", array, tmp_path / "run", views={"strong": {"crop": (0.6, 1.0)}}, resume=True))
+
+
+@pytest.mark.parametrize("state", ["done", "preempted"])
+def test_a_result_without_checkpoints_is_not_begun_again(
+    state: str, array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pretrain(command("rotation", array, tmp_path / "run", steps=2))
+    run.remove_checkpoints()
+    run.set_status(state)
+    held = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    asked = ["pretrain", str(array), "--out", str(run.folder), "--resume"]
+    assert run_command(asked) == 2
+    said = {"done": "is done and its checkpoints were removed", "preempted": "holds the encoder of step 2 and no"}
+    told = capsys.readouterr().err
+    assert said[state] in told and "use --overwrite in place of --resume, or another --out" in told
+    assert held == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(array: Path, tmp_path: Path) -> None:
+    def cut(step: Any) -> None:
+        raise RuntimeError("cut")
+
+    more = {"steps": 2, "checkpoint_every": "1h"}
+    with pytest.raises(RuntimeError, match="cut"):
+        pretrain(command("rotation", array, tmp_path / "run", **more), hooks=Hooks(on_step=cut))
+    assert (tmp_path / "run" / "recipe.yaml").exists() and not list((tmp_path / "run").glob("checkpoints/step_*"))
+    assert pretrain(command("rotation", array, tmp_path / "run", resume=True, **more)).status["state"] == "done"

@@ -27,7 +27,7 @@ from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
-from selftaught.training.beginning import begun
+from selftaught.training.beginning import begun, refuse_over
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -106,7 +106,10 @@ def _refuse_occupied(command: Pretrain) -> None:
     if command.out:
         if command.overwrite and not command.resume:
             refuse_inside(Path(command.out), _read(command))
-        RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
+        run = RunFolder(command.out)
+        run.refuse_existing(command.resume, command.overwrite)
+        if command.resume:
+            refuse_over(run)
 
 
 def _lead(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -> None:
