@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from selftaught.commands.cli import run_command
 from selftaught.data.filters import PatchFilters
@@ -338,3 +338,20 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(array: Path
         pretrain(command("rotation", array, tmp_path / "run", **more), hooks=Hooks(on_step=cut))
     assert (tmp_path / "run" / "recipe.yaml").exists() and not list((tmp_path / "run").glob("checkpoints/step_*"))
     assert pretrain(command("rotation", array, tmp_path / "run", resume=True, **more)).status["state"] == "done"
+
+
+def test_a_teacher_may_have_moved_and_another_one_is_refused(array: Path, tmp_path: Path) -> None:
+    choices = {"checkpoint_every": "2", "steps": 4, "size": 32}
+    whole = pretrain(command("distill", array, tmp_path / "whole", **choices))
+    (tmp_path / "teacher").rename(tmp_path / "moved")
+    choices["teacher"] = str(tmp_path / "moved")
+    again = resumed(whole, 2, command("distill", array, tmp_path / "cut", resume=True, **choices))
+    assert_same(weights(whole, 4), weights(again, 4))
+    assert again.recipe.teacher == str(tmp_path / "moved") and again.recipe.teacher_fingerprint
+    file = tmp_path / "moved" / "model.safetensors"
+    save_file({name: 2 * weight for name, weight in load_file(file).items()}, file)
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher .*moved is not what this run has learnt from"):
+        pretrain(command("distill", array, tmp_path / "cut", resume=True, **choices))
+    saved = again.recipe.model_copy(update={"teacher_fingerprint": None})  # as of a run that noted none
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher is '.*elsewhere', but the run was started with"):
+        Pretrain.parse({"data": "x", "teacher": "elsewhere"}).continued(saved)
