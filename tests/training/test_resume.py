@@ -355,3 +355,11 @@ def test_a_teacher_may_have_moved_and_another_one_is_refused(array: Path, tmp_pa
     saved = again.recipe.model_copy(update={"teacher_fingerprint": None})  # as of a run that noted none
     with pytest.raises(UsageError, match=r"cannot resume: --teacher is '.*elsewhere', but the run was started with"):
         Pretrain.parse({"data": "x", "teacher": "elsewhere"}).continued(saved)
+
+
+def test_a_first_pass_that_was_asked_for_may_be_said_again(array: Path, tmp_path: Path) -> None:
+    choices = {"steps": 2, "checkpoint_every": "1", "first_pass": "sample"}  # of an array, which is at hand
+    whole = pretrain(command("rotation", array, tmp_path / "whole", **choices))
+    again = resumed(whole, 1, command("rotation", array, tmp_path / "cut", resume=True, **choices))
+    assert_same(weights(whole, 2), weights(again, 2))
+    assert again.recipe.fingerprint == whole.recipe.fingerprint and again.recipe.first_pass == "sample"

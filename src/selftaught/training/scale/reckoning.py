@@ -80,9 +80,14 @@ class Reckoning:
             self._refuse(total)
         return Memory(**parts, total=total, there=self.there, index=self._index())
 
+    @property
+    def sampled(self) -> bool:
+        """Whether a run looks at some samples at first; at what is at hand it looks, whatever was asked for."""
+        return self.source.files and self.plan.first_pass == "sample"
+
     def _index(self) -> float:
         """What is held of all samples; their places and digests only where all are looked at."""
-        held = (PLACE + DIGEST) * (self.plan.first_pass == "all") + ORDERS * (self.plan.order == "full")
+        held = (PLACE + DIGEST) * (not self.sampled) + ORDERS * (self.plan.order == "full")
         return self.source.count * (KEY + self.source.key + held)
 
     @property
@@ -257,7 +262,7 @@ class Reckoning:
 
     def _home(self) -> str:
         """Where samples come from: as `data/storage.py` chooses, on a machine whose disk has room for its cache."""
-        if self.plan.first_pass == "sample":
+        if self.sampled:
             return "stream"
         decoded = round(self.source.count * self.source.stored)
         if decoded <= self.plan.memory:
