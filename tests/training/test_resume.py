@@ -363,3 +363,41 @@ def test_a_first_pass_that_was_asked_for_may_be_said_again(array: Path, tmp_path
     again = resumed(whole, 1, command("rotation", array, tmp_path / "cut", resume=True, **choices))
     assert_same(weights(whole, 2), weights(again, 2))
     assert again.recipe.fingerprint == whole.recipe.fingerprint and again.recipe.first_pass == "sample"
+
+
+def stopped_after(steps: int, recipe: Pretrain) -> None:
+    """Carry out a recipe for so many steps, and no more."""
+    done = []
+
+    def count(step: Any) -> None:
+        done.append(step)
+        if len(done) == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        pretrain(recipe, hooks=Hooks(on_step=count))
+
+
+def test_the_means_of_a_run_do_not_depend_on_where_it_was_stopped(array: Path, tmp_path: Path) -> None:
+    def looked(run: RunFolder) -> list[tuple[int, float]]:
+        return [(line["step"], line["mean_loss"]) for line in run.metrics() if line.get("health")]
+
+    choices = {"log_every": 10}
+    whole = pretrain(command("rotation", array, tmp_path / "whole", **choices))
+    stopped_after(4, command("rotation", array, tmp_path / "cut", **choices))
+    stopped_after(1, command("rotation", array, tmp_path / "cut", resume=True, **choices))  # which logs step 5
+    again = pretrain(command("rotation", array, tmp_path / "cut", resume=True, **choices))
+    assert looked(again) == looked(whole) and [step for step, _ in looked(whole)] == [3, 6, STEPS]
+    assert {line["step"] for line in again.metrics()} > {line["step"] for line in whole.metrics()}
+
+
+def test_a_run_that_lost_its_status_takes_no_later_network_for_its_start(
+    array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = pretrain(command("rotation", array, tmp_path / "whole", checkpoint_every="5"))
+    (whole.folder / "status.json").unlink()
+    capsys.readouterr()
+    again = resumed(whole, 5, command("rotation", array, tmp_path / "cut", resume=True, checkpoint_every="5"))
+    assert capsys.readouterr().err.count("status.json no longer tells how the run began") == 1
+    assert "health_at_start" not in again.status and again.status["verdict"] == "learning"
+    assert [line.get("health") for line in again.metrics()] == [line.get("health") for line in whole.metrics()]

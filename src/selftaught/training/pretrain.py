@@ -200,8 +200,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         announce(job, run, start)
         loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
         follower = Follower(job, run, stop, loggers, saving, start, pace)
-        at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
-        at_start |= follower.looks.at_start
+        at_start: dict[str, Any] = {"chance": follower.looks.chance, **follower.looks.at_start}
         run.set_status("running", **at_start)
     with follower.recorder.at_work(), follower.keeping:
         _fit(job, run, pace, follower)
