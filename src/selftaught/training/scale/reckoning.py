@@ -92,10 +92,12 @@ class Reckoning:
 
     @property
     def shard(self) -> int:
-        """Processes that hold the weights together. Raises UsageError where they do not divide all."""
-        shard = 1 if self.plan.shard == NONE else int(self.plan.shard)
-        spreading.refuse_undivided(str(shard), self.fleet.processes)
-        return shard
+        """Processes that hold the weights together. Raises UsageError where they cannot, as a run would."""
+        if (shard := self.plan.shard) == NONE:
+            return 1
+        spreading.refuse_undivided(shard, self.fleet.processes)
+        spreading.refuse_compiled(shard, self.plan)
+        return int(shard)
 
     def spread(self) -> "Reckoning":
         """With weights over as few processes as `--shard auto` takes, which is none where a device has room for all."""
