@@ -91,6 +91,7 @@ def test_the_batch_that_fits_is_found(capsys: pytest.CaptureFixture[str]) -> Non
         ([*NETWORK, *LACKING, "--card", "t4", "--precision", "bf16-mixed"], "cannot be foreseen on t4"),
         ([*NETWORK, *FAR, *LACKING, "--method", "simclear"], "did you mean 'simclr'"),
         ([*NETWORK, *FAR, *LACKING, "--storage", "1MB"], "each machine has to read"),
+        ([*NETWORK, *FAR, *LACKING, "--shard", "2", "--compile"], "--shard 2 cannot be had with --compile: leave one"),
         (
             [*NETWORK, *FAR, "--samples", "10000000000", "--method", "instance_discrimination"],
             "keeps 128 numbers of each of 10,000,000,000 samples, 5120.0 GB in every process",
@@ -113,3 +114,21 @@ def test_what_cannot_be_gets_one_line_and_exit_code_2(
     assert run_command(["plan", *args]) == 2
     captured = capsys.readouterr()
     assert said in captured.err and captured.err.count("\n") == 1 and not captured.out and not list(tmp_path.iterdir())
+
+
+def test_columns_of_metadata_are_looked_for_and_what_they_say_is_not(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.jpg"))]
+    (tmp_path / "facts.csv").write_text(
+        "path,patient\n" + "".join(f"{name},p{n // 2}\n" for n, name in enumerate(names))
+    )
+    asked = ["--metadata", "facts.csv", *NETWORK, *FAR, *LACKING]
+    assert run_command(["plan", str(photos), *asked, "--groups", "nosuch"]) == 2
+    assert "there is no column 'nosuch' of metadata" in capsys.readouterr().err
+    assert run_command(["plan", str(photos), *asked, "--groups", "patient", "--order", "blocks"]) == 2
+    assert "--groups arranges every epoch as a whole" in capsys.readouterr().err
+    for data in ([str(photos)], []):
+        found = told([*data, *asked, "--groups", "patient"], capsys)
+        assert found["assumptions"][-1] == "metadata: what patient says of the samples was not looked at"

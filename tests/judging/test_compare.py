@@ -104,6 +104,12 @@ def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_p
         assert recipe.lr == ran.settings["lr"] and recipe.training == {"weight_decay": 0.1}
     again = selftaught.compare(**{**how, "resume": True})
     assert [ran.run for ran in again.runs] == [ran.run for ran in found.runs]
+    lines = tmp_path / "grid" / "comparison.jsonl"
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:1]))  # a power cut may take the last
+    trained = [(tmp_path / "grid" / ran.run / "metrics.jsonl").stat().st_mtime_ns for ran in found.runs]
+    once_more = selftaught.compare(**{**how, "resume": True})
+    assert once_more.runs == found.runs and once_more.ranking == found.ranking
+    assert trained == [(tmp_path / "grid" / ran.run / "metrics.jsonl").stat().st_mtime_ns for ran in found.runs]
 
 
 def test_settings_are_called_as_shortly_as_they_can_be_told_apart() -> None:

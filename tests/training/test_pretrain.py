@@ -262,7 +262,9 @@ def test_a_run_goes_on_with_the_random_numbers_that_it_began_with(
     assert {*ways} == {run.recipe.draws} == {"blocks"}
     held = yaml.safe_load((run.folder / "recipe.yaml").read_text())
     (run.folder / "recipe.yaml").write_text(yaml.safe_dump({k: v for k, v in held.items() if k != "draws"}))
-    shutil.rmtree(run.checkpoints)  # so that there is something left to draw
+    for name in ("checkpoints", "encoder"):  # as one that was cut before its first checkpoint, and has all to draw
+        shutil.rmtree(run.folder / name)
+    run.set_status("running")
     ways.clear()
     again = selftaught.pretrain(photos, out=run.folder, resume=True)  # as one of a version that knew of no blocks
     assert {*ways} == {again.recipe.draws} == {"streams"}

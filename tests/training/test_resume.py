@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from selftaught.commands.cli import run_command
 from selftaught.data.filters import PatchFilters
@@ -24,6 +24,7 @@ from selftaught.run import checkpoint
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
 from selftaught.system.errors import Interrupted, UsageError
+from selftaught.training.hooks import Hooks
 from selftaught.training.looking.health import Health
 from selftaught.training.pretrain import pretrain
 from selftaught.training.recording import trained_for
@@ -310,3 +311,93 @@ def test_a_range_given_in_python_is_the_one_that_yaml_has(array: Path, tmp_path:
     assert again.status["state"] == "done"
     with pytest.raises(UsageError, match=r"--views is .*0\.6.* but the run was started with"):
         pretrain(command("simclr", array, tmp_path / "run", views={"strong": {"crop": (0.6, 1.0)}}, resume=True))
+
+
+@pytest.mark.parametrize("state", ["done", "preempted"])
+def test_a_result_without_checkpoints_is_not_begun_again(
+    state: str, array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pretrain(command("rotation", array, tmp_path / "run", steps=2))
+    run.remove_checkpoints()
+    run.set_status(state)
+    held = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+    asked = ["pretrain", str(array), "--out", str(run.folder), "--resume"]
+    assert run_command(asked) == 2
+    said = {"done": "is done and its checkpoints were removed", "preempted": "holds the encoder of step 2 and no"}
+    told = capsys.readouterr().err
+    assert said[state] in told and "use --overwrite in place of --resume, or another --out" in told
+    assert held == {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_was_cut_before_its_first_checkpoint_begins_again(array: Path, tmp_path: Path) -> None:
+    def cut(step: Any) -> None:
+        raise RuntimeError("cut")
+
+    more = {"steps": 2, "checkpoint_every": "1h"}
+    with pytest.raises(RuntimeError, match="cut"):
+        pretrain(command("rotation", array, tmp_path / "run", **more), hooks=Hooks(on_step=cut))
+    assert (tmp_path / "run" / "recipe.yaml").exists() and not list((tmp_path / "run").glob("checkpoints/step_*"))
+    assert pretrain(command("rotation", array, tmp_path / "run", resume=True, **more)).status["state"] == "done"
+
+
+def test_a_teacher_may_have_moved_and_another_one_is_refused(array: Path, tmp_path: Path) -> None:
+    choices = {"checkpoint_every": "2", "steps": 4, "size": 32}
+    whole = pretrain(command("distill", array, tmp_path / "whole", **choices))
+    (tmp_path / "teacher").rename(tmp_path / "moved")
+    choices["teacher"] = str(tmp_path / "moved")
+    again = resumed(whole, 2, command("distill", array, tmp_path / "cut", resume=True, **choices))
+    assert_same(weights(whole, 4), weights(again, 4))
+    assert again.recipe.teacher == str(tmp_path / "moved") and again.recipe.teacher_fingerprint
+    file = tmp_path / "moved" / "model.safetensors"
+    save_file({name: 2 * weight for name, weight in load_file(file).items()}, file)
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher .*moved is not what this run has learnt from"):
+        pretrain(command("distill", array, tmp_path / "cut", resume=True, **choices))
+    saved = again.recipe.model_copy(update={"teacher_fingerprint": None})  # as of a run that noted none
+    with pytest.raises(UsageError, match=r"cannot resume: --teacher is '.*elsewhere', but the run was started with"):
+        Pretrain.parse({"data": "x", "teacher": "elsewhere"}).continued(saved)
+
+
+def test_a_first_pass_that_was_asked_for_may_be_said_again(array: Path, tmp_path: Path) -> None:
+    choices = {"steps": 2, "checkpoint_every": "1", "first_pass": "sample"}  # of an array, which is at hand
+    whole = pretrain(command("rotation", array, tmp_path / "whole", **choices))
+    again = resumed(whole, 1, command("rotation", array, tmp_path / "cut", resume=True, **choices))
+    assert_same(weights(whole, 2), weights(again, 2))
+    assert again.recipe.fingerprint == whole.recipe.fingerprint and again.recipe.first_pass == "sample"
+
+
+def stopped_after(steps: int, recipe: Pretrain) -> None:
+    """Carry out a recipe for so many steps, and no more."""
+    done = []
+
+    def count(step: Any) -> None:
+        done.append(step)
+        if len(done) == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        pretrain(recipe, hooks=Hooks(on_step=count))
+
+
+def test_the_means_of_a_run_do_not_depend_on_where_it_was_stopped(array: Path, tmp_path: Path) -> None:
+    def looked(run: RunFolder) -> list[tuple[int, float]]:
+        return [(line["step"], line["mean_loss"]) for line in run.metrics() if line.get("health")]
+
+    choices = {"log_every": 10}
+    whole = pretrain(command("rotation", array, tmp_path / "whole", **choices))
+    stopped_after(4, command("rotation", array, tmp_path / "cut", **choices))
+    stopped_after(1, command("rotation", array, tmp_path / "cut", resume=True, **choices))  # which logs step 5
+    again = pretrain(command("rotation", array, tmp_path / "cut", resume=True, **choices))
+    assert looked(again) == looked(whole) and [step for step, _ in looked(whole)] == [3, 6, STEPS]
+    assert {line["step"] for line in again.metrics()} > {line["step"] for line in whole.metrics()}
+
+
+def test_a_run_that_lost_its_status_takes_no_later_network_for_its_start(
+    array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = pretrain(command("rotation", array, tmp_path / "whole", checkpoint_every="5"))
+    (whole.folder / "status.json").unlink()
+    capsys.readouterr()
+    again = resumed(whole, 5, command("rotation", array, tmp_path / "cut", resume=True, checkpoint_every="5"))
+    assert capsys.readouterr().err.count("status.json no longer tells how the run began") == 1
+    assert "health_at_start" not in again.status and again.status["verdict"] == "learning"
+    assert [line.get("health") for line in again.metrics()] == [line.get("health") for line in whole.metrics()]

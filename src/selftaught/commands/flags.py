@@ -19,6 +19,7 @@ from selftaught.run.settings import put, value_of
 from selftaught.system import components
 from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
+from selftaught.training.handed_over import handed_over
 
 ALL = "--help-all"
 READ = "selftaught.settings"  # in a context: the file of settings that was read ahead of parsing, and what it decides
@@ -66,7 +67,7 @@ class RecipeCommand(click.Command):
             args.insert(args.index(data), "--recipe")
             given["recipe"] = given.pop("data")
         file = given.get("recipe") if self.from_file else None
-        ctx.meta[READ] = file, (read := settings(file))  # once, as a pipe has it only once
+        ctx.meta[READ] = file, (read := _read(file))  # once, as a pipe has it only once
         chosen = {
             field: name
             for field, value in read.items()
@@ -101,11 +102,6 @@ class RecipeCommand(click.Command):
         place = self.recipe.model_fields.get("data")
         return place is not None and not place.is_required() and data.endswith((".yaml", ".yml"))
 
-    def _read(self, ctx: click.Context, file: str | None) -> dict[str, Any]:
-        """What a file of settings decides, as it was read ahead of parsing where that was the same file."""
-        known, read = ctx.meta[READ]
-        return dict(read) if file == known else settings(file)
-
     def invoke(self, ctx: click.Context) -> Any:
         given = {
             name.replace(DOT, "."): value
@@ -113,7 +109,9 @@ class RecipeCommand(click.Command):
             if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         }
         as_json, calm = given.pop("as_json", False), given.pop("quiet", False)
-        values = self._read(ctx, given.pop("recipe", None))  # flags come on top, so only those that were given count
+        (known, read), file = ctx.meta[READ], given.pop("recipe", None)
+        # Flags come on top, so only those that were given count.
+        values = handed_over(read if file == known else _read(file), given)
         lengths = Recipe.marked(Mark.LENGTH)
         if not given.keys().isdisjoint(lengths):  # said one way by the file, perhaps, and another way now
             values = {name: value for name, value in values.items() if name not in lengths}
@@ -136,11 +134,12 @@ def _all_of_the_help() -> click.Option:
 
 def settings(file: str | None) -> dict[str, Any]:
     """What a YAML file decides, as plain values of a recipe's fields; a run's own recipe.yaml will do."""
-    if file is None:
-        return {}
-    left_behind = Recipe.marked(Mark.ONE_RUN)
-    values = read_settings(Path(file), f"--recipe {printable(file)}", named=True)
-    return {name: value for name, value in values.items() if name not in left_behind}
+    return handed_over(_read(file))
+
+
+def _read(file: str | None) -> dict[str, Any]:
+    """All that a YAML file says; nothing where there is none."""
+    return {} if file is None else read_settings(Path(file), f"--recipe {printable(file)}", named=True)
 
 
 def _argument(place: str, info: Any) -> click.Argument:

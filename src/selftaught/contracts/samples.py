@@ -96,6 +96,10 @@ class Samples(Protocol):
         """Columns that say something of the samples beside what they hold; see `data/opening.py`."""
         raise UsageError(f"{self.name} has no metadata")
 
+    def refuse_columns(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> None:
+        """Raise DataError and UsageError where `metadata` has no such columns."""
+        self.metadata(names, file, labels)
+
     def told_labels(self) -> list[str] | None:
         """The label that the source has of each sample, "" for none, whether or not labels were wanted; else None."""
         return None

@@ -19,7 +19,7 @@ from selftaught.contracts.samples import Looked, Samples
 from selftaught.data.first_pass import Every, Sampled
 from selftaught.data.sources.contents import Digests
 from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in_file
-from selftaught.data.sources.metadata import Column, columns_beside, one_column
+from selftaught.data.sources.metadata import Column, columns_beside, one_column, refuse_unnamed
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
@@ -153,6 +153,14 @@ class Opened(Samples):
         columns = [one_column(name, beside, rows, lambda: source.labels, labels, shown) for name in names]
         self.notes = [*self.notes, *source.notes[before:]]
         return columns
+
+    def refuse_columns(self, names: Sequence[str], file: str | None = None, labels: str | None = None) -> None:
+        """As `metadata`, of their names alone, which a few samples tell as well as all."""
+        assert self._source, "the source has been let go"
+        source, _ = self._source
+        beside = columns_beside(source, file, modality.named(self.preparation.modality).THINGS)
+        for name in names:
+            refuse_unnamed(name, beside, labels, printable(source.name))
 
     def told_labels(self) -> list[str] | None:
         """The label that the source has of each sample, "" for none; None where it has none at all."""

@@ -36,6 +36,7 @@ from selftaught.system.errors import (
 )
 from selftaught.system.interruption import Stop
 from selftaught.system.saying import say
+from selftaught.training.beginning import is_over
 from selftaught.training.looking.scores import worth
 from selftaught.training.pretrain import pretrain
 from selftaught.training.resolve import open_data
@@ -155,10 +156,13 @@ class Bench:
 
     def _train(self, order: Order) -> RunFolder:
         rung, seed, out = order.rung, order.about["seed"], Path(order.folder) / order.about["run"]
+        run = RunFolder(out)
+        if is_over(run):  # a power cut may take the line that says so, and leave its checkpoints removed
+            return run
         own = {**self.entrants[order.about["method"]].recipe(), "encoder": order.about["encoder"], "seed": seed}
         own |= {"budget": rung.budget} if rung.budget else {"epochs": rung.epochs}
         own |= {"out": out, "checkpoint_every": "60s", "map": 0}  # a map would take from the method's time
-        command = Pretrain.parse({**self.recipe.handed_on(), **own, "resume": RunFolder(out).exists()})
+        command = Pretrain.parse({**self.recipe.handed_on(), **own, "resume": run.exists()})
         return pretrain(command, opened=self.samples(seed))
 
     def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:

@@ -1,23 +1,51 @@
 """How a run begins, or goes on from its last checkpoint, in each of its processes."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from selftaught.contracts.encoder import Encoder
 from selftaught.run import checkpoint
+from selftaught.run.export import encoder_about
 from selftaught.run.folder import RunFolder
 from selftaught.run.replaced import replaced_in
 from selftaught.system import distributed, processes
 from selftaught.system.circle import Circle, everybody
 from selftaught.system.errors import UsageError
 from selftaught.system.saying import say
+from selftaught.system.text import printable
 from selftaught.training.job import Job
 from selftaught.training.looking.features import as_inputs
 from selftaught.training.recording import trained_for
 from selftaught.training.saving import Saving
 
 EVERYTHING = 4096  # plain views shown to Method.start
+
+
+def is_over(run: RunFolder) -> bool:
+    """Whether a pre-training is done and its checkpoints are gone, as a comparison removes them."""
+    status = {} if checkpoint.steps(run.checkpoints) else run.status
+    return status.get("state") == "done" and "task" not in status
+
+
+def refuse_over(run: RunFolder) -> None:
+    """Raise UsageError where to go on would be to begin at step 0, and to lose a result that is there."""
+    shown, way = (
+        printable(run.folder),
+        "nothing goes on from here; use --overwrite in place of --resume, or another --out",
+    )
+    if is_over(run):
+        raise UsageError(f"{shown} is done and its checkpoints were removed: {way}")
+    if not checkpoint.steps(run.checkpoints) and (step := _exported_at(run)):
+        raise UsageError(f"{shown} holds the encoder of step {step:,} and no checkpoint: {way}")
+
+
+def _exported_at(run: RunFolder) -> int:
+    """The step whose encoder a run has; 0 where none tells."""
+    with suppress(UsageError, KeyError, TypeError, ValueError):
+        return int(encoder_about(run.folder / "encoder")["step"])
+    return 0
 
 
 def begun(job: Job, run: RunFolder) -> tuple[int, Saving]:

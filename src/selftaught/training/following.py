@@ -105,7 +105,7 @@ class Follower:
         follows, also where the process ended between the two: the run ends with the network that it would have had.
         """
         known = self.looks.known_of(start)
-        if start and self._looks_at(start) and (not known.get("health") or self.looks.lacks_onlooker(known)):
+        if start and self.looks.due(start) and (not known.get("health") or self.looks.lacks_onlooker(known)):
             line: dict[str, Any] = {"step": start, **known}
             self._look(start, line)
             self.run.note_step_again(line)
@@ -139,7 +139,7 @@ class Follower:
 
     def _has_a_word(self, step: int) -> bool:
         """Whether something follows a step that takes long, or may end the run."""
-        return self._looks_at(step) or self.keeping.is_due(step)
+        return self.looks.due(step) or self.keeping.is_due(step)
 
     def _is_told(self) -> bool:
         """Whether the others wait to hear what this step leads to."""
@@ -147,9 +147,6 @@ class Follower:
 
     def _saves(self, step: int) -> bool:
         return self.keeping.is_due(step) and (self._is_told() or processes.count() == 1)
-
-    def _looks_at(self, step: int) -> bool:
-        return step == self.job.recipe.steps or self.looks.health.due(step)
 
     def _follow_through(self, step: int, terms: dict[str, Tensor]) -> None:
         self.keeping.collect()
@@ -163,13 +160,13 @@ class Follower:
     def _follow(self, step: int, terms: dict[str, Tensor]) -> None:
         recipe, last, line = self.job.recipe, step == self.job.recipe.steps, dict[str, Any]()
         self.recorder.time()
-        look = self._looks_at(step)
+        look = self.looks.due(step)
         # Before all that takes long, as the others wait to be asked; of what reaches this process meanwhile a single
         # one hears in time, and several agree on it in the next step.
         stopped = reason_of(self.stop.reason) if self.agreement["stop"] else None
         if look or self.recorder.is_due(step):
             with self.recorder.line(step, terms) as line:
-                self.looks.note(line["loss"])
+                self.looks.note(step, line["loss"])
                 if look:
                     self._look(step, line)
             if look:

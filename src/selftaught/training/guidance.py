@@ -113,6 +113,13 @@ def guidance_of(recipe: Pretrain, samples: Samples) -> Guidance | None:
     return Guidance(names, held, _fingerprint(columns), lines, partners, apart, asked, so)
 
 
+def refuse_unguided(recipe: Pretrain, samples: Samples) -> None:
+    """Raise DataError and UsageError for what of a recipe's metadata cannot be, as far as a few samples tell."""
+    if names := recipe.columns:
+        _refuse_grouped_blocks(recipe)
+        samples.refuse_columns(names, recipe.metadata, recipe.label_column)
+
+
 def told(recipe: Pretrain, samples: Samples) -> Pretrain:
     """The recipe with the fingerprint of its metadata. Raises UsageError where a run goes on that had others."""
     if samples.guidance is None:
@@ -152,8 +159,7 @@ def _partners(
 
 def _apart(recipe: Pretrain, related: Sequence[Relation], codes: Mapping[str, Codes], lines: list[str]) -> Rows | None:
     """The groups that batches keep apart: those asked for, or else those of positives, which are no negatives."""
-    if recipe.groups is not None and recipe.order == "blocks":
-        raise UsageError("--groups arranges every epoch as a whole, which --order blocks never holds: leave one out")
+    _refuse_grouped_blocks(recipe)
     column = recipe.groups or next((one.column for one in related if one.distance is None), None)
     if column is None or recipe.order == "blocks":
         return None
@@ -167,6 +173,11 @@ def _apart(recipe: Pretrain, related: Sequence[Relation], codes: Mapping[str, Co
             f"those that have more than an epoch has batches{alone}"
         )
     return groups
+
+
+def _refuse_grouped_blocks(recipe: Pretrain) -> None:
+    if recipe.groups is not None and recipe.order == "blocks":
+        raise UsageError("--groups arranges every epoch as a whole, which --order blocks never holds: leave one out")
 
 
 def _heads(recipe: Pretrain) -> list[tuple[Weighed, Any]]:

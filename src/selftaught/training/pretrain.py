@@ -27,7 +27,7 @@ from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
-from selftaught.training.beginning import begun
+from selftaught.training.beginning import begun, refuse_over
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -106,7 +106,10 @@ def _refuse_occupied(command: Pretrain) -> None:
     if command.out:
         if command.overwrite and not command.resume:
             refuse_inside(Path(command.out), _read(command))
-        RunFolder(command.out).refuse_existing(command.resume, command.overwrite)
+        run = RunFolder(command.out)
+        run.refuse_existing(command.resume, command.overwrite)
+        if command.resume:
+            refuse_over(run)
 
 
 def _lead(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -> None:
@@ -197,8 +200,7 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         announce(job, run, start)
         loggers.start(run.folder, job.recipe.model_dump(mode="json"), start)
         follower = Follower(job, run, stop, loggers, saving, start, pace)
-        at_start: dict[str, Any] = {"chance": follower.looks.chance, "health_at_start": follower.looks.before}
-        at_start |= follower.looks.at_start
+        at_start: dict[str, Any] = {"chance": follower.looks.chance, **follower.looks.at_start}
         run.set_status("running", **at_start)
     with follower.recorder.at_work(), follower.keeping:
         _fit(job, run, pace, follower)

@@ -185,7 +185,8 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,
         "fingerprint": samples.fingerprint,
-        "first_pass": "sample" if samples.sampled else "all",
+        # What was asked for, even where all that is at hand was looked at, so that the same command goes on.
+        "first_pass": recipe.first_pass if recipe.first_pass != "auto" else "sample" if samples.sampled else "all",
         "shard": NONE if recipe.shard == "auto" else recipe.shard,
         "bands": bands_of(recipe, kind),
         "draws": recipe.draws or ("streams" if recipe.fingerprint else "blocks"),

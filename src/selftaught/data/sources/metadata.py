@@ -107,6 +107,9 @@ def _facts(column: Column) -> ColumnFacts:
     return ColumnFacts(name=printable(column.name), **about, min=low, max=high)
 
 
+WAY = "labels never reach pre-training"
+
+
 def columns_beside(source: Source, metadata: str | None, things: str) -> Beside:
     """The columns of a source, and those of `metadata`, which go first where both have one of a name.
 
@@ -129,16 +132,10 @@ def one_column(
 ) -> Column:
     """The column of this name, of these rows. Raises UsageError where there is none, or where it holds the labels.
 
-    labels: those of the source, which are compared and go no further; asked: what --label-column says, a column or
-    several by commas, of which "none" means that what looks like labels is none.
+    labels: those of the source, which are compared and go no further; asked: see `refuse_unnamed`.
     """
-    way, called = "labels never reach pre-training", f"column {printable(name)!r} of metadata"
-    of_labels = [] if asked in (None, NO_LABEL) else parted(list(beside), asked)
-    if asked != NO_LABEL and (name in (asked, *of_labels) or named_like([name], LABELS)):
-        raise UsageError(f"{called} is named as the labels of {shown}, and {way}: leave it out")
-    if name not in beside:
-        known = ", ".join(map(printable, list(beside)[:20])) or "none; name a file with --metadata"
-        raise UsageError(f"there is no {called} for {shown}; there are: {known}")
+    refuse_unnamed(name, beside, asked, shown)
+    called, of_labels = _called(name), _of_labels(beside, asked)
     cells = _taken(beside[name](), rows)
     if len({*cells} - {""}) < 2:
         raise UsageError(f"{called} tells nothing apart: it holds {_alone(cells)} for all of {shown}")
@@ -146,8 +143,30 @@ def one_column(
     copied = any(same_parts(cells, _taken(beside[one](), rows)) for one in of_labels if one in beside)
     if copied or (told is not None and _says_labels(cells, _taken(told, rows), several=len(of_labels) > 1)):
         free = f"if these are none, as folders may be, say --label-column {NO_LABEL}"
-        raise UsageError(f"{called} parts {shown} as its labels do, and {way}: leave it out; {free}")
+        raise UsageError(f"{called} parts {shown} as its labels do, and {WAY}: leave it out; {free}")
     return column_of(name, cells)
+
+
+def refuse_unnamed(name: str, beside: Beside, asked: str | None, shown: str) -> None:
+    """Raise UsageError where there is no column of this name, or where its name is that of labels.
+
+    asked: what --label-column says, a column or several by commas, of which "none" means that what looks like labels
+    is none.
+    """
+    called = _called(name)
+    if asked != NO_LABEL and (name in (asked, *_of_labels(beside, asked)) or named_like([name], LABELS)):
+        raise UsageError(f"{called} is named as the labels of {shown}, and {WAY}: leave it out")
+    if name not in beside:
+        known = ", ".join(map(printable, list(beside)[:20])) or "none; name a file with --metadata"
+        raise UsageError(f"there is no {called} for {shown}; there are: {known}")
+
+
+def _called(name: str) -> str:
+    return f"column {printable(name)!r} of metadata"
+
+
+def _of_labels(beside: Beside, asked: str | None) -> list[str]:
+    return [] if asked is None or asked == NO_LABEL else parted(list(beside), asked)
 
 
 def _taken(cells: Sequence[str], rows: Rows) -> Cells:

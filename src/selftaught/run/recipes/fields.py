@@ -25,6 +25,7 @@ class Mark(Enum):
     """What a field can be besides a setting that makes the result."""
 
     FREE = "may differ when work is resumed; where it is not given, it stays as it was"
+    MOVABLE = "is free as well where a fingerprint, NAME_fingerprint, tells that what it names is the same"
     COMMAND = "is free as well, and of the command alone: never taken from the recipe of the work that is resumed"
     ONE_RUN = "is of one run: a --recipe file does not hand it over to another"
     FILLED_IN = "is filled in by the system, and no flag"
@@ -122,9 +123,11 @@ class Recipe(BaseModel):
 
         Open is what is not given, and what is given as None or "auto": the saved recipe has what was chosen then. What
         is free to change, such as how often to log, stays as it was where it is not given. The data is the command's
-        own, as it may have moved; its fingerprint is compared instead.
+        own, as it may have moved; its fingerprint is compared instead, and likewise that of what is movable.
         """
         own, free = {*self.marked(Mark.COMMAND)}, {*self.marked(Mark.FREE, Mark.COMMAND)}
+        movable = (name for name in self.marked(Mark.MOVABLE) if getattr(self, name) is not None)
+        free |= {name for name in movable if getattr(saved, f"{name}_fingerprint", None)}
         for name in sorted(self.model_fields_set - free):  # sorted, so that of two changes the same one is named
             now, before = getattr(self, name), getattr(saved, name)
             if now not in (None, "auto") and not _agrees(now, before):

@@ -27,7 +27,11 @@ Side = Shared[
 Broken = Annotated[Shared[Free[Share]], about("share of images that may be broken, such as 5%; these are left out")]
 Teaching = Shared[
     Speed[
-        Annotated[str | None, about("network to learn from, for methods that have one (distill): named as --init is")]
+        Annotated[
+            str | None,
+            Mark.MOVABLE,
+            about("network to learn from, for methods that have one (distill): named as --init is"),
+        ]
     ]
 ]
 TeacherSize = Shared[

@@ -233,7 +233,9 @@ def sound(looks: Sequence[Scores], start: Scores) -> bool:
 
 
 def _share(look: Scores, start: Scores) -> float:
-    """How far features spread, as a share of how far they did at the start."""
+    """How far features spread, as a share of how far they did at the start; 1 where nothing tells of that."""
+    if not start:
+        return 1.0
     return look["feature_spread"] / max(start.get("feature_spread", 0.0), 1e-12)
 
 

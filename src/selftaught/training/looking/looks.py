@@ -30,24 +30,34 @@ class Looks:
         self.chance = job.method.chance(job.batches.batch_size)
         self.lines = lines = run.metrics()
         self.choice = Choice(job.recipe)
-        self.before: Scores = {}  # of the network as the run began with it
+        self.before: Scores = {}  # of the network as the run began with it; empty where nothing tells
         self.known = [line for line in lines if line.get("health")]
         self.taken: list[Scores] = []
         since = next((back for back, line in enumerate(reversed(lines)) if line.get("health")), len(lines))
-        self.losses = [line["loss"] for line in lines[len(lines) - since :] if line.get("loss") is not None]
-        self.at_start: dict[str, Any] = {}  # what the onlooker said of it
+        self.losses: list[float] = []
+        for line in lines[len(lines) - since :]:
+            self.note(line["step"], line.get("loss"))
+        self.at_start: dict[str, Any] = {}  # what status.json is told of it
         self.state = "learning"  # what the last look of this process said
 
     def begin(self, start: int) -> None:
         """Before the first step: scores to compare later ones with, as the run began, and who is near whom."""
-        self.before = (self.run.status.get("health_at_start") if start else None) or self.health.look()
+        self.before = self._known_at_start() if start else self.health.look()
         for line in self.known:
             self._take(line["step"], {**line["health"], "loss": line.get("mean_loss") or math.nan})
         if self.job.recipe.map and not start:
             with undisturbed(self.job):
                 fresh = self.job.recipe.init is None
                 keep_start(self.run.folder, self.job.shown.encoder, self._mapped(), fresh=fresh)
-        self.at_start = self._watched_at_start(start)
+        scored = {"health_at_start": self.before} if self.before or not start else {}
+        self.at_start = scored | self._watched_at_start(start)
+
+    def _known_at_start(self) -> Scores:
+        """The scores of the network as the run began, which goes on; none where its status.json is gone."""
+        known: Scores | None = self.run.status.get("health_at_start")
+        if known is None:
+            say("warning: status.json no longer tells how the run began: looks compare with each other alone")
+        return known or {}
 
     def known_of(self, step: int) -> dict[str, Any]:
         """The line that the step which a run goes on with has already; empty where it has none."""
@@ -57,9 +67,18 @@ class Looks:
         """Whether a look was written down before the onlooker had seen what it sees."""
         return self.job.onlooker is not None and not line.get("watched")
 
-    def note(self, loss: float | None) -> None:
-        """Take a logged loss into the mean that goes with the next look; None where it is not finite."""
-        if loss is not None:
+    def due(self, step: int) -> bool:
+        """Whether a step is looked at: when it is time to, and the last."""
+        return step == self.job.recipe.steps or self.health.due(step)
+
+    def note(self, step: int, loss: float | None) -> None:
+        """Take the loss of a line into the mean that goes with the next look; None where it is not finite.
+
+        The line that each start of a run has besides, to show that it lives, is left out: wherever a run was stopped,
+        its means are the same.
+        """
+        regular = step == 1 or step % self.job.recipe.log_every == 0 or self.due(step)
+        if regular and loss is not None:
             self.losses.append(loss)
 
     def take(self, step: int) -> dict[str, Any]:

@@ -40,8 +40,7 @@ def shard_of(plan: Plan, recipe: Pretrain, samples: Samples | Counted, module: n
     if shard == NONE:
         return shard
     refuse_undivided(shard, count)
-    if plan.compile:
-        raise UsageError(f"--shard {shard} cannot be had with --compile: leave one of them out")
+    refuse_compiled(shard, plan)
     return shard
 
 
@@ -51,6 +50,12 @@ def refuse_undivided(shard: str, count: int) -> None:
         able = [str(size) for size in range(2, count + 1) if count % size == 0]
         way = f"use {' or '.join(able)}, or none" if able else "start several, as by --devices 2, or leave it out"
         raise UsageError(f"--shard {shard} does not divide the number of processes, {count}: {way}")
+
+
+def refuse_compiled(shard: str, plan: Plan) -> None:
+    """Raise UsageError where a network is to be compiled whose weights are spread."""
+    if plan.compile:
+        raise UsageError(f"--shard {shard} cannot be had with --compile: leave one of them out")
 
 
 def holds(plan: Plan, samples: Samples | Counted, module: nn.Module | None) -> bool:

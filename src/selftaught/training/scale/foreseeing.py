@@ -19,6 +19,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.interruption import Stop
 from selftaught.system.text import printable
 from selftaught.training.batches import refuse_uneven
+from selftaught.training.guidance import refuse_unguided
 from selftaught.training.measuring.cost import COUNT, Cost, cost_of
 from selftaught.training.measuring.forecast import SAMPLE, opened_in_part
 from selftaught.training.measuring.speed import remembered
@@ -49,6 +50,7 @@ def samples_of(command: Planning, kind: Modality, fleet: Fleet, stop: Stop) -> t
         progress=lambda done, total: stop.poll(),
     )
     samples = opened_in_part(command, findings.count, stop, fleet.device)
+    refuse_unguided(command, samples)
     stored = _stored(samples)
     whole = max(1, findings.checked - len(findings.broken))
     read = findings.images.bytes / whole if findings.images and findings.decoded else stored
@@ -140,8 +142,15 @@ def reckoned(command: Planning, plan: Plan, cost: Cost, source: Source, fleet: F
         days=seconds / DAY,
         device_hours=seconds / 3600 * fleet.processes,
         measured=_measured(cost),
-        assumptions=assumptions(fleet),
+        assumptions=[*assumptions(fleet), *_unseen(command)],
     )
+
+
+def _unseen(command: Planning) -> list[str]:
+    """What is taken for granted of metadata, of which no more than names of columns is looked at."""
+    names = ", ".join(map(printable, command.columns))
+    says = "says" if len(command.columns) == 1 else "say"
+    return [f"metadata: what {names} {says} of the samples was not looked at"] if names else []
 
 
 def _measured(cost: Cost) -> dict[str, float]:

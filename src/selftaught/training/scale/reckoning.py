@@ -80,17 +80,24 @@ class Reckoning:
             self._refuse(total)
         return Memory(**parts, total=total, there=self.there, index=self._index())
 
+    @property
+    def sampled(self) -> bool:
+        """Whether a run looks at some samples at first; at what is at hand it looks, whatever was asked for."""
+        return self.source.files and self.plan.first_pass == "sample"
+
     def _index(self) -> float:
         """What is held of all samples; their places and digests only where all are looked at."""
-        held = (PLACE + DIGEST) * (self.plan.first_pass == "all") + ORDERS * (self.plan.order == "full")
+        held = (PLACE + DIGEST) * (not self.sampled) + ORDERS * (self.plan.order == "full")
         return self.source.count * (KEY + self.source.key + held)
 
     @property
     def shard(self) -> int:
-        """Processes that hold the weights together. Raises UsageError where they do not divide all."""
-        shard = 1 if self.plan.shard == NONE else int(self.plan.shard)
-        spreading.refuse_undivided(str(shard), self.fleet.processes)
-        return shard
+        """Processes that hold the weights together. Raises UsageError where they cannot, as a run would."""
+        if (shard := self.plan.shard) == NONE:
+            return 1
+        spreading.refuse_undivided(shard, self.fleet.processes)
+        spreading.refuse_compiled(shard, self.plan)
+        return int(shard)
 
     def spread(self) -> "Reckoning":
         """With weights over as few processes as `--shard auto` takes, which is none where a device has room for all."""
@@ -257,7 +264,7 @@ class Reckoning:
 
     def _home(self) -> str:
         """Where samples come from: as `data/storage.py` chooses, on a machine whose disk has room for its cache."""
-        if self.plan.first_pass == "sample":
+        if self.sampled:
             return "stream"
         decoded = round(self.source.count * self.source.stored)
         if decoded <= self.plan.memory:
