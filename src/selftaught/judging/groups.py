@@ -26,7 +26,7 @@ def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDA
     if not recipe.groups:
         if recipe.test_groups:
             raise UsageError("--test-groups needs --groups, those of the data to learn from")
-        return _of_sources(sources)
+        return groups_of(sources)
     if recipe.test_groups and not recipe.test:
         raise UsageError("--test-groups needs --test")
     if len(sources) > 1 and not recipe.test_groups:
@@ -48,7 +48,7 @@ def together(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int
     return np.asarray(connected_components(both, directed=False)[1][one], dtype=np.int64)
 
 
-def _of_sources(sources: Sequence[Samples]) -> NDArray[np.int64] | None:
+def groups_of(sources: Sequence[Samples]) -> NDArray[np.int64] | None:
     """The groups that sources know of themselves; None where none does. What each calls so is another thing."""
     if all(samples.groups is None for samples in sources):
         return None
