@@ -98,6 +98,15 @@ def test_a_classifier_is_measured_by_groups(run: Run, tmp_path: Path) -> None:
     assert metrics["held_out"] % 5 == 0 and metrics["learnt_from"] + metrics["held_out"] == 60
 
 
+def test_a_few_recordings_do_not_choose_when_to_stop(run: Run, tmp_path: Path) -> None:
+    root, file = recordings(tmp_path / "a", each=30)
+    brief = {"epochs": 1, "batch_size": 64}
+    apart = run.finetune(root, out=tmp_path / "apart", finetune=brief)
+    together = run.finetune(root, out=tmp_path / "together", groups=file, finetune=brief)
+    assert apart["temperature_chosen_by"] >= 30 and together["temperature_chosen_by"] >= 30  # windows, of a recording
+    assert (apart["stopped_by"], together["stopped_by"]) == ("accuracy", None)
+
+
 @pytest.mark.parametrize(
     ("lines", "more", "error", "said"),
     [

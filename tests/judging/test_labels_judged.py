@@ -98,7 +98,7 @@ def test_a_temperature_at_the_end_of_its_range_is_said(capsys: pytest.CaptureFix
     from selftaught.judging import certainty
 
     for temperature, said in ((math.exp(RANGE[0]) * 1.0001, True), (math.exp(RANGE[1]) / 1.0001, True), (1.3, False)):
-        certainty._warn_of_doubtful(temperature, 500)
+        certainty._warn_of_doubtful(temperature, np.arange(500))
         assert ("stands at the end of its range" in capsys.readouterr().err) == said
 
 

@@ -64,8 +64,9 @@ def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> t
     right = votes(said == truth, group)
     accuracy = row("trained", "finetune", "", [[right]], len(right))
     classes = detail("trained", "finetune", "", [[(said, truth)]], sure.shape[1])
-    balanced = balanced_accuracy(truth, said, counting_once(group))
-    errors = calibration_error(sure, truth), calibration_error(before, truth)
+    weight = counting_once(group)
+    balanced = balanced_accuracy(truth, said, weight)
+    errors = calibration_error(sure, truth, weight), calibration_error(before, truth, weight)
     return accuracy.accuracy, accuracy.low, accuracy.high, balanced, *errors, classes.recall, classes.confusion
 
 
@@ -75,7 +76,7 @@ def _of_several(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> 
     weight, said, there = counting_once(group), sure >= np.array(meaning.thresholds), truth.any(axis=0)
     how: dict[str, Any] = {"average": None, "sample_weight": weight, "zero_division": 0}
     precision, recall, _, _ = precision_recall_fscore_support(truth, said, **how)
-    errors = _error_of_labels(sure, truth), _error_of_labels(before, truth)
+    errors = _error_of_labels(sure, truth, weight), _error_of_labels(before, truth, weight)
     each = average_precisions(truth, sure, weight), _known(precision, said.any(axis=0)), _known(recall, there)
     if not there.any():
         return None, None, None, None, *errors, *each
@@ -101,10 +102,10 @@ def _sure(meaning: Meaning, scores: Tensor) -> tuple[Array, Array]:
     return meaning.answers(scores).numpy(), plain.answers(scores).numpy()
 
 
-def _error_of_labels(sure: Array, truth: Array) -> float:
+def _error_of_labels(sure: Array, truth: Array, weight: Array) -> float:
     """The calibration error of what is said of each label, that a sample has it or not."""
-    yes = sure.ravel()
-    return calibration_error(np.stack([1 - yes, yes], axis=1), truth.ravel().astype(np.int64))
+    yes, each = sure.ravel(), np.repeat(weight, truth.shape[1])
+    return calibration_error(np.stack([1 - yes, yes], axis=1), truth.ravel().astype(np.int64), each)
 
 
 def _known(values: Array, there: Any) -> list[float | None]:
