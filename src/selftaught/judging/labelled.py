@@ -126,10 +126,7 @@ class Labelled:
         if masks := self.masks:
             held["masks"] = replace(masks, truth=masks.truth[rows])
         train = self.train if len(rows) == self.train.count else self.train.subset(rows)
-        data = replace(self, train=train, test=None, **held)
-        if data.task != "classes":
-            data.classes = merged(data.classes, data.group)
-        return data
+        return _evened(replace(self, train=train, test=None, **held))
 
     @property
     def copies(self) -> int:
@@ -174,10 +171,20 @@ def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[
     exact, content = contents(sources, kind.LOOKS)
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
-    data = Labelled(sources[0], test, content=content, exact=exact, named=groups, **held)
-    if data.task != "classes":  # strata are of our own making, and none is to be too small for folds
-        data.classes = merged(data.classes, data.group)
+    data = _evened(Labelled(sources[0], test, content=content, exact=exact, named=groups, **held))
     _warn_of_copies(data, kind.THINGS)
+    return data
+
+
+def _evened(data: Labelled) -> Labelled:
+    """With strata, where these are of our own making, none of which has too few training groups for folds.
+
+    Samples of the test set have no say: each goes with the training samples of its stratum.
+    """
+    if data.task != "classes":
+        learnt, known = slice(data.train.count), np.zeros(1 + int(data.classes.max()), dtype=np.int64)
+        known[data.classes[learnt]] = merged(data.classes[learnt], data.group[learnt])
+        data.classes = known[data.classes]
     return data
 
 
