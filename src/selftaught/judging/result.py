@@ -123,6 +123,11 @@ class Gain(BaseModel):
     samples: int | None = None  # that count, as of a row
 
 
+def leaking(leaks: Sequence[str]) -> str:
+    """What is to be known of columns of metadata that labels tell; nothing where there are none."""
+    return f"the labels tell {', '.join(map(repr, leaks))}, which pre-training learnt from" * bool(leaks)
+
+
 class Evaluation(Shown, BaseModel):
     """What a run is worth, beside baselines."""
 
@@ -180,7 +185,7 @@ class Evaluation(Shown, BaseModel):
     @property
     def leaking(self) -> str:
         """What of the labels was in pre-training as metadata, in words; nothing where none was."""
-        return f"the labels tell {', '.join(map(repr, self.leaks))}, which pre-training learnt from" * bool(self.leaks)
+        return leaking(self.leaks)
 
     @property
     def remark(self) -> str:
