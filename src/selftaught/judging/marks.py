@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support
 from torch import Tensor
 
+from selftaught.judging import units
 from selftaught.judging.accuracy import detail, row, votes
 from selftaught.judging.certainty import calibration_error
 from selftaught.judging.finetune import scores_of
@@ -138,9 +139,10 @@ def in_words(metrics: Mapping[str, Any]) -> str:
 
 
 def _shown(metrics: Mapping[str, Any], key: str) -> str:
-    """In points, with half the interval: 71.2 ± 1.1."""
-    known = metrics["low"] is not None
-    return f"{100 * metrics[key]:.1f}" + (f" ± {50 * (metrics['high'] - metrics['low']):.1f}" if known else "")
+    """In points, with the interval, where that is known: 71.2 ± 1.1; of R² as it is."""
+    if metrics["low"] is None:
+        return units.written(key, metrics[key])
+    return units.within(key, metrics[key], metrics["low"], metrics["high"])
 
 
 def _classes_line(metrics: Mapping[str, Any]) -> str:
@@ -161,8 +163,7 @@ def _number_line(metrics: Mapping[str, Any]) -> str:
         return ""
     words = [f"off by {metrics['MAE']:.4g} on average (RMSE {metrics['RMSE']:.4g})"]
     if metrics["R2"] is not None:
-        spread = "" if metrics["low"] is None else f" ± {(metrics['high'] - metrics['low']) / 2:.3f}"
-        words.insert(0, f"R² {metrics['R2']:.3f}{spread}")
+        words.insert(0, f"R² {_shown(metrics, 'R2')}")
     if metrics["margin"] is not None:
         words.append(f"{metrics['held_by_margin']:.0%} within ± {metrics['margin']:.4g}")
     return ", ".join(words)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich.table import Table
 
+from selftaught.judging import units
 from selftaught.judging.comparison import Comparison, Place, Point, Ran, Rung
 from selftaught.judging.estimates import Estimate, Measure, better, drawn_in, estimates, named, over
 from selftaught.judging.result import kinds
@@ -116,8 +117,8 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
 
 def with_interval(point: Point, measure: Measure) -> str:
     """A value with its interval, where that is known: 71.2 ± 1.1."""
-    half = f" ± {measure.shown((point.high - point.low) / 2)}" if point.high > point.low else ""
-    return measure.shown(point.value) + half
+    known = point.high > point.low
+    return units.between(measure.shown, point.value, point.low, point.high) if known else measure.shown(point.value)
 
 
 def baselines(comparison: Comparison) -> dict[str, str]:

@@ -74,7 +74,7 @@ class Row(BaseModel):
 
     def shown(self) -> str:
         """With the interval, in points: 71.2 ± 1.1; of R² as it is: 0.712 ± 0.011."""
-        return f"{units.written(self.measure, self.accuracy)} ± {units.written(self.measure, self.half)}"
+        return units.within(self.measure, self.accuracy, self.low, self.high)
 
 
 class Detail(BaseModel):
