@@ -14,7 +14,7 @@ import yaml
 from huggingface_hub import constants
 
 from selftaught.commands.cli import run_command
-from selftaught.reporting.model_card import UNJUDGED
+from selftaught.reporting.model_card import UNJUDGED, _of_classifier
 from selftaught.run.export import load_encoder
 from tests.commands.hub import TOKEN, Hub, serving
 
@@ -221,3 +221,29 @@ def test_a_classifier_says_how_often_it_is_right(judged: Path, pictures: Path, t
     assert head["pipeline_tag"] == "image-classification" and 'create_model("hf-hub:me/digits"' in page
     assert f"accuracy {metrics['accuracy']:.4g}" in page and f"to {metrics['high']:.4g})" in page
     assert timm.create_model(f"local-dir:{out / 'hub'}", pretrained=True).num_classes == len(metrics["classes"])
+
+
+def test_the_card_of_a_classifier_says_of_which_measure_its_interval_is_and_on_how_many(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("run: run\nlabelled: birds\n")
+    counts = {"samples": 1000, "learnt_from": 800, "held_out": 200, "measured_on": 100}
+
+    def worth(**metrics: Any) -> str:
+        (tmp_path / "metrics.json").write_text(json.dumps({**counts, **metrics}))
+        return list(_of_classifier(tmp_path))[-1].rstrip()
+
+    classes: dict[str, Any] = {"task": "classes", "accuracy": 0.8, "low": 0.71, "high": 0.867}
+    classes |= {"balanced_accuracy": 0.7}
+    interval = "accuracy 0.8, balanced_accuracy 0.7 (95 % interval of accuracy: 0.71 to 0.867)."
+    assert worth(**classes) == f"On 100 held-out samples: {interval}"
+    several = {"task": "several", "mAP": 0.71, "low": 0.66, "high": 0.76, "macro_F1": 0.43}
+    assert worth(**several).endswith("macro_F1 0.43, mAP 0.71 (95 % interval of mAP: 0.66 to 0.76).")
+    number = {"task": "number", "R2": 0.5, "low": 0.25, "high": 0.75, "MAE": 3.5, "RMSE": 5}
+    assert worth(**number).endswith("R2 0.5, MAE 3.5, RMSE 5 (95 % interval of R2: 0.25 to 0.75).")
+    assert worth(**{**number, "R2": None, "low": None, "high": None}).endswith("MAE 3.5, RMSE 5.")
+    leak = "To be known: the labels tell 'species', which pre-training learnt from."
+    assert worth(**classes, leaks=["species"]) == f"On 100 held-out samples: {interval} {leak}"
+    assert worth(task="classes", leaks=["species"]).endswith(f"is not known. {leak}")
+    tested = {**several, "test": {"mAP": 0.6, "low": 0.5, "high": 0.7}}
+    assert worth(**tested) == "On the test set: mAP 0.6 (95 % interval of mAP: 0.5 to 0.7)."
+    del counts["measured_on"], classes["task"]  # as they were once written
+    assert worth(**classes) == f"On 200 held-out samples: {interval}"

@@ -1,6 +1,8 @@
 """What fine-tuning aims at, by task: losses, what chooses when to stop, and how sure the result may be."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,17 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.aim import Aim, aim_of
-from selftaught.judging.certainty import calibration_error, fitted_margin, fitted_temperature, fitted_thresholds
+from selftaught.judging.certainty import (
+    calibration_error,
+    fitted_margin,
+    fitted_temperature,
+    fitted_thresholds,
+    meaning_of,
+)
 from selftaught.judging.finetune import Tuning, finetune, scores_of
 from selftaught.judging.labelled import Labelled, Split
 from selftaught.judging.marks import KEYS, in_words, marks
-from selftaught.judging.metrics import mean_average_precision, uneven
+from selftaught.judging.metrics import counting_once, mean_average_precision, uneven
 from selftaught.judging.probe import Exam
 from selftaught.judging.probes.finetune import PROBE
 from selftaught.judging.targets import targets_of
@@ -239,6 +247,42 @@ def test_marks_of_labels(squares: tuple[np.ndarray, np.ndarray], monkeypatch: py
     assert found["recall"] == pytest.approx([1, 0.5, 0]) and found["precision"][:2] == pytest.approx([2 / 3, 1])
     assert found["precision"][2] is None and found["macro_F1"] == pytest.approx((0.8 + 2 / 3 + 0) / 3)
     assert found["measured_per_class"] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("task", ["classes", "several"])
+def test_a_sample_that_came_often_makes_a_classifier_neither_surer_nor_better_calibrated(
+    task: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    scores, names = torch.from_numpy(2 * rng.normal(size=(18, 3))), ["a", "b", "c"]
+    noisy = scores + torch.from_numpy(rng.normal(size=(18, 3)))
+    truth = noisy.argmax(dim=1) if task == "classes" else (noisy > 0).float()
+    held: Any = {"group": np.arange(18), "truth": truth.numpy().astype(int if task == "classes" else bool)}
+    data: Any = SimpleNamespace(**held, names=names, subset=lambda rows: scores[rows])
+    model: Any = SimpleNamespace(aim=SimpleNamespace(task=task, mean=0.0, deviation=1.0, outputs=3, truth=truth))
+    for module in ("certainty", "marks"):
+        monkeypatch.setattr(f"selftaught.judging.{module}.scores_of", lambda model, given: given)
+
+    def found(rows: np.ndarray) -> tuple[Meaning, dict[str, Any]]:
+        meaning = meaning_of(model, data, rows)
+        return meaning, marks(Said(meaning), data, rows)  # type: ignore[arg-type]
+
+    once, often = np.arange(18), np.concatenate([np.arange(18), np.full(100, 3)])
+    (one, first), (other, second) = found(once), found(often)
+    said = capsys.readouterr().err
+    assert "was chosen by 18 samples alone" in said and "was chosen by 18 groups of samples alone" in said
+    assert one.temperature == fitted_temperature(scores, truth)  # to the last bit, where no sample has a copy
+    assert other.temperature == pytest.approx(one.temperature, rel=1e-4)
+    assert other.thresholds == pytest.approx(one.thresholds)
+    for error in ("calibration_error", "calibration_error_before"):
+        assert second[error] == pytest.approx(first[error], rel=1e-4) and second["measured_on"] == 118
+
+
+def test_a_label_that_one_group_has_is_rare_however_often_it_came() -> None:
+    sure, truth = np.array([0.1, 0.2, 0.3, 0.4, *[0.7] * 12]), np.array([0] * 4 + [1] * 12, dtype=bool)
+    for groups, least in ((12, 0.55), (5, 0.55), (4, 0.5)):
+        weight = counting_once(np.concatenate([np.arange(4), 4 + np.arange(12) % groups]))
+        assert fitted_thresholds(sure[:, None], truth[:, None], weight) == pytest.approx((least,))
 
 
 def test_nothing_measured_is_nothing_known(squares: tuple[np.ndarray, np.ndarray]) -> None:

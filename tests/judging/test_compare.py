@@ -191,6 +191,29 @@ def test_test_data_does_not_choose_who_goes_on(whole: Path) -> None:
         assert place["points"][-1]["value"] == accuracy(ran, "judged")
 
 
+def test_what_the_test_set_has_as_well_does_not_choose_who_goes_on_either(
+    digits: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = (np.load(file) for file in digits)
+    half, lines = tmp_path / "half.npz", tmp_path / "out" / "comparison.jsonl"
+    np.savez(half, x=np.concatenate([train["x"][:64], test["x"]]), y=np.concatenate([train["y"][:64], test["y"]]))
+    wanted = command((digits[0], half), tmp_path / "out", methods="rotation", rungs=1)
+
+    def judged_on(rows: str) -> set[int]:
+        return {row["samples"] for ran in told(tmp_path / "out")["runs"] for row in ran[rows]}
+
+    selftaught.compare(**wanted)
+    assert "64 images of --train are in --test as well; they are not learnt from" in capsys.readouterr().err
+    assert judged_on("held_out") == {64} and judged_on("judged") == {160}
+
+    settings = (tmp_path / "out" / "comparison.yaml").read_text()
+    (tmp_path / "out" / "comparison.yaml").write_text(settings.replace("beyond_test: true\n", ""))  # as in earlier ones
+    lines.unlink()
+    selftaught.compare(wanted["data"], out=wanted["out"], resume=True)
+    assert "64 of --train that --test has as well help to choose here" in capsys.readouterr().err
+    assert judged_on("held_out") == {128} and judged_on("judged") == {160}
+
+
 def test_baselines_are_made_once_an_encoder_and_stand_beside_all(whole: Path, digits: Split) -> None:
     runs = [ran for ran in told(whole)["runs"] if ran["state"] == "done"]
     assert all({row["features"] for row in ran["judged"]} == {"trained", "untrained", "pixels"} for ran in runs)

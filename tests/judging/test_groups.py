@@ -72,12 +72,39 @@ def test_a_group_has_one_vote_and_is_not_learnt_from_where_it_is_judged(
     assert {row.samples for row in folded.rows} == {12}
 
 
+def test_what_is_beyond_the_test_set_has_none_of_its_groups_and_is_folded_by_its_own(tmp_path: Path) -> None:
+    train, ours = recordings(tmp_path / "train")
+    test, theirs = recordings(tmp_path / "test", count=4, seed=1)
+    data = opened(train, test=str(test), groups=ours, test_groups=theirs)
+    beyond = data.beyond_test()
+    assert beyond.named is not None and (beyond.train.count, beyond.tested, beyond.copies) == (40, 8, 0)
+    assert [*beyond.train.keys] == [data.train.keys[row] for row in data.not_tested] and beyond.test is None
+    assert not set(beyond.named) & set(data.group[data.test_rows]) and len(set(beyond.named)) == 8
+    for split in splits(beyond, parse_labels("100%")[0], 1, 0):
+        assert not set(beyond.named[split.train]) & set(beyond.named[split.test])
+    x, _ = noise(60, 2)
+    numbers = [f"{value:.2f}" for value in np.random.default_rng(0).normal(size=60)]
+    one, other = stored(tmp_path / "a.npz", x, np.array(numbers)), stored(tmp_path / "b.npz", x[30:], numbers[30:])
+    beyond = opened(one, test=str(other), task="number").beyond_test()
+    assert beyond.targets and beyond.truth.tolist() == [float(value) for value in numbers[:30]]
+    assert len(beyond.targets.strata) == len(beyond.classes) == 30
+
+
 def test_a_classifier_is_measured_by_groups(run: Run, tmp_path: Path) -> None:
     root, file = recordings(tmp_path / "a")
     brief = {"epochs": 1, "batch_size": 8}
     metrics = run.finetune(root, out=tmp_path / "clf", groups=file, finetune=brief)
     # A fifth of 12 recordings is held out, half of that measures; three of the five samples may have been enough.
     assert metrics["held_out"] % 5 == 0 and metrics["learnt_from"] + metrics["held_out"] == 60
+
+
+def test_a_few_recordings_do_not_choose_when_to_stop(run: Run, tmp_path: Path) -> None:
+    root, file = recordings(tmp_path / "a", each=30)
+    brief = {"epochs": 1, "batch_size": 64}
+    apart = run.finetune(root, out=tmp_path / "apart", finetune=brief)
+    together = run.finetune(root, out=tmp_path / "together", groups=file, finetune=brief)
+    assert apart["temperature_chosen_by"] >= 30 and together["temperature_chosen_by"] >= 30  # windows, of a recording
+    assert (apart["stopped_by"], together["stopped_by"]) == ("accuracy", None)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_temperature_at_the_end_of_its_range_is_said(capsys: pytest.CaptureFix
     from selftaught.judging import certainty
 
     for temperature, said in ((math.exp(RANGE[0]) * 1.0001, True), (math.exp(RANGE[1]) / 1.0001, True), (1.3, False)):
-        certainty._warn_of_doubtful(temperature, 500)
+        certainty._warn_of_doubtful(temperature, np.arange(500))
         assert ("stands at the end of its range" in capsys.readouterr().err) == said
 
 
@@ -107,10 +107,10 @@ def test_all_classes_measured_need_no_word() -> None:
     metrics |= {"task": "classes", "accuracy": 0.8, "low": 0.5, "high": 0.9, "balanced_accuracy": 0.75, "uneven": False}
     assert not not_measured(metrics)
     recipe = Finetune.parse({"run": "r", "labelled": "d", "out": "o"})
-    line = "accuracy 80.0 ± 20.0, balanced accuracy 75.0 on 5 samples that chose nothing"
+    line = "accuracy 80.0 (50.0 to 90.0), balanced accuracy 75.0 on 5 samples that chose nothing"
     assert answered(recipe, metrics).lines[0] == line
     uneven = answered(recipe, metrics | {"uneven": True}).lines[0]
-    assert uneven.startswith("balanced accuracy 75.0, accuracy 80.0 ± 20.0 on 5 samples")
+    assert uneven.startswith("balanced accuracy 75.0, accuracy 80.0 (50.0 to 90.0) on 5 samples")
     tested = {"measured_on": 40, "measured_per_class": [40, 0], "accuracy": 0.5, "low": 0.4, "high": 0.6}
     said = answered(recipe, metrics | {"test": tested | {"balanced_accuracy": 0.5}}).lines[0]
     assert said.startswith(

@@ -128,6 +128,30 @@ def test_labels_of_the_test_set_choose_nothing(run: Run, tmp_path: Path) -> None
         assert np.array_equal(before, after[::-1])  # what was true is false now, and nothing else has changed
 
 
+@pytest.mark.parametrize("task", ["number", "several"])
+def test_nor_do_numbers_or_several_labels_of_the_test_set(tmp_path: Path, task: str) -> None:
+    """With other labels for the test samples, which are many, the same is drawn, held out and folded as before."""
+    x, rng = noise(160, 0)[0], np.random.default_rng(1)
+
+    def labels(count: int, rare: int, shift: float) -> np.ndarray:
+        if task == "number":
+            return np.array([f"{value:.3f}" for value in shift + rng.normal(size=count)])
+        return np.array([("a", "b")[row % 2] + ";c" * (row < rare) for row in range(count)])
+
+    train, drawn = stored(tmp_path / "a.npz", x[:60], labels(60, 3, 0)), []  # c is too rare there for folds of its own
+    for number, (rare, shift) in enumerate([(1, 0.1), (70, 3)]):
+        test = stored(tmp_path / f"{number}.npz", x[60:], labels(100, rare, shift))
+        recipe = Evaluate.parse({"run": "run", "train": train, "test": test, "task": task})
+        data = open_labelled(recipe, open_samples(x).preparation)
+        (split,) = splits(data, parse_labels("30%")[0], 1, 0)
+        learnt, held = spare(data, data.not_tested, 0.2, 0)
+        folded = next(splits(data.beyond_test(), parse_labels("100%")[0], 1, 0))
+        drawn.append([data.classes[:60], split.train, learnt, held, folded.test])
+        assert len(np.unique(data.classes[:60])) == {"number": 5, "several": 2}[task]
+        assert set(data.classes[60:]) <= set(data.classes[:60]) and len(data.strata) == len(set(data.classes))
+    assert all(np.array_equal(before, after) for before, after in zip(*drawn))
+
+
 def test_recall_and_confusion_are_those_of_the_rows(run: Run, tmp_path: Path) -> None:
     x, y = noise(60, 0)
     x[y == 1] //= 3

@@ -11,6 +11,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, r2
 
 from selftaught.judging import onevsrest, precision, ridge
 from selftaught.judging.accuracy import gain_over, measured
+from selftaught.judging.comparison import Point
+from selftaught.judging.estimates import Measure
 from selftaught.judging.measures import other_than_accuracy, shares, values
 from selftaught.judging.paired import SIZES, interval, luck
 from selftaught.judging.parts import reach_of_labels, within_of_classes, within_of_parts
@@ -18,6 +20,7 @@ from selftaught.judging.precision import Answered, luck_of_swaps
 from selftaught.judging.principal import principal
 from selftaught.judging.probes.knn import knn_means
 from selftaught.judging.probes.linear import said_of
+from selftaught.judging.ranking import with_interval
 from selftaught.judging.result import Row, verdicts
 from selftaught.judging.subsets import merged
 
@@ -132,6 +135,20 @@ def test_coins_of_each_sample_agree_with_those_of_sizes(monkeypatch: pytest.Monk
     each = luck(apart)
     monkeypatch.setattr("selftaught.judging.paired.SIZES", 10**6)
     assert luck(apart) == pytest.approx(each, abs=0.03) and 0.001 < each < 0.9
+
+
+def test_an_interval_that_lies_to_one_side_is_told_by_its_ends() -> None:
+    (all_right,), _ = measured({"trained": [[np.ones(10)]]}, "knn", "l", 10)
+    assert all_right.shown() == "100.0 (72.2 to 100.0)" and all_right.half == pytest.approx(0.139, abs=1e-3)
+    about: dict[str, Any] = {"features": "trained", "probe": "p", "labels": "l", "repeats": 1}
+    even = Row(**about, accuracy=0.7, low=0.651, high=0.731)  # 0.9 points to one side
+    assert even.shown() == "70.0 ± 4.0" and even.model_copy(update={"low": 0.62}).shown() == "70.0 (62.0 to 73.1)"
+    told = Row(**about, accuracy=0.5, low=-0.2, high=0.8, measure="R2").shown()
+    assert told == "0.500 (-0.200 to 0.800)"
+    point = Point(rung=1, minutes=1, value=0.98, low=0.9, high=1.0, seeds=2)
+    assert with_interval(point, Measure("linear", True)) == "98.0 (90.0 to 100.0)"
+    unbounded = point.model_copy(update={"low": -np.inf})
+    assert with_interval(unbounded, Measure("linear", True, "R2")) == "0.980 (-inf to 1.000)"
 
 
 def test_what_has_no_bound_is_not_cut_to_one() -> None:

@@ -1,10 +1,16 @@
 """What is far, alike or mislabelled: each held to its formula, written out slowly, and to cases made by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from selftaught.judging import odd
+from selftaught.judging.featured import Featured
 from selftaught.judging.mislabelled import confident_joint, out_of_fold, suspects
-from selftaught.judging.outlying import oddness, surroundings
+from selftaught.judging.outlying import Surroundings, oddness, surroundings
+from selftaught.run.recipes import Odd
 
 
 def directions(count: int, seed: int = 0) -> np.ndarray:
@@ -111,3 +117,32 @@ def test_no_sample_nor_its_copy_speaks_for_its_own_label() -> None:
 
     apart, together = found(np.tile(np.arange(120), 2)), found(np.arange(240))  # of which a copy may vouch for a label
     assert apart >= 12 > 4 >= together
+
+
+def test_no_window_of_a_recording_speaks_for_the_label_of_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    which = np.repeat(np.arange(40), 3)  # of each window the recording
+    given = [("x", "y", "few")[one % 2 if one < 36 else 2] for one in which.tolist()]
+    features = np.random.default_rng(0).normal(size=(120, 8)).astype(np.float32)
+    around = Surroundings(np.ones(120), np.array([[0], [6]]), np.zeros(1))  # windows of recordings 0 and 2 look alike
+    samples: Any = SimpleNamespace(keys=[str(row) for row in range(120)], name="waves", groups=None)
+    samples.preparation = SimpleNamespace(modality="series")
+    asked: list[np.ndarray] = []
+
+    def heard(z: np.ndarray, classes: np.ndarray, group: np.ndarray, *more: Any) -> np.ndarray:
+        asked.append(group)
+        return out_of_fold(z, classes, group, *more)
+
+    monkeypatch.setattr(odd, "out_of_fold", heard)
+
+    def judged() -> odd.Labels:
+        found = odd._labels(Odd.parse({"run": "r", "data": "waves"}), Featured(samples, features), around, given)
+        assert found is not None
+        return found
+
+    assert judged().names == ["few", "x", "y"] and len(np.unique(asked[0])) == 119
+    samples.groups = [f"r{one}" for one in which]
+    assert judged().names == ["x", "y"] and "few: with fewer than 5 groups of series" in capsys.readouterr().err
+    joined = np.where(which == 2, 0, which)[:108]
+    assert len(np.unique(asked[1])) == len(np.unique(joined)) == len({*zip(joined.tolist(), asked[1].tolist())}) == 35

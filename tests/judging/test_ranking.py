@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from selftaught.judging.comparison import Comparison, Ran, Rung
+from selftaught.judging.comparison import Comparison, Place, Ran, Rung
 from selftaught.judging.estimates import Measure, estimates, tukey
-from selftaught.judging.ranking import notes, ranked, table, verdict
+from selftaught.judging.ranking import notes, ranked, table, verdict, with_interval
 from selftaught.judging.result import Row
 from selftaught.reporting.compare_page import write_page
 from selftaught.system.components import Part
@@ -142,6 +142,30 @@ def test_folds_choose_and_the_test_set_tells() -> None:
     assert places[2].point.value == pytest.approx(0.53 + kept * 0.03, abs=1e-5)
     alone = [run for run in runs if run.seed == 0]
     assert all(place.point.measured is None for place in ranked(alone, LINEAR))  # one seed tells nothing of it
+
+
+def test_a_leader_of_the_folds_that_the_test_set_decides_against_is_not_said_to_lead() -> None:
+    def judged(method: str, chosen: float, told: float) -> list[Ran]:
+        by = {run.seed: run.judged for run in twice(method, chosen)}
+        return [run.model_copy(update={"held_out": by[run.seed]}) for run in twice(method, told, half=0.01)]
+
+    places = ranked([*judged("simclr", 0.61, 0.5), *judged("byol", 0.6, 0.6), *judged("mae", 0.4, 0.51)], LINEAR)
+    assert [(place.method, place.first, place.behind) for place in places] == [
+        ("simclr", 2, ["byol"]),
+        ("byol", 1, []),
+        ("mae", 2, ["byol"]),
+    ]
+    said = verdict(places, LINEAR)
+    assert said.startswith("the folds put simclr first, which comes to 50.") and "leads" not in said
+    assert said.endswith(f"; clearly better on the test set: {shown(places[1])}; too close to call: {shown(places[2])}")
+    told_apart = ranked([*judged("simclr", 0.61, 0.5), *judged("byol", 0.6, 0.6)], LINEAR)
+    assert verdict(told_apart, LINEAR).endswith(f"; clearly better on the test set: {shown(told_apart[1])}")
+    sure = ranked([*judged("simclr", 0.61, 0.6), *judged("byol", 0.6, 0.5), *judged("mae", 0.4, 0.59)], LINEAR)
+    assert verdict(sure, LINEAR).endswith(f"; too close to call: {shown(sure[2])}") and sure[0].first == 1
+
+
+def shown(place: Place) -> str:
+    return f"{place.method} {with_interval(place.point, LINEAR)}"
 
 
 def test_the_value_of_a_winner_is_that_of_one_chosen_by_luck() -> None:

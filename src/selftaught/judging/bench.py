@@ -166,15 +166,19 @@ class Bench:
         return pretrain(command, opened=self.samples(seed))
 
     def _judge(self, run: RunFolder, order: Order) -> dict[str, Any]:
-        """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported."""
+        """Accuracies of a run on folds, where these choose who goes on and who leads, and as they are reported.
+
+        What --test has copies of, or others of the group, has no say in what is chosen, or the test set would have one.
+        """
         if not self.recipe.train:
             if worth(run.status["health"], self.score) == -math.inf:
                 raise DataError(f"no {self.score} can be taken of its features; they may have collapsed")
             return {}
         results: dict[str, Any] = {}
         for name, test in [("held_out", False)] * bool(self.recipe.test) + [("judged", True)]:
-            recipe = self.judging(str(run.folder), order.about["seed"], test)
-            result = evaluate(recipe, None, order.known.get(name, []), order.measure)
+            beyond = not test and self.recipe.beyond_test
+            recipe = self.judging(str(run.folder), order.about["seed"], test or beyond)
+            result = evaluate(recipe, None, order.known.get(name, []), order.measure, beyond)
             if result.unkept:
                 say(f"warning: {result.unkept}")
             results |= {name: result.rows, "tested": result.test_samples or result.train_samples}

@@ -19,7 +19,7 @@ from selftaught.run.meaning import Meaning
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
-ENOUGH = 20  # held-out samples; by fewer what is chosen is a matter of luck
+ENOUGH = 20  # held-out samples, or groups; by fewer what is chosen is a matter of luck
 BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
 AT_THE_END = 0.01  # of the range: the search stops so far from it
 RANGE = (-3.0, 3.0)  # of the logarithm of a temperature: a twentieth to twenty, which no sane network leaves
@@ -40,34 +40,39 @@ def meaning_of(model: Classifier, data: Labelled, rows: Rows) -> Meaning:
         say(f"too few labels to hold some out: {unknown}")
         return plain
     scores, group, truth = scores_of(model, data.subset(rows)), data.group[rows], data.truth[rows]
+    weight = counting_once(group)
     if aim.task == "number":
-        _warn_of_few(len(np.unique(group)))
+        _warn_of_few(group)
         return plain.model_copy(update={"margin": fitted_margin(np.abs(aim.said(scores) - truth), group)})
-    temperature = fitted_temperature(scores, aim.truth[torch.from_numpy(rows)])
-    _warn_of_doubtful(temperature, len(rows))
+    temperature = fitted_temperature(scores, aim.truth[torch.from_numpy(rows)], weight)
+    _warn_of_doubtful(temperature, group)
     sure = plain.model_copy(update={"temperature": temperature})
     if aim.task == "classes":
         return sure
-    _warn_of_rare([name for name, own in zip(data.names, truth.T) if own.sum() < FEWEST])
-    thresholds = fitted_thresholds(sure.answers(scores.double()).numpy(), truth, counting_once(group))
+    _warn_of_rare([name for name, own in zip(data.names, truth.T) if _is_rare(own, weight)])
+    thresholds = fitted_thresholds(sure.answers(scores.double()).numpy(), truth, weight)
     return sure.model_copy(update={"thresholds": thresholds})
 
 
-def fitted_temperature(scores: Tensor, truth: Tensor) -> float:
+def fitted_temperature(scores: Tensor, truth: Tensor, weight: Array | None = None) -> float:
     """What scores (N, C) of samples that were not learnt from must be divided by to be as sure as they are right.
 
     The least cross-entropy (Guo et al., 2017, section 4.2), with targets that leave room for the mistake that few
     samples have not shown yet (Platt, 1999, section 2.2); of several labels that of each, by one temperature for all.
-    truth: classes (N,), or labels (N, C) as 0 and 1. https://arxiv.org/abs/1706.04599
+    truth: classes (N,), or labels (N, C) as 0 and 1; weight: what samples count (N,). https://arxiv.org/abs/1706.04599
     """
-    scores, doubt = scores.double(), 1 / (len(scores) + 2)
-    sure = truth.double() * (1 - doubt) + doubt / 2
+    weight = np.ones(len(scores)) if weight is None else weight
+    scores, doubt, count = scores.double(), 1 / (round(weight.sum()) + 2), torch.from_numpy(weight / weight.sum())
+    sure, alike = truth.double() * (1 - doubt) + doubt / 2, bool((weight == weight[0]).all())
+    how: dict[str, Any] = {"reduction": "mean" if alike else "none"}  # the two are rounded differently
 
     def loss(log: float) -> float:
         scaled = scores / float(np.exp(log))
         if truth.ndim == 2:
-            return float(F.binary_cross_entropy_with_logits(scaled, sure))
-        return float(F.cross_entropy(scaled, truth, label_smoothing=doubt))
+            off = F.binary_cross_entropy_with_logits(scaled, sure, **how)
+        else:
+            off = F.cross_entropy(scaled, truth, label_smoothing=doubt, **how)
+        return float(off if alike else count @ off.reshape(len(off), -1).mean(dim=1))
 
     return float(np.exp(minimize_scalar(loss, bounds=RANGE, method="bounded").x))
 
@@ -75,13 +80,18 @@ def fitted_temperature(scores: Tensor, truth: Tensor) -> float:
 def fitted_thresholds(probabilities: Array, truth: Array, weight: Array) -> tuple[float, ...]:
     """From which probability (N, L) on each label is to be said, for the best F1 on samples that count `weight` (N,).
 
-    Half-way to the next lower probability that was seen; 0.5 of a label that fewer than five samples have.
+    Half-way to the next lower probability that was seen; 0.5 of a label that samples have who count fewer than five.
     """
     return tuple(_threshold(*own, weight) for own in zip(probabilities.T, truth.T))
 
 
+def _is_rare(truth: Array, weight: Array) -> bool:
+    """Whether too few samples (N,), by what they count, have a label."""
+    return bool(weight[truth].sum() < FEWEST - 1e-9)
+
+
 def _threshold(sure: Array, truth: Array, weight: Array) -> float:
-    if truth.sum() < FEWEST:
+    if _is_rare(truth, weight):
         return EVEN
     precision, recall, least = precision_recall_curve(truth, sure, sample_weight=weight)
     best = int((precision * recall / np.maximum(precision + recall, 1e-12))[:-1].argmax())
@@ -103,30 +113,38 @@ def fitted_margin(off: Array, group: Rows) -> float:
     return float(off[order][min(place, len(off) - 1)])
 
 
-def calibration_error(probabilities: Array, labels: NDArray[np.int64]) -> float:
+def calibration_error(probabilities: Array, labels: NDArray[np.int64], weight: Array | None = None) -> float:
     """By how much the probability of the likeliest class (N, classes) is off from how often it is right, on average.
 
-    The expected calibration error in 15 equal bins (Naeini et al., 2015), in [0, 1].
+    The expected calibration error in 15 equal bins (Naeini et al., 2015), in [0, 1]; samples count `weight` (N,).
     """
+    weight = np.ones(len(labels)) if weight is None else weight
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((sure * BINS).astype(int), BINS - 1)
-    off = [abs(float((sure[place == i] - right[place == i]).sum())) for i in range(BINS)]
-    return sum(off) / len(labels)
+    place, off = np.minimum((sure * BINS).astype(int), BINS - 1), weight * (sure - right)
+    return sum(abs(float(off[place == i].sum())) for i in range(BINS)) / float(weight.sum())
 
 
-def _warn_of_doubtful(temperature: float, samples: int) -> None:
+def _those(group: Rows) -> tuple[int, str]:
+    """How many there are that chose something, and that in words: of samples (N,), what is of one group is one."""
+    count = len(np.unique(group))
+    return count, f"{count} samples" if count == len(group) else f"{count} groups of samples"
+
+
+def _warn_of_doubtful(temperature: float, group: Rows) -> None:
     """Say where the temperature could as well be another one."""
-    doubts = [f"was chosen by {samples} samples alone"] * (samples < ENOUGH)
+    count, those = _those(group)
+    doubts = [f"was chosen by {those} alone"] * (count < ENOUGH)
     at_the_end = min(abs(math.log(temperature) - end) for end in RANGE) < AT_THE_END
     doubts += ["stands at the end of its range"] * at_the_end
     if doubts:
         say(f"warning: the temperature, {temperature:.3g}, {' and '.join(doubts)}: trust no probability of its")
 
 
-def _warn_of_few(samples: int) -> None:
-    """Say where so many samples, or groups, cannot tell how far off 95 of a hundred are."""
-    if (reached := samples / (samples + 1)) < HELD - 1e-9:
-        say(f"warning: {samples} samples alone chose the intervals: they hold {reached:.0%} of new numbers, not 95 %")
+def _warn_of_few(group: Rows) -> None:
+    """Say where so few samples, or groups, cannot tell how far off 95 of a hundred are."""
+    count, those = _those(group)
+    if (reached := count / (count + 1)) < HELD - 1e-9:
+        say(f"warning: {those} alone chose the intervals: they hold {reached:.0%} of new numbers, not 95 %")
 
 
 def _warn_of_rare(names: list[str]) -> None:

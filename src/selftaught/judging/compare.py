@@ -6,7 +6,8 @@ masks follow a schedule over the whole of a run, so a network that is judged in 
 learning rate, says little about where that one would end; and each accuracy on the page is that of a whole run, which
 anybody can repeat with `pretrain --budget`. The price is that those who reach the end train up to twice as long in all.
 
-Test data chooses nothing here either: with --test, who goes on is decided on folds of --train.
+Test data chooses nothing here either: with --test, who goes on is decided on folds of that part of --train which has
+neither a copy nor one of its group there.
 """
 
 import itertools
@@ -84,7 +85,7 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     if command.resume and saved.exists():
         recipe = _refused(command.continued(Compare.load(saved)))
     else:
-        recipe = _refused(command)
+        recipe = _refused(command).model_copy(update={"beyond_test": True})
         _refuse_idle(recipe)
         refuse_twice(recipe.grid or "")
     count = counted(recipe.devices)  # more than there are is refused before anything is read
@@ -118,7 +119,11 @@ def _judges(bench: Bench, preparation: Preparation) -> Labelled:
     """The labelled samples, after all that runs are judged on was drawn: no mistake should wait for the first run."""
     data = open_judged(bench.judging("", seed=0, test=True), preparation)
     _draw(bench.recipe, data)
-    if bench.recipe.test:
+    if bench.recipe.test and bench.recipe.beyond_test:
+        _draw(bench.recipe, data.beyond_test())
+    elif bench.recipe.test:
+        if also := data.train.count - len(data.not_tested):
+            say(f"note: {also:,} of --train that --test has as well help to choose here, as when this was begun")
         with quietly():  # all that is to be told of them has been
             _draw(bench.recipe, open_judged(bench.judging("", seed=0, test=False), preparation))
     return data

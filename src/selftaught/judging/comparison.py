@@ -83,6 +83,7 @@ class Place(BaseModel):
     rank: int
     first: int  # the best rank it may deserve, for all the noise tells, among the methods of its last rung
     last: int  # the worst
+    behind: list[str] = []  # the methods among those that are clearly better, for which `first` is not 1
     method: str
     family: str
     kind: str

@@ -48,9 +48,15 @@ from selftaught.system.saying import say
 from selftaught.system.text import spelled
 from selftaught.training.looking.features import Array, over
 
+OF_TEST = ("test", "test_labels", "test_groups", "test_masks")
+
 
 def evaluate(
-    recipe: Evaluate, module: nn.Module | None = None, baselines: Sequence[Row] = (), measure: str | None = None
+    recipe: Evaluate,
+    module: nn.Module | None = None,
+    baselines: Sequence[Row] = (),
+    measure: str | None = None,
+    beyond_test: bool = False,
 ) -> Evaluation:
     """Carry out a recipe, write RUN/evaluation.json, or the file --out, and return what is in it.
 
@@ -58,7 +64,8 @@ def evaluate(
 
     `baselines` are rows of an earlier evaluation by the same recipe, of a run whose encoder was built alike from the
     same seed: all but those of this run's own features are taken from there. `measure`: what stands first, where it is
-    not to be told by the labels.
+    not to be told by the labels. `beyond_test`: whether to judge on folds of what --test has nothing of, for what is
+    to be chosen before that is judged on.
     """
     asked = {name: probes.named(name) for name in map(str.strip, recipe.probe.split(","))}
     counts, tuning = parse_labels(recipe.labels), Tuning.parse(recipe.finetune)
@@ -72,6 +79,8 @@ def evaluate(
     memo = Memo(Path(recipe.run))
     with stopping(), over(several(recipe.devices)):
         data = open_masked(recipe, encoder.preparation) if masked else open_judged(recipe, encoder.preparation)
+        if beyond_test:
+            data, recipe = data.beyond_test(), recipe.model_copy(update=dict.fromkeys(OF_TEST))
         # Drawn before anything is made: labels that cannot be had are refused here, of whichever number they are.
         drawn = [(count, list(splits(data, count, recipe.repeats, recipe.seed))) for count in counts]
         measure = dense.MEASURE if masked else measure or measure_of(data)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import block_array, coo_array
+from scipy.sparse.csgraph import connected_components
 
 from selftaught.contracts.samples import Samples
 from selftaught.data.sources.labels import labels_in_file
@@ -24,7 +26,7 @@ def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDA
     if not recipe.groups:
         if recipe.test_groups:
             raise UsageError("--test-groups needs --groups, those of the data to learn from")
-        return _of_sources(sources)
+        return groups_of(sources)
     if recipe.test_groups and not recipe.test:
         raise UsageError("--test-groups needs --test")
     if len(sources) > 1 and not recipe.test_groups:
@@ -34,7 +36,19 @@ def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDA
     return np.unique(np.array(named, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
-def _of_sources(sources: Sequence[Samples]) -> NDArray[np.int64] | None:
+def together(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each sample (N,), the same for what has the same in `one` or in `other`.
+
+    What is the same as what is the same is the same: of two groups with a copy in both one is made.
+    """
+    size = 1 + max(int(one.max()), int(other.max()))
+    joined = coo_array((np.ones(len(one)), (one, other)), shape=(size, size))
+    # Rows of the table are numbers in `one`, columns those in `other`; those in one piece of it belong together.
+    both = block_array([[None, joined], [joined.T, None]])
+    return np.asarray(connected_components(both, directed=False)[1][one], dtype=np.int64)
+
+
+def groups_of(sources: Sequence[Samples]) -> NDArray[np.int64] | None:
     """The groups that sources know of themselves; None where none does. What each calls so is another thing."""
     if all(samples.groups is None for samples in sources):
         return None

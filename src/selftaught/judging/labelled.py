@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_array, coo_array
-from scipy.sparse.csgraph import connected_components
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
-from selftaught.judging.groups import groups_named
+from selftaught.judging.groups import groups_named, together
 from selftaught.judging.masks import Masks
 from selftaught.judging.subsets import LabelCount, Rows, folds, held_out, label_subset, merged
 from selftaught.judging.targets import BETWEEN, Targets, Task, targets_of
@@ -38,6 +36,9 @@ class Split:
     repeat: int
     train: Rows
     test: Rows
+
+
+_OF_EACH = ("classes", "content", "exact", "named")  # of the fields below those that have a number for each sample
 
 
 @dataclass
@@ -71,18 +72,8 @@ class Labelled:
 
     @cached_property
     def group(self) -> Rows:
-        """Of each sample a number (N,), the same for what is no independent evidence: copies, and what a group holds.
-
-        What is the same as what is the same is the same: of two groups with a copy in both one is made.
-        """
-        if self.named is None:
-            return self.content
-        many = len(self.content)
-        size = 1 + max(int(self.named.max()), int(self.content.max()))
-        joined = coo_array((np.ones(many), (self.named, self.content)), shape=(size, size))
-        # Rows of the table are groups, columns contents; those in one piece of it belong together.
-        both = block_array([[None, joined], [joined.T, None]])
-        return np.asarray(connected_components(both, directed=False)[1][self.named], dtype=np.int64)
+        """A number for each sample (N,), the same for what is no independent evidence: copies, and what a group has."""
+        return self.content if self.named is None else together(self.named, self.content)
 
     @property
     def sources(self) -> list[Samples]:
@@ -122,6 +113,20 @@ class Labelled:
     def part(self, test: Rows) -> Rows:
         """The training rows, labels known or not, without copies of what is judged on, or others of its groups."""
         return self.apart(np.arange(self.train.count), test)
+
+    def beyond_test(self) -> "Labelled":
+        """The training samples that the test set has nothing of, neither a copy nor one of their group, by themselves.
+
+        In folds of these something can be chosen before the test set is asked.
+        """
+        rows = self.not_tested
+        held = {name: own[rows] for name in _OF_EACH if (own := getattr(self, name)) is not None}
+        if targets := self.targets:
+            held["targets"] = replace(targets, values=targets.values[rows], strata=targets.strata[rows])
+        if masks := self.masks:
+            held["masks"] = replace(masks, truth=masks.truth[rows])
+        train = self.train if len(rows) == self.train.count else self.train.subset(rows)
+        return _evened(replace(self, train=train, test=None, **held))
 
     @property
     def copies(self) -> int:
@@ -166,10 +171,20 @@ def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[
     exact, content = contents(sources, kind.LOOKS)
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
-    data = Labelled(sources[0], test, content=content, exact=exact, named=groups, **held)
-    if data.task != "classes":  # strata are of our own making, and none is to be too small for folds
-        data.classes = merged(data.classes, data.group)
+    data = _evened(Labelled(sources[0], test, content=content, exact=exact, named=groups, **held))
     _warn_of_copies(data, kind.THINGS)
+    return data
+
+
+def _evened(data: Labelled) -> Labelled:
+    """With strata, where these are of our own making, none of which has too few training groups for folds.
+
+    Samples of the test set have no say: each goes with the training samples of its stratum.
+    """
+    if data.task != "classes":
+        learnt, known = slice(data.train.count), np.zeros(1 + int(data.classes.max()), dtype=np.int64)
+        known[data.classes[learnt]] = merged(data.classes[learnt], data.group[learnt])
+        data.classes = known[data.classes]
     return data
 
 
@@ -179,9 +194,7 @@ def shown_to(preparation: Preparation, recipe: Evaluate, data: Labelled) -> Labe
         _refuse_another_part(preparation, data.masks)
     with quietly():  # all that is to be told of them has been
         sources = [_opened(recipe, preparation, *source, labelled=not data.masks) for source in named_in(recipe)]
-    if data.masks:
-        sources = [_only(samples, own.keys) for samples, own in zip(sources, data.sources)]
-    train, *test = sources
+    train, *test = (_only(samples, own.keys) for samples, own in zip(sources, data.sources))
     if [list(own.keys) for own in (train, *test)] != [list(own.keys) for own in data.sources]:
         raise DataError(f"{data.train.name} has changed while it was judged: say the same again")
     return replace(data, train=train, test=test[0] if test else None)
@@ -199,7 +212,8 @@ def _refuse_another_part(preparation: Preparation, masks: Masks) -> None:
 
 def _only(samples: Samples, keys: Sequence[str]) -> Samples:
     known = set(keys)
-    return samples.subset(np.flatnonzero([key in known for key in samples.keys]))
+    rows = np.flatnonzero([key in known for key in samples.keys])
+    return samples if len(rows) == samples.count else samples.subset(rows)
 
 
 def named_in(recipe: Evaluate | Finetune) -> list[tuple[str, Path | None]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error, mean_squared_error, precision_recall_fscore_support
 from torch import Tensor
 
+from selftaught.judging import units
 from selftaught.judging.accuracy import detail, row, votes
 from selftaught.judging.certainty import calibration_error
 from selftaught.judging.finetune import scores_of
@@ -64,8 +65,9 @@ def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> t
     right = votes(said == truth, group)
     accuracy = row("trained", "finetune", "", [[right]], len(right))
     classes = detail("trained", "finetune", "", [[(said, truth)]], sure.shape[1])
-    balanced = balanced_accuracy(truth, said, counting_once(group))
-    errors = calibration_error(sure, truth), calibration_error(before, truth)
+    weight = counting_once(group)
+    balanced = balanced_accuracy(truth, said, weight)
+    errors = calibration_error(sure, truth, weight), calibration_error(before, truth, weight)
     return accuracy.accuracy, accuracy.low, accuracy.high, balanced, *errors, classes.recall, classes.confusion
 
 
@@ -75,7 +77,7 @@ def _of_several(meaning: Meaning, scores: Tensor, truth: Array, group: Rows) -> 
     weight, said, there = counting_once(group), sure >= np.array(meaning.thresholds), truth.any(axis=0)
     how: dict[str, Any] = {"average": None, "sample_weight": weight, "zero_division": 0}
     precision, recall, _, _ = precision_recall_fscore_support(truth, said, **how)
-    errors = _error_of_labels(sure, truth), _error_of_labels(before, truth)
+    errors = _error_of_labels(sure, truth, weight), _error_of_labels(before, truth, weight)
     each = average_precisions(truth, sure, weight), _known(precision, said.any(axis=0)), _known(recall, there)
     if not there.any():
         return None, None, None, None, *errors, *each
@@ -101,10 +103,10 @@ def _sure(meaning: Meaning, scores: Tensor) -> tuple[Array, Array]:
     return meaning.answers(scores).numpy(), plain.answers(scores).numpy()
 
 
-def _error_of_labels(sure: Array, truth: Array) -> float:
+def _error_of_labels(sure: Array, truth: Array, weight: Array) -> float:
     """The calibration error of what is said of each label, that a sample has it or not."""
-    yes = sure.ravel()
-    return calibration_error(np.stack([1 - yes, yes], axis=1), truth.ravel().astype(np.int64))
+    yes, each = sure.ravel(), np.repeat(weight, truth.shape[1])
+    return calibration_error(np.stack([1 - yes, yes], axis=1), truth.ravel().astype(np.int64), each)
 
 
 def _known(values: Array, there: Any) -> list[float | None]:
@@ -137,9 +139,10 @@ def in_words(metrics: Mapping[str, Any]) -> str:
 
 
 def _shown(metrics: Mapping[str, Any], key: str) -> str:
-    """In points, with half the interval: 71.2 ± 1.1."""
-    known = metrics["low"] is not None
-    return f"{100 * metrics[key]:.1f}" + (f" ± {50 * (metrics['high'] - metrics['low']):.1f}" if known else "")
+    """In points, with the interval, where that is known: 71.2 ± 1.1; of R² as it is."""
+    if metrics["low"] is None:
+        return units.written(key, metrics[key])
+    return units.within(key, metrics[key], metrics["low"], metrics["high"])
 
 
 def _classes_line(metrics: Mapping[str, Any]) -> str:
@@ -160,8 +163,7 @@ def _number_line(metrics: Mapping[str, Any]) -> str:
         return ""
     words = [f"off by {metrics['MAE']:.4g} on average (RMSE {metrics['RMSE']:.4g})"]
     if metrics["R2"] is not None:
-        spread = "" if metrics["low"] is None else f" ± {(metrics['high'] - metrics['low']) / 2:.3f}"
-        words.insert(0, f"R² {metrics['R2']:.3f}{spread}")
+        words.insert(0, f"R² {_shown(metrics, 'R2')}")
     if metrics["margin"] is not None:
         words.append(f"{metrics['held_by_margin']:.0%} within ± {metrics['margin']:.4g}")
     return ", ".join(words)

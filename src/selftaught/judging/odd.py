@@ -11,6 +11,7 @@ from torch import nn
 from selftaught.contracts.modality import parts_among
 from selftaught.judging.choosing.pool import look_alike
 from selftaught.judging.featured import Featured, encoder_of, featured, opened
+from selftaught.judging.groups import groups_of, together
 from selftaught.judging.mislabelled import Suspects, out_of_fold, suspects
 from selftaught.judging.outlying import Array, Rows, Surroundings, oddness, surroundings
 from selftaught.judging.targets import BETWEEN, looks
@@ -21,7 +22,7 @@ from selftaught.system.saying import say
 from selftaught.system.showing import Shown
 from selftaught.system.text import printable
 
-FEWEST = 5  # samples of a class, of which no two look alike: with fewer nobody can tell which label is wrong
+FEWEST = 5  # samples of a class, no two alike or of one recording: with fewer nobody can tell which label is wrong
 NO_LABELS = "none"  # of --labels
 
 
@@ -115,7 +116,9 @@ def _labels(recipe: Odd, data: Featured, around: Surroundings, given: list[str])
     known = [row for row, label in enumerate(given) if label and label != BETWEEN]
     if not known or not _are_classes(recipe, data, given, known):
         return None
-    names, rows = _enough(data, around.groups, given, known)
+    recordings = groups_of([data.samples])
+    group = around.groups if recordings is None else together(recordings, around.groups)
+    names, rows = _enough(data, group, given, known)
     if len(names) < 2:
         return None
     number = {name: place for place, name in enumerate(names)}
@@ -124,7 +127,7 @@ def _labels(recipe: Odd, data: Featured, around: Surroundings, given: list[str])
         likely = out_of_fold(
             data.features[rows],
             classes,
-            around.groups[rows],
+            group[rows],
             recipe.seed,
             lambda done, total: bar.update(done, total=total),
         )
@@ -151,5 +154,6 @@ def _enough(data: Featured, group: Rows, given: list[str], known: list[int]) -> 
     enough = sorted(name for name, rows in held.items() if len(np.unique(group[rows])) >= FEWEST)
     if left := sorted(held.keys() - {*enough}):
         named = ", ".join(map(printable, left[:5])) + (" ..." if len(left) > 5 else "")
-        say(f"note: nothing is said of the labels of {named}: with fewer than {FEWEST} {data.kind.THINGS} of a class")
+        those = data.kind.THINGS if data.samples.groups is None else f"groups of {data.kind.THINGS}"
+        say(f"note: nothing is said of the labels of {named}: with fewer than {FEWEST} {those} of a class")
     return enough, np.array(sorted(row for name in enough for row in held[name]), dtype=np.int64)

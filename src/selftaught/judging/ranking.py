@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from rich.table import Table
 
+from selftaught.judging import units
 from selftaught.judging.comparison import Comparison, Place, Point, Ran, Rung
 from selftaught.judging.estimates import Estimate, Measure, better, drawn_in, estimates, named, over
 from selftaught.judging.result import kinds
@@ -35,15 +36,17 @@ def _place(
     """That of a method, which it has by the last rung that it was in."""
     in_rungs = {rung: estimated[method] for rung, estimated in by_rung.items() if method in estimated}
     rung = max(in_rungs)
-    now, others = in_rungs[rung], [other for name, other in by_rung[rung].items() if name != method]
+    now, others = in_rungs[rung], {name: other for name, other in by_rung[rung].items() if name != method}
+    behind = [name for name, other in others.items() if better(other, now, len(others) + 1)]
     own = [ran for ran in runs if ran.method == method and ran.state == "done"]
     at_last = [ran for ran in own if ran.rung == rung]
     where = registry.places().get(method.partition(" ")[0])  # none where a plug-in has gone since
     methods, most = len({ran.method for ran in runs}), 1.0 if measure.is_share else math.inf
     return Place(
         rank=rank,
-        first=sum(better(other, now, len(others) + 1) for other in others) + 1,
-        last=len(others) + 1 - sum(better(now, other, len(others) + 1) for other in others),
+        first=len(behind) + 1,
+        last=len(others) + 1 - sum(better(now, other, len(others) + 1) for other in others.values()),
+        behind=behind,
         method=method,
         family=where.family if where else "",
         kind=where.kind if where else "",
@@ -95,7 +98,8 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
     lead, how = places[0], measure.called
     if lead.point.measured is not None:
         how += f", measured {measure.shown(lead.point.measured)}, and drawn to the others by what is luck"
-    line = f"{lead.method} leads with {with_interval(lead.point, measure)} ({how})"
+    led = f"{lead.method} leads with" if not lead.behind else f"the folds put {lead.method} first, which comes to"
+    line = f"{led} {with_interval(lead.point, measure)} ({how})"
     called = kinds(things)
     equals = [f"{called[o.against]} {measure.shown(getattr(lead, o.against) or 0.0)}" for o in lead.over if o.low <= 0]
     if equals:
@@ -103,14 +107,18 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
     finalists = [place for place in places if place.point.rung == lead.point.rung and place is not lead]
     if finalists and lead.last == 1:
         return f"{line}, clearly ahead of {' and '.join(place.method for place in finalists)}"
-    near = [f"{place.method} {with_interval(place.point, measure)}" for place in finalists if place.first == 1]
-    return f"{line}; too close to call: {', '.join(near)}" if near else line
+    ahead = [place for place in finalists if place.method in lead.behind]  # the folds chose, and the test set tells
+    near = [place for place in finalists if place not in ahead and lead.method not in place.behind]
+    for said, those in (("clearly better on the test set", ahead), ("too close to call", near)):
+        if those:
+            line += f"; {said}: " + ", ".join(f"{p.method} {with_interval(p.point, measure)}" for p in those)
+    return line
 
 
 def with_interval(point: Point, measure: Measure) -> str:
     """A value with its interval, where that is known: 71.2 ± 1.1."""
-    half = f" ± {measure.shown((point.high - point.low) / 2)}" if point.high > point.low else ""
-    return measure.shown(point.value) + half
+    known = point.high > point.low
+    return units.between(measure.shown, point.value, point.low, point.high) if known else measure.shown(point.value)
 
 
 def baselines(comparison: Comparison) -> dict[str, str]:

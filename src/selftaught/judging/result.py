@@ -74,7 +74,7 @@ class Row(BaseModel):
 
     def shown(self) -> str:
         """With the interval, in points: 71.2 ± 1.1; of R² as it is: 0.712 ± 0.011."""
-        return f"{units.written(self.measure, self.accuracy)} ± {units.written(self.measure, self.half)}"
+        return units.within(self.measure, self.accuracy, self.low, self.high)
 
 
 class Detail(BaseModel):
@@ -121,6 +121,11 @@ class Gain(BaseModel):
     high: float
     luck: float | None = None  # how often luck alone makes as large a difference on so many samples: a p-value
     samples: int | None = None  # that count, as of a row
+
+
+def leaking(leaks: Sequence[str]) -> str:
+    """What is to be known of columns of metadata that labels tell; nothing where there are none."""
+    return f"the labels tell {', '.join(map(repr, leaks))}, which pre-training learnt from" * bool(leaks)
 
 
 class Evaluation(Shown, BaseModel):
@@ -180,7 +185,7 @@ class Evaluation(Shown, BaseModel):
     @property
     def leaking(self) -> str:
         """What of the labels was in pre-training as metadata, in words; nothing where none was."""
-        return f"the labels tell {', '.join(map(repr, self.leaks))}, which pre-training learnt from" * bool(self.leaks)
+        return leaking(self.leaks)
 
     @property
     def remark(self) -> str:

@@ -45,7 +45,7 @@ def targets_of(labels: Sequence[Sequence[str]], asked: str = "auto", name: str =
     task = cast(Task, asked) if asked in get_args(Task) else _guessed(labels[0])
     if task == "several":
         return _several(labels, together, name)
-    return _numbers(together, name) if task == "number" else _classes(labels, together, name)
+    return _numbers(labels, together, name) if task == "number" else _classes(labels, together, name)
 
 
 def looks(labels: Sequence[str]) -> Task:
@@ -102,17 +102,19 @@ def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str
     return Targets("several", names, values, np.where(values.any(axis=1), rarest, len(names)).astype(np.int64))
 
 
-def _numbers(together: Sequence[str], name: str) -> Targets:
-    """Strata are parts of the range with about as many samples each."""
+def _numbers(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
+    """Strata are parts of the range with about as many training samples each; those of a test set have no say in it."""
     values = [number_in(label) for label in together]
     if odd := [label for label, value in zip(together, values) if value is None][:3]:
         raise UsageError(f"--task number: {printable(name)} has labels that are none, such as {printable(odd[0])!r}")
     found = np.array(values, dtype=np.float64)
-    if len(np.unique(found)) < 2:
-        raise DataError(f"{name} has only one value, {found[0]:g}: there is nothing to tell apart")
-    edges = np.unique(np.quantile(found, np.linspace(0, 1, STRATA + 1)[1:-1]))
-    strata = np.unique(np.searchsorted(edges, found), return_inverse=True)[1].astype(np.int64)
-    return Targets("number", [f"part {i + 1}" for i in range(int(strata.max()) + 1)], found, strata)
+    learnt = found[: len(labels[0])]
+    if len(np.unique(learnt)) < 2:
+        raise DataError(f"{name} has only one value, {learnt[0]:g}: there is nothing to tell apart")
+    edges = np.unique(np.quantile(learnt, np.linspace(0, 1, STRATA + 1)[1:-1]))
+    held = np.unique(np.searchsorted(edges, learnt))  # the parts that any of them is in
+    strata = np.searchsorted(held, np.searchsorted(edges, found)).clip(max=len(held) - 1).astype(np.int64)
+    return Targets("number", [f"part {i + 1}" for i in range(len(held))], found, strata)
 
 
 def _refuse_unseen(tested: set[str] | frozenset[str], names: Sequence[str], called: str) -> None:

@@ -34,7 +34,7 @@ from selftaught.system.saying import say, writing_to
 from selftaught.system.text import printable, spelled
 
 HELD_OUT = 0.2  # of the labels: one half chooses when to stop and how sure to be, the other only measures
-ENOUGH_TO_STOP = 20  # held-out samples; by fewer the moment would be a matter of luck
+ENOUGH_TO_STOP = 20  # held-out samples, or groups; by fewer the moment would be a matter of luck
 TASK = "finetune"  # in status.json
 STOPPED_BY = {"classes": "accuracy", "several": "mAP", "number": "R²"}
 KEPT = (  # of the metrics, in status.json as well
@@ -91,7 +91,7 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
     """The classifier, and its metrics."""
     learnt, choosing, measuring = _shares(data, tuning, seed)
     tuning.warn_of_few_passes(len(learnt))
-    watched = choosing if len(choosing) >= ENOUGH_TO_STOP else choosing[:0]
+    watched = choosing if len(np.unique(data.group[choosing])) >= ENOUGH_TO_STOP else choosing[:0]
     facts = _uneven_or_not(data, learnt, watched)
     with Progress("fine-tuning", 0, "steps") as bar:
 

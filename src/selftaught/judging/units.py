@@ -1,5 +1,8 @@
 """What measures are called, and how their values are written; whoever reads results needs no more."""
 
+from collections.abc import Callable
+from functools import partial
+
 CALLED = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -10,6 +13,7 @@ CALLED = {
     "R2": "R²",
     "MAE": "mean absolute error",
 }
+ASIDE = 0.01  # by how much an end may be off where it is told by half the width of its interval: a point
 OF_NUMBERS = ("R2", "MAE")  # which are no shares of anything: they may be negative, or have the unit of labels
 
 
@@ -28,6 +32,18 @@ def written(measure: str, value: float) -> str:
     if is_share(measure):
         return f"{100 * value:.1f}"
     return f"{value:.3f}" if measure == "R2" else f"{value:.4g}"
+
+
+def within(measure: str, value: float, low: float, high: float) -> str:
+    """A value with its interval for people: see `between`."""
+    return between(partial(written, measure), value, low, high)
+
+
+def between(shown: Callable[[float], str], value: float, low: float, high: float) -> str:
+    """A value with its interval: 71.2 ± 1.1, or 100.0 (72.2 to 100.0) where ± would name ends that are not its own."""
+    if abs(value - (low + high) / 2) > ASIDE:
+        return f"{shown(value)} ({shown(low)} to {shown(high)})"
+    return f"{shown(value)} ± {shown((high - low) / 2)}"
 
 
 def axis(measure: str) -> str:

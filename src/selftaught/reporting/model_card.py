@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from selftaught.judging import units
-from selftaught.judging.result import Evaluation, Row, kinds
+from selftaught.judging.result import Evaluation, Row, kinds, leaking
 from selftaught.methods import registry
 from selftaught.run.card import Published, classifier_card, encoder_card
 from selftaught.run.classifier import load_classifier
@@ -31,6 +31,8 @@ UNJUDGED = (
     "is not known."
 )
 FILES = ("init", "teacher", "tokenizer")  # settings that may name one
+# Of a classifier what is told, and by task what the interval is of.
+WITHIN: Mapping[str, str] = {"classes": "accuracy", "several": "mAP", "number": "R2"}
 OF_CLASSIFIER = ("accuracy", "balanced_accuracy", "macro_F1", "mAP", "R2", "MAE", "RMSE", "calibration_error")
 
 
@@ -127,7 +129,11 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _remark(evaluation: Evaluation) -> str:
-    return f" To be known: {evaluation.remark}." if evaluation.remark else ""
+    return _to_be_known(evaluation.remark)
+
+
+def _to_be_known(remark: str) -> str:
+    return f" To be known: {remark}." if remark else ""
 
 
 def _of_classifier(folder: Path) -> Iterator[str]:
@@ -141,14 +147,17 @@ def _of_classifier(folder: Path) -> Iterator[str]:
     yield "## What it is worth\n"
     test = metrics.get("test")
     told = test or metrics
-    of = "the test set" if test else f"{metrics.get('held_out', '?')} held-out samples"
+    # Half of what was held out has chosen; older files do not say how many have not.
+    measured = metrics.get("measured_on", metrics.get("held_out", "?"))
+    of = "the test set" if test else f"{measured} held-out samples"
     numbers = [f"{name} {told[name]:.4g}" for name in OF_CLASSIFIER if isinstance(told.get(name), int | float)]
+    known = _to_be_known(leaking(metrics.get("leaks", [])))
     if not numbers:
-        yield "Nothing was held out, so how often it is right is not known.\n"
+        yield f"Nothing was held out, so how often it is right is not known.{known}\n"
         return
-    low, high = told.get("low"), told.get("high")
-    interval = f" (95 % interval of the first: {low:.4g} to {high:.4g})" if low is not None and high is not None else ""
-    yield f"On {of}: {', '.join(numbers)}{interval}.\n"
+    low, high, within = told.get("low"), told.get("high"), WITHIN.get(str(metrics.get("task", "classes")))
+    interval = f" (95 % interval of {within}: {low:.4g} to {high:.4g})" if None not in (low, high, within) else ""
+    yield f"On {of}: {', '.join(numbers)}{interval}.{known}\n"
 
 
 def _paper(method: str) -> str:

@@ -15,7 +15,7 @@ from selftaught.run.quantities import (
     Size,
     Target,
 )
-from selftaught.run.recipes.fields import File, Flag, Free, Length, OfData, Own, Recipe, about
+from selftaught.run.recipes.fields import File, Flag, Free, Length, Mark, OfData, Own, Recipe, about
 from selftaught.run.recipes.shared_fields import (
     MOST,
     BandsOf,
@@ -192,6 +192,9 @@ class Compare(Recipe):
     resume: Own[bool] = Field(False, description="go on with the comparison in --out")
     fingerprint: Fingerprint = None
     method_fingerprint: Fingerprint = None
+    beyond_test: Annotated[bool, Mark.FILLED_IN, Mark.ONE_RUN] = Field(
+        False, description="whether who goes on is chosen without what --test has as well; earlier ones have it not"
+    )
 
 
 def _no_number(given: Any) -> Any:
