@@ -92,6 +92,17 @@ def test_a_method_that_learns_from_a_teacher_is_named_or_has_one() -> None:
     assert methods_named("distill") == ["distill"] and "distill" not in methods_named("distillation")
 
 
+def test_a_teacher_is_of_those_who_learn_from_one(digits: Split, tmp_path: Path) -> None:
+    teacher = selftaught.pretrain(str(digits[0]), method="rotation", encoder=HALVED, steps=1, out=str(tmp_path / "t"))
+    how = command(digits, tmp_path / "both", teacher=str(teacher.folder), rungs=1)
+    found = selftaught.compare(**{**how, "methods": "rotation,distill"})
+    assert {ran.method: ran.state for ran in found.runs} == {"rotation": "done", "distill": "done"}
+    taught = {ran.method: selftaught.Run.open(tmp_path / "both" / ran.run).recipe.teacher for ran in found.runs}
+    assert taught == {"rotation": None, "distill": str(teacher.folder)}
+    with pytest.raises(UsageError, match="--teacher: no method of rotation learns from one; distill does"):
+        selftaught.compare(**{**how, "methods": "rotation", "out": str(tmp_path / "none")})
+
+
 def test_settings_of_one_method_are_compared_as_methods_are(digits: Split, tmp_path: Path) -> None:
     grid = "lr=1e-3,0.01; training.weight_decay=0.1"
     how = command(digits, tmp_path / "grid", methods="rotation", grid=grid, rungs=1)

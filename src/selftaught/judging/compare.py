@@ -28,7 +28,7 @@ from selftaught.judging import probe as probes
 from selftaught.judging.bench import Bench, Order
 from selftaught.judging.comparison import Comparison, Ran, Rung, read_runs
 from selftaught.judging.crew import Crew
-from selftaught.judging.entrants import entrants, plan, refuse_twice
+from selftaught.judging.entrants import entrants, plan, refuse_twice, refuse_untaught
 from selftaught.judging.estimates import Measure, estimates
 from selftaught.judging.evaluate import open_judged
 from selftaught.judging.idle import refuse_alone, refuse_unread
@@ -82,7 +82,8 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     elif command.resume:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
     saved = Path(command.out or "") / RECIPE
-    if command.resume and saved.exists():
+    begun = command.resume and saved.exists()
+    if begun:
         recipe = _refused(command.continued(Compare.load(saved)))
     else:
         recipe = _refused(command).model_copy(update={"beyond_test": True})
@@ -91,6 +92,8 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
     count = counted(recipe.devices)  # more than there are is refused before anything is read
     refuse_here(count, recipe.devices)
     taking_part = entrants(recipe)
+    if not begun:
+        refuse_untaught(recipe, taking_part.values())
     methods = [entrant.method for entrant in taking_part.values()]
     if count > 1 and (own := of_own(methods)):
         raise UsageError(f"--devices {recipe.devices} starts processes, which do not know {own[0]}: leave it out")

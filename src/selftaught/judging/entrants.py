@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from selftaught.run.settings import put, value_of
 from selftaught.system import components
 from selftaught.system.components import hint, meant
 from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
 from selftaught.training.resolve import training_preset
 
 VARIED = ("method", "training", "views", "lr", "batch_size")  # what else differs would be another comparison
@@ -33,8 +34,10 @@ class Entrant:
         return re.sub(r"[^\w.=-]+", "-", self.name)
 
     def recipe(self) -> dict[str, Any]:
-        """What it says of a pre-training."""
+        """What it says of a pre-training, over what the comparison says of all."""
         told: dict[str, Any] = {"method": {"name": self.method, "options": {}}}
+        if not registry.method_class(self.method).needs_teacher:
+            told |= {"teacher": None, "teacher_size": None}  # which a comparison has for those that learn from one
         for path, value in self.settings.items():
             put(told, path, value, Pretrain.model_fields)
         return told
@@ -52,6 +55,12 @@ def entrants(recipe: Compare) -> dict[str, Entrant]:
     for entrant in found:
         _refuse_impossible(entrant)
     return {entrant.name: entrant for entrant in found}
+
+
+def refuse_untaught(recipe: Compare, taking_part: Iterable[Entrant]) -> None:
+    """Raise UsageError for a teacher from which nobody learns."""
+    if recipe.teacher and not any(registry.method_class(entrant.method).needs_teacher for entrant in taking_part):
+        raise UsageError(f"--teacher: no method of {printable(recipe.methods)} learns from one; distill does")
 
 
 def refuse_twice(grid: str) -> None:
