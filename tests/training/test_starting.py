@@ -86,6 +86,8 @@ def test_what_nothing_tells_cannot_be_asked_for(first: Run, tmp_path: Path) -> N
     data = photos(tmp_path / "bright.npz", 180)
     with pytest.raises(UsageError, match=r"--normalise init: nothing tells how --init .*bare\.safetensors was"):
         selftaught.pretrain(data, init=weights, normalise="init", steps=1, out=tmp_path / "run", **HOW)
+    with pytest.raises(UsageError, match="--normalise init is for weights that know something already: name them"):
+        selftaught.pretrain(data, normalise="init", steps=1, out=tmp_path / "run", **HOW)
     run = selftaught.pretrain(data, init=weights, steps=1, out=tmp_path / "run", **HOW)
     assert run.recipe.normalise == "data" and min(mean_of(run)) > 0.6
 

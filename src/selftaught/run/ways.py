@@ -20,7 +20,13 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
+    _refuse_size(recipe, kind)
     return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind), **_rate(recipe, kind)}
+
+
+def _refuse_size(recipe: Recipe, kind: Modality) -> None:
+    if getattr(recipe, "size", None) is not None and not kind.SIZED:
+        raise UsageError(f"--size is for images and sound: {kind.THINGS} are taken as long as they are")
 
 
 def _words(recipe: Recipe, kind: Modality) -> dict[str, Any]:

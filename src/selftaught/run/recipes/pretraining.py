@@ -281,6 +281,7 @@ class Pretrain(Recipe):
             asked = {
                 f"--adapt {self.adapt}": self.adapt != ALL,
                 "--preset warm": self.preset == "warm",
+                "--normalise init": self.normalise == "init",
                 "--statistics init": self.statistics == "init",
             }
             for flag in (flag for flag, given in asked.items() if given):
