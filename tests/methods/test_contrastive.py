@@ -236,6 +236,13 @@ def test_wmse_refuses_what_cannot_be_whitened() -> None:
         made("wmse", dim=64, group=100)
     with pytest.raises(UsageError, match="use a larger --batch-size"):
         run(made("wmse", dim=16, group=32))
+    assert run(made("wmse", dim=BATCH, group=2 * BATCH))["cosine"].isfinite()
+    # One direction less than there are samples is left without their mean.
+    with pytest.raises(
+        UsageError, match=r"cannot whiten 8 features of 8 samples; use .*, or --method\.epsilon 0\.0001$"
+    ):
+        run(made("wmse", dim=BATCH, group=2 * BATCH, epsilon=0.0))
+    assert run(made("wmse", dim=BATCH - 1, group=2 * BATCH, epsilon=0.0))["cosine"].isfinite()
 
 
 def test_more_views_make_mmcrs_centres() -> None:
