@@ -12,7 +12,7 @@ from selftaught.methods.objectives.similarity import cosines
 from selftaught.system import components, distributed, randomness
 from selftaught.system.errors import UsageError
 from selftaught.training.optimizers import build_optimizer
-from tests.methods.making import BATCH, COUNT, made, views
+from tests.methods.making import BATCH, COUNT, KINDS, made, views
 from tests.methods.objectives.test_contrastive import slow_info_nce
 
 
@@ -50,6 +50,34 @@ def test_the_group_that_moco_advises_is_one_that_processes_can_share(
         made("moco", group=group)._in_groups(nn.Identity(), x)
     advised = bounds.validate_python(int(str(refused.value).split("--method.group ")[-1]))
     assert made("moco", group=advised)._in_groups(nn.Identity(), x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("count", "group", "expected"),
+    [(100, 8, {8, 9}), (7, 2, {2, 3}), (392, 16, {16, 17}), (3, 2, {3}), (64, 16, {16}), (8, 64, {8})],
+)
+def test_mocos_groups_are_of_two_samples_at_least_and_the_same_by_any_processes(
+    count: int, group: int, expected: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sizes(world: int) -> list[int]:
+        monkeypatch.setattr(distributed, "world_size", lambda: world)
+        method, rows, seen = made("moco", group=group), x[: count // world], list[int]()
+        kept = method._in_groups(lambda part: seen.append(len(part)) or part, rows)
+        assert torch.equal(kept, rows)
+        return seen
+
+    x = torch.arange(float(count))[:, None]
+    alone = sizes(1)
+    assert sum(alone) == count and set(alone) == expected
+    if count in (64, 100, 392):  # else two cannot share the groups
+        assert sizes(2) * 2 == alone
+
+
+def test_moco_learns_of_a_batch_that_its_groups_do_not_divide() -> None:
+    method = made("moco", kind="tables", group=8)
+    with randomness.at(0, 0, slice(0, 100)):
+        loss = sum(method(*(torch.randn(100, *KINDS["tables"].preparation.shape) for _ in method.views)).values())
+    assert loss.isfinite()
 
 
 def test_moco_v3_keeps_the_patch_projection_of_a_vit() -> None:
@@ -208,6 +236,13 @@ def test_wmse_refuses_what_cannot_be_whitened() -> None:
         made("wmse", dim=64, group=100)
     with pytest.raises(UsageError, match="use a larger --batch-size"):
         run(made("wmse", dim=16, group=32))
+    assert run(made("wmse", dim=BATCH, group=2 * BATCH))["cosine"].isfinite()
+    # One direction less than there are samples is left without their mean.
+    with pytest.raises(
+        UsageError, match=r"cannot whiten 8 features of 8 samples; use .*, or --method\.epsilon 0\.0001$"
+    ):
+        run(made("wmse", dim=BATCH, group=2 * BATCH, epsilon=0.0))
+    assert run(made("wmse", dim=BATCH - 1, group=2 * BATCH, epsilon=0.0))["cosine"].isfinite()
 
 
 def test_more_views_make_mmcrs_centres() -> None:

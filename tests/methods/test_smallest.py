@@ -1,5 +1,7 @@
 """Methods at the small end of what can be asked: few tokens, small shares. They learn of it, or refuse it in a line."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -28,7 +30,7 @@ SINGLE = {
 }
 IN_CELLS = ("simmim", "maskfeat")
 OF_TOKENS = [(name, kind) for name, kind in PAIRS if registry.method_class(name).needs_tokens or name in IN_CELLS]
-# Cells as large as histograms, of which else none would be hidden by more than half.
+# Cells so large that the share of them rounds to none.
 COARSE = {"maskfeat": {"mask_patch_size": 8, "cell": 8}, "simmim": {"mask_patch_size": 8}}
 SHARES = ("mae", "crossmae", "capi", "data2vec", *IN_CELLS)
 
@@ -64,6 +66,23 @@ def test_a_share_too_small_for_one_token_hides_one_all_the_same(name: str, encod
         pytest.skip("works on tokens")
     method = made(name, encoder=SHALLOW if encoder == "tokens" else None, mask_ratio=0.01, **COARSE.get(name, {}))
     assert slope(method, views(method)) > 0
+
+
+@pytest.mark.parametrize("told", [{"mask_ratio": 0.02}, {"mask_ratio": 0.15, "cell": 16}, {"mask_ratio": 0.01}, {}])
+@pytest.mark.parametrize("encoder", [None, SHALLOW])
+def test_maskfeat_asks_every_sample_for_what_was_most_hidden(told: dict[str, Any], encoder: Part | None) -> None:
+    """Small parts may cover no histogram's half: then nothing was asked for of what they hid."""
+    method, x = made("maskfeat", encoder=encoder, **told), torch.randn(64, 3, 32, 32)
+    with torch.no_grad(), randomness.at(0, 0, slice(0, 64)):
+        asked = method._predict(x)[2]
+        hidden = method.blocks(64, method.cells, method.mask_ratio, x.device)
+    pixels = method.hole.pixels(hidden).float()
+    covered = torch.nn.functional.avg_pool2d(pixels, method.cell)
+    assert asked.flatten(1).any(dim=1).all() and (covered[asked] > 0).all()
+    usual = covered > 0.5
+    some = usual.flatten(1).any(dim=1)
+    assert torch.equal(asked[some], usual[some]) and (asked[~some].flatten(1).sum(dim=1) == 1).all()
+    assert (covered[~some].amax(dim=(1, 2, 3)) == covered[~some][asked[~some]]).all()
 
 
 @pytest.mark.parametrize("name", SHARES)

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
+from selftaught.data.encoders import Own
 from selftaught.system import randomness
 from selftaught.training.chunks import encode_in_chunks
 from tests.methods.making import BATCH, made, views
@@ -70,12 +71,22 @@ def test_running_statistics_move_once_a_chunk() -> None:
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-def test_fewer_numbers_are_kept_for_the_gradient() -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "encoder"),
+    [
+        ("simclr", "images", "test_vit"),
+        *((name, "images", encoder) for name in ("subtab", "distill") for encoder in ("test_resnet", "test_vit")),
+        ("subtab", "series", "dilated_conv"),
+    ],
+)
+def test_fewer_numbers_are_kept_for_the_gradient(name: str, kind: str, encoder: str) -> None:
     def kept(chunk: int | None) -> int:
-        method, sizes = made("simclr", encoder="test_vit"), []
+        # Of heads and decoders all is kept: narrow ones, beside what is measured.
+        narrow = {"decoder_width": 2} if name == "subtab" else {}
+        method, sizes = made(name, encoder=encoder, kind=kind, **narrow), []
         if chunk:
             encode_in_chunks(method, chunk)
-        batch = views(method)
+        batch = views(method, kind=kind)
         with (
             torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x),
             randomness.at(0, 0, slice(0, BATCH)),
@@ -84,6 +95,40 @@ def test_fewer_numbers_are_kept_for_the_gradient() -> None:
         return sum(sizes)
 
     assert kept(2) < kept(None) / 5
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "encoder"),
+    [("subtab", "images", "test_resnet"), ("distill", "images", "test_vit"), ("subtab", "series", "dilated_conv")],
+)
+def test_features_and_maps_of_chunks_are_those_of_the_batch(name: str, kind: str, encoder: str) -> None:
+    method = made(name, encoder=encoder, kind=kind).eval()
+    x, seen = views(method, kind=kind)[0], list[int]()
+    whole = method.encoder.feature_and_map(x)
+    encode_in_chunks(method, 3)
+    convolution = next(part for part in method.encoder.modules() if isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d))
+    convolution.register_forward_pre_hook(lambda layer, given: seen.append(len(given[0])))
+    torch.testing.assert_close(method.encoder.feature_and_map(x), whole)
+    assert sorted(set(seen)) == [2, 3]
+
+
+def test_a_network_of_ones_own_is_asked_for_both_in_chunks() -> None:
+    encoder, seen = Own(torch.nn.Conv2d(3, 4, 3), (3, 8, 8), "images"), list[int]()
+    encode_in_chunks(encoder, 3)
+    encoder.net.register_forward_pre_hook(lambda net, given: seen.append(len(given[0])))
+    feature, places = encoder.feature_and_map(torch.randn(8, 3, 8, 8))
+    assert seen == [3, 3, 2] and feature.shape == (8, 4) and places.shape == (8, 4, 6, 6)
+
+
+def test_a_teacher_that_others_have_taught_takes_chunks_too() -> None:
+    method, seen = made("distill"), list[int]()
+    encode_in_chunks(method, 3)
+    teacher = method.teacher.network
+    inner = teacher.feature_and_map
+    teacher.feature_and_map = lambda x: seen.append(len(x)) or inner(x)  # type: ignore[method-assign]
+    with randomness.at(0, 0, slice(0, BATCH)):
+        method(*views(method))
+    assert seen == [3, 3, 2]
 
 
 @torch.no_grad()

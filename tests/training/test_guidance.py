@@ -175,6 +175,7 @@ def test_what_is_unknown_counts_for_nothing() -> None:
     loss.backward()
     assert loss == 0.5 and told.grad is not None and told.grad.tolist() == [0.0, 0.0, 1.0]
     assert share_explained(told, numbers) == 0.5
+    assert share_explained(told, numbers * float("nan")) == share_right(scores, torch.full((6,), -1)) == 0
     assert of_known_classes(scores, torch.full((6,), -1)) == of_known_numbers(told, numbers * float("nan")) == 0
 
 

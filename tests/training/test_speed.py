@@ -13,6 +13,7 @@ import torch._dynamo.utils
 import selftaught
 from selftaught.run.plan import Way
 from selftaught.run.recipes import Pretrain
+from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
 from selftaught.training import devices, job
@@ -21,6 +22,7 @@ from selftaught.training.batches import Batches
 from selftaught.training.measuring import speed, trial
 from selftaught.training.measuring.speed import ROUNDS
 from tests.clocks import held
+from tests.methods.making import BATCH, made, views
 from tests.networks import HALVED, SHALLOW
 
 QUICK = {"method": "rotation", "encoder": HALVED, "steps": 2, "batch_size": 8, "size": 16}
@@ -175,12 +177,13 @@ COMPILER = pytest.mark.skipif(not shutil.which("c++"), reason="compiling needs a
         pytest.param("simclr", SHALLOW, "inductor", marks=COMPILER),
         ("rotation", HALVED, "aot_eager"),
         ("inpainting", HALVED, "aot_eager"),
+        ("subtab", HALVED, "aot_eager"),
     ],
 )
 def test_a_compiled_run_computes_the_same(
     photos: Path, tmp_path: Path, method: str, encoder: Part, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Called by forward, and by map: that all is traced is seen without a compiler's minute for each."""
+    """Called by forward, by map, and for both: that all is traced is seen without a compiler's minute for each."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     said = {"precision": "32-true", "layout": "contiguous", "log_every": 1, **QUICK}
     said |= {"method": method, "encoder": encoder}
@@ -191,6 +194,15 @@ def test_a_compiled_run_computes_the_same(
     for a, b in zip(plain.metrics(), compiled.metrics()):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
     assert set(plain.encoder().state_dict()) == set(compiled.encoder().state_dict())
+
+
+def test_what_makes_features_and_a_map_at_once_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced, method = set[str](), made("subtab")
+    monkeypatch.setattr(torch, "compile", lambda call: lambda *x: traced.add(call.__name__) or call(*x))
+    job._compile_encoders(method)
+    with randomness.at(0, 0, slice(0, BATCH)):
+        method(*views(method))
+    assert traced == {"feature_and_map"}
 
 
 class Slow:

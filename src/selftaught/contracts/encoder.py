@@ -13,6 +13,8 @@ from torch import Tensor, nn
 # begins, and from the fourth on the words, or parts of words, of a vocabulary.
 PADDING, HIDDEN, BEGIN, WORDS = 0, 1, 2, 3
 
+CALLS = ("forward", "map", "feature_and_map", "tokens")  # how methods show samples to an encoder that has them
+
 
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """The layers inside that have statistics."""

@@ -7,14 +7,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from selftaught.contracts.encoder import Encoder, Tokens, batch_norms
+from selftaught.contracts.encoder import CALLS, Encoder, Tokens, batch_norms
+from selftaught.methods.parts.crops import cuts
+from selftaught.methods.parts.teacher import Frozen
 from selftaught.system import distributed
 
 
@@ -23,26 +24,25 @@ def encode_in_chunks(method: nn.Module, size: int) -> None:
 
     The loss and its gradient stay the same, but for batch norm, whose statistics become those of a chunk.
     """
-    for encoder in method.modules():
-        if isinstance(encoder, Encoder):
-            for name in ("forward", "map", "tokens"):
-                if hasattr(encoder, name):  # no function in a function, in which a copy would find the first encoder
-                    setattr(encoder, name, partial(_in_chunks, encoder, getattr(encoder, name), size))
+    for module in method.modules():
+        # One that others have taught is in no list of modules; what holds it is called in its place.
+        names = CALLS if isinstance(module, Encoder) else ("forward",) if isinstance(module, Frozen) else ()
+        for name in names:
+            if hasattr(module, name):  # no function in a function, in which a copy would find the first encoder
+                setattr(module, name, partial(_in_chunks, module, getattr(module, name), size))
 
 
 def _in_chunks(encoder: nn.Module, function: Callable[..., Any], size: int, x: Tensor, *args: Any, **named: Any) -> Any:
     """`function` of x and of what else comes with a row for each of its samples, `size` samples at a time at most.
 
+    Where one of an encoder's functions calls another, the first cuts, and the second gets no more than it may.
     Parts differ by one sample at most: of one that is left over, batch norm would take statistics of a single sample.
     """
     if len(x) <= size:
         return function(x, *args, **named)
     learns = torch.is_grad_enabled() and any(p.requires_grad for p in encoder.parameters())
     made = []
-    parts = math.ceil(len(x) / size)
-    bounds = [-(-len(x) * part // parts) for part in range(parts + 1)]  # rounded up
-    for first, end in pairwise(bounds):
-        rows = slice(first, end)
+    for rows in cuts(len(x), math.ceil(len(x) / size)):
         here = [_part(value, rows, len(x)) for value in (x, *args)]
         aside = {key: _part(value, rows, len(x), key) for key, value in named.items()}
         if learns:  # not reentrant, since that kind takes no keywords and wants views that need gradients
@@ -71,6 +71,8 @@ def _joined(made: Sequence[Any]) -> Any:
         patches, prefix = (torch.cat([getattr(each, part) for each in made]) for part in ("patches", "prefix"))
         there = [each.there for each in made if each.there is not None]
         return Tokens(patches, prefix, layers, torch.cat(there) if there else None)
+    if isinstance(first, tuple):
+        return tuple(map(_joined, zip(*made)))
     return torch.cat(list(made))
 
 

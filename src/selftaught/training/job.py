@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from selftaught.contracts import modality
-from selftaught.contracts.encoder import Encoder
+from selftaught.contracts.encoder import CALLS, Encoder
 from selftaught.contracts.method import Data, Method, Training
 from selftaught.contracts.samples import MakeViews, Preparation, Samples
 from selftaught.methods import registry
@@ -164,8 +164,8 @@ def _compile_encoders(method: nn.Module) -> None:
     for encoder in method.modules():
         if isinstance(encoder, Encoder):
             encoder.compile()
-            for name in ("map", "tokens"):
-                if hasattr(encoder, name):
+            for name in CALLS:
+                if hasattr(encoder, name) and name != "forward":
                     setattr(encoder, name, torch.compile(getattr(encoder, name)))
 
 

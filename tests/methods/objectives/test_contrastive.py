@@ -231,6 +231,14 @@ def test_half_types_are_promoted_inside_autocast() -> None:
     assert loss.dtype == torch.float32 and torch.allclose(loss.double(), slow_nt_xent(a, b, 0.5), rtol=1e-5)
 
 
+@pytest.mark.parametrize("sigma", [0.5, 0.01, 1e-6])
+def test_a_narrow_kernel_weighs_pairs_in_float32_as_in_float64(sigma: float) -> None:
+    a, b = draw(16, 32), draw(16, 32) + 0.1 * draw(16, 32, seed=1)
+    expected = dcl(a, b, 0.1, sigma)
+    assert expected.isfinite()
+    assert dcl(a.float(), b.float(), 0.1, sigma).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
 @pytest.mark.parametrize("loss", [nt_xent, dcl, lambda a, b, t: info_nce_with_queue(a, b, b.detach().repeat(4, 1), t)])
 def test_no_similarity_matrix_is_kept(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     cut(monkeypatch, 64, 1)

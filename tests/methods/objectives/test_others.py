@@ -92,6 +92,28 @@ def test_sinkhorn_equals_the_paper_and_shares_prototypes_equally() -> None:
     assert torch.allclose(sinkhorn(several, 0.05, 3), sinkhorn(scores.float(), 0.05, 3), atol=2e-2)
 
 
+@pytest.mark.parametrize("row", [[-2.0], [-6.0], [-8.0, -9.0], [-40.0]])
+@pytest.mark.parametrize("iterations", [1, 3, 20])
+def test_sinkhorn_loses_no_row_that_lies_far_below_the_others(row: list[float], iterations: int) -> None:
+    scores = draw(12, 5).clamp(-1, 1)
+    scores[: len(row)] += torch.tensor(row, dtype=torch.float64)[:, None]
+    expected = slow_sinkhorn(scores, 0.06, iterations)
+    found = sinkhorn(scores.float(), 0.06, iterations).double()
+    assert torch.allclose(found.sum(dim=1), torch.ones(12, dtype=torch.float64), atol=1e-5)
+    assert torch.allclose(found, expected, atol=1e-4)
+    assert torch.allclose(sinkhorn(scores, 0.06, iterations), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("above", [2.0, 6.0, 8.0])
+def test_sinkhorn_loses_no_row_to_one_that_lies_far_above(above: float) -> None:
+    scores = draw(12, 5).clamp(-1, 1)
+    scores[3] += above
+    found = sinkhorn(scores.float(), 0.06, 3)
+    assert torch.allclose(found.sum(dim=1), torch.ones(12), atol=1e-5)
+    assert torch.allclose(found.double(), slow_sinkhorn(scores, 0.06, 3), atol=1e-4)
+    assert sinkhorn(scores.float(), 0.06, 0)[3].sum().item() == pytest.approx(12)  # no step has evened rows out
+
+
 def test_swapped_prediction_equals_the_paper() -> None:
     scores, assignment = draw(6, 4), sinkhorn(draw(6, 4, seed=2), 0.1, 3)
     slow = torch.zeros((), dtype=torch.float64)

@@ -53,6 +53,20 @@ def test_whitened_features_have_the_identity_as_covariance() -> None:
     assert torch.autograd.gradcheck(lambda x: whitened(x, 1e-3), draw(6, 3).requires_grad_())
 
 
+def test_what_has_no_cholesky_factor_is_no_number() -> None:
+    """Not some numbers that are finite, with which a run would go on."""
+    mixed = draw(3, 40, 5).float()
+    mixed[1, :, 3] = 1  # a feature that has died
+    flat = mixed.requires_grad_()
+    white = whitened(flat, 0.0)
+    assert white[1].isnan().all() and white[[0, 2]].isfinite().all()
+    (slope,) = torch.autograd.grad(white.sum(), flat)
+    assert not slope[1].isfinite().all() and slope[[0, 2]].isfinite().all()
+    assert whitened(flat, 1e-4).isfinite().all()
+    assert coding_rate(torch.full((4, 4), 2.0**30), 2.0**-20).isnan()  # beside which the identity is nothing
+    assert coding_rate(torch.nn.functional.normalize(draw(9, 4), dim=1), 0.2).isfinite()
+
+
 def test_nuclear_norm() -> None:
     x = draw(6, 4)
     assert nuclear_norm(x).item() == pytest.approx(torch.linalg.eigvalsh(x.T @ x).clamp(min=0).sqrt().sum().item())

@@ -73,6 +73,19 @@ def test_shaped_masks_cover_about_their_area(function, area: float, size: tuple[
     assert torch.equal(mask, at(function, 64, size, area, CPU))
 
 
+@pytest.mark.parametrize("function", [masks.block_mask, masks.region_mask, masks.centre_mask])
+@pytest.mark.parametrize("area", [0.01, 0.97, 0.99])
+@pytest.mark.parametrize("size", [(32, 32), (6, 7), (22,), (2,)])
+def test_shaped_masks_leave_something_and_hide_something(function, area: float, size: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
+    mask = at(function, 256, size, area, CPU, rows=slice(0, 256), total=256).flatten(1)
+    assert mask.any(dim=1).all() and not mask.all(dim=1).any()
+
+
+def test_a_centred_mask_of_nearly_all_leaves_the_edge_of_the_longest_side() -> None:
+    assert (~masks.centre_mask(1, (32, 40), 0.99, CPU)).sum() == 32
+    assert (~masks.centre_mask(1, (22,), 0.99, CPU)).sum() == 1
+
+
 def test_regions_are_connected_shapes_and_blocks_are_rectangles() -> None:
     for function in (masks.region_mask, masks.block_mask):
         mask = at(function, 64, (32, 32), 0.25, CPU).float()

@@ -8,6 +8,8 @@ from selftaught.methods.objectives.objective import objective
 from selftaught.system import distributed
 from selftaught.system.precision import in_full_precision
 
+FAR = 40.0  # temperatures; cosines at SwAV's 0.05 lie no farther apart
+
 
 @torch.no_grad()
 @objective
@@ -19,18 +21,24 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     """
     # The largest score of all is taken off first: the result is the same and exp cannot overflow.
     logits = scores / epsilon
+    of_rows = logits.amax(dim=-1, keepdim=True)
     # A process may hold no scores at all, as where they are those of hidden tokens.
     none = logits.new_full((*logits.shape[:-2], 1, 1), -torch.inf)
-    highest = logits.amax(dim=(-2, -1), keepdim=True) if logits.numel() else none
+    highest = of_rows.amax(dim=-2, keepdim=True) if logits.numel() else none
     highest = distributed.gather(highest[None]).amax(dim=0)
-    assignment = torch.exp(logits - highest)
+    # A row that lies far below would be lost, as exp of all of it is 0: there its own largest score is taken off. The
+    # first sums of columns weigh it as it was; once it is normalised, a row is the same whatever was taken off.
+    taken = torch.where(of_rows < highest - FAR, of_rows, highest)
+    lifted = torch.exp(logits - taken)
+    assignment = lifted * torch.exp(taken - highest)
     count = distributed.total(logits.new_full((), float(scores.shape[-2])))
-    assignment = assignment / distributed.total(assignment.sum(dim=(-2, -1), keepdim=True))
+    whole = distributed.total(assignment.sum(dim=(-2, -1), keepdim=True))
+    lifted, assignment = lifted / whole, assignment / whole
     for _ in range(iterations):
         # The least is for prototypes that nobody scores above exp's reach: 0 / 0 would spoil every assignment.
         used = distributed.total(assignment.sum(dim=-2, keepdim=True)).clamp(min=1e-30)
-        assignment = assignment / used / assignment.shape[-1]
-        assignment = assignment / assignment.sum(dim=-1, keepdim=True).clamp(min=1e-30) / count
+        lifted = lifted / used / lifted.shape[-1]
+        lifted = assignment = lifted / lifted.sum(dim=-1, keepdim=True).clamp(min=1e-30) / count
     # Rows sum to 1 / count up to here, the joint distribution of the paper; times the count each is a distribution.
     return assignment * count
 

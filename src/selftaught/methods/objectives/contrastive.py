@@ -33,8 +33,10 @@ def dcl(a: Tensor, b: Tensor, temperature: float, sigma: float | None = None) ->
     cosine = (views * views.roll(len(a), 0)).sum(dim=1)
     weight: Tensor | float = 1.0
     if sigma is not None:
-        # A constant for the gradient, or pairs would be pushed apart to weigh more.
-        kernel = (cosine.detach() / sigma).exp()
+        # A constant for the gradient, or pairs would be pushed apart to weigh more. Only ratios count: the largest
+        # cosine is taken off, so that exp cannot overflow.
+        fixed = cosine.detach()
+        kernel = ((fixed - distributed.gather(fixed.amax()[None]).amax()) / sigma).exp()
         weight = 2 - kernel / (distributed.total(kernel.mean()) / distributed.world_size())
     pair = torch.stack([own, own.roll(len(a))], dim=1)
     return (_against(views, everyone, temperature, pair) - weight * cosine / temperature).mean()

@@ -60,8 +60,8 @@ def share_right(scores: Tensor, classes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def share_explained(told: Tensor, numbers: Tensor) -> Tensor:
-    """R² of told (B,) of numbers (B,) whose variance is 1, over what is known in all processes."""
-    return 1 - _mean((told - numbers.nan_to_num()).square(), ~numbers.isnan())
+    """R² of told (B,) of numbers (B,) whose variance is 1, over what is known in all processes; 0 of nothing."""
+    return _mean(1 - (told - numbers.nan_to_num()).square(), ~numbers.isnan())
 
 
 def _known(known: Tensor) -> Tensor:

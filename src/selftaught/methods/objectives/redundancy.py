@@ -99,11 +99,18 @@ def whitened(x: Tensor, epsilon: float) -> Tensor:
     x = x - x.mean(dim=-2, keepdim=True)
     matrix = x.mT @ x / (x.shape[-2] - 1)
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    # A factor exists only where no direction is flat; a share of the identity sees to that. Not the kind that raises,
-    # for which the host would wait: what is not finite is for the loop to tell.
-    factor = torch.linalg.cholesky_ex((1 - epsilon) * matrix + epsilon * eye).L
+    # A factor exists only where no direction is flat; a share of the identity sees to that.
+    factor = _factor((1 - epsilon) * matrix + epsilon * eye)
     # Solved, not inverted: the same rows, with less rounding.
     return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
+
+
+def _factor(matrix: Tensor) -> Tensor:
+    """The Cholesky factor of a matrix (... x D x D), lower triangular; NaN where it has none."""
+    # Not the kind that raises, for which the host would wait: what is not finite is for the loop to tell. Where there
+    # is no factor this kind gives some finite numbers all the same.
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return factor.masked_fill((info > 0)[..., None, None], torch.nan)
 
 
 @objective
@@ -121,9 +128,8 @@ def coding_rate(x: Tensor, epsilon: float) -> Tensor:
     """
     matrix = x.shape[-1] / (_count(x) * epsilon) * _gram(x)
     eye = torch.eye(matrix.shape[-1], dtype=x.dtype, device=x.device)
-    # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant. Not the kind that
-    # raises, as above.
-    return torch.linalg.cholesky_ex(eye + matrix).L.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
+    # Twice the sum of the logarithms of a Cholesky factor's diagonal is that of the determinant.
+    return _factor(eye + matrix).diagonal(dim1=-2, dim2=-1).log().sum(dim=-1)
 
 
 @objective

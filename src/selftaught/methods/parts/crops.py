@@ -20,3 +20,13 @@ def evenly(everything: Tensor, most: int = 256) -> tuple[Tensor, ...]:
     """Parts of about one size, of at most `most` samples each."""
     # Not `split`, whose last part may be a single sample, of which batch norm takes no statistics.
     return everything.chunk(-(-len(everything) // most))
+
+
+def cuts(count: int, parts: int) -> list[slice]:
+    """Where `count` samples are cut into so many parts, whose sizes differ by one at most.
+
+    Not as `chunk`, which may make fewer parts than asked for, and a last one of a single sample. Of several processes'
+    samples, side by side, parts that all of them share alike have the same bounds as each process's own.
+    """
+    bounds = [-(-count * part // parts) for part in range(parts + 1)]  # rounded up
+    return [slice(first, end) for first, end in itertools.pairwise(bounds)]

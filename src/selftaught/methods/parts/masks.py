@@ -204,6 +204,8 @@ def centre_mask(batch: int, size: Sequence[int], area: float, device: torch.devi
     """One centred rectangle, or stretch, of `area` (B, 1, *size). Context encoders (1604.07379, section 3.3)."""
     mask = torch.zeros(batch, 1, *size, dtype=torch.bool, device=device)
     sides = [max(1, round(side * area ** (1 / len(size)))) for side in size]
+    if sides == list(size):  # something is left to see
+        sides[sides.index(max(sides))] -= 1
     inside = mask
     for axis, (whole, side) in enumerate(zip(size, sides), start=2):
         inside = inside.narrow(axis, (whole - side) // 2, side)
@@ -229,7 +231,14 @@ def block_mask(batch: int, size: Sequence[int], area: float, device: torch.devic
         start = starts[..., axis, None]
         inside.append((place >= start) & (place < start + sides[..., axis, None]))
     met = inside[0] if axes == 1 else inside[0][..., :, None] & inside[1][..., None, :]
-    return met.any(dim=1, keepdim=True)
+    hidden = met.any(dim=1).flatten(1)
+    # Where all was met something is left to see, and where nothing was, as by blocks narrower than a pixel, something
+    # is hidden: the place at which the first block was drawn.
+    place = hidden.new_zeros(batch, 1, dtype=torch.int64)
+    for axis, side in enumerate(size):
+        place = place * side + (draws[:, :1, axes + axis] * side).long()
+    some = (hidden.gather(1, place) | ~hidden.any(dim=1, keepdim=True)) & ~hidden.all(dim=1, keepdim=True)
+    return hidden.scatter(1, place, some).view(batch, 1, *size)
 
 
 def region_mask(batch: int, size: Sequence[int], area: float, device: torch.device, grain: int = 4) -> Tensor:
@@ -241,7 +250,7 @@ def region_mask(batch: int, size: Sequence[int], area: float, device: torch.devi
     hills = randomness.normal((batch, 1, *[grain] * len(size)), "region", device)
     smooth = "bicubic" if len(size) == 2 else "linear"
     landscape = F.interpolate(hills, size=tuple(size), mode=smooth, align_corners=True).flatten(1)
-    hidden = max(1, round(area * landscape.shape[1]))
+    hidden = max(1, min(round(area * landscape.shape[1]), landscape.shape[1] - 1))  # something is left to see
     # The height is set for each image, so that exactly the wanted area lies above it.
     threshold = landscape.topk(hidden, dim=1).values[:, -1:]
     return (landscape >= threshold).view(batch, 1, *size)

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from selftaught import Data, Encoder, Method, Training, UsageError, bounds, distributed, precise, randomness
 from selftaught.methods.objectives.contrastive import info_nce_with_queue
+from selftaught.methods.parts.crops import cuts
 from selftaught.methods.parts.heads import mlp
 from selftaught.methods.parts.memory import Queue
 from selftaught.methods.parts.teacher import Teacher
@@ -64,19 +65,20 @@ class MoCo(Method):
             return network(x)
         # The global batch is divided, not this process's rows, so that the groups do not depend on how many there are.
         world = distributed.world_size()
-        groups = max(1, round(len(x) * world / self.group))
+        total = len(x) * world
+        groups = max(1, min(round(total / self.group), total // 2))  # statistics are of two samples at least
         if groups < world and world % groups == 0:  # a group is of several processes
             with distributed.among(world // groups):
                 return network(x)
         if groups % world:
             fits = len(x) if len(x) > 1 else world  # a group a process, or one of all: statistics are of 2 at least
             raise UsageError(
-                f"moco's batch of {len(x) * world} makes {groups} groups of --method.group {self.group}, which {world} "
+                f"moco's batch of {total} makes {groups} groups of --method.group {self.group}, which {world} "
                 f"processes cannot share; use --method.group {fits}"
             )
         # Alone: statistics of a group are its own, where batch norm would sum them over processes.
         with distributed.alone():
-            return torch.cat([network(part) for part in x.chunk(groups // world)])
+            return torch.cat([network(x[rows]) for rows in cuts(len(x), groups // world)])
 
     @torch.no_grad()
     def _keys(self, x: Tensor) -> Tensor:

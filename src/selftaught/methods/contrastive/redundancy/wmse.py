@@ -48,8 +48,10 @@ class WMSE(Method):
         everyone = of_everyone(z)  # 2 x (all samples) x dim
         count = everyone.shape[1]
         size = min(self.group, count)
-        if size < self.dim:
-            raise UsageError(f"wmse cannot whiten {self.dim} features of {count} samples; use a larger --batch-size")
+        # Without their mean, samples span one direction less than there are.
+        if size < self.dim or (size == self.dim and not self.epsilon):
+            way = "a larger --batch-size" + (", or --method.epsilon 0.0001" if size == self.dim else "")
+            raise UsageError(f"wmse cannot whiten {self.dim} features of {count} samples; use {way}")
         order = randomness.whole((self.iterations, count), "groups", z.device).argsort(dim=1)
         # Whole groups only: what is left over sits out this division of the batch.
         groups = order[:, : count // size * size].reshape(-1, size)

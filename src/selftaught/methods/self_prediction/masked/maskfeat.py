@@ -76,8 +76,7 @@ class MaskFeat(Method):
         target = histograms(x, self.cell, self.bins)
         pixels = self.hole.pixels(hidden).to(x.dtype)
         covered = F.avg_pool2d(pixels[..., : self.grid[0] * self.cell, : self.grid[1] * self.cell], self.cell)
-        # A histogram is asked for where most of its pixels were hidden: cells and hidden parts need not line up.
-        return target, predicted, covered > 0.5
+        return target, predicted, _asked(covered)
 
     def picture(self, *views: Tensor) -> dict[str, Tensor]:
         x = views[0]
@@ -90,3 +89,14 @@ class MaskFeat(Method):
     def _as_image(self, edges: Tensor, x: Tensor) -> Tensor:
         low, high = extremes(self.data, x)
         return low + strokes(edges, self.bins, (x.shape[2], x.shape[3])).to(x.dtype) * (high - low)
+
+
+def _asked(covered: Tensor) -> Tensor:
+    """Which histograms (B, 1, h, w) are asked for, by the share of each one's pixels that was hidden.
+
+    Those of most of whose pixels that is true, since cells and hidden parts need not line up, and of each sample the
+    one of which most was hidden, if any was: of small parts that may be less than a half.
+    """
+    shares = covered.flatten(1)
+    most = shares.max(dim=1, keepdim=True)
+    return (shares > 0.5).scatter(1, most.indices, most.values > 0).view_as(covered)
