@@ -11,7 +11,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.inside import tokens
-from selftaught.judging.labelled import open_labelled
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.shown import taken
 from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part

@@ -8,7 +8,8 @@ import pytest
 
 from selftaught.commands.python import Run
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.labelled import Labelled, open_labelled, spare, splits
+from selftaught.judging.labelled import Labelled, spare, splits
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.subsets import held_out, parse_labels
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import DataError, SelftaughtError, UsageError

@@ -13,7 +13,8 @@ from selftaught.commands.python import Run
 from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.accuracy import votes
-from selftaught.judging.labelled import Labelled, open_labelled, spare, splits
+from selftaught.judging.labelled import Labelled, spare, splits
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.result import table
 from selftaught.judging.subsets import parse_labels
 from selftaught.reporting.run_page import page_of

@@ -19,9 +19,9 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.samples import open_samples
 from selftaught.data.sources import folder
 from selftaught.judging import coarse
-from selftaught.judging.labelled import shown_to
 from selftaught.judging.maps import maps, pixels_at
 from selftaught.judging.masked import open_masked
+from selftaught.judging.opening import shown_to
 from selftaught.judging.probes import segment
 from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report

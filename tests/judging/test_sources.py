@@ -8,7 +8,7 @@ import pytest
 
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.baselines import untrained
-from selftaught.judging.labelled import open_labelled
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.sources import Sources, sources
 from selftaught.run.recipes import Evaluate
 from selftaught.system.components import Part

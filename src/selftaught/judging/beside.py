@@ -9,7 +9,8 @@ from torch import nn
 from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.judging.baselines import initial, untrained
-from selftaught.judging.labelled import Labelled, shown_to
+from selftaught.judging.labelled import Labelled
+from selftaught.judging.opening import shown_to
 from selftaught.run.known import TIMM
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import UsageError

@@ -15,7 +15,7 @@ from selftaught.judging.accuracy import Answers, measured, voters
 from selftaught.judging.beside import Beside, beside
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.idle import refuse_alone, refuse_unread
-from selftaught.judging.labelled import Labelled, open_labelled, splits
+from selftaught.judging.labelled import Labelled, splits
 from selftaught.judging.masked import is_dense, open_masked
 from selftaught.judging.measures import (
     details_of,
@@ -27,6 +27,7 @@ from selftaught.judging.measures import (
     values,
 )
 from selftaught.judging.memo import Memo
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.probe import Exam, Probe
 from selftaught.judging.result import Chosen, Evaluation, Row, doubts, verdicts
 from selftaught.judging.shown import parse_features

@@ -9,8 +9,9 @@ from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.coarse import finest
 from selftaught.judging.idle import given
-from selftaught.judging.labelled import Labelled, joined, named_in, opened
+from selftaught.judging.labelled import Labelled
 from selftaught.judging.masks import masks_of
+from selftaught.judging.opening import joined, named_in, opened
 from selftaught.judging.probe import Probe
 from selftaught.judging.subsets import LabelCount
 from selftaught.run.recipes import Evaluate

@@ -13,9 +13,10 @@ from selftaught.judging.certainty import meaning_of
 from selftaught.judging.finetune import Tuning
 from selftaught.judging.finetune import finetune as tuned
 from selftaught.judging.idle import refuse_alone
-from selftaught.judging.labelled import Labelled, open_labelled, spare
+from selftaught.judging.labelled import Labelled, spare
 from selftaught.judging.marks import marks
 from selftaught.judging.metrics import UNEVEN, uneven
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.subsets import Rows, held_out
 from selftaught.judging.told import leaks_of
 from selftaught.run.classifier import Calibrated, save_classifier

@@ -18,8 +18,9 @@ from selftaught.data.sources.handed import MARK
 from selftaught.data.sources.open import COLUMNS
 from selftaught.judging import probe as probes
 from selftaught.judging.finetune import Tuning
-from selftaught.judging.labelled import Labelled, Split, open_labelled, spare
+from selftaught.judging.labelled import Labelled, Split, spare
 from selftaught.judging.measures import measure_of, values
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.probe import Exam
 from selftaught.judging.shown import OWN, Shown
 from selftaught.judging.subsets import Rows

@@ -9,7 +9,7 @@ from PIL import Image
 from selftaught.commands.cli import run_command
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.samples import open_samples
-from selftaught.judging.labelled import open_labelled
+from selftaught.judging.opening import open_labelled
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import DataError
 

@@ -10,7 +10,8 @@ from selftaught.contracts.modality import usual_of
 from selftaught.data.series import baseline
 from selftaught.data.series.baseline import filled, minirocket
 from selftaught.data.series.samples import open_samples
-from selftaught.judging.labelled import Labelled, open_labelled
+from selftaught.judging.labelled import Labelled
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.result import kinds
 from selftaught.judging.sources import _fitted
 from selftaught.run.recipes import Evaluate

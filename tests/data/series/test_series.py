@@ -17,7 +17,8 @@ from selftaught.data.series import MODALITY
 from selftaught.data.series.encoders import build_encoder
 from selftaught.data.series.samples import open_samples
 from selftaught.judging.groups import groups_named
-from selftaught.judging.labelled import open_labelled, splits
+from selftaught.judging.labelled import splits
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.shown import features_of
 from selftaught.judging.subsets import parse_labels
 from selftaught.methods import registry

@@ -20,7 +20,7 @@ from selftaught.data.text.baseline import TfIdf
 from selftaught.data.text.encoders import build_encoder
 from selftaught.data.text.samples import open_samples
 from selftaught.data.text.tokenizer import Tokenizer
-from selftaught.judging.labelled import open_labelled
+from selftaught.judging.opening import open_labelled
 from selftaught.judging.sources import _fitted
 from selftaught.methods import registry
 from selftaught.methods.parts.words import drawn_by, in_place_of, some_words, without_words
