@@ -107,7 +107,8 @@ def _longer(presets: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[s
         f"## After {LONGER:,} samples",
         "",
         "Accuracy of presets as above, and in brackets of more samples: each of the "
-        f"{IMAGES:,} images is then seen {LONGER // IMAGES} times.",
+        f"{IMAGES:,} images is then seen {LONGER // IMAGES} times. Minutes are of one core, of a machine that had "
+        "other work besides, and so no measure of speed.",
         "",
         "| method | encoder | seed | samples | linear | kNN | untrained, linear | minutes |",
         "|---|---|--:|--:|--:|--:|--:|--:|",

@@ -97,6 +97,9 @@ def resumed(run: RunFolder, step: int, command: Pretrain) -> RunFolder:
         if path.name > f"step_{step:07d}":
             shutil.rmtree(path)
     (folder / "checkpoints" / "last").write_text(f"step_{step:07d}\n")
+    if not checkpoint.steps(folder / "checkpoints"):  # nor had it anything else by then
+        shutil.rmtree(folder / "encoder")
+        RunFolder(folder).set_status("running")
     return pretrain(command)
 
 

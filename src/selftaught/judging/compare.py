@@ -102,8 +102,9 @@ def compare(command: Compare, written: Callable[[Comparison, Path], None]) -> Co
         bench = Bench(recipe, taking_part, stop)
         samples = bench.samples(0)
         bench.chosen = chosen_by_device(recipe, bench.encoder, samples, bench.device)
-        found = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind), "encoder": bench.encoder}
-        found["size"] = samples.preparation.size if bench.kind.SIZED else None
+        found: dict[str, Any] = {"fingerprint": samples.fingerprint, "bands": bands_of(recipe, bench.kind)}
+        found["encoder"] = bench.encoder
+        found["size"] = samples.preparation.size if bench.kind.SIZED else recipe.size
         found["score"] = recipe.score if recipe.train else bench.score
         bench.recipe = recipe = recipe.model_copy(update=found)
         measure = Measure(recipe.probe, True) if recipe.train else Measure(bench.score, False)

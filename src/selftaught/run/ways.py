@@ -5,6 +5,7 @@ from typing import Any
 from selftaught.contracts.modality import Modality
 from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import UsageError
+from selftaught.system.saying import say_once
 from selftaught.system.text import printable
 
 LEFT_OPEN: dict[str, Any] = {"range": "auto", "pages": "first", "bands": None, "jpeg_decoder": "cpu"}
@@ -20,13 +21,13 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
-    _refuse_size(recipe, kind)
+    _note_size(recipe, kind)
     return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind), **_rate(recipe, kind)}
 
 
-def _refuse_size(recipe: Recipe, kind: Modality) -> None:
+def _note_size(recipe: Recipe, kind: Modality) -> None:
     if getattr(recipe, "size", None) is not None and not kind.SIZED:
-        raise UsageError(f"--size is for images and sound: {kind.THINGS} are taken as long as they are")
+        say_once(f"note: --size is for images and sound: {kind.THINGS} are taken as long as they are")
 
 
 def _words(recipe: Recipe, kind: Modality) -> dict[str, Any]:

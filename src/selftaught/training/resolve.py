@@ -180,7 +180,7 @@ def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:
         "batch_size": batch,
         "epochs": epochs,
         "steps": steps,
-        "size": samples.preparation.size if kind.SIZED else None,
+        "size": samples.preparation.size if kind.SIZED else recipe.size,
         "normalise": recipe.normalise if recipe.normalise != "auto" else "data",
         "statistics": recipe.statistics if recipe.statistics != "auto" else "data",
         "preset": began,

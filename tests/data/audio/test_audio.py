@@ -111,8 +111,6 @@ def test_what_is_not_for_clips_is_refused_in_one_line(tmp_path: Path) -> None:
         selftaught.pretrain(data, method="colorization", encoder="test_resnet", batch_size=4, out=str(tmp_path / "a"))
     with pytest.raises(UsageError, match="--sampling-rate 8000 is for sound: rows have no rate that could be another"):
         selftaught.pretrain("sklearn:wine", sampling_rate=8000, out=str(tmp_path / "a"))
-    with pytest.raises(UsageError, match="--size is for images and sound: rows are taken as long as they are"):
-        selftaught.pretrain("sklearn:wine", size=32, out=str(tmp_path / "a"))
     with pytest.raises(UsageError, match="--views-for xray is for images"):
         selftaught.pretrain(data, views_for="xray", out=str(tmp_path / "a"))
     with pytest.raises(UsageError, match=r"--column sound is for images, and .* holds clips"):

@@ -213,20 +213,16 @@ def _pictures() -> dict[str, list[Sample]]:
     hdr = io.BytesIO()
     pillow_heif.from_bytes(mode="RGB;16", size=(48, 64), data=ten.tobytes()).save(hdr, quality=-1, chroma=444)
     jpeg = saved(NOISE, "JPEG", quality=100, subsampling=0)
-    veiled, white = np.dstack([SIXTEEN, SIXTEEN[::-1]]), 65535
-    laid = np.round(white - (white - veiled[..., 0].astype(float)) * veiled[..., 1] / white)
+    bare = "have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small"
+    opaque = np.dstack([SIXTEEN, np.full_like(SIXTEEN, 65535)])
     fine = "have more than 8 bits a colour: the upper 8 are used"
     return {
         "JPEG": [Sample(jpeg, NOISE, slack=6), Sample(saved(GREY, "JPEG", quality=100), GREY[..., None], slack=3)],
         "PNG": [
             Sample(saved(NOISE, "PNG"), NOISE),
             Sample(saved(SIXTEEN, "PNG"), SIXTEEN[..., None]),
-            Sample(deep_png(veiled, 4), laid[..., None].astype(np.uint16)),
-            Sample(
-                deep_png(ten, 2),
-                NOISE,
-                said="have colours of 16 bits: the upper 8 are used, which leaves few levels where values are small",
-            ),
+            Sample(deep_png(ten, 2), NOISE, said=bare),
+            Sample(deep_png(opaque, 4), np.repeat(SIXTEEN[..., None] >> 8, 3, axis=2).astype(np.uint8), said=bare),
         ],
         "WebP": [Sample(saved(NOISE, "WEBP", lossless=True), NOISE)],
         "AVIF": [Sample(saved(NOISE, "AVIF", quality=100, subsampling="4:4:4"), NOISE, slack=4)],

@@ -14,6 +14,7 @@ from selftaught.data.tables.samples import open_samples
 from selftaught.system import randomness
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.system.saying import say_once
 from tests.methods.making import KINDS
 
 PREPARATION = KINDS["tables"].preparation
@@ -32,6 +33,15 @@ def test_corrupted_cells_take_the_value_of_the_same_column_of_other_rows() -> No
     with randomness.at(0, 0, slice(16, 32), 64):  # another process's share of the same batch
         part = views(torch.from_numpy(rows[16:32]), *samples.batch(rows[16:32]))
     assert torch.equal(part[1], a[16:32])
+
+
+def test_a_size_does_nothing_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    say_once.cache_clear()
+    how = {"size": 32, "steps": 1, "out": str(tmp_path / "run"), "resume": True}
+    selftaught.pretrain("sklearn:wine", **how)
+    assert "note: --size is for images and sound: rows are taken as long as they are\n" in capsys.readouterr().err
+    again = selftaught.pretrain("sklearn:wine", **how)  # the same command goes on
+    assert again.status["state"] == "done"
 
 
 @pytest.mark.filterwarnings("error")

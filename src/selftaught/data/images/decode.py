@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from selftaught.data.images import bands, dicom, nvjpeg, plugins, png, tiff
+from selftaught.data.images import bands, dicom, nvjpeg, plugins, tiff
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
 from selftaught.data.images.pixels import ANIMATED, DEEP, FINE, PAGES, UNKNOWN_TO_CARD, of_tiff, pixels_of, upright
 from selftaught.data.sources.arrays import NOT_FINITE
@@ -33,6 +33,7 @@ MAX_PIXELS = 120_000_000  # a larger image is taken for a decompression bomb
 MAX_SCANS = 64  # times that a JPEG may go over its pixels; cameras and programs do it some ten times
 LARGE = 32_000_000  # pixels; images above are decoded one at a time, so that threads never hold many at once
 JPEGS = ("JPEG", "MPO")  # a phone's MPO is a JPEG with further pictures behind it
+DEEP_PNG = (b"\x10\x02", b"\x10\x04", b"\x10\x06")  # 16 bits, and kinds of colour of which Pillow keeps 8
 PADDING = (127, 128)  # what JPEG decoders put where data are missing
 COLOURSPACES = {"L": "GRAY", "RGB": "RGB"}  # of JPEGs that simplejpeg and a card decode, by Pillow's mode
 FRAMED = ("GIF", "WEBP", "PNG", "AVIF", "HEIF")  # formats of pictures that may move
@@ -128,9 +129,6 @@ def _on_cpu(
     if image.format == "TIFF":
         return of_tiff(data, image, band, reading)
     remarks = _remarks(data, image)
-    if image.format == "PNG" and png.has_deep_grey(data):
-        with opened(png.in_bytes(data)) as held:
-            return Picture(png.grey_on_white(upright(held)), remarks)
     image.load()
     if image.format in JPEGS:
         _refuse_padding(data, image)
@@ -153,7 +151,7 @@ def _remarks(data: bytes, image: Image.Image) -> tuple[str, ...]:
     animated = False
     with contextlib.suppress(Exception):
         animated = _is_animated(image)
-    deep = image.format == "PNG" and png.has_deep_colours(data)
+    deep = image.format == "PNG" and data[24:26] in DEEP_PNG
     fine = image.info.get("bit_depth", 8) > 8 or _largest(image) > 255  # as HEIC and PPM have it
     return (ANIMATED,) * animated + (DEEP,) * deep + (FINE,) * fine
 

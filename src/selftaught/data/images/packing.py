@@ -40,7 +40,7 @@ AHEAD = 4  # images of each thread that wait for their turn
 SHARPER = 2  # times --short-side: a JPEG is decoded on so many pixels before it is resized, as Pillow's thumbnails are
 KEPT = "are larger and kept as they are: a JPEG cannot hold what is no grey or colour of 8 bits"
 JPEGS = {"JPEG": "jpg", "MPO": "jpg"}  # endings; of other formats it is the name in small letters
-MADE_AS = "2"  # another number where the same image is packed as other bytes than by an earlier version of this code
+MADE_AS = "1"  # another number where the same image is packed as other bytes than by an earlier version of this code
 
 
 @dataclass(frozen=True)
