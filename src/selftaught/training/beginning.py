@@ -31,10 +31,8 @@ def is_over(run: RunFolder) -> bool:
 
 def refuse_over(run: RunFolder) -> None:
     """Raise UsageError where to go on would be to begin at step 0, and to lose a result that is there."""
-    shown, way = (
-        printable(run.folder),
-        "nothing goes on from here; use --overwrite in place of --resume, or another --out",
-    )
+    shown = printable(run.folder)
+    way = "nothing goes on from here; use --overwrite in place of --resume, or another --out"
     if is_over(run):
         raise UsageError(f"{shown} is done and its checkpoints were removed: {way}")
     if not checkpoint.steps(run.checkpoints) and (step := _exported_at(run)):

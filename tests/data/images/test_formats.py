@@ -3,10 +3,8 @@
 import io
 import json
 import re
-import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from selftaught.data.images.decode import DecodeError, pages_in, picture
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.samples import open_samples
 from selftaught.system.errors import SelftaughtError
+from tests.reliability.corpus import deep_png
 
 PAGE = (Path(__file__).parents[3] / "docs/formats.md").read_text()
 RANDOM = np.random.default_rng(0)
@@ -114,22 +113,6 @@ def group(slope: int, centre: float) -> Dataset:
 def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """As the standard's linear window has it, of 16 bits."""
     return np.round(np.clip((values.astype(float) - low) / (high - low), 0, 1) * 65535).astype(np.uint16)
-
-
-def deep_png(values: np.ndarray, kind: int) -> bytes:
-    """A PNG of 16 bits, of a kind of colour by its number in the standard."""
-    height, width, _ = values.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    parts = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0),
-        b"IDAT": zlib.compress(rows),
-        b"IEND": b"",
-    }
-    packed = (
-        struct.pack(">I", len(held)) + name + held + struct.pack(">I", zlib.crc32(name + held))
-        for name, held in parts.items()
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 def _tiffs() -> dict[str, list[Sample]]:

@@ -246,7 +246,7 @@ def labels_for(
     labels = known_labels([line.label for line in found], file.name, note, None if as_written else parting)
     by_key = agreeing((line._replace(label=label) for line, label in zip(found, labels)), shown)
     by_whole = {whole: by_key[whole] for whole in wholes if whole in by_key}
-    return [by_key.get(key, by_whole.get(whole_of(key), "")) for key in keys]
+    return [by_key[key] if key in by_key else by_whole.get(whole_of(key), "") for key in keys]
 
 
 def plain(key: str) -> str:
