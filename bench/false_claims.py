@@ -11,7 +11,7 @@ that is to be is deleted before.
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,12 +137,12 @@ def numbers(samples: int, freedom: float) -> Cell:
     return Cell(f"R2, test set of {samples:,}, noise of {freedom:g} degrees of freedom", judge, 0.7)
 
 
-def one_test_set(samples: int, easy: float, alike: float = 2.0, kinds: Sequence[str] = KINDS) -> Cell:
-    """Each sample has a difficulty, the same for all features; `alike`: the less, the more they agree."""
+def one_test_set(samples: int, easy: float) -> Cell:
+    """Each sample has a difficulty, the same for all features."""
 
     def judge(rng: Rng, gain: float) -> Said:
-        hard = rng.beta(alike * easy, alike * (1 - easy), samples)
-        told = {kind: [[rng.random(samples) < hard + gain * (kind == "trained")]] for kind in kinds}
+        hard = rng.beta(2 * easy, 2 * (1 - easy), samples)
+        told = {kind: [[rng.random(samples) < hard + gain * (kind == "trained")]] for kind in KINDS}
         return said_of(told, samples)
 
     return Cell(f"test set of {samples:,}, {easy:.0%} right", judge)

@@ -49,6 +49,12 @@ text { font: 12px system-ui, sans-serif; fill: #1c2733; }
 
 def main() -> None:
     """Write the picture."""
+    OUT.write_text(picture())
+    print(f"wrote {OUT}")
+
+
+def picture() -> str:
+    """The rooms as an SVG."""
     graph = grimp.build_graph("selftaught", exclude_type_checking_imports=False, cache_dir=None)
     uses: Counter[tuple[str, str]] = Counter()
     for module in graph.modules:
@@ -67,10 +73,7 @@ def main() -> None:
     size = f'width="{WIDTH}" height="{below}" viewBox="0 0 {WIDTH} {below}"'
     title = "<title>The rooms of selftaught, floor by floor; imports only go down</title>"
     body = "\n".join(drawn)
-    OUT.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{title}<style>{STYLE}</style>\n{body}\n</svg>\n'
-    )
-    print(f"wrote {OUT}")
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{title}<style>{STYLE}</style>\n{body}\n</svg>\n'
 
 
 def room(module: str) -> str:

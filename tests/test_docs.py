@@ -1,6 +1,7 @@
 """The documentation's commands run as written, only shorter; its recipes are whole."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,7 @@ def test_every_method_has_its_papers_settings() -> None:
         for file in (ROOT / "recipes").glob("*_paper.yaml")
     }
     assert named >= set(registry.places())
+
+
+def test_the_rooms_are_drawn_as_they_are() -> None:
+    assert (ROOT / "docs/rooms.svg").read_text() == runpy.run_path(str(ROOT / "docs/rooms.py"))["picture"]()

@@ -99,7 +99,7 @@ def test_features_are_kept_and_known_to_be_stale(
 
 
 def test_a_graph_over_kept_features_finds_what_looking_at_all_does(
-    looking: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    looking: Path, pictures: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("usearch")
     index, like = tmp_path / "index", ["a/0.png", "b/3.png"]

@@ -23,7 +23,7 @@ SHORTER = (("--epochs 100", "--steps 2"), ("--count 100", "--count 18"), ("--cou
 
 
 def test_the_pages_commands_lead_from_pictures_to_sorted_ones(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(pictures, "photos")

@@ -127,7 +127,7 @@ def test_what_cannot_be_is_told_in_a_line(
 
 
 def test_other_kinds_of_data_need_nothing_of_their_own(
-    looking: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signals.register(monkeypatch)
     phase = np.where(np.arange(48)[:, None] % 2 == 0, 1, 3) * np.linspace(0, 6, 12)

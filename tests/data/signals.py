@@ -20,7 +20,8 @@ from selftaught.contracts.encoder import Encoder, Origin
 from selftaught.contracts.findings import Findings
 from selftaught.contracts.modality import Modality
 from selftaught.data.encoders import Own, build
-from selftaught.data.opening import Opened, Rows, chosen, classes, labels_by_key
+from selftaught.data.facts import classes
+from selftaught.data.opening import Opened, Rows, chosen, labels_by_key
 from selftaught.data.sources.source import Source
 from selftaught.data.views import SingleViews
 from selftaught.system import randomness

@@ -361,7 +361,7 @@ def test_many_channels_and_fractions_are_kept() -> None:
         open_samples(named, size=(8, 8))
 
 
-def test_what_is_masked_is_not_known(tmp_path: Path) -> None:
+def test_what_is_masked_is_not_known() -> None:
     mask = np.arange(15).reshape(5, 3) == 4
     rows = np.ma.masked_array(np.arange(15.0).reshape(5, 3), mask)
     with handed((rows, np.ma.masked_array([1, 2, 1, 2, 1], [0, 0, 0, 0, 1]))) as named:

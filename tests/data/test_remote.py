@@ -77,7 +77,7 @@ def emptied(source: Any, kept: BlockCache | None = None) -> None:
 
 
 def test_what_is_dropped_cut_late_or_refused_is_asked_for_again_and_said(
-    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = open_source(str(server.root / PATTERN))
     monkeypatch.setattr(distant, "SILENT", 0.0)

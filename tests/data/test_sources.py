@@ -106,7 +106,7 @@ def test_a_linked_folder_keeps_its_own_name(tmp_path: Path) -> None:
     assert open_source(tmp_path).keys == ["z/x.png"]
 
 
-def test_what_is_passed_over_is_told(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_passed_over_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "secret").mkdir()
     scandir = os.scandir
 

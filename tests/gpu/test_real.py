@@ -55,7 +55,7 @@ def test_torch_counts_no_wait_but_the_guards(name: str, kind: str, tmp_path: Pat
             warnings.simplefilter("always")
             views = job.batches(1)
             in_views = len(said)
-            replace(job, batches=trying._Given(views, job.batches.device)).fit(steps=2, start=1)
+            replace(job, batches=trying.Given(views, job.batches.device)).fit(steps=2, start=1)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert in_views == 0
@@ -66,7 +66,7 @@ def test_batches_made_ahead_on_another_stream_are_the_same(tmp_path: Path) -> No
     plan, samples = plan_of("simclr", "images", tmp_path, deterministic=True)
     together = losses(plan, samples, 20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batches, "of_run", trying._Given.of_run)
+        patch.setattr(Batches, "of_run", trying.Given.of_run)
         assert losses(plan, samples, 20) == together
 
 

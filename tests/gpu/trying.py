@@ -46,7 +46,7 @@ def tried(job: Job) -> Tried:
     return found
 
 
-class _Given:
+class Given:
     """Batches that are made already."""
 
     def __init__(self, views: tuple[Tensor, ...], device: torch.device) -> None:
@@ -61,7 +61,7 @@ class _Given:
 
 def _step(job: Job, step: int, views: tuple[Tensor, ...], losses: list[dict[str, float]]) -> None:
     seen: list[dict[str, Tensor]] = []
-    given = replace(job, batches=_Given(views, job.batches.device))
+    given = replace(job, batches=Given(views, job.batches.device))
     given.fit(steps=STEPS, start=step, until=step + 1, watch=lambda step, terms: seen.append(terms))
     losses.append({name: _value(term) for name, term in seen[0].items()})
 

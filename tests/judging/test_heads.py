@@ -72,7 +72,7 @@ def test_the_attentive_probe_reads_what_a_mean_hides() -> None:
     assert accuracy(Weighted, values.mean(dim=1, keepdim=True), y, 1000, each=True) < 0.75
 
 
-def test_the_probe_of_layers_finds_the_one_that_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_of_layers_finds_the_one_that_knows() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 900)
     x = rng.normal(size=(900, 4, 60)).astype(np.float32)

@@ -64,7 +64,7 @@ def test_a_copy_of_what_is_judged_is_not_learnt_from(
         run.evaluate(test, test)
 
 
-def test_copies_are_found_where_other_images_have_other_sizes(run: Run, tmp_path: Path) -> None:
+def test_copies_are_found_where_other_images_have_other_sizes(tmp_path: Path) -> None:
     x, y = noise(40, 0)
     for name, sides in (("train", (16,) * 40), ("test", (16,) * 20 + (20,) * 20)):
         for number, side in enumerate(sides):

@@ -129,12 +129,14 @@ def test_what_is_usual_of_a_kind_of_data_stands_beside_methods(tmp_path: Path) -
     assert "MiniRocket" not in [column.header for column in table(Comparison.model_validate(old)).columns]
 
 
-def test_folds_choose_and_the_test_set_tells() -> None:
-    def judged(method: str, chosen: float, told: float) -> list[Ran]:
-        by = {run.seed: run.judged for run in twice(method, chosen)}
-        return [run.model_copy(update={"held_out": by[run.seed]}) for run in twice(method, told, half=0.01)]
+def by_both(method: str, chosen: float, told: float) -> list[Ran]:
+    """Runs of two seeds, with what the folds and what the test set says of them."""
+    by = {run.seed: run.judged for run in twice(method, chosen)}
+    return [run.model_copy(update={"held_out": by[run.seed]}) for run in twice(method, told, half=0.01)]
 
-    runs = [*judged("simclr", 0.5, 0.52), *judged("byol", 0.6, 0.51), *judged("mae", 0.4, 0.56)]
+
+def test_folds_choose_and_the_test_set_tells() -> None:
+    runs = [*by_both("simclr", 0.5, 0.52), *by_both("byol", 0.6, 0.51), *by_both("mae", 0.4, 0.56)]
     places = ranked(runs, LINEAR)
     assert [place.method for place in places] == ["byol", "simclr", "mae"]
     assert [place.point.measured for place in places] == pytest.approx([0.51, 0.52, 0.56])  # as the test set has it
@@ -145,11 +147,7 @@ def test_folds_choose_and_the_test_set_tells() -> None:
 
 
 def test_a_leader_of_the_folds_that_the_test_set_decides_against_is_not_said_to_lead() -> None:
-    def judged(method: str, chosen: float, told: float) -> list[Ran]:
-        by = {run.seed: run.judged for run in twice(method, chosen)}
-        return [run.model_copy(update={"held_out": by[run.seed]}) for run in twice(method, told, half=0.01)]
-
-    places = ranked([*judged("simclr", 0.61, 0.5), *judged("byol", 0.6, 0.6), *judged("mae", 0.4, 0.51)], LINEAR)
+    places = ranked([*by_both("simclr", 0.61, 0.5), *by_both("byol", 0.6, 0.6), *by_both("mae", 0.4, 0.51)], LINEAR)
     assert [(place.method, place.first, place.behind) for place in places] == [
         ("simclr", 2, ["byol"]),
         ("byol", 1, []),
@@ -158,9 +156,9 @@ def test_a_leader_of_the_folds_that_the_test_set_decides_against_is_not_said_to_
     said = verdict(places, LINEAR)
     assert said.startswith("the folds put simclr first, which comes to 50.") and "leads" not in said
     assert said.endswith(f"; clearly better on the test set: {shown(places[1])}; too close to call: {shown(places[2])}")
-    told_apart = ranked([*judged("simclr", 0.61, 0.5), *judged("byol", 0.6, 0.6)], LINEAR)
+    told_apart = ranked([*by_both("simclr", 0.61, 0.5), *by_both("byol", 0.6, 0.6)], LINEAR)
     assert verdict(told_apart, LINEAR).endswith(f"; clearly better on the test set: {shown(told_apart[1])}")
-    sure = ranked([*judged("simclr", 0.61, 0.6), *judged("byol", 0.6, 0.5), *judged("mae", 0.4, 0.59)], LINEAR)
+    sure = ranked([*by_both("simclr", 0.61, 0.6), *by_both("byol", 0.6, 0.5), *by_both("mae", 0.4, 0.59)], LINEAR)
     assert verdict(sure, LINEAR).endswith(f"; too close to call: {shown(sure[2])}") and sure[0].first == 1
 
 

@@ -217,7 +217,7 @@ def with_void(file: Path, numbers: NDArray[np.uint8]) -> None:
     as_grey(file, numbers)
 
 
-def test_of_void_nothing_is_learnt_and_nothing_judged(data: tuple[Path, Path], tmp_path: Path) -> None:
+def test_of_void_nothing_is_learnt_and_nothing_judged(tmp_path: Path) -> None:
     """Where it is void the image is noise, so whoever took void for a class would say it of noise below, too."""
     train, test = scenes(tmp_path / "train", 30, 1, with_void), scenes(tmp_path / "test", 20, 2, with_void)
     run = run_of(tmp_path / "run", train, Stripes())

@@ -277,9 +277,7 @@ def test_several_labels_and_numbers_watch_by_measures_of_their_own(
     assert judged.measure == measure and abs(row.accuracy - lines[-1]["watched"]["linear"]) < 0.25
 
 
-def test_where_classes_differ_much_in_size_they_watch_by_balanced_accuracy(
-    data: dict[str, str], tmp_path: Path
-) -> None:
+def test_where_classes_differ_much_in_size_they_watch_by_balanced_accuracy(tmp_path: Path) -> None:
     x, y = images(3)
     rare = np.concatenate([np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:10]])
     looked = opened(saved(tmp_path / "rare.npz", x[rare], y[rare]))

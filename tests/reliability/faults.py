@@ -33,10 +33,6 @@ TOUCHING = {
 WRITERS = ("posix", "_io", "safetensors._safetensors_rust", None)  # modules of such functions; None: methods of files
 
 
-class Gone(BaseException):
-    """Stands for a hard death where no process may die."""
-
-
 def is_touching(function: Any) -> bool:
     """Whether a C function is one that changes a disk."""
     owner = type(getattr(function, "__self__", None)).__name__

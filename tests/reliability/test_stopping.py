@@ -145,9 +145,7 @@ def test_embedding_and_reporting_stop(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_follows_training_stops_and_is_made_up_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_follows_training_stops_and_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(tmp_path / "run")]
     draw = Keeping.draw
     with monkeypatch.context() as patch:

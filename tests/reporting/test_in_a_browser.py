@@ -18,7 +18,7 @@ from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
 from tests.judging.test_ranking import LINEAR, comparison, failure, ran
 from tests.networks import HALVED, NARROW
-from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
+from tests.reporting.browser import HANGS, Tab, needs_browser
 from tests.reporting.test_check_page import findings
 
 pytestmark = needs_browser
@@ -44,12 +44,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = pretrain(Pretrain.parse({**told, "precision": "32-true", "layout": "contiguous"}))
     Run(run.folder).evaluate(root / "photos", None, probe="knn", repeats=1, tolerance="5%")
     return write_report([run.folder], root / "report.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(params=[(theme, width) for theme in ("light", "dark") for width in WIDTHS], ids="-".join)

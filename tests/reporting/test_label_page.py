@@ -21,7 +21,7 @@ from selftaught.reporting.label_page import LabelPage
 from selftaught.run.recipes import Label
 from tests.commands.finding import lines, run_of
 from tests.networks import HALVED
-from tests.reporting.browser import HANGS, Tab, chromium, needs_browser
+from tests.reporting.browser import HANGS, Tab, needs_browser
 
 EVIL = "<img src=x onerror=document.title='run'>\"'&"
 WIDE = 400  # pixels of the largest picture
@@ -41,13 +41,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_of(tmp_path_factory.mktemp("runs") / "run", str(photos), HALVED)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One for all tests, as it takes longer to start than a page to be gone through."""
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture

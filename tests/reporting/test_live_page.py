@@ -13,7 +13,7 @@ from selftaught.commands.python import Run
 from selftaught.reporting.run_page import write_report
 from selftaught.run.map import Facts
 from selftaught.system.lock import LOCK
-from tests.reporting.browser import Tab, chromium, needs_browser
+from tests.reporting.browser import Tab, needs_browser
 from tests.reporting.test_run_page import EVIL, folder
 from tests.reporting.test_watch import Site, going_on, log, serve
 
@@ -22,15 +22,9 @@ __all__ = ["going_on", "serve"]
 pytestmark = needs_browser
 
 
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
-
-
 @pytest.fixture
-def page(opened: Any) -> Iterator[Tab]:
-    tab = Tab(opened.new_page())
+def page(browser: Any) -> Iterator[Tab]:
+    tab = Tab(browser.new_page())
     yield tab
     tab.page.close()
 

@@ -38,7 +38,7 @@ def measured(how: str, environment: dict[str, str]) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep memory")
-def test_freed_memory_is_used_again_or_given_back_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_freed_memory_is_used_again_or_given_back_when_asked() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     left, _ = measured("leave", plain)
     again, given = measured("keep", plain)

@@ -67,7 +67,7 @@ def quarantined(run: RunFolder) -> list[str]:
     return [line.partition(",")[0] for line in (run.folder / "quarantine.csv").read_text().splitlines()[1:]]
 
 
-def test_a_run_begins_by_a_sample_and_lists_what_it_meets(whole: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_begins_by_a_sample_and_lists_what_it_meets(whole: RunFolder) -> None:
     assert sorted(quarantined(whole)) == LISTED
     assert whole.recipe.first_pass == "sample" and str(whole.recipe.fingerprint).startswith(first_pass.MARK)
     held = json.loads((whole.folder / "data.json").read_text())

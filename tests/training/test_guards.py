@@ -106,9 +106,7 @@ def test_too_many_bad_steps_end_the_run_with_the_last_good_state(
     assert run.bad_steps() == [1, 2, 3, 4] and good(run)
 
 
-def test_values_that_are_not_finite_are_named_before_a_learning_rate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_that_are_not_finite_are_named_before_a_learning_rate(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((64, 16, 16, 3), dtype=np.float32)
     opened = open_samples(x)
     x[::2] = np.nan  # after it was looked through, as of a file that somebody writes to

@@ -323,7 +323,7 @@ def test_a_file_of_metadata_is_found_out_where_it_is_wrong(stored: Path, tmp_pat
         selftaught.pretrain(stored, metadata=[1, 2], suppress="a", **FAST)
 
 
-def test_check_shows_columns_with_what_is_missing(stored: Path, tmp_path: Path) -> None:
+def test_check_shows_columns_with_what_is_missing(stored: Path) -> None:
     facts = {"when": [f"2024-01-{1 + row % 28:02}" for row in range(COUNT)], "site": ["a"] * 3 + [None] * 45}
     found = selftaught.check(stored, metadata=facts)
     told = {column.name: (column.kind, column.distinct, column.missing) for column in found.metadata or []}

@@ -425,7 +425,7 @@ def test_the_largest_batch_follows_the_free_memory(
     assert batch(weights * 2 + int(told[1]) * 5 * 10**6) in (2, 4)
 
 
-def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path, tmp_path: Path) -> None:
+def test_kept_memory_grows_with_the_batch_and_counts_no_weights(photos: Path) -> None:
     images = open_samples(photos, size=(16, 16))
     kept = []
     for rows in (8, 16):

@@ -1,7 +1,9 @@
 """What is known of somebody's data before training: plain facts, whose names are the keys of `check --json`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.system.showing import Shown
@@ -24,6 +26,11 @@ class Spread(_Part):
     min: float
     median: float
     max: float
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Self:
+        """Of these, of which there is at least one."""
+        return cls(min=float(values.min()), median=float(np.median(values)), max=float(values.max()))
 
 
 class Bin(_Part):

@@ -4,8 +4,7 @@ A kind of data opens a source, asks `chosen` for the rows, decodes them, and hol
 """
 
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system import randomness
 from selftaught.system.errors import BrokenData, DataError, UsageError
-from selftaught.system.text import printable, spelled
+from selftaught.system.text import printable
 
 Rows = NDArray[np.int64]
 NAMED = 3  # of the broken samples, in an error
@@ -248,22 +247,3 @@ def labels_in(source: Source) -> dict[str, str]:
     for key, label in told.items():
         wholes.setdefault(whole_of(key), set()).add(label)
     return {whole: labels.pop() for whole, labels in wholes.items() if len(labels) == 1} | told
-
-
-def classes(source: Source) -> dict[str, int]:
-    """How many samples of each label a source has, for people."""
-    return {spelled(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
-
-
-def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
-    """Groups of two or more places with the same content, or digest of it."""
-    groups: dict[str | bytes, list[int]] = {}
-    for place, content in enumerate(contents):
-        groups.setdefault(content, []).append(place)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def notes_of_copies(things: str, same: Sequence[Sequence[Any]]) -> list[str]:
-    """What to know of groups of the same content."""
-    copies = sum(len(group) - 1 for group in same)
-    return [f"{copies:,} {things} are copies of others; in both parts of a split, a copy is a leak"] * bool(copies)

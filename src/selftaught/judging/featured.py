@@ -39,7 +39,7 @@ class Featured:
         return modality.named(self.samples.preparation.modality)
 
 
-def encoder_of(run: str, module: nn.Module | None = None) -> Encoder:
+def encoder_of(run: str, module: nn.Module | None) -> Encoder:
     """The encoder of a run, on the device where it works."""
     encoder = load_encoder(run, module=module).to(device_of("auto"))
     keep_freed_memory()

@@ -76,7 +76,7 @@ def refuse_others(task: Task, able: dict[str, Sequence[str]], per_class: Sequenc
 
 def values(task: Task, answers: Answers, contents: Contents) -> dict[str, float]:
     """All measures of a task by name, each a mean over repeats; what is of one group counts once."""
-    found = [_MEASURED[task](*own) for own in _rounds(answers, contents)]
+    found = [_MEASURED[task](said, truth, weights) for said, truth, _, weights in _rounds(answers, contents)]
     means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     return {name: float(f"{mean:.12g}") for name, mean in means.items()}  # the rest depends on the order of sums
 
@@ -172,22 +172,22 @@ def details_of(task: Task, features: str, probe: str, labels: str, answers: Answ
     return about.model_copy(update={"recall": recall, "average_precision": average_precisions(truth, said)})
 
 
-def _of_classes(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
+def _of_classes(said: Array, truth: Array, weights: Array) -> dict[str, float]:
     accuracy = float(accuracy_score(truth, said, sample_weight=weights))
     return {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy(truth, said, weights)}
 
 
-def _of_several(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
+def _of_several(said: Array, truth: Array, weights: Array) -> dict[str, float]:
     precise = mean_average_precision(truth, said, weights)
     return {"mAP": precise, "macro_F1": macro_f1(truth, said >= EVEN, weights)}
 
 
-def _of_numbers(said: Array, truth: Array, group: Rows, weights: Array) -> dict[str, float]:
+def _of_numbers(said: Array, truth: Array, weights: Array) -> dict[str, float]:
     mae = float(mean_absolute_error(truth, said, sample_weight=weights))
     return {"R2": explained(truth, said, weights), "MAE": mae}
 
 
-_MEASURED: dict[Task, Callable[..., dict[str, float]]] = {
+_MEASURED: dict[Task, Callable[[Array, Array, Array], dict[str, float]]] = {
     "classes": _of_classes,
     "several": _of_several,
     "number": _of_numbers,

@@ -5,7 +5,6 @@ kept is known by all that it came of, and so serves no other question.
 """
 
 import hashlib
-import io
 import json
 from contextlib import suppress
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from selftaught.contracts.encoder import Encoder, digest_of
 from selftaught.judging.probe import Exam, Probe
 from selftaught.run.folder import RunFolder, versions
 from selftaught.run.layout import FOLDERS, UNFINISHED
-from selftaught.system.arrays import array_in
+from selftaught.system.arrays import array_in, npy
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.ownership import refuse_odd
@@ -54,13 +53,11 @@ class Memo:
         return answer
 
     def _keep(self, file: Path, answer: Any) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, answer, allow_pickle=False)
         try:
             RunFolder(self._run).own(UNFINISHED)
             refuse_odd(self._run, {UNFINISHED: FOLDERS[UNFINISHED]})
             file.parent.mkdir(exist_ok=True)
-            write_atomically(file, buffer.getvalue())
+            write_atomically(file, npy(answer))
         except (UsageError, OSError) as error:
             self._keeps = False
             say(f"note: a cut would lose the networks trained so far, as nothing can be kept: {printable(str(error))}")

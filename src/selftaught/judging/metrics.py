@@ -44,7 +44,7 @@ def mean_average_precision(truth: Array, scores: Array, weight: Array | None = N
     return float(np.mean(known)) if known else 0.0
 
 
-def macro_f1(truth: Array, said: Array, weight: Array | None = None) -> float:
+def macro_f1(truth: Array, said: Array, weight: Array | None) -> float:
     """Over those labels (N, L) that some sample has, by whether they are said (N, L); 0 where none has any."""
     there = truth.any(axis=0)
     each = f1_score(truth, said, average=None, sample_weight=weight, zero_division=0)

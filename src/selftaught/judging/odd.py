@@ -80,9 +80,7 @@ class Oddities(Shown):
             ),
         ]
 
-    def _fact(
-        self, row: int, odd: str, score: float, of: str = "", label: str = "", likely: str = ""
-    ) -> dict[str, Any]:
+    def _fact(self, row: int, odd: str, score: float, of: str, label: str, likely: str = "") -> dict[str, Any]:
         about = {"path": self.data.samples.keys[row], "odd": odd, "score": float(f"{score:.6g}")}
         return {**about, "of": of, "label": label, "likely": likely}
 

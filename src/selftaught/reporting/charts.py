@@ -21,9 +21,9 @@ def scale(low: float, high: float, start: float, end: float) -> Callable[[float]
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that cover [low, high]."""
-    raw = (high - low) / about
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers that cover [low, high], about five."""
+    raw = (high - low) / 5
     magnitude = 10.0 ** math.floor(math.log10(raw))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)

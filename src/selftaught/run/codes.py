@@ -3,13 +3,12 @@
 By them it is told whether labels that are to judge the run have had a part in it.
 """
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.system.arrays import array_in
+from selftaught.system.arrays import array_in, npy
 from selftaught.system.files import write_atomically
 
 FILE = "metadata.codes.npy"
@@ -21,9 +20,7 @@ Codes = NDArray[np.int32]  # (columns, N), in the order of the recipe's `columns
 def write_codes(folder: Path, codes: Codes) -> None:
     """Write them, once: a run has the metadata that it began with."""
     if not (folder / FILE).exists():
-        buffer = io.BytesIO()
-        np.save(buffer, codes, allow_pickle=False)
-        write_atomically(folder / FILE, buffer.getvalue())
+        write_atomically(folder / FILE, npy(codes))
 
 
 def read_codes(folder: Path) -> Codes | None:

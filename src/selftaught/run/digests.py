@@ -1,12 +1,11 @@
 """The digests of what a run was trained on, in its folder: one a sample, in their order; and of who watched it."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.system.arrays import array_in
+from selftaught.system.arrays import array_in, npy
 from selftaught.system.files import write_atomically
 
 FILE, WATCHED = "data.digests.npy", "watched.digests.npy"
@@ -19,17 +18,14 @@ Digests = NDArray[np.uint8]  # (N, 16)
 def write_digests(folder: Path, digests: Digests) -> None:
     """Write them, once: a run has the data that it began with."""
     if not (folder / FILE).exists():
-        buffer = io.BytesIO()
-        np.save(buffer, digests, allow_pickle=False)
-        write_atomically(folder / FILE, buffer.getvalue())
+        write_atomically(folder / FILE, npy(digests))
 
 
 def add_digests(folder: Path, name: str, digests: Digests) -> None:
     """Write them beside those that the file of this name has already, each once."""
     held = read_digests(folder, name)
-    buffer = io.BytesIO()
-    np.save(buffer, np.unique(digests if held is None else np.concatenate([held, digests]), axis=0), allow_pickle=False)
-    write_atomically(folder / name, buffer.getvalue())
+    all_of_them = digests if held is None else np.concatenate([held, digests])
+    write_atomically(folder / name, npy(np.unique(all_of_them, axis=0)))
 
 
 def read_digests(folder: Path, name: str = FILE) -> Digests | None:

@@ -261,7 +261,7 @@ class RunFolder:
         )
 
     def write_data(
-        self, things: str, as_seen: str, count: int, keys: Iterable[str], looked_at: Mapping[str, Any] | None = None
+        self, things: str, as_seen: str, count: int, keys: Iterable[str], looked_at: Mapping[str, Any] | None
     ) -> None:
         """Record how many samples there are, and in which folders most of them lie.
 

@@ -104,6 +104,13 @@ def _head(stream: IO[bytes]) -> tuple[Header, int]:
     return (shape, kind), stream.tell()
 
 
+def npy(values: NDArray[Any]) -> bytes:
+    """The bytes of a .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
 def array_in(file: Path, largest: int) -> NDArray[Any]:
     """The array of a .npy of at most so many bytes."""
     with os.fdopen(opened(file, os.O_RDONLY), "rb") as stream:

@@ -14,7 +14,7 @@ class Bomb(ValueError):  # noqa: N818 - the field's word
     """A file unpacks to more than it may; the line says what raises the bound."""
 
 
-def refuse_bomb(unpacked: int, stored: int, what: str = "it") -> None:
+def refuse_bomb(unpacked: int, stored: int, what: str) -> None:
     """Raise Bomb where what is stored in so many bytes unpacks to more than `allowed`."""
     if unpacked > allowed(stored):
         times = unpacked // max(1, stored)

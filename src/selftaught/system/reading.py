@@ -179,9 +179,9 @@ def _coding(data: bytes) -> str:
     return "utf-16" if data.startswith(SIXTEEN) else "utf-8-sig"
 
 
-def csv_in(file: Path, limit: int = LARGEST_OBJECT) -> list[list[str]]:
+def csv_in(file: Path) -> list[list[str]]:
     """The cells of a CSV of ours, line by line."""
-    text = regular_bytes(file, limit).decode()
+    text = regular_bytes(file, LARGEST_OBJECT).decode()
     try:
         return list(csv.reader(io.StringIO(text, newline="")))
     except csv.Error as error:

@@ -31,7 +31,7 @@ def _settings(command: Pretrain) -> dict[str, Any]:
     }
 
 
-def opened_by_all(recipe: Pretrain, stop: Stop, like: Any = None) -> Samples:
+def opened_by_all(recipe: Pretrain, stop: Stop, like: Any) -> Samples:
     """The samples, which one process of each machine decodes into the cache and the others find there.
 
     They share the memory that the recipe allows. Raises UsageError where they hold something else somewhere.

@@ -19,12 +19,6 @@ from selftaught.system.errors import BrokenData, DataError, UsageError
 from tests.data.audio.tones import RATE, folder, tone, wav
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def written(sound: np.ndarray, rate: int = RATE, form: str = "WAV", subtype: str | None = None) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, sound, rate, format=form, subtype=subtype)

@@ -107,7 +107,7 @@ def test_windows_of_single_images_make_them_alike(tmp_path: Path) -> None:
     assert eight.dtype == np.uint8 and np.abs(eight - DEEP // 4 / 4095 * 255).max() <= 1
 
 
-def test_a_range_beyond_the_values_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_range_beyond_the_values_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     open_samples(DEEP, reading={"range": (0.0, 1.0)})
     assert "warning: array: 100% of the values lie beyond 0 to 1, and are cut off" in capsys.readouterr().err
 

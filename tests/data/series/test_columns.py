@@ -17,10 +17,7 @@ AS_ROW = "its first line is a row as well: columns have no names, and are called
 NUMBERED = "its first line is taken for the names of its columns, though most of it are numbers"
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def wrote(name: str, header: str, *rows: str) -> str:

@@ -25,12 +25,6 @@ TS = """# a comment
 LONG = "series,time,ax,ay,label\nb,2,5,50,run\na,0,1,10,walk\na,1,2,,walk\nb,0,3,30,run\nb,1,4,40,walk\n"
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def wrote(name: str, text: str) -> str:
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text(text)

@@ -23,12 +23,6 @@ BROKEN = {"ship/4.txt": b"na\xefve", "ship/5.txt": b" \n\t"}
 CSV = 'id,review,stars,label\nx,"good, very good",5,yes\ny,"bad; really bad",1,no\nz,as it goes on,3,\n'
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def wrote(name: str, content: str | bytes) -> str:
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,6 +1,5 @@
 """Everything that can be known of clips before training, by decoding every one of them."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from selftaught.data.audio.decode import Header, decode
 from selftaught.data.audio.files import THINGS, open_source
 from selftaught.data.audio.hearing import each, listened, refuse_short, usual_rate
 from selftaught.data.audio.preparation import Preparation
-from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, notes_of_copies, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -96,17 +95,13 @@ def _facts(looks: list[Look], rate: int) -> ClipFacts:
     seconds = np.array([look.header.seconds for look in looks])
     return ClipFacts(
         bytes=sum(look.length for look in looks),
-        formats=_counted([look.header.format for look in looks]),
-        rates=_counted([look.header.rate for look in looks]),
-        channels=_counted([look.header.channels for look in looks]),
-        seconds=Spread(min=float(seconds.min()), median=float(np.median(seconds)), max=float(seconds.max())),
+        formats=counted([look.header.format for look in looks]),
+        rates=counted([look.header.rate for look in looks]),
+        channels=counted([look.header.channels for look in looks]),
+        seconds=Spread.of(seconds),
         total_seconds=float(seconds.sum()),
         rate=rate,
     )
-
-
-def _counted(values: list[str] | list[int]) -> dict[str, int]:
-    return {str(value): count for value, count in Counter(values).most_common()}
 
 
 def _problems(checked: int, broken: int, tolerance: float) -> list[str]:

@@ -51,9 +51,7 @@ class Change:
         return Change(**part)
 
 
-def resize_taps(
-    start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def resize_taps(start: Tensor, length: Tensor, size: int, out: int, flip: Tensor | None) -> tuple[Tensor, Tensor]:
     """Pixels and weights (B, out, K) that crop `start` to `start + length` of an axis and resize it to `out`.
 
     The triangle filter of torchvision's antialiased bilinear resize, normalised within the crop; `flip` (B,)

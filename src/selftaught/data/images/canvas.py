@@ -42,9 +42,9 @@ def canvas_for(
     seen: list[Pixels],
     size: tuple[int, int] | None,
     like: Preparation | None,
-    native: bool = True,
-    white: int | None = None,
-    device: str = "cpu",
+    native: bool,
+    white: int | None,
+    device: str,
 ) -> Canvas:
     """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from.
 

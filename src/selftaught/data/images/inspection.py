@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
+from selftaught.data.facts import classes, counted, notes_of_copies, same_content
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import attempt, header, picture
@@ -24,7 +24,6 @@ from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.overlooked import missing, overlooked, remarked
 from selftaught.data.images.pages import paged
 from selftaught.data.images.values import Some, note_of, places_of, some_of, values_of
-from selftaught.data.opening import classes, notes_of_copies, same_content
 from selftaught.data.sources.arrays import NOT_FINITE, Arrays
 from selftaught.data.sources.contents import content_of
 from selftaught.data.sources.encoded import Encoded, Page
@@ -215,22 +214,12 @@ def _summary(looks: list[Look]) -> ImageFacts:
         bits=counted([look.bits for look in looks]),
         orientations=counted([h.orientation for h in headers]),
         animated=sum(h.animated for h in headers),
-        width=spread(widths),
-        height=spread(heights),
+        width=Spread.of(widths),
+        height=Spread.of(heights),
         distinct_sizes=len(set(sizes)),
         sizes=_bins(np.maximum(widths, heights)),
         values=values_of([look.values for look in looks if look.values]),
     )
-
-
-def counted(values: list[str] | list[int]) -> dict[str, int]:
-    """How often each value is there, the most frequent first."""
-    return {str(value): count for value, count in Counter(values).most_common()}
-
-
-def spread(values: NDArray[np.int64]) -> Spread:
-    """The least, the middle one and the greatest."""
-    return Spread(min=float(values.min()), median=float(np.median(values)), max=float(values.max()))
 
 
 def _bins(sides: NDArray[np.int64]) -> list[Bin]:

@@ -75,10 +75,10 @@ def preparation_of(
     take: Callable[[NDArray[np.int64]], NDArray[Any]],
     count: int,
     size: tuple[int, int] | None,
-    top: int | None = None,
-    band: bool | None = None,
-    limits: tuple[float, float] | None = None,
-    device: str = "cpu",
+    top: int | None,
+    band: bool | None,
+    limits: tuple[float, float] | None,
+    device: str,
 ) -> Preparation:
     """Value range, mean and standard deviation of the stored pixels, `take(rows)` of `count` (N, H, W, C).
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from selftaught.contracts.findings import Spread
+from selftaught.data.facts import counted
 from selftaught.data.first_pass import Rows, Sampled
 from selftaught.data.images.canvas import Pixels
 from selftaught.data.images.decode import attempt, header, picture
 from selftaught.data.images.decoded import DecodeError, Header, Picture, Reading
-from selftaught.data.images.inspection import counted, spread
 from selftaught.data.images.preparation import CHUNK
 from selftaught.data.replacing import Replacing
 from selftaught.data.sources.encoded import Encoded, Stored
@@ -67,8 +68,8 @@ class Looking:
         return {
             "formats": counted([one.format for one in headers]),
             "modes": counted([one.mode for one in headers]),
-            "width": spread(widths).model_dump(),
-            "height": spread(heights).model_dump(),
+            "width": Spread.of(widths).model_dump(),
+            "height": Spread.of(heights).model_dump(),
         }
 
 

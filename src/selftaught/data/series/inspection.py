@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from selftaught.contracts.findings import ColumnFacts, File, Findings, SeriesFacts, Spread
-from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.contracts.findings import ColumnFacts, Findings, SeriesFacts, Spread
+from selftaught.data.facts import classes, files_of, notes_of_copies, same_content
 from selftaught.data.series.files import open_recordings
-from selftaught.data.series.recordings import THINGS, Failures, Recordings
+from selftaught.data.series.recordings import THINGS, Recordings
 from selftaught.data.series.samples import cut
 from selftaught.data.sources.metadata import facts_of
 from selftaught.system.text import printable, spelled
@@ -44,8 +44,8 @@ def inspect(
         usable=not problems,
         problems=problems,
         notes=[*series.notes, *notes_of_copies(THINGS, same)],
-        broken=_files(series.broken),
-        ignored=_files(series.ignored),
+        broken=files_of(series.broken),
+        ignored=files_of(series.ignored),
         duplicates=[[spelled(series.keys[row]) for row in group] for group in same],
         labels=classes(series),
         series=facts,
@@ -63,15 +63,10 @@ def _problems(series: Recordings, facts: SeriesFacts, tolerance: float) -> list[
     return problems
 
 
-def _files(failures: Failures) -> list[File]:
-    return [File(path=spelled(key), reason=printable(reason)) for key, reason in failures]
-
-
 def _facts(series: Recordings) -> SeriesFacts:
-    lengths = series.lengths
     return SeriesFacts(
         channels=[_channel(series, place) for place in range(len(series.channels.names))],
-        lengths=Spread(min=float(lengths.min()), median=float(np.median(lengths)), max=float(lengths.max())),
+        lengths=Spread.of(series.lengths),
         recordings=len(set(series.groups)) if series.groups else len(series),
         rate=series.channels.rate,
         units=list(series.channels.units),

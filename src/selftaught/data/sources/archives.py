@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from selftaught.data.sources.distant import Distant
+from selftaught.data.sources.distant import Distant, readable
 from selftaught.data.sources.folder import LINK, NO_FILE
 from selftaught.data.sources.source import MAX_BYTES
 from selftaught.system.bombs import allowed, refuse_bomb
@@ -37,7 +37,7 @@ def zip_members(path: Path | Distant) -> Opened:
     """What is in a zip, what of it is no plain file, and how to read one."""
     infos: dict[str, zipfile.ZipInfo] = {}  # of two with one name the later, which is what reading gives
     unusable: Unusable = []
-    with zipfile.ZipFile(_seekable(path)) as archive:
+    with zipfile.ZipFile(readable(path)) as archive:
         for info in archive.infolist():
             if reason := zip_fault(info):
                 unusable.append((info.filename, reason))
@@ -47,15 +47,10 @@ def zip_members(path: Path | Distant) -> Opened:
 
     def read(name: str) -> bytes:
         if not hasattr(handles, "archive"):
-            handles.archive = zipfile.ZipFile(_seekable(path))
+            handles.archive = zipfile.ZipFile(readable(path))
         return handles.archive.read(name)
 
     return [(name, info.file_size, info.header_offset) for name, info in infos.items()], unusable, read
-
-
-def _seekable(path: Path | Distant) -> Path | IO[bytes]:
-    """What zipfile takes for a file."""
-    return path.open() if isinstance(path, Distant) else path
 
 
 def zip_fault(info: zipfile.ZipInfo) -> str | None:

@@ -103,6 +103,11 @@ def place_of(file: Path | Distant) -> str:
     return file.place if isinstance(file, Distant) else os.path.realpath(file)
 
 
+def readable(path: Path | Distant) -> Path | IO[bytes]:
+    """What a library takes for a file."""
+    return path.open() if isinstance(path, Distant) else path
+
+
 class _Stream(io.RawIOBase):
     """A distant file from some place on."""
 

@@ -4,18 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from selftaught.data.sources.distant import Distant
+from selftaught.data.sources.distant import Distant, readable
 from selftaught.system.bombs import allowed, refuse_bomb
 
 CELL = 200  # bytes that a cell takes as text in Python, about
 TEXT = "BYTE_ARRAY"  # what parquet calls values that say their own length
 
 Chunk = tuple[int, Any]  # a row group's number, and the metadata of a column in it
-
-
-def readable(path: Path | Distant) -> Any:
-    """What pyarrow takes for a file."""
-    return path.open() if isinstance(path, Distant) else path
 
 
 def refuse_large(file: Any) -> None:

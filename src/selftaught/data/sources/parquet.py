@@ -17,12 +17,12 @@ from typing import Any
 from PIL import Image
 
 from selftaught.data.sources.contents import Contents, column_in, stamps_in
-from selftaught.data.sources.distant import Distant, place_of
+from selftaught.data.sources.distant import Distant, place_of, readable
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import FORMATS
 from selftaught.data.sources.labels import known_labels, label_cells, label_in_python, label_text, labels_among
 from selftaught.data.sources.marks import kind_of
-from selftaught.data.sources.packed import readable, refuse_large, refuse_long_text, refuse_many_cells
+from selftaught.data.sources.packed import refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable

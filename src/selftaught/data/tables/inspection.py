@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts, Findings
-from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.data.facts import classes, notes_of_copies, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.telling import warnings_of

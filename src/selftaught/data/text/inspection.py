@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from selftaught.contracts.findings import File, Findings, Spread, TextFacts
-from selftaught.data.opening import classes, notes_of_copies, same_content
+from selftaught.contracts.findings import Findings, Spread, TextFacts
+from selftaught.data.facts import classes, files_of, notes_of_copies, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.text.files import open_texts
-from selftaught.data.text.texts import THINGS, Failures, Texts
+from selftaught.data.text.texts import THINGS, Texts
 from selftaught.system.text import printable, spelled
 
 FEWEST = 2  # texts that can be told apart
@@ -43,8 +43,8 @@ def inspect(
         usable=not problems,
         problems=problems,
         notes=[*texts.notes, *notes_of_copies(THINGS, same)],
-        broken=_files(texts.broken),
-        ignored=_files(texts.ignored),
+        broken=files_of(texts.broken),
+        ignored=files_of(texts.ignored),
         passed_over=len(texts.ignored),
         duplicates=[[spelled(texts.keys[row]) for row in group] for group in same],
         labels=classes(texts),
@@ -53,20 +53,12 @@ def inspect(
     )
 
 
-def _files(failures: Failures) -> list[File]:
-    return [File(path=spelled(key), reason=printable(reason)) for key, reason in failures]
-
-
 def _facts(texts: Texts) -> TextFacts:
     letters = np.array([len(text) for text in texts.texts])
     split = [text.split() for text in texts.texts]
     return TextFacts(
-        letters=_spread(letters),
-        words=_spread(np.array([len(words) for words in split])),
+        letters=Spread.of(letters),
+        words=Spread.of(np.array([len(words) for words in split])),
         distinct_words=len({word for words in split for word in words}),
         column=texts.column and printable(texts.column),
     )
-
-
-def _spread(numbers: np.ndarray) -> Spread:
-    return Spread(min=float(numbers.min()), median=float(np.median(numbers)), max=float(numbers.max()))

@@ -120,7 +120,7 @@ class ColourSpace(nn.Module):
         return F.interpolate(annealed_mean(scores, centres, temperature), size, mode="bilinear", align_corners=False)
 
 
-def annealed_mean(scores: Tensor, centres: Tensor, temperature: float = 0.38) -> Tensor:
+def annealed_mean(scores: Tensor, centres: Tensor, temperature: float) -> Tensor:
     """One colour (B, 2, ...) from scores (B, Q, ...): between the likeliest bin and the mean. Equation 5."""
     return torch.einsum("bq...,qc->bc...", (scores.to(centres.dtype) / temperature).softmax(dim=1), centres)
 

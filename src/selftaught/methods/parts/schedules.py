@@ -19,7 +19,7 @@ def saturating(progress: float) -> float:
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
-def warmup_cosine(progress: float, warmup: float = 0.1, final: float = 0.0) -> float:
+def warmup_cosine(progress: float, warmup: float, final: float) -> float:
     """Rise linearly from 0 to 1 during the first `warmup` of training, then ease down to `final`."""
     if progress < warmup:
         return progress / warmup

@@ -35,9 +35,9 @@ def over(devices: Sequence[torch.device]) -> AbstractContextManager[None]:
     return holding(_devices, devices)
 
 
-def view_batches(samples: Samples, view: str = "plain", draw: int = 0, patch: int = 1) -> Iterator[Tensor]:
-    """One view of all samples in order, a batch at a time; two `draw`s of one that is drawn are two views."""
-    return in_order([_maker(samples, view, draw, patch)], _batches(samples.count))
+def view_batches(samples: Samples, patch: int = 1) -> Iterator[Tensor]:
+    """The plain view of all samples in order, a batch at a time."""
+    return in_order([_maker(samples, "plain", 0, patch)], _batches(samples.count))
 
 
 def _batches(count: int) -> Iterator[Rows]:
@@ -59,6 +59,8 @@ def of_batches(
     encoder: Encoder, samples: Samples, make: Callable[[Encoder, Tensor], Made], view: str = "plain", draw: int = 0
 ) -> Iterator[Made]:
     """What is made of one view of all samples, a batch at a time, in order, without gradients.
+
+    Two `draw`s of a view that is drawn are two views.
 
     `make` is given the encoder in eval mode, or a copy on another device, and a batch as that takes it. Whichever
     device a batch comes to, it is the same batch, and where devices are alike so is what is made of it, bit for bit.

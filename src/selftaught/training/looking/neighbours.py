@@ -1,6 +1,5 @@
 """Where an encoder puts samples and whom it takes for alike, kept in the run folder."""
 
-import io
 import math
 from collections.abc import Callable
 from itertools import chain
@@ -16,6 +15,7 @@ from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Pictures
 from selftaught.contracts.samples import Samples
 from selftaught.run.map import FOLDER, MOST, PATCHES, RATE, START, Array, Facts, read_facts
+from selftaught.system.arrays import npy
 from selftaught.system.files import spared, write_together
 from selftaught.system.pictures import encoded
 from selftaught.system.sounds import levels_of
@@ -65,10 +65,10 @@ def keep_end(folder: Path, step: int, encoder: Encoder, samples: Samples) -> Non
     contents |= _patches("end", encoder, samples, end)
     end.heard, sounds = _sounds(samples, {*end.asked, *chain(*end.nearest)})
     if end.heard:
-        contents["sounds.npy"] = _array(sounds)
+        contents["sounds.npy"] = npy(sounds)
     with spared("the map"):
         (folder / FOLDER).mkdir(exist_ok=True)
-        contents |= {"points.npy": _array(components(z)), "end.json": end.model_dump_json()}
+        contents |= {"points.npy": npy(components(z)), "end.json": end.model_dump_json()}
         write_together(folder / FOLDER, contents)
 
 
@@ -105,13 +105,6 @@ def _snippets(samples: Samples, read: Callable[[Tensor, Any], list[str]]) -> lis
     """How each sample begins, as it reads."""
     whole = (text for x in view_batches(samples) for text in read(x, samples.preparation))
     return [text[:SNIPPET] + "…" * (len(text) > SNIPPET) for text in whole]
-
-
-def _array(values: Array) -> bytes:
-    """The bytes of a .npy."""
-    buffer = io.BytesIO()
-    np.save(buffer, values, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _sounds(samples: Samples, places: set[int]) -> tuple[list[int], Array]:

@@ -1,0 +1,38 @@
+"""What the inspection of every kind of data tells alike: labels, copies, and which files are not used."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from selftaught.contracts.findings import File
+from selftaught.data.sources.source import Source
+from selftaught.system.text import printable, spelled
+
+
+def counted(values: Iterable[str | int]) -> dict[str, int]:
+    """How often each value is there, the most frequent first."""
+    return {str(value): count for value, count in Counter(values).most_common()}
+
+
+def files_of(failures: Iterable[tuple[str, str]]) -> list[File]:
+    """Files by key, each with the reason why it is not used."""
+    return [File(path=spelled(key), reason=printable(reason)) for key, reason in failures]
+
+
+def classes(source: Source) -> dict[str, int]:
+    """How many samples of each label a source has, for people."""
+    return {spelled(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
+
+
+def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
+    """Groups of two or more places with the same content, or digest of it."""
+    groups: dict[str | bytes, list[int]] = {}
+    for place, content in enumerate(contents):
+        groups.setdefault(content, []).append(place)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def notes_of_copies(things: str, same: Sequence[Sequence[Any]]) -> list[str]:
+    """What to know of groups of the same content."""
+    copies = sum(len(group) - 1 for group in same)
+    return [f"{copies:,} {things} are copies of others; in both parts of a split, a copy is a leak"] * bool(copies)
