@@ -17,6 +17,7 @@ from selftaught.contracts.samples import Preparation
 from selftaught.data.encoders import Own, build
 from selftaught.data.filters import PatchFilters
 from selftaught.data.networks import TimmGrid, TimmPooled, TimmRelative, TimmTokens, TorchvisionPooled
+from selftaught.data.patching import patch_for
 from selftaught.system import bounds, components, starts
 from selftaught.system.errors import UsageError
 
@@ -36,7 +37,6 @@ HAVE = {  # who has which option
 STARTS = {"positions": "learnt", "init": "timm", "class_token": True}  # of a vision transformer, where nothing is said
 FILTERS = ("filters", "mirror")  # options of those
 POOLS = {True: "a vision transformer has 'avg' and 'token'", False: "this network has 'avg' and 'grid'"}
-TOKENS = 64  # patches a small image is cut into, about
 TOKEN_ENCODERS = ("vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224")
 
 
@@ -142,7 +142,7 @@ def _timm(
     if pool == ("grid" if is_vit else "token"):
         raise UsageError(f"encoder {name} option 'pool' cannot be {pool!r}: {POOLS[is_vit]}")
     if is_vit:
-        arguments |= _vit_arguments(preparation, bool(stride), given, pool)
+        arguments |= _vit_arguments(name, preparation, bool(stride), given, pool)
     elif timm.models.is_model_in_modules(name, ["resnet"]):
         if depth := given.pop("depth", None):
             arguments["layers"] = [depth] * 4
@@ -181,15 +181,11 @@ def _filters(preparation: Preparation, count: int, mirror: bool) -> PatchFilters
     return PatchFilters(preparation.channels, count, side, stride, mirror)
 
 
-def _vit_arguments(preparation: Preparation, small: bool, given: dict[str, Any], pool: str) -> dict[str, Any]:
+def _vit_arguments(
+    name: str, preparation: Preparation, small: bool, given: dict[str, Any], pool: str
+) -> dict[str, Any]:
     size = preparation.size
-    side = given.get("patch")
-    if not side and small:
-        side = max(2, round((size[0] * size[1] / TOKENS) ** 0.5))
-        while size[0] % side or size[1] % side:
-            side -= 1
-    if side and (size[0] % side or size[1] % side):
-        raise UsageError(f"--size {size[0]}x{size[1]} is not a multiple of the patch of {side}; set --encoder.patch")
+    side = patch_for(name, size, given.get("patch"), small)
     arguments: dict[str, Any] = {"img_size": list(size), "dynamic_img_size": True, "global_pool": pool}
     if pool == "avg":
         arguments["fc_norm"] = False  # the norm stays before the pooling, where masked methods train it
@@ -219,7 +215,7 @@ def _relative(
             f"encoder {name} option 'positions' cannot be 'relative' here: that is for timm's BEiTs, such as "
             "beit_base_patch16_224, which pool by 'avg' or 'token' and have neither 'init' nor 'class_token'"
         )
-    of_vit = _vit_arguments(preparation, small, given, pool)
+    of_vit = _vit_arguments(name, preparation, small, given, pool)
     taken = {key: value for key, value in of_vit.items() if key not in ("dynamic_img_size", "fc_norm")}
     arguments |= taken | RELATIVE
     try:

@@ -249,7 +249,11 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
         ("torchvision/resnet81", {}, "did you mean 'resnet"),
         ("own", {}, "pass it in Python"),
         ("test_convnext", {"depth": 3}, "no option 'depth'; vision transformers and ResNets have"),
-        ("test_vit", {"patch": 5}, "not a multiple of the patch of 5"),
+        (
+            "test_vit",
+            {"patch": 5},
+            "--size 32 is not a multiple of the patch of 5; say --size 30 or --size 35 or --encod",
+        ),
         ("test_vit", {"stem": "tiny"}, "cannot be 'tiny'"),
         ("test_vit", {"class_token": False, "pool": "token"}, "without a class token"),
         ("resnet18", {"positions": "sincos"}, "no option 'positions'; vision transformers have"),
@@ -265,6 +269,40 @@ def test_a_grid_keeps_quarters_and_stages_apart() -> None:
 def test_what_cannot_be_built_is_refused_by_name(name: str, options: dict, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         build(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "side"),
+    [
+        ((64, 64), None, 8),
+        ((96, 96), None, 16),  # its own
+        ((72, 72), None, 9),  # which its own does not divide
+        ((80, 72), None, 8),
+        ((72, 72), 12, 12),
+    ],
+)
+def test_patches_divide_small_images(size: tuple[int, int], patch: int | None, side: int) -> None:
+    built = build("vit_tiny_patch16_224", size, patch=patch, depth=1)
+    assert built.patch == side
+    assert built(torch.zeros(1, 3, *size)).shape == (1, built.dim)
+
+
+@pytest.mark.parametrize(
+    ("size", "patch", "fixes"),
+    [
+        ((100, 100), None, "the patch of 16; say --size 96 or --size 112 or --encoder.patch 10"),
+        ((101, 211), None, "the patch of 16; say --size 96x208 or --size 112x224"),
+        ((67, 67), None, "the patch of 16; say --size 64 or --size 80"),  # by 67, or by 1
+        ((40, 40), 16, "the patch of 16; say --size 32 or --size 48 or --encoder.patch 10"),
+        ((10, 10), 16, "the patch of 16; say --size 16 or --encoder.patch 10"),
+    ],
+)
+def test_sizes_that_patches_do_not_divide_are_refused_with_those_near(
+    size: tuple[int, int], patch: int | None, fixes: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        build("vit_tiny_patch16_224", size, patch=patch, depth=1)
+    assert str(refused.value).endswith(fixes)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from selftaught.system.components import Part
 def guess(size: tuple[int, int] | None, part: Part) -> Preparation:
     """A preparation to try an encoder's options on before the data is known; it is one that the patch divides."""
     patch = components.checked(f"encoder {part.name}", create, part.options).get("patch") or 4
-    side = min(size) if size else 16 * patch
-    return Preparation(channels=3, size=(side, side), low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
+    size = size or (16 * patch, 16 * patch)
+    return Preparation(channels=3, size=size, low=0, high=1, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 MODALITY = Modality(
