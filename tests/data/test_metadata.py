@@ -4,7 +4,6 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from selftaught.data.sources.metadata import column_of, same_parts
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
+from tests.pictures import encoded
 
 COUNT = 6
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
@@ -27,27 +27,21 @@ CLASSES, SITES = ["ant", "bee"] * 3, ["x", "x", "y", None, "y", "x"]
 KNOWN = ["x", "x", "y", "", "y", "x"]
 
 
-def png(pixels: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same images as a listed folder, a parquet file, and two tars."""
     root = tmp_path_factory.mktemp("data")
     for row, pixels in enumerate(PIXELS):
-        (root / f"{row}.png").write_bytes(png(pixels))
+        (root / f"{row}.png").write_bytes(encoded(pixels))
     lines = [f"{row}.png,{label},{site or ''}\n" for row, (label, site) in enumerate(zip(CLASSES, SITES))]
     (root / "list.csv").write_text("path,label,site\n" + "".join(lines))
-    table = {"image": [png(one) for one in PIXELS], "label": CLASSES, "site": SITES, "boxes": [[1, 2]] * COUNT}
+    table = {"image": [encoded(one) for one in PIXELS], "label": CLASSES, "site": SITES, "boxes": [[1, 2]] * COUNT}
     parquet.write_table(pa.table(table), root / "all.parquet")
     for half in range(2):
         with tarfile.open(root / f"part-{half}.tar", "w") as tar:
             for row in range(3 * half, 3 * half + 3):
                 told = json.dumps({"label": CLASSES[row], "site": SITES[row]}).encode()
-                for ending, data in (("png", png(PIXELS[row])), ("json", told)):
+                for ending, data in (("png", encoded(PIXELS[row])), ("json", told)):
                     info = tarfile.TarInfo(f"{row}.{ending}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
@@ -127,7 +121,7 @@ def test_what_says_the_same() -> None:
 def animals(tmp_path: Path) -> Path:
     """A list of images that may show a cat, a dog or both, with copies of these columns under other names."""
     for row, pixels in enumerate(PIXELS):
-        (tmp_path / f"{row}.png").write_bytes(png(pixels))
+        (tmp_path / f"{row}.png").write_bytes(encoded(pixels))
     marks = [(1, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1)]
     lines = [f"{row}.png,{cat},{dog},{'x' if cat else 'z'},{row % 3}\n" for row, (cat, dog) in enumerate(marks)]
     (tmp_path / "list.csv").write_text("path,cat,dog,purrs,patient\n" + "".join(lines))

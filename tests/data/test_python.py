@@ -1,6 +1,5 @@
 """Data that somebody holds in Python: each face gives the samples of the files that it was made of."""
 
-import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_matrix
 from torch.utils.data import Dataset, TensorDataset
@@ -26,6 +24,7 @@ from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.system.errors import DataError, UsageError
 from tests.networks import HALVED
+from tests.pictures import encoded
 
 COUNT = 24
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 16, 12, 3), dtype=np.uint8)
@@ -34,12 +33,6 @@ FAST: dict[str, Any] = {
     **{"method": "simclr", "encoder": HALVED, "steps": 4, "batch_size": 8, "map": 0},
     **{"precision": "32-true", "layout": "contiguous", "checkpoint_every": "2"},
 }
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 class Listed(Dataset):
@@ -132,13 +125,13 @@ def hugging(stored: list[bytes]) -> Face:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
     for row, pixels in enumerate(PIXELS):
-        (root / f"{row:02d}.png").write_bytes(png(pixels))
+        (root / f"{row:02d}.png").write_bytes(encoded(pixels))
     return root
 
 
 def faces(folder: Path) -> Iterator[tuple[str, Any]]:
     """The same images, as people have them."""
-    stored = [png(pixels) for pixels in PIXELS]
+    stored = [encoded(pixels) for pixels in PIXELS]
     pictures = [Image.fromarray(pixels) for pixels in PIXELS]
     yield "array", PIXELS
     yield "tensor", torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
@@ -168,7 +161,7 @@ def test_every_face_gives_the_samples_of_the_folder(folder: Path) -> None:
 
 
 def test_labels_come_beside_data_or_in_it_and_nobody_reads_them_unasked(folder: Path) -> None:
-    stored = [png(pixels) for pixels in PIXELS]
+    stored = [encoded(pixels) for pixels in PIXELS]
     table = {"number": list(range(COUNT)), "kind": CLASSES}
     for data, how in (
         ((PIXELS, CLASSES), {}),
@@ -235,7 +228,7 @@ def test_a_column_may_be_called_as_something_of_other_libraries_is(name: str) ->
 
 def test_a_column_of_a_list_is_named_and_rows_have_none(tmp_path: Path) -> None:
     for row, pixels in enumerate(PIXELS):
-        (tmp_path / f"{row:02d}.png").write_bytes(png(pixels))
+        (tmp_path / f"{row:02d}.png").write_bytes(encoded(pixels))
     listed = tmp_path / "all.csv"
     lines = [f"{row:02d}.png,{(row + 1) % COUNT:02d}.png,{name}" for row, name in enumerate(CLASSES)]
     listed.write_text("\n".join(["image,path,label", *lines]))
@@ -316,7 +309,7 @@ def test_one_run_is_judged_embedded_and_predicted_from_python(tmp_path: Path) ->
 
 
 def test_what_is_broken_is_set_aside_and_what_cannot_be_is_refused() -> None:
-    broken = Listed([*map(png, PIXELS), b"nonsense"])
+    broken = Listed([*map(encoded, PIXELS), b"nonsense"])
     with handed(broken) as named:
         samples = open_samples(named, tolerance=0.1)
     assert samples.count == COUNT and [key for key, _ in samples.quarantined] == [str(COUNT)]

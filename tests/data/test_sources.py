@@ -21,12 +21,11 @@ from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import begin
+from tests.pictures import encoded
 
 
 def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (4, 4), value).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("L", (4, 4), value))
 
 
 NAMES = ["train/cat/b.png", "train/dog/a.PNG", "train/cat/a b.png", "test/dog/c.png"]

@@ -34,6 +34,7 @@ from selftaught.system.errors import SelftaughtError
 from selftaught.system.lock import may_be_written, refuse_held
 from selftaught.system.ownership import manifest_of
 from selftaught.training.measuring.speed import way_in
+from tests.pictures import encoded
 from tests.reliability import written
 
 SHOWN = (
@@ -250,9 +251,7 @@ def _whole_checkpoint(folder: Path) -> Path:
 
 
 def _png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (4, 4), value).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("L", (4, 4), value))
 
 
 def _zip(members: dict[str, bytes]) -> bytes:

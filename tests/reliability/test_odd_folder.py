@@ -23,6 +23,7 @@ from selftaught.data.sources.files import Files
 from selftaught.data.sources.open import open_source
 from selftaught.system.errors import DataError
 from tests.networks import HALVED
+from tests.pictures import encoded
 from tests.reliability.corpus import (
     BROKEN,
     DUPLICATE,
@@ -33,7 +34,6 @@ from tests.reliability.corpus import (
     NAMES,
     NOISE,
     Odd,
-    encoded,
     populate,
 )
 from tests.reliability.faults import in_child

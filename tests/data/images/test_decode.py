@@ -1,13 +1,12 @@
 """The decoder: golden pixels for every kind of image, and a reason for everything that is not one."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from selftaught.data.images import decode as module
 from selftaught.data.images.decode import DecodeError, decode
+from tests.pictures import encoded
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -20,12 +19,6 @@ def jpeg_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     else:
         pytest.importorskip("simplejpeg")
     assert module.jpeg_decoder() == request.param
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def corners() -> Image.Image:

@@ -27,7 +27,7 @@ from selftaught.data.images.decode import DecodeError, pages_in, picture
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.samples import open_samples
 from selftaught.system.errors import SelftaughtError
-from tests.reliability.corpus import deep_png
+from tests.pictures import deep_png, encoded
 
 PAGE = (Path(__file__).parents[3] / "docs/formats.md").read_text()
 RANDOM = np.random.default_rng(0)
@@ -59,9 +59,7 @@ def saved(image: Any, kind: str, **how: Any) -> bytes:
     plugins.heif()
     import pillow_jxl  # noqa: F401
 
-    buffer = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, kind, **how)
-    return buffer.getvalue()
+    return encoded(image, kind, **how)
 
 
 def tiff(values: np.ndarray, **how: Any) -> bytes:

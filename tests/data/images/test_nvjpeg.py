@@ -1,6 +1,5 @@
 """JPEGs decoded by a card: asked for, scaled, turned, held to be whole. The card here is torchcodec on the CPU."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from selftaught.data.images.decode import attempt, decode, picture
 from selftaught.data.images.decoded import DecodeError, Reading
 from selftaught.data.images.pixels import UNKNOWN_TO_CARD
 from selftaught.system.errors import OutOfMemory, UsageError
+from tests.pictures import encoded
 
 torchcodec = pytest.importorskip("torchcodec.decoders")
 
@@ -29,9 +29,7 @@ def photo(width: int = 97, height: int = 61, mode: str = "RGB") -> Image.Image:
 
 
 def jpeg(image: Image.Image, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=90, **options)
-    return buffer.getvalue()
+    return encoded(image, "JPEG", quality=90, **options)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -106,9 +104,7 @@ def test_a_card_without_memory_is_no_fault_of_the_image(monkeypatch: pytest.Monk
 
 
 def test_other_formats_are_read_as_ever() -> None:
-    buffer = io.BytesIO()
-    photo().save(buffer, "PNG")
-    assert np.array_equal(picture(buffer.getvalue(), reading=BY_CARD).pixels, np.asarray(photo()))
+    assert np.array_equal(picture(encoded(photo()), reading=BY_CARD).pixels, np.asarray(photo()))
 
 
 def folder(at: Path, count: int = 16) -> Path:
