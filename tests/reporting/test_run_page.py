@@ -19,7 +19,7 @@ from selftaught.data.images.preparation import Preparation
 from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
 from selftaught.reporting.charts import interval_chart, line_chart, ticks
-from selftaught.reporting.run_page import write_report
+from selftaught.reporting.run_page import page_of, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -207,6 +207,15 @@ def test_a_curve_goes_through_its_points() -> None:
     for (x, y), (place, height) in zip([(0, 0.0), (5, 1.0), (10, 0.5)], found):
         assert place == pytest.approx(curves.LEFT + x / 10 * (curves.WIDTH - curves.RIGHT - curves.LEFT), abs=0.1)
         assert height == pytest.approx(curves.HEIGHT - curves.BOTTOM - (y + 0.06) / 1.12 * inner, abs=0.1)
+
+
+def test_how_rows_were_prepared_is_folded(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    columns = [{"name": f"c{n}", "kind": "number", "mean": 1 / 3, "std": 2 / 3, "values": []} for n in range(64)]
+    (run / "environment.json").write_text(json.dumps({"python": "3.12", "preparation": {"columns": columns}}))
+    page = page_of([run])
+    folded = "".join(re.findall(r"<details>.*?</details>", page, re.DOTALL))
+    assert folded.count("std") == page.count("std") == 64 and folded.count("0.666667") == 64
 
 
 def test_charts_survive_odd_series() -> None:
