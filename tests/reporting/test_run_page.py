@@ -18,7 +18,7 @@ from selftaught.data.images.pictures import contact_sheet, visible
 from selftaught.data.images.preparation import Preparation
 from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
-from selftaught.reporting.charts import interval_chart, line_chart, ticks
+from selftaught.reporting.charts import bar_chart, interval_chart, line_chart, ticks
 from selftaught.reporting.run_page import page_of, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -216,6 +216,28 @@ def test_how_rows_were_prepared_is_folded(tmp_path: Path) -> None:
     page = page_of([run])
     folded = "".join(re.findall(r"<details>.*?</details>", page, re.DOTALL))
     assert folded.count("std") == page.count("std") == 64 and folded.count("0.666667") == 64
+
+
+def numbers(svg: object, anchor: str) -> list[str]:
+    """What stands at the ticks of an axis: those of y end there, those of x have it in their middle."""
+    found = re.findall(rf"<text class='tick' x='[^']+' y='([^']+)' text-anchor='{anchor}'>([^<]*)<", str(svg))
+    return [number for height, number in found if float(height) != curves.HEIGHT - 4]
+
+
+@pytest.mark.parametrize(("low", "high"), [(6.2383, 6.238302), (0.0, 0.0004), (1e-5, 3e-5), (12_345_670, 12_345_679)])
+def test_each_tick_has_its_own_number_and_room_for_it(low: float, high: float) -> None:
+    svg = str(line_chart({"a": [(1, low), (2, high)]}, title="", x_label="step", y_label="loss"))
+    found = numbers(svg, "end")
+    assert len(found) > 2 and len(set(found)) == len(found)
+    end = float(re.search(r"x='([\d.]+)' y='[^']+' text-anchor='end'", svg)[1])
+    assert end >= 10 * max(map(len, found)) + 20, "digits of 18 pixels, and what is along the axis"
+
+
+def test_what_is_counted_has_whole_ticks() -> None:
+    for last, told in ((1, ["1"]), (3, ["1", "2", "3"]), (12, ["5", "10"]), (130, ["50", "100"])):
+        points = [(step, 1.0) for step in range(1, last + 1)]
+        assert numbers(line_chart({"a": points}, title="", x_label="step", y_label=""), "middle") == told
+    assert numbers(bar_chart([("a", 1), ("b", 1)], title=""), "end") == ["0", "1"]
 
 
 def test_charts_survive_odd_series() -> None:
