@@ -218,6 +218,19 @@ def test_how_rows_were_prepared_is_folded(tmp_path: Path) -> None:
     assert folded.count("std") == page.count("std") == 64 and folded.count("0.666667") == 64
 
 
+@pytest.mark.parametrize("beside", [("untrained", "pixels"), ("initial", "pixels", "scratch", "pretrained")])
+def test_each_column_of_accuracies_is_explained_and_no_other(beside: tuple[str, ...], tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    told = json.loads((run / "evaluation.json").read_text())
+    about = {"probe": "linear", "labels": "all labels", "accuracy": 0.5, "low": 0.4, "high": 0.6, "repeats": 1}
+    told["rows"] = [{**about, "features": kind} for kind in ("trained", *beside)]
+    (run / "evaluation.json").write_text(json.dumps({**told, "train_samples": 10_000}))
+    text = Page(page_of([run])).text
+    explained = [kind for kind, name in KINDS.items() if f"“{name.capitalize()}” " in text]
+    assert explained == [kind for kind in KINDS if kind in ("trained", *beside)]
+    assert "on 10,000 samples" in text and "With few labels" not in text
+
+
 def numbers(svg: object, anchor: str) -> list[str]:
     """What stands at the ticks of an axis: those of y end there, those of x have it in their middle."""
     found = re.findall(rf"<text class='tick' x='[^']+' y='([^']+)' text-anchor='{anchor}'>([^<]*)<", str(svg))
