@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from PIL import Image
 from selftaught.commands.python import Run
 from selftaught.reporting.check_page import write_page as write_findings
 from selftaught.reporting.compare_page import write_page as write_comparison
+from selftaught.reporting.map_section import EMBEDDED
 from selftaught.reporting.preview import preview
 from selftaught.reporting.run_page import write_report
+from selftaught.run.map import FOLDER, START
 from selftaught.run.recipes import Pretrain, Preview
 from selftaught.training.pretrain import pretrain
 from tests.judging.test_ranking import LINEAR, comparison, failure, ran
@@ -189,3 +192,68 @@ def test_other_pages_fit_and_ask_for_nothing(
     beyond = [url for url in tab.asked if url != others[name].as_uri() and not url.startswith("data:")]
     assert (beyond, tab.errors) == ([], []) and tab.page.title().startswith("selftaught")
     context.close()
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run of many texts in thirty folders, of which few have a place by t-SNE."""
+    run = tmp_path_factory.mktemp("read") / "run"
+    (run / FOLDER).mkdir(parents=True)
+    keys = [f"{number % 30}/{number}.txt" for number in range(EMBEDDED + 400)]
+    asked = {
+        "keys": keys,
+        "asked": [0, 1],
+        "nearest": [[*range(2, 8)]] * 2,
+        "texts": ["river wine house bread " * 9] * len(keys),
+    }
+    for name, step in ((START, 0), ("end.json", 4)):
+        (run / FOLDER / name).write_text(json.dumps({**asked, "step": step}))
+    points = np.random.default_rng(0).normal(size=(len(keys), 2))
+    np.save(run / FOLDER / "points.npy", points)
+    known = {"of": np.str_(blake2b(points.tobytes(), digest_size=16).hexdigest()), "tsne": np.full((EMBEDDED, 2), 0.5)}
+    np.savez(run / FOLDER / "layout.npz", **known, clusters=np.zeros(len(keys), np.int64))  # to make it takes seconds
+    Image.new("RGB", (2059, 222), "white").save(run / "pictures.png")
+    (run / "recipe.yaml").write_text("data: texts\n")
+    return write_report([run], run / "report.html")
+
+
+@pytest.fixture(params=[1100, 390])
+def reading(request: pytest.FixtureRequest, browser: Any, read: Path) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": request.param, "height": 800})
+    context.set_default_timeout(HANGS)
+    tab = Tab(context.new_page())
+    tab.open(read.as_uri())
+    yield tab.page
+    assert tab.errors == [] and tab.run("document.documentElement.scrollWidth <= window.innerWidth")
+    context.close()
+
+
+def test_texts_that_are_near_fit_their_card(reading: Any) -> None:
+    assert reading.evaluate(
+        "document.querySelector('.near').offsetWidth <= document.querySelector('.near').parentElement.clientWidth"
+    )
+    boxes = [cell.bounding_box() for cell in reading.locator(".near tbody tr").first.locator("td").all()]
+    below = reading.viewport_size["width"] < 480
+    assert len(boxes) == 3 and len({round(box["y" if not below else "x"]) for box in boxes}) == 1
+    assert max(box["width"] for box in boxes) - min(box["width"] for box in boxes) < 2
+
+
+def test_a_picture_of_texts_is_not_shrunk(reading: Any) -> None:
+    picture = reading.get_by_alt_text("Samples as the network saw them")
+    assert picture.evaluate("one => [one.naturalWidth, one.clientWidth]") == [2059, 2059]
+
+
+def test_every_colour_has_its_name(reading: Any) -> None:
+    legend = reading.locator(".legend button")
+    reading.locator("select.group").select_option("folder")
+    assert legend.count() == 25 and legend.last.text_content() == "and 6 more"
+    legend.last.press("Enter")
+    assert legend.count() == 30 and sorted(legend.all_text_contents(), key=int) == [str(n) for n in range(30)]
+    assert legend.nth(24).evaluate("one => one === document.activeElement")
+
+
+def test_a_layout_says_how_many_it_shows(reading: Any) -> None:
+    share = reading.locator(".share")
+    assert share.text_content() == ""
+    reading.locator("select.layout").select_option("t-SNE")
+    assert share.text_content() == "2,000 of 2,400 shown"

@@ -18,8 +18,8 @@ from selftaught.data.images.pictures import contact_sheet, visible
 from selftaught.data.images.preparation import Preparation
 from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
-from selftaught.reporting.charts import interval_chart, line_chart, ticks
-from selftaught.reporting.run_page import write_report
+from selftaught.reporting.charts import bar_chart, interval_chart, line_chart, ticks
+from selftaught.reporting.run_page import page_of, write_report
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -207,6 +207,50 @@ def test_a_curve_goes_through_its_points() -> None:
     for (x, y), (place, height) in zip([(0, 0.0), (5, 1.0), (10, 0.5)], found):
         assert place == pytest.approx(curves.LEFT + x / 10 * (curves.WIDTH - curves.RIGHT - curves.LEFT), abs=0.1)
         assert height == pytest.approx(curves.HEIGHT - curves.BOTTOM - (y + 0.06) / 1.12 * inner, abs=0.1)
+
+
+def test_how_rows_were_prepared_is_folded(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    columns = [{"name": f"c{n}", "kind": "number", "mean": 1 / 3, "std": 2 / 3, "values": []} for n in range(64)]
+    (run / "environment.json").write_text(json.dumps({"python": "3.12", "preparation": {"columns": columns}}))
+    page = page_of([run])
+    folded = "".join(re.findall(r"<details>.*?</details>", page, re.DOTALL))
+    assert folded.count("std") == page.count("std") == 64 and folded.count("0.666667") == 64
+
+
+@pytest.mark.parametrize("beside", [("untrained", "pixels"), ("initial", "pixels", "scratch", "pretrained")])
+def test_each_column_of_accuracies_is_explained_and_no_other(beside: tuple[str, ...], tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    told = json.loads((run / "evaluation.json").read_text())
+    about = {"probe": "linear", "labels": "all labels", "accuracy": 0.5, "low": 0.4, "high": 0.6, "repeats": 1}
+    told["rows"] = [{**about, "features": kind} for kind in ("trained", *beside)]
+    (run / "evaluation.json").write_text(json.dumps({**told, "train_samples": 10_000}))
+    text = Page(page_of([run])).text
+    explained = [kind for kind, name in KINDS.items() if f"“{name.capitalize()}” " in text]
+    assert explained == [kind for kind in KINDS if kind in ("trained", *beside)]
+    assert "on 10,000 samples" in text and "With few labels" not in text
+
+
+def numbers(svg: object, anchor: str) -> list[str]:
+    """What stands at the ticks of an axis: those of y end there, those of x have it in their middle."""
+    found = re.findall(rf"<text class='tick' x='[^']+' y='([^']+)' text-anchor='{anchor}'>([^<]*)<", str(svg))
+    return [number for height, number in found if float(height) != curves.HEIGHT - 4]
+
+
+@pytest.mark.parametrize(("low", "high"), [(6.2383, 6.238302), (0.0, 0.0004), (1e-5, 3e-5), (12_345_670, 12_345_679)])
+def test_each_tick_has_its_own_number_and_room_for_it(low: float, high: float) -> None:
+    svg = str(line_chart({"a": [(1, low), (2, high)]}, title="", x_label="step", y_label="loss"))
+    found = numbers(svg, "end")
+    assert len(found) > 2 and len(set(found)) == len(found)
+    end = float(re.search(r"x='([\d.]+)' y='[^']+' text-anchor='end'", svg)[1])
+    assert end >= 10 * max(map(len, found)) + 20, "digits of 18 pixels, and what is along the axis"
+
+
+def test_what_is_counted_has_whole_ticks() -> None:
+    for last, told in ((1, ["1"]), (3, ["1", "2", "3"]), (12, ["5", "10"]), (130, ["50", "100"])):
+        points = [(step, 1.0) for step in range(1, last + 1)]
+        assert numbers(line_chart({"a": points}, title="", x_label="step", y_label=""), "middle") == told
+    assert numbers(bar_chart([("a", 1), ("b", 1)], title=""), "end") == ["0", "1"]
 
 
 def test_charts_survive_odd_series() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from selftaught.run import recipes
 from selftaught.run.folder import RunFolder
 from selftaught.run.quantities import HUB
 from selftaught.run.recipes.fields import Recipe
 from selftaught.system.errors import SelftaughtError
+from selftaught.system.printing import printer
 from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
@@ -37,7 +37,7 @@ class Answer:
             if isinstance(item, str):  # names may hold what rich would take for markup
                 click.echo(item)
             else:
-                item() if callable(item) else Console().print(item)
+                item() if callable(item) else printer().print(item)
         sys.stdout.flush()  # of a command that goes on, too, somebody reads it now
         for line in self.lines:
             say(line)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -17,6 +16,7 @@ from selftaught.run.recipes import Demo
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
 from selftaught.system.ownership import begin_alone
+from selftaught.system.printing import printer
 from selftaught.system.saying import is_quiet, say
 
 LABELS = "1,5,20"  # per class
@@ -42,7 +42,7 @@ def demo(recipe: Demo) -> dict[str, Any]:
         run = pretrain(str(train), method=method, batch_size=128, checkpoint_every="10m", **where, **choices)
         evaluation = run.evaluate(train, test, probe="linear", labels=LABELS, repeats=5)
         if not is_quiet():
-            Console(stderr=True).print(table(evaluation))
+            printer(stderr=True).print(table(evaluation))
         say(evaluation.verdict)
         judged.append({"run": str(run.folder), **evaluation.model_dump(mode="json", include={"verdict", "rows"})})
     folders = [out / method for method in ARMS]

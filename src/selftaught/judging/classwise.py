@@ -2,9 +2,10 @@
 
 import math
 
+from rich.markup import escape
 from rich.table import Table
 
-from selftaught.judging.result import Detail, Evaluation, kinds
+from selftaught.judging.result import Detail, Evaluation, folded, kinds
 from selftaught.system.text import printable
 
 WORST = 10  # classes that are shown in a terminal
@@ -37,12 +38,13 @@ def worst(evaluation: Evaluation) -> Table | None:
     judged.sort(key=lambda i: shares_of(own)[i] or 0.0)
     most = f", the worst {WORST} of {len(judged)}" if len(judged) > WORST else ""
     title = f"{own.probe}, {own.labels}: {TOLD[evaluation.measure]}{most}"
-    shown = Table(
-        "label" if evaluation.measure == "mAP" else "class", *(called[d.features] for d in details), title=title
-    )
+    one = "label" if evaluation.measure == "mAP" else "class"
+    shown = Table(one, *(escape(called[d.features]) for d in details), title=escape(title))
     for i in judged[:WORST]:
-        shown.add_row(printable(evaluation.classes[i]), *(in_points(shares_of(detail)[i]) for detail in details))
-    return shown
+        # A name may look like markup: [/b] or weight [kg].
+        name = escape(printable(evaluation.classes[i]))
+        shown.add_row(name, *(in_points(shares_of(detail)[i]) for detail in details))
+    return folded(shown)
 
 
 def in_points(share: float | None) -> str:

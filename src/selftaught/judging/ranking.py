@@ -9,7 +9,7 @@ from rich.table import Table
 from selftaught.judging import units
 from selftaught.judging.comparison import Comparison, Place, Point, Ran, Rung
 from selftaught.judging.estimates import Estimate, Measure, better, drawn_in, estimates, named, over
-from selftaught.judging.result import kinds
+from selftaught.judging.result import folded, kinds
 from selftaught.methods import registry
 from selftaught.system.text import duration
 
@@ -151,7 +151,7 @@ def table(comparison: Comparison) -> Table:
     for place in comparison.ranking:
         values = values_of(place, measure, beside)
         shown.add_row(str(place.rank), place.span, place.method, *values, budgets[place.point.rung])
-    return shown
+    return folded(shown)
 
 
 def notes(comparison: Comparison) -> list[str]:

@@ -10,6 +10,7 @@ from statistics import NormalDist
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from rich.markup import escape
 from rich.table import Table
 
 from selftaught.contracts.modality import raw_of, usual_of
@@ -280,16 +281,25 @@ def table(evaluation: Evaluation) -> Table:
     first = evaluation.measure
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
     title, more = f"{units.called(first)}, 95 % intervals", ["measure"] * (first != "accuracy")
-    shown = Table("probe", "labels", *more, *called.values(), title=title, caption=evaluation.remark or None)
+    heads = ("probe", "labels", *more, *map(escape, called.values()))  # what others wrote may look like markup
+    shown = Table(*heads, title=escape(title), caption=escape(evaluation.remark) or None)
     for probe, labels in _groups(evaluation.rows):
         group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
-        best = max(group.values(), key=lambda r: r.accuracy)
-        cells = {kind: f"[bold]{r.shown()}[/]" if r is best else r.shown() for kind, r in group.items()}
-        shown.add_row(probe, labels, *map(units.called, [first] * len(more)), *(cells.get(kind, "") for kind in called))
+        best = max(row.accuracy for row in group.values())
+        cells = {kind: f"[bold]{r.shown()}[/]" if r.accuracy == best else r.shown() for kind, r in group.items()}
+        before = map(escape, (probe, labels, *map(units.called, [first] * len(more))))
+        shown.add_row(*before, *(cells.get(kind, "") for kind in called))
         for measure in others_of(group.values()) if more else ():
             known = [group[kind].measures.get(measure) if kind in group else None for kind in called]
             values = ["" if value is None else units.written(measure, value) for value in known]
-            shown.add_row("", "", units.called(measure), *values)
+            shown.add_row("", "", escape(units.called(measure)), *values)
+    return folded(shown)
+
+
+def folded(shown: Table) -> Table:
+    """A table that goes on in another line where a terminal is too narrow for it, and cuts no word off."""
+    for column in shown.columns:
+        column.overflow = "fold"
     return shown
 
 

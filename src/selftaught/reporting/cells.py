@@ -185,5 +185,5 @@ def _columns(table: Table) -> tuple[list[str], list[list[Words]]]:
 
 
 def _words(cell: Any) -> Words:
-    text = Text.from_markup(str(cell))
+    text = Text.from_markup(str(cell), emoji=False)
     return Words(text.plain, any("bold" in str(span.style) for span in text.spans))

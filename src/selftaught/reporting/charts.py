@@ -7,8 +7,9 @@ from itertools import groupby
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40
-LETTER = 11  # pixels of a letter at the most, on a phone
+LEFT, RIGHT, TOP, BOTTOM = 68, 12, 12, 40  # on the left at least: long numbers take more
+LETTER, DIGIT = 11, 10  # pixels of a letter at the most, and of a digit, on a phone
+ASIDE = 20  # pixels for what stands along the axis on the left
 POINTS = 600  # drawn of a curve at most
 WORDS, WORDS_OF_NUMBERS = "{:.1f} (95 %: {:.1f} to {:.1f})", "{:.3f} (95 %: {:.3f} to {:.3f})"
 SHADES = 6  # colours that the page defines as --series-0 ...
@@ -21,11 +22,12 @@ def scale(low: float, high: float, start: float, end: float) -> Callable[[float]
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers that cover [low, high], about five."""
-    raw = (high - low) / 5
+def ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Round numbers that cover [low, high], about five; of what is counted, whole ones."""
+    raw = max((high - low) / 5, 1.0 if whole else 0.0)
     magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
+    steps = (m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
+    step = next(step for step in steps if not whole or step % 1 == 0)
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -40,7 +42,7 @@ def line_chart(
         reason = "no finite value" if any(thinned.values()) else "nothing logged yet"
         return Markup(f"<figure><figcaption>{escape(title)}</figcaption><p class='quiet'>{reason}</p></figure>")
     heights = [y for _, y in finite] + ([reference[1]] if reference else [])
-    plot = _Plot(_range([x for x, _ in finite], pad=0), _range(heights), x_label, y_label)
+    plot = _Plot(_range([x for x, _ in finite], pad=0), _range(heights), x_label, y_label, x_label == "step")
     if reference:
         plot.level(*reference)
     for shade, points in enumerate(thinned.values()):
@@ -99,7 +101,7 @@ def interval_curves(
 
 def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
     """Bars with a label and a count each, in the order given."""
-    plot = _Plot(len(counts), (0, _range([0, *(count for _, count in counts)])[1]), "", "")
+    plot = _Plot(len(counts), (0, _range([0, *(count for _, count in counts)])[1]), "", "", counted=True)
     for place, (label, count) in enumerate(counts):
         plot.bar(f"{label}: {count:,}", place, count)
         plot.label(place, _shortened(label, plot.slot))
@@ -109,20 +111,29 @@ def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
 class _Plot:
     """Shapes in a frame with axes, placed by what the axes measure."""
 
-    def __init__(self, x: tuple[float, float] | int, y: tuple[float, float], x_label: str, y_label: str) -> None:
-        """Axes over these ranges; along x there may be so many slots for things with a label instead of a range."""
+    def __init__(
+        self, x: tuple[float, float] | int, y: tuple[float, float], x_label: str, y_label: str, counted: bool = False
+    ) -> None:
+        """Axes over these ranges; along x there may be so many slots for things with a label instead of a range.
+
+        counted: whether x is a count, such as steps, or y where x has slots, and so has whole numbers alone.
+        """
+        slots = isinstance(x, int)
+        heights = _numbers(ticks(*y, whole=counted and slots))
+        longest = max(map(len, heights.values()), default=0)
+        self.left = max(LEFT, 8 + DIGIT * longest + ASIDE * bool(y_label))
         first, last = x if isinstance(x, tuple) else (0, x)
-        self.x = scale(first, last, LEFT, WIDTH - RIGHT)
+        self.x = scale(first, last, self.left, WIDTH - RIGHT)
         self.y = scale(*y, HEIGHT - BOTTOM, TOP)
         self.slot = self.x(1) - self.x(0)  # pixels
         self.parts: list[str] = []
-        for value in ticks(*y):
+        for value, number in heights.items():
             height = self.y(value)
             self._level("grid", height)
-            self._text("tick", LEFT - 8, height + 4, "end", _number(value))
-        for value in ticks(*x) if isinstance(x, tuple) else ():
-            self._text("tick", self.x(value), HEIGHT - BOTTOM + 18, "middle", f"{value:g}")
-        middle = (LEFT + WIDTH - RIGHT) / 2
+            self._text("tick", self.left - 8, height + 4, "end", number)
+        for value, number in _numbers(ticks(*x, whole=counted)).items() if isinstance(x, tuple) else ():
+            self._text("tick", self.x(value), HEIGHT - BOTTOM + 18, "middle", number)
+        middle = (self.left + WIDTH - RIGHT) / 2
         self.parts.append(
             f"<text class='tick' x='{middle:.0f}' y='{HEIGHT - 4}' text-anchor='middle'>{escape(x_label)}</text>"
             f"<text class='tick' transform='translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)' "
@@ -178,7 +189,7 @@ class _Plot:
 
     def _level(self, kind: str, height: float) -> None:
         self.parts.append(
-            f"<line class='{kind}' x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{height:.1f}' y2='{height:.1f}'/>"
+            f"<line class='{kind}' x1='{self.left}' x2='{WIDTH - RIGHT}' y1='{height:.1f}' y2='{height:.1f}'/>"
         )
 
     def _text(self, kind: str, x: float, y: float, anchor: str, text: str) -> None:
@@ -197,9 +208,20 @@ def _shortened(label: str, room: float) -> str:
     return label if len(label) <= letters else label[: letters - 1] + "…"
 
 
-def _number(value: float) -> str:
-    """A tick's number, short enough for the margin."""
-    return f"{value:g}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}".replace("e-0", "e-")
+def _numbers(ticks: Sequence[float]) -> dict[float, str]:
+    """What is written at each tick: short, but with as many digits as tell it from the next."""
+    told = {value: _number(value, 0) for value in ticks}
+    more = 0
+    while len(set(told.values())) < len(told) and (more := more + 1) <= 12:
+        told = {value: _number(value, more) for value in ticks}
+    return told
+
+
+def _number(value: float, more: int) -> str:
+    """A tick's number, with so many digits more than is usual."""
+    if value == 0 or abs(value) >= 0.001:
+        return f"{value:.{6 + more}g}"
+    return f"{value:.{2 + more}g}".replace("e-0", "e-")
 
 
 def _thinned(points: Points) -> list[tuple[float, float]]:

@@ -25,6 +25,7 @@ from selftaught.contracts.findings import (
 from selftaught.reporting.charts import bar_chart, line_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
+from selftaught.system.printing import printer
 from selftaught.system.text import duration, filesize, printable
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
@@ -37,7 +38,7 @@ Line = tuple[str, str]  # a name and what is said of it
 
 def show(findings: Findings, console: Console | None = None) -> None:
     """Print the findings to standard output."""
-    console = console or Console(highlight=False)
+    console = console or printer()
     table = Table(box=None, show_header=False, pad_edge=False)
     notes = [("note", note) for note in findings.notes]
     problems = [("problem", problem) for problem in findings.problems]

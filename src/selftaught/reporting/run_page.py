@@ -99,6 +99,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
     evaluation = read(folder / "evaluation.json", evaluation_of)
     quarantined = read(folder / "quarantine.csv", _rows) or []
     environment = read(folder / "environment.json", partial(json_object, schema=Environment)) or {}
+    prepared = environment.pop("preparation", None) or {}
     facts = read(folder / "data.json", partial(json_object, schema=Facts)) or {}
     metrics = read(folder / "metrics.json", json_object) or {}  # of a classifier
     method = recipe["method"].get("name", "?") if isinstance(recipe.get("method"), dict) else "?"
@@ -107,6 +108,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "method": "classifier" if status.get("task") == "finetune" else method,
         "status": status,
         "recipe": {key: _shown(value) for key, value in recipe.items() if value not in (None, {}, False)},
+        "preparation": {key: _shown(_short(value)) for key, value in prepared.items()},
         "environment": {key: _shown(value) for key, value in environment.items()},
         "evaluation": evaluation,
         "picture": read(folder / "pictures.png", _picture),
@@ -115,7 +117,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "label_curve": _label_curve(evaluation) if evaluation else None,
         "by_class": (evaluation and _by_class(evaluation)) or _by_class_of(metrics),
         "quarantined": quarantined,
-        "data": _data_lines(recipe, environment, facts, quarantined),
+        "data": _data_lines(recipe, facts, quarantined),
         "folders": _folders_chart(facts),
         "thumbnails": strip(held) if held and held.sheet else [],
         "neighbours": neighbours(held) if held else [],
@@ -125,14 +127,12 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
     }
 
 
-def _data_lines(
-    recipe: dict[str, Any], environment: dict[str, Any], facts: dict[str, Any], quarantined: list[list[str]]
-) -> list[tuple[str, str]]:
+def _data_lines(recipe: dict[str, Any], facts: dict[str, Any], quarantined: list[list[str]]) -> list[tuple[str, str]]:
     """What the run's files say of its data, and what was left out and why."""
     values = {"data": recipe.get("data"), **{name: facts.get(name) for name in ("samples", "as seen")}}
     if looked := facts.get("looked at"):
         values["looked at"] = f"{looked['samples']:,} before the first step, of which {looked['broken']:,} were broken"
-    values |= {"fingerprint": recipe.get("fingerprint"), **(environment.get("preparation") or {})}
+    values["fingerprint"] = recipe.get("fingerprint")
     reasons = Counter(row[-1].partition(":")[0] for row in quarantined if row)
     values["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(5)) or "nothing"
     return [(name, _shown(value)) for name, value in values.items() if value is not None]
@@ -266,6 +266,15 @@ def _shown(value: Any) -> str:
     """A value of a recipe or another file, for people."""
     # YAML knows dates, which JSON does not.
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _short(value: Any) -> Any:
+    """The same with six digits of each number that has more."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    return {key: _short(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def read(file: Path, by: Callable[[Path], T]) -> T | None:

@@ -12,6 +12,7 @@ from selftaught.contracts import modality
 from selftaught.data.sources.handed import handed
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
+from selftaught.data.tables.reading import snippets
 from selftaught.data.tables.samples import open_samples
 from selftaught.system.errors import DataError, UsageError
 
@@ -72,6 +73,15 @@ def test_rows_are_standardised_numbers_and_ones_for_categories(tmp_path: Path) -
         "height –, colour red, weight –",  # 2.5 is the mean
         "height 3.5, colour –, weight –",
     ]
+
+
+def test_a_row_reads_as_it_was_written() -> None:
+    values = np.random.default_rng(0).integers(0, 9, (200, 6))
+    table = open_table(values.astype(float))
+    preparation = Preparation.of(table)
+    assert not (values == [column.mean for column in preparation.columns]).any()  # of which nothing is told
+    read = snippets(torch.from_numpy(preparation.encoded(table)), preparation)
+    assert [[int(cell.split()[-1]) for cell in row.split(", ")] for row in read] == values.tolist()
 
 
 def test_labels_are_no_part_of_the_data_nor_of_its_fingerprint(tmp_path: Path) -> None:

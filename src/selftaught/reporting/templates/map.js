@@ -1,6 +1,7 @@
 // The map of a run: places of samples in a plane, to be moved, zoomed, pointed at and encircled.
 (() => {
   "use strict";
+  const NAMED = 24; // colours in the legend, until the reader asks for the rest
   const SHOWN = 1000; // names in the list of what was encircled
   const NEAR = 14; // pixels between the pointer and a place it still points at
 
@@ -13,7 +14,7 @@
     const sheet = part("sheet"), pen = canvas.getContext("2d");
     const names = Object.keys(told.layouts), kinds = Object.keys(told.groups);
     const state = { layout: names[0], group: kinds[0] || "", x: 0.5, y: 0.5, zoom: 1, lasso: null, chosen: new Set(),
-                    only: null, over: -1, encircling: false };
+                    only: null, over: -1, encircling: false, unfolded: false };
 
     for (const [select, options] of [[part("layout"), names], [part("group"), [...kinds, "nothing"]]])
       for (const option of options) select.add(new Option(option));
@@ -146,7 +147,8 @@
     }
 
     function legend() {
-      const items = group() ? group().names.slice(0, 24).map((name, number) => {
+      const names = group() ? group().names : [], more = state.unfolded ? 0 : Math.max(0, names.length - NAMED);
+      const items = names.slice(0, names.length - more).map((name, number) => {
         const item = document.createElement("li"), button = document.createElement("button");
         const swatch = document.createElement("span");
         swatch.className = "swatch";
@@ -161,9 +163,28 @@
         });
         item.append(button);
         return item;
-      }) : [];
+      });
+      if (more) items.push(rest(more));
       part("legend").replaceChildren(...items);
       redraw();
+    }
+
+    function rest(more) {
+      const item = document.createElement("li"), button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `and ${more.toLocaleString("en")} more`;
+      button.addEventListener("click", () => {
+        state.unfolded = true;
+        legend();
+        part("legend").querySelectorAll("button")[NAMED].focus(); // where the reader was
+      });
+      item.append(button);
+      return item;
+    }
+
+    function share() { // only some of many samples have a place by t-SNE
+      const [shown, all] = [placed().rows.length, told.keys.length].map((count) => count.toLocaleString("en"));
+      part("share").textContent = shown === all ? "" : `${shown} of ${all} shown`;
     }
 
     function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
@@ -246,17 +267,20 @@
     part("pictures").addEventListener("change", redraw);
     part("layout").addEventListener("change", (event) => {
       state.layout = event.target.value;
+      share();
       choose(() => false);
       describe(-1);
     });
     part("group").addEventListener("change", (event) => {
       state.group = told.groups[event.target.value] ? event.target.value : "";
       state.only = null;
+      state.unfolded = false;
       legend();
     });
     new ResizeObserver(redraw).observe(canvas);
     dark.addEventListener("change", legend);
     sheet.addEventListener("load", redraw);
+    share();
     legend();
   }
 
