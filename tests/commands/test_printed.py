@@ -7,7 +7,8 @@ from rich.console import Console
 
 from selftaught.commands.answers import evaluate
 from selftaught.judging.classwise import worst
-from selftaught.judging.result import Detail, Evaluation, Row, table
+from selftaught.judging.printed import table
+from selftaught.judging.result import Detail, Evaluation, Row
 from selftaught.reporting.cells import drawn
 from selftaught.run.recipes import Evaluate
 

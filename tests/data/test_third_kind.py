@@ -13,7 +13,8 @@ from selftaught.commands.cli import run_command
 from selftaught.contracts import modality
 from selftaught.contracts.modality import DATA, NAMES
 from selftaught.data import opening
-from selftaught.judging.result import Evaluation, table
+from selftaught.judging.printed import table
+from selftaught.judging.result import Evaluation
 from selftaught.reporting.preview import preview
 from selftaught.run.recipes import Encoders, Preview
 from selftaught.system.errors import DataError, UsageError

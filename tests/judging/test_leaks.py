@@ -15,7 +15,7 @@ from selftaught.data.images.samples import open_samples
 from selftaught.judging.accuracy import votes
 from selftaught.judging.labelled import Labelled, spare, splits
 from selftaught.judging.opening import open_labelled
-from selftaught.judging.result import table
+from selftaught.judging.printed import table
 from selftaught.judging.subsets import parse_labels
 from selftaught.reporting.run_page import page_of
 from selftaught.run.digests import write_digests

@@ -12,7 +12,8 @@ from selftaught.commands import answers
 from selftaught.commands.python import Run
 from selftaught.judging.classwise import worst
 from selftaught.judging.measures import refuse_others
-from selftaught.judging.result import Evaluation, table
+from selftaught.judging.printed import table
+from selftaught.judging.result import Evaluation
 from selftaught.reporting.run_page import page_of
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import DataError, UsageError

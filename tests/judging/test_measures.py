@@ -145,6 +145,9 @@ def test_an_interval_that_lies_to_one_side_is_told_by_its_ends() -> None:
     assert even.shown() == "70.0 ± 4.0" and even.model_copy(update={"low": 0.62}).shown() == "70.0 (62.0 to 73.1)"
     told = Row(**about, accuracy=0.5, low=-0.2, high=0.8, measure="R2").shown()
     assert told == "0.500 (-0.200 to 0.800)"
+    near = Row(**about, accuracy=0.9969, low=0.9899, high=0.9999, measure="mAP")  # 0.2 points to one side, of 0.5
+    assert near.shown() == "99.7 (99.0 to 100.0)"
+    assert Row(**about, accuracy=0.003, low=0.0, high=0.01).shown() == "0.3 (0.0 to 1.0)"
     point = Point(rung=1, minutes=1, value=0.98, low=0.9, high=1.0, seeds=2)
     assert with_interval(point, Measure("linear", True)) == "98.0 (90.0 to 100.0)"
     unbounded = point.model_copy(update={"low": -np.inf})

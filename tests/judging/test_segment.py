@@ -22,8 +22,8 @@ from selftaught.judging import coarse
 from selftaught.judging.maps import maps, pixels_at
 from selftaught.judging.masked import open_masked
 from selftaught.judging.opening import shown_to
+from selftaught.judging.printed import table
 from selftaught.judging.probes import segment
-from selftaught.judging.result import table
 from selftaught.reporting.run_page import write_report
 from selftaught.run.export import save_encoder
 from selftaught.run.recipes import Evaluate

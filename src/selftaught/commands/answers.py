@@ -90,7 +90,8 @@ def pretrain(recipe: recipes.Pretrain, run: RunFolder) -> Answer:
 
 def evaluate(recipe: recipes.Evaluate, result: Any) -> Answer:
     from selftaught.judging.classwise import worst
-    from selftaught.judging.result import choices, table
+    from selftaught.judging.printed import table
+    from selftaught.judging.result import choices
 
     lines = [table(result), *filter(None, [worst(result)]), *choices(result), result.verdict]
     return Answer(result.model_dump(mode="json"), lines, error=result.unkept)

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from selftaught.commands.python import pretrain
 from selftaught.contracts import modality
-from selftaught.judging.result import table
+from selftaught.judging.printed import table
 from selftaught.reporting.run_page import write_report
 from selftaught.run.layout import PAGE
 from selftaught.run.recipes import Demo

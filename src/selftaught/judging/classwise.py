@@ -5,7 +5,8 @@ import math
 from rich.markup import escape
 from rich.table import Table
 
-from selftaught.judging.result import Detail, Evaluation, folded, kinds
+from selftaught.judging.result import Detail, Evaluation, kinds
+from selftaught.system.printing import folded
 from selftaught.system.text import printable
 
 WORST = 10  # classes that are shown in a terminal

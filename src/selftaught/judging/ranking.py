@@ -9,8 +9,9 @@ from rich.table import Table
 from selftaught.judging import units
 from selftaught.judging.comparison import Comparison, Place, Point, Ran, Rung
 from selftaught.judging.estimates import Estimate, Measure, better, drawn_in, estimates, named, over
-from selftaught.judging.result import folded, kinds
+from selftaught.judging.result import kinds
 from selftaught.methods import registry
+from selftaught.system.printing import folded
 from selftaught.system.text import duration
 
 

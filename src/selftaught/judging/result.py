@@ -10,8 +10,6 @@ from statistics import NormalDist
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from rich.markup import escape
-from rich.table import Table
 
 from selftaught.contracts.modality import raw_of, usual_of
 from selftaught.judging import units
@@ -210,7 +208,7 @@ def verdicts(rows: Sequence[Row], things: str = "images", gains: Sequence[Gain] 
     else is to be known.
     """
     lines, called = [], kinds(things)
-    for probe, labels in _groups(rows):
+    for probe, labels in settings_of(rows):
         group = {r.features: r for r in rows if (r.probe, r.labels) == (probe, labels)}
         trained, named = group["trained"], group.get("pretrained")
         others = [r for kind, r in group.items() if kind in BASELINES]
@@ -276,38 +274,11 @@ def _ends(trained: Row, other: Row, known: Gain | None, beside: int) -> tuple[fl
     return gain - down, gain + wider * up
 
 
-def table(evaluation: Evaluation) -> Table:
-    """All accuracies for a terminal, in points; where another measure stands first, the others below it."""
-    first = evaluation.measure
-    called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    title, more = f"{units.called(first)}, 95 % intervals", ["measure"] * (first != "accuracy")
-    heads = ("probe", "labels", *more, *map(escape, called.values()))  # what others wrote may look like markup
-    shown = Table(*heads, title=escape(title), caption=escape(evaluation.remark) or None)
-    for probe, labels in _groups(evaluation.rows):
-        group = {r.features: r for r in evaluation.rows if (r.probe, r.labels) == (probe, labels)}
-        best = max(row.accuracy for row in group.values())
-        cells = {kind: f"[bold]{r.shown()}[/]" if r.accuracy == best else r.shown() for kind, r in group.items()}
-        before = map(escape, (probe, labels, *map(units.called, [first] * len(more))))
-        shown.add_row(*before, *(cells.get(kind, "") for kind in called))
-        for measure in others_of(group.values()) if more else ():
-            known = [group[kind].measures.get(measure) if kind in group else None for kind in called]
-            values = ["" if value is None else units.written(measure, value) for value in known]
-            shown.add_row("", "", escape(units.called(measure)), *values)
-    return folded(shown)
-
-
-def folded(shown: Table) -> Table:
-    """A table that goes on in another line where a terminal is too narrow for it, and cuts no word off."""
-    for column in shown.columns:
-        column.overflow = "fold"
-    return shown
-
-
 def others_of(rows: Iterable[Row]) -> list[str]:
     """The measures that were taken beside the one that stands first."""
     return list(dict.fromkeys(name for row in rows for name in row.measures if name != row.measure))
 
 
-def _groups(rows: Sequence[Row]) -> list[tuple[str, str]]:
+def settings_of(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Each probe with each number of labels, in the order in which they were judged."""
     return list(dict.fromkeys((row.probe, row.labels) for row in rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 CALLED = {
     "accuracy": "accuracy",
@@ -35,15 +36,22 @@ def written(measure: str, value: float) -> str:
 
 
 def within(measure: str, value: float, low: float, high: float) -> str:
-    """A value with its interval for people: see `between`."""
-    return between(partial(written, measure), value, low, high)
+    """A value with its interval for people, see `between`; no share is more than all."""
+    least, most = (0.0, 1.0) if is_share(measure) else (-inf, inf)
+    return between(partial(written, measure), value, low, high, least, most)
 
 
-def between(shown: Callable[[float], str], value: float, low: float, high: float) -> str:
-    """A value with its interval: 71.2 ± 1.1, or 100.0 (72.2 to 100.0) where ± would name ends that are not its own."""
-    if abs(value - (low + high) / 2) > ASIDE:
+def between(
+    shown: Callable[[float], str], value: float, low: float, high: float, least: float = -inf, most: float = inf
+) -> str:
+    """A value with its interval: 71.2 ± 1.1, or 100.0 (72.2 to 100.0) where ± would name ends that are not its own.
+
+    least, most: what values can be.
+    """
+    half = (high - low) / 2
+    if abs(value - (low + high) / 2) > ASIDE or value - half < least or value + half > most:
         return f"{shown(value)} ({shown(low)} to {shown(high)})"
-    return f"{shown(value)} ± {shown((high - low) / 2)}"
+    return f"{shown(value)} ± {shown(half)}"
 
 
 def axis(measure: str) -> str:

@@ -15,6 +15,7 @@ from selftaught.judging import ranking, result
 from selftaught.judging.comparison import Comparison
 from selftaught.judging.find import Found
 from selftaught.judging.odd import Oddities
+from selftaught.judging.printed import table
 from selftaught.judging.result import Evaluation
 from selftaught.judging.select import Selection
 from selftaught.reporting import check_page
@@ -102,7 +103,7 @@ def _steps(status: dict[str, Any], recipe: dict[str, Any]) -> str:
 
 @drawn.register
 def _(judged: Evaluation) -> str:
-    heads, rows = _columns(result.table(judged))
+    heads, rows = _columns(table(judged))
     lines = [*filter(None, [judged.remark]), *result.doubts(judged)]
     return _html(
         Cell(
