@@ -27,7 +27,7 @@ from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
-from selftaught.training.beginning import begun, refuse_over
+from selftaught.training.beginning import as_it_was, begun, refuse_over, was_done
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -193,8 +193,9 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
     Without a time budget in its pace the number of steps stays as it is.
     """
     before, (start, saving) = run.status, begun(job, run)
+    over = was_done(before, start, job.recipe.steps)
     with processes.telling():
-        describe(job, run)
+        describe(job, run, over)
         if not start and (job.recipe.init or run.module is not None):
             keep_initial(job, run)
         announce(job, run, start)
@@ -206,7 +207,9 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         _fit(job, run, pace, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     with processes.telling():
-        totals = follower.finish()
+        totals = follower.finish(over and follower.step == start)
+    if follower.keeping.stood:
+        totals = as_it_was(totals, before)
     return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
 
 
