@@ -184,6 +184,7 @@ def _begun_with(recipe: Pretrain) -> Any:
     except (UsageError, KeyError, TypeError, ValueError):  # nothing is exported yet, or it is damaged
         return None
     begun = getattr(preparation, "stored", "") is None or getattr(preparation, "learnt", False)
+    begun = begun or getattr(preparation, "followed", False)
     return preparation if begun else None
 
 
