@@ -18,6 +18,7 @@ from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.components import options_of
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.devices import device_of
 from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
@@ -77,7 +78,9 @@ def _pretrain(
     recipe = kept(command.continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
     recipe = recognised(recipe, [recipe.method.name])
-    preflight(recipe, module, kind)
+    way = "no run with it can go on: start anew without it, in another --out"
+    with options_of(Path(str(recipe.out)) / "recipe.yaml", way) if saved else nullcontext():
+        preflight(recipe, module, kind)
     refuse_unknown(hooks.views, recipe.own_views, registry.method_class(recipe.method.name).views)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
