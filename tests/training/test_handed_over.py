@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from selftaught.commands.cli import run_command
 from selftaught.methods.self_prediction.augmented.rotation import Rotation
 from selftaught.run.folder import RunFolder
 from selftaught.run.recipes import Pretrain
+from selftaught.system.components import Part
 from selftaught.training import resolve
 from selftaught.training.handed_over import handed_over
 from tests.clocks import held, steps_take
@@ -17,6 +20,7 @@ from tests.networks import HALVED, as_words
 
 WAY = {"precision": "32-true", "layout": "contiguous", "attention": "fused", "map": 0}
 TOLD = as_words({"method": "rotation", "encoder": HALVED, "batch_size": 8, "size": 16, **WAY})
+SHORT = {"method": "rotation", "steps": 1, "batch_size": 4, "size": 32, **WAY}
 BEGUN = [*TOLD, "--steps", "1"]
 
 
@@ -98,3 +102,46 @@ def test_a_pace_of_a_method_that_is_not_here_is_kept_and_said(capsys: pytest.Cap
     }
     assert handed_over(plan, {"method"})["training"] == {"lr": 0.3}
     assert "python:Mine is not here: the pace of its run is kept" in capsys.readouterr().err
+
+
+def test_an_option_that_did_nothing_in_a_run_is_left_out_of_its_recipe(
+    array: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an early version took it, whose encoders of torchvision had no drop_path either."""
+    first = made(array, tmp_path / "first", *as_words({**SHORT, "encoder": Part(name="torchvision/resnet18")}))
+    file = changed_in(tmp_path / "first", "encoder", {"drop_path": 0.1})
+    assert made(array, tmp_path / "again", "--recipe", str(file)).encoder == first.encoder
+    assert "note: encoder.drop_path did nothing in the run of this recipe.yaml" in capsys.readouterr().err
+    words = [array, "--recipe", str(file), "--encoder.drop_path", "0.2", "--out", str(tmp_path / "r")]
+    assert run_command(["pretrain", *words]) == 2  # which is this command's own
+
+
+def test_an_option_that_is_refused_now_is_said_with_the_file_that_has_it(
+    array: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(array, tmp_path / "run", *as_words({**SHORT, "method": "mae", "encoder": Part(name="test_vit")}))
+    file = changed_in(tmp_path / "run", "method", {"decoder_depth": 0})
+    reason = "method mae option 'decoder_depth' cannot be 0: it is a whole number from 1 to 512"
+
+    def refused(*words: str) -> str:
+        capsys.readouterr()
+        assert run_command([*words]) == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    out = ["--out", str(tmp_path / "new")]
+    said = refused("pretrain", array, "--recipe", str(file), *out)
+    assert f"error: --recipe {file}: {reason}; leave method.decoder_depth out of it" in said
+    said = refused("pretrain", array, "--recipe", str(file), "--method.decoder_depth", "0", *out)
+    assert f"error: {reason}" in said
+    said = refused("preview", array, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "page.html"))
+    assert f"error: {file}: {reason}; the version that made this run took it: name the data without --run" in said
+    said = refused("pretrain", array, "--resume", "--out", str(tmp_path / "run"))
+    assert f"error: {file}: {reason}; no run with it can go on: start anew without it, in another --out" in said
+
+
+def changed_in(run: Path, part: str, options: dict[str, Any]) -> Path:
+    file = run / "recipe.yaml"
+    plan = yaml.safe_load(file.read_text())
+    plan[part]["options"] |= options
+    file.write_text(yaml.safe_dump(plan))
+    return file

@@ -1,6 +1,7 @@
 """Saves are written in the background: of the step they are named by, one at a time, waited for, and never lost."""
 
 import errno
+import json
 import math
 import os
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from selftaught.commands.python import Run
 from selftaught.run import checkpoint
@@ -26,6 +27,7 @@ from tests.networks import HALVED
 from tests.reliability.faults import in_child
 from tests.reliability.states import TINY
 
+MOVED = ("recipe.yaml", "run.log", "selftaught.jsonl", "status.json")  # written by every process that goes on
 PATIENCE = 60.0  # seconds; only what has gone wrong takes so long
 
 
@@ -183,6 +185,55 @@ def test_an_export_of_earlier_weights_goes_with_them_and_one_of_the_same_stays(
     pretrain(command(tmp_path / "run", steps=2, resume=True))
     assert not any(file.exists() for file in exports) and own.exists()
     assert "encoder/model.onnx was of earlier weights and is removed" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("choose", ["last", "alignment"])
+def test_what_is_done_stays_as_it_was_made_where_nothing_is_left_to_train(
+    choose: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An earlier version has measured statistics of batch norm, and all that depends on them, in another way."""
+    more = {"steps": 4, "map": 8, "choose": choose, "encoder": {"name": "test_resnet"}, "size": 32}
+    run = pretrain(command(tmp_path / "run", **more)).folder
+    weights = load_file(run / "encoder" / "model.safetensors")
+    name = next(name for name in weights if name.endswith("running_mean"))
+    save_file({**weights, name: weights[name] + 1}, run / "encoder" / "model.safetensors", {"format": "pt"})
+    for file in ("encoder/model.onnx", "encoder/README.md", "pictures.png", "map/sheet.webp", "environment.json"):
+        (run / file).write_bytes(b"as it was")
+    status = json.loads((run / "status.json").read_text())
+    status["health"]["lidar"], status["measures"] = 99.5, {"accuracy": 0.5}
+    (run / "status.json").write_text(json.dumps(status))
+    kept = {file: file.read_bytes() for file in run.rglob("*") if file.is_file() and file.name not in MOVED}
+
+    again = pretrain(command(run, **more, resume=True))
+    assert {file: file.read_bytes() for file in kept} == kept
+    assert {**again.status, "pid": 0} == {**status, "pid": 0}
+    assert "is removed" not in capsys.readouterr().err
+
+    again.set_status("preempted", "stopped by SIGTERM", 75)  # while it was resumed
+    (run / "pictures.png").unlink()
+    assert pretrain(command(run, **more, resume=True)).status["state"] == "done"
+    assert (run / "encoder" / "model.onnx").exists() and (run / "pictures.png").exists()  # which is made up for
+
+
+@pytest.mark.parametrize("lost", ["README.md", "model.safetensors", "step", "weights", "status"])
+def test_what_a_run_that_was_done_has_lost_is_exported_again(lost: str, tmp_path: Path) -> None:
+    run = pretrain(command(tmp_path / "run", steps=2))
+    encoder = run.folder / "encoder"
+    kept = {file: file.read_bytes() for file in encoder.iterdir()}
+    if lost == "step":
+        about = json.loads((encoder / "config.json").read_text())
+        about["selftaught"]["step"] = 1
+        (encoder / "config.json").write_text(json.dumps(about))
+    elif lost == "weights":
+        other = {name: weight + 1 for name, weight in load_file(encoder / "model.safetensors").items()}
+        save_file(other, encoder / "model.safetensors", {"format": "pt"})
+    elif lost == "status":  # it was cut before it was known to be done
+        (run.folder / "status.json").write_text('{"state": "running"}')
+        (encoder / "README.md").write_text("of an earlier step")
+    else:
+        (encoder / lost).unlink()
+    pretrain(command(tmp_path / "run", steps=2, resume=True))
+    assert {file: file.read_bytes() for file in encoder.iterdir()} == kept
 
 
 def test_a_save_that_fails_in_the_background_is_said_and_the_last_one_raised(

@@ -394,13 +394,18 @@ def test_the_means_of_a_run_do_not_depend_on_where_it_was_stopped(array: Path, t
     assert {line["step"] for line in again.metrics()} > {line["step"] for line in whole.metrics()}
 
 
+@pytest.mark.parametrize("lost", [True, False], ids=["", "but for a version that noted no start"])
 def test_a_run_that_lost_its_status_takes_no_later_network_for_its_start(
-    array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lost: bool, array: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = pretrain(command("rotation", array, tmp_path / "whole", checkpoint_every="5"))
     (whole.folder / "status.json").unlink()
+    if not lost:
+        whole.set_status("preempted", "stopped by the time limit", 75, chance=1.0)
     capsys.readouterr()
     again = resumed(whole, 5, command("rotation", array, tmp_path / "cut", resume=True, checkpoint_every="5"))
-    assert capsys.readouterr().err.count("status.json no longer tells how the run began") == 1
+    said = capsys.readouterr().err
+    assert said.count("warning: status.json no longer tells how the run began") == lost
+    assert said.count("note: the version that began the run did not note how it began") == (not lost)
     assert "health_at_start" not in again.status and again.status["verdict"] == "learning"
     assert [line.get("health") for line in again.metrics()] == [line.get("health") for line in whole.metrics()]

@@ -118,7 +118,8 @@ class RecipeCommand(click.Command):
         values |= {name: value for name, value in given.items() if "." not in name}
         for dotted in (name for name in given if "." in name):
             put(values, dotted, value_of(given[dotted]), self.recipe.model_fields)
-        with quiet() if calm else nullcontext():
+        told = components.options_of(f"--recipe {file}", "leave {} out of it", given) if file else nullcontext()
+        with quiet() if calm else nullcontext(), told:
             return self.carry_out(self.recipe.parse(by_name(values)), as_json)
 
 

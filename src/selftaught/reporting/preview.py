@@ -1,6 +1,7 @@
 """What a method shows a network of somebody's data and asks of it, as a picture or a page."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,10 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
         chosen |= {name: getattr(own, name) for name in ("teacher", "teacher_size") if name not in chosen}
     sound = {"precision": "32-true", "layout": "contiguous", "steps": 1, "batch_size": recipe.samples}
     command = Pretrain.parse({**chosen, **sound})
-    preflight(command, None)
+    way = "the version that made this run took it: name the data without --run"
+    # Where views are not the command's own, all that has options is the run's.
+    with components.options_of(run.folder / "recipe.yaml", way) if run and not recipe.views else nullcontext():
+        preflight(command, None)
     refuse_unknown(functions, ",".join(functions), registry.method_class(command.method.name).views)
     if run:  # whose weights are called by what of them learnt
         command = command.model_copy(update={"adapt": own.adapt})

@@ -87,6 +87,23 @@ def replaced_exports(folder: Path, files: Packed) -> list[Path]:
     return exports if exports and not (weights.is_file() and weights.read_bytes() == files[MODEL[0]]) else []
 
 
+def holds_encoder(folder: Path, encoder: Encoder, preparation: Preparation, step: int) -> bool:
+    """Whether all files of this encoder are in `folder`, as those of `step`.
+
+    Buffers may be others: statistics of batch norm are measured for each export, and not by all versions alike.
+    """
+    buffers = {name for name, _ in encoder.net.named_buffers()}
+    now = {name: weight for name, weight in _each_its_own(merged(encoder.net)).items() if name not in buffers}
+    try:
+        there = encoder_about(folder).get("step") == step
+        with weights_in(folder, "encoder") as held:
+            same = all(name in held and torch.equal(held[name], weight) for name, weight in now.items())
+    except (UsageError, KeyError):
+        return False
+    names = (*MODEL, *modality.named(preparation.modality).beside(preparation))
+    return there and same and all((folder / name).is_file() for name in names)
+
+
 @contextmanager
 def weights_in(folder: Path, owner: str) -> Iterator[dict[str, Tensor]]:
     """The weights in `folder`, for what is done with them: a usage error where they are not those of the owner."""

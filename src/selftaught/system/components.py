@@ -6,7 +6,8 @@ not fit. What bounds cannot say is a function: `Annotated[tuple[float, float], A
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from selftaught.system.errors import UsageError
+from selftaught.system.text import printable
 
 MOST_NAMED = 60  # names in an error; timm alone knows more than a thousand
 FINITE = ConfigDict(allow_inf_nan=False)  # of every option: there is none that NaN or infinity would mean something to
@@ -39,6 +41,25 @@ class Option:
     annotation: Any  # with them, as values are held to it
 
 
+class OptionError(UsageError):
+    """An option that a part does not have, or a value that it cannot have; `option` as in method.width."""
+
+    def __init__(self, what: str, name: str, told: str) -> None:
+        super().__init__(told)
+        self.option = f"{what.partition(' ')[0]}.{name}"
+
+
+@contextmanager
+def options_of(file: object, way: str, given: Collection[str] = ()) -> Iterator[None]:
+    """Say of an option that is refused in which file it stands, where it is not among those `given`, and a way out."""
+    try:
+        yield
+    except OptionError as error:
+        if error.option in given:
+            raise
+        raise UsageError(f"{printable(file)}: {error}; {way.format(error.option)}") from None
+
+
 def options(built: Any) -> dict[str, Option]:
     """The options of a class or function: its keyword-only parameters."""
     function = built.__init__ if inspect.isclass(built) else built
@@ -56,13 +77,14 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     values = {}
     for name, value in chosen.items():
         if name not in known:
-            raise UsageError(f"{what} has no option {name!r}; {hint(name, known)}")
+            raise OptionError(what, name, f"{what} has no option {name!r}; {hint(name, known)}")
         try:
             values[name] = TypeAdapter(known[name].annotation, config=FINITE).validate_python(value)
         except ValidationError as error:
             wanted = _described(known[name].annotation)
             reason = f"it is {wanted}" if wanted else problem(error)
-            raise UsageError(f"{what} option {name!r} cannot be {short(value)}: {reason}") from None
+            told = f"{what} option {name!r} cannot be {short(value)}: {reason}"
+            raise OptionError(what, name, told) from None
     return values
 
 

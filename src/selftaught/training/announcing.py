@@ -22,8 +22,11 @@ from selftaught.training.own_views import in_words as own_in_words
 from selftaught.training.starting import in_words, teacher_of
 
 
-def describe(job: Job, run: RunFolder) -> None:
-    """Write what the run is made of and with; only once its recipe is there can it be resumed."""
+def describe(job: Job, run: RunFolder, over: bool = False) -> None:
+    """Write what the run is made of and with; only once its recipe is there can it be resumed.
+
+    over: whether it was made already, and so with what is noted.
+    """
     samples, preparation = job.samples, job.samples.preparation
     aside = modality.named(preparation.modality).ASIDE
     job.recipe.save(run.folder / "recipe.yaml")
@@ -34,6 +37,8 @@ def describe(job: Job, run: RunFolder) -> None:
         write_codes(run.folder, samples.guidance.codes)
     if job.onlooker:
         job.onlooker.begin(run.folder)
+    if over and (run.folder / "environment.json").exists():
+        return
     run.write_environment(
         device=str(job.engine.device),
         processes=processes.hosts(),

@@ -1,5 +1,6 @@
 """How a run begins, or goes on from its last checkpoint, in each of its processes."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from selftaught.contracts.encoder import Encoder
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about
-from selftaught.run.folder import RunFolder
+from selftaught.run.folder import TIMES, RunFolder
 from selftaught.run.replaced import replaced_in
 from selftaught.system import distributed, processes
 from selftaught.system.circle import Circle, everybody
@@ -21,6 +22,7 @@ from selftaught.training.recording import trained_for
 from selftaught.training.saving import Saving
 
 EVERYTHING = 4096  # plain views shown to Method.start
+SAID = ("final_terms", "measures", "verdict")  # in status.json, of the network that a run ended with
 
 
 def is_over(run: RunFolder) -> bool:
@@ -37,6 +39,17 @@ def refuse_over(run: RunFolder) -> None:
         raise UsageError(f"{shown} is done and its checkpoints were removed: {way}")
     if not checkpoint.steps(run.checkpoints) and (step := _exported_at(run)):
         raise UsageError(f"{shown} holds the encoder of step {step:,} and no checkpoint: {way}")
+
+
+def was_done(before: Mapping[str, Any], start: int, steps: int) -> bool:
+    """Whether a run of so many steps, by the status before it went on at `start`, had been done there already."""
+    return TIMES[0] in before and before.get("steps", steps) == start
+
+
+def as_it_was(totals: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run came to that was done `before`, and is what it was: as it was said then, with what is new."""
+    health = {**totals["health"], **before.get("health", {})}
+    return {**totals, "health": health, **{name: before[name] for name in SAID if name in before}}
 
 
 def _exported_at(run: RunFolder) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
+from selftaught.run.map import read_map
 from selftaught.system import distributed, processes
 from selftaught.system.errors import DataError, DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
@@ -15,7 +16,7 @@ from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.broken import Met
 from selftaught.training.guards import refuse_many
 from selftaught.training.job import Job
-from selftaught.training.keeping import Keeping
+from selftaught.training.keeping import PICTURES, Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks
@@ -231,18 +232,21 @@ class Follower:
         """Whether the score that chooses has not risen for as long as the recipe is patient."""
         return self.looks.choice.settled
 
-    def finish(self) -> dict[str, Any]:
-        """Save what is to stay, and say what the run came to.
+    def finish(self, over: bool = False) -> dict[str, Any]:
+        """Save what is to stay, and say what the run came to; what one that is `over` has of it stays as it is.
 
         {steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict}; health and verdict are those of
         the network the run ends with.
         """
-        self.keeping.finish(self.step)
-        with distributed.alone():
-            self.keeping.draw()
+        self.keeping.finish(self.step, over)
+        stood = self.keeping.stood
+        if not (stood and (self.run.folder / PICTURES).exists()):
+            with distributed.alone():
+                self.keeping.draw()
         kept = self.keeping.chosen or self.step
         with _told_to_resume(self.step):
-            self.looks.end(kept)
+            if not (stood and read_map(self.run.folder)):
+                self.looks.end(kept)
             self.stop.poll()  # scores take long; the files of the run are all there by now
             steps = {"steps": self.step, "chosen_step": kept}
             return {**steps, **self.recorder.totals(self.step), **self.looks.totals(kept)}

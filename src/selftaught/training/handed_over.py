@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from selftaught.contracts import modality
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Mark, Recipe
@@ -32,7 +33,25 @@ def handed_over(values: Mapping[str, Any], given: Collection[str] = ()) -> dict[
     if kept.get("training") and not PACED_BY.isdisjoint(given):
         decided = _pace(values)
         kept["training"] = {n: v for n, v in kept["training"].items() if n not in decided or decided[n] != v}
+    if isinstance(kept.get("encoder"), dict) and kept["encoder"].get("options"):
+        kept["encoder"] = _encoder(values)
     return kept
+
+
+def _encoder(plan: Mapping[str, Any]) -> Any:
+    """A plan's encoder without options that do nothing, which a run of before there was a check may have been given."""
+    from selftaught.training.starting import as_built  # imports torch, likewise
+
+    try:
+        recipe = Pretrain.parse({name: plan[name] for name in ("data", "method", "encoder", "size") if name in plan})
+        assert recipe.encoder
+        part = as_built(recipe.encoder, modality.of(recipe.data), recipe.size)
+    except UsageError:  # what is not here, or is refused where all is known
+        return plan["encoder"]
+    if left := recipe.encoder.options.keys() - part.options.keys():
+        names = " and ".join(f"encoder.{name}" for name in sorted(left))
+        say(f"note: {names} did nothing in the run of this recipe.yaml, as {part.name} has no such option: left out")
+    return part.model_dump(mode="json")
 
 
 def _pace(plan: Mapping[str, Any]) -> dict[str, Any]:

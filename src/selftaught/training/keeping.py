@@ -11,7 +11,7 @@ import torch
 
 from selftaught.contracts import modality
 from selftaught.run import checkpoint, steps
-from selftaught.run.export import Packed, packed_encoder, replaced_exports, write_packed
+from selftaught.run.export import Packed, holds_encoder, packed_encoder, replaced_exports, write_packed
 from selftaught.run.folder import RunFolder
 from selftaught.system import clock, processes, randomness
 from selftaught.system.errors import Unsaved
@@ -26,6 +26,7 @@ from selftaught.training.looking.looks import Looks
 from selftaught.training.recording import Stopwatch
 from selftaught.training.saving import Saving
 
+PICTURES = "pictures.png"
 PICTURED = 8  # samples in the picture of what the network was shown
 SELDOM = 200  # times as long as an export takes, training goes on before a save exports the encoder once more
 
@@ -57,6 +58,7 @@ class Keeping:
         self.job, self.run, self.looks, self.saving, self.stopwatch = job, run, looks, saving, stopwatch
         self.saved = start  # the step that is on the disk; before the first there is nothing to save
         self.chosen: int | None = None  # the step whose network the run ends with, where that is not the last
+        self.stood = False  # whether a run that was done has it in encoder/ already, which stays as it is
         self._saved_at = clock.now()
         self._writing = start  # the step that is being written, or was
         self._export_took = 0.0  # seconds, at most
@@ -170,19 +172,31 @@ class Keeping:
             say(f"note: encoder/{file.name} was of earlier weights and is removed: export it once more")
         write_packed(folder, packed)
 
-    def finish(self, step: int) -> None:
-        """Save the last step, unless it is, and leave the network that is to be kept, exported."""
+    def finish(self, step: int, over: bool = False) -> None:
+        """Save the last step, unless it is, and leave the network that is to be kept, exported.
+
+        over: whether the run was done before, and nothing was left to train: its encoder may be in use as it is.
+        """
         best = self.looks.choice.best
         if not self.holds(step):
             self.save(step)
         elif best is None:  # what follows the last checkpoint may have been cut
-            self.export(step)
+            self._export_unless_there(step, over)
         if best is not None:
-            self._return_to_best(step)
+            self._return_to_best(step, over)
         elif (name := self.looks.choice.name) != "last":
             say(f"warning: no look for --choose {name} found a sound network; the last step is kept")
 
-    def _return_to_best(self, last: int) -> None:
+    def _export_unless_there(self, step: int, over: bool) -> None:
+        """Export the network as it is now, unless a run that is `over` has it."""
+        if over:
+            with undisturbed(self.job):
+                encoder, preparation = self.job.shown.encoder, self.job.samples.preparation
+                self.stood = holds_encoder(self.run.folder / "encoder", encoder, preparation, step)
+        if not self.stood:
+            self.export(step)
+
+    def _return_to_best(self, last: int, over: bool) -> None:
         """Put the best step's weights back into the network and export them; the last ones where that cannot be."""
         path = checkpoint.named(self.run.checkpoints, "best")
         name = path.name if path else "best"
@@ -194,7 +208,7 @@ class Keeping:
             say(f"warning: the best step cannot be read, so the last is kept: {error}")
             self.export(last)
             return
-        self.export(self.chosen)
+        self._export_unless_there(self.chosen, over)
         name = self.looks.choice.name
         score = self.looks.recorded(self.chosen).get(name, math.nan)
         say(f"chosen   step {self.chosen:,} of {last:,}, by its {name} of {score:.4g}")
@@ -212,7 +226,7 @@ class Keeping:
             pictures = job.shown.picture(*views)
         job.shown.train()
         cpu = {name: images.detach().float().cpu() for name, images in pictures.items()}
-        with spared("pictures.png"):
+        with spared(PICTURES):
             buffer = io.BytesIO()
             drawing.contact_sheet(cpu, job.samples.preparation).save(buffer, "PNG")
-            write_atomically(self.run.folder / "pictures.png", buffer.getvalue())
+            write_atomically(self.run.folder / PICTURES, buffer.getvalue())

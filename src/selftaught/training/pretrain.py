@@ -18,6 +18,7 @@ from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
 from selftaught.system import clock, processes, randomness
 from selftaught.system.allocator import keep_freed_memory
+from selftaught.system.components import options_of
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.devices import device_of
 from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
@@ -27,7 +28,7 @@ from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
-from selftaught.training.beginning import begun, refuse_over
+from selftaught.training.beginning import as_it_was, begun, refuse_over, was_done
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -77,7 +78,9 @@ def _pretrain(
     recipe = kept(command.continued(saved), command) if saved else command
     recipe = keeping(taking_over(recipe, kind), kind, module)
     recipe = recognised(recipe, [recipe.method.name])
-    preflight(recipe, module, kind)
+    way = "no run with it can go on: start anew without it, in another --out"
+    with options_of(Path(str(recipe.out)) / "recipe.yaml", way) if saved else nullcontext():
+        preflight(recipe, module, kind)
     refuse_unknown(hooks.views, recipe.own_views, registry.method_class(recipe.method.name).views)
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
@@ -184,6 +187,7 @@ def _begun_with(recipe: Pretrain) -> Any:
     except (UsageError, KeyError, TypeError, ValueError):  # nothing is exported yet, or it is damaged
         return None
     begun = getattr(preparation, "stored", "") is None or getattr(preparation, "learnt", False)
+    begun = begun or getattr(preparation, "followed", False)
     return preparation if begun else None
 
 
@@ -193,8 +197,9 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
     Without a time budget in its pace the number of steps stays as it is.
     """
     before, (start, saving) = run.status, begun(job, run)
+    over = was_done(before, start, job.recipe.steps)
     with processes.telling():
-        describe(job, run)
+        describe(job, run, over)
         if not start and (job.recipe.init or run.module is not None):
             keep_initial(job, run)
         announce(job, run, start)
@@ -206,7 +211,9 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         _fit(job, run, pace, follower)
     took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
     with processes.telling():
-        totals = follower.finish()
+        totals = follower.finish(over and follower.step == start)
+    if follower.keeping.stood:
+        totals = as_it_was(totals, before)
     return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
 
 

@@ -1,15 +1,21 @@
 """Cells of tables as people write them: what parts them, what is a number, what is nothing, what is a name."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import selftaught
+from selftaught.data.sources import numbers
 from selftaught.data.sources.cells import parting_of
 from selftaught.data.sources.numbers import column_of, number_in
+from selftaught.data.tables import columns
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.inspection import inspect
-from selftaught.data.tables.preparation import Preparation
+from selftaught.data.tables.preparation import Column, Preparation
+from selftaught.data.tables.samples import open_samples
+from selftaught.system.errors import DataError, UsageError
 
 MARKERS = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "<NA>", "null", "None", "-", ".")
 
@@ -212,3 +218,32 @@ def test_an_encoder_that_took_a_marker_for_a_category_still_does(tmp_path: Path)
     )
     table = open_table(saved(tmp_path / "t.csv", "a,b\n-,1\n1.5,2\n2,3\n"), None, like.taken)
     assert like.encoded(table)[:, :, 0].tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_codes_are_read_as_an_encoder_has_learnt_them(tmp_path: Path) -> None:
+    """Earlier versions took 1_2 for 12, as Python does: who has learnt from the number goes on with it."""
+    codes = saved(tmp_path / "codes.csv", "a,code\n1,1_2\n2,2_2\n3,\n")
+    assert open_table(codes).columns["code"].tolist() == ["1_2", "2_2", "nan"]
+    known = tuple(Column(name=name, kind="number") for name in ("a", "code"))
+    samples = open_samples(codes, like=Preparation(columns=known))
+    assert samples.values[:, 0, 1].tolist() == [12, 22, 0]
+    assert samples.notes == ["column 'code': cells such as 1_2 are read as 12, as the encoder has learnt them"]
+    plain = open_samples(saved(tmp_path / "plain.csv", "a,code\n1,12\n2,22\n3,\n"))
+    assert samples.fingerprint == plain.fingerprint != open_samples(codes).fingerprint
+    for other in ("x_2", "1__2"):
+        text = saved(tmp_path / "text.csv", f"a,code\n1,{other}\n")
+        with pytest.raises(DataError, match="column 'code' holds text where numbers were"):
+            open_samples(text, like=Preparation(columns=known))
+
+
+def test_a_run_that_took_codes_for_numbers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = saved(tmp_path / "codes.csv", "a,code\n" + "".join(f"{n},{n % 3}_{n % 2}\n" for n in range(16)))
+    how: dict[str, Any] = {"method": "denoising", "steps": 2, "batch_size": 8, "map": 0, "out": tmp_path / "run"}
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "column_of", lambda cells, parting: numbers.Column(np.array(cells, dtype=np.float64)))
+        begun = selftaught.pretrain(codes, **how)
+    again = selftaught.pretrain(codes, resume=True, **how)
+    assert again.status["state"] == "done" and again.recipe.fingerprint == begun.recipe.fingerprint
+    with pytest.raises(UsageError, match=r"cannot resume: .* 1 of 16 rows hold something else"):
+        saved(codes, codes.read_text().replace("15,0_1", "15,0_2"))
+        selftaught.pretrain(codes, resume=True, **how)

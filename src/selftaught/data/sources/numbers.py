@@ -55,6 +55,21 @@ def column_of(cells: Sequence[str], parting: str = "") -> Column:
     return _by_hand(given, parting)
 
 
+def once_read(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """A column of text as earlier versions read it, which took 1_2 for 12, as Python does; None where it was text."""
+    then = [_without_underscores(cell) for cell in cells]
+    values = column_of(then).values
+    return values if then != [*cells] and values.dtype.kind == "f" else None
+
+
+def _without_underscores(cell: str) -> str:
+    """A cell without underscores, where Python reads a number over them."""
+    with suppress(ValueError):
+        float(cell)
+        return cell.replace("_", "")
+    return cell
+
+
 def _by_hand(given: Sequence[str], parting: str) -> Column:
     counts = Counter(given)
     total = len(given) - counts.pop("nan", 0)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from selftaught.data.sources.numbers import once_read
 from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import Table
 from selftaught.system.errors import DataError
@@ -80,6 +81,22 @@ class Preparation(BaseModel):
         """For people."""
         numbers = sum(column.kind == "number" for column in self.columns)
         return f"of {len(self.columns)} columns ({numbers} of numbers, {len(self.columns) - numbers} of categories)"
+
+    @property
+    def followed(self) -> bool:
+        """Whether a run that goes on takes columns as it did when it began: see `read_as_learnt`."""
+        return any(column.kind == "number" for column in self.columns)
+
+    def read_as_learnt(self, table: Table) -> None:
+        """Read columns of codes such as 1_2 as the numbers that an earlier version took them for, where they are."""
+        for column in self.columns:
+            cells = table.columns.get(column.name)
+            if column.kind != "number" or cells is None or cells.dtype.kind == "f":
+                continue
+            if (numbers := once_read(cells.tolist())) is not None:
+                table.columns[column.name] = numbers
+                shown = printable(column.name)
+                table.note(f"column {shown!r}: cells such as 1_2 are read as 12, as the encoder has learnt them")
 
     def encoded(self, table: Table) -> NDArray[np.float32]:
         """Rows (N, channels, columns): what is missing is zero, a number's mean or no category."""

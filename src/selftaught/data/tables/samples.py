@@ -58,6 +58,8 @@ def open_samples(
     """
     refuse_column(others.get("column"), data, "rows")
     table = open_table(data, label_column if labels is None else None, like.taken if like else None)
+    if like:
+        like.read_as_learnt(table)  # before the table is told by what it holds
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, **how)
     if wanted.labels:

@@ -53,9 +53,12 @@ class Looks:
         self.at_start = scored | self._watched_at_start(start)
 
     def _known_at_start(self) -> Scores:
-        """The scores of the network as the run began, which goes on; none where its status.json is gone."""
-        known: Scores | None = self.run.status.get("health_at_start")
-        if known is None:
+        """The scores of the network as the run began, which goes on; none where its status.json does not tell."""
+        status = self.run.status
+        known: Scores | None = status.get("health_at_start")
+        if known is None and status:
+            say("note: the version that began the run did not note how it began: looks compare with each other alone")
+        elif known is None:
             say("warning: status.json no longer tells how the run began: looks compare with each other alone")
         return known or {}
 
