@@ -21,7 +21,7 @@ from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.components import options_of
 from selftaught.system.context import IN_PYTHON
 from selftaught.system.devices import device_of
-from selftaught.system.errors import CompanionError, OutOfMemory, SelftaughtError, Unreachable, UsageError
+from selftaught.system.errors import CompanionError, DataError, OutOfMemory, SelftaughtError, Unreachable, UsageError
 from selftaught.system.files import spared
 from selftaught.system.interruption import Stop, stopping
 from selftaught.system.lock import only_writer
@@ -85,7 +85,7 @@ def _pretrain(
     loggers = Loggers(recipe.logger)
     keep_freed_memory()
     with stopping(recipe.time_limit) as stop:
-        samples = opened or opened_by_all(recipe, stop, like=_begun_with(recipe) if saved else None)
+        samples = opened or _opened(recipe, stop, _begun_with(recipe) if saved else None)
         samples.own = hooks.views
         recipe = told(taught(normalised(recipe, samples, kind), samples), samples)
         onlooker = invited(recipe, samples) if processes.leads() else None
@@ -174,6 +174,16 @@ def _saved_recipe(command: Pretrain, kind: modality.Modality) -> Pretrain | None
     saved = Pretrain.load(file)
     Plan.refuse_open(saved, file, sized=kind.SIZED)
     return saved
+
+
+def _opened(recipe: Pretrain, stop: Stop, like: Any) -> Samples:
+    """The samples, as a run that goes on was begun with them: prepared `like` that."""
+    try:
+        return opened_by_all(recipe, stop, like)
+    except DataError:
+        if not getattr(like, "followed", False):
+            raise
+        return opened_by_all(recipe, stop, None)  # it lacks a column now, and that it is another is told below
 
 
 def _begun_with(recipe: Pretrain) -> Any:

@@ -247,3 +247,6 @@ def test_a_run_that_took_codes_for_numbers_goes_on(tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match=r"cannot resume: .* 1 of 16 rows hold something else"):
         saved(codes, codes.read_text().replace("15,0_1", "15,0_2"))
         selftaught.pretrain(codes, resume=True, **how)
+    with pytest.raises(UsageError, match=r"cannot resume: .* 16 of 16 rows hold something else"):  # and one column less
+        saved(codes, "a\n" + "".join(f"{n}\n" for n in range(16)))
+        selftaught.pretrain(codes, resume=True, **how)
