@@ -16,9 +16,10 @@ from selftaught.commands.table import COMMANDS
 from selftaught.contracts import modality
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Views
+from selftaught.judging.subsets import FOLDS
 from selftaught.methods import registry
 from selftaught.run import layout
-from selftaught.run.recipes import Demo, Pretrain
+from selftaught.run.recipes import Demo, Evaluate, Pretrain
 from selftaught.system import components
 from selftaught.training.resolve import training_preset
 
@@ -99,6 +100,15 @@ def test_every_method_is_measured_on_the_pages_that_the_readme_names() -> None:
     (line,) = re.findall(r"^.*every method measured: (.*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
     told = "".join((ROOT / page).read_text("utf-8") for page in re.findall(r"\]\((docs/results/\w+\.md)\)", line))
     assert [name for name in registry.places() if not re.search(rf"\b{name}\b", told)] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/ten-minutes.md"])
+def test_pages_say_how_many_networks_fine_tuning_trains(page: str) -> None:
+    rounds = Evaluate.model_fields["repeats"].default
+    kinds = 2  # the run's, and one from scratch
+    said = f"# {kinds * rounds * FOLDS} networks or more, {kinds * rounds} with --test"
+    asking = [line for line in (ROOT / page).read_text("utf-8").splitlines() if re.search(r"--probe \S*finetune", line)]
+    assert len(asking) == 1 and said in asking[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
