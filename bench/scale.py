@@ -32,16 +32,21 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from efficiency import LEARNERS, efficient
+from selftaught.contracts import modality
 from selftaught.contracts.method import Data
+from selftaught.methods import registry
 from selftaught.methods.objectives import redundancy, similarity
 from selftaught.methods.parts import blocks, damage, masks
+from selftaught.methods.parts.memory import NUMBER, kept_of_each
 from selftaught.system import distributed, randomness
+from selftaught.system.components import Part
 
 RESULT = Path(__file__).parent.parent / "docs/results/scale.json"
 BATCH, PROCESSES, DIM, WIDTH = 65_536, 512, 128, 1024
 SHARE = BATCH // PROCESSES  # samples of a process
 PHOTOS = 2048  # where every process draws all, the noise of 65,536 photos does not fit this machine
 TURNS = 3
+FEW = 1000  # samples of data that methods are made for, to be asked
 CPU = torch.device("cpu")
 
 
@@ -143,8 +148,17 @@ def one_of_two(rank: int, folder: Path) -> None:
 def banked() -> Iterator[tuple[str, str]]:
     """Bytes of banks in each process."""
     for count, called in ((10**8, "100 million"), (10**10, "10 billion")):
-        for methods, numbers in (("instance_discrimination, pirl", DIM), ("deepcluster", 2 * DIM)):
-            yield f"banks: {methods}; {called} samples", f"{count * numbers * 4 / 1e9:,.1f} GB"
+        for methods in ("instance_discrimination, pirl", "deepcluster"):
+            (numbers,) = {kept(name) for name in methods.split(", ")}
+            yield f"banks: {methods}; {called} samples", f"{count * numbers * NUMBER / 1e9:,.1f} GB"
+
+
+def kept(name: str) -> int:
+    """The numbers that a method keeps of each sample, as it says itself."""
+    images, encoder = modality.named("images"), Part(name="test_resnet")
+    preparation = images.guess((32, 32), encoder)
+    data = Data(FEW, preparation.shape, preparation.mean, preparation.std)
+    return kept_of_each(registry.method_class(name)(images.build_encoder(encoder, preparation), data, dim=DIM))
 
 
 def markdown(kept: dict[str, dict[str, str]]) -> str:

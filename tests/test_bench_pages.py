@@ -1,6 +1,7 @@
 """Pages of results, and what is told before a run, are what their rows make of them: nobody has written in them."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,10 @@ def test_pages_say_in_how_many_circumstances_verdicts_were_drawn() -> None:
 def test_judging_says_of_few_labels_what_the_rows_come_to() -> None:
     page = " ".join((ROOT / "docs/judging.md").read_text().split())
     assert few_labels.lines(of_json("few_labels"))[-1] in page
+
+
+def test_what_methods_keep_of_each_sample_is_the_same_number_on_each_page() -> None:
+    reckoned = dict(scale.banked())
+    assert all(reckoned.items() <= rows.items() for rows in of_json("scale").values())
+    told = re.findall(r"`(\w+)_paper` \|.*? keeps (\d+) numbers", (RESULTS.parent / "scale.md").read_text())
+    assert len(told) >= 4 and all(scale.kept(name) == int(numbers) for name, numbers in told)

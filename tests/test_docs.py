@@ -16,8 +16,10 @@ from selftaught.commands.table import COMMANDS
 from selftaught.contracts import modality
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.views import Views
+from selftaught.judging.subsets import FOLDS
 from selftaught.methods import registry
-from selftaught.run.recipes import Demo, Pretrain
+from selftaught.run import layout
+from selftaught.run.recipes import Demo, Evaluate, Pretrain
 from selftaught.system import components
 from selftaught.training.resolve import training_preset
 
@@ -94,6 +96,21 @@ def test_the_readme_lists_every_command() -> None:
     ]
 
 
+def test_every_method_is_measured_on_the_pages_that_the_readme_names() -> None:
+    (line,) = re.findall(r"^.*every method measured: (.*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = "".join((ROOT / page).read_text("utf-8") for page in re.findall(r"\]\((docs/results/\w+\.md)\)", line))
+    assert [name for name in registry.places() if not re.search(rf"\b{name}\b", told)] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/ten-minutes.md"])
+def test_pages_say_how_many_networks_fine_tuning_trains(page: str) -> None:
+    rounds = Evaluate.model_fields["repeats"].default
+    kinds = 2  # the run's, and one from scratch
+    said = f"# {kinds * rounds * FOLDS} networks or more, {kinds * rounds} with --test"
+    asking = [line for line in (ROOT / page).read_text("utf-8").splitlines() if re.search(r"--probe \S*finetune", line)]
+    assert len(asking) == 1 and said in asking[0]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_no_page_ends_in_the_middle_of_a_sentence(page: Path) -> None:
     last = (ROOT / page).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
@@ -105,6 +122,21 @@ def test_lines_of_prose_are_no_longer_than_those_of_code(page: Path) -> None:
     """Tables, pictures and what is typed may be."""
     prose = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL).splitlines()
     assert not [line for line in prose if len(line) > 120 and not line.startswith(("|", "!["))]
+
+
+def test_every_variable_of_the_environment_is_told_of() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*.py"))
+    between_processes = {"SELFTAUGHT_LAST_WORDS"}  # which nobody sets by hand
+    page = (ROOT / "docs/guides/systems.md").read_text(encoding="utf-8").partition("## Where things are kept")[2]
+    named = {*re.findall(r'"(SELFTAUGHT_[A-Z_]+)"', code)} - between_processes
+    assert {*re.findall(r"^\| `(SELFTAUGHT_[A-Z_]+)` \|", page, re.MULTILINE)} == named
+
+
+def test_the_page_of_the_code_names_whatever_a_run_folder_holds() -> None:
+    page = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    block = page.partition("## A run folder")[2].split("```")[1]
+    held = {*layout.ALL, *layout.FOLDERS, *layout.WITHOUT_LOCK, *layout.MODEL, *layout.BESIDE}
+    assert sorted(name for name in held if not re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", block)) == []
 
 
 def test_cleaning_up_removes_nobodys_runs() -> None:

@@ -60,7 +60,23 @@ def test_pages_are_found_wherever_the_checkout_lies(tmp_path: Path, monkeypatch:
 
 def test_a_link_to_what_is_not_there_is_found(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"docs/methods/mae\.md links to \.\./pictures/gone\.png, which is not there"):
-        site._bring("docs/methods/mae.md", "../pictures/gone.png", tmp_path)
+        site._bring("docs/methods/mae.md", "../pictures/gone.png", tmp_path, alone=False)
+
+
+def test_a_page_by_hand_links_to_nothing_that_only_the_site_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "checkout"
+    (root / "docs/guides").mkdir(parents=True)
+    (root / "docs/design.md").touch()
+    page = root / "docs/guides/own.md"
+    monkeypatch.setattr(site, "ROOT", root)
+    monkeypatch.setattr(written, "methods", lambda root: {"docs/methods/mae.md": "[list](index.md)"})
+    page.write_text("[the code](../design.md#rooms), [elsewhere](https://x.org/y.md)")
+    site.gather(tmp_path / "pages")
+    page.write_text("[in Python](../python.md)")
+    with pytest.raises(SystemExit, match=r"docs/guides/own\.md links to \.\./python\.md, which is not there"):
+        site.gather(tmp_path / "pages")
 
 
 def test_what_is_no_site_is_not_replaced(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_row_names_what_there_is(row: Command) -> None:
 @ROWS
 def test_every_field_is_a_word_a_flag_or_a_table_of_dotted_flags(row: Command) -> None:
     command = RecipeCommand(row.recipe, row.words, print, row.options, from_file=row.from_file, help=row.line)
-    own = {"as_json", "quiet", *(["recipe"] if row.from_file else []), *(["help_all"] if row.recipe.TITLES else [])}
+    own = {"as_json", "quiet", "help_all", *(["recipe"] if row.from_file else [])}
     fields = {parameter.name for parameter in command.params} - own
     tables = {flag.partition(".")[0] for flag in row.options({})} & row.recipe.model_fields.keys()
     assert fields | tables | {*row.recipe.marked(Mark.FILLED_IN)} == row.recipe.model_fields.keys()

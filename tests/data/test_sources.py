@@ -313,6 +313,17 @@ def test_named_sets() -> None:
         open_source("sklearn:faces")
 
 
+def test_a_named_set_that_cannot_be_had_is_said_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(root: Path, download: bool, train: bool) -> None:
+        raise OSError("no network") if download else RuntimeError("not found")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", unreachable)
+    monkeypatch.setenv("SELFTAUGHT_DATA", str(tmp_path / "sets"))
+    said = rf"not in {tmp_path / 'sets'} \(SELFTAUGHT_DATA names another folder\) and could not .* no network"
+    with pytest.raises(DataError, match=said):
+        open_source("torchvision:MNIST")
+
+
 def test_the_axes_of_an_array_are_known_without_reading_it(tmp_path: Path) -> None:
     rows, images = np.zeros((4000, 5)), np.zeros((40, 8, 8), np.uint8)
     np.save(tmp_path / "rows.npy", rows)

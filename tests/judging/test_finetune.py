@@ -15,7 +15,8 @@ from selftaught.data.tables.preparation import Preparation as Columns
 from selftaught.judging import finetune as tuning_module
 from selftaught.judging.certainty import calibration_error, fitted_temperature
 from selftaught.judging.finetune import Tuning, finetune, scores_of
-from selftaught.judging.labelled import Labelled
+from selftaught.judging.labelled import Labelled, Split
+from selftaught.judging.probes.finetune import PROBE
 from selftaught.judging.subsets import held_out
 from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
@@ -181,3 +182,23 @@ def test_the_calibration_error_has_known_values() -> None:
     sure = np.tile([0.9, 0.1], (10, 1))
     assert calibration_error(sure, np.array([0] * 9 + [1])) == pytest.approx(0)
     assert calibration_error(sure, np.array([0] * 4 + [1] * 6)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("folds", "rounds", "told"),
+    [
+        (5, 3, "; there are fewer with --test or --repeats 1"),
+        (5, 1, "; there are fewer with --test"),
+        (1, 3, "; there are fewer with --repeats 1"),
+        (1, 1, ""),
+    ],
+)
+def test_what_makes_networks_fewer_is_told_with_their_number(
+    folds: int, rounds: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.arange(20)
+    parts = [Split(repeat, rows, rows) for repeat in range(rounds) for _ in range(folds)]
+    PROBE.announce(parts, Tuning(epochs=10), 2 * len(parts))
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "networks" in line)
+    assert line.startswith(f"fine-tuning: {2 * len(parts)} networks, each trained for up to ")
+    assert line.endswith(f" steps{told}")

@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from selftaught.contracts.encoder import batch_norms
+from selftaught.methods.parts.memory import kept_of_each
 from selftaught.run.plan import Way
 from selftaught.run.recipes import Pretrain
 from selftaught.system.interruption import stopping
@@ -68,9 +69,13 @@ def test_batch_norms_and_a_slow_self_are_seen() -> None:
     assert 0 < slow <= found.still < found.learnt
 
 
-@pytest.mark.parametrize(("name", "numbers"), [("instance_discrimination", 128), ("moco", 0)])
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("instance_discrimination", 128), ("pirl", 128), ("deepcluster", 262), ("moco", 0)]
+)
 def test_what_is_kept_of_each_sample_is_told_from_a_queue(name: str, numbers: int) -> None:
-    found = cost(method=name, encoder="test_resnet", size=32)
+    plan, trial = trial_of(method=name, encoder="test_resnet", size=32)
+    found = cost_of(plan, trial, timed=False)
+    assert kept_of_each(trial.job(plan, FEW).method) == numbers  # so a run refuses what a plan does
     assert found.of_each == 4 * numbers and found.banks(10**8) == 4e8 * numbers
     assert max(found.saved, found.still) < 4 * 128 * COUNT  # without any banks
 

@@ -3,7 +3,8 @@
     python -m tools.site [--out docs/site] [--check]
 
 Pages keep the places that they have in the repository, and files that they link to come along, so that a link means
-the same here, there and on disk. A link to what is not there ends it with exit code 1. Nobody on the network is asked,
+the same here, there and on disk. A link to what is not there, or by hand to a page that is only of the site, ends it
+with exit code 1. Nobody on the network is asked,
 and the pages ask nobody; only the search box needs a server: `python -m http.server --directory docs/site`.
 """
 
@@ -84,11 +85,11 @@ def main() -> int:
 
 def gather(pages: Path) -> None:
     """Everything that the site is made of, at its place below `pages`."""
-    texts = {str(page.relative_to(ROOT)): page.read_text() for page in by_hand()}
-    texts |= written.methods(ROOT) | written.commands() | written.python()
+    hand = {str(page.relative_to(ROOT)): page.read_text() for page in by_hand()}
+    texts = hand | written.methods(ROOT) | written.commands() | written.python()
     for name, text in texts.items():
         for link in LINK.findall(text):
-            _bring(name, link, pages)
+            _bring(name, link, pages, alone=name in hand)
         name = "index.md" if name == "README.md" else name
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         (pages / name).write_text(text)
@@ -100,14 +101,19 @@ def by_hand() -> list[Path]:
     return [page for page in pages if page.relative_to(ROOT).parts[:2] != ("docs", "site")]
 
 
-def _bring(page: str, link: str, pages: Path) -> None:
-    """Copy what a page links to and that is no page; whether pages are there is for the builder to find."""
+def _bring(page: str, link: str, pages: Path, *, alone: bool) -> None:
+    """Copy what a page links to and that is no page; whether pages are there is for the builder to find.
+
+    But `alone`, without the site, a page that people wrote is read in the repository: what it links to is to be there.
+    """
     # By name alone: pages that the code writes lie in folders that the repository does not have.
     target = Path(os.path.normpath((ROOT / page).parent / link))
-    if "://" in link or link.endswith(".md"):
+    if "://" in link or (link.endswith(".md") and not alone):
         return
     if not target.exists():
         sys.exit(f"{page} links to {link}, which is not there")
+    if link.endswith(".md"):
+        return
     place = pages / target.resolve().relative_to(ROOT)
     place.parent.mkdir(parents=True, exist_ok=True)
     if target.is_file():

@@ -131,8 +131,7 @@ def commands() -> dict[str, str]:
         context = click.Context(main_group, info_name="selftaught")
         command = main_group.get_command(context, name)
         assert command
-        every = ["--help-all"] if row.recipe.TITLES else ["--help"]
-        told = CliRunner().invoke(command, every, prog_name=f"selftaught {name}").output
+        told = CliRunner().invoke(command, ["--help-all"], prog_name=f"selftaught {name}").output
         pages[f"docs/commands/{name}.md"] = f"# selftaught {name}\n\n{row.line}\n\n```text\n{told.rstrip()}\n```\n"
     return pages
 

@@ -52,8 +52,7 @@ class RecipeCommand(click.Command):
         params.append(click.Option(["--json", "as_json"], is_flag=True, help="print JSON to standard output"))
         words_of_quiet = "say nothing of what goes on but warnings and notes; a run's log has it all"
         params.append(click.Option(["--quiet", "quiet"], is_flag=True, help=words_of_quiet))
-        if recipe.TITLES:
-            params.append(_all_of_the_help())
+        params.append(_all_of_the_help(hidden=not recipe.TITLES))
         super().__init__(recipe.title(), params=params, help=recipe.__doc__ or help)
         self.recipe, self.dotted, self.carry_out, self.examples = recipe, dotted, carry_out, examples
         self.from_file = from_file
@@ -73,13 +72,16 @@ class RecipeCommand(click.Command):
             for field, value in read.items()
             if isinstance(name := value.get("name") if isinstance(value, dict) else value, str)
         }
-        self.named = None if ALL in args or not self.recipe.TITLES else given.keys()
+        # --views-for is a way to name views.
+        named = {name.replace("_", "-").removesuffix("-for") for name in given}
+        self.named = None if ALL in args or not self.recipe.TITLES else named
         for flag, help_text in self.dotted(chosen | given).items():
             self.params.append(click.Option([f"--{flag}", flag.replace(".", DOT)], help=help_text, metavar="VALUE"))
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            raise click.UsageError(unknown(error.option_name, {flag for p in self.params for flag in p.opts})) from None
+            known = {flag for p in self.params for flag in p.opts}
+            raise click.UsageError(unknown(error.option_name, known, f"{ctx.command_path} {ALL}")) from None
         except click.MissingParameter as error:
             flag = error.param.opts[0] if isinstance(error.param, click.Option) else ""
             word = flag or (error.param.human_readable_name if error.param else "a word")
@@ -123,14 +125,17 @@ class RecipeCommand(click.Command):
             return self.carry_out(self.recipe.parse(by_name(values)), as_json)
 
 
-def _all_of_the_help() -> click.Option:
+def _all_of_the_help(hidden: bool) -> click.Option:
+    """The flag for all of the help, which every command takes; `hidden` where --help is all that there is."""
+
     def show(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
         if wanted and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
             ctx.exit()
 
-    about = "show every option, by what it is about, and those of the method, encoder and views"
-    return click.Option([ALL, "help_all"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=about)
+    about = "show every option, by what it is about, and dotted ones"
+    how: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False, "hidden": hidden}
+    return click.Option([ALL, "help_all"], callback=show, help=about, **how)
 
 
 def settings(file: str | None) -> dict[str, Any]:

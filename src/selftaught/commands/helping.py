@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import click
 
-from selftaught.system.components import hint
+from selftaught.system.components import nearest
 
 # How other tools spell what is asked for here.
 ELSEWHERE = {
@@ -32,12 +32,14 @@ ELSEWHERE = {
 }
 
 
-def unknown(flag: str, known: Collection[str]) -> str:
-    """What is said of a flag that a command does not have; `known` are those that it has."""
+def unknown(flag: str, known: Collection[str], listed: str) -> str:
+    """What is said of a flag that a command does not have; `known` are those that it has, which `listed` shows."""
     name = flag.lstrip("-").replace("_", "-").lower()
     ours = f"--{ELSEWHERE.get(name, name)}"
-    way = f"here it is {ours}" if ours in known else hint(flag, [one for one in known if one.startswith("--")])
-    return f"there is no {flag}; {way}"
+    if ours in known:
+        return f"there is no {flag}; here it is {ours}"
+    close = nearest(flag, [one for one in known if one.startswith("--")])
+    return f"there is no {flag}; {f'did you mean {close!r}?' if close else f'see {listed}'}"
 
 
 def sections(

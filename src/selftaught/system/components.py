@@ -130,11 +130,17 @@ def _bare(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of `known` names that a misspelt one may be meant to be, if any is near."""
+    known = sorted(known)
+    own = meant(name, known)
+    return own if own in known else next(iter(get_close_matches(name, known, n=1)), None)
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """A suggestion for a misspelt name."""
     known = sorted(known)
-    close = [own] if (own := meant(name, known)) in known else get_close_matches(name, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if close := nearest(name, known):
+        return f"did you mean {close!r}?"
     more = f" and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
     return f"there are {', '.join(known[:MOST_NAMED])}{more}" if known else "there are none"

@@ -114,7 +114,7 @@ def test_a_teacher_of_somebodys_network_drops_nothing_by_functions_either() -> N
 
 @pytest.mark.parametrize(
     ("name", "numbers", "taken"),
-    [("instance_discrimination", 128, "51.2 GB"), ("pirl", 128, "51.2 GB"), ("deepcluster", 256, "102.4 GB")],
+    [("instance_discrimination", 128, "51.2 GB"), ("pirl", 128, "51.2 GB"), ("deepcluster", 262, "104.8 GB")],
 )
 def test_banks_larger_than_the_memory_are_refused_with_the_number(
     name: str, numbers: int, taken: str, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +130,7 @@ def test_banks_larger_than_the_memory_are_refused_with_the_number(
 
 
 def test_a_device_is_held_to_all_banks_of_a_method() -> None:
-    method = nn.ModuleList(Bank(100, 4, filled=False, banks=2) for _ in range(2))
+    method = nn.ModuleList(Bank(100, 4, filled=False, beside=4) for _ in range(2))
     refuse_banks_beyond(2 * 100 * 4 * 4, method)
     with pytest.raises(UsageError, match="keeps 8 numbers of each of 100 samples, 3 kB"):
         refuse_banks_beyond(2 * 100 * 4 * 4 - 1, method)

@@ -10,6 +10,7 @@ from selftaught.data.sources.arrays import Arrays
 from selftaught.system.errors import DataError, UsageError
 
 SMALL = ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "SVHN", "STL10")  # of torchvision's sets
+PLACE = "SELFTAUGHT_DATA"  # in the environment: the folder of torchvision's sets
 SQUARE = 64  # side of the squares that scikit-learn's photographs are cut into
 
 
@@ -46,7 +47,7 @@ def open_torchvision(name: str) -> Arrays:
     splits = {"SVHN": ("train", "test", "extra"), "STL10": ("unlabeled", "train", "test", "train+unlabeled")}
     if part and part not in (allowed := splits.get(base, ("train", "test"))):
         raise UsageError(f"torchvision:{base} has no part {part!r}; it has {', '.join(allowed)}")
-    root = Path(os.environ.get("SELFTAUGHT_DATA", Path.home() / ".cache/selftaught/torchvision"))
+    root = Path(os.environ.get(PLACE, Path.home() / ".cache/selftaught/torchvision"))
     choice: dict[str, Any] = {"split": part or splits[base][0]} if base in splits else {"train": part != "test"}
     make = getattr(datasets, base)
     try:
@@ -55,7 +56,8 @@ def open_torchvision(name: str) -> Arrays:
         try:
             held = make(root, download=True, **choice)
         except Exception as error:
-            raise DataError(f"torchvision:{name} is not in {root} and could not be downloaded: {error}") from None
+            place = f"{root} ({PLACE} names another folder)"
+            raise DataError(f"torchvision:{name} is not in {place} and could not be downloaded: {error}") from None
     images = np.asarray(held.data)
     if images.ndim == 4 and images.shape[1] == 3:
         images = images.transpose(0, 2, 3, 1)

@@ -28,7 +28,10 @@ def _predict(encoder: Encoder, exam: Exam) -> NDArray[Any]:
 def _announce(splits: Sequence[Split], tuning: Tuning, fits: int) -> None:
     most = max(len(split.train) for split in splits)
     steps = tuning.steps(most // min(tuning.batch_size, most))
-    say(f"fine-tuning: {fits:,} networks, each trained for up to {steps:,} steps")
+    rounds = {split.repeat for split in splits}
+    fewer = ["--test"] * (len(splits) > len(rounds)) + ["--repeats 1"] * (len(rounds) > 1)  # of folds, and of draws
+    way = f"; there are fewer with {' or '.join(fewer)}" if fewer else ""
+    say(f"fine-tuning: {fits:,} networks, each trained for up to {steps:,} steps{way}")
     tuning.warn_of_few_passes(most)
 
 

@@ -48,13 +48,15 @@ class Bank(nn.Module):
     Each process holds all of it, count x dim x 4 bytes: 51 GB for a hundred million samples of 128 numbers.
     """
 
-    def __init__(self, count: int, dim: int, *, filled: bool = True, banks: int = 1) -> None:
-        """`filled`: start with random vectors, else with zeros; `banks`: how many like this the method has.
+    def __init__(self, count: int, dim: int, *, filled: bool = True, beside: int = 0) -> None:
+        """`filled`: start with random vectors, else with zeros; `beside`: what else the method keeps of each sample, in
+        numbers of as many bytes.
 
-        Raises UsageError where these are larger than the machine's memory, before taking any of it.
+        Raises UsageError where all of it is larger than the machine's memory, before taking any.
         """
         super().__init__()
-        refuse_beyond(machine_memory(), count, dim, banks)
+        self.kept = dim + beside
+        refuse_beyond(machine_memory(), count, self.kept)
         start = F.normalize(torch.randn(count, dim), dim=1) if filled else torch.zeros(count, dim)
         self.features = nn.Buffer(start)
 
@@ -71,21 +73,28 @@ class Bank(nn.Module):
         self.features[index] = F.normalize(moved, dim=1)
 
 
-def refuse_beyond(memory: int, count: int, dim: int, banks: int = 1) -> None:
-    """Raise UsageError where banks of `count` samples, of `dim` numbers each, take more than `memory` bytes."""
-    sample = banks * dim * NUMBER
+def refuse_beyond(memory: int, count: int, numbers: int) -> None:
+    """Raise UsageError where what is kept of `count` samples, of each so many numbers, takes more than `memory`."""
+    sample = numbers * NUMBER
     if count * sample > memory:
         taken = f"{filesize(count * sample)} in every process"
         raise UsageError(
-            f"the method keeps {banks * dim} numbers of each of {count:,} samples, {taken}, and there are "
+            f"the method keeps {numbers} numbers of each of {count:,} samples, {taken}, and there are "
             f"{filesize(memory)} of memory: use --limit {memory // (2 * sample)}, a smaller --method.dim, or a method "
             "that keeps nothing of each sample, such as moco or swav"
         )
 
 
+def kept_of_each(method: nn.Module) -> int:
+    """The numbers that a method keeps of each sample of the data: what its banks say, each of all."""
+    return max((bank.kept for bank in _banks(method)), default=0)
+
+
 def refuse_banks_beyond(memory: int, method: nn.Module) -> None:
-    """The same of all banks of a method, for a device of so many bytes."""
-    banks = [module.features for module in method.modules() if isinstance(module, Bank)]
-    if banks:
-        count, dim = banks[0].shape
-        refuse_beyond(memory, count, dim, len(banks))
+    """Raise UsageError where what a method keeps of each sample takes more than `memory` bytes, those of a device."""
+    for bank in _banks(method)[:1]:  # each speaks for all
+        refuse_beyond(memory, len(bank.features), bank.kept)
+
+
+def _banks(method: nn.Module) -> list[Bank]:
+    return [module for module in method.modules() if isinstance(module, Bank)]

@@ -213,6 +213,15 @@ class Finetune(Recipe):
     where few labels are held out, it holds less, as the same ones choose when to stop.
     """
 
+    TITLES: ClassVar[dict[str, str]] = {
+        "labels": "Labelled data",
+        "task": "What is learnt",
+        "out": "Result, and how much it takes",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("labels", "test", "groups", "label_column", "task", "out", "limit", "time_limit", "overwrite", "as_json"),
+    )
+
     run: Own[str] = Field(description="a run folder")
     labelled: OfData[str] = Field(description="labelled images to learn the classifier from")
     labels: Annotated[Path | None, BeforeValidator(_no_number)] = Field(None, description="CSV of path,label for them")

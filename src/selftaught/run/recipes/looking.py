@@ -1,7 +1,7 @@
 """What the user decides about looking at data, runs and what there is, and about packing: a class a command."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -48,6 +48,15 @@ class Check(Recipe):
     Exit code 3 where a run would not start.
     """
 
+    TITLES: ClassVar[dict[str, str]] = {
+        "method": "The run that is foreseen",
+        "tolerance": "Data",
+        "workers": "Machine and result",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("method", "encoder", "size", "batch_size", "epochs", "limit", "metadata", "out", "files", "as_json"),
+    )
+
     data: Unlabelled = Field(description="unlabelled images, or rows")
     method: Question = Field(Part(name="simclr"), description="whose settings and time to predict")
     teacher: Teaching = None
@@ -87,6 +96,17 @@ class Preview(Recipe):
 
     With --run the network is that of a run, so its answers are seen, too.
     """
+
+    TITLES: ClassVar[dict[str, str]] = {
+        "method": "What is asked",
+        "column": "Data",
+        "size": "Samples",
+        "run": "What is drawn",
+        "recipe": "More",
+    }
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("method", "encoder", "views_for", "size", "run", "samples", "limit", "out", "recipe", "as_json"),
+    )
 
     data: Unlabelled
     method: Question = Part(name="simclr")

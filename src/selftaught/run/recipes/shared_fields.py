@@ -80,11 +80,11 @@ Workers = Shared[Free[Annotated[int | None, about("threads that decode; default:
 Memory = Annotated[Shared[Free[Bytes]], about("decoded images to hold in memory, such as 8GB; more go to the cache")]
 Cache = Annotated[
     Shared[Free[Bytes | None]],
-    about("size of the cache of decoded images; more are streamed; default: by the disk"),
+    about("size of the cache of decoded images (its place: SELFTAUGHT_CACHE); more are streamed; default: by the disk"),
 ]
 RemoteCache = Annotated[
     Shared[Free[Bytes | None]],
-    about("size of the copy, on this disk, of data that lies elsewhere, such as 200GB; default: by the disk"),
+    about("size of the copy (its place: SELFTAUGHT_CACHE) of data that lies elsewhere; default: by the disk"),
 ]
 TrainLabels = Annotated[Path | None, about("CSV of path,label for --train")]
 TestLabels = Annotated[Path | None, about("CSV of path,label for --test")]

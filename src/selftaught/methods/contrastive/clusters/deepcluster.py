@@ -12,7 +12,7 @@ from selftaught.methods.objectives.prediction import cross_entropy
 from selftaught.methods.objectives.similarity import cosines
 from selftaught.methods.parts.crops import evenly, through
 from selftaught.methods.parts.heads import mlp, prototypes_for
-from selftaught.methods.parts.memory import Bank
+from selftaught.methods.parts.memory import NUMBER, Bank
 from selftaught.methods.parts.mirrors import Mirror
 
 
@@ -52,7 +52,8 @@ class DeepCluster(Method):
         clusters = prototypes_for(data, prototypes)
         self.projector = mlp(encoder.dim, width, dim)
         # Without a random start: a row of zeros says that its sample was not seen yet.
-        self.banks = nn.ModuleList(Bank(data.count, dim, filled=False, banks=2) for _ in range(2))
+        beside = dim + heads * torch.int64.itemsize // NUMBER  # the other bank, and a cluster of each head
+        self.banks = nn.ModuleList(Bank(data.count, dim, filled=False, beside=beside) for _ in range(2))
         self.centres = nn.Buffer(F.normalize(torch.randn(heads, clusters, dim), dim=2))
         self.assigned = nn.Buffer(torch.full((heads, data.count), -1))
         self.seen = nn.Buffer(torch.zeros((), dtype=torch.int64))  # samples since the last clustering
