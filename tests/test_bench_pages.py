@@ -105,3 +105,9 @@ def test_what_methods_keep_of_each_sample_is_the_same_number_on_each_page() -> N
     assert all(reckoned.items() <= rows.items() for rows in of_json("scale").values())
     told = re.findall(r"`(\w+)_paper` \|.*? keeps (\d+) numbers", (RESULTS.parent / "scale.md").read_text())
     assert len(told) >= 4 and all(scale.kept(name) == int(numbers) for name, numbers in told)
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "bench").glob("*.py")), ids=lambda script: script.stem)
+def test_what_a_script_says_that_it_writes_is_there(script: Path) -> None:
+    named = re.findall(r"docs/[\w/.-]+\.(?:jsonl?|md|svg|png)\b", script.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
