@@ -23,7 +23,7 @@ from selftaught.data.sources.open import open_source
 from selftaught.data.tables.columns import open_table
 from selftaught.system import clock
 from tests.data.test_chunked import h5, zarred
-from tests.data.test_python import png
+from tests.pictures import encoded
 
 Read = list[str]
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_has_no_digest_and_is_asked_for_again(tmp_path: Path
 @pytest.mark.parametrize("kind", ["parquet", "several", "h5", "zarr"])
 def test_another_column_of_the_same_file_is_no_copy_of_the_first(tmp_path: Path, kind: str) -> None:
     columns = {name: np.full((6, 8, 8, 3), level, np.uint8) for name, level in (("left", 10), ("right", 200))}
-    cells = {name: [png(pixels) for pixels in column] for name, column in columns.items()}
+    cells = {name: [encoded(pixels) for pixels in column] for name, column in columns.items()}
     for number in range(2):
         parquet.write_table(pa.table(cells), tmp_path / f"{number}.parquet")
     h5(tmp_path / "x.h5", **columns)

@@ -27,9 +27,10 @@ from selftaught.system.errors import DataError, Interrupted, Unreachable, UsageE
 from selftaught.system.interruption import stopping
 from selftaught.system.order import Blocks
 from tests.data.loopback import COMMIT, Asked, Loopback, serving
-from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, png
+from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS
 from tests.data.test_shards import plain, sample, struct, tar, written
 from tests.networks import as_words
+from tests.pictures import encoded
 from tests.reliability.forks import forked, reaped
 
 SMALL = 1 << 12  # bytes of a block here; a shard has three
@@ -93,7 +94,7 @@ def test_what_is_dropped_cut_late_or_refused_is_asked_for_again_and_said(
     server.fault = by_turns
     source = open_source(f"{server.url}/{PATTERN}")
     assert list(source.keys) == list(wanted.keys) and source.labels == CLASSES
-    assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]  # nothing lost, or twice
+    assert [source.read(row) for row in range(COUNT)] == [*map(encoded, PIXELS)]  # nothing lost, or twice
     assert set(server.faults) == {*KINDS, "delay"}
     assert max(server.parts.values()) == 1  # sent whole once each, whatever went wrong before
     told = capsys.readouterr().err
@@ -266,7 +267,7 @@ def test_a_disk_that_takes_no_more_ends_the_keeping_and_not_the_work(
 
     monkeypatch.setattr(BlockCache, "_write", full)
     source = open_source(f"{server.url}/{PATTERN}")
-    assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]
+    assert [source.read(row) for row in range(COUNT)] == [encoded(pixels) for pixels in PIXELS]
     assert capsys.readouterr().err.count("warning: nothing more is kept in") == 1
 
 
@@ -274,12 +275,12 @@ def test_a_shard_that_changes_on_the_way_is_named(server: Loopback) -> None:
     url = f"{server.url}/{PATTERN}"
     source = open_source(url)
     tar(server.root / "train-002.tar", [m for row in range(6) for m in sample(row, ("cls", plain(row)))])
-    assert source.read(12) == png(PIXELS[12])  # from what was kept
+    assert source.read(12) == encoded(PIXELS[12])  # from what was kept
     emptied(source)
     with pytest.raises(Unsteady, match=r"train-002.tar has changed since this command first looked at it"):
         source.read(12)
     again = open_source(url)
-    assert again.read(12) == png(PIXELS[0]) and again.read(11) == png(PIXELS[11])
+    assert again.read(12) == encoded(PIXELS[0]) and again.read(11) == encoded(PIXELS[11])
 
 
 def test_an_answer_of_a_whole_file_is_refused_by_both_readers(
@@ -296,7 +297,7 @@ def test_without_obstore_the_same_is_read_by_fsspec(server: Loopback, monkeypatc
     monkeypatch.setattr(stores, "_has_obstore", lambda: False)
     server.fault = lambda asked: by_turns(asked) if by_turns(asked) != "delay" else None
     source = open_source(f"{server.url}/{PATTERN}")
-    assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]
+    assert [source.read(row) for row in range(COUNT)] == [encoded(pixels) for pixels in PIXELS]
     assert set(server.faults) == {*KINDS}
     with pytest.raises(DataError, match=r"nothing-0.tar cannot be read: it does not exist"):
         open_source(f"{server.url}/nothing-{{0..1}}.tar")
@@ -324,7 +325,7 @@ def test_a_bucket_is_read_by_pattern_and_by_folder(
     for name in (f"s3://bucket/some/{PATTERN}", "s3://bucket/some/"):
         source = open_source(name)
         assert source.name == "train" and source.labels == CLASSES and source.keys[0] == "train-000.tar/0000.png"
-        assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]
+        assert [source.read(row) for row in range(COUNT)] == [encoded(pixels) for pixels in PIXELS]
     signed = [headers["authorization"] for headers in server.sent if "authorization" in headers]
     assert signed and all("AKIAKEPT" in line and "/eu-west-1/s3/" in line for line in signed)
     stores._objects.cache_clear()
@@ -340,7 +341,7 @@ def test_files_of_the_hub_are_those_of_one_commit(server: Loopback, monkeypatch:
     for name in (f"hf://datasets/me/set/{PATTERN}", "hf://datasets/me/set@main/"):
         source = open_source(name)
         assert source.labels == CLASSES and source.keys[0] == "train-000.tar/0000.png"
-        assert [source.read(row) for row in range(COUNT)] == [png(pixels) for pixels in PIXELS]
+        assert [source.read(row) for row in range(COUNT)] == [encoded(pixels) for pixels in PIXELS]
     ranges = [headers["range"] for headers in server.sent if "range" in headers]
     ends = [span.removeprefix("bytes=").split("-") for span in ranges]
     assert ends and all(int(last) - int(first) == SMALL - 1 for first, last in ends)
@@ -356,7 +357,7 @@ def test_files_of_any_scheme_and_single_ones_are_read(server: Loopback) -> None:
             parquet.write_table(struct(12 * part, 12 * part + 12), stream, row_group_size=5)
     for name in ("memory://box/p-{0..1}.parquet", "memory://box/"):
         source = open_source(name)
-        assert source.labels == CLASSES and source.read(13) == png(PIXELS[13]) and source.keys[13] == "p-1/1"
+        assert source.labels == CLASSES and source.read(13) == encoded(PIXELS[13]) and source.keys[13] == "p-1/1"
     np.save(server.root / "all.npy", PIXELS)
     assert np.array_equal(open_source(f"{server.url}/all.npy").images, PIXELS)  # type: ignore[union-attr]
     assert open_source(f"{server.url}/train-001.tar").keys[:] == [f"{row:04d}.png" for row in range(6, 12)]

@@ -27,7 +27,8 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.training.batches import Batches
 from tests.data.loopback import serving
 from tests.data.test_chunked import h5, zarred
-from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging, png
+from tests.data.test_python import CLASSES, COUNT, FAST, PIXELS, Listed, hugging
+from tests.pictures import encoded
 
 EACH = 6  # samples in a shard
 Members = list[tuple[str, bytes]]
@@ -44,7 +45,7 @@ def tar(file: Path, members: Members) -> Path:
 
 def sample(row: int, *others: tuple[str, bytes]) -> Members:
     """What WebDataset has of one sample."""
-    return [(f"./{row:04d}.{ending}", content) for ending, content in (("png", png(PIXELS[row])), *others)]
+    return [(f"./{row:04d}.{ending}", content) for ending, content in (("png", encoded(PIXELS[row])), *others)]
 
 
 def written(root: Path, **told: Any) -> str:
@@ -63,7 +64,7 @@ def plain(row: int) -> bytes:
 
 def struct(start: int = 0, stop: int = COUNT) -> pa.Table:
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    rows = [{"bytes": png(pixels), "path": None} for pixels in PIXELS[start:stop]]
+    rows = [{"bytes": encoded(pixels), "path": None} for pixels in PIXELS[start:stop]]
     return pa.table({"image": pa.array(rows, kind), "label": CLASSES[start:stop]})
 
 
@@ -72,8 +73,8 @@ def forms(root: Path) -> dict[str, Any]:
     (root / "folder").mkdir()
     with zipfile.ZipFile(root / "all.zip", "w") as archive:
         for row, pixels in enumerate(PIXELS):
-            (root / "folder" / f"{row:02d}.png").write_bytes(png(pixels))
-            archive.writestr(f"{row:02d}.png", png(pixels))
+            (root / "folder" / f"{row:02d}.png").write_bytes(encoded(pixels))
+            archive.writestr(f"{row:02d}.png", encoded(pixels))
     np.savez(root / "all.npz", x=PIXELS, y=CLASSES)
     h5(root / "all.h5", x=PIXELS, y=np.array(CLASSES, "S"))
     zarred(root / "all.zarr", 2, x=PIXELS, y=np.array(CLASSES, "S"))
@@ -81,7 +82,7 @@ def forms(root: Path) -> dict[str, Any]:
     parquet.write_table(struct(), root / "all.parquet", row_group_size=5)
     for part in range(2):
         parquet.write_table(struct(12 * part, 12 * part + 12), root / f"p-{part}.parquet", row_group_size=5)
-    stored = [png(pixels) for pixels in PIXELS]
+    stored = [encoded(pixels) for pixels in PIXELS]
     return {
         **{name: str(root / name) for name in ("folder", "all.zip", "all.npz", "all.parquet", "p-{0..1}.parquet")},
         **{name: str(root / name) for name in ("all.h5", "all.zarr", "all.zarr.zip")},
@@ -134,7 +135,7 @@ def test_an_index_is_made_once_and_only_what_was_changed_is_read_anew(
     tar(tmp_path / "train-002.tar", sample(0) + sample(1))
     again = open_source(pattern)
     assert read[4:] == ["train-002.tar"] and len(again) == COUNT - 4
-    assert [again.read(row) for row in (12, 13, 14)] == [png(PIXELS[row]) for row in (0, 1, 18)]
+    assert [again.read(row) for row in (12, 13, 14)] == [encoded(PIXELS[row]) for row in (0, 1, 18)]
     (file,) = {index.file_for(*(os.path.realpath(tmp_path / f"train-{n:03d}.tar") for n in range(4)), "")}
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
@@ -161,8 +162,8 @@ def test_labels_come_from_json_or_from_folders(tmp_path: Path) -> None:
     assert open_source(pattern, "none").labels is None
     with pytest.raises(UsageError, match="--label-column x is no column of train; it has id, label, wet"):
         assert open_source(pattern, "x").labels
-    tar(tmp_path / "b-0.tar", [(f"{CLASSES[row]}/{row}.png", png(PIXELS[row])) for row in range(6)])
-    tar(tmp_path / "b-1.tar", [(f"{CLASSES[row]}/{row}.png", png(PIXELS[row])) for row in range(6, 9)])
+    tar(tmp_path / "b-0.tar", [(f"{CLASSES[row]}/{row}.png", encoded(PIXELS[row])) for row in range(6)])
+    tar(tmp_path / "b-1.tar", [(f"{CLASSES[row]}/{row}.png", encoded(PIXELS[row])) for row in range(6, 9)])
     assert open_source(str(tmp_path / "b-{0..1}.tar")).labels == CLASSES[:9]
 
 
@@ -170,13 +171,13 @@ def test_of_several_images_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
     for number in range(2):
         tar(
             tmp_path / f"s-{number}.tar",
-            [m for row in range(4) for m in sample(row, ("seg.png", png(PIXELS[row + 4])))],
+            [m for row in range(4) for m in sample(row, ("seg.png", encoded(PIXELS[row + 4])))],
         )
     pattern = str(tmp_path / "s-{0..1}.tar")
     with pytest.raises(UsageError, match=r"s-0.tar holds several images a sample: say which of png, seg.png with"):
         open_source(pattern)
     masks = open_source(pattern, column="seg.png")
-    assert len(masks) == 8 and masks.read(1) == png(PIXELS[5]) and masks.keys[0] == "s-0.tar/0000.seg.png"
+    assert len(masks) == 8 and masks.read(1) == encoded(PIXELS[5]) and masks.keys[0] == "s-0.tar/0000.seg.png"
     with pytest.raises(DataError, match=r"holds no images with the ending jpg in its 2 shards"):
         open_source(pattern, column="jpg")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from selftaught.contracts import modality
 from selftaught.contracts.findings import Findings
 from selftaught.run.recipes import Check, Pretrain
-from selftaught.run.ways import ways
+from selftaught.run.ways import note_size, ways
 from selftaught.system import clock, outputs, written
 from selftaught.system.errors import BrokenData, DataError
 from selftaught.system.interruption import Stop, stopping
@@ -40,6 +40,7 @@ def check(recipe: Check) -> Findings:
                 progress=bar.polled(stop.poll),
                 **({"metadata": recipe.metadata} if recipe.metadata else {}),
             )
+        note_size(recipe, kind)
         seconds = clock.now() - began
         if findings.usable:
             _predict(findings, command, seconds, stop)

@@ -21,11 +21,11 @@ def bands_of(recipe: Recipe, kind: Modality) -> str | None:
 
 def ways(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     """The parameters of `open_samples` and `inspect` that only some kinds have. Raises UsageError for others."""
-    _note_size(recipe, kind)
     return {**_reading(recipe, kind), **_windows(recipe, kind), **_words(recipe, kind), **_rate(recipe, kind)}
 
 
-def _note_size(recipe: Recipe, kind: Modality) -> None:
+def note_size(recipe: Recipe, kind: Modality) -> None:
+    """Say that a size is for nothing where samples have none."""
     if getattr(recipe, "size", None) is not None and not kind.SIZED:
         say_once(f"note: --size is for images and sound: {kind.THINGS} are taken as long as they are")
 

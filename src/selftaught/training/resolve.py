@@ -22,7 +22,7 @@ from selftaught.run.plan import Plan, Way
 from selftaught.run.quantities import NONE
 from selftaught.run.recipes import Pretrain
 from selftaught.run.recipes.fields import Mark
-from selftaught.run.ways import bands_of, ways
+from selftaught.run.ways import bands_of, note_size, ways
 from selftaught.system import components
 from selftaught.system.addresses import copied
 from selftaught.system.components import Part
@@ -97,6 +97,7 @@ def open_data(
                 device=device or device_of(recipe.device).type,
                 progress=bar.polled(stop.poll),
             )
+            note_size(recipe, kind)
             samples.digests(bar.polled(stop.poll))
             samples.guidance = guidance_of(recipe, samples)
             samples.let_source_go()

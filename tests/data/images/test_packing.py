@@ -28,8 +28,9 @@ from selftaught.data.sources.open import open_source
 from selftaught.data.sources.shards import of_files
 from selftaught.system import clock
 from selftaught.system.errors import BrokenData, DataError, UsageError
-from tests.data.test_python import CLASSES, COUNT, PIXELS, png
+from tests.data.test_python import CLASSES, COUNT, PIXELS
 from tests.data.test_shards import batches, forms, sample, tar
+from tests.pictures import encoded
 from tests.reliability.forks import child
 
 EACH = 5  # samples in a shard
@@ -41,7 +42,7 @@ def folder(root: Path) -> Path:
     for row, pixels in enumerate(PIXELS):
         file = root / "photos" / CLASSES[row] / f"{row:02d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png(pixels))
+        file.write_bytes(encoded(pixels))
     return root / "photos"
 
 
@@ -75,7 +76,7 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
     for row, name in enumerate(("None", "-", "ant", "ant")):
         file = tmp_path / "photos" / name / f"{row}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(png(PIXELS[row]))
+        file.write_bytes(encoded(PIXELS[row]))
     selftaught.pack(tmp_path / "photos", tmp_path / "shards", shard_samples=2)
     shards = sorted((tmp_path / "shards").glob("*.tar"))
     for packed in (
@@ -89,7 +90,7 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
     assert open_source(tmp_path / "told").labels == ["x", "", "", ""]
     for number, name in enumerate(("0000", "000000000")):  # of somebody else
         more = {"label": "None", "key": "0"} if number else {"key": "0", "label": "None"}
-        members = [(f"{name}.png", png(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
+        members = [(f"{name}.png", encoded(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
         assert of_files([tar(tmp_path / f"{number}.tar", members)], "shards").labels == [""]
 
 
@@ -232,7 +233,7 @@ def test_a_folder_of_another_set_is_refused_and_nothing_of_anybody_else_is_touch
     (tmp_path / "labels.csv").write_text("".join(f"{key},x\n" for key in open_source(data).keys))
     with pytest.raises(UsageError, match="packed with other labels"):
         selftaught.pack(data, out, labels=tmp_path / "labels.csv", **SMALL)
-    (data / "bee" / "more.png").write_bytes(png(PIXELS[0]))
+    (data / "bee" / "more.png").write_bytes(encoded(PIXELS[0]))
     with pytest.raises(UsageError, match="packed of other data"):
         selftaught.pack(data, out, **SMALL)
     assert held(out) == done
@@ -271,7 +272,7 @@ def test_images_of_the_same_names_and_sizes_that_hold_something_else_are_other_d
 def test_another_column_of_the_same_file_is_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     later = clock.wall() + 3600  # when the file was not changed just now, and what was read of it is remembered
     monkeypatch.setattr(clock, "wall", lambda: later)
-    stored = {"left": list(map(png, PIXELS)), "right": list(map(png, 255 - PIXELS))}
+    stored = {"left": list(map(encoded, PIXELS)), "right": list(map(encoded, 255 - PIXELS))}
     parquet.write_table(pa.table(stored), tmp_path / "two.parquet")
     data, out = tmp_path / "two.parquet", tmp_path / "out"
     made = selftaught.pack(data, out, column="left", **SMALL)
@@ -368,7 +369,7 @@ def keys_in(out: Path) -> list[bytes]:
 
 def test_broken_images_are_named_and_too_many_end_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = folder(tmp_path), tmp_path / "out"
-    (data / "ant" / "broken.png").write_bytes(png(PIXELS[0])[:90])
+    (data / "ant" / "broken.png").write_bytes(encoded(PIXELS[0])[:90])
     words = ["pack", str(data), "--out", str(out), "--json"]
     assert run_command(words) == 3
     assert "1 of 25 images in photos cannot be packed" in capsys.readouterr().err
@@ -426,5 +427,5 @@ def test_a_folder_of_tars_is_data_and_one_of_images_stays_what_it_is(tmp_path: P
     (tmp_path / "README.md").write_text("tars")
     source = open_source(tmp_path)
     assert len(source) == 12 and source.keys[6] == "x-1.tar/0006.png" and source.labels == ["bee"] * 12
-    (tmp_path / "one.png").write_bytes(png(PIXELS[0]))
+    (tmp_path / "one.png").write_bytes(encoded(PIXELS[0]))
     assert list(open_source(tmp_path).keys) == ["one.png"]
