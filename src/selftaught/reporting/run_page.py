@@ -19,6 +19,7 @@ from selftaught.judging.result import Detail, Evaluation, kinds, others_of
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart
 from selftaught.reporting.map_section import map_json, neighbours, patches, strip
 from selftaught.reporting.page import Live, rendered
+from selftaught.run.layout import PICTURES
 from selftaught.run.map import read_map
 from selftaught.run.records import Environment, Facts
 from selftaught.run.standing import standing
@@ -111,7 +112,7 @@ def _section(folder: Path, name: str, labels: Mapping[str, str]) -> dict[str, An
         "preparation": {key: _shown(_short(value)) for key, value in prepared.items()},
         "environment": {key: _shown(value) for key, value in environment.items()},
         "evaluation": evaluation,
-        "picture": read(folder / "pictures.png", _picture),
+        "picture": read(folder / PICTURES, _picture),
         "curves": _curves(json_lines(folder / "metrics.jsonl")[0], status),
         "worth": _worth(status),
         "label_curve": _label_curve(evaluation) if evaluation else None,

@@ -13,6 +13,7 @@ LOG = "run.log"
 MARKS = ("recipe.yaml", "status.json")  # what makes a folder a run
 JUDGED = {"rows", "verdict"}  # what every evaluation.json has had since the first release
 NEWEST, EVALUATIONS, PAGE = "evaluation.json", "evaluations", "report.html"
+PICTURES = "pictures.png"  # what the network was shown, and what it said
 UNFINISHED = "unfinished"  # what an evaluation that was cut had come to
 MODEL = ("model.safetensors", "config.json", "README.md")  # of an encoder or a classifier
 EXPORTED = ("model.onnx", "model.pte")
@@ -50,7 +51,7 @@ _TRAINED = (
     "metrics.jsonl",
     "bad_batches.jsonl",
     "replaced.jsonl",
-    "pictures.png",
+    PICTURES,
     "profile.json",
     "profile_trace.json",
 )

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from selftaught.run.folder import RunFolder
+from selftaught.run.layout import PICTURES
 from selftaught.run.map import read_map
 from selftaught.system import distributed, processes
 from selftaught.system.errors import DataError, DivergedError, Interrupted, Unreachable
@@ -16,7 +17,7 @@ from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.broken import Met
 from selftaught.training.guards import refuse_many
 from selftaught.training.job import Job
-from selftaught.training.keeping import PICTURES, Keeping
+from selftaught.training.keeping import Keeping
 from selftaught.training.loggers import Loggers
 from selftaught.training.looking.choice import SettledError
 from selftaught.training.looking.looks import Looks

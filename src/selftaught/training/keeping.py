@@ -13,6 +13,7 @@ from selftaught.contracts import modality
 from selftaught.run import checkpoint, steps
 from selftaught.run.export import Packed, holds_encoder, packed_encoder, replaced_exports, write_packed
 from selftaught.run.folder import RunFolder
+from selftaught.run.layout import PICTURES
 from selftaught.system import clock, processes, randomness
 from selftaught.system.errors import Unsaved
 from selftaught.system.files import spared, write_atomically
@@ -26,7 +27,6 @@ from selftaught.training.looking.looks import Looks
 from selftaught.training.recording import Stopwatch
 from selftaught.training.saving import Saving
 
-PICTURES = "pictures.png"
 PICTURED = 8  # samples in the picture of what the network was shown
 SELDOM = 200  # times as long as an export takes, training goes on before a save exports the encoder once more
 

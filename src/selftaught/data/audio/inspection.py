@@ -12,7 +12,7 @@ from selftaught.data.audio.decode import Header, decode
 from selftaught.data.audio.files import THINGS, open_source
 from selftaught.data.audio.hearing import each, listened, refuse_short, usual_rate
 from selftaught.data.audio.preparation import Preparation
-from selftaught.data.facts import classes, counted, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -74,7 +74,7 @@ def inspect(
         problems=problems,
         notes=[*source.notes, *notes, *notes_of_copies(THINGS, same)],
         broken=broken,
-        ignored=[File(path=spelled(key), reason=reason) for key, reason in source.ignored],
+        ignored=files_of(source.ignored),
         passed_over=len(source.ignored),
         duplicates=[[whole[place][0] for place in group] for group in same],
         labels=classes(source),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
-from selftaught.data.facts import classes, counted, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import attempt, header, picture
@@ -110,8 +110,8 @@ def _ignored(source: Encoded | Arrays) -> list[File]:
     """What was passed over; of what is only counted, an example a kind."""
     if isinstance(source, Arrays):
         return []
-    counted = [File(path=one.example, reason=f"{one.reason}; one of {one.count:,}") for one in source.passed]
-    return [*(File(path=spelled(key), reason=reason) for key, reason in source.ignored), *counted]
+    examples = [File(path=one.example, reason=f"{one.reason}; one of {one.count:,}") for one in source.passed]
+    return [*files_of(source.ignored), *examples]
 
 
 def looks_of(
