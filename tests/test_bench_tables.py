@@ -219,6 +219,13 @@ def test_what_is_fine_tuned_beside_a_way_is_trained_once_for_all_that_go_on_from
     assert [row.features for row in warm.known(about, tuned)] == ["initial", "scratch", "pretrained"]
     for other in ({"seed": 1}, {"set": "fashion"}, {"arm": warm.STUDENT}, {"arm": warm.NOTHING}):
         assert not warm.known({**about, **other}, tuned)
+    student = [{**tuned[0], "arm": warm.STUDENT}]
+    assert [row.features for row in warm.known({**about, "arm": warm.STUDENT}, student)] == [
+        "initial",
+        "scratch",
+        "pretrained",
+    ]
+    assert not warm.known(about, student)
 
 
 def test_the_loss_is_a_score_within_a_method_alone() -> None:
