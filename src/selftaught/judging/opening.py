@@ -61,7 +61,7 @@ def shown_to(preparation: Preparation, recipe: Evaluate, data: Labelled) -> Labe
     if data.masks:
         _refuse_another_part(preparation, data.masks)
     with quietly():  # all that is to be told of them has been
-        sources = [_opened(recipe, preparation, *source, labelled=not data.masks) for source in named_in(recipe)]
+        sources = opened(recipe, preparation, labelled=not data.masks)
     train, *test = (_only(samples, own.keys) for samples, own in zip(sources, data.sources))
     if [list(own.keys) for own in (train, *test)] != [list(own.keys) for own in data.sources]:
         raise DataError(f"{data.train.name} has changed while it was judged: say the same again")

@@ -156,7 +156,7 @@ def weights_of(part: Part) -> Path | None:
 
 
 def _sized(preparation: Preparation, size: Side) -> Preparation:
-    return preparation.model_copy(update={"size": tuple(size)}) if size else preparation
+    return preparation.sized((size[0], size[1])) if size else preparation
 
 
 def _described(what: str, source: str, preparation: Preparation) -> str:

@@ -52,6 +52,25 @@ def test_photos_are_squashed_and_remember_their_shape(tmp_path: Path) -> None:
     assert open_samples(tmp_path, size=(280, 280)).storage.shape[:2] == (320, 320)
 
 
+def test_what_an_image_looks_like_depends_on_no_other_beside_it(tmp_path: Path) -> None:
+    photos = folder(tmp_path / "photos", 3, (300, 100))
+    folder(photos / "tall", 1, (100, 300))
+    alone = folder(tmp_path / "alone", 2, (20, 16), seed=1)
+    beside = folder(tmp_path / "beside", 2, (20, 16), seed=1)
+    folder(beside / "large", 1, (310, 200))
+    arrays = tmp_path / "alone.npy"
+    np.save(arrays, np.stack([np.asarray(Image.open(file)) for file in sorted(alone.iterdir())]))
+    for data, canvas in ((photos, (64, 64)), (folder(tmp_path / "small", 3, (20, 16)), (16, 20))):
+        like = open_samples(data, size=(32, 32)).preparation
+        assert like.canvas == canvas
+        shown = [open_samples(each, like=like).batch(np.arange(2))[0] for each in (alone, beside, arrays)]
+        assert shown[0].shape[2:] == canvas and all(np.array_equal(shown[0], other) for other in shown[1:])
+        # Encoders of before it was noted keep their way, and views of another size have another canvas.
+        former = like.model_copy(update={"canvas": None})
+        assert open_samples(alone, like=former).batch(np.arange(2))[0].shape[2:] == (16, 20)
+        assert like.sized((32, 32)) == like and like.sized((96, 96)).canvas is None
+
+
 def test_channels_and_number_types_follow_the_images(tmp_path: Path) -> None:
     assert open_samples(folder(tmp_path / "grey", 3, mode="L")).preparation.channels == 1
     deep = tmp_path / "deep"

@@ -48,8 +48,8 @@ def canvas_for(
 ) -> Canvas:
     """A canvas for images of which `seen` are examples, to make views of `size` (H, W) from.
 
-    native: whether small images that have one size are kept as they are; white: see `level_of_white`; device: see
-    `default_size`.
+    like: of an existing encoder, whose canvas it is where that was noted; native: whether small images that have one
+    size are kept as they are; white: see `level_of_white`; device: see `default_size`.
     """
     sizes = {image.shape[:2] for image in seen}
     held = Counter(image.shape[2] for image in seen)
@@ -58,6 +58,8 @@ def canvas_for(
         channels = like.channels
     dtype = _number_type(seen, like)
     values = dtype, level_of_white(seen, like, dtype, white), bool(like and like.stored is None)
+    if like and like.canvas:
+        return Canvas(like.canvas[0], like.canvas[1], channels, *values)
     if native and len(sizes) == 1 and max(own := next(iter(sizes))) <= NATIVE_CANVAS:
         return Canvas(own[0], own[1], channels, *values)
     side = max(size or default_size(sizes, device))
@@ -154,14 +156,20 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
     image = convert_channels(image, canvas.channels)
     if image.shape[2] != canvas.channels:
         raise DecodeError(f"has {image.shape[2]} channels, and the others {canvas.channels}")
-    if image.shape[:2] == (canvas.height, canvas.width):
-        return image
-    # Squashed: the true aspect is kept beside it, and views draw their boxes in true geometry.
-    pixels = np.require(image, np.uint8 if image.dtype == np.uint8 else np.float32, "W")
-    planes = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
-    planes = interpolate(planes, (canvas.height, canvas.width), mode="bilinear", antialias=True)
-    resized = planes[0].permute(1, 2, 0).numpy()
-    return np.round(resized).astype(canvas.dtype) if image.dtype == np.uint16 else resized
+    return squashed(image[None], (canvas.height, canvas.width))[0]
+
+
+def squashed(images: Pixels, size: tuple[int, int]) -> Pixels:
+    """Images (N, H, W, C) at another size (H, W), in their number type; those that have it, as they are.
+
+    The true aspect is kept beside them, and views draw their boxes in true geometry.
+    """
+    if images.shape[1:3] == size:
+        return images
+    pixels = np.require(images, np.uint8 if images.dtype == np.uint8 else np.float32, "W")
+    planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    resized = interpolate(planes, size, mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
+    return np.round(resized).astype(images.dtype) if images.dtype == np.uint16 else resized
 
 
 def convert_channels(pixels: Pixels, channels: int) -> Pixels:

@@ -41,6 +41,8 @@ class Preparation(BaseModel):
     ranged: Literal["declared", "each", "given"] | None = None  # by what low and high are; see decoded.Reading
     pages: Literal["first", "samples", "channels"] | None = None  # of files that have several
     bands: Literal["all", "colours"] | None = None  # of TIFFs
+    # (H, W) in which images are kept before views are made of them: what one looks like depends on no other beside it.
+    canvas: tuple[Side, Side] | None = None
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -64,6 +66,10 @@ class Preparation(BaseModel):
             f"[{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then normalise with\n\n"
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
         )
+
+    def sized(self, size: tuple[int, int]) -> Self:
+        """For views of `size` (H, W): what was fine enough to keep for smaller ones need not be for these."""
+        return self if size == self.size else self.model_copy(update={"size": size, "canvas": None})
 
     def in_words(self) -> str:
         """For people."""

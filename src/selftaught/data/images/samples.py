@@ -22,6 +22,7 @@ from selftaught.data.images.canvas import (
     convert_channels,
     level_of_white,
     on_canvas,
+    squashed,
 )
 from selftaught.data.images.decode import attempt, libraries, picture
 from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
@@ -62,6 +63,8 @@ class Images(Opened):
         """Images (B, C, H, W) in the stored type and layout, and the true aspect (width / height) of each (B,)."""
         pixels, aspect = self.storage.take(self.rows[rows])
         pixels = convert_channels(self.values(pixels), self.preparation.channels)
+        if self.preparation.canvas:  # of another size are arrays alone, which are not copied to be kept
+            pixels = squashed(pixels, self.preparation.canvas)
         return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(aspect)
 
     def prefetch(self, rows: Rows) -> None:
@@ -182,7 +185,7 @@ def open_samples(
 
     preparation = like or preparation_of(shown, len(places), size, white, band, limits, device)
     if not like:
-        preparation = preparation.model_copy(update=way.recorded())
+        preparation = preparation.model_copy(update={**way.recorded(), "canvas": storage.shape[:2]})
     if isinstance(source, Encoded):
         quarantined = looking.end(refuse, wanted.former_fingerprint) if looking else work.quarantined
         tell_remarks(source.name, work)
