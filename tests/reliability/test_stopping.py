@@ -16,6 +16,7 @@ from selftaught.data import storage
 from selftaught.methods import registry
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
+from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.training.keeping import Keeping
 from tests.children import Child, child, halt_in
@@ -153,9 +154,11 @@ def test_what_follows_training_stops_and_is_made_up_for(tmp_path: Path, monkeypa
         assert run_command(command) == 75
     stopped = Run(tmp_path / "run")
     assert stopped.status["state"] == "preempted" and not (stopped.folder / "pictures.png").exists()
+    long_ago = "2026-01-01T00:00:00+00:00"
+    write_json(stopped.folder / "status.json", {**stopped.status, "time": long_ago})
     assert Keeping.draw is draw and run_command([*command, "--resume"]) == 0
     status = stopped.status
-    assert status["state"] == "done" and status["final_terms"] and status["health"]
+    assert status["state"] == "done" and status["final_terms"] and status["health"] and status["time"] > long_ago
     assert (stopped.folder / "pictures.png").exists()
 
 
