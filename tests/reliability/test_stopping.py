@@ -162,6 +162,19 @@ def test_what_follows_training_stops_and_is_made_up_for(tmp_path: Path, monkeypa
     assert (stopped.folder / "pictures.png").exists()
 
 
+def test_what_ends_a_run_and_an_export_says_that_it_is_at_work(
+    run: Path, tmp_path: Path, signal_at: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal_at("finishing", signal.SIGTERM)
+    out = tmp_path / "run"
+    assert run_command(["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(out)]) == 75
+    assert "stopped by SIGTERM at step 3; add --resume to go on" in capsys.readouterr().err
+    assert checkpoint.named(out / "checkpoints", "last") and (out / "encoder" / "model.safetensors").exists()
+    signal_at("exporting", signal.SIGTERM)
+    assert run_command(["export", str(run), "--to", "onnx", "--out", str(tmp_path / "m.onnx")]) == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_second_ctrl_c_in_the_middle_of_a_save_harms_nothing(tmp_path: Path, run: Path) -> None:
     groups, _, _ = checkpoint.load_newest(run / "checkpoints")
 
