@@ -14,7 +14,10 @@ from torch import Tensor
 
 from selftaught.commands.cli import run_command
 from selftaught.contracts.encoder import Encoder
+from selftaught.data.images.samples import open_samples
+from selftaught.run.onnx import to_onnx
 from tests.commands.finding import drawn, run_of
+from tests.judging.test_transfer import made
 from tests.networks import HALVED
 from tests.run.test_export import exported
 
@@ -128,6 +131,24 @@ def as_ours(backbone: Any) -> Any:
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.eps = 1e-5
     return backbone
+
+
+@torch.no_grad()
+def test_onnx_says_of_a_photo_what_the_classifier_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    classifier = made("test_resnet")
+    to_onnx(classifier, Path("runs/birds/classifier/model.onnx"), "probabilities")
+    Path("new-photos").mkdir()
+    across, down = np.meshgrid(np.linspace(0, 255, 120), np.linspace(0, 255, 80))
+    photo = Image.fromarray(np.stack([across, down, 255 - across], axis=2).astype(np.uint8))
+    photo.save("new-photos/one.jpg", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+    samples = open_samples("new-photos", like=classifier.preparation)
+    known = classifier(samples.views(("plain",))(torch.zeros(1), *samples.batch(np.zeros(1, np.int64)))[0]).numpy()
+    found = carried_out("ONNX")["probabilities"]
+    assert found.shape == (1, 4) and np.abs(found - known).max() < 0.01
+    assert capsys.readouterr().out.startswith(classifier.classes[known.argmax()])
 
 
 def test_scikit_learn_has_a_row_a_sample_and_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,13 @@ from selftaught.data.opening import labels_in
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.labels import labels_for, labels_in_file
+from selftaught.data.sources.metadata import columns_beside
 from selftaught.data.sources.open import open_source
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.samples import open_samples
 from selftaught.data.tables.telling import told_by
+from selftaught.judging.label_file import LabelFile
 from selftaught.system.errors import DataError, UsageError
 
 KEYS = ["cats/a.png", "cats/b.png", "dogs/a.png", "dogs/c.jpg"]
@@ -93,11 +95,29 @@ def test_lines_may_name_files_as_other_systems_and_tools_do(tmp_path: Path) -> N
     file = saved(tmp_path / "l.csv", "path,label\ncats\\a.png,x\nb.png,y\n./dogs/a.png,z\nset/dogs/c,w\n")
     assert labels_for(file, KEYS, "images", None, notes.append) == ["x", "y", "z", "w"]
     assert any("2 lines of" in note and "without their folder or ending" in note for note in notes)
-    for name in ("a.png", "a", "dogs/b.png", "cats/a.jpg"):  # two are called so, or none
-        with pytest.raises(DataError, match="name none of the images"):
+    both = (
+        "name more than one of the images, such as '{}', which is 'cats/a.png' and 'dogs/a.png': write it in full in l"
+    )
+    none = (
+        "name none of the images, such as '{}'; the first of the images is 'cats/a.png': correct line 2, or leave it o"
+    )
+    for name, told in (("a.png", both), ("a", both), ("dogs/b.png", none), ("cats/a.jpg", none)):
+        with pytest.raises(DataError, match=told.format(name)):
             labels_for(saved(tmp_path / "m.csv", f"path,label\n{name},x\nb.png,x\n"), KEYS, "images")
     with pytest.raises(DataError, match="name none of the rows"):
         labels_for(saved(tmp_path / "m.csv", "key,label\n5,x\n1,x\n"), ["5.1", "1", "2"], "rows")
+
+
+def test_rows_of_empty_cells_as_spreadsheets_write_them_say_nothing(tmp_path: Path) -> None:
+    file = saved(tmp_path / "l.csv", ";;\npath;label;note\ncats/a.png;x;\n;;\n ;\t;\ndogs/c.jpg;y;\n;;\n")
+    assert labels_for(file, KEYS, "images") == ["x", "", "", "y"]
+    assert labels_in_file(file) == {"cats/a.png": "x", "dogs/c.jpg": "y"}
+    pictures(tmp_path, KEYS)
+    listed = open_source(file)
+    assert (listed.keys, listed.labels) == (["cats/a.png", "dogs/c.jpg"], ["x", "y"])
+    images = open_source(tmp_path)
+    assert columns_beside(images, str(file), "images")["label"]() == ["x", "", "", "y"] and not images.notes
+    assert LabelFile(saved(tmp_path / "m.csv", ",\npath,label\n,\n")).labels(KEYS, "images") == [""] * len(KEYS)
 
 
 def test_lines_that_contradict_each_other_are_named(tmp_path: Path) -> None:

@@ -253,6 +253,9 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
         open_source(tmp_path / "nowhere")
     with pytest.raises(DataError, match="neither a folder"):
         open_source(tmp_path / "c.mov")
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    with pytest.raises(DataError, match=r"neither a folder .*; an image is not data by itself: name its folder, /"):
+        open_source(tmp_path / "one.png")
     (tmp_path / "broken.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match="cannot be read as an archive"):
         open_source(tmp_path / "broken.zip")

@@ -154,8 +154,12 @@ def test_classes_must_be_known_and_more_than_one(run: Run, tmp_path: Path) -> No
     held = np.load(train)
     np.savez(tmp_path / "new.npz", x=held["x"], y=held["y"] + 5)
     np.savez(tmp_path / "one.npz", x=held["x"], y=held["y"] * 0)
-    with pytest.raises(DataError, match="classes that --train has not: 5, 6"):
+    with pytest.raises(
+        DataError, match="classes that --train has not: 5, 6; --train has 0, 1: give both the same names"
+    ):
         run.evaluate(train, tmp_path / "new.npz")
+    with pytest.raises(DataError, match="--test has classes that LABELLED has not: 5, 6; LABELLED has 0, 1: give"):
+        run.finetune(train, tmp_path / "clf", test=str(tmp_path / "new.npz"))
     with pytest.raises(DataError, match="only one class"):
         run.evaluate(tmp_path / "one.npz")
 

@@ -13,7 +13,7 @@ from selftaught.judging import onevsrest, precision, ridge
 from selftaught.judging.accuracy import gain_over, measured
 from selftaught.judging.comparison import Point
 from selftaught.judging.estimates import Measure
-from selftaught.judging.measures import other_than_accuracy, shares, values
+from selftaught.judging.measures import details_of, other_than_accuracy, shares, values
 from selftaught.judging.paired import SIZES, interval, luck
 from selftaught.judging.parts import reach_of_labels, within_of_classes, within_of_parts
 from selftaught.judging.precision import Answered, luck_of_swaps
@@ -61,6 +61,25 @@ def test_parts_have_the_measure_for_their_mean(measure: str) -> None:
     apart = shares(measure, [[(said[own], truth[own]) for own in folds]], [[whole[own] for own in folds]])[0]
     assert [len(own) for own in apart] == [40, 50]
     assert np.concatenate(apart).mean() == pytest.approx(plainly(measure, said, truth)), "of all folds together"
+
+
+@pytest.mark.parametrize("measure", ["balanced_accuracy", "mAP"])
+def test_the_details_have_the_measure_for_their_mean(measure: str) -> None:
+    rng = np.random.default_rng(0)
+    (first, truth), (second, _) = drawn(measure, rng, 90), drawn(measure, rng, 90)
+    second = second / 2 if measure == "mAP" else np.where(rng.random(90) < 0.5, truth, second)  # on another scale
+    group, folds = rng.integers(0, 50, 90), [np.arange(0, 40), np.arange(40, 90)]
+    answers = [[(said[own], truth[own]) for own in folds] for said in (first, second)]
+    contents = [[group[own] for own in folds]] * 2
+    task: Any = MEASURES[measure]
+    told = details_of(task, "trained", "knn", "all", answers, contents, 3)
+    each = told.recall if measure == "balanced_accuracy" else told.average_precision
+    assert np.mean(each) == pytest.approx(values(task, answers, contents)[measure])  # type: ignore[arg-type]
+    alone = [[np.arange(90)[own] for own in folds]] * 2
+    if measure == "mAP":
+        said, own = np.concatenate([first, second]) >= 0.5, np.concatenate([truth, truth])
+        recall = details_of(task, "trained", "knn", "all", answers, alone, 3).recall
+        assert recall == [said[has, label].mean() for label, has in enumerate(own.T)]
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -200,6 +200,19 @@ def test_numbers_with_decimal_commas_are_numbers_in_every_file_of_labels(
     assert ("a number a sample, as some labels have a fraction" in capsys.readouterr().err) == (asked == "auto")
 
 
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ("cat, dog", "--label-column names several columns"),
+        ("which", "some have a ';'"),
+        ("cat,which", "some have a ';'"),
+    ],
+)
+def test_why_labels_are_taken_for_several_is_said(columns: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert targets_of([["cat;dog", "cat", ";", "dog"]], columns=columns).task == "several"
+    assert f"task     several labels a sample, as {why}; --task classes" in capsys.readouterr().err
+
+
 def test_every_class_of_a_number_is_a_mistake(
     made: dict, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

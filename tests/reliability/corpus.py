@@ -72,11 +72,11 @@ def _broken() -> dict[str, Odd]:
         for percent in (10, 50, 99):
             made[f"cut at {percent}.{kind}"] = Odd(data[: len(data) * percent // 100], reason=CUT)
         made[f"flipped first byte.{kind}"] = Odd(flipped(data, 0), reason=NO_IMAGE)
-    made["flipped header.jpg"] = Odd(flipped(JPEG, JPEG.index(b"\xff\xdb") + 2), reason="Error")
-    made["flipped header.png"] = Odd(flipped(WHOLE["png"], 18), reason=f"Error|{NO_IMAGE}")
-    made["flipped body.png"] = Odd(flipped(WHOLE["png"], len(WHOLE["png"]) // 2), reason="Error")
+    made["flipped header.jpg"] = Odd(flipped(JPEG, JPEG.index(b"\xff\xdb") + 2), reason="cannot be decoded: ")
+    made["flipped header.png"] = Odd(flipped(WHOLE["png"], 18), reason=f"cannot be decoded: |{NO_IMAGE}")
+    made["flipped body.png"] = Odd(flipped(WHOLE["png"], len(WHOLE["png"]) // 2), reason="cannot be decoded: ")
     scan = JPEG.index(b"\xff\xda") + 700
-    made["marker in the body.jpg"] = Odd(JPEG[:scan] + b"\xff\xc4" + JPEG[scan + 2 :], reason="Error")
+    made["marker in the body.jpg"] = Odd(JPEG[:scan] + b"\xff\xc4" + JPEG[scan + 2 :], reason="cannot be decoded: ")
     made["progressive cut.jpg"] = Odd(PROGRESSIVE[: len(PROGRESSIVE) // 2], reason=CUT)
     made["cut and closed.jpg"] = Odd(JPEG[: len(JPEG) * 7 // 10] + b"\xff\xd9", reason=CUT)
     for kind in ("tiff", "gif", "bmp", "ppm"):
@@ -100,7 +100,7 @@ def _broken() -> dict[str, Odd]:
     made["bomb.png"] = Odd(png(30_000, 30_000, 1, 0, bytes(30_000 * 3751)), reason="bomb")
     made["bomb below pillows limit.png"] = Odd(png(12_000, 12_000, 1, 0, b""), reason="12000 x 12000 pixels are more")
     screen = struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
-    made["bomb.gif"] = Odd(b"GIF89a" + screen + bytes(20), reason=f"bomb|Error|{NO_IMAGE}")
+    made["bomb.gif"] = Odd(b"GIF89a" + screen + bytes(20), reason=f"bomb|cannot be decoded: |{NO_IMAGE}")
     holed = RAMP.copy()
     holed[0, 0] = np.nan
     made["not a number.tif"] = Odd(encoded(holed, "TIFF"), reason="not finite")

@@ -16,6 +16,7 @@ from selftaught.data import storage
 from selftaught.methods import registry
 from selftaught.reporting import run_page as report
 from selftaught.run import checkpoint
+from selftaught.system.files import write_json
 from selftaught.system.interruption import poll, stopping
 from selftaught.training.keeping import Keeping
 from tests.children import Child, child, halt_in
@@ -153,10 +154,25 @@ def test_what_follows_training_stops_and_is_made_up_for(tmp_path: Path, monkeypa
         assert run_command(command) == 75
     stopped = Run(tmp_path / "run")
     assert stopped.status["state"] == "preempted" and not (stopped.folder / "pictures.png").exists()
+    long_ago = "2026-01-01T00:00:00+00:00"
+    write_json(stopped.folder / "status.json", {**stopped.status, "time": long_ago})
     assert Keeping.draw is draw and run_command([*command, "--resume"]) == 0
     status = stopped.status
-    assert status["state"] == "done" and status["final_terms"] and status["health"]
+    assert status["state"] == "done" and status["final_terms"] and status["health"] and status["time"] > long_ago
     assert (stopped.folder / "pictures.png").exists()
+
+
+def test_what_ends_a_run_and_an_export_says_that_it_is_at_work(
+    run: Path, tmp_path: Path, signal_at: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal_at("finishing", signal.SIGTERM)
+    out = tmp_path / "run"
+    assert run_command(["pretrain", "sklearn:digits", *QUICK, "--limit", "32", "--out", str(out)]) == 75
+    assert "stopped by SIGTERM at step 3; add --resume to go on" in capsys.readouterr().err
+    assert checkpoint.named(out / "checkpoints", "last") and (out / "encoder" / "model.safetensors").exists()
+    signal_at("exporting", signal.SIGTERM)
+    assert run_command(["export", str(run), "--to", "onnx", "--out", str(tmp_path / "m.onnx")]) == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_second_ctrl_c_in_the_middle_of_a_save_harms_nothing(tmp_path: Path, run: Path) -> None:

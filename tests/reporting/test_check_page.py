@@ -8,7 +8,7 @@ from rich.console import Console
 
 from selftaught.contracts.findings import Bin, ChannelValues, File, Findings, ImageFacts, Spread, Values
 from selftaught.reporting.charts import bar_chart
-from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, show, write_page
+from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, lines, show, write_page
 from tests.reporting.test_run_page import EVIL, Page
 
 SIDES = Spread(min=10, median=64, max=300)
@@ -37,6 +37,22 @@ def test_bars_are_as_high_as_their_counts() -> None:
     heights = [float(height) for height in re.findall(r"height='([\d.]+)'/>", svg)]
     assert heights[0] > 150 and abs(heights[0] / heights[1] - 4) < 0.05 and heights[2] == 0
     assert EVIL not in svg and "a: 40" in svg
+
+
+def test_bars_that_would_be_called_alike_are_called_by_their_ends() -> None:
+    names = [f"holidays of {year}" for year in range(2010, 2022)]
+    svg = str(bar_chart([(name, 1) for name in names], title=""))
+    assert re.findall(r">([^<]*…[^<]*)<", svg) == [f"…{year % 1000:03d}" for year in range(2010, 2022)]
+    svg = str(bar_chart([(f"{year} at home", 1) for year in range(2010, 2022)], title=""))
+    assert ">201…<" in svg and "…ome" not in svg
+
+
+def test_look_alikes_are_counted_as_copies_are() -> None:
+    known = findings(0).model_copy(
+        update={"duplicates": [["a", "b"]], "near_duplicates": [["a", "c", "d"], ["e", "f"]]}
+    )
+    told = dict(lines(known))
+    assert told["copies"].startswith("1 in 1 groups") and told["look-alikes"] == "3 in 2 groups"
 
 
 def test_a_terminal_gets_a_few_of_many_and_is_told_so() -> None:

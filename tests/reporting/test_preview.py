@@ -71,6 +71,18 @@ def test_what_cannot_be_shown_gets_one_line(photos: Path, capsys: pytest.Capture
     assert "must end in .png or .html" in told and "nothing to see in rows" in told
 
 
+def test_broken_images_are_left_out_where_that_is_allowed_and_listed_nowhere(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "red" / "broken.jpg").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["preview", "photos"]) == 3
+    told = capsys.readouterr().err
+    assert "`selftaught check` on this data lists all; use --tolerance to go on without them" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert run_command(["preview", "photos", "--tolerance", "5%"]) == 0 and Path("preview.png").exists()
+
+
 class Pairs:
     """A data set as torch and Hugging Face have them."""
 

@@ -97,6 +97,14 @@ def test_the_page_says_verdict_accuracies_and_chance(tmp_path: Path) -> None:
     assert "how far features spread" in text and "answers of the heads" in text and "teacher and student" not in text
 
 
+def test_why_samples_were_left_out_is_counted_without_words_of_pythons(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    lines = ["empty file", "ValueError: Premature end", "cannot be decoded: cut", "holds no pixels: none"]
+    (run / "quarantine.csv").write_text("path,reason\n" + "".join(f"{line}.jpg,{line}\n" for line in lines))
+    text = Page(write_report([run], tmp_path / "report.html").read_text()).text
+    assert "2 cannot be decoded, 1 empty file, 1 holds no pixels" in text
+
+
 def test_the_page_tells_classes_apart(tmp_path: Path) -> None:
     run = folder(tmp_path)
     told = json.loads((run / "evaluation.json").read_text())

@@ -359,8 +359,10 @@ def test_resuming_what_is_done_leaves_its_times_alone(run: Path) -> None:
     assert pretrain(run, "--resume", "--steps", "14") == 0
     assert {name: Run(run).status[name] for name in kept} == {name: status[name] for name in kept}
     Run(run).set_status("preempted", "stopped by SIGTERM", 75)  # while it was resumed
+    (run / "status.json").write_text(json.dumps(Run(run).status | {"time": "2026-01-02T00:00:00+00:00"}))
     assert pretrain(run, "--resume", "--steps", "14") == 0
     assert Run(run).status["state"] == "done" and Run(run).status["seconds"] == 1234.5
+    assert Run(run).status["time"] > "2026-01-02T00:00:00+00:00"  # when it was stopped
 
 
 def test_an_unfinished_classifier_is_replaced_where_nothing_else_is_with_it(

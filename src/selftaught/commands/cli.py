@@ -114,7 +114,7 @@ def exit_code(work: Callable[[], Any]) -> int:
         _complain(str(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _complain("stopped at once; a run goes on from its last checkpoint with --resume")
+        _complain("stopped at once; say the same again, a run or a comparison with --resume")
         return 75
     except Exception as error:
         if is_of_the_path(error):

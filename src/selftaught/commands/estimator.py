@@ -94,7 +94,7 @@ class SelfTaughtEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             if recipe.out:
                 RunFolder(recipe.out).refuse_existing(resume=False, overwrite=recipe.overwrite)
             with TemporaryDirectory(prefix="selftaught-") as temporary, stopping() as stop:
-                samples = open_data(recipe, stop, array=array)
+                samples = open_data(recipe, stop, array=array, beside=recipe.out)
                 out = recipe.out or str(Path(temporary) / "run")
                 run = pretrain(recipe.model_copy(update={"out": out}), module, samples)
                 self.encoder_ = load_encoder(run.folder, module)

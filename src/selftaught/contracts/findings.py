@@ -182,6 +182,11 @@ class Findings(Shown, _Part):
         """Samples that are there once more."""
         return sum(len(group) - 1 for group in self.duplicates)
 
+    @property
+    def alike(self) -> int:
+        """Samples that look like another one, which is not counted."""
+        return sum(len(group) - 1 for group in self.near_duplicates)
+
     def files(self) -> list[tuple[str, str]]:
         """Every file that something is said of, with what it is."""
         same = [(key, f"the same as {group[0]}") for group in self.duplicates for key in group[1:]]

@@ -184,11 +184,19 @@ def joined(noise: float, spread: float, folded: bool) -> float:
     return max(noise, spread) if folded else math.hypot(noise, spread)
 
 
-def detail(features: str, probe: str, labels: str, answers: Answers, classes: int) -> Detail:
-    """The answers class by class."""
-    said, truth = (np.concatenate([fold[i] for folds in answers for fold in folds]) for i in (0, 1))
-    matrix = confusion_matrix(truth, said, labels=np.arange(classes))
-    recall = [int(own[i]) / int(own.sum()) if own.sum() else None for i, own in enumerate(matrix)]
+def detail(
+    features: str,
+    probe: str,
+    labels: str,
+    said: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    classes: int,
+) -> Detail:
+    """The answers (N,) class by class: what is found of each by weights (N,), and counts of what was taken for what."""
+    how = {"labels": np.arange(classes)}
+    found, matrix = confusion_matrix(truth, said, sample_weight=weights, **how), confusion_matrix(truth, said, **how)
+    recall = [float(own[i]) / float(own.sum()) if own.any() else None for i, own in enumerate(found)]
     kept = matrix.tolist() if classes <= SHOWN_CLASSES else None
     return Detail(features=features, probe=probe, labels=labels, recall=recall, confusion=kept)
 

@@ -101,7 +101,7 @@ class Bench:
 
     def _open(self, seed: int) -> Samples:
         values = self.recipe.handed_on() | {"seed": seed, "fingerprint": None if seed else self.recipe.fingerprint}
-        return open_data(Pretrain.parse(values), self.stop, device=self.device)
+        return open_data(Pretrain.parse(values), self.stop, device=self.device, beside=self.recipe.out or "")
 
     def _had(self, part: Part) -> Part:
         """An encoder as runs can have it. Raises UsageError for an option that its network does not have."""

@@ -246,5 +246,5 @@ def _add(
     result.rows += rows
     result.gains += gains
     for kind, own in answers.items():
-        known = details_of(data.task, kind, probe, labels, own, len(data.names))
+        known = details_of(data.task, kind, probe, labels, own, contents, len(data.names))
         result.details.append(known.model_copy(update={"chosen": chosen[kind]}))

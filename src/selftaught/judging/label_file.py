@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from selftaught.data.sources.cells import PARTING, read_cells
+from selftaught.data.sources.cells import PARTING, read_cells, says_anything
 from selftaught.data.sources.labels import labels_for, labels_in_file
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import append_line, flush_folder
@@ -72,7 +72,7 @@ class LabelFile:
 
     def _has_any(self) -> bool:
         """Whether there is a line besides that of the names of columns."""
-        return self.file.exists() and sum(bool(line) for line in read_cells(self.file, names=True).lines) > 1
+        return self.file.exists() and sum(map(says_anything, read_cells(self.file, names=True).lines)) > 1
 
     def _seen(self) -> tuple[int, int, int]:
         status = self.file.stat()
@@ -91,7 +91,7 @@ class LabelFile:
             if stream.read(2) in SIXTEEN:
                 raise DataError(f"{self.shown} is text in UTF-16, to which answers cannot be added: save it as UTF-8")
         lines, parting = read_cells(self.file, names=True)
-        first = next((line for line in lines if line), [])
+        first = next(filter(says_anything, lines), [])
         if tuple(cell.strip().lower() for cell in first) != HEADER:
             begins = ",".join(map(printable, first[:10])) or "nothing"
             raise DataError(f"{self.shown} begins with {begins}, and not with path,label as --out does: {WAY}")

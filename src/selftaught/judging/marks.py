@@ -64,8 +64,8 @@ def _of_classes(meaning: Meaning, scores: Tensor, truth: Rows, group: Rows) -> t
     said = sure.argmax(axis=1)
     right = votes(said == truth, group)
     accuracy = row("trained", "finetune", "", [[right]], len(right))
-    classes = detail("trained", "finetune", "", [[(said, truth)]], sure.shape[1])
     weight = counting_once(group)
+    classes = detail("trained", "finetune", "", said, truth, weight, sure.shape[1])
     balanced = balanced_accuracy(truth, said, weight)
     errors = calibration_error(sure, truth, weight), calibration_error(before, truth, weight)
     return accuracy.accuracy, accuracy.low, accuracy.high, balanced, *errors, classes.recall, classes.confusion

@@ -160,16 +160,26 @@ _COINS = {"balanced_accuracy": parts.coins_of_classes, "R2": parts.coins_of_numb
 _REACH = {"balanced_accuracy": parts.reach_of_classes, "mAP": parts.reach_of_labels, "R2": None}
 
 
-def details_of(task: Task, features: str, probe: str, labels: str, answers: Answers, classes: int) -> Detail:
-    """The answers class by class, or label by label; of numbers there is no more to tell."""
+def details_of(
+    task: Task, features: str, probe: str, labels: str, answers: Answers, contents: Contents, classes: int
+) -> Detail:
+    """The answers class by class, or label by label, of which the measures are means; of numbers nothing more is told.
+
+    Scores of different repeats rank no samples together, so an average precision is the mean over repeats, as mAP is.
+    """
+    rounds = _rounds(answers, contents)
+    said, truth, weights = (np.concatenate([one[i] for one in rounds]) for i in (0, 1, 3))
     if task == "classes":
-        return detail(features, probe, labels, answers, classes)
+        return detail(features, probe, labels, said, truth, weights, classes)
     about = Detail(features=features, probe=probe, labels=labels, recall=[], confusion=None)
     if task == "number":
         return about
-    said, truth = (np.concatenate([fold[i] for folds in answers for fold in folds]) for i in (0, 1))
-    recall = [float((s >= EVEN)[own].mean()) if own.any() else None for s, own in zip(said.T, truth.T)]
-    return about.model_copy(update={"recall": recall, "average_precision": average_precisions(truth, said)})
+    each = zip((said >= EVEN).T, truth.T)
+    recall = [float(np.average(s[own], weights=weights[own])) if own.any() else None for s, own in each]
+    of_labels = zip(*(average_precisions(truth, said, weights) for said, truth, _, weights in rounds))
+    known = ([value for value in label if value is not None] for label in of_labels)
+    precise = [float(np.mean(label)) if label else None for label in known]
+    return about.model_copy(update={"recall": recall, "average_precision": precise})
 
 
 def _of_classes(said: Array, truth: Array, weights: Array) -> dict[str, float]:

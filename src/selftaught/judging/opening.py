@@ -52,7 +52,7 @@ def joined(recipe: Evaluate | Finetune, preparation: Preparation, sources: list[
     groups = groups_named(recipe, sources)
     test = sources[1] if recipe.test else None
     data = evened(Labelled(sources[0], test, content=content, exact=exact, named=groups, **held))
-    _warn_of_copies(data, kind.THINGS)
+    _warn_of_copies(data, kind.THINGS, _learnt_from(recipe))
     return data
 
 
@@ -132,24 +132,29 @@ def _targets(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> Targets
         held = f"only one class, '{printable(names[0])}'" if names else "no labels"
         deeper = f"; or is each folder in '{printable(names[0])}' a class?" if names and is_deeper(sources[0]) else ""
         raise DataError(f"{sources[0].name} has {held}: there is nothing to tell apart{deeper}")
-    return targets_of(labels, recipe.task, sources[0].name)
+    return targets_of(labels, recipe.task, sources[0].name, _learnt_from(recipe), recipe.label_column)
 
 
-def _warn_of_copies(data: Labelled, things: str) -> None:
+def _learnt_from(recipe: Evaluate | Finetune) -> str:
+    """What the command calls the data that is learnt from."""
+    return "--train" if isinstance(recipe, Evaluate) else "LABELLED"
+
+
+def _warn_of_copies(data: Labelled, things: str, source: str) -> None:
     if data.test is None:
         if told := _told(data, "have a copy among the others", "look like others"):
             say(f"warning: {told.format(things)}; no fold learns what it is judged on")
         return
-    if told := _told(data, "of --train are in --test as well", "of --train look like some there"):
+    if told := _told(data, f"of {source} are in --test as well", f"of {source} look like some there"):
         say(f"warning: {told.format(things)}; they are not learnt from")
     if others := data.train.count - len(data.not_tested) - data.copies:
-        say(f"warning: {others:,} {things} of --train are of groups that --test has as well; they are not learnt from")
+        say(f"warning: {others:,} {things} of {source} are of groups that --test has as well; they are not learnt from")
     without_losing(data, np.arange(data.train.count), data.not_tested)
     if data.task == "several":
         had, have = data.truth[: data.train.count].any(axis=0), data.truth[data.not_tested].any(axis=0)
         refuse_lost(data, np.flatnonzero(had & ~have))
     if not len(data.not_tested):
-        raise DataError("all samples of --train have copies in --test: nothing is left to learn from")
+        raise DataError(f"all samples of {source} have copies in --test: nothing is left to learn from")
     if (different := data.distinct) < data.test.count:
         say(f"warning: --test holds {different:,} different {things} in {data.test.count:,}; copies count once")
 

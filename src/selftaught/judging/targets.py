@@ -36,16 +36,23 @@ class Targets:
     strata: Rows
 
 
-def targets_of(labels: Sequence[Sequence[str]], asked: str = "auto", name: str = "--train") -> Targets:
+def targets_of(
+    labels: Sequence[Sequence[str]],
+    asked: str = "auto",
+    name: str = "--train",
+    source: str = "--train",
+    columns: str | None = None,
+) -> Targets:
     """Of training and, if there are any, test labels, as one. Raises DataError and UsageError.
 
-    asked: the task, or auto: several where labels have a `;`, a number where they have a fraction, else classes.
+    asked: the task, or auto: several where labels have a `;`, a number where they have a fraction, else classes; name:
+    of the training data, which the command takes as `source`; columns: what --label-column says.
     """
     together = [label for own in labels for label in own]
-    task = cast(Task, asked) if asked in get_args(Task) else _guessed(labels[0])
+    task = cast(Task, asked) if asked in get_args(Task) else _guessed(labels[0], columns)
     if task == "several":
-        return _several(labels, together, name)
-    return _numbers(labels, together, name) if task == "number" else _classes(labels, together, name)
+        return _several(labels, together, name, source)
+    return _numbers(labels, together, name) if task == "number" else _classes(labels, together, source)
 
 
 def looks(labels: Sequence[str]) -> Task:
@@ -57,11 +64,14 @@ def looks(labels: Sequence[str]) -> Task:
     return "number" if fractions else "classes"
 
 
-def _guessed(labels: Sequence[str]) -> Task:
+def _guessed(labels: Sequence[str], columns: str | None) -> Task:
     """What the labels look like, said aloud where it is not a class."""
     task = looks(labels)
     if task == "several":
-        say(f"task     several labels a sample, as some have a {BETWEEN!r}; --task classes takes each text for a class")
+        named = {name.strip() for name in (columns or "").split(",")}  # of which such labels are made
+        apart = len(named) > 1 and all(named.issuperset(names_in(label)) for label in labels)
+        why = "--label-column names several columns" if apart else f"some have a {BETWEEN!r}"
+        say(f"task     several labels a sample, as {why}; --task classes takes each text for a class")
     elif task == "number":
         say("task     a number a sample, as some labels have a fraction; --task classes takes each for a class")
     elif (count := len(set(labels))) > MANY and all(number_in(label) is not None for label in labels):
@@ -80,20 +90,20 @@ def number_in(label: str) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def _classes(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
+def _classes(labels: Sequence[Sequence[str]], together: Sequence[str], source: str) -> Targets:
     names = sorted(set(labels[0]))
-    _refuse_unseen(set(labels[-1]), names, "classes")
+    _refuse_unseen(set(labels[-1]), names, "classes", source)
     number = {name: i for i, name in enumerate(names)}
     values = np.array([number[label] for label in together], dtype=np.int64)
     return Targets("classes", names, values, values)
 
 
-def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str) -> Targets:
+def _several(labels: Sequence[Sequence[str]], together: Sequence[str], name: str, source: str) -> Targets:
     """Strata are by the rarest label of each sample, so that splits have some of it."""
     sets = [frozenset(names_in(label)) for label in together]
     learnt = sets[: len(labels[0])]
     names = sorted(frozenset().union(*learnt))
-    _refuse_unseen(frozenset().union(*sets[-len(labels[-1]) :]), names, "labels")
+    _refuse_unseen(frozenset().union(*sets[-len(labels[-1]) :]), names, "labels", source)
     if len(names) < 2:
         raise DataError(f"{name} has {len(names)} different label: there is nothing to tell apart")
     values = np.array([[label in own for label in names] for own in sets], dtype=bool)
@@ -117,9 +127,15 @@ def _numbers(labels: Sequence[Sequence[str]], together: Sequence[str], name: str
     return Targets("number", [f"part {i + 1}" for i in range(len(held))], found, strata)
 
 
-def _refuse_unseen(tested: set[str] | frozenset[str], names: Sequence[str], called: str) -> None:
+def _refuse_unseen(tested: set[str] | frozenset[str], names: Sequence[str], called: str, source: str) -> None:
     if unseen := sorted(tested - set(names)):
-        raise DataError(f"--test has {called} that --train has not: {', '.join(map(printable, unseen[:5]))}")
+        told = f"--test has {called} that {source} has not: {_listed(unseen, 5)}"
+        raise DataError(
+            f"{told}; {source} has {_listed(names, 20)}: give both the same names, or leave these samples out"
+        )
     if untested := sorted(set(names) - tested):
-        absent = ", ".join(map(printable, untested[:5]))
-        say(f"warning: --test has no samples of {absent}: no accuracy says anything of them")
+        say(f"warning: --test has no samples of {_listed(untested, 5)}: no accuracy says anything of them")
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    return ", ".join(map(printable, names[:most])) + ", ..." * (len(names) > most)

@@ -102,9 +102,10 @@ def interval_curves(
 def bar_chart(counts: Sequence[tuple[str, int]], *, title: str) -> Markup:
     """Bars with a label and a count each, in the order given."""
     plot = _Plot(len(counts), (0, _range([0, *(count for _, count in counts)])[1]), "", "", counted=True)
+    short = _shortened([label for label, _ in counts], plot.slot)
     for place, (label, count) in enumerate(counts):
         plot.bar(f"{label}: {count:,}", place, count)
-        plot.label(place, _shortened(label, plot.slot))
+        plot.label(place, short[place])
     return plot.figure(title, [])
 
 
@@ -202,10 +203,15 @@ def _colour(shade: int) -> str:
     return f"var(--series-{shade % SHADES})"
 
 
-def _shortened(label: str, room: float) -> str:
-    """As much of a label as there is room for; whoever points at the bar reads all of it."""
-    letters = max(2, int(room / LETTER))
-    return label if len(label) <= letters else label[: letters - 1] + "…"
+def _shortened(labels: Sequence[str], room: float) -> list[str]:
+    """As much of each label as there is room for, of its start or of its end, by which fewer look alike.
+
+    Whoever points at a bar reads all of it.
+    """
+    most = max(2, int(room / LETTER)) - 1
+    heads = [label if len(label) <= most + 1 else label[:most] + "…" for label in labels]
+    tails = [label if len(label) <= most + 1 else "…" + label[-most:] for label in labels]
+    return tails if len({*tails}) > len({*heads}) else heads
 
 
 def _numbers(ticks: Sequence[float]) -> dict[float, str]:

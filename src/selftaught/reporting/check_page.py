@@ -58,7 +58,6 @@ def show(findings: Findings, console: Console | None = None) -> None:
 def lines(findings: Findings) -> list[Line]:
     """What the terminal and the page say of the data, in the order in which it matters."""
     images, columns, labels = findings.images, findings.columns, findings.labels
-    near = findings.near_duplicates
     return [
         ("data", f"{findings.data}: {findings.count:,} {findings.things}"),
         *(_image_lines(images) if images else []),
@@ -70,7 +69,7 @@ def lines(findings: Findings) -> list[Line]:
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
         ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
-        *([("look-alikes", f"{sum(map(len, near)):,} in {len(near):,} groups")] if images else []),
+        *([("look-alikes", f"{findings.alike:,} in {len(findings.near_duplicates):,} groups")] if images else []),
         *([("passed over", f"{findings.passed_over:,}")] if images or findings.clips else []),
         *(_suggested_lines(findings.suggested, " px" if images else "") if findings.suggested else []),
         *(_forecast_lines(findings.forecast) if findings.forecast else []),

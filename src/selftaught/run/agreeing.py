@@ -12,6 +12,7 @@ from selftaught.contracts.encoder import BEGIN, PADDING
 from selftaught.system.errors import UsageError
 from selftaught.system.files import replacing
 from selftaught.system.interruption import poll
+from selftaught.system.progress import Progress
 
 TOLERANCE = 1e-4  # largest deviation of the file's outputs, relative to the features' own spread
 
@@ -32,18 +33,20 @@ def written(network: nn.Module, file: Path, write: Write, read: Read, batches: S
         return _samples(network.preparation, batch, draws)
 
     deviation = 0.0
-    with replacing(file) as temporary:
+    with replacing(file) as temporary, Progress("exporting", 1 + len(batches), "parts") as bar:
         with torch.no_grad():
             write(network, drawn, temporary)
         poll()
+        bar.update(1)
         answer = read(temporary)
-        for batch in batches:
+        for done, batch in enumerate(batches, 2):
             samples = drawn(batch)
             with torch.no_grad():
                 expected = network(samples)
             spread = expected.abs().max().clamp(min=1e-6)
             apart = float((answer(samples) - expected).abs().max() / spread)
             deviation = max(deviation, apart if math.isfinite(apart) else math.inf)  # max() would pass over a NaN
+            bar.update(done)
         if deviation > TOLERANCE:
             raise UsageError(
                 f"the {called} file's outputs differ by {deviation:.2g} of the features' range; not written"

@@ -117,7 +117,10 @@ def classifier_card(
 
 def _said(outputs: int, meaning: Meaning) -> tuple[str, str]:
     """What a classifier says, and how sure it is."""
-    divided = "Scores are divided by a temperature, so that a probability says how often"
+    divided = (
+        "Scores are divided by a temperature, by the lines below and in any file of `selftaught export` alike, which "
+        "gives the probabilities themselves, so that one says how often"
+    )
     order = "`label_names` in config.json says in which order."
     if meaning.task == "several":
         chosen = "`selftaught.thresholds` there has the probability from which on each is said."

@@ -1,5 +1,6 @@
 """An encoder or a classifier as ONNX, for samples in batches of any size."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from selftaught.system.regular import kind_of
 from selftaught.system.written import mark
 
 MADE_BY, KIND = "made_by", "export"  # what a file says of itself, among its metadata
+OF_SAMPLES = ("size", "low", "high", "mean", "std")  # of a preparation that has them, there as JSON
 
 
 def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
@@ -37,7 +39,7 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
             verbose=False,
         )
         assert program, "made by dynamo"
-        program.model.metadata_props[MADE_BY] = mark(KIND)
+        program.model.metadata_props.update({MADE_BY: mark(KIND), **_about(network)})
         program.save(file, external_data=False)
 
     def read(file: Path) -> Callable[[Tensor], Tensor]:
@@ -45,6 +47,14 @@ def to_onnx(encoder: nn.Module, file: Path, output: str = "features") -> float:
         return lambda samples: torch.from_numpy(session.run(None, {things: samples.numpy()})[0])
 
     return written(encoder, file, write, read, (1, 5), "ONNX")
+
+
+def _about(network: Any) -> dict[str, str]:
+    """As JSON how samples are prepared and, of a classifier, its classes or labels, and from when each is said."""
+    known = {name: getattr(network.preparation, name, None) for name in OF_SAMPLES}
+    if meaning := getattr(network, "meaning", None):
+        known |= {"label_names": network.classes, "thresholds": meaning.thresholds}
+    return {name: json.dumps(value) for name, value in known.items() if value not in (None, [], ())}
 
 
 def is_ours(file: Path) -> bool:

@@ -46,6 +46,12 @@ def was_done(before: Mapping[str, Any], start: int, steps: int) -> bool:
     return TIMES[0] in before and before.get("steps", steps) == start
 
 
+def took(before: Mapping[str, Any]) -> dict[str, Any]:
+    """How long a run took that was done `before`, and when it ended, unless the status tells of a stop since then."""
+    names = ("time", *TIMES) if before.get("state") == "done" else TIMES
+    return {name: before[name] for name in names if name in before}
+
+
 def as_it_was(totals: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What a run came to that was done `before`, and is what it was: as it was said then, with what is new."""
     health = {**totals["health"], **before.get("health", {})}

@@ -12,6 +12,7 @@ from selftaught.run.map import read_map
 from selftaught.system import distributed, processes
 from selftaught.system.errors import DataError, DivergedError, Interrupted, Unreachable
 from selftaught.system.interruption import Stop
+from selftaught.system.progress import Progress
 from selftaught.system.saying import say
 from selftaught.training.agreement import Agreement, reason_of
 from selftaught.training.broken import Met
@@ -239,15 +240,20 @@ class Follower:
         {steps, chosen_step, samples_per_second, seconds, final_terms, health, verdict}; health and verdict are those of
         the network the run ends with.
         """
-        self.keeping.finish(self.step, over)
-        stood = self.keeping.stood
-        if not (stood and (self.run.folder / PICTURES).exists()):
-            with distributed.alone():
-                self.keeping.draw()
-        kept = self.keeping.chosen or self.step
+        with Progress("finishing", 3, "parts") as bar:
+            self.keeping.finish(self.step, over)
+            bar.update(1)
+            stood = self.keeping.stood
+            if not (stood and (self.run.folder / PICTURES).exists()):
+                with distributed.alone():
+                    self.keeping.draw()
+            bar.update(2)
+            kept = self.keeping.chosen or self.step
+            with _told_to_resume(self.step):
+                if not (stood and read_map(self.run.folder)):
+                    self.looks.end(kept)
+            bar.update(3)
         with _told_to_resume(self.step):
-            if not (stood and read_map(self.run.folder)):
-                self.looks.end(kept)
             self.stop.poll()  # scores take long; the files of the run are all there by now
             steps = {"steps": self.step, "chosen_step": kept}
             return {**steps, **self.recorder.totals(self.step), **self.looks.totals(kept)}

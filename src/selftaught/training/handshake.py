@@ -37,7 +37,7 @@ def opened_by_all(recipe: Pretrain, stop: Stop, like: Any) -> Samples:
     They share the memory that the recipe allows. Raises UsageError where they hold something else somewhere.
     """
     share = recipe.model_copy(update={"memory": recipe.memory // len(processes.neighbours())})
-    samples = processes.in_turn(lambda: open_data(share, stop, like))
+    samples = processes.in_turn(lambda: open_data(share, stop, like, beside=recipe.out or ""))
     if processes.count() > 1:
         told = {"its metadata": samples.guidance.fingerprint} if samples.guidance else {}
         processes.refuse_difference({"the data's content": samples.fingerprint, "its samples": samples.count, **told})

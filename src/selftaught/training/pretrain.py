@@ -12,7 +12,7 @@ from selftaught.contracts.samples import Samples
 from selftaught.methods import registry
 from selftaught.run import checkpoint
 from selftaught.run.export import encoder_about
-from selftaught.run.folder import TIMES, RunFolder, fresh_folder
+from selftaught.run.folder import RunFolder, fresh_folder
 from selftaught.run.layout import LOG
 from selftaught.run.plan import Plan
 from selftaught.run.recipes import Pretrain
@@ -28,7 +28,7 @@ from selftaught.system.lock import only_writer
 from selftaught.system.ownership import refuse_inside
 from selftaught.system.saying import quietly, say, writing_to
 from selftaught.training.announcing import announce, describe, keep_initial
-from selftaught.training.beginning import as_it_was, begun, refuse_over, was_done
+from selftaught.training.beginning import as_it_was, begun, refuse_over, took, was_done
 from selftaught.training.by_device import chosen_by_device
 from selftaught.training.following import Fellow, Follower
 from selftaught.training.guidance import told
@@ -219,12 +219,12 @@ def _train(job: Job, run: RunFolder, stop: Stop, pace: Pace, loggers: Loggers) -
         run.set_status("running", **at_start)
     with follower.recorder.at_work(), follower.keeping:
         _fit(job, run, pace, follower)
-    took = {name: before[name] for name in ("time", *TIMES) if name in before} if follower.step == start else {}
+    over = over and follower.step == start
     with processes.telling():
-        totals = follower.finish(over and follower.step == start)
+        totals = follower.finish(over)
     if follower.keeping.stood:
         totals = as_it_was(totals, before)
-    return {**totals, **at_start, **took}  # what had nothing left to train took as long as it did
+    return {**totals, **at_start, **(took(before) if over else {})}
 
 
 def _fit(job: Job, run: RunFolder, pace: Pace, follower: Follower | Fellow) -> None:

@@ -69,11 +69,13 @@ def open_data(
     like: Any = None,
     array: NDArray[Any] | None = None,
     device: str | None = None,
+    beside: str | None = None,
 ) -> Samples:
     """The recipe's samples, at hand; on resume they must be those of the run.
 
     `like` is the preparation to follow, where an encoder already has one; `array` the data, where no name leads there;
-    `device` the type by which photos have a size, where that is not the recipe's.
+    `device` the type by which photos have a size, where that is not the recipe's; `beside` the run folder, "" for a new
+    one, beside which samples are listed that cannot be used, where these are too many for a run; None for no list.
     """
     data = recipe.data if array is None else array
     kind = modality.of(data)
@@ -107,7 +109,8 @@ def open_data(
                     f"--first-pass sample: these {kind.THINGS} were all looked at, as they are at hand",
                 ]
         except BrokenData as error:
-            raise DataError(f"{error.summary}; {_listed(error, recipe)}use --tolerance to train without them") from None
+            told = f"{error}; use --tolerance to go on" if beside is None else _listed(error, beside)
+            raise DataError(f"{told} without them") from None
         except DataError as error:
             if followed is None or kind.WORDS:
                 raise
@@ -141,13 +144,17 @@ def _difference(recipe: Pretrain, samples: Samples, things: str) -> str:
     return counted + (f"; the first is {printable(samples.keys[other[0]])}" if other else "")
 
 
-def _listed(error: BrokenData, recipe: Pretrain) -> str:
-    """Where the broken samples of a run that is refused are listed: beside the run folder, which there is not."""
+def _listed(error: BrokenData, beside: str) -> str:
+    """What is broken in data that a run refuses, and where all of it is listed: beside the folder, which there is not.
+
+    Nothing is listed where that cannot be.
+    """
     try:
-        file = list_beside(Path(recipe.out or Path("runs") / error.name), error.quarantined)
+        file = list_beside(Path(beside or Path("runs") / error.name), error.quarantined)
+        listed = f"all are listed in {printable(file)}; "
     except OSError:
-        return ""
-    return f"all are listed in {printable(file)}; "
+        listed = ""
+    return f"{error.summary}; {listed}use --tolerance to train"
 
 
 def resolve(recipe: Pretrain, samples: Samples | Counted) -> Plan:

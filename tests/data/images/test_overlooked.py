@@ -69,4 +69,9 @@ def test_a_tree_of_links_names_the_remedy(tmp_path: Path, capsys: pytest.Capture
         open_samples(tree)
     Image.new("RGB", (8, 8)).save(tree / "own.png")
     assert open_samples(tree).count == 1
-    assert "3 links that lead elsewhere are not followed: copy what they lead to" in capsys.readouterr().err
+    for number in range(2):
+        (tree / f"gone {number}.png").symlink_to(tmp_path / "nothing.png")
+    assert open_samples(tree).count == 1
+    told = capsys.readouterr().err
+    assert told.count("3 links that lead elsewhere are not followed: copy what they lead to") == 2
+    assert told.count("2 links lead to nothing: put back what they led to, or remove them") == 1

@@ -194,9 +194,16 @@ def explained(data: bytes = b"") -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise DecodeError(str(error)) from None
     except Exception as error:  # decoders raise many kinds on broken files
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
         kind = SHOWN.get(kind_of(data))
-        raise DecodeError(f"{kind} that is damaged or truncated: {reason}" if kind else reason) from None
+        told = f"{kind} that is damaged or truncated" if kind else "cannot be decoded"
+        raise DecodeError(f"{told}: {_said_by(error)}") from None
+
+
+def _said_by(error: Exception) -> str:
+    """What a decoder says; with Python's name of it only where there is no more, or where it tells of the machine."""
+    said = " ".join(str(error).split())
+    plain = said and not isinstance(error, MemoryError)  # see encoded.PASSING
+    return said if plain else f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def _formats(data: bytes) -> tuple[str, ...]:

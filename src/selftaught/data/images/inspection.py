@@ -261,7 +261,7 @@ def _notes(findings: Findings, unused: list[str]) -> list[str]:
         notes.append("a run looks at a sample of so many before its first step; --first-pass all has it look at all")
     notes += unused
     notes += notes_of_copies(findings.things, findings.duplicates)
-    if alike := sum(len(group) - 1 for group in findings.near_duplicates):
+    if alike := findings.alike:
         notes.append(f"{alike:,} images look like others; contrastive methods are told that they differ")
     if facts and len(facts.channels) > 1:
         notes.append("grey and colour images are mixed: all are trained on as colour")

@@ -27,8 +27,10 @@ def overlooked(source: Source) -> list[str]:
         counted = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
         lost = _lost(photos, source.keys)
         lines.append(f"images in formats that are not read are passed over ({counted}): convert them first{lost}")
-    if links := sum(reason in (OUTSIDE, DANGLING, LINK) for _, reason in ignored):
+    if links := sum(reason in (OUTSIDE, LINK) for _, reason in ignored):
         lines.append(f"{links:,} links that lead elsewhere are not followed: copy what they lead to (cp -rL)")
+    if dangling := sum(reason == DANGLING for _, reason in ignored):
+        lines.append(f"{dangling:,} links lead to nothing: put back what they led to, or remove them")
     return lines
 
 

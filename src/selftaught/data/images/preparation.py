@@ -62,8 +62,9 @@ class Preparation(BaseModel):
         own = ", by each image's own values" * (self.ranged == "each")
         cut = ", what is beyond being cut off" * (self.ranged == "given")
         return (
-            f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels: scale stored values from "
-            f"[{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then normalise with\n\n"
+            f"Takes {self.channels}-channel images of {self.size[0]} x {self.size[1]} pixels (height, width): turn "
+            "one upright, take the largest centred part of that shape and resize it, bilinearly and antialiased; scale "
+            f"stored values from [{self.low:g}, {self.high:g}] to [0, 1]{own}{cut}, then normalise with\n\n"
             f"- mean {list(self.mean)}\n- std {list(self.std)}"
         )
 

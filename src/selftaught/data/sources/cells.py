@@ -42,6 +42,11 @@ def read_cells(file: Path, names: bool = False, damaged: bool = False) -> Cells:
         return Cells(list(_lines(text, parting, printable(str(file)))), parting)
 
 
+def says_anything(line: Sequence[str]) -> bool:
+    """Whether any cell holds anything: of rows that were in use once a spreadsheet writes what parts empty cells."""
+    return any(map(str.strip, line))
+
+
 def _lines(text: str, parting: str, shown: str) -> Iterator[list[str]]:
     """The cells of each line. Raises DataError where a quotation mark takes in lines, and nothing shows it was to.
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
+from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells, says_anything
 from selftaught.data.sources.folder import SUFFIXES
 from selftaught.data.sources.numbers import column_of
 from selftaught.data.sources.parts import whole_of
@@ -163,7 +163,7 @@ def plain_numbers(labels: list[str], name: str, note: Callable[[str], None], par
 def read_labels(file: Path, asked: str | None = None) -> Read:
     """Every line that is not empty nor a header. Raises DataError."""
     shown, (held, parting) = printable(str(file)), read_cells(file, names=True)
-    lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(held, 1) if line]
+    lines = [(number, [cell.strip() for cell in line]) for number, line in enumerate(held, 1) if says_anything(line)]
     key, names, places = 0, [""], [1]
     if columns := _columns(lines[0][1], asked, shown) if lines else None:
         header, lines = lines[0][1], lines[1:]
@@ -236,17 +236,29 @@ def labels_for(
     if others and not headed and find(first) is None and label not in {line.label for line in others}:
         lines = others
     found = [line._replace(key=key) for line in lines if (key := find(line.key)) is not None]
-    if missing := [line.key for line in lines if find(line.key) is None]:
-        raise DataError(
-            f"{len(missing)} of {len(lines)} lines in {shown} name none of the {things}, such as "
-            f"{printable(missing[0])!r}; the first of the {things} is {printable(keys[0])!r}"
-        )
+    if missing := [line for line in lines if find(line.key) is None]:
+        raise _not_found(missing, len(lines), shown, [*keys, *wholes], things)
     if short := sum(plain(line.key) != plain(meant.key) for line, meant in zip(lines, found)):
         note(f"{short:,} lines of {shown} name {things} without their folder or ending")
     labels = known_labels([line.label for line in found], file.name, note, None if as_written else parting)
     by_key = agreeing((line._replace(label=label) for line, label in zip(found, labels)), shown)
     by_whole = {whole: by_key[whole] for whole in wholes if whole in by_key}
     return [by_key[key] if key in by_key else by_whole.get(whole_of(key), "") for key in keys]
+
+
+def _not_found(missing: Sequence[Line], count: int, shown: str, keys: Sequence[str], things: str) -> DataError:
+    """What to say of those of so many lines that name no key, or more than one."""
+    first, many = missing[0], len(missing) > 1
+    such, at = f"such as {printable(first.key)!r}", f"line {first.number:,}{' and the others' * many}"
+    told = f"{len(missing)} of {count} lines in {shown}"
+    meant = [key for key in keys if key.lower().endswith(SUFFIXES) and _same_place(plain(first.key), plain(key))]
+    if len(meant) > 1:
+        both = " and ".join(repr(printable(key)) for key in meant[:2])
+        return DataError(
+            f"{told} name more than one of the {things}, {such}, which is {both}: write it in full in {at}"
+        )
+    told = f"{told} name none of the {things}, {such}; the first of the {things} is {printable(keys[0])!r}"
+    return DataError(f"{told}: correct {at}, or leave {'them' if many else 'it'} out")
 
 
 def plain(key: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from selftaught.data.sources.cells import HEAD, first_lines, parting_of, read_cells
+from selftaught.data.sources.cells import HEAD, first_lines, parting_of, read_cells, says_anything
 from selftaught.data.sources.contents import SIZE, Contents, Stamps, stamps_of
 from selftaught.data.sources.files import Files
 from selftaught.data.sources.folder import SUFFIXES, read_regular
@@ -66,7 +66,7 @@ def open_list(file: Path, label_column: str | None = None, column: str | None = 
     """
     shown, folder = printable(str(file)), file.parent
     held, parting = read_cells(file, names=True)
-    lines = [(number, line) for number, line in enumerate(held, 1) if line]
+    lines = [(number, line) for number, line in enumerate(held, 1) if says_anything(line)]
     header, rows = ([name.strip() for name in lines[0][1]] if lines else []), lines[1:]
     if column is not None and column not in header:
         listed = ", ".join(map(printable, header))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import ColumnFacts
 from selftaught.data.sources import handed, parquet
-from selftaught.data.sources.cells import nothing_in, read_cells
+from selftaught.data.sources.cells import nothing_in, read_cells, says_anything
 from selftaught.data.sources.contents import Rows
 from selftaught.data.sources.labels import (
     BETWEEN,
@@ -275,7 +275,7 @@ def _read(metadata: str) -> tuple[str, list[str], list[list[str]]]:
     elif metadata.lower().endswith(".parquet"):
         header, cells = parquet.columns(_file(metadata))
     else:
-        lines = [line for line in read_cells(_file(metadata), names=True).lines if line]
+        lines = [line for line in read_cells(_file(metadata), names=True).lines if says_anything(line)]
         header = [name.strip() for name in lines[0]] if lines else []
         if bad := next((number for number, line in enumerate(lines, 1) if len(line) != len(header)), None):
             raise DataError(f"{shown}: line {bad} that is not empty has not as many cells as the header, {len(header)}")

@@ -16,6 +16,7 @@ from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import open_archive, open_folder, part_of_archive
+from selftaught.data.sources.folder import SUFFIXES
 from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.manifest import shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
@@ -106,7 +107,9 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         endings = [mark for mark in openers() if not mark.endswith(":")]
         ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
-            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
+            alone = path.name.lower().endswith(SUFFIXES)
+            way = f"; an image is not data by itself: name its folder, {printable(str(path.parent))}" if alone else ""
+            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}{way}")
         return _opened(openers()[ending], path, asked, str(path))
     if part := part_of_archive(path):
         return _opened(partial(open_archive, part[0]), part[1], asked, str(path))

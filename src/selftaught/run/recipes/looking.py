@@ -116,6 +116,7 @@ class Preview(Recipe):
     views: Views = Field({})
     views_for: ViewsFor = None
     column: Column = None
+    tolerance: Broken = 0.01
     range: ValueRange = "auto"
     pages: PagesOf = "first"
     bands: BandsOf = None
