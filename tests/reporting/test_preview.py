@@ -46,6 +46,14 @@ def test_a_page_holds_the_picture_and_every_parameter(photos: Path, tmp_path: Pa
     assert "before any training" in page and "--method.temperature" in page
 
 
+def test_how_the_data_were_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((9, 5, 40, 48), np.uint8))
+    out = tmp_path / "seen.png"
+    flags = [*flags_of(HALVED), "--size", "16", "--samples", "2", "--out", str(out)]
+    assert run_command(["preview", str(tmp_path / "x.npy"), "--method", "denoising", *flags]) == 0
+    assert "if channels come first, save it as" in capsys.readouterr().err and out.exists()
+
+
 def test_a_runs_own_network_answers(photos: Path, tmp_path: Path) -> None:
     run = selftaught.pretrain(str(photos), out=str(tmp_path / "run"), layout="contiguous", **QUICK)
     out = tmp_path / "seen.html"

@@ -24,6 +24,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
 from selftaught.system.pictures import data_uri, encoded
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.looking.features import as_inputs
@@ -79,6 +80,8 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
+    for note in samples.notes:
+        say(note)
     samples.own = functions
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES:
