@@ -103,6 +103,12 @@ def test_what_somebody_holds_in_python_is_shown_as_its_files_are(tmp_path: Path)
     assert len({*seen}) == 1 and seen[0].startswith(b"\x89PNG")
 
 
+def test_of_fewer_samples_than_are_usual_all_are_shown(tmp_path: Path) -> None:
+    six = selftaught.preview(PIXELS, out=tmp_path / "six.png", **{**SMALL, "samples": 6})
+    usual = selftaught.preview(PIXELS, out=tmp_path / "usual.png", **{**SMALL, "samples": 8})
+    assert usual.read_bytes() == six.read_bytes()
+
+
 def test_views_of_somebodys_own_are_shown_beside_the_others(tmp_path: Path) -> None:
     views = {"strong_other": torch.zeros_like, "strong": {"crop": [1.0, 1.0]}}
     file = selftaught.preview(PIXELS, out=tmp_path / "own.html", views=views, **{**SMALL, "method": "byol"})
