@@ -22,7 +22,7 @@ from selftaught.data.sources.manifest import damaged
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.sources.open import open_source
 from selftaught.system import randomness
-from selftaught.system.text import printable, spelled
+from selftaught.system.text import number_of, printable, spelled
 
 SMALLEST = 16  # bin of the histogram, in pixels; each further one is twice as wide
 FEWEST = 2  # images that can be told apart
@@ -147,7 +147,8 @@ def _notes(findings: Findings, unused: list[str], channels: int) -> list[str]:
     notes += unused
     notes += notes_of_copies(findings.things, findings.duplicates)
     if alike := sum(len(group) - 1 for group in findings.near_duplicates):
-        notes.append(f"{alike:,} images look like others; contrastive methods are told that they differ")
+        those = f"{alike:,} images look like others" if alike > 1 else "1 image looks like another"
+        notes.append(f"{those}; contrastive methods are told that they differ")
     if facts and len(facts.channels) > 1:
         notes.append(f"grey and colour images are mixed: all are trained on as {'colour' if channels == 3 else 'grey'}")
     if facts and len(facts.bits) > 1:
@@ -155,5 +156,6 @@ def _notes(findings: Findings, unused: list[str], channels: int) -> list[str]:
         notes.append(f"images of several depths are mixed ({mixed}): all are brought to that of most")
     notes += note_of(facts.values if facts else None)
     if facts and (turned := sum(count for way, count in facts.orientations.items() if way != "1")):
-        notes.append(f"{turned:,} images are turned upright by their EXIF orientation")
+        how = "are turned upright by their" if turned > 1 else "is turned upright by its"
+        notes.append(f"{number_of(turned, 'image')} {how} EXIF orientation")
     return notes
