@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from selftaught.data.images.decode import DecodeError, decode, picture
+from selftaught.data.images.decode import DecodeError, decode, header, picture
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.samples import open_samples
@@ -192,6 +192,12 @@ def test_levels_and_measured_values_are_not_mixed(tmp_path: Path) -> None:
     like = open_samples(np.zeros((3, 20, 20), np.uint8)).preparation
     measured = open_samples(root, like=like, tolerance=1.0)
     assert measured.keys == ["photo.png"] and "measured values" in measured.quarantined[0][1]
+
+
+def test_channels_that_are_pages_of_their_own_are_counted() -> None:
+    apart = tiff(STACK[:3], ome=True, photometric="minisblack", metadata={"axes": "CYX"})
+    assert header(apart).mode == "3 x uint16" and picture(apart).pixels.shape == (24, 24, 3)
+    assert header(bands(STACK[:3])).mode == "3 x uint16"
 
 
 @pytest.mark.parametrize(("count", "other"), [(3, 2), (4, 6), (1, 2)])
