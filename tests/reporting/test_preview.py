@@ -54,6 +54,13 @@ def test_how_the_data_were_read_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert "if channels come first, save it as" in capsys.readouterr().err and out.exists()
 
 
+@pytest.mark.parametrize("bands", [3, 6])
+def test_a_page_says_where_bands_are_shown_as_their_mean(bands: int, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (9, 16, 16, bands), dtype=np.uint8))
+    out = selftaught.preview(tmp_path / "x.npy", out=tmp_path / "x.html", **SMALL)
+    assert ("Of 6 bands the mean is shown as grey" in out.read_text()) == (bands == 6)
+
+
 def test_a_runs_own_network_answers(photos: Path, tmp_path: Path) -> None:
     run = selftaught.pretrain(str(photos), out=str(tmp_path / "run"), layout="contiguous", **QUICK)
     out = tmp_path / "seen.html"

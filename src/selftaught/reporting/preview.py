@@ -120,6 +120,12 @@ def drawn(job: Job, seed: int) -> dict[str, Tensor]:
     return {thing: plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
 
 
+def _mixed(preparation: Any) -> int | None:
+    """How many bands of an image are shown as one; None of what has its own colours, or is no image."""
+    channels = preparation.channels if preparation.modality == "images" else 1
+    return None if channels in (1, 3) else channels
+
+
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
     method = registry.method_class(job.recipe.method.name)
     options: dict[str, Any] = {name: option.default for name, option in components.options(method).items()}
@@ -131,6 +137,7 @@ def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
         data=printable(job.recipe.data),
         run=run and printable(run),
         picture=data_uri(sheet),
+        mixed=_mixed(job.samples.preparation),
         options=options | job.recipe.method.options,
         views=job.views.describe(),
     )
