@@ -24,6 +24,8 @@ from selftaught.system.errors import DataError
         ((5, 4, 4, 16), (5, 4, 4, 16), ""),
         ((5, 3, 32, 3), (5, 3, 32, 3), "taken for (N, H, W, C)"),
         ((5, 13, 64, 64), (5, 13, 64, 64), "taken for (N, H, W, C)"),
+        ((9, 5, 40, 48), (9, 5, 40, 48), "images of 5 x 40 px with 48 channels; if channels come first"),
+        ((9, 12, 64, 48), (9, 12, 64, 48), "if channels come first, save it as x.transpose(0, 2, 3, 1)"),
     ],
 )
 def test_channels_that_come_first_are_known_by_the_shape(

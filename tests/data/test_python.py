@@ -417,3 +417,20 @@ def test_a_source_of_somebody_elses_is_opened_by_its_name(tmp_path: Path, monkey
         wanted = open_samples(named)
     assert samples.name == "scans-red" and samples.labels == ["0"] * 10 + ["1"] * 10 + ["2"] * 4
     assert samples.fingerprint == wanted.fingerprint and run.status["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("shape", "read", "said"),
+    [
+        ((3, 20, 16), (20, 16, 3), "taken for (C, H, W): an image of 20 x 16 px with 3 channels"),
+        ((5, 20, 24), (5, 20, 24), "24 channels; if channels come first, give x.transpose(1, 2, 0)"),
+        ((20, 16, 3), (20, 16, 3), ""),
+    ],
+)
+def test_the_axes_of_one_image_are_told_where_they_could_be_mistaken(
+    shape: tuple[int, ...], read: tuple[int, ...], said: str
+) -> None:
+    with handed([(np.full(shape, number, np.uint8), "a") for number in range(4)]) as named:
+        source = open_source(named)
+        assert said in " ".join(source.notes) and bool(source.notes) == bool(said)
+        assert source.read(2).shape == read

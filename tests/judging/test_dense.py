@@ -8,6 +8,7 @@ from sklearn.metrics import jaccard_score
 from selftaught.judging import dense
 from selftaught.judging.dense import counted, gain_over, luck, miou, pixel_accuracy, said
 from selftaught.judging.masks import VOID, masks_of
+from selftaught.system.errors import DataError
 
 Array = NDArray[np.int64]
 CLASSES = 4
@@ -96,3 +97,26 @@ def test_numbers_of_files_become_places_and_255_none() -> None:
     read = np.array([[[0, 5, 255, 300]]], dtype=np.uint16)
     masks = masks_of([read], ["train"], 255, (1, 4))
     assert masks.names == ["0", "5", "300"] and masks.truth.tolist() == [[[0, 1, VOID, 2]]]
+
+
+def test_what_is_of_no_class_is_told_with_its_share(capsys: pytest.CaptureFixture[str]) -> None:
+    """255 is what most tools write for the foreground, which would be left out without a word."""
+    read = np.array([[[0, 128, 255, 255]]], dtype=np.uint8)
+    assert masks_of([read, read % 255 // 128 * 128], ["train", "test"], 255, (1, 4)).names == ["0", "128"]
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told == "note: train: 50% of the pixels are 255, which stands for none: nothing is learnt or judged there"
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        ([0, 255, 0], [0, 0, 0], "train has only one class, 0: .*; 255 stands for none: number classes 0, 1, 2"),
+        ([3, 3, 3], [3, 3, 3], "train has only one class, 3: there is nothing to tell apart$"),
+        ([255, 255, 255], [0, 1, 0], "train has no class, only 255, which stands for none: there is nothing to tell"),
+        ([0, 1, 0], [255, 255, 255], "test has no class, only 255, which stands for none: there is nothing to judge"),
+    ],
+)
+def test_masks_of_which_too_little_is_known_are_refused(train: list[int], test: list[int], said: str) -> None:
+    numbers = [np.array([[own]], dtype=np.uint8) for own in (train, test)]
+    with pytest.raises(DataError, match=said):
+        masks_of(numbers, ["train", "test"], 255, (1, 3))

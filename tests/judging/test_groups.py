@@ -10,7 +10,9 @@ from selftaught.commands.python import Run
 from selftaught.data.images.samples import open_samples
 from selftaught.judging.labelled import Labelled, spare, splits
 from selftaught.judging.opening import open_labelled
+from selftaught.judging.printed import table
 from selftaught.judging.subsets import held_out, parse_labels
+from selftaught.reporting.run_page import write_report
 from selftaught.run.recipes import Evaluate
 from selftaught.system.errors import DataError, SelftaughtError, UsageError
 from tests.judging.test_leaks import filed, noise, run, stored
@@ -68,7 +70,12 @@ def test_a_group_has_one_vote_and_is_not_learnt_from_where_it_is_judged(
     assert (result.test_samples, result.distinct_test_samples, result.independent_test_samples) == (20, 20, 4)
     assert "too few to say (4 independent images" in result.verdict
     assert {row.samples for row in result.rows} == {gain.samples for gain in result.gains} == {4}
-    assert run.evaluate(train, test, probe="knn").independent_test_samples == 20
+    assert table(result).title == "accuracy, 95 % intervals, on 20 images in 4 groups, each counted once"
+    page = " ".join(write_report([run.folder], tmp_path / "page.html").read_text().split())
+    assert "on 20 samples in 4 groups, each counted once, of " in page
+    alone = run.evaluate(train, test, probe="knn")
+    assert alone.independent_test_samples == 20 and alone.grouped == ""
+    assert table(alone).title == "accuracy, 95 % intervals"
     folded = run.evaluate(train, probe="knn", groups=ours, repeats=1)
     assert {row.samples for row in folded.rows} == {12}
 
@@ -97,6 +104,7 @@ def test_a_classifier_is_measured_by_groups(run: Run, tmp_path: Path) -> None:
     metrics = run.finetune(root, out=tmp_path / "clf", groups=file, finetune=brief)
     # A fifth of 12 recordings is held out, half of that measures; three of the five samples may have been enough.
     assert metrics["held_out"] % 5 == 0 and metrics["learnt_from"] + metrics["held_out"] == 60
+    assert 5 * metrics["measured_groups"] == metrics["measured_on"]
 
 
 def test_a_few_recordings_do_not_choose_when_to_stop(run: Run, tmp_path: Path) -> None:

@@ -109,6 +109,8 @@ def test_all_classes_measured_need_no_word() -> None:
     recipe = Finetune.parse({"run": "r", "labelled": "d", "out": "o"})
     line = "accuracy 80.0 (50.0 to 90.0), balanced accuracy 75.0 on 5 samples that chose nothing"
     assert answered(recipe, metrics).lines[0] == line
+    grouped = answered(recipe, metrics | {"measured_groups": 3}).lines[0]
+    assert grouped == f"{line}, in 3 groups, each counted once"
     uneven = answered(recipe, metrics | {"uneven": True}).lines[0]
     assert uneven.startswith("balanced accuracy 75.0, accuracy 80.0 (50.0 to 90.0) on 5 samples")
     tested = {"measured_on": 40, "measured_per_class": [40, 0], "accuracy": 0.5, "low": 0.4, "high": 0.6}

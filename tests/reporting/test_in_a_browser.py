@@ -104,6 +104,15 @@ def contrast(*colours: str) -> float:
     return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
+def test_pictures_of_what_is_near_do_not_lie_on_each_other(page: Any) -> None:
+    row = page.locator(".near tbody tr").first
+    boxes = [picture.bounding_box() for picture in row.locator(".thumb").all()]
+    assert len(boxes) > 4 and {(box["width"], box["height"]) for box in boxes} == {(48, 48)}
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            assert abs(one["x"] - other["x"]) >= 48 or abs(one["y"] - other["y"]) >= 48
+
+
 def test_the_map_answers(page: Any) -> None:
     told = json.loads(page.locator(".told").text_content())
     plane, tip = page.locator(".plane"), page.locator(".tip")

@@ -46,6 +46,21 @@ def test_a_page_holds_the_picture_and_every_parameter(photos: Path, tmp_path: Pa
     assert "before any training" in page and "--method.temperature" in page
 
 
+def test_how_the_data_were_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((9, 5, 40, 48), np.uint8))
+    out = tmp_path / "seen.png"
+    flags = [*flags_of(HALVED), "--size", "16", "--samples", "2", "--out", str(out)]
+    assert run_command(["preview", str(tmp_path / "x.npy"), "--method", "denoising", *flags]) == 0
+    assert "if channels come first, save it as" in capsys.readouterr().err and out.exists()
+
+
+@pytest.mark.parametrize("bands", [3, 6])
+def test_a_page_says_where_bands_are_shown_as_their_mean(bands: int, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (9, 16, 16, bands), dtype=np.uint8))
+    out = selftaught.preview(tmp_path / "x.npy", out=tmp_path / "x.html", **SMALL)
+    assert ("Of 6 bands the mean is shown as grey" in out.read_text()) == (bands == 6)
+
+
 def test_a_runs_own_network_answers(photos: Path, tmp_path: Path) -> None:
     run = selftaught.pretrain(str(photos), out=str(tmp_path / "run"), layout="contiguous", **QUICK)
     out = tmp_path / "seen.html"
@@ -105,6 +120,12 @@ def test_what_somebody_holds_in_python_is_shown_as_its_files_are(tmp_path: Path)
         more = {"column": "image"} if isinstance(data, Pairs) else {}
         seen.append(selftaught.preview(data, out=tmp_path / f"{number}.png", **SMALL, **more).read_bytes())
     assert len({*seen}) == 1 and seen[0].startswith(b"\x89PNG")
+
+
+def test_of_fewer_samples_than_are_usual_all_are_shown(tmp_path: Path) -> None:
+    six = selftaught.preview(PIXELS, out=tmp_path / "six.png", **{**SMALL, "samples": 6})
+    usual = selftaught.preview(PIXELS, out=tmp_path / "usual.png", **{**SMALL, "samples": 8})
+    assert usual.read_bytes() == six.read_bytes()
 
 
 def test_views_of_somebodys_own_are_shown_beside_the_others(tmp_path: Path) -> None:

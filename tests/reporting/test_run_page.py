@@ -16,6 +16,7 @@ from PIL import Image
 from selftaught.contracts.modality import raw_of
 from selftaught.data.images.pictures import contact_sheet, visible
 from selftaught.data.images.preparation import Preparation
+from selftaught.data.sheets import Row, sheet_of
 from selftaught.judging.result import KINDS
 from selftaught.reporting import charts as curves
 from selftaught.reporting.charts import bar_chart, interval_chart, line_chart, ticks
@@ -294,3 +295,14 @@ def test_a_picture_shows_the_stored_values_again(channels: int) -> None:
         left for left in range(sheet.width - 72) if np.abs(pixels[12 : 12 + 72, left : left + 72] - tile).max() <= 1
     ]
     assert len(found) == 1
+
+
+def test_what_is_of_one_sample_is_a_column_whatever_its_size() -> None:
+    """As local views are, which are smaller and made larger by another factor."""
+    rows = [
+        Row("global", np.zeros((3, 8, 8, 3), np.uint8), (64, 64)),
+        Row("l", np.zeros((3, 5, 5, 3), np.uint8), (50, 50)),
+    ]
+    dark = np.asarray(sheet_of(rows).convert("L")) < 5
+    starts = [np.flatnonzero(np.diff(line.astype(int)) == 1)[-3:].tolist() for line in (dark[14], dark[-14])]
+    assert starts[0] == starts[1] and np.diff(starts[0]).tolist() == [70, 70]

@@ -60,6 +60,8 @@ class Values(_Part):
     range: tuple[float, float]  # that the histograms are drawn over
     inside: tuple[float, float]  # where 99.8 % of all values lie
     used: float  # by these, as a share of what the type of levels holds, or of least to greatest
+    between: tuple[float, float] | None = None  # likewise of those that are neither the least nor the greatest
+    at_ends: float = 0.0  # the share of those that are
     channels: list[ChannelValues]
 
 

@@ -35,4 +35,7 @@ def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
 def notes_of_copies(things: str, same: Sequence[Sequence[Any]]) -> list[str]:
     """What to know of groups of the same content."""
     copies = sum(len(group) - 1 for group in same)
-    return [f"{copies:,} {things} are copies of others; in both parts of a split, a copy is a leak"] * bool(copies)
+    those = f"{copies:,} {things} are copies of others"
+    if copies == 1:
+        those = f"1 of the {things} is a copy of another"
+    return [f"{those}; in both parts of a split, a copy is a leak"] * bool(copies)

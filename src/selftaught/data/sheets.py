@@ -20,10 +20,11 @@ class Row(NamedTuple):
 
 
 def sheet_of(rows: Sequence[Row]) -> Image.Image:
-    """All rows below each other, their pictures made as large as their tiles."""
+    """All rows below each other, their pictures made as large as their tiles: those of one sample are a column."""
     font = ImageFont.load_default(15)
     left = MARGIN + max(int(font.getlength(row.name)) for row in rows) + 2 * GAP
-    width = left + max(len(row.pictures) for row in rows) * (max(row.tile[0] for row in rows) + GAP) + MARGIN
+    apart = max(row.tile[0] for row in rows) + GAP
+    width = left + max(len(row.pictures) for row in rows) * apart + MARGIN
     sheet = Image.new("RGB", (width, 2 * MARGIN + sum(row.tile[1] for row in rows) + GAP * (len(rows) - 1)), PAPER)
     draw = ImageDraw.Draw(sheet)
     top = MARGIN
@@ -31,6 +32,6 @@ def sheet_of(rows: Sequence[Row]) -> Image.Image:
         draw.text((MARGIN, top + tile[1] // 2), name, fill=INK, font=font, anchor="lm")
         for column, pixels in enumerate(pictures):
             resample = Image.Resampling.NEAREST if pixels.shape[0] < tile[1] else Image.Resampling.BILINEAR
-            sheet.paste(Image.fromarray(pixels).resize(tile, resample), (left + column * (tile[0] + GAP), top))
+            sheet.paste(Image.fromarray(pixels).resize(tile, resample), (left + column * apart, top))
         top += tile[1] + GAP
     return sheet

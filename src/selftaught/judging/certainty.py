@@ -17,7 +17,7 @@ from selftaught.judging.metrics import EVEN, counting_once
 from selftaught.judging.subsets import Rows
 from selftaught.run.meaning import Meaning
 from selftaught.system.saying import say
-from selftaught.system.text import printable
+from selftaught.system.text import number_of, printable
 
 ENOUGH = 20  # held-out samples, or groups; by fewer what is chosen is a matter of luck
 BINS = 15  # as of Guo et al.; the error depends on their number, so it stays the same for all
@@ -127,7 +127,7 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64], weight: A
 def _those(group: Rows) -> tuple[int, str]:
     """How many there are that chose something, and that in words: of samples (N,), what is of one group is one."""
     count = len(np.unique(group))
-    return count, f"{count} samples" if count == len(group) else f"{count} groups of samples"
+    return count, number_of(count, "sample") if count == len(group) else f"{number_of(count, 'group')} of samples"
 
 
 def _warn_of_doubtful(temperature: float, group: Rows) -> None:

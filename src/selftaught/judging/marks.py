@@ -128,10 +128,12 @@ def in_words(metrics: Mapping[str, Any]) -> str:
     """What a classifier comes to, in a line: on --test where that is named, else on what was held out."""
     task, those = metrics["task"], "samples that chose nothing"
     if metrics.get("test"):
-        metrics, those = {**metrics, **metrics["test"]}, "samples of --test"
+        metrics, those = {**metrics, "measured_groups": None, **metrics["test"]}, "samples of --test"
     if not (said := _LINES[task](metrics)):
         return f"too few labels to measure {_UNKNOWN.get(task, 'its accuracy')}; name a --test set for that"
     line = f"{said} on {metrics['measured_on']:,} {those}"
+    if groups := metrics.get("measured_groups"):
+        line += f", {units.in_groups(groups)}"
     if missing := not_measured(metrics):
         called = "label" if task == "several" else "class"
         line += f", none of them of {called} {', '.join(map(printable, missing[:5]))}: it says nothing of these"

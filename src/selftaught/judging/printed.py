@@ -12,7 +12,11 @@ def table(evaluation: Evaluation) -> Table:
     """In points; where another measure stands first, the others below it."""
     first = evaluation.measure
     called = {k: name for k, name in kinds(evaluation.things).items() if any(r.features == k for r in evaluation.rows)}
-    title, more = f"{units.called(first)}, 95 % intervals", ["measure"] * (first != "accuracy")
+    of = f", on {evaluation.test_samples or evaluation.train_samples:,} {evaluation.things} {evaluation.grouped}"
+    title, more = (
+        f"{units.called(first)}, 95 % intervals{of * bool(evaluation.grouped)}",
+        ["measure"] * (first != "accuracy"),
+    )
     heads = ("probe", "labels", *more, *map(escape, called.values()))  # what others wrote may look like markup
     shown = Table(*heads, title=escape(title), caption=escape(evaluation.remark) or None)
     for probe, labels in settings_of(evaluation.rows):

@@ -165,6 +165,12 @@ class Evaluation(Shown, BaseModel):
         return self.rows[0].measure if self.rows else "accuracy"
 
     @property
+    def grouped(self) -> str:
+        """In how many groups what is judged lies, in words; nothing where each sample counts by itself."""
+        groups, samples = self.independent_test_samples, self.distinct_test_samples
+        return units.in_groups(groups) if groups is not None and samples is not None and groups < samples else ""
+
+    @property
     def seen(self) -> str:
         """What of the test set was in pre-training, in words; nothing where none was or that is not known."""
         if not self.test_in_pretraining:

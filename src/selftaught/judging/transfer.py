@@ -117,11 +117,18 @@ def _trained(encoder: Encoder, data: Labelled, tuning: Tuning, seed: int) -> tup
         "steps": model.steps,
         **facts,
         **_sure(meaning, len(choosing)),
-        **marks(classifier, data, measuring),
+        **_marked(classifier, data, measuring),
     }
     if data.test:
-        metrics["test"] = marks(classifier, data, data.test_rows)
+        metrics["test"] = _marked(classifier, data, data.test_rows)
     return classifier, metrics
+
+
+def _marked(classifier: Calibrated, data: Labelled, rows: Rows) -> dict[str, Any]:
+    """What it makes of these, and in how many groups they lie, where those are fewer."""
+    groups, distinct = len(np.unique(data.group[rows])), len(np.unique(data.content[rows]))
+    known = {"measured_groups": groups} if groups < distinct else {}
+    return marks(classifier, data, rows) | known
 
 
 def _uneven_or_not(data: Labelled, learnt: Rows, watched: Rows) -> dict[str, Any]:

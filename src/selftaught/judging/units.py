@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
+from selftaught.system.text import number_of
+
 CALLED = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -52,6 +54,11 @@ def between(
     if abs(value - (low + high) / 2) > ASIDE or value - half < least or value + half > most:
         return f"{shown(value)} ({shown(low)} to {shown(high)})"
     return f"{shown(value)} ± {shown(half)}"
+
+
+def in_groups(count: int) -> str:
+    """What is said of samples of which so many groups are judged."""
+    return f"in {number_of(count, 'group')}, each counted once"
 
 
 def axis(measure: str) -> str:

@@ -108,7 +108,9 @@ def _(judged: Evaluation) -> str:
     return _html(
         Cell(
             title="Did pre-training help?",
-            beside=f"{judged.run} on {judged.test or judged.train}, 95 % intervals",
+            beside=", ".join(
+                filter(None, [f"{judged.run} on {judged.test or judged.train}", judged.grouped, "95 % intervals"])
+            ),
             verdicts=judged.verdicts,
             heads=heads,
             rows=rows,

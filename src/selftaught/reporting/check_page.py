@@ -26,7 +26,7 @@ from selftaught.reporting.charts import bar_chart, line_chart
 from selftaught.reporting.page import rendered
 from selftaught.system.files import write_atomically
 from selftaught.system.printing import printer
-from selftaught.system.text import duration, filesize, printable
+from selftaught.system.text import duration, filesize, number_of, printable
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
@@ -68,8 +68,12 @@ def lines(findings: Findings) -> list[Line]:
         *(("metadata", _of_metadata(column)) for column in findings.metadata or []),
         *([("labels", f"{len(labels):,} classes, never used in pre-training")] if labels else []),
         ("broken", f"{len(findings.broken):,}"),
-        ("copies", f"{findings.surplus:,} in {len(findings.duplicates):,} groups of the same content"),
-        *([("look-alikes", f"{findings.alike:,} in {len(findings.near_duplicates):,} groups")] if images else []),
+        ("copies", f"{findings.surplus:,} in {number_of(len(findings.duplicates), 'group')} of the same content"),
+        *(
+            [("look-alikes", f"{findings.alike:,} in {number_of(len(findings.near_duplicates), 'group')}")]
+            if images
+            else []
+        ),
         *([("passed over", f"{findings.passed_over:,}")] if images or findings.clips else []),
         *(_suggested_lines(findings.suggested, " px" if images else "") if findings.suggested else []),
         *(_forecast_lines(findings.forecast) if findings.forecast else []),

@@ -103,6 +103,7 @@ def _worth(folder: Path) -> Iterator[str]:
         return
     judged = f"{evaluation.test_samples:,} {evaluation.things} of {_data(evaluation.test)}" if evaluation.test else ""
     judged = judged or f"folds of {evaluation.train_samples:,} {evaluation.things}"
+    judged += f" {evaluation.grouped}" * bool(evaluation.grouped)
     yield f"Probes learnt from labels of {_data(evaluation.train)} and were judged on {judged}.\n"
     yield from (f"- {line}" for line in evaluation.verdicts or [evaluation.verdict])
     if ": it did not help" in evaluation.verdict:
@@ -150,6 +151,7 @@ def _of_classifier(folder: Path) -> Iterator[str]:
     # Half of what was held out has chosen; older files do not say how many have not.
     measured = metrics.get("measured_on", metrics.get("held_out", "?"))
     of = "the test set" if test else f"{measured} held-out samples"
+    of += f" {units.in_groups(groups)}" if (groups := told.get("measured_groups")) else ""
     numbers = [f"{name} {told[name]:.4g}" for name in OF_CLASSIFIER if isinstance(told.get(name), int | float)]
     known = _to_be_known(leaking(metrics.get("leaks", [])))
     if not numbers:

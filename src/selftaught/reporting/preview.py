@@ -24,6 +24,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.interruption import stopping
 from selftaught.system.pictures import data_uri, encoded
+from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.training.job import Job, prepare
 from selftaught.training.looking.features import as_inputs
@@ -44,7 +45,7 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
     preparation = job.samples.preparation
     pictures = modality.named(preparation.modality).PICTURES
     assert pictures, "refused above"
-    sheet = pictures.contact_sheet(drawn(job, recipe.samples, recipe.seed), preparation, columns=recipe.samples)
+    sheet = pictures.contact_sheet(drawn(job, recipe.seed), preparation, columns=job.recipe.batch_size)
     ending = out.suffix.lower()
     shown = encoded(sheet, made_by=written.mark("preview")) if ending == ".png" else _page(job, sheet, recipe.run)
     with outputs.brought(out, "--out", recipe.overwrite, KINDS[ending]) as temporary:
@@ -55,11 +56,14 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
 def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
     """The pictures of a preview by name, and the preparation that makes their values visible."""
     job = _job(recipe, {})
-    return drawn(job, recipe.samples, recipe.seed), job.samples.preparation
+    return drawn(job, recipe.seed), job.samples.preparation
 
 
 def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
-    """What a run of these choices would work with; the weights of a run, where one is named."""
+    """What a run of these choices would work with; the weights of a run, where one is named.
+
+    Its batch is what is shown: as many samples as were asked for, or all where there are fewer.
+    """
     chosen = recipe.handed_on()
     run = RunFolder.open(recipe.run) if recipe.run else None
     if run:
@@ -79,6 +83,9 @@ def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
     held = encoder_about(run.folder / "encoder") if run else {}  # of the data that the run was trained on
     with stopping() as stop:
         samples = open_data(command, stop, load_encoder(run.folder).preparation if run else None)
+    for note in samples.notes:
+        say(note)
+    command = command.model_copy(update={"batch_size": min(recipe.samples, samples.count)})
     samples.own = functions
     kind = modality.named(samples.preparation.modality)
     if not kind.PICTURES:
@@ -100,8 +107,9 @@ def _spread(samples: Samples, most: int) -> Tensor:
     return samples.views(("plain",))(torch.from_numpy(rows), *samples.batch(rows))[0]
 
 
-def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
+def drawn(job: Job, seed: int) -> dict[str, Tensor]:
     """Image batches by name: samples as they are, every view of them, and the method's own picture."""
+    count = job.recipe.batch_size
     rows = np.linspace(0, job.samples.count - 1, count).astype(np.int64)
     raw = job.samples.batch(rows)
     plain_views = job.samples.views(("plain",))(torch.from_numpy(rows), *raw)
@@ -110,6 +118,12 @@ def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
         own = job.method.picture(*job.batches.views_of(rows))
     thing = modality.named(job.samples.preparation.modality).THING
     return {thing: plain_views[0], **{name: shown.cpu() for name, shown in own.items()}}
+
+
+def _mixed(preparation: Any) -> int | None:
+    """How many bands of an image are shown as one; None of what has its own colours, or is no image."""
+    channels = preparation.channels if preparation.modality == "images" else 1
+    return None if channels in (1, 3) else channels
 
 
 def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
@@ -123,6 +137,7 @@ def _page(job: Job, sheet: Image.Image, run: str | None) -> str:
         data=printable(job.recipe.data),
         run=run and printable(run),
         picture=data_uri(sheet),
+        mixed=_mixed(job.samples.preparation),
         options=options | job.recipe.method.options,
         views=job.views.describe(),
     )

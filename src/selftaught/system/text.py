@@ -1,4 +1,4 @@
-"""How things are said in text that people read: names, durations, sizes; and how they write sizes."""
+"""How things are said in text that people read: names, numbers, durations, sizes; and how they write sizes."""
 
 import re
 from typing import Any
@@ -38,6 +38,11 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def number_of(count: int, thing: str) -> str:
+    """How many there are of a thing that takes an s in the plural: 1 image, 2,000 images."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 def filesize(count: float) -> str:

@@ -18,7 +18,7 @@ from selftaught.run.recipes import Pretrain
 from selftaught.run.relations import Relation, Weighed, relations, weighed
 from selftaught.system import randomness
 from selftaught.system.errors import UsageError
-from selftaught.system.text import printable
+from selftaught.system.text import number_of, printable
 
 Rows = NDArray[np.int64]
 Codes = NDArray[np.int32]  # of each sample the number of its value (N,), -1 where nothing is known
@@ -167,7 +167,8 @@ def _apart(recipe: Pretrain, related: Sequence[Relation], codes: Mapping[str, Co
     groups = np.where(own >= 0, own, own.max() + 1 + np.arange(len(own))).astype(np.int64)
     if recipe.groups:
         sizes = np.bincount(own[own >= 0])
-        alone = f"; {(own < 0).sum():,} samples have none" * bool((own < 0).any())
+        none = int((own < 0).sum())
+        alone = f"; {number_of(none, 'sample')} {'have' if none > 1 else 'has'} none" * bool(none)
         lines.append(
             f"groups   {printable(column)}: {len(sizes):,} of up to {sizes.max():,} samples; a batch holds two only of "
             f"those that have more than an epoch has batches{alone}"

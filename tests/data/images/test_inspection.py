@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from selftaught.data.facts import notes_of_copies
 from selftaught.data.images.duplicates import same_look, sketch
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.samples import open_samples
@@ -57,6 +58,13 @@ def test_everything_is_counted(mixed: Path) -> None:
     assert found.duplicates == [["a/0.png", "b/again.png"]] and found.near_duplicates == []
     assert found.labels == {"a": 5, "b": 4}
     assert ("b/again.png", "the same as a/0.png") in found.files()
+
+
+def test_a_single_one_is_told_in_the_singular(mixed: Path) -> None:
+    assert "1 image is turned upright by its EXIF orientation" in inspect(mixed, tolerance=0.2).notes
+    (copies,) = notes_of_copies("series", [["a", "b"]])
+    assert copies.startswith("1 of the series is a copy of another; ")
+    assert notes_of_copies("rows", [["a", "b", "c"]])[0].startswith("2 rows are copies of others; ")
 
 
 def test_too_many_broken_images_make_data_unusable(mixed: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from selftaught.data.images.decode import DecodeError, decode, picture
+from selftaught.data.images.decode import DecodeError, decode, header, picture
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.inspection import inspect
 from selftaught.data.images.samples import open_samples
+from selftaught.system.errors import DataError
 
 RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 4096, (20, 24, 24)).astype(np.uint16)
@@ -26,6 +27,12 @@ def tiff(values: np.ndarray, **how: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, values, **how)
     return buffer.getvalue()
+
+
+def bands(values: np.ndarray) -> bytes:
+    """Of (C, H, W)."""
+    last = values.transpose(1, 2, 0)
+    return tiff(last if len(values) > 1 else values[0], photometric="minisblack", planarconfig="contig")
 
 
 def rgb(count: int, *extra: str, **how: Any) -> bytes:
@@ -185,6 +192,54 @@ def test_levels_and_measured_values_are_not_mixed(tmp_path: Path) -> None:
     like = open_samples(np.zeros((3, 20, 20), np.uint8)).preparation
     measured = open_samples(root, like=like, tolerance=1.0)
     assert measured.keys == ["photo.png"] and "measured values" in measured.quarantined[0][1]
+
+
+def test_channels_that_are_pages_of_their_own_are_counted() -> None:
+    apart = tiff(STACK[:3], ome=True, photometric="minisblack", metadata={"axes": "CYX"})
+    assert header(apart).mode == "3 x uint16" and picture(apart).pixels.shape == (24, 24, 3)
+    assert header(bands(STACK[:3])).mode == "3 x uint16"
+
+
+@pytest.mark.parametrize(("count", "other"), [(3, 2), (4, 6), (1, 2)])
+def test_images_of_other_channels_are_broken_to_a_run_and_to_a_check(count: int, other: int, tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.tif").write_bytes(bands(STACK[number : number + count]))
+    (tmp_path / "other.tif").write_bytes(bands(STACK[:other]))
+    found = inspect(tmp_path)
+    said = f"has {other} channels, and the others {count}"
+    assert [(file.path, file.reason) for file in found.broken] == [("other.tif", said)]
+    assert not found.usable and "1 of 5 images (20%) are broken" in found.problems[0]
+    assert found.images and found.images.channels == {str(count): 4}
+    with pytest.raises(DataError, match=f"other.tif: {said}"):
+        open_samples(tmp_path)
+    found = inspect(tmp_path, tolerance=0.2)
+    assert found.usable and not any("grey and colour" in note for note in found.notes)
+    assert open_samples(tmp_path, tolerance=0.2).quarantined == [("other.tif", said)]
+
+
+def test_a_check_says_what_grey_and_colour_images_are_stored_as(tmp_path: Path) -> None:
+    for number in range(6):
+        Image.fromarray(COLOURS if number < 3 else BANDS[..., number]).save(tmp_path / f"{number}.png")
+
+    def told() -> tuple[str, int]:
+        (note,) = [note for note in inspect(tmp_path, tolerance=0.5).notes if "grey and colour" in note]
+        return note, open_samples(tmp_path, tolerance=0.5).preparation.channels
+
+    assert told() == ("grey and colour images are mixed: all are trained on as colour", 3)
+    (tmp_path / "two.tif").write_bytes(bands(STACK[:2]))
+    (tmp_path / "2.png").unlink()  # of three kinds it is the one that most have
+    assert told() == ("grey and colour images are mixed: all are trained on as grey", 1)
+
+
+def test_a_check_takes_what_is_tagged_as_alpha_as_a_run_does(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.tif").write_bytes(rgb(4, "unassalpha"))
+    cut = BANDS[..., :4].copy()
+    cut[..., 3] = np.where(np.arange(24) < 12, 0, 255)
+    (tmp_path / "3.tif").write_bytes(tiff(cut, photometric="rgb", extrasamples=["unassalpha"]))
+    found = inspect(tmp_path)
+    assert found.usable and found.images and found.images.channels == {"4": 4} and not found.broken
+    assert open_samples(tmp_path).preparation.channels == 4
 
 
 def test_the_rule_for_alpha_is_that_of_the_data_set_and_stays_with_the_encoder(tmp_path: Path) -> None:

@@ -53,6 +53,20 @@ def test_of_measured_values_a_few_that_are_far_off_leave_most_of_the_range_unuse
     assert odd.images and odd.images.values and odd.images.values.channels[1].min == -9999
 
 
+@pytest.mark.parametrize("nothing", [-np.finfo(np.float32).max, -9999, 1e20])
+def test_what_stands_for_no_data_is_told_however_much_of_it_there_is(nothing: float, tmp_path: Path) -> None:
+    x = DRAWS.uniform(0.01, 0.55, (12, 10, 10, 2)).astype(np.float32)
+    x[:, :4] = nothing
+    np.save(tmp_path / "x.npy", x)
+    (line,) = (note for note in inspect(tmp_path / "x.npy").notes if "--range" in note)
+    assert line.startswith("all but 40 % of the values lie in 0.01") and f"{np.float32(nothing):,.6g}, beside" in line
+    low, high = map(float, line.partition("--range ")[2].split()[0].split(":"))
+    assert 0 <= low <= 0.01 and 0.55 <= high < 0.6
+    x[:, :4] = 0  # nothing of which is far off
+    np.save(tmp_path / "x.npy", x)
+    assert not any("--range" in note for note in inspect(tmp_path / "x.npy").notes)
+
+
 def test_mixed_images_are_told_by_those_of_most_and_many_by_a_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

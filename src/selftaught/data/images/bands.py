@@ -42,6 +42,12 @@ class Stack:
         """How many there are."""
         return math.prod(size for size, axis in zip(self.shape, self.axes) if axis != CHANNEL)
 
+    @property
+    def channels(self) -> int:
+        """Of a page."""
+        apart = math.prod(size for size, axis in zip(self.shape, self.axes) if axis == CHANNEL)
+        return apart * int(self.series.keyframe.samplesperpixel)
+
     def page(self, number: int) -> NDArray[Any]:
         """Pixels (H, W, C) of a page, its channels one behind the other."""
         own = [size for size, axis in zip(self.shape, self.axes) if axis != CHANNEL]
@@ -98,7 +104,7 @@ def header_of(data: bytes) -> Header:
     """What a TIFF that Pillow does not read says of itself."""
     with _opened(data) as stacks:
         page, count = stacks[0].series.keyframe, sum(stack.pages for stack in stacks)
-        mode = f"{page.samplesperpixel} x {page.dtype}"
+        mode = f"{stacks[0].channels} x {page.dtype}"
         return Header("TIFF", mode, page.imagewidth, page.imagelength, _orientation(page), count > 1)
 
 
@@ -137,7 +143,7 @@ def _refuse_large(stack: Stack, count: int, most: int) -> None:
     pixels = page.imagewidth * page.imagelength
     if pixels > most:
         raise DecodeError(f"{page.imagewidth} x {page.imagelength} pixels are more than {most:,}")
-    channels = count * math.prod(stack.shape) // max(stack.pages, 1) * page.samplesperpixel
+    channels = count * stack.channels
     if pixels * channels * page.dtype.itemsize > MAX_BYTES:
         raise DecodeError(f"{channels:,} channels of {page.imagewidth} x {page.imagelength} pixels are too many")
 

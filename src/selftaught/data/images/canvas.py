@@ -1,6 +1,7 @@
 """What every stored image looks like: one size, number of channels and number type for all of them."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,15 @@ from torch.nn.functional import interpolate
 
 from selftaught.data.images.decoded import DecodeError, Span, by_own
 from selftaught.data.images.preparation import Preparation, brightest, default_size
+from selftaught.system.text import number_of
 
 WHOLE = 65535  # of 16 bits the largest level, which runs that noted none took for white
 NATIVE_CANVAS = 256  # images of one size up to this are kept as they are
 # Why an image has no place beside the others.
 MEASURED = "holds measured values, signed or with fractions, where the others hold levels from black to white"
 LEVELS = "holds levels from black to white in 8 bits, where the others hold measured values, signed or with fractions"
+
+GREY_OR_COLOUR = {1, 3}  # channels, of which one is made the other
 
 Pixels = NDArray[Any]
 
@@ -52,9 +56,8 @@ def canvas_for(
     size are kept as they are; white: see `level_of_white`; device: see `default_size`.
     """
     sizes = {image.shape[:2] for image in seen}
-    held = Counter(image.shape[2] for image in seen)
-    channels = held.most_common(1)[0][0] if len(held) == 1 or not {*held} <= {1, 3} else 3
-    if like and {like.channels, channels} <= {1, 3}:
+    channels = channels_among(image.shape[2] for image in seen)
+    if like and fits(like.channels, channels):
         channels = like.channels
     dtype = _number_type(seen, like)
     values = dtype, level_of_white(seen, like, dtype, white), bool(like and like.stored is None)
@@ -65,6 +68,22 @@ def canvas_for(
     side = max(size or default_size(sizes, device))
     both = max(min(NATIVE_CANVAS, 2 * side), -(-8 * side // 7))
     return Canvas(both, both, channels, *values)
+
+
+def channels_among(held: Iterable[int]) -> int:
+    """Channels of stored images, by those of the examples: colours where grey meets them alone, or what most have."""
+    counts = Counter(held)
+    return 3 if {*counts} == GREY_OR_COLOUR else counts.most_common(1)[0][0]
+
+
+def fits(own: int, channels: int) -> bool:
+    """Whether an image of its own number of channels can be stored with so many; see `convert_channels`."""
+    return own == channels or {own, channels} == GREY_OR_COLOUR
+
+
+def other_channels(own: int, channels: int) -> str:
+    """Why an image has no place beside the others."""
+    return f"has {number_of(own, 'channel')}, and the others {channels}"
 
 
 def _number_type(seen: list[Pixels], like: Preparation | None) -> np.dtype:
@@ -153,9 +172,9 @@ def on_canvas(image: Pixels, canvas: Canvas) -> Pixels:
     if image.dtype == np.uint8 and canvas.dtype.kind == "f":
         raise DecodeError(LEVELS)
     image = in_values(image, canvas.dtype, canvas.top)
+    if not fits(image.shape[2], canvas.channels):
+        raise DecodeError(other_channels(image.shape[2], canvas.channels))
     image = convert_channels(image, canvas.channels)
-    if image.shape[2] != canvas.channels:
-        raise DecodeError(f"has {image.shape[2]} channels, and the others {canvas.channels}")
     return squashed(image[None], (canvas.height, canvas.width))[0]
 
 

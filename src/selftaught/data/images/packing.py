@@ -20,7 +20,7 @@ from PIL import Image
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
 from selftaught.data.images.decode import attempt, header, libraries, picture
 from selftaught.data.images.decoded import DecodeError, Header, Reading
-from selftaught.data.images.inspection import SCALED, copies_among, looks_of
+from selftaught.data.images.looks import SCALED, beside_each_other, copies_among, looks_of
 from selftaught.data.images.overlooked import overlooked
 from selftaught.data.images.telling import counted, too_many
 from selftaught.data.sources.arrays import Arrays
@@ -111,7 +111,7 @@ def _duplicates(source: Encoded | Arrays, workers: int | None, progress: Shown) 
     """All but the first of each group that `check` finds, in their order."""
     with progress("looking for duplicates") as report:
         looks = looks_of(source, np.arange(len(source)), Reading(), workers, report)
-    same, alike = copies_among(looks)
+    same, alike = copies_among(beside_each_other(looks))
     named = [(group, "the same as") for group in same] + [(group, "looks like") for group in alike]
     return sorted((row, f"{word} {spelled(source.keys[first])}") for (first, *more), word in named for row in more)
 

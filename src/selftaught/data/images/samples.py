@@ -29,7 +29,7 @@ from selftaught.data.images.decoded import WHITE, Picture, Reading, type_of
 from selftaught.data.images.nvjpeg import CUDA, OPTION, card
 from selftaught.data.images.pages import paged
 from selftaught.data.images.preparation import CHUNK, Preparation, preparation_of
-from selftaught.data.images.sampling import PROBED, Looking, examples_of
+from selftaught.data.images.sampling import PROBED, Looking, examples_of, most_are_bands
 from selftaught.data.images.telling import refuse_broken, tell_cut, tell_depths, tell_remarks, unread
 from selftaught.data.images.views import Views
 from selftaught.data.opening import Opened, Rows, chosen, picked
@@ -216,8 +216,7 @@ def _band(examples: list[Picture], like: Preparation | None) -> bool | None:
     """Whether what TIFFs tag as alpha is a band: as the encoder has it, or as most of the examples look."""
     if like and (like.band is not None or like.stored is None):
         return bool(like.band)  # it was transparency before anybody asked
-    votes = [example.band for example in examples if example.band is not None]
-    return 2 * sum(votes) > len(votes) if votes else None
+    return most_are_bands(example.band for example in examples)
 
 
 def _resident(source: Arrays) -> Resident:

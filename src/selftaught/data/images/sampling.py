@@ -1,5 +1,6 @@
 """Images of which only some are looked at before the first step: what these are like, and how the others are met."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -73,11 +74,21 @@ class Looking:
         }
 
 
+def probed(count: int) -> Rows:
+    """Which of so many images are looked at: places that are evenly spread."""
+    return np.linspace(0, count - 1, min(count, PROBED)).astype(np.int64)
+
+
+def most_are_bands(bands: Iterable[bool | None]) -> bool | None:
+    """Whether what TIFFs tag as alpha is a band, as most of the examples look; None where none has any."""
+    votes = [band for band in bands if band is not None]
+    return 2 * sum(votes) > len(votes) if votes else None
+
+
 def examples_of(source: Encoded, rows: Rows, way: Reading, refuse: Refuse, progress: Progress) -> list[Picture]:
     """A few evenly spread images, or the first that can be decoded; where there is none, all are refused."""
-    probe = rows[np.linspace(0, len(rows) - 1, min(len(rows), PROBED)).astype(int)]
     tried = []
-    for row in probe.tolist():
+    for row in rows[probed(len(rows))].tolist():
         poll()
         tried.append(_read(source, row, way))
     if seen := [image for image in tried if not isinstance(image, str)]:

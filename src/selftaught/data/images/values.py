@@ -16,6 +16,7 @@ IMAGES, VALUES = 512, 2048  # images looked at, and values of each
 BINS = 24
 INSIDE = (0.001, 0.999)  # shares of the values below the least and the greatest that count: single ones may be any
 UNUSED = 0.25  # of a range, below which most of it is unused
+FLAT = 0.01  # of a range, below which values are as good as one beside what lies at its ends, as what stands for none
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,15 @@ def values_of(seen: Sequence[Some]) -> Values | None:
         return None
     axis, (first, last) = _axis(kind[0], low.min(), high.max()), _reach(kind[0], low.min(), high.max())
     least, most = np.quantile(values, INSIDE).tolist()
+    between = values[(values > low.min()) & (values < high.max())]
     return Values(
         images=len(those),
         type=kind[0],
         range=axis,
         inside=(least, most),
         used=min(1.0, (most - least) / (last - first)) if last > first else 1.0,
+        between=tuple(np.quantile(between, INSIDE).tolist()) if len(between) else None,
+        at_ends=1 - len(between) / values.size,
         channels=[_channel(values[:, at], low[at], high[at], axis) for at in range(kind[1])],
     )
 
@@ -87,20 +91,34 @@ def _axis(kind: str, least: float, most: float) -> tuple[float, float]:
 
 
 def note_of(values: Values | None) -> list[str]:
-    """A line where most of the range of values is unused."""
-    if values is None or values.used >= UNUSED or values.inside[0] == values.inside[1]:
+    """A line where most of the range of values is unused, or lies between them and what stands for none."""
+    if values is None or values.inside[0] == values.inside[1]:
         return []
-    low, high = _suggested(values)
     reach = _reach(values.type, min(c.min for c in values.channels), max(c.max for c in values.channels))
+    if values.used >= UNUSED:
+        return _note_of_ends(values, reach)
+    low, high = _suggested(values.type, *values.inside)
     inside = f"99.8 % of the values lie in {values.inside[0]:,.6g} to {values.inside[1]:,.6g}"
     share = f"{100 * values.used:.2g} % of {reach[0]:,.6g} to {reach[1]:,.6g}"
     return [f"{inside}, {share}, so most of that range is unused: --range {low:g}:{high:g} names what counts"]
 
 
-def _suggested(values: Values) -> tuple[float, float]:
+def _note_of_ends(values: Values, reach: tuple[float, float]) -> list[str]:
+    """A line where all but the least or the greatest value are as good as one beside it."""
+    if not values.between or not 0 < values.between[1] - values.between[0] < FLAT * (reach[1] - reach[0]):
+        return []
+    low, high = values.between
+    far = reach[0] if low - reach[0] > reach[1] - high else reach[1]
+    shown = "{:g}:{:g}".format(*_suggested(values.type, low, high))
+    inside = f"all but {100 * values.at_ends:.2g} % of the values lie in {low:,.6g} to {high:,.6g}"
+    return [
+        f"{inside}, and those reach {far:,.6g}, beside which these are all alike: --range {shown} names what counts"
+    ]
+
+
+def _suggested(kind: str, low: float, high: float) -> tuple[float, float]:
     """A range that holds what counts: of levels from black to the end of a number of bits, else rounded outwards."""
-    low, high = values.inside
-    if values.type in ("uint8", "uint16") and low < high / 2:
+    if kind in ("uint8", "uint16") and low < high / 2:
         return 0.0, float(2 ** math.ceil(math.log2(high + 1)) - 1)
     step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
     return math.floor(low / step) * step, math.ceil(high / step) * step

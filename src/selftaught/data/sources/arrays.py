@@ -18,7 +18,7 @@ from selftaught.data.sources.labels import known_labels, label_text
 from selftaught.data.sources.source import Progress, Source, digest, reading
 from selftaught.system.arrays import Npz, array_of, header_of
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import number_of, printable
 
 SUFFIXES = (".npy", ".npz")
 NOT_FINITE = "holds values that are not finite (NaN or infinite)"  # why an image cannot be used
@@ -100,7 +100,7 @@ class Arrays(Source):
         # The type of the pixels once they are read, which nobody does of all of them at a time: they may fill a disk.
         self.dtype = native if native in (np.uint8, np.uint16, np.float16) else np.dtype(np.float32)
         self.name = name
-        if told := _axes_told(images.shape):
+        if told := axes_told(images.shape):
             self.note(told)
         self.images = images.transpose(0, 2, 3, 1) if channels_first(images.shape) else images
         self.keys = [str(i) for i in range(len(images))]
@@ -131,19 +131,24 @@ class Arrays(Source):
 
 
 def channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether (N, a, b, c) is (N, C, H, W): few at first, more than that at the end, and no square before the end."""
-    _, a, b, c = shape
+    """Whether (..., a, b, c) is (..., C, H, W): few at first, more than that at the end, no square before the end."""
+    *_, a, b, c = shape
     return a <= CHANNELS < c and a != b
 
 
-def _axes_told(shape: tuple[int, ...]) -> str:
-    """What to say of the axes of images (N, a, b, c), where they could be mistaken."""
-    _, a, b, c = shape
+def axes_told(shape: tuple[int, ...]) -> str:
+    """What to say of the axes of images (N, a, b, c), or of one (a, b, c), where they could be mistaken."""
+    *many, a, b, c = shape
     if channels_first(shape):
-        return f"its shape {shape} is taken for (N, C, H, W): images of {b} x {c} px with {a} channel(s)"
-    if a <= CHANNELS < b or (b == c > CHANNELS and a != b):
-        way = "if channels come first, save it as x.transpose(0, 2, 3, 1)"
-        return f"its shape {shape} is taken for (N, H, W, C): images of {a} x {b} px with {c} channel(s); {way}"
+        taken = "(N, C, H, W): images" if many else "(C, H, W): an image"
+        return f"its shape {shape} is taken for {taken} of {b} x {c} px with {number_of(a, 'channel')}"
+    # Of many channels that come first, the last axis is a width: seldom fewer than they are, or as many as are high.
+    odd = c > CHANNELS and a != b and (c > a or b == c)
+    if a <= CHANNELS < b or odd:
+        taken = "(N, H, W, C): images" if many else "(H, W, C): an image"
+        way = f"save it as x.transpose{(0, 2, 3, 1)}" if many else f"give x.transpose{(1, 2, 0)}"
+        told = f"its shape {shape} is taken for {taken} of {a} x {b} px with {number_of(c, 'channel')}"
+        return f"{told}; if channels come first, {way}"
     return ""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from selftaught.data.sources.arrays import CHANNELS, Arrays, channels_first, labels_of
+from selftaught.data.sources.arrays import CHANNELS, Arrays, axes_told, channels_first, labels_of
 from selftaught.data.sources.contents import SIZE, Contents, stamps_of
 from selftaught.data.sources.encoded import Encoded, Labels, Stored, parts_of
 from selftaught.data.sources.files import Files
@@ -85,6 +85,9 @@ class Items(Encoded):
         self._like = self._example()
         self._column = _image_in(self._like, column, name)
         self._asked = label_column
+        image = _part(self._like, self._column)
+        if isinstance(image, np.ndarray) and image.ndim == 3 and (told := axes_told(image.shape)):
+            self.note(told)
 
     def _given(self, row: int) -> Stored:
         """Raises Unsteady where it is another one than before."""
@@ -170,7 +173,7 @@ def _pixels(value: Any) -> NDArray[Any]:
     if pixels.ndim == 2:
         return pixels[..., None]
     last = pixels.shape[2] <= CHANNELS < pixels.shape[0]
-    first = not last if tensor else channels_first((1, *pixels.shape))
+    first = not last if tensor else channels_first(pixels.shape)
     return pixels.transpose(1, 2, 0) if first else pixels
 
 
