@@ -52,7 +52,7 @@ def test_look_alikes_are_counted_as_copies_are() -> None:
         update={"duplicates": [["a", "b"]], "near_duplicates": [["a", "c", "d"], ["e", "f"]]}
     )
     told = dict(lines(known))
-    assert told["copies"].startswith("1 in 1 groups") and told["look-alikes"] == "3 in 2 groups"
+    assert told["copies"].startswith("1 in 1 group ") and told["look-alikes"] == "3 in 2 groups"
 
 
 def test_a_terminal_gets_a_few_of_many_and_is_told_so() -> None:
