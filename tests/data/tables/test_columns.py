@@ -116,6 +116,19 @@ def test_an_encoders_preparation_is_used_on_other_rows(tmp_path: Path) -> None:
         open_samples(csv_file(tmp_path, "weight,colour,height\n1,red,tall\n", "text.csv"), like=like)
 
 
+def test_categories_that_an_encoder_does_not_know_are_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{'True' if n % 2 else 'False'},{'red' if n % 3 else 'blue'},n{n}\n" for n in range(100))
+    like = open_samples(csv_file(tmp_path, "a,paid,colour,name\n" + rows)).preparation
+    text = "a,paid,colour,name\n1,true,red,x\n2,false,green,y\n3,,blue,z\n4,true,,w\n"
+    said = "of no category that the encoder knows"
+    assert open_samples(csv_file(tmp_path, text, "other.csv"), like=like).notes == [
+        f"warning: column 'paid': {said} ('False', 'True'), and so taken for missing: 3 cells such as 'true', 'false'",
+        f"column 'colour': {said} ('red', 'blue'), and so taken for missing: 1 cell such as 'green'",
+    ]
+    known = csv_file(tmp_path, "a,paid,colour,name\n1,True,red,x\n", "known.csv")
+    assert open_samples(known, like=like).notes == []
+
+
 def test_all_formats_hold_the_same_rows(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(20, 3)).round(3)
     labels = np.arange(20) % 2

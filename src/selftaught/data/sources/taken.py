@@ -1,7 +1,7 @@
 """Which columns of a table are its labels, and so no features: as somebody says, as an encoder knows, or by name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from selftaught.data.sources.labels import LABELS, LIKE_LABELS, NO_LABEL, labels_among, named_like, parted
 from selftaught.system.errors import UsageError
@@ -17,6 +17,8 @@ class Taken:
     columns: tuple[str, ...] = ()
     label: str | None = None  # the column that was left out as the label, several by commas; NO_LABEL where none is
     length: int | None = None  # points of a whole series; None of what is no series, or was cut into windows
+    # Those of the columns that are of numbers, and the cells of each that were taken for missing.
+    numbers: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
 from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.numbers import Column, column_of, has_names
+from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names
 from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
@@ -49,6 +49,7 @@ class Table(Source):
     # All columns as they were written, if they were; and that of the names of rows, where several have one.
     written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
+    odd: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of numbers: see `numbers.Column`
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
@@ -177,8 +178,7 @@ def _from_cells(
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     labels, others = label_columns(header, label_column, taken, shown)
-    learnt = taken.named if taken else ()
-    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting, learnt)
+    table = _from_columns(name, shown, dict(zip(header, rows)), labels, others, parting, taken or Taken())
     table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
@@ -218,20 +218,22 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
 
 
 def _from_columns(
-    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
-    learnt: Sequence[str] = (),
+    name: str, shown: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
+    taken: Taken,
 ) -> Table:  # fmt: skip
     """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these.
 
-    learnt: columns that an encoder has learnt from, as one of an array may be called anything.
+    taken: what an encoder has learnt from, as a column of an array may be called anything. Raises DataError.
     """
-    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *learnt)], IDS)), None)
-    read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, *others, key)}
+    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *taken.named)], IDS)), None)
+    held = [column for column in cells if column not in (*labels, *others, key)]
+    read = {column: _read(column, cells[column], parting, taken, shown) for column in held}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in columns}
-    table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
+    table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes=_notes_of_cells(read))
+    table.odd = {column: one.odd for column, one in read.items() if one.odd}
     table.keys = told_apart(keys, "rows", table.note)
     if key is not None and table.keys != keys:
         written[key] = [cell.strip() for cell in cells[key]]
@@ -239,6 +241,18 @@ def _from_columns(
         said = label_cells([cells[label] for label in labels], labels, printable(name))
         table.labels = known_labels(said, ", ".join(labels), table.note, parting)
     return table
+
+
+def _read(name: str, cells: list[str], parting: str, taken: Taken, shown: str) -> Column:
+    """A column by what its cells are, or as the encoder has learnt it that takes it. Raises DataError."""
+    column = column_of(cells, parting)
+    if name not in taken.numbers or column.values.dtype.kind == "f":
+        return column
+    column = as_learnt(cells, parting, taken.numbers[name])
+    if column.values.dtype.kind != "f":
+        way = "leave a cell empty where its number is not known"
+        raise DataError(f"{shown}: column {printable(name)!r} holds {column.said}; {way}")
+    return column
 
 
 def _notes_of_cells(read: dict[str, Column]) -> list[str]:
