@@ -137,6 +137,10 @@ def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
     assert run_command(["predict", str(classifier), str(folder), "--out", str(tmp_path / "p.csv")]) == 0
     assert f"see {tmp_path / 'p-quarantine-2.csv'}" in capsys.readouterr().err
     assert (tmp_path / "p-quarantine.csv").read_text() == "my own notes"
+    said = selftaught.predict(classifier, folder)  # which writes no file, and so no list beside it
+    assert len(said.keys) == 3 and [key for key, _ in said.quarantined] == ["+broken.png"]
+    told = f"warning: 1 of {folder} cannot be used and are left out; the first is +broken.png: "
+    assert told in capsys.readouterr().err
 
 
 def test_onnx_gives_calibrated_probabilities(classifier: Path, tmp_path: Path) -> None:
