@@ -15,7 +15,16 @@ from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
-from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
+from selftaught.data.sources.labels import (
+    INDEX,
+    LABELS,
+    NO_LABEL,
+    known_labels,
+    label_cells,
+    label_text,
+    named_like,
+    parted,
+)
 from selftaught.data.sources.listed import lists_images
 from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names
 from selftaught.data.sources.parts import told_apart
@@ -155,7 +164,7 @@ def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Tab
         return _from_array(path.stem, held["x"], held.get("y"))
     parting, notes = "", list[str]()
     if path.suffix.lower() == ".parquet":
-        header, rows = parquet.columns(path)
+        header, rows = parquet.columns(path, partial(_whole, label_column, taken))
     else:
         header, rows, parting, notes = _csv(path)
     return _from_cells(path.stem, shown, header, rows, label_column, taken, parting, notes)
@@ -166,8 +175,23 @@ def _from_python(given: handed.Handed, label_column: str | None, taken: Taken | 
     if isinstance(given.data, np.ndarray):
         return _from_array(given.name, given.data, given.labels)
     columns = handed.cells_of(given.data)
-    cells = [["" if cell is None else label_text(cell) for cell in column] for column in columns.values()]
-    return _labelled(_from_cells(given.name, given.name, list(columns), cells, label_column, taken), given.labels)
+    whole, texts = _whole(label_column, taken, [*columns]), taken.named if taken else ()
+    read = list[tuple[str, list[str]]]()
+    for name, cells in columns.items():
+        # Lists among the cells were text when an encoder learnt from a column of that name.
+        known = [cell if cell is None else label_text(cell) for cell in cells] if name in texts else cells
+        read += parquet.apart(name, known, name in whole, given.name)
+    header, rows = [name for name, _ in read], [own for _, own in read]
+    return _labelled(_from_cells(given.name, given.name, header, rows, label_column, taken), given.labels)
+
+
+def _whole(label_column: str | None, taken: Taken | None, header: Sequence[str]) -> list[str]:
+    """The columns whose lists are cells as they are: labels, or what an encoder has not learnt from."""
+    if taken and taken.named:
+        return [name for name in header if f"{name} 0" not in taken.named]
+    if label_column is None:
+        return named_like(header, LABELS)
+    return parted(header, label_column)
 
 
 def _from_cells(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
 from selftaught.data.sources.labels import (
     INDEX,
+    LABELS,
+    LIKE_LABELS,
     known_labels,
     label_cells,
     label_text,
     labels_among,
     named_like,
+    parted,
     several_text,
 )
 from selftaught.data.sources.source import reading
@@ -47,7 +51,7 @@ class Table:
 def open_columns(path: Path, label_column: str | None, column: str | None, taken: str | None) -> Texts:
     """The texts of a table; the rest: see `open_texts`. Raises DataError and UsageError."""
     shown = printable(path.name)
-    table = _read(path)
+    table = _read(path, label_column)
     header = [*table.cells]
     key = next(iter(named_like(header, IDS)), None)
     chosen, notes = _column(table, column, taken, key, label_column, shown)
@@ -109,10 +113,10 @@ def fault_of(text: str) -> str:
     return ""
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path, label_column: str | None) -> Table:
     shown = printable(path.name)
     if path.suffix.lower() == ".parquet":
-        header, cells = parquet.columns(path)
+        header, cells = parquet.columns(path, partial(_whole, label_column))
         return Table(dict(zip(header, cells)))
     if path.name.lower().endswith(JSONL):
         return _of_json(path)
@@ -132,6 +136,11 @@ def _read(path: Path) -> Table:
     }
     whole = [line if row not in faults else [""] * len(header) for row, line in enumerate(rows[1:])]
     return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults, parting)
+
+
+def _whole(label_column: str | None, header: Sequence[str]) -> list[str]:
+    """The columns whose lists are cells as they are: labels, of which a text may have several."""
+    return parted(header, label_column) if label_column else named_like(header, (*LABELS, *LIKE_LABELS))[:1]
 
 
 def _of_json(path: Path) -> Table:
