@@ -281,6 +281,25 @@ def test_labels_beside_images_in_parquet_are_known_by_their_names(name: str, tmp
         open_source(tmp_path / "t.parquet", "colour")
 
 
+def test_labels_of_a_file_are_not_said_to_be_those_of_a_column(tmp_path: Path) -> None:
+    """Of rows, of series, and of images in parquet, whose notes say where labels of their own are."""
+    labels = tmp_path / "labels.csv"
+    (tmp_path / "rows.csv").write_text("id,a,b,label\n0,1,2,x\n1,3,5,y\n")
+    (tmp_path / "series.csv").write_text("id,label,p0,p1,p2\n0,x,5,6,7\n1,y,8,9,4\n")
+    images = [file.read_bytes() for file in sorted(pictures(tmp_path, ["a.png", "b.png"]).glob("*.png"))]
+    parquet.write_table(pa.table({"image": images, "label": ["x", "y"]}), tmp_path / "images.parquet")
+    labels.write_text("key,label\n0,one\n1,two\n")
+    for name in ("rows.csv", "series:series.csv", "images.parquet"):
+        mark, _, file = name.rpartition(":")
+        data = f"{mark}:{tmp_path / file}" if mark else str(tmp_path / file)
+        kind = modality.of(data)
+        like = kind.open_samples(data).preparation
+        told = [note for note in kind.open_samples(data, like=like, labelled=True).notes if "are those of" in note]
+        assert len(told) == 1 and "column 'label'" in told[0]
+        named = kind.open_samples(data, like=like, labelled=True, labels=labels)
+        assert named.labels == ["one", "two"] and not any("are those of" in note for note in named.notes)
+
+
 def test_lists_of_numbers_in_parquet_are_columns(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(5, 3))
     parquet.write_table(pa.table({"key": list("abcde"), "features": list(values)}), tmp_path / "f.parquet")

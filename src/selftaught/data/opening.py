@@ -21,6 +21,7 @@ from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in
 from selftaught.data.sources.metadata import Column, columns_beside, one_column, refuse_unnamed
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.data.sources.taken import without_own
 from selftaught.system import randomness
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.text import printable
@@ -59,6 +60,7 @@ def chosen(
     this many; unheld: whether the numbers of all samples are to take no memory. Raises DataError.
     """
     if labels is not None:
+        source.notes = without_own(source.notes)
         source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")

@@ -1,5 +1,6 @@
 """Which columns of a table are its labels, and so no features: as somebody says, as an encoder knows, or by name."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 AXES = ("x", "z")  # beside which "y" is an axis as well
+OWN = re.compile(r"(its )?labels(, never used in pre-training,)? are those of ")  # how notes begin that tell so
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,8 @@ def notes_of_labels(
         f"--label-column {printable(column)} leaves it out"
         for column in others
     ]
+
+
+def without_own(notes: Sequence[str]) -> list[str]:
+    """Notes on a source, in place of whose labels stand those of a file, without what says where it has its own."""
+    return [note for note in notes if not OWN.match(note)]
