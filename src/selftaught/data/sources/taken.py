@@ -41,7 +41,7 @@ def label_columns(
         if column in features:
             told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
             raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
-    if asked is None and taken and taken.label and _finds(header, taken.label):
+    if asked is None and taken and taken.label and finds(header, taken.label):
         asked = taken.label
     if asked is not None:
         return labels_among(header, asked, shown), []
@@ -52,7 +52,8 @@ def label_columns(
     return named[:1], named[1:]
 
 
-def _finds(header: Sequence[str], label: str) -> bool:
+def finds(header: Sequence[str], label: str) -> bool:
+    """Whether all columns that a label was in, several by commas, are there again."""
     return label == NO_LABEL or {*parted(header, label)} <= {*header}
 
 

@@ -21,6 +21,7 @@ from selftaught.data.sources.labels import (
     several_text,
 )
 from selftaught.data.sources.source import reading
+from selftaught.data.sources.taken import finds
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.reading import parsed, utf8_of
@@ -48,11 +49,14 @@ class Table:
         return len(next(iter(self.cells.values()), []))
 
 
-def open_columns(path: Path, label_column: str | None, column: str | None, taken: str | None) -> Texts:
+def open_columns(
+    path: Path, label_column: str | None, column: str | None, taken: str | None, label: str | None
+) -> Texts:
     """The texts of a table; the rest: see `open_texts`. Raises DataError and UsageError."""
     shown = printable(path.name)
-    table = _read(path, label_column)
+    table = _read(path, label_column or label)
     header = [*table.cells]
+    label_column = label if label_column is None and label and finds(header, label) else label_column
     key = next(iter(named_like(header, IDS)), None)
     chosen, notes = _column(table, column, taken, key, label_column, shown)
     labels = labels_among([name for name in header if name != chosen], label_column, shown)
