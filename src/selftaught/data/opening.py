@@ -196,7 +196,7 @@ class Opened(Samples):
         part.labels = [self.labels[row] for row in rows] if self.labels else None
         part.count, part.sampled = len(rows), None
         hashed = self.digests  # not kept: the part would have to know what of the source it is
-        part.guidance, part._source = None, None
+        part.guidance, part._source = None, self._source and (self._source[0], self._source[1][rows])
         part._digests, part._hash = None, lambda progress: _part(hashed(progress), rows)
         part.keep(rows)
         return part
