@@ -10,7 +10,9 @@ from pyarrow import parquet
 
 from selftaught.contracts import modality
 from selftaught.data.sources.handed import handed
+from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import open_table
+from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.reading import snippets
 from selftaught.data.tables.samples import open_samples
@@ -157,6 +159,23 @@ def test_all_formats_hold_the_same_rows(tmp_path: Path) -> None:
 def test_a_broken_table_gets_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_samples(csv_file(tmp_path, text))
+
+
+def test_all_columns_that_are_named_as_keys_are_no_features(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n},{n % 5},{n * n % 7},n{n}\n" for n in range(30))
+    file = csv_file(tmp_path, ",id,a,b,who\n" + rows, "two.csv")
+    table = open_table(file)
+    assert list(table.columns) == ["a", "b", "who"] and table.keys == [str(n) for n in range(30)]
+    assert table.notes == ["rows are named by column 'id'; '' is named like such and is left out as well"]
+    assert list(table.beside()[""]())[:2] == ["0", "1"]  # which may still tell of what belongs together
+    told = "column 'who' differs in nearly every row: a name or a date, not a feature? "
+    assert told + "Leave the column out" in inspect(str(file)).notes
+    without = csv_file(
+        tmp_path, "a,b,who\n" + "".join(f"{line.split(',', 2)[2]}\n" for line in rows.split()), "none.csv"
+    )
+    assert told + "Call it 'id' to leave it out" in inspect(str(without)).notes
+    old = open_table(file, None, Taken(("", "a", "b", "who")))  # of a version that left out one of them
+    assert list(old.columns) == ["", "a", "b", "who"] and not old.notes
 
 
 def test_what_is_rows_and_what_is_images(tmp_path: Path) -> None:

@@ -275,3 +275,19 @@ def test_a_run_that_took_codes_for_numbers_goes_on(tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match=r"cannot resume: .* 16 of 16 rows hold something else"):  # and one column less
         saved(codes, "a\n" + "".join(f"{n}\n" for n in range(16)))
         selftaught.pretrain(codes, resume=True, **how)
+
+
+def test_a_run_that_learnt_from_a_second_name_of_rows_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = saved(
+        tmp_path / "rows.csv", "id,key,b\n" + "".join(f"{n},{'xy'[n % 2]},{'pqr'[n % 3]}\n" for n in range(16))
+    )
+    how: dict[str, Any] = {"method": "denoising", "steps": 2, "batch_size": 8, "map": 0, "out": tmp_path / "run"}
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "IDS", ("id",))
+        begun = selftaught.pretrain(rows, **how)
+    again = selftaught.pretrain(rows, resume=True, **how)
+    assert again.status["state"] == "done" and again.recipe.fingerprint == begun.recipe.fingerprint
+    assert [column.name for column in again.encoder().preparation.columns] == ["key", "b"]
+    with pytest.raises(UsageError, match="cannot resume"):
+        saved(rows, rows.read_text().replace("15,y", "15,x"))
+        selftaught.pretrain(rows, resume=True, **how)

@@ -58,6 +58,7 @@ class Table(Source):
     # All columns as they were written, if they were; and that of the names of rows, where several have one.
     written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
+    key: str | None = None  # the column of the names of rows
     odd: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of numbers: see `numbers.Column`
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
@@ -249,16 +250,21 @@ def _from_columns(
 
     taken: what an encoder has learnt from, as a column of an array may be called anything. Raises DataError.
     """
-    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *taken.named)], IDS)), None)
-    held = [column for column in cells if column not in (*labels, *others, key)]
+    ids = named_like([c for c in cells if c not in (*labels, *others, *taken.named)], IDS)
+    key = ids[0] if ids else None
+    held = [column for column in cells if column not in (*labels, *others, *ids)]
     read = {column: _read(column, cells[column], parting, taken, shown) for column in held}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
-    written = {column: [cell.strip() for cell in cells[column]] for column in columns}
+    written = {column: [cell.strip() for cell in cells[column]] for column in (*columns, *ids[1:])}
     table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes=_notes_of_cells(read))
     table.odd = {column: one.odd for column, one in read.items() if one.odd}
     table.keys = told_apart(keys, "rows", table.note)
+    table.key = key
+    if len(ids) > 1 and not taken.named:
+        told = ", ".join(repr(printable(column)) for column in ids[1:])
+        table.note(f"rows are named by column {printable(ids[0])!r}; {told} is named like such and is left out as well")
     if key is not None and table.keys != keys:
         written[key] = [cell.strip() for cell in cells[key]]
     if labels:

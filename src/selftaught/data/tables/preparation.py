@@ -40,6 +40,7 @@ class Preparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modality: ClassVar[str] = "tables"
+    followed: ClassVar[bool] = True  # a run that goes on takes the columns that it took when it began, and as it did
 
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1_000_000)]
     label: str | None = None  # the column that was left out of learning as the label
@@ -89,11 +90,6 @@ class Preparation(BaseModel):
         """For people."""
         numbers = sum(column.kind == "number" for column in self.columns)
         return f"of {len(self.columns)} columns ({numbers} of numbers, {len(self.columns) - numbers} of categories)"
-
-    @property
-    def followed(self) -> bool:
-        """Whether a run that goes on takes columns as it did when it began: see `numbers.as_learnt`."""
-        return any(column.kind == "number" for column in self.columns)
 
     def notes_of(self, table: Table, rows: NDArray[np.int64]) -> list[str]:
         """What to say of these rows: categories that the encoder does not know, be they only written otherwise.
