@@ -417,3 +417,19 @@ def test_a_source_of_somebody_elses_is_opened_by_its_name(tmp_path: Path, monkey
         wanted = open_samples(named)
     assert samples.name == "scans-red" and samples.labels == ["0"] * 10 + ["1"] * 10 + ["2"] * 4
     assert samples.fingerprint == wanted.fingerprint and run.status["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"a": [1, 2]}, "data cannot be of type dict: give columns by name as a table"),
+        (
+            [[1, 2, 3], [4, 5, 6]],
+            r"gives items of 3 numbers or words, and none is an image: give rows as a table: np\.array",
+        ),
+        ([{"a": 1.5, "b": "x"}], r"where their parts have names, pandas\.DataFrame"),
+    ],
+)
+def test_rows_that_are_no_table_are_told_how_to_become_one(rows: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        selftaught.check(rows)

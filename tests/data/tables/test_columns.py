@@ -1,5 +1,6 @@
 """Rows from files, arrays and scikit-learn: what is a number, a category, a label, a key."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,30 @@ def test_all_columns_that_are_named_as_keys_are_no_features(tmp_path: Path) -> N
     assert told + "Call it 'id' to leave it out" in inspect(str(without)).notes
     old = open_table(file, None, Taken(("", "a", "b", "who")))  # of a version that left out one of them
     assert list(old.columns) == ["", "a", "b", "who"] and not old.notes
+
+
+def test_what_is_wrong_with_a_table_is_told_with_a_way_out(tmp_path: Path) -> None:
+    header = ",".join(["id", "segment", *(f"c{n}" for n in range(10))])
+    file = csv_file(tmp_path, f"{header}\n" + "\n".join(",".join(str(n * k) for n in range(12)) for k in (1, 2)) + "\n")
+    with pytest.raises(
+        UsageError, match=r"--label-column segmnt is no column of .*animals.csv; did you mean 'segment'\?"
+    ):
+        open_table(file, "segmnt")
+    with pytest.raises(
+        UsageError, match=r"--label-column zzz is no column of .*; it has id, segment, c0, .* c7 and 2 more"
+    ):
+        open_table(file, "zzz")
+    like = open_samples(file).preparation
+    other = csv_file(tmp_path, file.read_text().replace("segment", "Segment"), "other.csv")
+    told = "other.csv has no column 'segment', which the encoder takes; if that is its 'Segment', give it the name"
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path}/{told}")):
+        open_samples(other, like=like)
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("a,b\n1,2\n3,größe\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"latin\.csv cannot be read as text: line 3 is no text in UTF-8, byte 0xf6: save"
+    ):
+        open_table(latin)
 
 
 def test_what_is_rows_and_what_is_images(tmp_path: Path) -> None:

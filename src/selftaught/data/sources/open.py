@@ -27,6 +27,7 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
+LINES = (".jsonl", ".ndjson")  # of texts, which are another kind of data
 COLUMNS = (".csv", ".tsv", ".parquet")  # files of columns, one of which may hold labels
 
 Opener = Callable[..., Encoded | Arrays]
@@ -106,7 +107,8 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         endings = [mark for mark in openers() if not mark.endswith(":")]
         ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
-            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}")
+            way = f"; if each of its lines is a text, say text:{shown}" if path.suffix.lower() == ".txt" else ""
+            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join([*endings, *LINES])}{way}")
         return _opened(openers()[ending], path, asked, str(path))
     if part := part_of_archive(path):
         return _opened(partial(open_archive, part[0]), part[1], asked, str(path))

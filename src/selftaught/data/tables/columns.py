@@ -59,6 +59,7 @@ class Table(Source):
     written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
     key: str | None = None  # the column of the names of rows
+    shown: str = ""  # the file, where it is of one
     odd: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of numbers: see `numbers.Column`
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
@@ -124,8 +125,9 @@ def open_table(data: str | Path | NDArray[Any], label_column: str | None = None,
         table = _sklearn(str(data).removeprefix("sklearn:"))
     else:
         table = _from_file(Path(data), label_column, taken)
+        table.shown = printable(str(data))
     if not len(table) or not table.columns:
-        raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
+        raise DataError(f"{table.shown or table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
     if label_column not in (None, NO_LABEL) and not table.written:
         raise UsageError(
             f"--label-column {printable(label_column)}: {table.name} has no columns with names of their own"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from selftaught.data.sources.numbers import SHOWN, cleaned, some_of
 from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import NOTED, Table
+from selftaught.system.components import nearest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -102,12 +103,19 @@ class Preparation(BaseModel):
         more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
         return [*sorted(said, key=lambda line: not line.startswith("warning"))[:NOTED], *more]
 
+    def _lacks(self, table: Table, name: str) -> str:
+        """What to say of a table without a column that the encoder takes; it may be called a little otherwise there."""
+        known = {column.name for column in self.columns}
+        close = nearest(name, (other for other in table.columns if other not in known))
+        way = f"; if that is its {printable(close)!r}, give it the name" if close else ""
+        return f"{table.shown or table.name} has no column {printable(name)!r}, which the encoder takes{way}"
+
     def encoded(self, table: Table) -> NDArray[np.float32]:
         """Rows (N, channels, columns): what is missing is zero, a number's mean or no category."""
         made = np.zeros((len(table), *self.shape), dtype=np.float32)
         for place, column in enumerate(self.columns):
             if column.name not in table.columns:
-                raise DataError(f"{table.name} has no column {printable(column.name)!r}, which the encoder takes")
+                raise DataError(self._lacks(table, column.name))
             cells = table.columns[column.name]
             if column.kind == "number":
                 with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then nothing is known

@@ -16,6 +16,8 @@ from selftaught.data.sources.labels import (
     label_cells,
     label_text,
     labels_among,
+    listed,
+    meant_in,
     named_like,
     parted,
     several_text,
@@ -84,10 +86,9 @@ def _column(
 ) -> tuple[str, list[str]]:
     """The column of texts, and what to say of it. Raises DataError and UsageError."""
     header = [*table.cells]
-    listed = ", ".join(map(printable, header[:10])) or "none"
     if asked is not None:
         if asked not in header:
-            raise UsageError(f"--column {printable(asked)} is no column of {shown}; it has {listed}")
+            raise UsageError(f"--column {printable(asked)} is no column of {shown}; {meant_in(header, asked)}")
         return asked, []
     if taken in header:
         return str(taken), []
@@ -96,7 +97,7 @@ def _column(
     found = named_like(open_to, TEXTS)[:1] or [name for name in open_to if _is_wordy(table.cells[name])]
     if len(found) != 1:
         several = "several columns" if found else "no column"
-        raise DataError(f"{shown} has {several} that texts may be in: say which with --column; it has {listed}")
+        raise DataError(f"{shown} has {several} that texts may be in: say which with --column; it has {listed(header)}")
     return found[0], [f"texts are those of the column {printable(found[0])!r} of {shown}; --column names another"]
 
 
