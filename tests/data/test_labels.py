@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,17 @@ from selftaught.data.images.samples import open_samples as open_images
 from selftaught.data.opening import labels_in
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.files import Files
+from selftaught.data.sources.handed import handed
 from selftaught.data.sources.labels import labels_for, labels_in_file
 from selftaught.data.sources.metadata import columns_beside
 from selftaught.data.sources.open import open_source
+from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.inspection import inspect
+from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.samples import open_samples
 from selftaught.data.tables.telling import told_by
+from selftaught.data.text.files import open_texts
 from selftaught.judging.label_file import LabelFile
 from selftaught.system.errors import DataError, UsageError
 
@@ -296,6 +301,25 @@ def test_labels_beside_images_in_parquet_are_known_by_their_names(name: str, tmp
         open_source(tmp_path / "t.parquet", "colour")
 
 
+def test_labels_of_a_file_are_not_said_to_be_those_of_a_column(tmp_path: Path) -> None:
+    """Of rows, of series, and of images in parquet, whose notes say where labels of their own are."""
+    labels = tmp_path / "labels.csv"
+    (tmp_path / "rows.csv").write_text("id,a,b,label\n0,1,2,x\n1,3,5,y\n")
+    (tmp_path / "series.csv").write_text("id,label,p0,p1,p2\n0,x,5,6,7\n1,y,8,9,4\n")
+    images = [file.read_bytes() for file in sorted(pictures(tmp_path, ["a.png", "b.png"]).glob("*.png"))]
+    parquet.write_table(pa.table({"image": images, "label": ["x", "y"]}), tmp_path / "images.parquet")
+    labels.write_text("key,label\n0,one\n1,two\n")
+    for name in ("rows.csv", "series:series.csv", "images.parquet"):
+        mark, _, file = name.rpartition(":")
+        data = f"{mark}:{tmp_path / file}" if mark else str(tmp_path / file)
+        kind = modality.of(data)
+        like = kind.open_samples(data).preparation
+        told = [note for note in kind.open_samples(data, like=like, labelled=True).notes if "are those of" in note]
+        assert len(told) == 1 and "column 'label'" in told[0]
+        named = kind.open_samples(data, like=like, labelled=True, labels=labels)
+        assert named.labels == ["one", "two"] and not any("are those of" in note for note in named.notes)
+
+
 def test_lists_of_numbers_in_parquet_are_columns(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(5, 3))
     parquet.write_table(pa.table({"key": list("abcde"), "features": list(values)}), tmp_path / "f.parquet")
@@ -305,3 +329,26 @@ def test_lists_of_numbers_in_parquet_are_columns(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"x": [[1.0], [1.0, 2.0]]}), tmp_path / "g.parquet")
     with pytest.raises(DataError, match="column 'x' holds lists of several lengths"):
         open_table(tmp_path / "g.parquet")
+
+
+def test_lists_of_labels_are_several_labels_in_a_file_and_in_python(tmp_path: Path) -> None:
+    tags: list[Any] = [["app", "shop"], ["app"], [], None, ["mail", "app", "shop"]]
+    said = ["app;shop", "app", ";", "", "mail;app;shop"]
+    vectors = [[1.0, 7.0], None, [2.0, 8.0], [3.0, 9.0], [4.0, 6.0]]
+    rows = pa.table({"x": [1.0, 2.0, 3.0, 4.0, 5.0], "v": vectors, "tags": tags})
+    parquet.write_table(rows, tmp_path / "rows.parquet")
+    text = rows.append_column("text", pa.array(["a b", "c d", "e f", "g h", "i j"])).select(["text", "tags"])
+    parquet.write_table(text, tmp_path / "texts.parquet")
+    assert open_texts(f"text:{tmp_path / 'texts.parquet'}", "tags").labels == said
+    with handed(rows) as named:
+        for given in (tmp_path / "rows.parquet", named):
+            table = open_table(given, "tags")
+            assert table.labels == said and list(table.columns) == ["x", "v 0", "v 1"]
+            assert np.array_equal(table.columns["v 1"], [7, np.nan, 8, 9, 6], equal_nan=True)
+            like = Preparation.of(table)
+            assert open_table(given, None, like.taken).labels == said
+            assert list(open_table(given, None, Taken(("x",))).columns) == ["x", "v", "tags"]  # of which x is looked at
+            with pytest.raises(DataError, match="column 'tags' holds lists of several lengths"):
+                open_table(given)
+        old = open_table(named, None, Taken(("x", "v", "tags")))  # of a version that took lists in Python for text
+        assert old.text("v").tolist()[:2] == ["[1.0, 7.0]", ""] and old.columns["tags"][0] == "['app', 'shop']"

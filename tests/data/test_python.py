@@ -434,3 +434,19 @@ def test_the_axes_of_one_image_are_told_where_they_could_be_mistaken(
         source = open_source(named)
         assert said in " ".join(source.notes) and bool(source.notes) == bool(said)
         assert source.read(2).shape == read
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"a": [1, 2]}, "data cannot be of type dict: give columns by name as a table"),
+        (
+            [[1, 2, 3], [4, 5, 6]],
+            r"gives items of 3 numbers or words, and none is an image: give rows as a table: np\.array",
+        ),
+        ([{"a": 1.5, "b": "x"}], r"where their parts have names, pandas\.DataFrame"),
+    ],
+)
+def test_rows_that_are_no_table_are_told_how_to_become_one(rows: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        selftaught.check(rows)

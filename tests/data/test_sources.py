@@ -256,6 +256,10 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "one.png")
     with pytest.raises(DataError, match=r"neither a folder .*; an image is not data by itself: name its folder, /"):
         open_source(tmp_path / "one.png")
+    lines = tmp_path / "lines.txt"
+    lines.touch()
+    with pytest.raises(DataError, match=r"\.jsonl, \.ndjson; if each of its lines is a text, say text:.*lines\.txt"):
+        open_source(lines)
     (tmp_path / "broken.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match="cannot be read as an archive"):
         open_source(tmp_path / "broken.zip")

@@ -8,6 +8,7 @@ import pytest
 
 from selftaught.commands.python import Run
 from selftaught.data.images.samples import open_samples
+from selftaught.data.tables.samples import open_samples as open_rows
 from selftaught.judging.labelled import Labelled, spare, splits
 from selftaught.judging.opening import open_labelled
 from selftaught.judging.printed import table
@@ -123,6 +124,8 @@ def test_a_few_recordings_do_not_choose_when_to_stop(run: Run, tmp_path: Path) -
         ("0/000.png,r1\n0/000.png,r2\n", {}, DataError, "contradicts itself about '0/000.png'"),
         (None, {"test": "train"}, UsageError, "0/000.png is in both sets; name the groups of --test in"),
         (None, {"test_groups": "train.csv"}, UsageError, "--test-groups needs --test"),
+        (None, {"groups": "g.csv"}, DataError, "--groups .*g.csv: no such file, a CSV of path,group, and no column of"),
+        (None, {"test": "train", "test_groups": "t.csv"}, DataError, "--test-groups .*t.csv: no such file, a CSV of"),
     ],
 )
 def test_what_cannot_be_grouped_is_one_line(
@@ -132,7 +135,7 @@ def test_what_cannot_be_grouped_is_one_line(
     if lines is not None:
         file.write_text(lines)
     with pytest.raises(error, match=said):
-        run.evaluate(train, probe="knn", groups=file, **{name: tmp_path / path for name, path in more.items()})
+        run.evaluate(train, probe="knn", **{"groups": file, **{name: tmp_path / path for name, path in more.items()}})
     with pytest.raises(UsageError, match="--test-groups needs --groups"):
         run.evaluate(train, train, probe="knn", test_groups=file)
 
@@ -150,3 +153,21 @@ def test_a_table_has_groups_by_row(run: Run, tmp_path: Path) -> None:
     keys = open_samples(str(file)).keys
     (tmp_path / "g.csv").write_text("key,group\n" + "\n".join(f"{key},{i // 3}" for i, key in enumerate(keys)))
     assert run.evaluate(file, probe="knn", groups=tmp_path / "g.csv", repeats=1).independent_test_samples == 10
+
+
+def test_groups_may_be_a_column_beside_the_samples(tmp_path: Path) -> None:
+    lines = [f"{row},{row % 7},{row * row},c{row // 4},{'ab'[row % 2]}" for row in range(48)]
+    for name, rows in (("train", lines[:24]), ("test", lines[20:])):
+        (tmp_path / f"{name}.csv").write_text("id,a,b,city,label\n" + "\n".join(rows) + "\n")
+    (tmp_path / "g.csv").write_text("key,group\n" + "".join(f"{row},c{row // 4}\n" for row in range(24)))
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    like = open_rows(train).preparation
+    by_column, by_file = (
+        open_labelled(Evaluate.parse({"run": "x", "train": str(train), "groups": groups}), like)
+        for groups in ("city", str(tmp_path / "g.csv"))
+    )
+    assert by_column.named is not None and by_file.named is not None
+    assert by_column.named.tolist() == by_file.named.tolist() and by_column.tested == 6
+    both = open_labelled(Evaluate.parse({"run": "x", "train": str(train), "test": str(test), "groups": "city"}), like)
+    assert both.named is not None and both.named[20:24].tolist() == both.named[24:28].tolist()
+    assert len(both.not_tested) == 20  # what is of a city of the test set is not learnt from

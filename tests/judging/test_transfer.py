@@ -20,10 +20,12 @@ from selftaught.data.images.encoders import build_encoder
 from selftaught.data.images.preparation import Preparation
 from selftaught.data.images.samples import open_samples
 from selftaught.run.classifier import Calibrated, load_classifier, save_classifier
-from selftaught.run.export import save_encoder
+from selftaught.run.export import save_encoder, warn_of_cut
 from selftaught.run.meaning import Meaning
 from selftaught.system.components import Part
 from selftaught.system.errors import UsageError
+from selftaught.system.files import write_json
+from selftaught.system.lock import only_writer
 from selftaught.system.progress import Progress
 from tests.networks import HALVED
 
@@ -137,6 +139,46 @@ def test_names_are_those_of_the_files_and_what_cannot_be_read_is_listed(
     assert run_command(["predict", str(classifier), str(folder), "--out", str(tmp_path / "p.csv")]) == 0
     assert f"see {tmp_path / 'p-quarantine-2.csv'}" in capsys.readouterr().err
     assert (tmp_path / "p-quarantine.csv").read_text() == "my own notes"
+    said = selftaught.predict(classifier, folder)  # which writes no file, and so no list beside it
+    assert len(said.keys) == 3 and [key for key, _ in said.quarantined] == ["+broken.png"]
+    told = f"warning: 1 of {folder} cannot be used and are left out; the first is +broken.png: "
+    assert told in capsys.readouterr().err
+
+
+def test_who_uses_the_encoder_of_a_run_that_was_cut_is_told(
+    digits: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, run = open_samples("sklearn:digits", limit=64), tmp_path / "run"
+    encoder = build_encoder(HALVED, images.preparation)
+    save_encoder(encoder, HALVED, images.preparation, run / "encoder", {"step": 84})
+    (run / "recipe.yaml").write_text("data: sklearn:digits\nsteps: 18000\n")
+    nothing, out = str(tmp_path / "none.npz"), ["--out", str(tmp_path / "out.npz")]
+    commands = {
+        "evaluate": ["--train", nothing],
+        "finetune": [nothing, "--out", str(tmp_path / "classifier")],
+        "embed": [nothing, *out],
+        "find": [nothing, "--like", "1"],
+        "odd": [nothing],
+        "export": [],
+    }
+    told = "at step 84 of 18,000: this is its encoder of then"
+    for command, rest in commands.items():
+        write_json(run / "status.json", {"state": "preempted"})
+        run_command([command, str(run), *rest])
+        said = capsys.readouterr().err
+        assert said.count(f"warning: {run} was stopped {told}, as pretrain --resume goes on from there") == 1, command
+    for state, how in (("diverged", "diverged"), ("failed", "failed"), ("running", "was cut")):
+        write_json(run / "status.json", {"state": state})
+        warn_of_cut(run)
+        assert f"{run} {how} {told}" in capsys.readouterr().err
+    with only_writer(run):  # it is known to whoever looks at a run that goes on
+        warn_of_cut(run)
+    write_json(run / "status.json", {"state": "done"})
+    warn_of_cut(run)
+    (run / "status.json").unlink()
+    warn_of_cut(run)
+    warn_of_cut(run / "encoder")
+    assert capsys.readouterr().err == ""
 
 
 def test_onnx_gives_calibrated_probabilities(classifier: Path, tmp_path: Path) -> None:

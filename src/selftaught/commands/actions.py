@@ -86,6 +86,9 @@ def predict(recipe: Predict) -> "Predictions":
 
 def export(recipe: Export) -> "tuple[Path, float] | Sent":
     """The file of an encoder or a classifier, and how far its outputs are from the network's; or what is sent."""
+    from selftaught.run.export import load_encoder, warn_of_cut
+
+    warn_of_cut(recipe.run)
     if recipe.to.startswith(HUB):
         from selftaught.commands.hub import publish
 
@@ -93,7 +96,6 @@ def export(recipe: Export) -> "tuple[Path, float] | Sent":
     if recipe.upload or recipe.license:
         raise UsageError("--upload and --license are for --to hub:USER/NAME")
     from selftaught.run.classifier import load_classifier
-    from selftaught.run.export import load_encoder
     from selftaught.run.meaning import OUTPUTS
     from selftaught.run.onnx import is_ours, to_onnx
     from selftaught.run.pte import to_executorch

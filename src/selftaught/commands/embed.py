@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
-from selftaught.run.export import load_encoder
+from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.run.recipes import Embed
 from selftaught.system import outputs, written
 from selftaught.system.allocator import keep_freed_memory
@@ -38,6 +38,7 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     outputs.refuse_taken({"--out": recipe.out}, recipe.overwrite, {"--out": KINDS})
     ending = out.suffix.lower()
     encoder = load_encoder(recipe.run, module=module).to(device_of("auto"))
+    warn_of_cut(recipe.run)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
     how = {"like": encoder.preparation, "limit": recipe.limit, "column": recipe.column}

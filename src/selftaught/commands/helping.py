@@ -38,6 +38,12 @@ def unknown(flag: str, known: Collection[str], listed: str) -> str:
     ours = f"--{ELSEWHERE.get(name, name)}"
     if ours in known:
         return f"there is no {flag}; here it is {ours}"
+    found = [one for one in known if one.endswith(f".{ours[2:]}")]
+    if len(found) == 1:
+        return f"there is no {flag}; here it is {found[0]}"
+    passes = [one for one in known if one.endswith(".epochs")]
+    if ours == "--steps" and passes:
+        return f"there is no {flag}; here passes over the labels are counted: {passes[0]}"
     close = nearest(flag, [one for one in known if one.startswith("--")])
     return f"there is no {flag}; {f'did you mean {close!r}?' if close else f'see {listed}'}"
 

@@ -21,6 +21,7 @@ from selftaught.data.sources.labels import Line, agreeing, labels_for, labels_in
 from selftaught.data.sources.metadata import Column, columns_beside, one_column, refuse_unnamed
 from selftaught.data.sources.parts import whole_of
 from selftaught.data.sources.source import Progress, Source, digest
+from selftaught.data.sources.taken import without_own
 from selftaught.system import randomness
 from selftaught.system.errors import BrokenData, DataError, UsageError
 from selftaught.system.text import printable
@@ -59,6 +60,7 @@ def chosen(
     this many; unheld: whether the numbers of all samples are to take no memory. Raises DataError.
     """
     if labels is not None:
+        source.notes = without_own(source.notes)
         source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
         raise DataError(f"{source.name} has no labels: {remedy}")
@@ -194,7 +196,7 @@ class Opened(Samples):
         part.labels = [self.labels[row] for row in rows] if self.labels else None
         part.count, part.sampled = len(rows), None
         hashed = self.digests  # not kept: the part would have to know what of the source it is
-        part.guidance, part._source = None, None
+        part.guidance, part._source = None, self._source and (self._source[0], self._source[1][rows])
         part._digests, part._hash = None, lambda progress: _part(hashed(progress), rows)
         part.keep(rows)
         return part

@@ -36,7 +36,7 @@ from selftaught.judging.subsets import parse_labels
 from selftaught.judging.told import leaks_of
 from selftaught.run.digests import WATCHED, among, read_digests
 from selftaught.run.evaluations import is_evaluation, kept
-from selftaught.run.export import load_encoder
+from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.run.recipes import Evaluate
 from selftaught.run.records import Facts
 from selftaught.system.allocator import keep_freed_memory
@@ -76,6 +76,7 @@ def evaluate(
     refuse_alone(recipe, "test", "test_labels", "test_masks")
     refuse_unread(recipe, asked)
     encoder = load_encoder(recipe.run, module=module)
+    warn_of_cut(recipe.run)
     keep_freed_memory()
     memo = Memo(Path(recipe.run))
     with stopping(), over(several(recipe.devices)):

@@ -14,7 +14,7 @@ from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Preparation, Samples
 from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.neighbours import unit
-from selftaught.run.export import load_encoder
+from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
 from selftaught.system.errors import UsageError
@@ -42,6 +42,7 @@ class Featured:
 def encoder_of(run: str, module: nn.Module | None) -> Encoder:
     """The encoder of a run, on the device where it works."""
     encoder = load_encoder(run, module=module).to(device_of("auto"))
+    warn_of_cut(run)
     keep_freed_memory()
     return encoder
 

@@ -9,7 +9,7 @@ from scipy.sparse import block_array, coo_array
 from scipy.sparse.csgraph import connected_components
 
 from selftaught.contracts.samples import Samples
-from selftaught.data.sources.labels import labels_in_file
+from selftaught.data.sources.labels import NO_LABEL, labels_in_file
 from selftaught.data.sources.parts import whole_of
 from selftaught.run.recipes import Evaluate, Finetune
 from selftaught.system.errors import DataError, UsageError
@@ -29,10 +29,11 @@ def groups_named(recipe: Evaluate | Finetune, sources: Sequence[Samples]) -> NDA
         return groups_of(sources)
     if recipe.test_groups and not recipe.test:
         raise UsageError("--test-groups needs --test")
-    if len(sources) > 1 and not recipe.test_groups:
+    if len(sources) > 1 and not recipe.test_groups and recipe.groups.exists():
         _refuse_twice(recipe.groups, *sources)
-    files = (recipe.groups, recipe.test_groups or recipe.groups)
-    named = [group for samples, file in zip(sources, files) for group in _groups(samples, file)]
+    first = "--groups", recipe.groups
+    asked = first, ("--test-groups", recipe.test_groups) if recipe.test_groups else first
+    named = [group for samples, one in zip(sources, asked) for group in _groups(samples, *one)]
     return np.unique(np.array(named, dtype=object).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
@@ -65,9 +66,13 @@ def _refuse_twice(file: Path, train: Samples, test: Samples) -> None:
         )
 
 
-def _groups(samples: Samples, file: Path) -> list[str]:
-    """The group of each sample, as a CSV of path,group has it; of a page or window, else that of its whole."""
-    known, shown = labels_in_file(file, COLUMN), printable(str(file))
+def _groups(samples: Samples, flag: str, file: Path) -> list[str]:
+    """The group of each sample, as a CSV of path,group has it; of a page or window, else that of its whole.
+
+    Of a name that is no file's, as a column beside the samples has it.
+    """
+    known = labels_in_file(file, COLUMN) if file.exists() else _in_column(samples, flag, str(file))
+    shown = printable(str(file))
     named = {key: known.get(key) or known.get(whole_of(key)) or "" for key in samples.keys}
     if missing := [key for key, group in named.items() if not group]:
         raise DataError(
@@ -75,3 +80,14 @@ def _groups(samples: Samples, file: Path) -> list[str]:
             f"such as {printable(missing[0])}; one that stands alone is a group of its own"
         )
     return [named[key] for key in samples.keys]
+
+
+def _in_column(samples: Samples, flag: str, name: str) -> dict[str, str]:
+    """The cells of a column by key. Raises DataError where there is none of the name, which then was to be a file's."""
+    try:
+        samples.refuse_columns([name], labels=NO_LABEL)
+    except UsageError:
+        told = f"{flag} {printable(name)}: no such file, a CSV of path,group"
+        raise DataError(f"{told}, and no column of {printable(samples.name)} either") from None
+    (column,) = samples.metadata([name], labels=NO_LABEL)
+    return dict(zip(samples.keys, column.cells))

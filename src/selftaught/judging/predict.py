@@ -28,7 +28,7 @@ from selftaught.system.devices import device_of, unmoved
 from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
-from selftaught.system.quarantine import list_beside
+from selftaught.system.quarantine import list_beside, warn_of
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 from selftaught.system.written import first_rows
@@ -133,9 +133,13 @@ def predict(
 ) -> Predictions:
     """What the classifier in `folder` says of `data`, written to the CSV file `out` if one is named.
 
-    data: a path or a name, or whatever `selftaught.pretrain` takes; column: what of it holds the images; sort: data, or
-    confidence, the surest first; move_into: a folder for copies, or links (`how`), of the samples' files, in one for
-    each class, but for those that are less sure than `threshold`; overwrite: replace `out`, whoever wrote it.
+    data: a path or a name, or whatever `selftaught.pretrain` takes; every: whether `out` has a column for each class,
+    too, which `probabilities` hold anyway; column: what of the data holds the images; sort: data, or confidence, the
+    surest first; move_into: a folder for copies, or links (`how`), of the samples' files, in one for each class, but
+    for those that are less sure than `threshold`; overwrite: replace `out`, whoever wrote it.
+
+    Samples that cannot be read have no place among `keys`, `predicted` and `probabilities`; they stand in
+    `quarantined`, and a line says so.
     """
     if threshold is not None and move_into is None:
         raise UsageError("--threshold says what is sure enough to be sorted: it needs --move-into")
@@ -195,6 +199,8 @@ def _predicted(asked: _Asked, module: nn.Module | None) -> Predictions:
         said.write(Path(out), asked.every, asked.overwrite)
         if said.quarantined:
             say(f"warning: {len(said.quarantined):,} {kind.THINGS} cannot be read, see {printable(said.unread)}")
+    else:
+        warn_of(said.quarantined, data)
     return said
 
 

@@ -20,7 +20,7 @@ from selftaught.judging.opening import open_labelled
 from selftaught.judging.subsets import Rows, held_out
 from selftaught.judging.told import leaks_of
 from selftaught.run.classifier import Calibrated, save_classifier
-from selftaught.run.export import load_encoder
+from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.run.folder import RunFolder
 from selftaught.run.layout import LOG
 from selftaught.run.meaning import Meaning
@@ -52,6 +52,7 @@ def finetune(recipe: Finetune, module: nn.Module | None = None) -> dict[str, Any
     refuse_alone(recipe, "test", "test_labels")
     tuning = Tuning.parse(recipe.finetune)
     encoder = load_encoder(recipe.run, module=module)
+    warn_of_cut(recipe.run)
     out = RunFolder(recipe.out)
     replaces = recipe.overwrite or _is_unfinished(out)
     if out.folder.resolve() == Path(recipe.run).resolve():

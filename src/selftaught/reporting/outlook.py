@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from selftaught.system.text import duration, filesize
+from selftaught.system.text import duration, filesize, rounded
 from selftaught.training.scale.outlook import Communication, Memory, Outlook, Reading, Saving, Speed
 
 Line = tuple[str, str]  # a name and what is said of it
@@ -25,7 +25,7 @@ def lines(outlook: Outlook) -> list[Line]:
     on = f"{machines.nodes:,} machines with {machines.devices} x {machines.card}"
     return [
         ("run", f"{outlook.method} on {outlook.encoder}{at}, {outlook.precision}, batches of {outlook.batch_size:,}"),
-        ("data", f"{outlook.samples:,} {outlook.things} ({outlook.data}), {outlook.epochs:.3g} epochs"),
+        ("data", f"{outlook.samples:,} {outlook.things} ({outlook.data}), {rounded(outlook.epochs)} epochs"),
         ("machines", f"{on}, {machines.processes:,} processes, {machines.network}"),
         ("time", _time(outlook)),
         *_speed(outlook.speed),

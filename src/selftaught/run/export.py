@@ -20,6 +20,7 @@ from selftaught.run.card import encoder_card
 from selftaught.run.layout import EXPORTED, FOLDERS, MODEL, refuse_classifier
 from selftaught.run.records import Config
 from selftaught.run.rows import whole
+from selftaught.run.standing import cut_short
 from selftaught.system.arrays import refuse_odd_weights
 from selftaught.system.bombs import HARMLESS, HONEST
 from selftaught.system.components import Part, place_and_problem
@@ -27,6 +28,7 @@ from selftaught.system.errors import UsageError
 from selftaught.system.files import write_together
 from selftaught.system.ownership import refuse_odd
 from selftaught.system.reading import json_in
+from selftaught.system.saying import say
 from selftaught.system.text import filesize, printable
 
 Packed = Mapping[str, str | bytes]  # files by name
@@ -181,6 +183,14 @@ def load_encoder(folder: str | Path, module: nn.Module | None = None) -> Encoder
     with weights_in(folder, "encoder") as weights:
         encoder.net.load_state_dict(weights)
     return encoder.eval()
+
+
+def warn_of_cut(run: str | Path) -> None:
+    """Say where the encoder of a run, which is about to be used, is not that of its last step."""
+    with suppress(UsageError):  # the folder is that of an encoder alone
+        step = encoder_about(Path(run) / "encoder").get("step")
+        if line := cut_short(Path(run), step if isinstance(step, int) else None):
+            say(f"warning: {line}")
 
 
 def part_of_run(run: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from selftaught.system.reading import json_lines, json_object, yaml_in
 from selftaught.system.text import duration, printable
 
 ENDED = ("done", "failed", "diverged")  # states that nothing follows by itself
+ENDINGS = {"preempted": "was stopped", "diverged": "diverged", "failed": "failed"}  # else it was killed
 WRITTEN = ("metrics.jsonl", "status.json", "run.log", "recipe.yaml", "checkpoints")  # what shows that a run lives
 RECENT, TAIL = 20, 1 << 16  # lines of the log that tell how fast a run is, and the bytes they are looked for in
 
@@ -40,6 +41,19 @@ def standing(folder: Path) -> Standing:
     state, line = _in_words(folder, status, held)
     # A run that is done lets go in this moment, if it has not.
     return Standing(printable(folder.name), state, line, held and state != "done", status)
+
+
+def cut_short(folder: Path, step: int | None) -> str:
+    """What to say of an encoder of this step, whose run came to no end and is not at work any more; "" of any other."""
+    with suppress(OSError, ValueError):
+        state = json_object(folder / "status.json", Status).get("state", "done")
+        total = _steps(folder)
+        if state == "done" or may_be_written(folder) or (step and total and step >= total):
+            return ""
+        at = "" if step is None else f" at step {step:,}" + (f" of {total:,.0f}" if total else "")
+        way = "" if state == "diverged" else ", as pretrain --resume goes on from there"
+        return f"{printable(folder)} {ENDINGS.get(state, 'was cut')}{at}: this is its encoder of then{way}"
+    return ""
 
 
 def _in_words(folder: Path, status: dict[str, Any], held: bool) -> tuple[str, str]:

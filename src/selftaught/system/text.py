@@ -16,6 +16,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def rounded(number: float) -> str:
+    """A number as people say it: 0.25, 12.5, 3,000; never 3e+03."""
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+
+
 def spelled(name: str) -> str:
     """A name whose bytes may be no UTF-8 as text that every file and reader takes: such a byte becomes \\xb9.
 

@@ -12,7 +12,7 @@ from selftaught.run.quantities import NONE
 from selftaught.system import processes
 from selftaught.system.files import spared
 from selftaught.system.saying import say
-from selftaught.system.text import printable
+from selftaught.system.text import printable, rounded
 from selftaught.training.broken import describe_data
 from selftaught.training.few import advice
 from selftaught.training.job import Job
@@ -88,7 +88,7 @@ def announce(job: Job, run: RunFolder, start: int) -> None:
         say(f"         a feature ends with {left:,} numbers by patches of the data itself, which nothing trains")
     say(
         f"training {recipe.steps:,} steps of {recipe.batch_size} "
-        f"({recipe.steps / job.batches.steps_per_epoch:.3g} epochs), {preset.optimizer}, "
+        f"({rounded(recipe.steps / job.batches.steps_per_epoch)} epochs), {preset.optimizer}, "
         f"lr {lr:.3g}, {recipe.way} on {job.engine.device}"
     )
     if (count := processes.count()) > 1:

@@ -1,5 +1,6 @@
 """Rows from files, arrays and scikit-learn: what is a number, a category, a label, a key."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from pyarrow import parquet
 
 from selftaught.contracts import modality
 from selftaught.data.sources.handed import handed
+from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import open_table
+from selftaught.data.tables.inspection import inspect
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.reading import snippets
 from selftaught.data.tables.samples import open_samples
@@ -116,6 +119,19 @@ def test_an_encoders_preparation_is_used_on_other_rows(tmp_path: Path) -> None:
         open_samples(csv_file(tmp_path, "weight,colour,height\n1,red,tall\n", "text.csv"), like=like)
 
 
+def test_categories_that_an_encoder_does_not_know_are_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{'True' if n % 2 else 'False'},{'red' if n % 3 else 'blue'},n{n}\n" for n in range(100))
+    like = open_samples(csv_file(tmp_path, "a,paid,colour,name\n" + rows)).preparation
+    text = "a,paid,colour,name\n1,true,red,x\n2,false,green,y\n3,,blue,z\n4,true,,w\n"
+    said = "of no category that the encoder knows"
+    assert open_samples(csv_file(tmp_path, text, "other.csv"), like=like).notes == [
+        f"warning: column 'paid': {said} ('False', 'True'), and so taken for missing: 3 cells such as 'true', 'false'",
+        f"column 'colour': {said} ('red', 'blue'), and so taken for missing: 1 cell such as 'green'",
+    ]
+    known = csv_file(tmp_path, "a,paid,colour,name\n1,True,red,x\n", "known.csv")
+    assert open_samples(known, like=like).notes == []
+
+
 def test_all_formats_hold_the_same_rows(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(20, 3)).round(3)
     labels = np.arange(20) % 2
@@ -144,6 +160,47 @@ def test_all_formats_hold_the_same_rows(tmp_path: Path) -> None:
 def test_a_broken_table_gets_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         open_samples(csv_file(tmp_path, text))
+
+
+def test_all_columns_that_are_named_as_keys_are_no_features(tmp_path: Path) -> None:
+    rows = "".join(f"{n},{n},{n % 5},{n * n % 7},n{n}\n" for n in range(30))
+    file = csv_file(tmp_path, ",id,a,b,who\n" + rows, "two.csv")
+    table = open_table(file)
+    assert list(table.columns) == ["a", "b", "who"] and table.keys == [str(n) for n in range(30)]
+    assert table.notes == ["rows are named by column 'id'; '' is named like such and is left out as well"]
+    assert list(table.beside()[""]())[:2] == ["0", "1"]  # which may still tell of what belongs together
+    told = "column 'who' differs in nearly every row: a name or a date, not a feature? "
+    assert told + "Leave the column out" in inspect(str(file)).notes
+    without = csv_file(
+        tmp_path, "a,b,who\n" + "".join(f"{line.split(',', 2)[2]}\n" for line in rows.split()), "none.csv"
+    )
+    assert told + "Call it 'id' to leave it out" in inspect(str(without)).notes
+    old = open_table(file, None, Taken(("", "a", "b", "who")))  # of a version that left out one of them
+    assert list(old.columns) == ["", "a", "b", "who"] and not old.notes
+
+
+def test_what_is_wrong_with_a_table_is_told_with_a_way_out(tmp_path: Path) -> None:
+    header = ",".join(["id", "segment", *(f"c{n}" for n in range(10))])
+    file = csv_file(tmp_path, f"{header}\n" + "\n".join(",".join(str(n * k) for n in range(12)) for k in (1, 2)) + "\n")
+    with pytest.raises(
+        UsageError, match=r"--label-column segmnt is no column of .*animals.csv; did you mean 'segment'\?"
+    ):
+        open_table(file, "segmnt")
+    with pytest.raises(
+        UsageError, match=r"--label-column zzz is no column of .*; it has id, segment, c0, .* c7 and 2 more"
+    ):
+        open_table(file, "zzz")
+    like = open_samples(file).preparation
+    other = csv_file(tmp_path, file.read_text().replace("segment", "Segment"), "other.csv")
+    told = "other.csv has no column 'segment', which the encoder takes; if that is its 'Segment', give it the name"
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path}/{told}")):
+        open_samples(other, like=like)
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("a,b\n1,2\n3,größe\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"latin\.csv cannot be read as text: line 3 is no text in UTF-8, byte 0xf6: save"
+    ):
+        open_table(latin)
 
 
 def test_what_is_rows_and_what_is_images(tmp_path: Path) -> None:

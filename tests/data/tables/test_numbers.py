@@ -236,6 +236,31 @@ def test_codes_are_read_as_an_encoder_has_learnt_them(tmp_path: Path) -> None:
             open_samples(text, like=Preparation(columns=known))
 
 
+def test_a_column_of_numbers_is_one_in_a_file_of_few_rows(tmp_path: Path) -> None:
+    """What a column is was told by all rows to learn from; a few others hold more words among their numbers."""
+    rows = "".join(f"{n},{'unknown' if n == 7 else n % 9},{n}\n" for n in range(100))
+    like = open_samples(saved(tmp_path / "all.csv", "b,age,c\n" + rows)).preparation
+    assert like.columns[1].kind == "number" and like.columns[1].missing == ("unknown",)
+    few = open_samples(saved(tmp_path / "few.csv", "b,age,c\n1,unknown,2\n2,8,3\n3,who knows,4\n"), like=like)
+    mean, std = like.columns[1].mean, like.columns[1].std
+    assert few.values[:, 0, 1].tolist() == pytest.approx([0, (8 - mean) / std, 0])
+    told = "column 'age': no numbers, and so taken for missing: 2 cells such as 'unknown', 'who knows'"
+    assert few.notes == [told]
+    one = open_samples(saved(tmp_path / "one.csv", "b,age,c\n1,unknown,2\n"), like=like)
+    assert one.values[0, 0, 1] == 0 and one.values[0, 0, 0] != 0
+    semicolons = saved(tmp_path / "s.csv", "b;age;c\n1;unknown;2\n2;1,125;3\n")
+    assert open_samples(semicolons, like=like).values[1, 0, 1] == pytest.approx((1.125 - mean) / std)
+    other = saved(tmp_path / "other.csv", "b,age,c\n1,unknown,2\n1,tall,2\n")
+    with pytest.raises(DataError, match=r"other.csv: column 'age' holds text where numbers were: 2 cells such as 'un"):
+        open_samples(other, like=like)
+
+
+def test_an_encoder_that_met_no_such_cells_is_written_as_before() -> None:
+    column = Column(name="a", kind="number")
+    assert list(column.model_dump()) == ["name", "kind", "mean", "std", "values"]
+    assert Column(name="a", kind="number", missing=("n.d.",)).model_dump(mode="json")["missing"] == ["n.d."]
+
+
 def test_a_run_that_took_codes_for_numbers_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = saved(tmp_path / "codes.csv", "a,code\n" + "".join(f"{n},{n % 3}_{n % 2}\n" for n in range(16)))
     how: dict[str, Any] = {"method": "denoising", "steps": 2, "batch_size": 8, "map": 0, "out": tmp_path / "run"}
@@ -250,3 +275,19 @@ def test_a_run_that_took_codes_for_numbers_goes_on(tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match=r"cannot resume: .* 16 of 16 rows hold something else"):  # and one column less
         saved(codes, "a\n" + "".join(f"{n}\n" for n in range(16)))
         selftaught.pretrain(codes, resume=True, **how)
+
+
+def test_a_run_that_learnt_from_a_second_name_of_rows_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = saved(
+        tmp_path / "rows.csv", "id,key,b\n" + "".join(f"{n},{'xy'[n % 2]},{'pqr'[n % 3]}\n" for n in range(16))
+    )
+    how: dict[str, Any] = {"method": "denoising", "steps": 2, "batch_size": 8, "map": 0, "out": tmp_path / "run"}
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "IDS", ("id",))
+        begun = selftaught.pretrain(rows, **how)
+    again = selftaught.pretrain(rows, resume=True, **how)
+    assert again.status["state"] == "done" and again.recipe.fingerprint == begun.recipe.fingerprint
+    assert [column.name for column in again.encoder().preparation.columns] == ["key", "b"]
+    with pytest.raises(UsageError, match="cannot resume"):
+        saved(rows, rows.read_text().replace("15,y", "15,x"))
+        selftaught.pretrain(rows, resume=True, **how)

@@ -123,6 +123,18 @@ def test_words_are_numbers_behind_a_beginning_and_what_is_too_long_is_cut_and_co
     assert other.preparation is cut.preparation  # nothing is learnt from what is judged on
 
 
+def test_a_label_that_was_named_is_known_to_the_encoder(here: Path) -> None:
+    data = "text:" + wrote("a.csv", "text,mood,label\nit is so,good,x\nit was so,bad,y\n")
+    like = open_samples(data, label_column="mood").preparation
+    assert open_samples(data, like=like, labelled=True).labels == ["good", "bad"]
+    assert open_samples(data, like=like, labelled=True, label_column="label").labels == ["x", "y"]
+    other = "text:" + wrote("b.csv", "text,label\nit is so,x\n")
+    assert open_samples(other, like=like, labelled=True).labels == ["x"]
+    unnamed = open_samples(data).preparation
+    assert unnamed.label is None and "label" not in unnamed.model_dump()  # as it was before there was any
+    assert type(like).model_validate(like.model_dump(mode="json")) == like
+
+
 def _words(samples: object) -> object:
     return torch.from_numpy(samples.lengths)  # type: ignore[attr-defined]
 

@@ -15,6 +15,7 @@ from selftaught.data.series.preparation import Preparation
 from selftaught.data.series.recordings import THINGS, Recordings
 from selftaught.data.series.views import Views
 from selftaught.data.sources.labels import labels_for, plain, read_labels
+from selftaught.data.sources.taken import without_own
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -113,7 +114,7 @@ def cut(series: Recordings, window: int | None, stride: int | None, lone: bool =
 
 def _label(whole: Recordings, labels: Path, column: str | None) -> None:
     """Give recordings the labels of a file, where it names these; if it names windows, they are known only later."""
-    known = {plain(key) for key in whole.keys}
+    known, whole.notes = {plain(key) for key in whole.keys}, without_own(whole.notes)
     if any(plain(line.key) in known for line in read_labels(labels, column).lines):
         whole.labels, whole.marks = labels_for(labels, whole.keys, THINGS, column, whole.note), None
     else:

@@ -185,7 +185,10 @@ def _usable(data: Any, column: str | None) -> Any:
         return on_the_host(data)
     if hasattr(data, "tocsr"):
         raise UsageError(f"data cannot be sparse, as this {type(data).__name__} is: give its toarray()")
-    if isinstance(data, Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    if isinstance(data, Mapping):
+        way = "give columns by name as a table, such as pandas.DataFrame(data) or pyarrow.table(data)"
+        raise UsageError(f"data cannot be of type {type(data).__name__}: {way}")
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         wanted = "a path, an array, a tensor, a list of paths or images, a table, or an object with a length and items"
         lacks = " (it can only be gone through: a data set of one sample for each number is needed)"
         raise UsageError(f"data cannot be of type {type(data).__name__}{lacks * hasattr(data, '__iter__')}: {wanted}")

@@ -214,6 +214,9 @@ def _image_in(item: Any, asked: str | None, name: str) -> Column:
             raise UsageError(f"{shown} gives {type(item).__name__}, and samples are images, arrays, bytes or paths")
         return None
     images = [part for part, value in parts.items() if _is_image(value)]
+    if not images and all(isinstance(value, int | float | str | None) for value in parts.values()):
+        way = "give rows as a table: np.array(rows), or, where their parts have names, pandas.DataFrame(rows)"
+        raise UsageError(f"{shown} gives items of {len(parts)} numbers or words, and none is an image: {way}")
     if len(images) != 1:
         raise UsageError(f"{shown} gives items with {len(images)} images: say which of {listed} with --column")
     return images[0]

@@ -12,6 +12,7 @@ from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells, says
 from selftaught.data.sources.folder import SUFFIXES
 from selftaught.data.sources.numbers import column_of
 from selftaught.data.sources.parts import whole_of
+from selftaught.system.components import nearest
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -23,6 +24,7 @@ LIKE_LABELS = (
 )
 KEYS = ("path", "key", "file_name", "filename", "file", "image_path", "filepath", "image", "img", "image_id")
 INDEX = ("", "unnamed: 0", "__index_level_0__")  # how pandas writes the numbers of its rows
+MOST = 10  # columns that are listed
 NO_LABEL = "none"  # of --label-column: nothing is left out of learning
 BETWEEN = ";"  # several labels of one sample; alone, that it is known to have none
 # What makes labels numbers that are no names of classes: a fraction, or thousands. A bound, as "<30", is a name.
@@ -62,9 +64,22 @@ def labels_among(header: Sequence[str], asked: str | None, shown: str) -> list[s
         return named_like(header, (*LABELS, *LIKE_LABELS))[:1]
     names = parted(header, asked)
     if missing := [name for name in names if name not in header]:
-        known = ", ".join(printable(name) for name in header[:10])
-        raise UsageError(f"--label-column {printable(missing[0])} is no column of {shown}; it has {known or 'none'}")
+        raise UsageError(
+            f"--label-column {printable(missing[0])} is no column of {shown}; {meant_in(header, missing[0])}"
+        )
     return names
+
+
+def meant_in(header: Sequence[str], name: str) -> str:
+    """The column that may be meant by a name which none has, or those that there are."""
+    close = nearest(name, header)
+    return f"did you mean {printable(close)!r}?" if close else f"it has {listed(header)}"
+
+
+def listed(header: Sequence[str]) -> str:
+    """The first columns, and how many there are besides."""
+    more = f" and {len(header) - MOST:,} more" if len(header) > MOST else ""
+    return (", ".join(map(printable, header[:MOST])) or "none") + more
 
 
 def parted(header: Sequence[str], asked: str) -> list[str]:
@@ -190,8 +205,8 @@ def _columns(header: Sequence[str], asked: str | None, shown: str) -> list[str] 
     key = keys[0] if keys else header[0]
     others = [column for column in header if column != key]
     if not labels and len(others) > 1:
-        listed = ", ".join(map(printable, others[:10]))
-        raise UsageError(f"{shown} has no label by name among its columns {listed}: say which with --label-column")
+        told = f"{shown} has no label by name among its columns {listed(others)}"
+        raise UsageError(f"{told}: say which with --label-column")
     return [key, *(labels or others[:1])] if others else None
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ class Column(NamedTuple):
     values: NDArray[Any]
     commas: bool = False  # whether decimals were written with commas
     said: str = ""
+    odd: tuple[str, ...] = ()  # of numbers, the cells that hold something and are none, the commonest first
 
 
 def cleaned(cells: Sequence[str]) -> list[str]:
@@ -55,6 +56,17 @@ def column_of(cells: Sequence[str], parting: str = "") -> Column:
     return _by_hand(given, parting)
 
 
+def as_learnt(cells: Sequence[str], parting: str, missing: Collection[str]) -> Column:
+    """A column of text as an encoder takes it that has learnt numbers from it: cell by cell, however many are none.
+
+    parting: as of `column_of`; missing: cells that were taken for missing then. Text where no cell is a number and some
+    are none of these, for which the column may be another one.
+    """
+    if (values := once_read(cells)) is not None:
+        return Column(values, said="cells such as 1_2 are read as 12, as the encoder has learnt them")
+    return _by_hand(cleaned(cells), parting, missing)
+
+
 def once_read(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """A column of text as earlier versions read it, which took 1_2 for 12, as Python does; None where it was text."""
     then = [_without_underscores(cell) for cell in cells]
@@ -70,21 +82,24 @@ def _without_underscores(cell: str) -> str:
     return cell
 
 
-def _by_hand(given: Sequence[str], parting: str) -> Column:
+def _by_hand(given: Sequence[str], parting: str, missing: Collection[str] | None = None) -> Column:
+    """missing: what is known to be so, of a column that is one of numbers wherever it holds any."""
     counts = Counter(given)
     total = len(given) - counts.pop("nan", 0)
     commas = any(_has_decimal_comma(cell, parting) for cell in counts)
     read = {cell: number_in(cell, commas) for cell in counts}
-    odd = {cell: counts[cell] for cell, number in read.items() if number is None}
+    odd = {cell: count for cell, count in counts.most_common() if read[cell] is None}
     share = 1 - sum(odd.values()) / total
-    if share < NEARLY:
-        said = f"text, as only {share:.0%} of its cells are numbers: not {_some(odd)}" if share >= HALF else ""
+    if missing is not None and not share and not odd.keys() <= {*missing}:
+        return Column(np.array(given, dtype=np.str_), said=f"text where numbers were: {some_of(odd)}")
+    if missing is None and share < NEARLY:
+        said = f"text, as only {share:.0%} of its cells are numbers: not {some_of(odd)}" if share >= HALF else ""
         return Column(np.array(given, dtype=np.str_), said=said)
     values = np.array([read.get(cell) for cell in given], dtype=np.float64)  # None is NaN
     signed = {cell: counts[cell] for cell in read if cell not in odd and not _is_bare(cell, commas)}
-    notes = [f"read by their numbers alone: {_some(signed)}"] * bool(signed)
-    notes += [f"no numbers, and so taken for missing: {_some(odd)}"] * bool(odd)
-    return Column(values, commas, "; ".join(notes))
+    notes = [f"read by their numbers alone: {some_of(signed)}"] * bool(signed)
+    notes += [f"no numbers, and so taken for missing: {some_of(odd)}"] * bool(odd)
+    return Column(values, commas, "; ".join(notes), tuple(odd))
 
 
 def number_in(cell: str, commas: bool = False) -> float | None:
@@ -109,7 +124,7 @@ def _is_bare(cell: str, commas: bool) -> bool:
     return as_number(cell.replace(",", ".") if commas else cell) is not None
 
 
-def _some(counts: dict[str, int]) -> str:
+def some_of(counts: Mapping[str, int]) -> str:
     """How many cells, and the first few of them."""
     total = sum(counts.values())
     named = ", ".join(repr(printable(cell)) for cell in list(counts)[:SHOWN])

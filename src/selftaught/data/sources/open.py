@@ -28,6 +28,7 @@ from selftaught.system.errors import DataError, UsageError
 from selftaught.system.saying import say
 from selftaught.system.text import printable
 
+LINES = (".jsonl", ".ndjson")  # of texts, which are another kind of data
 COLUMNS = (".csv", ".tsv", ".parquet")  # files of columns, one of which may hold labels
 
 Opener = Callable[..., Encoded | Arrays]
@@ -107,9 +108,12 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         endings = [mark for mark in openers() if not mark.endswith(":")]
         ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
-            alone = path.name.lower().endswith(SUFFIXES)
-            way = f"; an image is not data by itself: name its folder, {printable(str(path.parent))}" if alone else ""
-            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join(endings)}{way}")
+            way = ""
+            if path.name.lower().endswith(SUFFIXES):
+                way = f"; an image is not data by itself: name its folder, {printable(str(path.parent))}"
+            elif path.suffix.lower() == ".txt":
+                way = f"; if each of its lines is a text, say text:{shown}"
+            raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join([*endings, *LINES])}{way}")
         return _opened(openers()[ending], path, asked, str(path))
     if part := part_of_archive(path):
         return _opened(partial(open_archive, part[0]), part[1], asked, str(path))

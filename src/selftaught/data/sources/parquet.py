@@ -7,13 +7,14 @@ import threading
 import warnings
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from selftaught.data.sources.contents import Contents, column_in, stamps_in
@@ -27,6 +28,8 @@ from selftaught.data.sources.source import MAX_BYTES, reading
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
+Columns = tuple[list[str], list[list[str]]]  # their names, and the cells (N,) of each
+LISTS = list | tuple | np.ndarray  # in cells of a table in Python; pyarrow gives lists
 HELD = 4  # row groups in memory at a time: samples are asked for nearly in order, by threads that work ahead
 KIND = " as parquet"  # in errors
 LOOKED_AT = 16  # cells of bytes of which one must be an image: the very first may be broken
@@ -44,32 +47,37 @@ def _opened(path: Path | Distant) -> Any:
         return file
 
 
-def columns(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The names of all columns, and their cells as text; of lists each place is a column. Raises DataError."""
+def columns(path: Path, whole: Callable[[Sequence[str]], Collection[str]] = lambda names: ()) -> Columns:
+    """The names of all columns, and their cells as text; of lists each place is a column. Raises DataError.
+
+    whole: of the names of all columns those whose lists are single cells, as labels are of which a sample has several.
+    """
     file = _opened(path)
     with reading(str(path), KIND):
         refuse_many_cells(file)
         refuse_long_text(path, file)
-        held = [(name, column.to_pylist()) for name, column in zip(file.schema_arrow.names, file.read().columns)]
-    names, cells = list[str](), list[list[str]]()
-    for name, column in held:
-        for own, values in _apart(name, column, printable(str(path))):
-            names.append(own)
-            cells.append(["" if value is None else label_text(value) for value in values])
-    return names, cells
+        held = [column.to_pylist() for column in file.read().columns]
+    named = file.schema_arrow.names
+    alone = whole(named)
+    made = [one for name, column in zip(named, held) for one in apart(name, column, name in alone, str(path))]
+    return [name for name, _ in made], [cells for _, cells in made]
 
 
-def _apart(name: str, column: list[Any], shown: str) -> list[tuple[str, list[Any]]]:
-    """A column of lists as columns, one for each place in a list; any other as it is."""
-    lists = [cell for cell in column if isinstance(cell, list)]
-    if not lists:
-        return [(name, column)]
-    if len({len(cell) for cell in lists}) > 1 or any(isinstance(value, list | dict) for value in lists[0]):
-        raise DataError(
-            f"{shown}: column {printable(name)!r} holds lists of several lengths, or in lists: leave it out"
-        )
-    wide = range(len(lists[0]))
-    return [(f"{name} {i}", [cell[i] if cell is not None else None for cell in column]) for i in wide]
+def apart(name: str, column: Sequence[Any], whole: bool, shown: str) -> list[tuple[str, list[str]]]:
+    """A column as text, None as nothing; of lists a column for each place, unless it is `whole`. Raises DataError."""
+    lists = next(([*cell] for cell in column if isinstance(cell, LISTS)), None)
+    if whole or lists is None:
+        return [(name, [label_in_python(cell) if isinstance(cell, LISTS) else _text(cell) for cell in column])]
+    uneven = any(not isinstance(cell, LISTS) or len(cell) != len(lists) for cell in column if cell is not None)
+    if uneven or any(isinstance(value, LISTS | dict) for value in lists):
+        told = f"{printable(shown)}: column {printable(name)!r} holds lists of several lengths, or in lists"
+        raise DataError(f"{told}: leave it out")
+    wide = range(len(lists))
+    return [(f"{name} {i}", [_text(None if cell is None else cell[i]) for cell in column]) for i in wide]
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else label_text(cell)
 
 
 def holds_samples(path: Path) -> bool:

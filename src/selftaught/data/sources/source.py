@@ -76,7 +76,17 @@ def reading(name: str, kind: str = "") -> Iterator[None]:
         yield
     except SelftaughtError:  # which says already what is wrong
         raise
+    except UnicodeDecodeError as error:
+        raise DataError(f"{printable(name)} cannot be read{kind}: {_undecoded(error)}") from None
     except Exception as error:
         refused = getattr(error, "strerror", None)
         reason = refused or (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{printable(name)} cannot be read{'' if refused else kind}: {printable(reason)}") from None
+
+
+def _undecoded(error: UnicodeDecodeError) -> str:
+    """Where bytes are no text, which nearly always is of an older encoding, and the way out."""
+    if error.encoding != "utf-8":
+        return str(error)
+    line = 1 + error.object.count(b"\n", 0, error.start)
+    return f"line {line:,} is no text in UTF-8, byte {error.object[error.start]:#04x}: save the file as UTF-8"

@@ -1,13 +1,15 @@
 """Which columns of a table are its labels, and so no features: as somebody says, as an encoder knows, or by name."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from selftaught.data.sources.labels import LABELS, LIKE_LABELS, NO_LABEL, labels_among, named_like, parted
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 AXES = ("x", "z")  # beside which "y" is an axis as well
+OWN = re.compile(r"(its )?labels(, never used in pre-training,)? are those of ")  # how notes begin that tell so
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Taken:
     columns: tuple[str, ...] = ()
     label: str | None = None  # the column that was left out as the label, several by commas; NO_LABEL where none is
     length: int | None = None  # points of a whole series; None of what is no series, or was cut into windows
+    # Those of the columns that are of numbers, and the cells of each that were taken for missing.
+    numbers: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -37,7 +41,7 @@ def label_columns(
         if column in features:
             told = f"the encoder has learnt from column {printable(column)!r} of {shown}, so it cannot be judged by it"
             raise UsageError(f"{told}: pre-train anew with --label-column {printable(asked)}")
-    if asked is None and taken and taken.label and _finds(header, taken.label):
+    if asked is None and taken and taken.label and finds(header, taken.label):
         asked = taken.label
     if asked is not None:
         return labels_among(header, asked, shown), []
@@ -48,7 +52,8 @@ def label_columns(
     return named[:1], named[1:]
 
 
-def _finds(header: Sequence[str], label: str) -> bool:
+def finds(header: Sequence[str], label: str) -> bool:
+    """Whether all columns that a label was in, several by commas, are there again."""
     return label == NO_LABEL or {*parted(header, label)} <= {*header}
 
 
@@ -73,3 +78,8 @@ def notes_of_labels(
         f"--label-column {printable(column)} leaves it out"
         for column in others
     ]
+
+
+def without_own(notes: Sequence[str]) -> list[str]:
+    """Notes on a source, in place of whose labels stand those of a file, without what says where it has its own."""
+    return [note for note in notes if not OWN.match(note)]

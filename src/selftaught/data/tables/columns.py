@@ -15,9 +15,18 @@ from selftaught.data.sources.arrays import SUFFIXES as ARRAYS
 from selftaught.data.sources.arrays import dimensions, labels_of, read_arrays
 from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
-from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
+from selftaught.data.sources.labels import (
+    INDEX,
+    LABELS,
+    NO_LABEL,
+    known_labels,
+    label_cells,
+    label_text,
+    named_like,
+    parted,
+)
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.numbers import Column, column_of, has_names
+from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names
 from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
@@ -49,6 +58,9 @@ class Table(Source):
     # All columns as they were written, if they were; and that of the names of rows, where several have one.
     written: dict[str, list[str]] = field(default_factory=dict)
     label: str | None = None  # the column that labels come from; several by commas
+    key: str | None = None  # the column of the names of rows
+    shown: str = ""  # the file, where it is of one
+    odd: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of numbers: see `numbers.Column`
     notes: Sequence[str] = ()
     between: ClassVar[bytes] = b""
 
@@ -113,8 +125,9 @@ def open_table(data: str | Path | NDArray[Any], label_column: str | None = None,
         table = _sklearn(str(data).removeprefix("sklearn:"))
     else:
         table = _from_file(Path(data), label_column, taken)
+        table.shown = printable(str(data))
     if not len(table) or not table.columns:
-        raise DataError(f"{table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
+        raise DataError(f"{table.shown or table.name} holds no {'rows' if table.columns else 'columns to learn from'}")
     if label_column not in (None, NO_LABEL) and not table.written:
         raise UsageError(
             f"--label-column {printable(label_column)}: {table.name} has no columns with names of their own"
@@ -154,7 +167,7 @@ def _from_file(path: Path, label_column: str | None, taken: Taken | None) -> Tab
         return _from_array(path.stem, held["x"], held.get("y"))
     parting, notes = "", list[str]()
     if path.suffix.lower() == ".parquet":
-        header, rows = parquet.columns(path)
+        header, rows = parquet.columns(path, partial(_whole, label_column, taken))
     else:
         header, rows, parting, notes = _csv(path)
     return _from_cells(path.stem, shown, header, rows, label_column, taken, parting, notes)
@@ -165,8 +178,23 @@ def _from_python(given: handed.Handed, label_column: str | None, taken: Taken | 
     if isinstance(given.data, np.ndarray):
         return _from_array(given.name, given.data, given.labels)
     columns = handed.cells_of(given.data)
-    cells = [["" if cell is None else label_text(cell) for cell in column] for column in columns.values()]
-    return _labelled(_from_cells(given.name, given.name, list(columns), cells, label_column, taken), given.labels)
+    whole, texts = _whole(label_column, taken, [*columns]), taken.named if taken else ()
+    read = list[tuple[str, list[str]]]()
+    for name, cells in columns.items():
+        # Lists among the cells were text when an encoder learnt from a column of that name.
+        known = [cell if cell is None else label_text(cell) for cell in cells] if name in texts else cells
+        read += parquet.apart(name, known, name in whole, given.name)
+    header, rows = [name for name, _ in read], [own for _, own in read]
+    return _labelled(_from_cells(given.name, given.name, header, rows, label_column, taken), given.labels)
+
+
+def _whole(label_column: str | None, taken: Taken | None, header: Sequence[str]) -> list[str]:
+    """The columns whose lists are cells as they are: labels, or what an encoder has not learnt from."""
+    if taken and taken.named:
+        return [name for name in header if f"{name} 0" not in taken.named]
+    if label_column is None:
+        return named_like(header, LABELS)
+    return parted(header, label_column)
 
 
 def _from_cells(
@@ -177,8 +205,7 @@ def _from_cells(
     if twice := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
     labels, others = label_columns(header, label_column, taken, shown)
-    learnt = taken.named if taken else ()
-    table = _from_columns(name, dict(zip(header, rows)), labels, others, parting, learnt)
+    table = _from_columns(name, shown, dict(zip(header, rows)), labels, others, parting, taken or Taken())
     table.notes = [*notes, *table.notes, *notes_of_labels(header, labels, others, label_column, taken)]
     return table
 
@@ -218,27 +245,46 @@ def _csv(path: Path) -> tuple[list[str], list[list[str]], str, list[str]]:
 
 
 def _from_columns(
-    name: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
-    learnt: Sequence[str] = (),
+    name: str, shown: str, cells: dict[str, list[str]], labels: Sequence[str], others: Sequence[str], parting: str,
+    taken: Taken,
 ) -> Table:  # fmt: skip
     """Columns of text told apart: keys, numbers, categories, `labels`, and `others` that are none of these.
 
-    learnt: columns that an encoder has learnt from, as one of an array may be called anything.
+    taken: what an encoder has learnt from, as a column of an array may be called anything. Raises DataError.
     """
-    key = next(iter(named_like([c for c in cells if c not in (*labels, *others, *learnt)], IDS)), None)
-    read = {column: column_of(cells[column], parting) for column in cells if column not in (*labels, *others, key)}
+    ids = named_like([c for c in cells if c not in (*labels, *others, *taken.named)], IDS)
+    key = ids[0] if ids else None
+    held = [column for column in cells if column not in (*labels, *others, *ids)]
+    read = {column: _read(column, cells[column], parting, taken, shown) for column in held}
     columns = {column: one.values for column, one in read.items()}
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
-    written = {column: [cell.strip() for cell in cells[column]] for column in columns}
-    table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
+    written = {column: [cell.strip() for cell in cells[column]] for column in (*columns, *ids[1:])}
+    table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes=_notes_of_cells(read))
+    table.odd = {column: one.odd for column, one in read.items() if one.odd}
     table.keys = told_apart(keys, "rows", table.note)
+    table.key = key
+    if len(ids) > 1 and not taken.named:
+        told = ", ".join(repr(printable(column)) for column in ids[1:])
+        table.note(f"rows are named by column {printable(ids[0])!r}; {told} is named like such and is left out as well")
     if key is not None and table.keys != keys:
         written[key] = [cell.strip() for cell in cells[key]]
     if labels:
         said = label_cells([cells[label] for label in labels], labels, printable(name))
         table.labels = known_labels(said, ", ".join(labels), table.note, parting)
     return table
+
+
+def _read(name: str, cells: list[str], parting: str, taken: Taken, shown: str) -> Column:
+    """A column by what its cells are, or as the encoder has learnt it that takes it. Raises DataError."""
+    column = column_of(cells, parting)
+    if name not in taken.numbers or column.values.dtype.kind == "f":
+        return column
+    column = as_learnt(cells, parting, taken.numbers[name])
+    if column.values.dtype.kind != "f":
+        way = "leave a cell empty where its number is not known"
+        raise DataError(f"{shown}: column {printable(name)!r} holds {column.said}; {way}")
+    return column
 
 
 def _notes_of_cells(read: dict[str, Column]) -> list[str]:

@@ -1,14 +1,16 @@
 """How a row becomes network input: numbers standardised, categories one of so many, column by column."""
 
+from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from selftaught.data.sources.numbers import once_read
+from selftaught.data.sources.numbers import SHOWN, cleaned, some_of
 from selftaught.data.sources.taken import Taken
-from selftaught.data.tables.columns import Table
+from selftaught.data.tables.columns import NOTED, Table
+from selftaught.system.components import nearest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
 
@@ -26,6 +28,12 @@ class Column(BaseModel):
     mean: float = 0.0
     std: Annotated[float, Field(gt=0)] = 1.0
     values: tuple[str, ...] = ()  # of a category, the commonest first; any other value is in none of them
+    missing: tuple[str, ...] = ()  # of a number, the commonest cells that hold none, which are missing anywhere
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is missing where nothing is, so that digests of encoders stay that were made before."""
+        return {name: value for name, value in written(self).items() if value or name != "missing"}
 
 
 class Preparation(BaseModel):
@@ -33,6 +41,7 @@ class Preparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modality: ClassVar[str] = "tables"
+    followed: ClassVar[bool] = True  # a run that goes on takes the columns that it took when it began, and as it did
 
     columns: Annotated[tuple[Column, ...], Field(min_length=1, max_length=1_000_000)]
     label: str | None = None  # the column that was left out of learning as the label
@@ -40,13 +49,14 @@ class Preparation(BaseModel):
     @classmethod
     def of(cls, table: Table) -> Self:
         """From all rows of a table."""
-        columns = tuple(_column(name, cells) for name, cells in table.columns.items())
+        columns = tuple(_column(name, cells, table.odd.get(name, ())) for name, cells in table.columns.items())
         return cls(columns=columns, label=table.label)
 
     @property
     def taken(self) -> Taken:
         """What was taken from a table, and is to be found in others."""
-        return Taken(tuple(column.name for column in self.columns), self.label)
+        numbers = {column.name: column.missing for column in self.columns if column.kind == "number"}
+        return Taken(tuple(column.name for column in self.columns), self.label, numbers=numbers)
 
     @property
     def channels(self) -> int:
@@ -82,32 +92,32 @@ class Preparation(BaseModel):
         numbers = sum(column.kind == "number" for column in self.columns)
         return f"of {len(self.columns)} columns ({numbers} of numbers, {len(self.columns) - numbers} of categories)"
 
-    @property
-    def followed(self) -> bool:
-        """Whether a run that goes on takes columns as it did when it began: see `read_as_learnt`."""
-        return any(column.kind == "number" for column in self.columns)
+    def notes_of(self, table: Table, rows: NDArray[np.int64]) -> list[str]:
+        """What to say of these rows: categories that the encoder does not know, be they only written otherwise.
 
-    def read_as_learnt(self, table: Table) -> None:
-        """Read columns of codes such as 1_2 as the numbers that an earlier version took them for, where they are."""
-        for column in self.columns:
-            cells = table.columns.get(column.name)
-            if column.kind != "number" or cells is None or cells.dtype.kind == "f":
-                continue
-            if (numbers := once_read(cells.tolist())) is not None:
-                table.columns[column.name] = numbers
-                shown = printable(column.name)
-                table.note(f"column {shown!r}: cells such as 1_2 are read as 12, as the encoder has learnt them")
+        Where it knows as many as it can, others are what was rare when it learnt, and nothing is said of them.
+        """
+        open_to = [column for column in self.columns if column.kind == "category" and column.name in table.columns]
+        open_to = [column for column in open_to if len(column.values) < MOST_CATEGORIES]
+        said = [line for column in open_to if (line := _unknown(column, table.text(column.name)[rows]))]
+        more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
+        return [*sorted(said, key=lambda line: not line.startswith("warning"))[:NOTED], *more]
+
+    def _lacks(self, table: Table, name: str) -> str:
+        """What to say of a table without a column that the encoder takes; it may be called a little otherwise there."""
+        known = {column.name for column in self.columns}
+        close = nearest(name, (other for other in table.columns if other not in known))
+        way = f"; if that is its {printable(close)!r}, give it the name" if close else ""
+        return f"{table.shown or table.name} has no column {printable(name)!r}, which the encoder takes{way}"
 
     def encoded(self, table: Table) -> NDArray[np.float32]:
         """Rows (N, channels, columns): what is missing is zero, a number's mean or no category."""
         made = np.zeros((len(table), *self.shape), dtype=np.float32)
         for place, column in enumerate(self.columns):
             if column.name not in table.columns:
-                raise DataError(f"{table.name} has no column {printable(column.name)!r}, which the encoder takes")
+                raise DataError(self._lacks(table, column.name))
             cells = table.columns[column.name]
             if column.kind == "number":
-                if cells.dtype.kind != "f":
-                    raise DataError(f"{table.name}: column {printable(column.name)!r} holds text where numbers were")
                 with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and then nothing is known
                     unit = ((cells - column.mean) / column.std).astype(np.float32)
                 made[:, 0, place] = np.nan_to_num(unit, nan=0.0, posinf=0.0, neginf=0.0)
@@ -118,11 +128,24 @@ class Preparation(BaseModel):
         return made
 
 
-def _column(name: str, cells: NDArray[Any]) -> Column:
+def _unknown(column: Column, cells: NDArray[np.str_]) -> str:
+    """What to say of cells (N,) that hold a value, and none that the encoder knows; "" where there are none."""
+    held = Counter(cleaned(cells.tolist()))
+    del held["nan"]
+    strange = {cell: count for cell, count in held.most_common() if cell not in column.values}
+    if not strange:
+        return ""
+    known = ", ".join(repr(printable(value)) for value in column.values[:SHOWN]) or "none"
+    told = f"of no category that the encoder knows ({known}), and so taken for missing: {some_of(strange)}"
+    return f"{'warning: ' * (len(strange) == len(held))}column {printable(column.name)!r}: {told}"
+
+
+def _column(name: str, cells: NDArray[Any], odd: tuple[str, ...]) -> Column:
     if cells.dtype.kind == "f":
         whole = cells[np.isfinite(cells)]
+        missing = odd[:MOST_CATEGORIES]
         if not len(whole):
-            return Column(name=name, kind="number")
+            return Column(name=name, kind="number", missing=missing)
         with np.errstate(over="ignore", invalid="ignore"):
             mean, std = float(whole.mean()), float(whole.std())
         if not np.isfinite([mean, std]).all():
@@ -130,7 +153,7 @@ def _column(name: str, cells: NDArray[Any]) -> Column:
                 f"column {printable(name)!r} holds numbers too large to be standardised, such as {whole.max():g}"
             )
         constant = std <= CONSTANT * abs(mean)
-        return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std)
+        return Column(name=name, kind="number", mean=mean, std=1.0 if constant else std, missing=missing)
     values, counts = np.unique(cells[cells != "nan"], return_counts=True)
     commonest = values[np.argsort(-counts, kind="stable")][:MOST_CATEGORIES]
     return Column(name=name, kind="category", values=tuple(map(str, commonest)))

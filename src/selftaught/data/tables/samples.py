@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -58,8 +59,6 @@ def open_samples(
     """
     refuse_column(others.get("column"), data, "rows")
     table = open_table(data, label_column if labels is None else None, like.taken if like else None)
-    if like:
-        like.read_as_learnt(table)  # before the table is told by what it holds
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(table, "rows", REMEDY, limit=limit, seed=seed, **how)
     if wanted.labels:
@@ -69,6 +68,8 @@ def open_samples(
     if left := [repr(printable(name)) for name in table.columns if name not in known]:
         shown = ", ".join(left[:SHOWN]) + " and others" * (len(left) > SHOWN)
         table.note(f"of its columns {shown} are not looked at: the encoder has learnt from others")
+    for line in like.notes_of(table, np.asarray(wanted.rows)) if like else ():
+        table.note(line)
     samples = TableRows(wanted, like or Preparation.of(table))
     samples.values = samples.preparation.encoded(table)[wanted.rows]
     progress(samples.count, samples.count)

@@ -62,7 +62,7 @@ def _binned(cells: NDArray[Any]) -> NDArray[Any]:
 
 def _identifying(table: Table, used: Sequence[str]) -> list[str]:
     said = ((name, _who(table.columns[name])) for name in used)
-    way = "not a feature? Call it 'id' to leave it out"
+    way = "not a feature? " + ("Call it 'id' to leave it out" if table.key is None else "Leave the column out")
     return [f"column {printable(name)!r} {what}, {way}" for name, what in said if what]
 
 

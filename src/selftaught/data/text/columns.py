@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,20 @@ from selftaught.data.sources import parquet
 from selftaught.data.sources.cells import read_cells
 from selftaught.data.sources.labels import (
     INDEX,
+    LABELS,
+    LIKE_LABELS,
     known_labels,
     label_cells,
     label_text,
     labels_among,
+    listed,
+    meant_in,
     named_like,
+    parted,
     several_text,
 )
 from selftaught.data.sources.source import reading
+from selftaught.data.sources.taken import finds
 from selftaught.data.text.texts import Text, Texts
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.reading import parsed, utf8_of
@@ -44,11 +51,14 @@ class Table:
         return len(next(iter(self.cells.values()), []))
 
 
-def open_columns(path: Path, label_column: str | None, column: str | None, taken: str | None) -> Texts:
+def open_columns(
+    path: Path, label_column: str | None, column: str | None, taken: str | None, label: str | None
+) -> Texts:
     """The texts of a table; the rest: see `open_texts`. Raises DataError and UsageError."""
     shown = printable(path.name)
-    table = _read(path)
+    table = _read(path, label_column or label)
     header = [*table.cells]
+    label_column = label if label_column is None and label and finds(header, label) else label_column
     key = next(iter(named_like(header, IDS)), None)
     chosen, notes = _column(table, column, taken, key, label_column, shown)
     labels = labels_among([name for name in header if name != chosen], label_column, shown)
@@ -76,10 +86,9 @@ def _column(
 ) -> tuple[str, list[str]]:
     """The column of texts, and what to say of it. Raises DataError and UsageError."""
     header = [*table.cells]
-    listed = ", ".join(map(printable, header[:10])) or "none"
     if asked is not None:
         if asked not in header:
-            raise UsageError(f"--column {printable(asked)} is no column of {shown}; it has {listed}")
+            raise UsageError(f"--column {printable(asked)} is no column of {shown}; {meant_in(header, asked)}")
         return asked, []
     if taken in header:
         return str(taken), []
@@ -88,7 +97,7 @@ def _column(
     found = named_like(open_to, TEXTS)[:1] or [name for name in open_to if _is_wordy(table.cells[name])]
     if len(found) != 1:
         several = "several columns" if found else "no column"
-        raise DataError(f"{shown} has {several} that texts may be in: say which with --column; it has {listed}")
+        raise DataError(f"{shown} has {several} that texts may be in: say which with --column; it has {listed(header)}")
     return found[0], [f"texts are those of the column {printable(found[0])!r} of {shown}; --column names another"]
 
 
@@ -109,10 +118,10 @@ def fault_of(text: str) -> str:
     return ""
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path, label_column: str | None) -> Table:
     shown = printable(path.name)
     if path.suffix.lower() == ".parquet":
-        header, cells = parquet.columns(path)
+        header, cells = parquet.columns(path, partial(_whole, label_column))
         return Table(dict(zip(header, cells)))
     if path.name.lower().endswith(JSONL):
         return _of_json(path)
@@ -132,6 +141,11 @@ def _read(path: Path) -> Table:
     }
     whole = [line if row not in faults else [""] * len(header) for row, line in enumerate(rows[1:])]
     return Table({name: [*cells] for name, cells in zip(header, zip(*whole))}, faults, parting)
+
+
+def _whole(label_column: str | None, header: Sequence[str]) -> list[str]:
+    """The columns whose lists are cells as they are: labels, of which a text may have several."""
+    return parted(header, label_column) if label_column else named_like(header, (*LABELS, *LIKE_LABELS))[:1]
 
 
 def _of_json(path: Path) -> Table:

@@ -37,19 +37,24 @@ def recognises(data: Any) -> bool:
 
 
 def open_texts(
-    data: str | Path, label_column: str | None = None, column: str | None = None, taken: str | None = None
+    data: str | Path,
+    label_column: str | None = None,
+    column: str | None = None,
+    taken: str | None = None,
+    label: str | None = None,
 ) -> Texts:
     """The texts that DATA names.
 
     label_column: of a table, the column of labels, or "none"; column: that of texts; taken: the one that an encoder
-    has learnt from, which is meant where a table has it and nobody says otherwise. Raises DataError and UsageError.
+    has learnt from, and label: the one that was named as the label then, which are meant where a table has them and
+    nobody says otherwise. Raises DataError and UsageError.
     """
     if str(data).startswith(handed.MARK):
         return _from_python(handed.held(str(data)), label_column, column)
     path = Path(str(data).removeprefix(MARK))
     shown = printable(str(path))
     if path.name.lower().endswith(TABLES) and path.is_file():
-        return open_columns(path, label_column, column, taken)
+        return open_columns(path, label_column, column, taken, label)
     _refuse_columns(shown, label_column, column)
     if path.is_dir():
         return open_folder(path)

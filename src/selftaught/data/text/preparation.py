@@ -1,8 +1,15 @@
 """How a text becomes network input: the numbers of its words, as many as the network sees."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from selftaught.contracts.encoder import WORDS
 from selftaught.data.text import tokenizer
@@ -25,6 +32,12 @@ class Preparation(BaseModel):
     tokenizer: Annotated[str, Field(max_length=LARGEST)]  # the JSON of Hugging Face's tokenizers
     digest: str = ""  # of that
     column: str | None = None  # that the texts stood in
+    label: str | None = None  # that was named as the one of labels; several by commas
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a label where none was named, so that digests of encoders stay that were made before."""
+        return {name: value for name, value in written(self).items() if value is not None or name != "label"}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -33,11 +46,12 @@ class Preparation(BaseModel):
         return self
 
     @classmethod
-    def of(cls, held: str, longest: int, context: int | None, column: str | None) -> Self:
+    def of(cls, held: str, longest: int, context: int | None, column: str | None, label: str | None = None) -> Self:
         """By the JSON of a tokenizer, and the words of the longest text."""
         length = 1 + min(context or USUAL, max(longest, SHORTEST))
         words = tokenizer.tokenizer(held).words
-        return cls(words=words, length=length, tokenizer=held, digest=tokenizer.digest_of(held), column=column)
+        digest = tokenizer.digest_of(held)
+        return cls(words=words, length=length, tokenizer=held, digest=digest, column=column, label=label)
 
     @property
     def channels(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from selftaught.contracts.encoder import BEGIN, PADDING
 from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_broken
+from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.text import tokenizer
 from selftaught.data.text.files import open_texts
 from selftaught.data.text.preparation import Preparation
@@ -74,7 +75,8 @@ def open_samples(
     """
     if tokenizer and vocabulary:
         raise UsageError("--vocabulary is for a tokenizer that is learnt, and --tokenizer names one")
-    source = open_texts(data, label_column if labels is None else None, column, like.column if like else None)
+    known = (like.column, like.label) if like else ()
+    source = open_texts(data, label_column if labels is None else None, column, *known)
     refuse_broken(source.name, THINGS, len(source), source.broken, tolerance)
     how: dict[str, Any] = {"labels": labels, "label_column": label_column, "labelled": labelled}
     wanted = chosen(source, THINGS, REMEDY, limit=limit, seed=seed, **how)
@@ -82,7 +84,8 @@ def open_samples(
     held = like.tokenizer if like else _tokenizer(texts, tokenizer, vocabulary)
     numbers = _numbers(held, texts, progress)
     longest = max(map(len, numbers))
-    preparation = like or Preparation.of(held, longest, context, source.column)
+    label = None if label_column == NO_LABEL else label_column
+    preparation = like or Preparation.of(held, longest, context, source.column, label)
     return _held(source, wanted, preparation, texts, numbers)
 
 

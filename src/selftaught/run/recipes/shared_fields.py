@@ -97,7 +97,10 @@ Features = Annotated[
 ]
 Groups = Annotated[
     Path | None,
-    about("CSV of path,group: what is of one patient, place or recording stays on one side, and counts once"),
+    about(
+        "CSV of path,group, or a column beside the samples: what is of one patient, place or recording stays on one "
+        "side, and counts once"
+    ),
 ]
 TestGroups = Annotated[Path | None, about("CSV of path,group for --test; default: --groups has them as well")]
 MasksOf = Annotated[
