@@ -380,6 +380,13 @@ def test_broken_images_are_named_and_too_many_end_it(tmp_path: Path, capsys: pyt
     )
     (one,) = manifest_of(out).left_out  # type: ignore[union-attr]
     assert one.key == "ant/broken.png" and "truncated" in one.reason
+    (data / "bee" / "broken.png").write_bytes(b"")
+    again = ["pack", str(data), "--out", str(tmp_path / "again")]
+    assert run_command(again) == 3 and not any((tmp_path / "again").iterdir())
+    (data / "bee" / "broken.png").unlink()  # as the error says
+    (data / "ant" / "broken.png").unlink()
+    assert run_command([*again, "--short-side", "8"]) == 0 and manifest_of(tmp_path / "again").samples == COUNT  # type: ignore[union-attr]
+    capsys.readouterr()
     assert run_command(["pack", "sklearn:wine", "--out", str(tmp_path / "rows")]) == 2
     assert "rows, which are not packed: only images are" in capsys.readouterr().err
 
@@ -394,7 +401,8 @@ def test_tars_are_as_large_as_they_may_be_and_no_larger(tmp_path: Path) -> None:
 
 def test_what_is_not_as_it_was_packed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = folder(tmp_path), tmp_path / "out"
-    selftaught.pack(data, out, **{**SMALL, "short_side": None})
+    told_before = {**SMALL, "short_side": None}
+    selftaught.pack(data, out, **told_before)
     shard, whole = out / "train-000001.tar", (out / "train-000001.tar").read_bytes()
     assert inspect(out).usable
     place = whole.index(b"IDAT") - 20  # of a picture's header, which still is one
@@ -405,11 +413,14 @@ def test_what_is_not_as_it_was_packed_is_named(tmp_path: Path, capsys: pytest.Ca
     told = json.loads(capsys.readouterr().out)["problems"]
     assert told == ["train-000001.tar is damaged: its SHA-256 is not that of manifest.json"]
     shard.write_bytes(whole[:-512])
-    with pytest.raises(DataError, match=r"not what was packed: train-000001.tar has [\d,]+ bytes in place of"):
-        open_source(out)
+    askings: list[Callable[[], Any]] = [lambda: open_source(out), lambda: selftaught.pack(data, out, **told_before)]
+    for asking in askings:
+        with pytest.raises(DataError, match=r"not what was packed: train-000001.tar has [\d,]+ bytes in place of"):
+            asking()
     shard.unlink()
-    with pytest.raises(DataError, match=r"train-000001.tar cannot be read \(No such file"):
-        open_source(out)
+    for asking in askings:
+        with pytest.raises(DataError, match=r"train-000001.tar cannot be read \(No such file"):
+            asking()
     shard.write_bytes(whole)
     made = json.loads((out / MANIFEST).read_text())
     made["shards"].pop()
