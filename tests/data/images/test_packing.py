@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,24 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
         more = {"label": "None", "key": "0"} if number else {"key": "0", "label": "None"}
         members = [(f"{name}.png", encoded(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
         assert of_files([tar(tmp_path / f"{number}.tar", members)], "shards").labels == [""]
+
+
+def test_a_file_beside_the_folders_for_whose_sake_these_are_no_labels_is_told(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "shards"
+    (data / "stray.png").write_bytes(encoded(PIXELS[0]))
+    told = f"1 of {COUNT + 1} files lies in no folder (stray.png), so folders are no labels"
+    assert selftaught.pack(data, out).notes == [told] and told in inspect(data).notes
+    with pytest.raises(DataError, match=re.escape(f"photos has no labels: {told}; put each class in a folder")):
+        open_samples(data, labelled=True)
+    with tarfile.open(tmp_path / "photos-0.tar", "w") as archive:
+        archive.add(data, ".")
+    with pytest.raises(DataError, match=re.escape(told)):
+        open_samples(tmp_path / "photos-{0..0}.tar", labelled=True)
+    (tmp_path / "labels.csv").write_text("stray.png,ant\n")
+    assert not selftaught.pack(data, tmp_path / "told", labels=tmp_path / "labels.csv").notes
+    for row in range(COUNT):
+        (data / f"{row}.png").write_bytes(encoded(PIXELS[row]))
+    assert not any("no labels" in note for note in inspect(data).notes)  # of a tree of photos there is nothing to say
 
 
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels, same_content
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import attempt, header, picture
@@ -101,7 +101,7 @@ def inspect(
     findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
     lacking = missing([(file.path, file.reason) for file in findings.broken])
     unused = [*lacking, *overlooked(source), *remarked({key: look.remarks for key, look in whole})]
-    findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused)]
+    findings.notes = [*source.notes, *notes_of_labels(source), *_notes_of_parts(source), *_notes(findings, unused)]
     findings.usable = not findings.problems
     return findings
 
