@@ -47,6 +47,11 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"batch_size": 1}, "a batch has two samples or more, or is auto"),
         ({"checkpoint_every": "often"}, "a duration looks like"),
         ({"precision": "8"}, "--precision cannot be '8'"),
+        ({"seed": True}, "--seed cannot be True: it is not true or false, which in YAML yes, no, on and off are, too"),
+        ({"lr": True}, "--lr cannot be True: it is not true or false"),
+        ({"size": [True, 32]}, "--size cannot be \\[True, 32\\]: it is not true or false"),
+        ({"budget": False}, "--budget cannot be False: it is not true or false"),
+        ({"also": {"method": "rotation", "weight": True}}, "--also.weight cannot be True: it is not true or false"),
         ({"shard": "1"}, "--shard cannot be '1': it is a number of processes from 2 to 1,048,576, none or auto"),
     ],
 )

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from selftaught.system.addresses import refuse_secrets
-from selftaught.system.components import Part, hint, problem, short
+from selftaught.system.components import Part, Said, hint, problem, short
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.reading import yaml_in
@@ -72,10 +72,8 @@ def _holds_array(value: Any) -> bool:
     return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
 
 
-class Recipe(BaseModel):
+class Recipe(Said):
     """Fields are flags of the command; dotted flags go into parts and tables of options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Of commands with so many flags that their help has parts: the field that each part begins with, and what most
     # people need, which is all that --help shows.
