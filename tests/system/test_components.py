@@ -77,9 +77,18 @@ def test_true_is_no_number_of_what_begins_and_stays_the_one_it_was_of_what_is_th
         ):
             with pytest.raises(UsageError, match=line):
                 components.checked("part", switched, chosen)
-        with pytest.raises(UsageError, match="'both' cannot be .*: it is not true or false"):
+        with pytest.raises(UsageError, match=r"'both' cannot be .*: it is not true or false"):
             components.checked("part", built, {"both": [False, 0.5]})
     assert components.checked("part", switched, {"shift": True, "most": False}) == {"shift": 1.0, "most": 0.0}
+
+
+def test_an_option_is_called_as_a_recipe_and_the_command_line_call_it() -> None:
+    for what, option in (("view strong", "views.strong.shfit"), ("method simclr", "method.shfit"), ("x", "x.shfit")):
+        with pytest.raises(components.OptionError) as caught:
+            components.checked(what, built, {"shfit": 1})
+        assert caught.value.option == option
+    with pytest.raises(components.OptionError), components.options_of("r.yaml", "leave {} out", ["views.strong.shfit"]):
+        components.checked("view strong", built, {"shfit": 1})
 
 
 def test_bounds_are_no_part_of_the_type_that_is_listed() -> None:

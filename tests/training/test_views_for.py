@@ -110,6 +110,6 @@ def test_preview_shows_the_views_of_the_preset_and_help_their_options(
     ],
 )
 def test_true_is_no_number_where_a_run_begins_and_one_that_began_so_goes_on(values: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="option '[a-z]+' cannot be True: it is a"):
+    with pytest.raises(UsageError, match=r"option '[a-z]+' cannot be True: it is a"):
         preflight(asked(**values), None)
     preflight(asked(**values).model_copy(update={"fingerprint": "begun"}), None)

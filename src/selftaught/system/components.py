@@ -61,11 +61,15 @@ class Option:
 
 
 class OptionError(UsageError):
-    """An option that a part does not have, or a value that it cannot have; `option` as in method.width."""
+    """An option that a part does not have, or a value that it cannot have.
+
+    `option` is its dotted name, method.width or views.strong.crop; what is as in "method simclr" or "view strong".
+    """
 
     def __init__(self, what: str, name: str, told: str) -> None:
         super().__init__(told)
-        self.option = f"{what.partition(' ')[0]}.{name}"
+        kind, _, named = what.partition(" ")
+        self.option = f"views.{named}.{name}" if kind == "view" else f"{kind}.{name}"
 
 
 def asked_anew() -> AbstractContextManager[None]:
