@@ -113,3 +113,11 @@ def test_true_is_no_number_where_a_run_begins_and_one_that_began_so_goes_on(valu
     with pytest.raises(UsageError, match=r"option '[a-z]+' cannot be True: it is a"):
         preflight(asked(**values), None)
     preflight(asked(**values).model_copy(update={"fingerprint": "begun"}), None)
+
+
+@pytest.mark.parametrize("every", ["0", "0s"])
+def test_a_checkpoint_at_every_step_is_not_begun_with_by_a_zero(every: str) -> None:
+    recipe = asked(checkpoint_every=every)
+    with pytest.raises(UsageError, match=f"--checkpoint-every cannot be {every}: it is steps"):
+        preflight(recipe, None)
+    preflight(recipe.model_copy(update={"fingerprint": "begun"}), None)

@@ -247,6 +247,9 @@ def _refuse_impossible(recipe: Pretrain, module: nn.Module | None, kind: Any, be
     recipe.refuse_idle()
     if recipe.map > MOST and begins:
         raise UsageError(f"--map cannot be {recipe.map}: a map shows {MOST:,} samples at most")
+    if begins and not float(recipe.checkpoint_every.rstrip("s")):
+        told = "steps (500) or time (10m) between checkpoints, and with none every step would write one"
+        raise UsageError(f"--checkpoint-every cannot be {recipe.checkpoint_every}: it is {told}")
     kind = kind or modality.of(recipe.data)
     if recipe.teacher and not kind.PRETRAINED:
         raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError
@@ -72,6 +72,14 @@ def _holds_array(value: Any) -> bool:
     return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
 
 
+class FieldError(UsageError):
+    """A value that a field of a recipe cannot have; `field` is the name of the field."""
+
+    def __init__(self, field: str, told: str) -> None:
+        super().__init__(told)
+        self.field = field
+
+
 class Recipe(Said):
     """Fields are flags of the command; dotted flags go into parts and tables of options."""
 
@@ -99,7 +107,12 @@ class Recipe(Said):
             if first["type"] == "missing":  # whose input would be all the other settings
                 about = cls.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None
                 raise UsageError(f"{flag} is missing" + (f": {about}" if about else "")) from None
-            raise UsageError(f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
+            field, *inside = map(str, first["loc"])
+            if first["type"] == "extra_forbidden" and _is_part(cls.model_fields[field].annotation) and len(inside) == 1:
+                told = f"{field} has a name and options, and {inside[0]!r} is neither: write it under options"
+                shown = f"{field}: {{name: ..., options: {{{inside[0]}: {short(first['input'])}}}}}"
+                raise FieldError(field, f"{told}, as in {shown}") from None
+            raise FieldError(field, f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
 
     @classmethod
     def title(cls) -> str:
@@ -149,6 +162,10 @@ class Recipe(Said):
             return cls.parse(values)
         except UsageError as error:
             raise UsageError(f"{printable(file)}: {error}") from None
+
+
+def _is_part(annotation: Any) -> bool:
+    return annotation is Part or any(map(_is_part, get_args(annotation)))
 
 
 def read_settings(file: Path, shown: str, named: bool = False) -> dict[str, Any]:
