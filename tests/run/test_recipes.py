@@ -67,6 +67,12 @@ def test_a_bad_value_gets_one_line_that_names_it(values: dict, said: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_what_the_system_fills_in_is_not_offered_for_an_unknown_name() -> None:
+    with pytest.raises(UsageError, match="pretrain has no option 'qqqq'; there are ") as caught:
+        Pretrain.parse({"data": "x", "qqqq": 3})
+    assert "fingerprint" not in str(caught.value) and "lr" in str(caught.value)
+
+
 @pytest.mark.parametrize("recipe", Recipe.__subclasses__(), ids=lambda recipe: recipe.__name__)
 def test_whatever_yaml_and_python_may_hold_is_taken_or_refused_in_one_line(recipe: type[Recipe]) -> None:
     asked = {name: str(info.annotation) for name, info in recipe.model_fields.items() if info.is_required()}

@@ -95,7 +95,8 @@ class Recipe(Said):
         for name, value in values.items():
             refuse_secrets(value)  # before anything shows or keeps it
             if name not in cls.model_fields:
-                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
+                known = cls.model_fields.keys() - cls.marked(Mark.FILLED_IN)
+                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, known)}")
             if _holds_array(value):
                 raise UsageError(f"{name!r} cannot be an array")
         try:
