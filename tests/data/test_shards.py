@@ -22,6 +22,7 @@ from selftaught.data.sources import index, shards
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.labels import labels_for
 from selftaught.data.sources.open import open_source
+from selftaught.data.sources.shards import of_files
 from selftaught.data.sources.webdataset import LocalShard, expanded
 from selftaught.system.errors import DataError, UsageError
 from selftaught.training.batches import Batches
@@ -176,6 +177,9 @@ def test_of_several_images_a_sample_one_has_to_be_named(tmp_path: Path) -> None:
     pattern = str(tmp_path / "s-{0..1}.tar")
     with pytest.raises(UsageError, match=r"s-0.tar holds several images a sample: say which of png, seg.png with"):
         open_source(pattern)
+    tar(tmp_path / "mixed.tar", [("a.png", b"1"), ("a.seg.png", b"2"), ("b.PNG", b"3"), ("b.seg.png", b"4")])
+    with pytest.raises(UsageError, match=r"say which of PNG, png, seg.png with"):
+        of_files([tmp_path / "mixed.tar"], "mixed")
     masks = open_source(pattern, column="seg.png")
     assert len(masks) == 8 and masks.read(1) == encoded(PIXELS[5]) and masks.keys[0] == "s-0.tar/0000.seg.png"
     with pytest.raises(DataError, match=r"holds no images with the ending jpg in its 2 shards"):

@@ -207,6 +207,14 @@ def test_a_disk_that_is_too_small_is_refused_with_numbers(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_disk_that_is_only_read_is_not_called_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="cannot be written to; choose another --out"):
+        checkpoint.refuse_small_disk(tmp_path / "run" / "checkpoints", 1000, 1000)
+
+
 def test_another_network_is_refused() -> None:
     with pytest.raises(checkpoint.CheckpointError, match="another network"):
         checkpoint.restore_model(network(), {"0.weight": torch.zeros(4, 3, 3, 3)})

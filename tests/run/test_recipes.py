@@ -47,6 +47,17 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"batch_size": 1}, "a batch has two samples or more, or is auto"),
         ({"checkpoint_every": "often"}, "a duration looks like"),
         ({"precision": "8"}, "--precision cannot be '8'"),
+        (
+            {"method": {"name": "simclr", "temperature": 0.2}},
+            "'temperature' is neither: write it under options, as in method: {name: ..., options: {temperature: 0.2}}",
+        ),
+        ({"encoder": {"name": "test_vit", "depth": 2}}, "encoder has a name and options, and 'depth' is neither"),
+        ({"also": {"method": "rotation", "weigth": 1}}, "--also.weigth cannot be 1: extra inputs are not permitted"),
+        ({"seed": True}, "--seed cannot be True: it is not true or false, which in YAML yes, no, on and off are, too"),
+        ({"lr": True}, "--lr cannot be True: it is not true or false"),
+        ({"size": [True, 32]}, "--size cannot be \\[True, 32\\]: it is not true or false"),
+        ({"budget": False}, "--budget cannot be False: it is not true or false"),
+        ({"also": {"method": "rotation", "weight": True}}, "--also.weight cannot be True: it is not true or false"),
         ({"shard": "1"}, "--shard cannot be '1': it is a number of processes from 2 to 1,048,576, none or auto"),
     ],
 )
@@ -54,6 +65,12 @@ def test_a_bad_value_gets_one_line_that_names_it(values: dict, said: str) -> Non
     with pytest.raises(UsageError, match=said) as caught:
         Pretrain.parse({"data": "x", **values})
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_system_fills_in_is_not_offered_for_an_unknown_name() -> None:
+    with pytest.raises(UsageError, match="pretrain has no option 'qqqq'; there are ") as caught:
+        Pretrain.parse({"data": "x", "qqqq": 3})
+    assert "fingerprint" not in str(caught.value) and "lr" in str(caught.value)
 
 
 @pytest.mark.parametrize("recipe", Recipe.__subclasses__(), ids=lambda recipe: recipe.__name__)
@@ -160,6 +177,16 @@ def test_a_recipe_file_that_is_none_gets_one_line(tmp_path: Path, text: str | No
         file.write_text(text)
     with pytest.raises(UsageError, match=r"--recipe .*start\.yaml (cannot be read|must hold)"):
         RecipeCommand(Pretrain, "data", print).main(["photos", "--recipe", str(file)], standalone_mode=False)
+
+
+def test_a_value_that_stands_in_a_recipe_file_is_said_to(tmp_path: Path) -> None:
+    file = tmp_path / "start.yaml"
+    file.write_text("lr: fast\n")
+    command = RecipeCommand(Pretrain, "data", lambda recipe, as_json: None)
+    for words, line in (([], f"--recipe {file}: --lr cannot be 'fast'"), (["--lr", "slow"], "--lr cannot be 'slow'")):
+        with pytest.raises(UsageError) as caught:
+            command.main(["photos", "--recipe", str(file), *words], standalone_mode=False)
+        assert str(caught.value).startswith(line)
 
 
 def test_a_saved_recipe_that_holds_no_settings_or_odd_ones_gets_one_line(tmp_path: Path) -> None:

@@ -65,6 +65,32 @@ def test_values_that_fit_come_back_as_their_types() -> None:
         components.checked("part", built, {"heldout": 1})
 
 
+def test_true_is_no_number_of_what_begins_and_stays_the_one_it_was_of_what_is_there() -> None:
+    def switched(*, on: bool = False, shift: float = 0.0, most: Share | None = None, any_of: Any = None) -> None: ...
+
+    right: dict[str, Any] = {"on": True, "any_of": True, "shift": 1, "most": None}
+    with components.asked_anew():
+        assert components.checked("part", switched, right) == right
+        for chosen, line in (
+            ({"shift": True}, "'shift' cannot be True: it is not true or false, which in YAML"),
+            ({"most": False}, "'most' cannot be False: it is a share below 1"),
+        ):
+            with pytest.raises(UsageError, match=line):
+                components.checked("part", switched, chosen)
+        with pytest.raises(UsageError, match=r"'both' cannot be .*: it is not true or false"):
+            components.checked("part", built, {"both": [False, 0.5]})
+    assert components.checked("part", switched, {"shift": True, "most": False}) == {"shift": 1.0, "most": 0.0}
+
+
+def test_an_option_is_called_as_a_recipe_and_the_command_line_call_it() -> None:
+    for what, option in (("view strong", "views.strong.shfit"), ("method simclr", "method.shfit"), ("x", "x.shfit")):
+        with pytest.raises(components.OptionError) as caught:
+            components.checked(what, built, {"shfit": 1})
+        assert caught.value.option == option
+    with pytest.raises(components.OptionError), components.options_of("r.yaml", "leave {} out", ["views.strong.shfit"]):
+        components.checked("view strong", built, {"shfit": 1})
+
+
 def test_bounds_are_no_part_of_the_type_that_is_listed() -> None:
     listed = components.options(built)
     assert listed["frozen"].type is float and listed["held_out"].type == float | None

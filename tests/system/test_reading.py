@@ -61,6 +61,8 @@ def test_what_fits_is_given_as_it_was_written(tmp_path: Path) -> None:
         ("a: &a [*a]", "it holds itself"),
         ("[" * 5000, "nested too deeply"),
         ("- 1", "it must hold settings"),
+        ("steps: 1\nlr: 2\nsteps: 3", "it says 'steps' twice, in lines 1 and 3: keep one"),
+        ("views: {strong: {crop: 1,\n crop: 2}}", "it says 'crop' twice, in lines 1 and 2: keep one"),
         ("a: 1 " + "#" * (1 << 20), "more than 1,048,576 bytes"),
     ],
 )
@@ -69,6 +71,11 @@ def test_settings_that_grow_or_are_none_are_refused_in_one_line(content: str, sa
     with pytest.raises(ValueError, match=said) as caught:
         yaml_in(tmp_path / "recipe.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_brought_in_twice_is_not_said_twice(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("a: &a {x: 1}\nb: &b {y: 2}\nc: {<<: *a, <<: *b, x: 3}\nd: [*a, *a]\n")
+    assert yaml_in(tmp_path / "r.yaml")["c"] == {"x": 3, "y": 2}
 
 
 def test_nothing_is_read_beyond_its_bound_through_a_link_or_from_a_pipe(tmp_path: Path) -> None:

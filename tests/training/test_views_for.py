@@ -98,3 +98,26 @@ def test_preview_shows_the_views_of_the_preset_and_help_their_options(
     assert "--views.strong.crop VALUE default: 0.4,1.0" in told
     assert run_command(["preview", str(photos), "--views-for", "xrays"]) == 2
     assert "--views-for cannot be 'xrays': input should be 'photo', 'satellite'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"views": {"strong": {"jitter": True}}},
+        {"training": {"lr": True}},
+        {"method": {"name": "simclr", "options": {"temperature": True}}},
+        {"encoder": {"name": "test_resnet", "options": {"filters": True}}},
+    ],
+)
+def test_true_is_no_number_where_a_run_begins_and_one_that_began_so_goes_on(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"option '[a-z]+' cannot be True: it is a"):
+        preflight(asked(**values), None)
+    preflight(asked(**values).model_copy(update={"fingerprint": "begun"}), None)
+
+
+@pytest.mark.parametrize("every", ["0", "0s"])
+def test_a_checkpoint_at_every_step_is_not_begun_with_by_a_zero(every: str) -> None:
+    recipe = asked(checkpoint_every=every)
+    with pytest.raises(UsageError, match=f"--checkpoint-every cannot be {every}: it is steps"):
+        preflight(recipe, None)
+    preflight(recipe.model_copy(update={"fingerprint": "begun"}), None)

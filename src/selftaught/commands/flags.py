@@ -14,9 +14,10 @@ from selftaught.contracts import modality
 from selftaught.judging import probe
 from selftaught.methods import registry
 from selftaught.run.recipes import Pretrain
-from selftaught.run.recipes.fields import Flag, Mark, Recipe, read_settings
+from selftaught.run.recipes.fields import FieldError, Flag, Mark, Recipe, read_settings
 from selftaught.run.settings import put, value_of
 from selftaught.system import components
+from selftaught.system.errors import UsageError
 from selftaught.system.saying import quiet
 from selftaught.system.text import bytes_of, filesize, printable
 from selftaught.training.handed_over import handed_over
@@ -122,7 +123,16 @@ class RecipeCommand(click.Command):
             put(values, dotted, value_of(given[dotted]), self.recipe.model_fields)
         told = components.options_of(f"--recipe {file}", "leave {} out of it", given) if file else nullcontext()
         with quiet() if calm else nullcontext(), told:
-            return self.carry_out(self.recipe.parse(by_name(values)), as_json)
+            return self.carry_out(self._parsed(values, file, given), as_json)
+
+    def _parsed(self, values: dict[str, Any], file: str | None, given: Collection[str]) -> Recipe:
+        """The recipe; of a field that is refused it is said that it stands in the file, where no flag has set it."""
+        try:
+            return self.recipe.parse(by_name(values))
+        except FieldError as error:
+            if file is None or error.field in given:
+                raise
+            raise UsageError(f"--recipe {printable(file)}: {error}") from None
 
 
 def _all_of_the_help(hidden: bool) -> click.Option:

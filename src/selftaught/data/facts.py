@@ -24,6 +24,12 @@ def classes(source: Source) -> dict[str, int]:
     return {spelled(name): count for name, count in sorted(Counter(source.labels or []).items()) if name}
 
 
+def notes_of_labels(source: Source) -> list[str]:
+    """Why there are no labels, where a person may think that there are."""
+    lacking = "" if source.labels is not None else source.lacking()
+    return [lacking] if lacking else []
+
+
 def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
     """Groups of two or more places with the same content, or digest of it."""
     groups: dict[str | bytes, list[int]] = {}

@@ -63,7 +63,7 @@ def chosen(
         source.notes = without_own(source.notes)
         source.labels = labels_for(labels, source.keys, things, label_column, source.note)
     if labelled and source.labels is None:
-        raise DataError(f"{source.name} has no labels: {remedy}")
+        raise DataError(f"{source.name} has no labels: {'; '.join(filter(None, (source.lacking(), remedy)))}")
     wanted = source.labels if labelled else None
     rows: Rows | Every = Every(len(source))
     if not unheld or wanted is not None or limit is not None:
@@ -243,7 +243,7 @@ def labels_in(source: Source) -> dict[str, str]:
     Raises DataError where it has none.
     """
     if source.labels is None:
-        raise DataError(f"{source.name} has no labels")
+        raise DataError(": ".join(filter(None, (f"{source.name} has no labels", source.lacking()))))
     lines = (Line(row, *said) for row, said in enumerate(zip(source.keys, source.labels), 1))
     told, wholes = agreeing(lines, printable(source.name)), dict[str, set[str]]()
     for key, label in told.items():

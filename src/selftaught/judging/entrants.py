@@ -109,8 +109,9 @@ def _refuse_impossible(entrant: Entrant) -> None:
     """Raise UsageError for a setting that cannot be, before anything is trained."""
     recipe = Pretrain.parse({"data": "", **entrant.recipe()})
     method = registry.method_class(entrant.method)
-    components.checked(f"method {entrant.method}", method, recipe.method.options)
-    training_preset(method, recipe)
+    with components.asked_anew():
+        components.checked(f"method {entrant.method}", method, recipe.method.options)
+        training_preset(method, recipe)
 
 
 def methods_named(wanted: str, taught: bool = False) -> list[str]:

@@ -64,7 +64,8 @@ class Tuning:
     @classmethod
     def parse(cls, chosen: Mapping[str, Any]) -> Self:
         """Options as the user gave them; what cannot be is a usage error."""
-        return cls(**components.checked("finetune", cls, chosen))
+        with components.asked_anew():
+            return cls(**components.checked("finetune", cls, chosen))
 
     def decay(self, encoder: Encoder) -> float:
         """Of layers: that of BEiT and MAE for transformers, none for other networks, as SimCLR fine-tunes them."""

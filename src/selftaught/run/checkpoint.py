@@ -190,6 +190,8 @@ def refuse_small_disk(folder: Path, needed: int, exported: int, keep: int = KEEP
     total = (keep + 1) * needed + 2 * exported + SPARE
     free = shutil.disk_usage(place).free
     if total - held > free:
+        if not os.access(place, os.W_OK):  # a disk that is read alone has no room by its nature
+            raise UsageError(f"{printable(folder)}: {printable(place)} cannot be written to; choose another --out")
         raise UsageError(
             f"{printable(folder)}: a run writes {filesize(total)} ({keep + 1} checkpoints of "
             f"{filesize(needed)}, and the encoder), and {filesize(free)} are free; free some, or choose another --out"

@@ -4,10 +4,10 @@ import re
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from selftaught.system import bounds
-from selftaught.system.components import Part
+from selftaught.system.components import Part, Said
 from selftaught.system.text import LARGEST, bytes_of
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -71,10 +71,8 @@ def part(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class Helper(BaseModel):
+class Helper(Said):
     """Another method on the same encoder, and how much its loss counts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Annotated[Part, BeforeValidator(part)]
     weight: bounds.Positive = 1.0
@@ -83,10 +81,8 @@ class Helper(BaseModel):
         return f"{self.method.name}:{self.weight:g}"
 
 
-class Growth(BaseModel):
+class Growth(Said):
     """Views of a smaller side at first: the share of the whole side, and the share of the steps that has them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     side: bounds.ShareAboveZero
     steps: bounds.BelowOne

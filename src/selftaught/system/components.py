@@ -7,20 +7,39 @@ not fit. What bounds cannot say is a function: `Annotated[tuple[float, float], A
 
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
+from selftaught.system.context import holding
 from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 MOST_NAMED = 60  # names in an error; timm alone knows more than a thousand
 FINITE = ConfigDict(allow_inf_nan=False)  # of every option: there is none that NaN or infinity would mean something to
+
+
+SWITCH = "it is not true or false, which in YAML yes, no, on and off are, too"
+_anew: ContextVar[bool] = ContextVar("anew", default=False)
+
+
+class Said(BaseModel):
+    """What somebody says of a thing: nothing but its fields, and no true or false where a number is meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, about: ValidationInfo) -> Any:
+        if _is_switch(value, cls.model_fields[str(about.field_name)].annotation):
+            raise ValueError(SWITCH)
+        return value
 
 
 class Part(BaseModel):
@@ -42,11 +61,20 @@ class Option:
 
 
 class OptionError(UsageError):
-    """An option that a part does not have, or a value that it cannot have; `option` as in method.width."""
+    """An option that a part does not have, or a value that it cannot have.
+
+    `option` is its dotted name, method.width or views.strong.crop; what is as in "method simclr" or "view strong".
+    """
 
     def __init__(self, what: str, name: str, told: str) -> None:
         super().__init__(told)
-        self.option = f"{what.partition(' ')[0]}.{name}"
+        kind, _, named = what.partition(" ")
+        self.option = f"views.{named}.{name}" if kind == "view" else f"{kind}.{name}"
+
+
+def asked_anew() -> AbstractContextManager[None]:
+    """Inside, options are of what begins: true is no number, as it was to runs and encoders of before."""
+    return holding(_anew, True)
 
 
 @contextmanager
@@ -78,14 +106,29 @@ def checked(what: str, built: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in chosen.items():
         if name not in known:
             raise OptionError(what, name, f"{what} has no option {name!r}; {hint(name, known)}")
+        annotation = known[name].annotation
         try:
-            values[name] = TypeAdapter(known[name].annotation, config=FINITE).validate_python(value)
-        except ValidationError as error:
-            wanted = _described(known[name].annotation)
-            reason = f"it is {wanted}" if wanted else problem(error)
+            if _anew.get() and _is_switch(value, annotation):
+                raise ValueError(SWITCH)
+            values[name] = TypeAdapter(annotation, config=FINITE).validate_python(value)
+        except ValueError as error:  # pydantic's is one
+            wanted = _described(annotation)
+            reason = f"it is {wanted}" if wanted else problem(error) if isinstance(error, ValidationError) else SWITCH
             told = f"{what} option {name!r} cannot be {short(value)}: {reason}"
             raise OptionError(what, name, told) from None
     return values
+
+
+def _is_switch(value: Any, annotation: Any) -> bool:
+    """Whether a value is true or false, or has such among its items, and what it is for names no such thing."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(item, bool) for item in items) and not _may_be_switch(annotation)
+
+
+def _may_be_switch(annotation: Any) -> bool:
+    if annotation in (Any, bool) or isinstance(annotation, bool) or get_origin(annotation) is dict:
+        return True
+    return any(map(_may_be_switch, get_args(annotation)))
 
 
 def short(value: Any, most: int = 80) -> str:

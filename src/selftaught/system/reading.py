@@ -19,7 +19,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from selftaught.system import bombs
-from selftaught.system.components import place_and_problem
+from selftaught.system.components import place_and_problem, short
 from selftaught.system.regular import bounded, opened, regular_bytes
 from selftaught.system.saying import say
 
@@ -27,6 +27,7 @@ LARGEST_SETTINGS = 1 << 20  # bytes of a YAML file; a recipe has a few thousand
 LARGEST_OBJECT = 64 << 20  # bytes of a JSON file; what is judged of 100 classes has one or two millions
 LARGEST_LINES = 256 << 20  # bytes of JSON lines, of which the last are read; a run of a year has less
 MOST_NODES = 100_000  # values of a YAML file, once everything that is named twice is written out twice
+MERGE = "tag:yaml.org,2002:merge"  # of <<, which brings in what another has
 GROWS = 16  # times that cells of text take of memory what they take in a file
 
 SIXTEEN = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # by which a text in UTF-16 begins
@@ -144,10 +145,24 @@ def _nodes(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> in
     if id(node) in above:
         raise ValueError("it holds itself")
     if id(node) not in known:
+        if isinstance(node, yaml.MappingNode):
+            _refuse_twice(node)
         inside = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else []
         parts = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
         known[id(node)] = 1 + sum(_nodes(part, known, (*above, id(node))) for part in parts)
     return known[id(node)]
+
+
+def _refuse_twice(node: yaml.MappingNode) -> None:
+    """Raise ValueError where a name is said twice, of which YAML would take the last in silence."""
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        # Several << bring in several others, of which none is lost.
+        if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+            line, name = key.start_mark.line + 1, (key.tag, key.value)
+            if name in lines:
+                raise ValueError(f"it says {short(key.value)} twice, in lines {lines[name]} and {line}: keep one")
+            lines[name] = line
 
 
 def text_in(file: Path, errors: str = "strict") -> str:

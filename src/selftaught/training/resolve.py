@@ -1,5 +1,6 @@
 """From a recipe with open choices to the data, the method and a recipe that says everything."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,10 +244,19 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
 
     `kind` is the modality of the data, where its name does not tell.
     """
+    begins = recipe.fingerprint is None  # one that goes on may have what was allowed or ignored when it began
+    with components.asked_anew() if begins else nullcontext():
+        _refuse_impossible(recipe, module, kind, begins)
+
+
+def _refuse_impossible(recipe: Pretrain, module: nn.Module | None, kind: Any, begins: bool) -> None:
     training_preset(registry.method_class(recipe.method.name), recipe)
     recipe.refuse_idle()
-    if recipe.map > MOST and recipe.fingerprint is None:  # a run that began before there was this bound has as many
+    if recipe.map > MOST and begins:
         raise UsageError(f"--map cannot be {recipe.map}: a map shows {MOST:,} samples at most")
+    if begins and not float(recipe.checkpoint_every.rstrip("s")):
+        told = "steps (500) or time (10m) between checkpoints, and with none every step would write one"
+        raise UsageError(f"--checkpoint-every cannot be {recipe.checkpoint_every}: it is {told}")
     kind = kind or modality.of(recipe.data)
     if recipe.teacher and not kind.PRETRAINED:
         raise UsageError(f"--teacher is for images: no networks that others have taught on {kind.THINGS} are known")
@@ -264,7 +274,6 @@ def preflight(recipe: Pretrain, module: nn.Module | None, kind: Any = None) -> N
         if cls.needs_teacher and not recipe.teacher:
             raise UsageError(f"{part.name} learns from a network that others have taught: name it by --teacher")
         refuse_unanswerable(recipe, kind, part.name)
-    begins = recipe.fingerprint is None  # one that goes on may have options that were ignored when it began
     if recipe.encoder and module is None:
         with torch.device("meta"):
             encoder = kind.build_encoder(recipe.encoder, kind.guess(recipe.size, recipe.encoder))

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,24 @@ def test_folders_that_are_named_like_nothing_stay_classes(tmp_path: Path) -> Non
         more = {"label": "None", "key": "0"} if number else {"key": "0", "label": "None"}
         members = [(f"{name}.png", encoded(PIXELS[0])), (f"{name}.json", json.dumps(more).encode())]
         assert of_files([tar(tmp_path / f"{number}.tar", members)], "shards").labels == [""]
+
+
+def test_a_file_beside_the_folders_for_whose_sake_these_are_no_labels_is_told(tmp_path: Path) -> None:
+    data, out = folder(tmp_path), tmp_path / "shards"
+    (data / "stray.png").write_bytes(encoded(PIXELS[0]))
+    told = f"1 of {COUNT + 1} files lies in no folder (stray.png), so folders are no labels"
+    assert selftaught.pack(data, out).notes == [told] and told in inspect(data).notes
+    with pytest.raises(DataError, match=re.escape(f"photos has no labels: {told}; put each class in a folder")):
+        open_samples(data, labelled=True)
+    with tarfile.open(tmp_path / "photos-0.tar", "w") as archive:
+        archive.add(data, ".")
+    with pytest.raises(DataError, match=re.escape(told)):
+        open_samples(tmp_path / "photos-{0..0}.tar", labelled=True)
+    (tmp_path / "labels.csv").write_text("stray.png,ant\n")
+    assert not selftaught.pack(data, tmp_path / "told", labels=tmp_path / "labels.csv").notes
+    for row in range(COUNT):
+        (data / f"{row}.png").write_bytes(encoded(PIXELS[row]))
+    assert not any("no labels" in note for note in inspect(data).notes)  # of a tree of photos there is nothing to say
 
 
 def test_whatever_holds_images_is_packed_without_a_loss(tmp_path: Path) -> None:
@@ -380,6 +399,13 @@ def test_broken_images_are_named_and_too_many_end_it(tmp_path: Path, capsys: pyt
     )
     (one,) = manifest_of(out).left_out  # type: ignore[union-attr]
     assert one.key == "ant/broken.png" and "truncated" in one.reason
+    (data / "bee" / "broken.png").write_bytes(b"")
+    again = ["pack", str(data), "--out", str(tmp_path / "again")]
+    assert run_command(again) == 3 and not any((tmp_path / "again").iterdir())
+    (data / "bee" / "broken.png").unlink()  # as the error says
+    (data / "ant" / "broken.png").unlink()
+    assert run_command([*again, "--short-side", "8"]) == 0 and manifest_of(tmp_path / "again").samples == COUNT  # type: ignore[union-attr]
+    capsys.readouterr()
     assert run_command(["pack", "sklearn:wine", "--out", str(tmp_path / "rows")]) == 2
     assert "rows, which are not packed: only images are" in capsys.readouterr().err
 
@@ -394,7 +420,8 @@ def test_tars_are_as_large_as_they_may_be_and_no_larger(tmp_path: Path) -> None:
 
 def test_what_is_not_as_it_was_packed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = folder(tmp_path), tmp_path / "out"
-    selftaught.pack(data, out, **{**SMALL, "short_side": None})
+    told_before = {**SMALL, "short_side": None}
+    selftaught.pack(data, out, **told_before)
     shard, whole = out / "train-000001.tar", (out / "train-000001.tar").read_bytes()
     assert inspect(out).usable
     place = whole.index(b"IDAT") - 20  # of a picture's header, which still is one
@@ -405,11 +432,14 @@ def test_what_is_not_as_it_was_packed_is_named(tmp_path: Path, capsys: pytest.Ca
     told = json.loads(capsys.readouterr().out)["problems"]
     assert told == ["train-000001.tar is damaged: its SHA-256 is not that of manifest.json"]
     shard.write_bytes(whole[:-512])
-    with pytest.raises(DataError, match=r"not what was packed: train-000001.tar has [\d,]+ bytes in place of"):
-        open_source(out)
+    askings: list[Callable[[], Any]] = [lambda: open_source(out), lambda: selftaught.pack(data, out, **told_before)]
+    for asking in askings:
+        with pytest.raises(DataError, match=r"not what was packed: train-000001.tar has [\d,]+ bytes in place of"):
+            asking()
     shard.unlink()
-    with pytest.raises(DataError, match=r"train-000001.tar cannot be read \(No such file"):
-        open_source(out)
+    for asking in askings:
+        with pytest.raises(DataError, match=r"train-000001.tar cannot be read \(No such file"):
+            asking()
     shard.write_bytes(whole)
     made = json.loads((out / MANIFEST).read_text())
     made["shards"].pop()

@@ -59,6 +59,10 @@ def test_a_folder_or_an_archive_has_a_text_a_file_and_folders_are_labels(here: P
     assert found.broken == [("ship/4.txt", "is no text in UTF-8: byte 0xef at 2"), ("ship/5.txt", "is empty")]
     assert found.ignored == [("ship/note.md", "not named like a text")]
     if kind == "zip":
+        wrote("beside/0.txt", b"a stray")
+        for name, content in FILES.items():
+            wrote(f"beside/{name}", content)
+        assert "1 of 4 files lies in no folder (0.txt), so folders are no labels" in inspect("text:beside").notes
         inside = open_texts("text:some.zip/cat")
         assert inside.keys == ["1.txt", "2.txt"] and inside.labels is None and inside.name == "some-cat"
 

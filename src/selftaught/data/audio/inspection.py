@@ -12,7 +12,7 @@ from selftaught.data.audio.decode import Header, decode
 from selftaught.data.audio.files import THINGS, open_source
 from selftaught.data.audio.hearing import each, listened, refuse_short, usual_rate
 from selftaught.data.audio.preparation import Preparation
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -72,7 +72,7 @@ def inspect(
         checked=len(rows),
         usable=not problems,
         problems=problems,
-        notes=[*source.notes, *notes, *notes_of_copies(THINGS, same)],
+        notes=[*source.notes, *notes_of_labels(source), *notes, *notes_of_copies(THINGS, same)],
         broken=broken,
         ignored=files_of(source.ignored),
         passed_over=len(source.ignored),

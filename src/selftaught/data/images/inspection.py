@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.looks import Look, beside_each_other, channels_of, copies_among, looks_of
@@ -74,7 +74,8 @@ def inspect(
     findings.problems = [*damaged(Path(data)), *_problems(findings, tolerance)]
     lacking = missing([(file.path, file.reason) for file in findings.broken])
     unused = [*lacking, *overlooked(source), *remarked({key: look.remarks for key, look in whole})]
-    findings.notes = [*source.notes, *_notes_of_parts(source), *_notes(findings, unused, channels_of(seen))]
+    notes = _notes(findings, unused, channels_of(seen))
+    findings.notes = [*source.notes, *notes_of_labels(source), *_notes_of_parts(source), *notes]
     findings.usable = not findings.problems
     return findings
 

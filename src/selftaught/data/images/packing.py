@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from selftaught.data.facts import notes_of_labels
 from selftaught.data.images.canvas import Canvas, Pixels, on_canvas
 from selftaught.data.images.decode import attempt, header, libraries, picture
 from selftaught.data.images.decoded import DecodeError, Header, Reading
@@ -143,8 +144,9 @@ def _finish(packed: Pack, source: Encoded | Arrays) -> Manifest:
     for key, reason in getattr(source, "ignored", ()):
         if reason not in NO_FAULTS:
             packed.leave_out(key, reason)
+    notes = [*overlooked(source), *notes_of_labels(source)]
     duplicates = [(source.keys[row], reason) for row, reason in packed.head.dropped]
-    return packed.finish(f"{MADE_BY} {version('selftaught')}", printable(source.name), duplicates, overlooked(source))
+    return packed.finish(f"{MADE_BY} {version('selftaught')}", printable(source.name), duplicates, notes)
 
 
 def _in_order(

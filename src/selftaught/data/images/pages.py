@@ -55,6 +55,9 @@ class _Pages(Encoded):
     source: Encoded
     files: Rows  # (N,), of each page
 
+    def lacking(self) -> str:
+        return self.source.lacking()
+
     def beside(self) -> Beside:
         return {name: partial(self._column, read) for name, read in self.source.beside().items()}
 

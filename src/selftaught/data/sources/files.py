@@ -72,11 +72,24 @@ class Files(Encoded):
                 f"what {inside}{MASKS} holds is taken for images; to leave masks out, name {inside}{IMAGES} alone"
             )
 
+    def lacking(self) -> str:
+        return outside_folders(self.keys)
+
 
 def folders_of(keys: Sequence[str]) -> Labels:
     """The first folder of each name, where all have one."""
     folders = [key.partition("/")[0] if "/" in key else "" for key in keys]
     return folders if all(folders) else None
+
+
+def outside_folders(keys: Sequence[str]) -> str:
+    """Which few names have no folder, where most have one: for their sake folders are no labels. "" elsewhere."""
+    outside = [key for key in keys if "/" not in key]
+    if not 0 < 2 * len(outside) < len(keys):
+        return ""
+    lie = "lies" if len(outside) == 1 else "lie"
+    told = f"{len(outside):,} of {len(keys):,} files {lie} in no folder ({printable(outside[0])})"
+    return f"{told}, so folders are no labels"
 
 
 def open_folder(root: Path, wanted: Wanted = PICTURES) -> Files:

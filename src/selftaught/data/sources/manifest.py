@@ -112,8 +112,7 @@ def shards_in(folder: Path) -> list[str]:
     Raises DataError where a packed set is not whole: to learn from a part of it should be nobody's surprise.
     """
     if packed := manifest_of(folder):
-        faults = [fault for one in packed.shards if (fault := _lacks(folder, one))]
-        _refuse(folder, faults)
+        refuse_lacking(folder, packed)
         return [str(folder / one.name) for one in packed.shards]
     if (folder / JOURNAL).is_file():
         raise DataError(f"{printable(str(folder))} is not packed to its end: say the same `selftaught pack` again")
@@ -162,8 +161,9 @@ def _differs(folder: Path, one: Packed) -> str:
     return "" if found.hexdigest() == one.sha256 else f"{one.name} is damaged: its SHA-256 is not that of {MANIFEST}"
 
 
-def _refuse(folder: Path, faults: Sequence[str]) -> None:
-    if faults:
+def refuse_lacking(folder: Path, packed: Manifest) -> None:
+    """Raise DataError where a shard of a set is not there, or is of another size than it was written with."""
+    if faults := [fault for one in packed.shards if (fault := _lacks(folder, one))]:
         more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
         told = f"{printable(str(folder))} is not what was packed: {'; '.join(faults[:NAMED])}{more}"
         raise DataError(f"{told}; put it back, or pack into another folder")

@@ -28,8 +28,9 @@ from selftaught.data.sources.manifest import (
     Packed,
     digest_of,
     manifest_of,
+    refuse_lacking,
 )
-from selftaught.system.errors import UsageError
+from selftaught.system.errors import DataError, UsageError
 from selftaught.system.files import (
     TEMPORARY,
     append_line,
@@ -210,11 +211,15 @@ class _Hashed:
 
 
 def packed_already(folder: Path, asked: Asked, held: Holding) -> Manifest | None:
-    """The manifest of a set that is whole and that was asked for so. Raises UsageError where it is another."""
+    """The manifest of a set that is whole and that was asked for so.
+
+    Raises UsageError where it is another, and DataError where a tar of it is gone or was changed.
+    """
     made = manifest_of(folder) if folder.is_dir() else None
     if made:
         _refuse_other(folder, made.asked, asked)
         _refuse_changed(folder, made.contents, 0, asked.count, made.left_out, held)
+        refuse_lacking(folder, made)
         _tidy(folder)
     elif os.path.lexists(folder / MANIFEST):
         raise UsageError(f"{printable(folder / MANIFEST)} was not written by pack: choose another --out")
@@ -252,6 +257,10 @@ def packing(
         pack = Pack(folder, head, steps, held)
         try:
             yield pack
+        except DataError:
+            if not pack.shards:  # what mends the data makes it other data, of which nothing is packed yet
+                (folder / JOURNAL).unlink(missing_ok=True)
+            raise
         finally:
             pack.drop()
 

@@ -15,7 +15,7 @@ import numpy as np
 from selftaught.data.sources.contents import NUMBERS, Contents, Stamps
 from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded, Labels, Passed
-from selftaught.data.sources.files import Files, folders_of
+from selftaught.data.sources.files import Files, folders_of, outside_folders
 from selftaught.data.sources.index import Index, Keys, Part, Tag, file_for, known_in, written
 from selftaught.data.sources.labels import (
     NO_LABEL,
@@ -127,12 +127,19 @@ class Shards(Encoded):
         if asked == PLAIN or (asked is None and first["cls_size"]):
             return known_labels([text.strip() for text in self._members("cls")], self.name, self.note)
         if not (fields := labels_among(self._fields(), asked, shown)):
-            return folders_of([key.partition("/")[2] for key in self.keys])
+            return folders_of(self._inside())
         objects = [_object(text) for text in self._members("json")]
         cells = [[_cell(one.get(name)) for one in objects] for name in fields]
         if self._is_packed():  # what is none is so already, and a folder called None was a class
             return label_cells(cells, fields, shown)
         return known_labels(label_cells(cells, fields, shown), ", ".join(fields), self.note)
+
+    def lacking(self) -> str:
+        return "" if self._asked == NO_LABEL else outside_folders(self._inside())
+
+    def _inside(self) -> list[str]:
+        """The names of samples in their tars."""
+        return [key.partition("/")[2] for key in self.keys]
 
     def _is_packed(self) -> bool:
         """Whether `pack` has written the first sample, by its name and the fields that it gives to such with labels."""

@@ -41,6 +41,10 @@ class Source(ABC):
         """Columns that stand beside the samples and are no labels; nothing is read before one is called."""
         return self.extra
 
+    def lacking(self) -> str:
+        """Why there are no labels where a person may think that there are; "" where nothing is to be said of it."""
+        return ""
+
     def note(self, line: str) -> None:
         """Add to the notes."""
         self.notes = [*self.notes, line]

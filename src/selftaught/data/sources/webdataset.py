@@ -84,7 +84,7 @@ def part_of(shard: Shard, column: str | None) -> Part:
     endings = {ending for sample in samples.values() for ending in sample.images}
     several = next((sample for sample in samples.values() if len(sample.images) > 1), None)
     if column is None and several and len(endings) <= KINDS:
-        listed = ", ".join(map(printable, sorted(several.images)))
+        listed = ", ".join(map(printable, sorted(endings)))
         raise UsageError(f"{printable(shard.name)} holds several images a sample: say which of {listed} with --column")
     rows, names = list[tuple[int, ...]](), list[bytes]()
     letters = 0

@@ -11,7 +11,7 @@ from selftaught.data.sources import handed
 from selftaught.data.sources.archives import tar_members, zip_members
 from selftaught.data.sources.arrays import labels_of
 from selftaught.data.sources.encoded import UNREAD, Ignored
-from selftaught.data.sources.files import ARCHIVES, folders_of
+from selftaught.data.sources.files import ARCHIVES, folders_of, outside_folders
 from selftaught.data.sources.folder import NO_IMAGE, passed_over, read_regular, walk
 from selftaught.data.sources.labels import NO_LABEL, known_labels
 from selftaught.data.sources.source import reading
@@ -112,11 +112,18 @@ def open_lines(path: Path) -> Texts:
     return Texts.of(path.stem, given, notes=[f"each line of {printable(path.name)} is a text"])
 
 
+class _Files(Texts):
+    """Texts in files, whose folders are their labels where all lie in one."""
+
+    def lacking(self) -> str:
+        return outside_folders(self.keys)
+
+
 def _of_files(name: str, keys: list[str], read: Callable[[str], bytes], ignored: Ignored, shown: str) -> Texts:
     others = [(key, NO_TEXT if reason == NO_IMAGE else reason) for key, reason in ignored]
     if not keys:
         raise DataError(f"{printable(shown)} holds no texts: files of .txt")
-    return Texts.of(name, _read(keys, read, folders_of(keys) or repeat(None)), ignored=others)
+    return _Files.of(name, _read(keys, read, folders_of(keys) or repeat(None)), ignored=others)
 
 
 def _read(keys: Sequence[str], read: Callable[[str], bytes], labels: Iterable[str | None]) -> Iterator[Text]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.contracts.findings import Findings, Spread, TextFacts
-from selftaught.data.facts import classes, files_of, notes_of_copies, same_content
+from selftaught.data.facts import classes, files_of, notes_of_copies, notes_of_labels, same_content
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.text.files import open_texts
 from selftaught.data.text.texts import THINGS, Texts
@@ -42,7 +42,7 @@ def inspect(
         checked=count,
         usable=not problems,
         problems=problems,
-        notes=[*texts.notes, *notes_of_copies(THINGS, same)],
+        notes=[*texts.notes, *notes_of_labels(texts), *notes_of_copies(THINGS, same)],
         broken=files_of(texts.broken),
         ignored=files_of(texts.ignored),
         passed_over=len(texts.ignored),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from selftaught.system.addresses import refuse_secrets
-from selftaught.system.components import Part, hint, problem, short
+from selftaught.system.components import Part, Said, hint, problem, short
 from selftaught.system.errors import UsageError
 from selftaught.system.files import write_atomically
 from selftaught.system.reading import yaml_in
@@ -72,10 +72,16 @@ def _holds_array(value: Any) -> bool:
     return bool(getattr(value, "ndim", 0)) or any(map(_holds_array, parts))
 
 
-class Recipe(BaseModel):
-    """Fields are flags of the command; dotted flags go into parts and tables of options."""
+class FieldError(UsageError):
+    """A value that a field of a recipe cannot have; `field` is the name of the field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    def __init__(self, field: str, told: str) -> None:
+        super().__init__(told)
+        self.field = field
+
+
+class Recipe(Said):
+    """Fields are flags of the command; dotted flags go into parts and tables of options."""
 
     # Of commands with so many flags that their help has parts: the field that each part begins with, and what most
     # people need, which is all that --help shows.
@@ -89,7 +95,8 @@ class Recipe(BaseModel):
         for name, value in values.items():
             refuse_secrets(value)  # before anything shows or keeps it
             if name not in cls.model_fields:
-                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, cls.model_fields)}")
+                known = cls.model_fields.keys() - cls.marked(Mark.FILLED_IN)
+                raise UsageError(f"{cls.title()} has no option {name!r}; {hint(name, known)}")
             if _holds_array(value):
                 raise UsageError(f"{name!r} cannot be an array")
         try:
@@ -101,7 +108,12 @@ class Recipe(BaseModel):
             if first["type"] == "missing":  # whose input would be all the other settings
                 about = cls.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None
                 raise UsageError(f"{flag} is missing" + (f": {about}" if about else "")) from None
-            raise UsageError(f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
+            field, *inside = map(str, first["loc"])
+            if first["type"] == "extra_forbidden" and _is_part(cls.model_fields[field].annotation) and len(inside) == 1:
+                told = f"{field} has a name and options, and {inside[0]!r} is neither: write it under options"
+                shown = f"{field}: {{name: ..., options: {{{inside[0]}: {short(first['input'])}}}}}"
+                raise FieldError(field, f"{told}, as in {shown}") from None
+            raise FieldError(field, f"{flag} cannot be {short(first['input'], 200)}: {problem(error)}") from None
 
     @classmethod
     def title(cls) -> str:
@@ -151,6 +163,10 @@ class Recipe(BaseModel):
             return cls.parse(values)
         except UsageError as error:
             raise UsageError(f"{printable(file)}: {error}") from None
+
+
+def _is_part(annotation: Any) -> bool:
+    return annotation is Part or any(map(_is_part, get_args(annotation)))
 
 
 def read_settings(file: Path, shown: str, named: bool = False) -> dict[str, Any]:
