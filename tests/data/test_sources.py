@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -253,6 +254,11 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
         open_source(tmp_path / "nowhere")
     with pytest.raises(DataError, match="neither a folder"):
         open_source(tmp_path / "c.mov")
+    (tmp_path / "d.JPG").touch()
+    with pytest.raises(
+        DataError, match=rf"d\.JPG is a single one of images: name its folder, {re.escape(str(tmp_path))}$"
+    ):
+        open_source(tmp_path / "d.JPG")
     (tmp_path / "broken.zip").write_bytes(b"PK nonsense")
     with pytest.raises(DataError, match="cannot be read as an archive"):
         open_source(tmp_path / "broken.zip")
