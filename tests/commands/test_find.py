@@ -191,7 +191,7 @@ def test_a_name_that_is_nothing_is_told_of_any_kind(pictures: Path, looking: Pat
             with pytest.raises(DataError, match=rf"^--like {name} is no sample of .*, whose first is .*, and no file$"):
                 selftaught.find(run, data, name)
     for name in ("sklearn:digits", str(pictures), "train-{0..3}.tar", str(pictures / "a" / "0.png")):
-        with pytest.raises(UsageError, match=r"takes rows, and .* holds images"):
+        with pytest.raises(UsageError, match=r"takes rows, and .* is taken for images$"):
             selftaught.find(runs["sklearn:wine"], "sklearn:wine", name)
 
 

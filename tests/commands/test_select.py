@@ -153,7 +153,7 @@ def test_other_kinds_of_data_need_nothing_of_their_own(
     )
     assert {int(row["path"].split()[1]) % 2 for row in lines(tmp_path / "o.csv")} == {0, 1}
     assert "data:image" not in (tmp_path / "p.html").read_text() and "at " in (tmp_path / "p.html").read_text()
-    with pytest.raises(UsageError, match=r"takes signals, and .*pictures holds images"):
+    with pytest.raises(UsageError, match=r"takes signals, and .*pictures is taken for images$"):
         selftaught.select(own, pictures, tmp_path / "q.csv")
     rows = run_of(tmp_path / "rows", "sklearn:wine", Part(name="mlp"))
     found = selftaught.select(rows, "sklearn:wine", tmp_path / "rows.csv", count=9, by="probcover", classes=3)

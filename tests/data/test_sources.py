@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -253,9 +254,11 @@ def test_nothing_found_says_what_was_seen(tmp_path: Path) -> None:
         open_source(tmp_path / "nowhere")
     with pytest.raises(DataError, match="neither a folder"):
         open_source(tmp_path / "c.mov")
-    Image.new("L", (8, 8)).save(tmp_path / "one.png")
-    with pytest.raises(DataError, match=r"neither a folder .*; an image is not data by itself: name its folder, /"):
-        open_source(tmp_path / "one.png")
+    (tmp_path / "d.JPG").touch()
+    with pytest.raises(
+        DataError, match=rf"d\.JPG is a single one of images: name its folder, {re.escape(str(tmp_path))}$"
+    ):
+        open_source(tmp_path / "d.JPG")
     lines = tmp_path / "lines.txt"
     lines.touch()
     with pytest.raises(DataError, match=r"\.jsonl, \.ndjson; if each of its lines is a text, say text:.*lines\.txt"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from selftaught.judging import odd
+from selftaught.judging.choosing.pool import look_alike
 from selftaught.judging.featured import Featured
 from selftaught.judging.mislabelled import confident_joint, out_of_fold, suspects
 from selftaught.judging.outlying import Surroundings, oddness, surroundings
@@ -52,6 +53,84 @@ def test_few_samples_have_as_many_neighbours_as_there_are() -> None:
     x = directions(3)
     found = surroundings(x, 10, 0.0)
     assert np.allclose(found.reach, [max(np.linalg.norm(a - b) for b in x) for a in x], atol=1e-3)
+
+
+def slowly(x: np.ndarray, of: np.ndarray, k: int) -> np.ndarray:
+    """The distance of the k-th sample of another recording, or of as many as all have outside of their own."""
+    apart = np.sqrt(((x[:, None].astype(float) - x) ** 2).sum(axis=2))
+    apart[of[:, None] == of] = np.inf
+    return np.sort(apart, axis=1)[:, min(k, len(x) - np.bincount(of).max()) - 1]
+
+
+@pytest.mark.parametrize("coarse", [False, True], ids=["exact", "candidates in low precision"])
+def test_no_sample_is_a_neighbour_of_another_of_its_recording(coarse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if coarse:
+        monkeypatch.setattr("selftaught.judging.neighbours.SMALL", 0)
+        clock = iter([0.0, 9.0, 0.0, 1.0] * 4)  # by which low precision is the faster
+        monkeypatch.setattr("selftaught.judging.neighbours.time.perf_counter", clock.__next__)
+    monkeypatch.setattr("selftaught.judging.neighbours.CHUNK_BYTES", 4 * 600 * 70)
+    x, of = directions(600), np.random.default_rng(1).permutation(np.arange(600) % 20)
+    x[of == 7] = x[np.flatnonzero(of == 7)[0]]  # a sensor that is stuck: all of its windows are the same
+    x[of == 3] = x[np.flatnonzero(of == 5)]  # a recording that is there twice
+    apart = np.sqrt(((x[:, None].astype(float) - x) ** 2).sum(axis=2))
+    found = surroundings(x, 10, 2e-3, recordings=of)
+    assert np.allclose(found.reach, slowly(x, of, 10), atol=1e-3)
+    same = (apart <= 1e-6) & (of[:, None] < of)
+    assert {*map(tuple, found.pairs.T.tolist())} == {(min(a, b), max(a, b)) for a, b in np.argwhere(same).tolist()}
+    alone = np.arange(600)
+    assert np.array_equal(surroundings(x, 10, 0.0, recordings=alone).reach, surroundings(x, 10, 0.0).reach)
+    most = np.where(of < 14, 0, of)  # one recording has nearly all, and 180 are of others
+    assert np.allclose(surroundings(x, 200, 0.0, recordings=most).reach, slowly(x, most, 200), atol=1e-3)
+
+
+def test_how_near_is_alike_goes_by_neighbours_of_other_recordings() -> None:
+    x, of = directions(60), np.repeat(np.arange(30), 2)
+    x[1::2] = x[::2] + np.float32(0.01) * directions(30, 1)  # as windows that overlap are
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    assert look_alike(x, of) > 5 * look_alike(x)
+    apart = np.sqrt(((x[:, None].astype(float) - x) ** 2).sum(axis=2))
+    apart[of[:, None] == of] = np.inf
+    assert look_alike(x, of) == pytest.approx(0.2 * np.median(apart.min(axis=1)), abs=1e-4)
+
+
+def windows(recordings: list[str], features: np.ndarray) -> Any:
+    samples: Any = SimpleNamespace(keys=[f"{name}[{row}]" for row, name in enumerate(recordings)], name="waves")
+    samples.count, samples.groups = len(recordings), recordings
+    samples.preparation, samples.told_labels = SimpleNamespace(modality="series"), lambda: None
+    return Featured(samples, features)
+
+
+def asked(data: Featured, monkeypatch: pytest.MonkeyPatch) -> odd.Oddities:
+    monkeypatch.setattr(odd, "encoder_of", lambda run, module: SimpleNamespace(preparation=None))
+    monkeypatch.setattr(odd, "opened", lambda *args, **how: None)
+    monkeypatch.setattr(odd, "featured", lambda encoder, samples: data)
+    return odd.odd(Odd.parse({"run": "r", "data": "waves"}))
+
+
+def test_a_recording_that_is_odd_from_end_to_end_is_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, names = directions(240), [f"r{row // 20}" for row in range(240)]
+    x[220:] = -np.eye(6)[0] - 0.01 * directions(20, 1)  # the last one, all of whose windows are much alike
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    found = asked(windows(names, x), monkeypatch)
+    assert sorted(found.outliers[:20].tolist()) == [*range(220, 240)] and len(found.outliers) < 23
+    assert not any(row >= 220 for part in found.alike for row in part)
+    assert capsys.readouterr().err == ""
+    one = asked(windows(["r"] * 240, x), monkeypatch)  # there are no others to compare with
+    assert "all series are of one group" in capsys.readouterr().err
+    alone = windows(names, x)
+    alone.samples.groups = None
+    for found in (one, asked(alone, monkeypatch)):
+        assert not (found.outliers >= 220).any() and max(map(len, found.alike)) > 10
+
+
+def test_what_is_alike_is_said_of_two_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, names = directions(120), [f"r{row // 10}" for row in range(120)]
+    x[[3, 4, 57, 58, 59]] = x[3]
+    found = asked(windows(names, x), monkeypatch)
+    told = {fact["path"]: fact["of"] for fact in found.facts if fact["odd"] == "alike"}
+    assert told == {"r0[4]": "r5[57]"} | dict.fromkeys(("r5[57]", "r5[58]", "r5[59]"), "r0[3]")
 
 
 def test_what_is_odd_does_not_move_what_is_usual() -> None:

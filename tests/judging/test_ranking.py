@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from selftaught.judging.accuracy import wilson
 from selftaught.judging.comparison import Comparison, Place, Ran, Rung
-from selftaught.judging.estimates import Measure, estimates, tukey
+from selftaught.judging.estimates import Estimate, Measure, estimates, tukey
 from selftaught.judging.ranking import notes, ranked, table, verdict, with_interval
 from selftaught.judging.result import Row
 from selftaught.reporting.compare_page import write_page
@@ -29,6 +30,12 @@ def ran(method: str, accuracy: float, seed: int = 0, rung: int = 1, half: float 
     return Ran(**{**facts, "method": method, "seed": seed, "rung": rung, **more})
 
 
+def ends(estimate: Estimate) -> tuple[float, float]:
+    """How far the interval of an estimate reaches below and above what is shown."""
+    low, high = estimate.interval
+    return estimate.shown - low, high - estimate.shown
+
+
 def failure(method: str, reason: str) -> Ran:
     return ran(method, 0, state="failed", reason=reason, exit_code=4, judged=[])
 
@@ -40,11 +47,52 @@ def test_the_interval_joins_test_samples_and_the_spread_of_all_seeds() -> None:
     assert list(found) == ["simclr", "byol"] and found["simclr"].value == pytest.approx(0.61)
     pooled = math.sqrt((0.0002 + 0.0008) / 2)  # sums of squares over two degrees of freedom
     seeds = 4.303 * pooled / math.sqrt(2)  # Student's factor for two
-    assert found["simclr"].half == pytest.approx(math.hypot(0.01, seeds), rel=1e-3)
-    assert found["byol"].half == pytest.approx(math.hypot(0.02, seeds), rel=1e-3)
+    assert ends(found["simclr"]) == pytest.approx((math.hypot(0.01, seeds),) * 2, rel=1e-3)
+    assert ends(found["byol"]) == pytest.approx((math.hypot(0.02, seeds),) * 2, rel=1e-3)
     more = [*runs, ran("dino", 0.4, 0, rung=2), ran("dino", 0.4, 1, rung=2)]  # another rung tells of the spread, too
-    assert estimates(more, 1, LINEAR)["simclr"].half < found["simclr"].half
-    assert estimates(runs[::2], 1, LINEAR)["simclr"].half == pytest.approx(0.01)  # a single seed tells nothing of it
+    assert ends(estimates(more, 1, LINEAR)["simclr"]) < ends(found["simclr"])
+    assert ends(estimates(runs[::2], 1, LINEAR)["simclr"]) == pytest.approx((0.01, 0.01))  # one seed tells nothing
+
+
+def of_so_many(method: str, right: int, count: int, seed: int = 0) -> Ran:
+    """A run that has so many of the test samples right, with Wilson's interval of that."""
+    low, high = wilson(right / count, count)
+    single = ran(method, right / count, seed)
+    rows = [row.model_copy(update={"low": low, "high": high, "samples": count}) for row in single.judged]
+    return single.model_copy(update={"judged": rows})
+
+
+def test_an_interval_at_the_end_of_what_can_be_lies_on_one_side(tmp_path: Path) -> None:
+    alike = [of_so_many(method, 12, 12) for method in ("simclr", "byol")]  # Wilson: 12 of 12 are 75.7 to 100
+    places = ranked(alike, LINEAR)
+    assert (places[0].point.low, places[0].point.high) == pytest.approx((12 / (12 + 1.96**2), 1), abs=1e-4)
+    assert with_interval(places[0].point, LINEAR) == "100.0 (75.7 to 100.0)"
+    assert "leads with 100.0 (75.7 to 100.0)" in verdict(places, LINEAR)
+    found = comparison(alike, LINEAR)
+    assert "100.0 (75.7 to 100.0)" in [*table(found).columns[3].cells]
+    write_page(found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "100.0 (75.7 to 100.0)" in page and "simclr: 100 (95 %: 75.75 to 100)" in page and "87.9" not in page
+    none = ranked([of_so_many("simclr", 0, 12)], LINEAR)[0].point
+    assert (none.low, none.high) == pytest.approx((0, 1.96**2 / (12 + 1.96**2)), abs=1e-4)
+    twice = [of_so_many("simclr", 12, 12, 0), of_so_many("simclr", 11, 12, 1)]  # the luck of seeds may be either way
+    luck, down = 12.706 / 12 / 2, ((1 - 0.7575) + (11 / 12 - wilson(11 / 12, 12)[0])) / 2
+    assert ends(estimates(twice, 1, LINEAR)["simclr"])[0] == pytest.approx(math.hypot(luck, down), abs=1e-3)
+
+
+def test_the_ends_of_a_value_that_is_drawn_in_go_along() -> None:
+    runs = [of_so_many("simclr", 12, 12), of_so_many("byol", 11, 12), of_so_many("mae", 12, 12)]
+    places = {place.method: place.point for place in ranked(runs, LINEAR)}
+    assert places["simclr"].measured == 1 and places["simclr"].value == pytest.approx(35 / 36)
+    assert places["simclr"] == places["mae"] and places["byol"].low == pytest.approx(places["mae"].low)
+    lows, highs = zip(wilson(1, 12), wilson(11 / 12, 12), wilson(1, 12))
+    assert (places["mae"].low, places["mae"].high) == pytest.approx((sum(lows) / 3, sum(highs) / 3))
+
+
+def test_no_share_is_said_to_be_more_than_all() -> None:
+    assert with_interval(ranked([of_so_many("simclr", 997, 1000)], LINEAR)[0].point, LINEAR) == "99.7 (99.1 to 99.9)"
+    near = ranked([ran("simclr", 0.999, half=0.004)], LINEAR)[0].point
+    assert with_interval(near, LINEAR) == "99.9 (99.5 to 100.0)"
 
 
 def test_who_came_further_is_before_who_was_dropped() -> None:

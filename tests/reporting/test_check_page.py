@@ -6,7 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from selftaught.contracts.findings import Bin, ChannelValues, File, Findings, ImageFacts, Spread, Values
+from selftaught.contracts.findings import (
+    Bin,
+    ChannelValues,
+    ColumnFacts,
+    File,
+    Findings,
+    ImageFacts,
+    SeriesFacts,
+    Spread,
+    Values,
+)
 from selftaught.reporting.charts import bar_chart
 from selftaught.reporting.check_page import SHOWN, SHOWN_ON_PAGE, lines, show, write_page
 from tests.reporting.test_run_page import EVIL, Page
@@ -68,6 +78,30 @@ def test_a_page_gets_more_of_many_and_says_so(tmp_path: Path) -> None:
     page = Page((tmp_path / "page.html").read_text())
     assert page.text.count("empty file") == SHOWN_ON_PAGE and "... and 7 more" in page.text
     assert page.text.count(EVIL) >= SHOWN_ON_PAGE + 1 and sum(tag == "rect" for tag, _ in page.tags) == 2
+
+
+def test_channels_of_series_are_told_one_by_one(tmp_path: Path) -> None:
+    def channel(name: str, missing: int = 0, distinct: int = 9, **ends: float) -> ColumnFacts:
+        return ColumnFacts(name=name, kind="number", missing=missing, distinct=distinct, **ends)
+
+    known = [channel("temp", 1020, min=-1.5, max=80), channel("dead", distinct=1, min=7, max=7), channel("lost", 30, 0)]
+    facts = SeriesFacts(channels=known, lengths=SIDES, recordings=3, rate=None, units=[])
+    found = Findings(data=EVIL, things="series", count=9, checked=9, usable=True, series=facts)
+
+    def told(series: SeriesFacts) -> str:
+        console = Console(record=True, width=100, file=io.StringIO())
+        show(found.model_copy(update={"series": series}), console)
+        return console.export_text()
+
+    shown = told(facts)
+    assert "temp: -1.5 to 80; 1,020 missing" in shown and "more channels" not in shown
+    assert "dead: holds one value only, 7" in shown and "lost: nothing is known of it; 30 missing" in shown
+    assert "dead: holds one value only, 7 bar" in told(facts.model_copy(update={"units": ["°C", "bar", ""]}))
+    many = told(facts.model_copy(update={"channels": known * 7}))
+    assert many.count("temp:") == 6 and "... and 5 more channels (--json has all)" in many
+    write_page(found, tmp_path / "page.html")
+    text = Page((tmp_path / "page.html").read_text()).text
+    assert "temp: -1.5 to 80; 1,020 missing" in text and "dead: holds one value only, 7" in text
 
 
 def test_values_are_drawn_a_channel_a_line_and_as_curves(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from selftaught.contracts import modality
+from selftaught.data.opening import refuse_other_kind
 from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.run.recipes import Embed
 from selftaught.system import outputs, written
@@ -22,7 +23,7 @@ from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
 from selftaught.system.regular import kind_of
 from selftaught.system.saying import say
-from selftaught.system.text import spelled
+from selftaught.system.text import printable, spelled
 from selftaught.training.looking.features import features
 
 
@@ -41,6 +42,8 @@ def embed(recipe: Embed, module: nn.Module | None = None) -> Path:
     warn_of_cut(recipe.run)
     keep_freed_memory()
     kind = modality.named(encoder.preparation.modality)
+    if modality.place_of(recipe.data) != recipe.data:  # any other is taken for this kind
+        refuse_other_kind(f"the encoder of {printable(recipe.run)}", kind, recipe.data)
     how = {"like": encoder.preparation, "limit": recipe.limit, "column": recipe.column}
     samples = kind.open_samples(recipe.data, progress=lambda done, total: poll(), **how)
     for note in samples.notes:

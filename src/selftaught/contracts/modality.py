@@ -5,6 +5,7 @@ A modality is a folder below `data/` with a preparation.py (how a sample becomes
 package's comes by an entry point of the group `selftaught.modalities`, which names its `Modality`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -226,6 +227,16 @@ def place_of(data: str) -> str:
     """Where data lies whose name may begin with what kind it is of: signals.npy of series:signals.npy."""
     kind, mark, rest = data.partition(":")
     return rest if mark and kind in names() else data
+
+
+def name_as(kind: Modality, data: str) -> str | None:
+    """How data that lies on the disk is called as of a kind: series:signals.npy for signals.npy.
+
+    None where there is nothing, or where names of this kind have no such mark.
+    """
+    mark, place = f"{kind.Preparation.modality}:", place_of(data)
+    there = os.path.exists(place)  # noqa: PTH110 - Path raises for a name that no file can have
+    return mark + place if there and kind.Preparation.modality != DEFAULT and kind.recognises(mark) else None
 
 
 def raw_of(things: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selftaught.contracts import modality
+from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Looked, Samples
 from selftaught.data.first_pass import Every, Sampled
 from selftaught.data.sources.contents import Digests
@@ -81,6 +82,25 @@ def refuse_column(column: str | None, data: object, things: str) -> None:
     """Raise UsageError where a column of images is named, and `data` holds other things."""
     if column is not None:
         raise UsageError(f"--column {printable(column)} is for images, and {printable(str(data))} holds {things}")
+
+
+def refuse_other_kind(taker: str, kind: Modality, data: str) -> None:
+    """Raise UsageError where `data` is not of the kind that `taker`, such as an encoder, takes."""
+    if modality.of(data) is not kind:
+        raise UsageError(f"{taker} takes {kind.THINGS}, and {held_in(data)}{naming(kind, data)}")
+
+
+def held_in(data: str) -> str:
+    """What data holds by its name, for people, or is taken for as nothing is known of it: folders hold anything."""
+    given = modality.of(data)
+    holds = "is taken for" if given is modality.named(modality.DEFAULT) else "holds"
+    return f"{printable(data)} {holds} {given.THINGS}"
+
+
+def naming(kind: Modality, data: str) -> str:
+    """How to name data that may well be of a kind, behind what it is taken for instead; "" where no name would help."""
+    name = modality.name_as(kind, data)
+    return f"; if it holds {kind.THINGS}, name it {printable(name)}" if name else ""
 
 
 def refuse_broken(name: str, things: str, whole: int, broken: Sequence[tuple[str, str]], tolerance: float) -> None:

@@ -67,19 +67,25 @@ class Estimate:
     up: float  # by how much it may be more, to 95 %, for all that the test samples tell
     luck: float  # standard error by the luck of training, which seeds tell of
     freedom: int  # degrees, by which that is known; 0 where it is not
-    shown: float = math.nan  # the value, or what of it is no luck of having been chosen: see `drawn_in`
+    shown: float  # the value, or what of it is no luck of having been chosen: see `drawn_in`
+    below: float  # `down` and
+    above: float  # `up` of what is shown
 
     @property
-    def half(self) -> float:
-        """Half the width of its own 95 % interval; infinite where nothing is known of the noise."""
-        if not self.freedom:
-            return self.doubt or math.inf
-        return math.hypot(self.doubt, float(stdtrit(self.freedom, 1 - LEVEL / 2)) * self.luck)
+    def interval(self) -> tuple[float, float]:
+        """The ends of the 95 % interval of what is shown; infinite where nothing is known of the noise.
+
+        The luck of training is as large below as above; what few test samples leave open at 100 % lies below alone.
+        """
+        if not self.freedom and not (self.below or self.above):
+            return -math.inf, math.inf
+        luck = float(stdtrit(self.freedom, 1 - LEVEL / 2)) * self.luck if self.freedom else 0.0
+        return self.shown - math.hypot(self.below, luck), self.shown + math.hypot(self.above, luck)
 
     @property
     def doubt(self) -> float:
-        """Half the width of the interval that the test samples leave."""
-        return (self.down + self.up) / 2
+        """The standard error that the test samples leave, by the width of their interval, however it lies."""
+        return (self.down + self.up) / 2 / Z
 
 
 def _trained(rows: Sequence[Row]) -> Row:
@@ -116,7 +122,7 @@ def estimates(runs: Sequence[Ran], rung: int, measure: Measure, held_out: bool =
             mean, luck = float(np.mean(seen)), pooled / math.sqrt(len(seen))
             worth = -math.inf if method in crowded else measure.worth(mean)
             down, up = (float(side) for side in np.mean(sides[at, method], axis=0))
-            estimated[method] = Estimate(mean, worth, len(seen), down, up, luck, freedom, shown=mean)
+            estimated[method] = Estimate(mean, worth, len(seen), down, up, luck, freedom, mean, down, up)
     return dict(sorted(estimated.items(), key=lambda item: -item[1].worth))
 
 
@@ -131,18 +137,31 @@ def drawn_in(estimated: dict[str, Estimate], apart: bool) -> dict[str, Estimate]
     """The values of a rung drawn to their mean, by the share of their spread that is noise.
 
     The best of many is expected to be as good as that, and not as it was measured (Efron and Morris, 1973). Where they
-    were told `apart` from how they were chosen, only the luck of training is in both.
+    were told `apart` from how they were chosen, only the luck of training is in both. The ends that the test samples
+    leave go along: those of 100 % would leave nothing above a value that was drawn down.
     https://doi.org/10.1080/01621459.1973.10481350
     """
     if len(estimated) < 2:
         return estimated
     values = [own.value for own in estimated.values()]
     luck = float(np.mean([own.luck**2 for own in estimated.values()]))
-    sampled = float(np.mean([(own.doubt / Z) ** 2 for own in estimated.values()]))
-    spread, mean = float(np.var(values, ddof=1)), float(np.mean(values))
+    sampled = float(np.mean([own.doubt**2 for own in estimated.values()]))
+    spread = float(np.var(values, ddof=1))
     noise, whole = (luck, spread - sampled) if apart else (luck + sampled, spread)
     kept = (max(0.0, 1 - noise / whole) if whole > 0 else 0.0) if noise else 1.0
-    return {name: replace(own, shown=mean + kept * (own.value - mean)) for name, own in estimated.items()}
+    if kept == 1:
+        return estimated
+    sides = [_drawn([getattr(own, side) for own in estimated.values()], kept) for side in ("value", "down", "up")]
+    return {
+        name: replace(own, shown=shown, below=below, above=above)
+        for (name, own), shown, below, above in zip(estimated.items(), *sides)
+    }
+
+
+def _drawn(values: Sequence[float], kept: float) -> list[float]:
+    """Values of which so much of their distance to their mean is kept; as they are, where some are infinite."""
+    mean = float(np.mean(values))
+    return [mean + kept * (value - mean) for value in values] if math.isfinite(mean) else list(values)
 
 
 def better(ahead: Estimate, worse: Estimate, methods: int) -> bool:

@@ -12,12 +12,12 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.data.opening import refuse_other_kind
 from selftaught.judging.finite import refuse_infinite
 from selftaught.judging.neighbours import unit
 from selftaught.run.export import load_encoder, warn_of_cut
 from selftaught.system.allocator import keep_freed_memory
 from selftaught.system.devices import device_of
-from selftaught.system.errors import UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
 from selftaught.system.quarantine import warn_of
@@ -52,10 +52,8 @@ def opened(preparation: Preparation, run: str, data: str, **how: Any) -> Samples
 
     how: more that `open_samples` of this kind takes. Raises UsageError where they are of another kind.
     """
-    kind, given = modality.named(preparation.modality), modality.of(data)
-    if given is not kind:
-        takes = f"the encoder of {printable(run)} takes {kind.THINGS}"
-        raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
+    kind = modality.named(preparation.modality)
+    refuse_other_kind(f"the encoder of {printable(run)}", kind, data)
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, tolerance=1.0, progress=bar.polled(poll), **how)
         bar.update(samples.count, total=samples.count)

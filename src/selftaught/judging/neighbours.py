@@ -17,6 +17,7 @@ GROUP = 16  # similarities of which only the largest is looked at first
 SMALL = 10**9  # multiplications below which nothing is worth measuring
 SPARE = 32  # candidates at least beyond the wanted; the more there are, the fewer queries are asked again
 ROUNDED = torch.finfo(torch.bfloat16).eps / 2  # the share of a number that rounding moves it by at most
+HIDDEN = -4.0  # in place of the similarity of what is no neighbour: less than any, with the mean taken off or not
 SUMMED = torch.finfo(torch.float32).eps  # likewise of each term of a product, which is summed up in float32
 
 
@@ -25,20 +26,47 @@ def unit(features: NDArray[Any]) -> Tensor:
     return F.normalize(torch.from_numpy(np.ascontiguousarray(features)).float(), dim=1)
 
 
-def neighbours(keys: Tensor, queries: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of similarities and rows (m, k) of each query's nearest keys; both normalised, (N, D) and (M, D)."""
-    chunks = queries.split(max(1, CHUNK_BYTES // (4 * len(keys))))
-    coarse = _coarse(keys, chunks[0]) if len(keys) * queries.numel() > SMALL else None
-    for chunk in chunks:
+def neighbours(keys: Tensor, queries: Tensor, k: int, groups: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunks of similarities and rows (m, k) of each query's nearest keys; both normalised, (N, D) and (M, D).
+
+    groups: (N,) of the keys, where these are the queries, too: what is of a query's own group, itself with it, is no
+    neighbour of it. Each must have k keys of other groups.
+    """
+    at_once = max(1, CHUNK_BYTES // (4 * len(keys)))
+    coarse = _coarse(keys, queries[:at_once]) if len(keys) * queries.numel() > SMALL else None
+    for start in range(0, len(queries), at_once):
+        chunk = queries[start : start + at_once]
+        hidden = None if groups is None else Hidden(groups, groups[start : start + at_once])
         if coarse is None:
-            yield _largest(chunk @ keys.T, k)
+            yield _largest(_hiding(chunk @ keys.T, hidden), k)
             continue
-        similarity, rows, unsure = coarse.nearest(chunk, k)
+        similarity, rows, unsure = coarse.nearest(chunk, k, hidden)
         if len(unsure):
-            similarity[unsure], rows[unsure] = _largest(chunk[unsure] @ keys.T, k)
+            shown = _hiding(chunk[unsure] @ keys.T, hidden and hidden.of(unsure))
+            similarity[unsure], rows[unsure] = _largest(shown, k)
         if 2 * len(unsure) > len(chunk):  # keys lie so close together that it is no help
             coarse = None
         yield similarity, rows
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """What is no neighbour: keys of a query's own group."""
+
+    groups: Tensor  # (N,) of keys
+    own: Tensor  # (m,) of queries
+
+    def of(self, queries: Tensor) -> "Hidden":
+        """The same for some of the queries."""
+        return Hidden(self.groups, self.own[queries])
+
+
+def _hiding(similarity: Tensor, hidden: Hidden | None, rows: Tensor | None = None) -> Tensor:
+    """The similarity of queries to all keys (m, N), or to those at `rows` (m, c), without that to what is hidden."""
+    if hidden is None:
+        return similarity
+    groups = hidden.groups if rows is None else hidden.groups[rows]
+    return similarity.masked_fill_(groups == hidden.own[:, None], HIDDEN)
 
 
 @dataclass(frozen=True)
@@ -63,11 +91,11 @@ class Coarse:
             lost = max(lost, _longest(own - mean - rounded.float()))
         return cls(keys, half, mean, longest, lost)
 
-    def nearest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def nearest(self, queries: Tensor, k: int, hidden: Hidden | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Exact similarities and rows (m, k) of the best candidates, and for which queries others may be better."""
         halved = queries.to(self.half.dtype)
-        products, rows = _largest(halved @ self.half.T, min(len(self.keys), k + max(SPARE, k)))
-        similarity, best = _at(queries, self.keys, rows).topk(k, dim=1)
+        products, rows = _largest(_hiding(halved @ self.half.T, hidden), min(len(self.keys), k + max(SPARE, k)))
+        similarity, best = _hiding(_at(queries, self.keys, rows), hidden, rows).topk(k, dim=1)
         found = rows.gather(1, best)
         if rows.shape[1] == len(self.keys):
             return similarity, found, torch.empty(0, dtype=torch.int64)

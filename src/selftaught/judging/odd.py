@@ -54,6 +54,7 @@ class Oddities(Shown):
     around: Surroundings
     labels: Labels | None = None
     given: list[str] = field(default_factory=list)  # the label of every sample; "" for none
+    recordings: Rows | None = None  # (N,) of which samples are parts, where neighbours are those of others alone
 
     @cached_property
     def alike(self) -> list[list[int]]:
@@ -70,15 +71,24 @@ class Oddities(Shown):
         return [
             *(self._fact(row, "outlier", self.scores[row], "", label.get(row, "")) for row in self.outliers.tolist()),
             *(
-                self._fact(row, "alike", z[first] @ z[row], keys[first], label.get(row, ""))
-                for first, *others in self.alike
-                for row in others
+                self._fact(row, "alike", z[of] @ z[row], keys[of], label.get(row, ""))
+                for part in self.alike
+                for row, of in self._likenesses(part)
             ),
             *(
                 self._fact(row, "label", worth, "", given, likely)
                 for row, given, likely, worth in (self.labels.told() if self.labels else ())
             ),
         ]
+
+    def _likenesses(self, part: list[int]) -> list[tuple[int, int]]:
+        """The rows of a group but the first, each with what it is said to be like: that, or another recording's."""
+        first, *others = part
+        if self.recordings is None:
+            return [(row, first) for row in others]
+        own = self.recordings[part]
+        stranger = part[int((own != own[0]).argmax())]
+        return [(row, stranger if self.recordings[row] == own[0] else first) for row in others]
 
     def _fact(self, row: int, odd: str, score: float, of: str, label: str, likely: str = "") -> dict[str, Any]:
         about = {"path": self.data.samples.keys[row], "odd": odd, "score": float(f"{score:.6g}")}
@@ -99,14 +109,27 @@ def odd(recipe: Odd, module: nn.Module | None = None) -> Oddities:
     count, things = data.samples.count, data.kind.THINGS
     if count < 3:
         raise DataError(f"{printable(data.samples.name)} has {count} {things}: among so few nothing is odd")
+    recordings = _recordings(data)
     with Progress("neighbours", count, things) as bar:
-        near = look_alike(data.features)
-        around = surroundings(data.features, recipe.neighbours, near, lambda done, total: bar.update(done))
+        near = look_alike(data.features, recordings)
+        around = surroundings(data.features, recipe.neighbours, near, lambda done, total: bar.update(done), recordings)
     scores = oddness(around.reach)
     outliers = np.flatnonzero(scores >= recipe.outlier)
     outliers = outliers[np.argsort(-scores[outliers], kind="stable")]
     given = (data.samples.told_labels() or []) if wanted else []
-    return Oddities(data, scores, outliers, around, _labels(recipe, data, around, given), given)
+    return Oddities(data, scores, outliers, around, _labels(recipe, data, around, given), given, recordings)
+
+
+def _recordings(data: Featured) -> Rows | None:
+    """Of each sample the number of what it is a part of; None where that is nothing, or, which is said, one for all."""
+    recordings, things = groups_of([data.samples]), data.kind.THINGS
+    if recordings is None or recordings.max() > 0:
+        return recordings
+    say(
+        f"note: all {things} are of one group, so the neighbours of each are of its own: what is odd in as many of "
+        "them looks usual"
+    )
+    return None
 
 
 def _labels(recipe: Odd, data: Featured, around: Surroundings, given: list[str]) -> Labels | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Preparation, Samples
+from selftaught.data.opening import refuse_other_kind
 from selftaught.judging.copies import contents
 from selftaught.judging.folders import is_deeper, refuse_parts
 from selftaught.judging.groups import groups_named
@@ -93,10 +94,8 @@ def named_in(recipe: Evaluate | Finetune) -> list[tuple[str, Path | None]]:
 def _opened(
     recipe: Evaluate | Finetune, preparation: Preparation, data: str, labels: Path | None, **how: Any
 ) -> Samples:
-    kind, given = modality.named(preparation.modality), modality.of(data)
-    if given is not kind:
-        takes = f"the encoder of {printable(recipe.run)} takes {kind.THINGS}"
-        raise UsageError(f"{takes}, and {printable(data)} holds {given.THINGS}")
+    kind = modality.named(preparation.modality)
+    refuse_other_kind(f"the encoder of {printable(recipe.run)}", kind, data)
     how = {
         "labelled": True,
         **how,

@@ -36,20 +36,29 @@ class Surroundings:
 
 
 def surroundings(
-    features: Array, k: int, near: float, progress: Callable[[int, int], None] = lambda done, total: None
+    features: Array,
+    k: int,
+    near: float,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    recordings: Rows | None = None,
 ) -> Surroundings:
     """Of features (N, D) of length one: how far the k-th of the other samples is, and all pairs up to `near` apart.
 
-    Of a sample that has more than k look-alikes the nearest k are found, which lead to the others.
+    Of a sample that has more than k look-alikes the nearest k are found, which lead to the others. recordings: of each
+    sample the number of what it is a part of (N,), two of them at least; its neighbours are then those of others alone,
+    or whatever goes on for as long as k samples would look usual. Where k are not outside of the largest, k is as many.
     """
-    unit, k = torch.from_numpy(np.ascontiguousarray(features)), min(k, len(features) - 1)
+    unit = torch.from_numpy(np.ascontiguousarray(features))
+    largest = 1 if recordings is None else int(np.bincount(recordings).max())
+    k, itself = min(k, len(features) - largest), int(recordings is None)
+    parts = None if recordings is None else torch.from_numpy(recordings)
     reach, pairs, apart, start = [], [], [], 0
-    for similarity, rows in neighbours(unit, unit, k + 1):
+    for similarity, rows in neighbours(unit, unit, k + itself, parts):
         poll()
         own = np.arange(start, start + len(rows))
         cosine = similarity.numpy().astype(np.float64)
         cosine[rows.numpy() == own[:, None]] = np.inf  # itself comes first, whatever lies in the very same place
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, 1:]
+        order = np.argsort(-cosine, axis=1, kind="stable")[:, itself:]
         other = np.take_along_axis(rows.numpy(), order, axis=1)
         distance = np.sqrt(np.maximum(2 - 2 * np.take_along_axis(cosine, order, axis=1), 0))
         reach.append(distance[:, -1])

@@ -13,6 +13,7 @@ from torch import nn
 
 from selftaught.contracts import modality
 from selftaught.contracts.samples import Samples
+from selftaught.data.opening import refuse_other_kind
 from selftaught.data.sources.handed import handed
 from selftaught.data.sources.labels import several_text
 from selftaught.judging.finetune import scores_of
@@ -179,8 +180,7 @@ def _predicted(asked: _Asked, module: nn.Module | None) -> Predictions:
     for name in classifier.classes if asked.move_into else ():
         refuse_name(name)
     kind = modality.named(classifier.preparation.modality)
-    if modality.of(data) is not kind:
-        raise UsageError(f"the classifier takes {kind.THINGS}, and the data holds {modality.of(data).THINGS}")
+    refuse_other_kind("the classifier", kind, data)
     keep_freed_memory()
     how = {"like": classifier.preparation, "tolerance": 1.0, "limit": asked.limit, "column": asked.column}
     samples = kind.open_samples(data, progress=lambda done, total: poll(), **how)

@@ -65,8 +65,9 @@ def _place(
 
 def _point(own: Sequence[Ran], rung: int, estimate: Estimate, measure: Measure) -> Point:
     seconds = [ran.seconds for ran in own if ran.rung == rung]
-    half = estimate.half if measure.labelled or math.isfinite(estimate.half) else 0.0  # nothing to show of it
-    low, high = estimate.shown - half, estimate.shown + half
+    low, high = estimate.interval
+    if not measure.labelled and math.isinf(low):  # nothing to show of it
+        low = high = estimate.shown
     if measure.labelled:
         low, high = max(0.0, low) if measure.is_share else low, min(1.0, high)
     return Point(
@@ -118,8 +119,10 @@ def verdict(places: Sequence[Place], measure: Measure, things: str = "images") -
 
 def with_interval(point: Point, measure: Measure) -> str:
     """A value with its interval, where that is known: 71.2 ± 1.1."""
-    known = point.high > point.low
-    return units.between(measure.shown, point.value, point.low, point.high) if known else measure.shown(point.value)
+    if point.high <= point.low:
+        return measure.shown(point.value)
+    told = point.value, point.low, point.high
+    return units.within(measure.of, *told) if measure.labelled else units.between(measure.shown, *told)
 
 
 def baselines(comparison: Comparison) -> dict[str, str]:

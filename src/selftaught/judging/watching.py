@@ -14,6 +14,7 @@ from selftaught.contracts import modality
 from selftaught.contracts.encoder import Encoder
 from selftaught.contracts.modality import Modality
 from selftaught.contracts.samples import Preparation
+from selftaught.data.opening import held_in, naming
 from selftaught.data.sources.handed import MARK
 from selftaught.data.sources.open import COLUMNS
 from selftaught.judging import probe as probes
@@ -96,9 +97,9 @@ def invited(recipe: Pretrain, preparation: Preparation) -> Watching:
 
 def refuse_other(recipe: Pretrain, kind: Modality) -> None:
     """Raise UsageError where the labelled samples are not of this kind."""
-    labelled, given = recipe.watched_by, modality.of(recipe.watched_by)
-    if given is not kind:
-        held = f"{printable(labelled)} holds {given.THINGS}, and the run learns from {kind.THINGS}"
+    labelled = str(recipe.watched_by)
+    if modality.of(labelled) is not kind:
+        held = f"{held_in(labelled)}, and the run learns from {kind.THINGS}{naming(kind, labelled)}"
         way = f"name labelled {kind.THINGS}, and a CSV of path,label, where they need one, by --watch-labels-csv"
         raise UsageError(f"--watch-labels: {held}; {way}")
 

@@ -1,6 +1,7 @@
 """The findings of a check, for people: on a terminal, or on a page of its own."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 
 from markupsafe import Markup
@@ -30,7 +31,7 @@ from selftaught.system.text import duration, filesize, number_of, printable
 
 SHOWN, SHOWN_ON_PAGE = 5, 100  # files or groups
 WIDEST = 76  # characters of a name on a terminal
-CHANNELS = 16  # of which histograms are shown
+CHANNELS = 16  # that are told one by one
 BARS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"  # eighths of a character
 
 Line = tuple[str, str]  # a name and what is said of it
@@ -99,14 +100,13 @@ def _image_lines(images: ImageFacts) -> list[Line]:
 def _value_lines(values: Values) -> list[Line]:
     """A histogram of each channel in a line."""
     low, high = (f"{end:.5g}" for end in values.range)
-    left = len(values.channels) - CHANNELS
     return [
         ("values", f"{values.type}, of {values.images:,} images"),
         *(
             (f"channel {number}", f"{low} {_bars(one.counts)} {high}, {_where(one)}")
             for number, one in enumerate(values.channels[:CHANNELS], 1)
         ),
-        *([("", f"... and {left} more channels (--json has all)")] if left > 0 else []),
+        *_left_out(len(values.channels)),
     ]
 
 
@@ -135,9 +135,26 @@ def _series_lines(series: SeriesFacts) -> list[Line]:
     return [
         ("recordings", f"{series.recordings:,}"),
         ("channels", f"{len(series.channels):,}"),
+        *(("", _of_channel(*one)) for one in zip(series.channels[:CHANNELS], series.units or repeat(""))),
+        *_left_out(len(series.channels)),
         ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
         ("missing", f"{cells:,} values"),
     ]
+
+
+def _of_channel(channel: ColumnFacts, unit: str) -> str:
+    behind = f" {unit}" if unit else ""
+    values = "nothing is known of it"
+    if channel.min is not None and channel.max is not None:
+        values = f"{channel.min:.5g} to {channel.max:.5g}{behind}"
+        if channel.distinct == 1:
+            values = f"holds one value only, {channel.min:.5g}{behind}"
+    return f"{channel.name}: {values}" + (f"; {channel.missing:,} missing" if channel.missing else "")
+
+
+def _left_out(channels: int) -> list[Line]:
+    left = channels - CHANNELS
+    return [("", f"... and {left:,} more channels (--json has all)")] if left > 0 else []
 
 
 def _text_lines(texts: TextFacts) -> list[Line]:

@@ -117,6 +117,10 @@ def test_plots_have_a_line_a_channel_and_gaps_where_nothing_was_seen() -> None:
     drawn = (plots[:, 1:-1, 1:-1] != PAPER).any(axis=3)
     assert drawn[0].any(axis=0).all() and drawn[0].sum() == drawn.shape[2]
     assert 0.3 < drawn[1].any(axis=0).mean() < 0.6 and np.flatnonzero(drawn[0].any(axis=1)).max() < drawn.shape[1] / 3
+    said = x.clone()
+    said[:, CHANNELS:] = 0.3 * torch.randn(2, CHANNELS, POINTS, generator=torch.Generator().manual_seed(0))
+    answers = (visible(said, preparation(masked=True))[:, 1:-1, 1:-1] != PAPER).any(axis=3)
+    assert answers.any(axis=1).all(), "an answer is drawn from end to end, whatever it says of what was seen"
     assert thumbnails(x, preparation(masked=True), 30).shape == (2, 20, 30, 3)
     sheet = contact_sheet({"series": x, "strong": x[:1]}, preparation(masked=True))
     assert isinstance(sheet, Image.Image) and sheet.height < 200 < sheet.width

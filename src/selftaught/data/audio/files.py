@@ -20,7 +20,7 @@ LOOKED = 1000  # entries of a folder that are looked at before it is taken for i
 
 
 def recognises(data: Any) -> bool:
-    """Whether this names sound: by its mark, or as a folder or an archive that begins with sounds."""
+    """Whether this names sound: by its mark, as a sound, or as a folder or an archive that begins with sounds."""
     if not isinstance(data, str):
         return False
     if data.startswith(MARK):
@@ -29,6 +29,8 @@ def recognises(data: Any) -> bool:
     try:
         if path.is_dir():
             return _sounds_alone(path)
+        if path.suffix.lower() in SUFFIXES:
+            return path.is_file()
         archive, _ = part_of_archive(path / "any") or (None, "")
     except (OSError, ValueError):  # a name that no file has
         return False

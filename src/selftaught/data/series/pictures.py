@@ -24,7 +24,10 @@ def contact_sheet(pictures: Mapping[str, Tensor], preparation: Preparation, colu
 
 
 def visible(series: Tensor, preparation: Preparation) -> NDArray[np.uint8]:
-    """Plots (B, H, W, 3) of series (B, channels, points): a line a channel, with a gap where nothing was seen."""
+    """Plots (B, H, W, 3) of series (B, channels, points): a line a channel, with a gap where nothing was seen.
+
+    What a network answers has all of its lines, whatever it makes of what was seen.
+    """
     return _plots(series, preparation, WIDE, HIGH)
 
 
@@ -36,7 +39,9 @@ def thumbnails(series: Tensor, preparation: Preparation, side: int) -> NDArray[n
 def _plots(series: Tensor, preparation: Preparation, wide: int, high: int) -> NDArray[np.uint8]:
     count = len(preparation.names)
     values = series.detach().float().cpu().numpy()
-    seen = values[:, count:] > 0.5 if values.shape[1] == 2 * count else np.isfinite(values)
+    # Data, their views and what a task hides say nothing but 0 of a gap. A network that answers says anything, and by
+    # its own word nothing of its answer might be left to look at.
+    seen = values[:, count:] != 0 if values.shape[1] == 2 * count else np.isfinite(values)
     return np.stack([_plot(*one, wide, high) for one in zip(values[:, : min(count, DRAWN)], seen)])
 
 

@@ -142,10 +142,18 @@ def open_files(path: Path, wanted: Wanted) -> Files:
     if path.is_file() and path.name.lower().endswith(ARCHIVES):
         return open_archive(path, wanted=wanted)
     if path.is_file():
+        refuse_single(path, wanted)
         raise DataError(f"{printable(str(path))} is neither a folder nor an archive of these: {', '.join(ARCHIVES)}")
     if part := part_of_archive(path):
         return open_archive(*part, wanted=wanted)
     raise DataError(f"{printable(str(path))} does not exist")
+
+
+def refuse_single(path: Path, wanted: Wanted = PICTURES) -> None:
+    """Raise DataError for a file that is one sample, where a folder of them is wanted."""
+    if path.name.lower().endswith(wanted.suffixes):
+        folder = printable(str(path.parent))
+        raise DataError(f"{printable(str(path))} is a single one of {wanted.things}: name its folder, {folder}")
 
 
 def part_of_archive(path: Path) -> tuple[Path, str] | None:

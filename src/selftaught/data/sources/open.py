@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from selftaught.data.sources.arrays import Arrays
 from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
-from selftaught.data.sources.files import open_archive, open_folder, part_of_archive
-from selftaught.data.sources.folder import SUFFIXES
+from selftaught.data.sources.files import open_archive, open_folder, part_of_archive, refuse_single
 from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.manifest import shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
@@ -108,11 +107,8 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         endings = [mark for mark in openers() if not mark.endswith(":")]
         ending = max((mark for mark in endings if path.name.lower().endswith(mark)), key=len, default=None)
         if ending is None:
-            way = ""
-            if path.name.lower().endswith(SUFFIXES):
-                way = f"; an image is not data by itself: name its folder, {printable(str(path.parent))}"
-            elif path.suffix.lower() == ".txt":
-                way = f"; if each of its lines is a text, say text:{shown}"
+            refuse_single(path)
+            way = f"; if each of its lines is a text, say text:{shown}" if path.suffix.lower() == ".txt" else ""
             raise DataError(f"{shown} is neither a folder nor a file of these: {', '.join([*endings, *LINES])}{way}")
         return _opened(openers()[ending], path, asked, str(path))
     if part := part_of_archive(path):

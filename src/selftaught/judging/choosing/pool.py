@@ -51,17 +51,21 @@ def distances(one: Array, other: Array) -> Array:
     return np.sqrt(np.maximum(2 - 2 * (one @ other.T), 0))
 
 
-def look_alike(features: Array) -> float:
+def look_alike(features: Array, recordings: Rows | None = None) -> float:
     """How near two samples are at most that look just alike: a fifth of how near neighbours usually are.
 
     A fixed distance would not do: to a network that has learnt little all samples are near each other. What is usual
     is the median of a thousand samples' nearest neighbours but copies, evenly spread. 0 where there are copies alone.
+    recordings: of each sample the number of what it is a part of (N,), where neighbours are those of others alone.
     """
     rows = np.unique(np.linspace(0, len(features) - 1, min(LOOKED_AT, len(features))).astype(np.int64))
     at_once, nearest = max(1, CHUNK // len(features)), []
     for start in range(0, len(rows), at_once):
         apart = distances(features[rows[start : start + at_once]], features)
-        nearest.append(np.where(apart < SAME, np.inf, apart).min(axis=1))
+        apart[apart < SAME] = np.inf
+        if recordings is not None:
+            apart[recordings[rows[start : start + at_once], None] == recordings] = np.inf
+        nearest.append(apart.min(axis=1))
     found = np.concatenate(nearest)
     found = found[np.isfinite(found)]
     return ALIKE * float(np.median(found)) if len(found) else 0.0

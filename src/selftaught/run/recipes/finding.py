@@ -118,10 +118,11 @@ class Odd(Recipe):
     """Say what is odd among samples, by the features of a run: outliers, look-alikes and labels that are likely wrong.
 
     An outlier is far from its neighbours: the distance to the tenth is taken, and its score is by how many deviations
-    that is above the median of all. Look-alikes are a fifth as far apart as neighbours usually are, or less. Labels,
-    where there are any, are compared with what a linear probe says that has learnt from the others alone; as many are
-    listed as are thought to be wrong, each with how sure that is. All of it is to be looked through by somebody: what
-    is odd need not be wrong. Nothing is changed.
+    that is above the median of all. Look-alikes are a fifth as far apart as neighbours usually are, or less. Neighbours
+    of what is cut from a recording, or of a group that the data names, are those of others. Labels, where there are
+    any, are compared with what a linear probe says that has learnt from the others alone; as many are listed as are
+    thought to be wrong, each with how sure that is. All of it is to be looked through by somebody: what is odd need not
+    be wrong. Nothing is changed.
     """
 
     run: str = Field(description="a run folder, whose encoder says what is alike")
