@@ -131,6 +131,7 @@ def _series_lines(series: SeriesFacts) -> list[Line]:
     rate = f", {series.rate:g} in a unit of time" if series.rate else ""
     return [
         ("recordings", f"{series.recordings:,}"),
+        *([("groups", f"{series.groups:,}")] if series.groups is not None else []),
         ("channels", f"{len(series.channels):,}"),
         ("points", f"{points.min:g} to {points.max:g}, median {points.median:g}{rate}"),
         ("missing", f"{cells:,} values"),

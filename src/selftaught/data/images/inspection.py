@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, same_content, too_many
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.canvas import LEVELS, MEASURED
 from selftaught.data.images.decode import attempt, header, picture
@@ -238,13 +238,7 @@ def _problems(findings: Findings, tolerance: float) -> list[str]:
     broken, whole = len(findings.broken), findings.checked - len(findings.broken)
     if whole < FEWEST:
         return [f"{whole} of {findings.checked} images can be used, and no method learns from fewer than {FEWEST}"]
-    if broken > tolerance * findings.checked:
-        share = 100 * broken / findings.checked
-        return [
-            f"{broken} of {findings.checked} images ({share:.3g}%) are broken, more than {100 * tolerance:g}%: mend or "
-            "remove them, or leave them out with --tolerance"
-        ]
-    return []
+    return too_many("images", whole, broken, tolerance, "are broken")
 
 
 def _notes_of_parts(source: Encoded | Arrays) -> list[str]:
