@@ -240,3 +240,34 @@ def test_tables_of_a_folder_are_matched_by_name_where_an_encoder_knows_none() ->
     for like in (unnamed, None):
         first, second, third = open_samples(data, like=like).batch(np.arange(3))[0]
         assert (first == second).all() and (second == third).all()
+
+
+def test_channels_of_arrays_beside_tables_have_the_names_of_these_whichever_comes_first() -> None:
+    lines = ("time,u,v", "0,1,70", "1,2,80", "2,3,90")
+    by_order = "1 of 2 files name no channels, and are taken for 'u', 'v' in this order"
+    for name in ("0.npy", "b.npy"):
+        data = logs({"a.csv": lines})
+        np.save(f"logs/{name}", np.array([[1, 2, 3], [70, 80, 90]], np.float32))
+        learnt = open_samples(data)
+        assert learnt.preparation.names == ("u", "v") and by_order in learnt.notes
+        assert (learnt.batch(np.array([0]))[0] == learnt.batch(np.array([1]))[0]).all()
+        Path(f"logs/{name}").unlink()
+    swapped = wrote("swapped.csv", "time,v,u", "0,70,1", "1,80,2", "2,90,3")
+    again = open_samples(swapped, like=learnt.preparation)
+    assert (again.batch(np.array([0]))[0] == learnt.batch(np.array([0]))[0]).all() and not again.notes
+    with pytest.raises(DataError, match="no channel 'u', which"):
+        open_samples(wrote("other.csv", "time,foo,v", "0,1,70", "1,2,80"), like=learnt.preparation)
+    np.save("logs/0.npy", np.ones((3, 3), np.float32))  # of which those names tell nothing
+    odd = open_recordings("series:logs")
+    assert odd.channels.names == ("", "", "") and odd.broken[0][0] == "a.csv"
+
+
+def test_what_is_taken_by_its_order_is_said() -> None:
+    np.save("like.npy", np.ones((2, 2, 3)) * np.arange(3))
+    table = wrote("a.csv", "series,time,u,v", *(f"{key},{at},{at},{at}" for key in "pq" for at in range(3)))
+    unnamed, named = (open_samples(data).preparation for data in ("series:like.npy", table))
+    told = "the encoder knows no names of channels: it is given 'u', 'v' in this order"
+    assert open_samples(table, like=unnamed).notes == [told]
+    told = "its channels have no names, and are taken for 'u', 'v' in this order"
+    assert open_samples("series:like.npy", like=named).notes == [told]
+    assert not open_samples(table, like=named).notes and not open_samples("series:like.npy", like=unnamed).notes

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from selftaught.data.series.recordings import Recordings
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, some_of
 
 CONSTANT = 1e-6  # deviation of a channel beside its mean, below which all of it is rounding
 MOST = 1 << 16  # channels
@@ -116,12 +116,21 @@ class Preparation(BaseModel):
         """What to say of series that are unlike those of training."""
         longer, missing = int((series.lengths > self.length).sum()), series.missing
         shorter = int((series.lengths < self.length).sum())
-        notes = [f"of {longer:,} series only the first {self.length:,} points are taken"] * bool(longer)
+        notes = self._by_order(series.channels.names)
+        notes += [f"of {longer:,} series only the first {self.length:,} points are taken"] * bool(longer)
         if not self.masked and (missing or shorter):
             notes.append(
                 "values are missing, of which the encoder has learnt nothing: it is given their channel's mean"
             )
         return notes
+
+    def _by_order(self, names: tuple[str, ...]) -> list[str]:
+        """What to say where names could not be compared, as either side has none."""
+        if any(self.names) and not any(names):
+            return [f"its channels have no names, and are taken for {some_of(self.names)} in this order"]
+        if any(names) and not any(self.names):
+            return [f"the encoder knows no names of channels: it is given {some_of(names)} in this order"]
+        return []
 
     def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Series (B, points, channels), NaN where nothing is known, as network input (B, channels, points)."""
