@@ -44,4 +44,5 @@ def too_many(things: str, whole: int, broken: int, tolerance: float, fault: str 
 def notes_of_copies(things: str, same: Sequence[Sequence[Any]]) -> list[str]:
     """What to know of groups of the same content."""
     copies = sum(len(group) - 1 for group in same)
-    return [f"{copies:,} {things} are copies of others; in both parts of a split, a copy is a leak"] * bool(copies)
+    told = "of the {} is a copy of another" if copies == 1 else "{} are copies of others"
+    return [f"{copies:,} {told.format(things)}; in both parts of a split, a copy is a leak"] * bool(copies)

@@ -271,3 +271,32 @@ def test_what_is_taken_by_its_order_is_said() -> None:
     told = "its channels have no names, and are taken for 'u', 'v' in this order"
     assert open_samples("series:like.npy", like=named).notes == [told]
     assert not open_samples(table, like=named).notes and not open_samples("series:like.npy", like=unnamed).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "parting", "cells", "values"),
+    [
+        ("a.tsv", "\t", ("1,5", "1,25", "2"), [1.5, 1.25, 2]),
+        ("a.csv", ",", ('"1,5"', '"1,25"', ""), [1.5, 1.25, None]),
+        ("a.csv", ";", ("1.234,5", "1.250,25", "999,75"), [1234.5, 1250.25, 999.75]),
+        ("a.csv", ";", ("1,5", "2.125", "3"), [1.5, 2.125, 3]),  # points beside commas, as ever
+        ("a.csv", ",", ('"1,234.5"', "7", "-"), [1234.5, 7, None]),
+        ("a.csv", ",", ("True", "false", ""), [1, 0, None]),
+    ],
+)
+def test_numbers_of_channels_are_read_as_those_of_tables_are(
+    name: str, parting: str, cells: tuple[str, ...], values: list[float | None]
+) -> None:
+    data = wrote(name, parting.join(("time", "x")), *(f"{at}{parting}{cell}" for at, cell in enumerate(cells)))
+    read = open_recordings(data).values[:, 0].tolist()
+    assert [None if value != value else value for value in read] == values
+
+
+def test_what_was_read_of_cells_is_said_and_what_is_no_number_shown_as_written() -> None:
+    notes = open_recordings(wrote("a.csv", "time;x", "0;1.234,5", "1;2,5")).notes
+    assert notes == [
+        "its decimals are written with commas",
+        "column 'x': read by their numbers alone: 1 cell such as '1.234,5'",
+    ]
+    with pytest.raises(DataError, match=r"channel 'x' holds '1\.234,5\.6' in line 3, which is no number$"):
+        open_recordings(wrote("a.csv", "time;x", "0;1,5", "1;1.234,5.6"))

@@ -209,13 +209,15 @@ def test_bad_arrays_get_one_line_that_says_what_is_wrong(here: Path, made: dict[
 
 
 def test_bad_tables_settings_and_names_are_refused_in_one_line(here: Path) -> None:
-    with pytest.raises(DataError, match=r"bad\.csv: channel 'ax' holds 'oops' at its point 2, which is no number"):
+    with pytest.raises(DataError, match=r"bad\.csv: channel 'ax' holds 'oops' in line 3, which is no number"):
         open_recordings(wrote("bad.csv", LONG.replace("a,0,1,", "a,0,oops,")))
-    with pytest.raises(DataError, match=r"channel 'ax' holds '1_1' at its point 2, which is no number"):
+    with pytest.raises(DataError, match=r"channel 'ax' holds '1_1' in line 3, which is no number"):
         open_recordings(wrote("bad.csv", LONG.replace("a,0,1,", "a,0,1_1,")))
-    with pytest.raises(DataError, match=r"series 'a' has two lines of one time"):
+    with pytest.raises(DataError, match=r"series 'a' has two lines of one time, '0', in line 3 and in line 4$"):
         open_recordings(wrote("bad.csv", LONG.replace("a,1,", "a,0,")))
-    with pytest.raises(DataError, match="a line has nothing in its column 'time'"):
+    with pytest.raises(
+        DataError, match="its column 'time' holds nothing in line 4: write times as 2026-03-31T01:00:00"
+    ):
         open_recordings(wrote("bad.csv", LONG.replace("a,1,", "a,,")))
     with pytest.raises(UsageError, match="--stride 4 needs --window, the points of a window"):
         open_samples(wrote("long.csv", LONG), stride=4)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selftaught.data.series.lines import EVEN, Points, read_recording
+from selftaught.data.series.lines import Points, read_recording
+from selftaught.data.series.moments import EVEN, notes_of_clocks
 from selftaught.data.series.recordings import Channels, Failures, Recording, Recordings, as_numbers
 from selftaught.data.sources.arrays import read_arrays
 from selftaught.data.sources.folder import NO_IMAGE, walk
@@ -111,6 +112,8 @@ def _notes(read: Sequence[Points], learning: bool) -> list[str]:
     if rates and max(rates) - min(rates) > EVEN * min(rates):
         span = f"from {min(rates):g} to {max(rates):g} points in a unit of time"
         notes.append(f"its recordings differ in rate, {span}; they are taken as if they did not")
+    if learning and (tables := [points.clocks for points in read if any(points.channels.names)]):
+        notes += notes_of_clocks([name for name in tables[0] if all(name in clocks for clocks in tables)])
     spare = Counter(name for points in read for name in points.spare) if learning else Counter[str]()
     why = f"{of} have it, and the first has not"
     return notes + [f"channel {printable(name)!r} is left out: {count:,} {why}" for name, count in spare.items()]

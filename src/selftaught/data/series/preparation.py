@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from selftaught.data.series.moments import EVEN
 from selftaught.data.series.recordings import Recordings
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
@@ -116,13 +117,20 @@ class Preparation(BaseModel):
         """What to say of series that are unlike those of training."""
         longer, missing = int((series.lengths > self.length).sum()), series.missing
         shorter = int((series.lengths < self.length).sum())
-        notes = self._by_order(series.channels.names)
+        notes = [*self._by_order(series.channels.names), *self._at_another_rate(series.channels.rate)]
         notes += [f"of {longer:,} series only the first {self.length:,} points are taken"] * bool(longer)
         if not self.masked and (missing or shorter):
             notes.append(
                 "values are missing, of which the encoder has learnt nothing: it is given their channel's mean"
             )
         return notes
+
+    def _at_another_rate(self, rate: float | None) -> list[str]:
+        """What to say where points lie closer together, or farther apart, than those that were learnt from."""
+        if not self.rate or not rate or abs(rate - self.rate) <= EVEN * self.rate:
+            return []
+        told = f"it has {rate:g} points in a unit of time, and the encoder learnt from {self.rate:g}"
+        return [f"{told}: features of the two are not alike; resample it, or give times in the same unit"]
 
     def _by_order(self, names: tuple[str, ...]) -> list[str]:
         """What to say where names could not be compared, as either side has none."""

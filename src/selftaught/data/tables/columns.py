@@ -17,7 +17,7 @@ from selftaught.data.sources.cells import PARTING, read_cells
 from selftaught.data.sources.contents import BYTES, Digests, Rows, content_of
 from selftaught.data.sources.labels import INDEX, NO_LABEL, known_labels, label_cells, label_text, named_like
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.numbers import Column, column_of, has_names
+from selftaught.data.sources.numbers import column_of, has_names, notes_of_cells
 from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
@@ -29,7 +29,6 @@ from selftaught.system.text import printable
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
 IDS = ("id", "index", "key", *INDEX)
-NOTED = 5  # columns that a note is written of
 
 
 class Named(np.ndarray[Any, np.dtype[Any]]):
@@ -231,7 +230,7 @@ def _from_columns(
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in columns}
-    table = Table(name, columns, keys, None, written, ",".join(labels) or None, _notes_of_cells(read))
+    table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes_of_cells(read))
     table.keys = told_apart(keys, "rows", table.note)
     if key is not None and table.keys != keys:
         written[key] = [cell.strip() for cell in cells[key]]
@@ -239,11 +238,3 @@ def _from_columns(
         said = label_cells([cells[label] for label in labels], labels, printable(name))
         table.labels = known_labels(said, ", ".join(labels), table.note, parting)
     return table
-
-
-def _notes_of_cells(read: dict[str, Column]) -> list[str]:
-    """What to say of columns whose cells could be mistaken."""
-    said = [f"column {printable(name)!r}: {column.said}" for name, column in read.items() if column.said]
-    more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
-    commas = ["its decimals are written with commas"] * any(column.commas for column in read.values())
-    return commas + said[:NOTED] + more
