@@ -127,7 +127,8 @@ def calibration_error(probabilities: Array, labels: NDArray[np.int64], weight: A
 def _those(group: Rows) -> tuple[int, str]:
     """How many there are that chose something, and that in words: of samples (N,), what is of one group is one."""
     count = len(np.unique(group))
-    return count, f"{count} samples" if count == len(group) else f"{count} groups of samples"
+    many = "s" * (count != 1)
+    return count, f"{count} sample{many}" if count == len(group) else f"{count} group{many} of samples"
 
 
 def _warn_of_doubtful(temperature: float, group: Rows) -> None:

@@ -300,3 +300,19 @@ def test_what_was_read_of_cells_is_said_and_what_is_no_number_shown_as_written()
     ]
     with pytest.raises(DataError, match=r"channel 'x' holds '1\.234,5\.6' in line 3, which is no number$"):
         open_recordings(wrote("a.csv", "time;x", "0;1,5", "1;1.234,5.6"))
+
+
+def test_a_channel_that_is_called_otherwise_is_named_beside_what_nothing_takes() -> None:
+    for place in range(3):
+        wrote(f"logs/{place}.csv", "time,u,v", "0,1,7", f"1,2,{place}")
+        wrote(f"later/{place}.csv", "time,u,druck", "0,1,7", "1,2,8")
+    like = open_samples("series:logs").preparation
+    told = r"0\.csv has no channel 'v', which is wanted; left over: 'druck'; so it is with all 3$"
+    with pytest.raises(DataError, match=told):
+        open_samples("series:later", like=like)
+    data = wrote("one.csv", "series,time,u,druck", "a,0,1,7", "a,1,2,8")
+    with pytest.raises(DataError, match=r"no channel 'v', which is wanted; left over: 'druck'$"):
+        open_samples(data, like=like)
+    wrote("later/0.csv", "time,u", "0,1", "1,2")
+    with pytest.raises(DataError, match=r"0\.csv has no channel 'v', which is wanted$"):
+        open_samples("series:later", like=like)

@@ -18,7 +18,7 @@ from selftaught.data.series.moments import (
     rises,
     steps_of,
 )
-from selftaught.data.series.recordings import Channels, Recording, Recordings
+from selftaught.data.series.recordings import Channels, Recording, Recordings, others_of
 from selftaught.data.sources.labels import INDEX, LABELS, NO_LABEL, known_labels, label_cells, named_like
 from selftaught.data.sources.numbers import notes_of_cells
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
@@ -136,7 +136,8 @@ def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> lis
     if not any(wanted) and not open_to:
         raise DataError(f"{table.file} has no channels: its columns are {printable(', '.join(table.cells))}")
     if any(wanted) and (lacking := [name for name in wanted if name not in open_to]):
-        raise DataError(f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted")
+        lacks = f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted"
+        raise DataError(f"{lacks}{others_of(open_to, wanted)}")
     return [*wanted] if any(wanted) else [*open_to]
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.data.series.moments import EVEN
-from selftaught.data.series.recordings import Recordings
+from selftaught.data.series.recordings import Recordings, others_of
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable, some_of
@@ -107,7 +107,8 @@ class Preparation(BaseModel):
         if any(self.names) and any(names) and names != self.names:
             for name in self.names:
                 if name not in names:
-                    raise DataError(f"{shown} has no channel {printable(name)!r}, which the encoder takes")
+                    lacks = f"{shown} has no channel {printable(name)!r}, which the encoder takes"
+                    raise DataError(f"{lacks}{others_of(names, self.names)}")
             series.values = series.values[:, [names.index(name) for name in self.names]]
         elif len(names) != len(self.names):
             raise DataError(f"{shown} has series of {len(names)} channel(s), and the encoder takes {len(self.names)}")

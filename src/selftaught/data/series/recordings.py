@@ -1,6 +1,6 @@
 """What every file of series comes to: recordings one behind the other, with what is known of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +12,7 @@ from selftaught.data.sources.labels import plain_numbers
 from selftaught.data.sources.parts import told_apart, window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, some_of
 
 THINGS = "series"
 EMPTY = "is missing all of its values"
@@ -207,7 +207,19 @@ class Recordings(Source):
 def _refuse_none(held: Sequence[Any] | Rows, name: str, things: str, broken: Failures) -> None:
     if not len(held):
         why = f": {printable(broken[0][0])} {broken[0][1]}" if broken else ""
+        why += f"; so it is with all {len(broken):,}" * (len(broken) > 1 and len({*map(_nameless, broken)}) == 1)
         raise DataError(f"{printable(name)} holds no {things} that can be used{why}")
+
+
+def _nameless(failure: tuple[str, str]) -> str:
+    """A reason without the name of the file, which errors of single files begin with."""
+    return failure[1].replace(printable(failure[0].rpartition("/")[2]), "")
+
+
+def others_of(names: Sequence[str], taken: Collection[str]) -> str:
+    """What to say of channels that nobody takes where another is lacking, which may be it by another name."""
+    left = [name for name in names if name not in taken]
+    return f"; left over: {some_of(left)}" if left else ""
 
 
 def _fault(values: NDArray[np.float32], channels: int | None) -> str | None:
