@@ -99,6 +99,7 @@ class SeriesFacts(_Part):
     channels: list[ColumnFacts]
     lengths: Spread  # in points
     recordings: int  # that series are windows of
+    groups: int | None = None  # of recordings that belong together; None where each is by itself
     rate: float | None  # points in a unit of time, where the data say so
     units: list[str]  # of the channels, likewise
 

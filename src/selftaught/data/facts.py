@@ -38,10 +38,17 @@ def same_content(contents: Iterable[str | bytes]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def too_many(things: str, whole: int, broken: int, tolerance: float, fault: str = "cannot be used") -> list[str]:
+    """Why a run would not start where more than a share of `tolerance` are broken, beside the whole ones."""
+    count = whole + broken
+    if broken <= tolerance * count:
+        return []
+    told = f"{broken:,} of {count:,} {things} ({100 * broken / count:.3g}%) {fault}, more than {100 * tolerance:g}%"
+    return [f"{told}: mend or remove them, or leave them out with --tolerance"]
+
+
 def notes_of_copies(things: str, same: Sequence[Sequence[Any]]) -> list[str]:
     """What to know of groups of the same content."""
     copies = sum(len(group) - 1 for group in same)
-    those = f"{copies:,} {things} are copies of others"
-    if copies == 1:
-        those = f"1 of the {things} is a copy of another"
-    return [f"{those}; in both parts of a split, a copy is a leak"] * bool(copies)
+    told = "of the {} is a copy of another" if copies == 1 else "{} are copies of others"
+    return [f"{copies:,} {told.format(things)}; in both parts of a split, a copy is a leak"] * bool(copies)

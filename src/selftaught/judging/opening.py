@@ -17,6 +17,7 @@ from selftaught.judging.labelled import Labelled, evened, refuse_lost, without_l
 from selftaught.judging.masks import Masks
 from selftaught.judging.targets import BETWEEN, Targets, targets_of
 from selftaught.run.recipes import Evaluate, Finetune
+from selftaught.run.ways import begun
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.interruption import poll
 from selftaught.system.progress import Progress
@@ -100,6 +101,7 @@ def _opened(
         "labelled": True,
         **how,
         **recipe.model_dump(include={"label_column", "column", "limit", "seed", "tolerance"}),
+        **begun(recipe, kind),
     }
     with Progress("reading", 0, kind.THINGS) as bar:
         samples: Samples = kind.open_samples(data, like=preparation, labels=labels, progress=bar.polled(poll), **how)

@@ -134,6 +134,7 @@ def _series_lines(series: SeriesFacts) -> list[Line]:
     rate = f", {series.rate:g} in a unit of time" if series.rate else ""
     return [
         ("recordings", f"{series.recordings:,}"),
+        *([("groups", f"{series.groups:,}")] if series.groups is not None else []),
         ("channels", f"{len(series.channels):,}"),
         *(("", _of_channel(*one)) for one in zip(series.channels[:CHANNELS], series.units or repeat(""))),
         *_left_out(len(series.channels)),

@@ -45,7 +45,12 @@ def _windows(recipe: Recipe, kind: Modality) -> dict[str, Any]:
     for name, points in said.items():
         if points and not kind.WINDOWED:
             raise UsageError(f"--{name} {points} is for series: {kind.THINGS} are not cut into windows")
-    return said if kind.WINDOWED else {}
+    return said | begun(recipe, kind) if kind.WINDOWED else {}
+
+
+def begun(recipe: Recipe, kind: Modality) -> dict[str, Any]:
+    """Whether a run that began before goes on, of samples that are windows: what is broken was counted otherwise."""
+    return {"begun": bool(getattr(recipe, "fingerprint", None))} if kind.WINDOWED else {}
 
 
 def _rate(recipe: Recipe, kind: Modality) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """How things are said in text that people read: names, numbers, durations, sizes; and how they write sizes."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+SOME = 5  # names in a sentence
 LARGEST = 1 << 60  # bytes that anybody can mean
 
 
@@ -35,6 +37,11 @@ def printable(named: object) -> str:
     """A name, a path or an error, which may hold undecodable bytes or control characters, safe to print on one line."""
     name = str(named)
     return name if name.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in name)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first few names, as a sentence has them, and whether there are others."""
+    return ", ".join(repr(printable(name)) for name in names[:SOME]) + " and others" * (len(names) > SOME)
 
 
 def _escaped(character: str) -> str:

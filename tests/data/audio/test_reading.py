@@ -99,6 +99,7 @@ def test_what_cannot_be_used_is_put_aside_with_the_reason(here: Path) -> None:
     bad = {
         "silent": written(np.zeros(2000)),
         "short": written(tone(300, 0.01)),
+        "against": written(np.stack([tone(300), -tone(300)], axis=1)),
         "none": written(np.zeros(0)),
         "odd": b"RIFF, or so it says",
         "long": written(np.zeros(601 * 100), 100),
@@ -108,12 +109,15 @@ def test_what_cannot_be_used_is_put_aside_with_the_reason(here: Path) -> None:
     for name, data in bad.items():
         Path("clips/low", f"{name}.wav").write_bytes(data)
     Path("clips/notes.txt").write_text("")
-    with pytest.raises(BrokenData, match=r"7 of 11 clips in clips cannot be used, more than 1%; the first: low/long"):
+    with pytest.raises(
+        BrokenData, match=r"8 of 12 clips in clips cannot be used, more than 1%; the first: low/against"
+    ):
         open_samples("clips")
     samples = open_samples("clips", tolerance=0.9)
     told = {Path(key).stem: reason for key, reason in samples.quarantined}
     assert told.keys() == bad.keys() and samples.count == 4
     assert told["silent"] == "is silent from its beginning to its end"
+    assert told["against"].endswith("to its end, as its 2 channels cancel each other once they are mixed")
     assert told["short"] == "lasts 10 ms, less than a window of 25 ms" and told["none"] == "holds no sound at all"
     assert told["odd"].startswith("is no sound that can be read: ")
     assert told["long"] == "lasts 601 s, longer than 600 s: cut it into clips"
@@ -121,7 +125,7 @@ def test_what_cannot_be_used_is_put_aside_with_the_reason(here: Path) -> None:
     assert told["nan"] == "holds values that are not finite (NaN or infinite)"
     found = inspect("clips", tolerance=0.9)
     assert {Path(file.path).stem: file.reason for file in found.broken} == told and found.usable
-    assert not inspect("clips").usable and "7 of 11 clips (63.6%) cannot be used" in inspect("clips").problems[0]
+    assert not inspect("clips").usable and "8 of 12 clips (66.7%) cannot be used" in inspect("clips").problems[0]
     assert found.ignored[0].reason == "not named like a sound"
 
 

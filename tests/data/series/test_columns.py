@@ -240,3 +240,79 @@ def test_tables_of_a_folder_are_matched_by_name_where_an_encoder_knows_none() ->
     for like in (unnamed, None):
         first, second, third = open_samples(data, like=like).batch(np.arange(3))[0]
         assert (first == second).all() and (second == third).all()
+
+
+def test_channels_of_arrays_beside_tables_have_the_names_of_these_whichever_comes_first() -> None:
+    lines = ("time,u,v", "0,1,70", "1,2,80", "2,3,90")
+    by_order = "1 of 2 files name no channels, and are taken for 'u', 'v' in this order"
+    for name in ("0.npy", "b.npy"):
+        data = logs({"a.csv": lines})
+        np.save(f"logs/{name}", np.array([[1, 2, 3], [70, 80, 90]], np.float32))
+        learnt = open_samples(data)
+        assert learnt.preparation.names == ("u", "v") and by_order in learnt.notes
+        assert (learnt.batch(np.array([0]))[0] == learnt.batch(np.array([1]))[0]).all()
+        Path(f"logs/{name}").unlink()
+    swapped = wrote("swapped.csv", "time,v,u", "0,70,1", "1,80,2", "2,90,3")
+    again = open_samples(swapped, like=learnt.preparation)
+    assert (again.batch(np.array([0]))[0] == learnt.batch(np.array([0]))[0]).all() and not again.notes
+    with pytest.raises(DataError, match="no channel 'u', which"):
+        open_samples(wrote("other.csv", "time,foo,v", "0,1,70", "1,2,80"), like=learnt.preparation)
+    np.save("logs/0.npy", np.ones((3, 3), np.float32))  # of which those names tell nothing
+    odd = open_recordings("series:logs")
+    assert odd.channels.names == ("", "", "") and odd.broken[0][0] == "a.csv"
+
+
+def test_what_is_taken_by_its_order_is_said() -> None:
+    np.save("like.npy", np.ones((2, 2, 3)) * np.arange(3))
+    table = wrote("a.csv", "series,time,u,v", *(f"{key},{at},{at},{at}" for key in "pq" for at in range(3)))
+    unnamed, named = (open_samples(data).preparation for data in ("series:like.npy", table))
+    told = "the encoder knows no names of channels: it is given 'u', 'v' in this order"
+    assert open_samples(table, like=unnamed).notes == [told]
+    told = "its channels have no names, and are taken for 'u', 'v' in this order"
+    assert open_samples("series:like.npy", like=named).notes == [told]
+    assert not open_samples(table, like=named).notes and not open_samples("series:like.npy", like=unnamed).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "parting", "cells", "values"),
+    [
+        ("a.tsv", "\t", ("1,5", "1,25", "2"), [1.5, 1.25, 2]),
+        ("a.csv", ",", ('"1,5"', '"1,25"', ""), [1.5, 1.25, None]),
+        ("a.csv", ";", ("1.234,5", "1.250,25", "999,75"), [1234.5, 1250.25, 999.75]),
+        ("a.csv", ";", ("1,5", "2.125", "3"), [1.5, 2.125, 3]),  # points beside commas, as ever
+        ("a.csv", ",", ('"1,234.5"', "7", "-"), [1234.5, 7, None]),
+        ("a.csv", ",", ("True", "false", ""), [1, 0, None]),
+    ],
+)
+def test_numbers_of_channels_are_read_as_those_of_tables_are(
+    name: str, parting: str, cells: tuple[str, ...], values: list[float | None]
+) -> None:
+    data = wrote(name, parting.join(("time", "x")), *(f"{at}{parting}{cell}" for at, cell in enumerate(cells)))
+    read = open_recordings(data).values[:, 0].tolist()
+    assert [None if value != value else value for value in read] == values
+
+
+def test_what_was_read_of_cells_is_said_and_what_is_no_number_shown_as_written() -> None:
+    notes = open_recordings(wrote("a.csv", "time;x", "0;1.234,5", "1;2,5")).notes
+    assert notes == [
+        "its decimals are written with commas",
+        "column 'x': read by their numbers alone: 1 cell such as '1.234,5'",
+    ]
+    with pytest.raises(DataError, match=r"channel 'x' holds '1\.234,5\.6' in line 3, which is no number$"):
+        open_recordings(wrote("a.csv", "time;x", "0;1,5", "1;1.234,5.6"))
+
+
+def test_a_channel_that_is_called_otherwise_is_named_beside_what_nothing_takes() -> None:
+    for place in range(3):
+        wrote(f"logs/{place}.csv", "time,u,v", "0,1,7", f"1,2,{place}")
+        wrote(f"later/{place}.csv", "time,u,druck", "0,1,7", "1,2,8")
+    like = open_samples("series:logs").preparation
+    told = r"0\.csv has no channel 'v', which is wanted; left over: 'druck'; so it is with all 3$"
+    with pytest.raises(DataError, match=told):
+        open_samples("series:later", like=like)
+    data = wrote("one.csv", "series,time,u,druck", "a,0,1,7", "a,1,2,8")
+    with pytest.raises(DataError, match=r"no channel 'v', which is wanted; left over: 'druck'$"):
+        open_samples(data, like=like)
+    wrote("later/0.csv", "time,u", "0,1", "1,2")
+    with pytest.raises(DataError, match=r"0\.csv has no channel 'v', which is wanted$"):
+        open_samples("series:later", like=like)

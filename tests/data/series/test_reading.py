@@ -9,6 +9,8 @@ from selftaught.contracts import modality
 from selftaught.data.series.files import open_recordings, recognises
 from selftaught.data.series.inspection import inspect
 from selftaught.data.series.samples import open_samples
+from selftaught.run.recipes import Pretrain
+from selftaught.run.ways import ways
 from selftaught.system.errors import BrokenData, DataError, UsageError
 
 TS = """# a comment
@@ -141,6 +143,32 @@ def test_windows_know_their_recording_and_are_made_again_as_the_encoder_had_them
     assert open_samples("series:logs.npz", window=8, tolerance=1, labels=Path("labels.csv"), labelled=True).count == 1
 
 
+def test_recordings_are_counted_among_recordings_and_windows_among_windows(here: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        wrote(f"logs/{number:02d}.npy", "")
+        np.save(f"logs/{number:02d}.npy", rng.normal(size=(1 + (number == 5), 400)))
+    told = r"1 of 12 recordings in logs cannot be used, more than 1%; the first: 05\.npy has 2 channel"
+    for window, stride in ((200, 200), (16, 4)):
+        with pytest.raises(BrokenData, match=told):
+            open_samples("series:logs", window=window, stride=stride)
+        assert inspect("series:logs", window=window, stride=stride).problems == [
+            "1 of 12 recordings (8.33%) cannot be used, more than 1%: mend or remove them, or leave them out with "
+            "--tolerance"
+        ]
+    assert open_samples("series:logs", window=16, stride=4, tolerance=1 / 12).count == 11 * 97
+    recipe = Pretrain.parse({"data": "series:logs", "fingerprint": "abc", "window": 16, "stride": 4})
+    begun = open_samples("series:logs", **ways(recipe, modality.named("series")))  # as earlier versions counted
+    assert begun.count == 11 * 97 and begun.quarantined[0][0] == "05.npy"
+    x = rng.normal(size=(3, 1, 40))
+    x[1, 0, :10] = np.nan
+    np.savez("gaps.npz", x=x)
+    told = r"1 of 12 windows in gaps cannot be used, .*: 1\[0:10\] is missing all of its"
+    with pytest.raises(BrokenData, match=told):
+        open_samples("series:gaps.npz", window=10)
+    assert inspect("series:gaps.npz", window=10, tolerance=0.1).usable
+
+
 def test_other_channels_than_the_encoder_takes_are_refused_and_longer_series_cut(here: Path) -> None:
     np.save("two.npy", np.random.default_rng(0).normal(size=(4, 2, 6)))
     np.save("three.npy", np.ones((4, 3, 6)))
@@ -184,13 +212,15 @@ def test_bad_arrays_get_one_line_that_says_what_is_wrong(here: Path, made: dict[
 
 
 def test_bad_tables_settings_and_names_are_refused_in_one_line(here: Path) -> None:
-    with pytest.raises(DataError, match=r"bad\.csv: channel 'ax' holds 'oops' at its point 2, which is no number"):
+    with pytest.raises(DataError, match=r"bad\.csv: channel 'ax' holds 'oops' in line 3, which is no number"):
         open_recordings(wrote("bad.csv", LONG.replace("a,0,1,", "a,0,oops,")))
-    with pytest.raises(DataError, match=r"channel 'ax' holds '1_1' at its point 2, which is no number"):
+    with pytest.raises(DataError, match=r"channel 'ax' holds '1_1' in line 3, which is no number"):
         open_recordings(wrote("bad.csv", LONG.replace("a,0,1,", "a,0,1_1,")))
-    with pytest.raises(DataError, match=r"series 'a' has two lines of one time"):
+    with pytest.raises(DataError, match=r"series 'a' has two lines of one time, '0', in line 3 and in line 4$"):
         open_recordings(wrote("bad.csv", LONG.replace("a,1,", "a,0,")))
-    with pytest.raises(DataError, match="a line has nothing in its column 'time'"):
+    with pytest.raises(
+        DataError, match="its column 'time' holds nothing in line 4: write times as 2026-03-31T01:00:00"
+    ):
         open_recordings(wrote("bad.csv", LONG.replace("a,1,", "a,,")))
     with pytest.raises(UsageError, match="--stride 4 needs --window, the points of a window"):
         open_samples(wrote("long.csv", LONG), stride=4)
@@ -218,3 +248,14 @@ def test_inspection_counts_what_a_run_would_meet(here: Path) -> None:
     assert found.broken[0].path == "3" and found.series and found.series.channels[0].missing == 3
     assert found.series.lengths.max == 12 and found.series.recordings == 4 and not inspect("series:x.npz").usable
     assert inspect("series:x.npz", window=6, tolerance=1).series.recordings == 4  # type: ignore[union-attr]
+
+
+def test_inspection_counts_recordings_and_what_belongs_together_by_themselves(here: Path) -> None:
+    rows = [f"p{n},{at},{n + at % 2},g{n // 2}" for n in range(4) for at in range(6)]
+    wrote("long.csv", "\n".join(["series,time,x,group", *rows, ""]))
+    for how in ({}, {"window": 2}):
+        facts = inspect("long.csv", **how).series  # type: ignore[arg-type]
+        assert facts and (facts.recordings, facts.groups) == (4, 2)
+    wrote("long.csv", "\n".join(["series,time,x", *(row.rpartition(",")[0] for row in rows), ""]))
+    facts = inspect("long.csv", window=2).series
+    assert facts and (facts.recordings, facts.groups) == (4, None)

@@ -219,4 +219,6 @@ def test_inspection_counts_what_a_run_would_meet(here: Path) -> None:
         found.texts and found.texts.words.max == 3 and found.texts.distinct_words == 4 and found.texts.letters.min == 1
     )
     assert found.labels == {"x": 2, "y": 1} and [one.path for one in found.broken] == ["3"]
-    assert found.problems == ["1 of 4 texts cannot be used, more than 1%"]
+    assert found.problems == [
+        "1 of 4 texts (25%) cannot be used, more than 1%: mend or remove them, or leave them out with --tolerance"
+    ]

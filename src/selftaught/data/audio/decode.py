@@ -71,7 +71,9 @@ def decode(data: bytes, rate: int) -> tuple[Header, Sound]:
     if not len(sound):
         raise DecodeError("holds no sound at all")
     if np.abs(sound).max() < SILENT:
-        raise DecodeError("is silent from its beginning to its end")
+        against = bool(np.abs(channels).max() >= SILENT)
+        mixed = f", as its {channels.shape[1]} channels cancel each other once they are mixed" * against
+        raise DecodeError(f"is silent from its beginning to its end{mixed}")
     return told, sound if rate == told.rate else resampled(sound, told.rate, rate)
 
 

@@ -12,7 +12,7 @@ from selftaught.data.audio.decode import Header, decode
 from selftaught.data.audio.files import THINGS, open_source
 from selftaught.data.audio.hearing import each, listened, refuse_short, usual_rate
 from selftaught.data.audio.preparation import Preparation
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels, same_content
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels, same_content, too_many
 from selftaught.data.sources.metadata import facts_of
 from selftaught.system import randomness
 from selftaught.system.text import printable, spelled
@@ -109,9 +109,4 @@ def _problems(checked: int, broken: int, tolerance: float) -> list[str]:
     if checked - broken < FEWEST:
         told = f"{checked - broken} of {checked} clips can be used"
         return [f"{told}, and no method learns from fewer than {FEWEST}"]
-    if broken > tolerance * checked:
-        return [
-            f"{broken} of {checked} clips ({100 * broken / checked:.3g}%) cannot be used, more than "
-            f"{100 * tolerance:g}%: mend or remove them, or leave them out with --tolerance"
-        ]
-    return []
+    return too_many(THINGS, checked - broken, broken, tolerance)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selftaught.contracts.findings import Bin, File, Findings, ImageFacts, Spread
 from selftaught.contracts.modality import parts_among
-from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels
+from selftaught.data.facts import classes, counted, files_of, notes_of_copies, notes_of_labels, too_many
 from selftaught.data.first_pass import by_sample
 from selftaught.data.images.decoded import Reading
 from selftaught.data.images.looks import Look, beside_each_other, channels_of, copies_among, looks_of
@@ -124,13 +124,7 @@ def _problems(findings: Findings, tolerance: float) -> list[str]:
     broken, whole = len(findings.broken), findings.checked - len(findings.broken)
     if whole < FEWEST:
         return [f"{whole} of {findings.checked} images can be used, and no method learns from fewer than {FEWEST}"]
-    if broken > tolerance * findings.checked:
-        share = 100 * broken / findings.checked
-        return [
-            f"{broken} of {findings.checked} images ({share:.3g}%) are broken, more than {100 * tolerance:g}%: mend or "
-            "remove them, or leave them out with --tolerance"
-        ]
-    return []
+    return too_many("images", whole, broken, tolerance, "are broken")
 
 
 def _notes_of_parts(source: Encoded | Arrays) -> list[str]:

@@ -4,8 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from selftaught.data.series.lines import EVEN, Points, read_recording
+from selftaught.data.series.lines import Points, read_recording
+from selftaught.data.series.moments import EVEN, notes_of_clocks
 from selftaught.data.series.recordings import Channels, Failures, Recording, Recordings, as_numbers
 from selftaught.data.sources.arrays import read_arrays
 from selftaught.data.sources.folder import NO_IMAGE, walk
@@ -13,7 +15,7 @@ from selftaught.data.sources.labels import NO_LABEL
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import refuse_as_data
-from selftaught.system.text import printable
+from selftaught.system.text import printable, some_of
 
 COLUMNS = (".csv", ".tsv", ".parquet")
 NO_RECORDING = "not named like a recording"
@@ -50,10 +52,13 @@ def open_folder(path: Path, label_column: str | None = None, taken: Taken | None
         given.append(own._replace(key=key))
         read.append(points)
     others = [(key, NO_RECORDING if reason == NO_IMAGE else reason) for key, reason in ignored]
-    channels = read[0].channels._replace(rate=_rate(read)) if read else None
-    notes = _notes(read, learning=not learnt)
-    known = {"broken": broken, "ignored": others, "notes": notes, "label": label_column}
-    return Recordings.of(path.resolve().name, given, channels, any(points.comma for points in read), **known)
+    notes = [*_notes(read, learning=not learnt), *_by_order(read, names)]
+    known: dict[str, Any] = {"broken": broken, "ignored": others, "notes": notes, "label": label_column}
+    made = Recordings.of(path.resolve().name, given, comma=any(points.comma for points in read), **known)
+    # Of arrays of another number of channels, which may come first, those names tell nothing.
+    names = names if len(names) == made.values.shape[1] else made.channels.names
+    made.channels = Channels(tuple(names), rate=_rate(read))
+    return made
 
 
 def refuse_column(label_column: str | None, shown: str) -> None:
@@ -90,6 +95,14 @@ def _rate(read: Sequence[Points]) -> float | None:
     return first if alike else None
 
 
+def _by_order(read: Sequence[Points], names: Sequence[str]) -> list[str]:
+    """What to say of arrays beside tables, whose channels have names."""
+    count = sum(not any(points.channels.names) for points in read)
+    if not count or not any(names):
+        return []
+    return [f"{count:,} of {len(read):,} files name no channels, and are taken for {some_of(names)} in this order"]
+
+
 def _notes(read: Sequence[Points], learning: bool) -> list[str]:
     """What to say of several recordings, each once, with how many it is true of."""
     counts = Counter(note for points in read for note in (*points.notes, *points.told))
@@ -99,6 +112,8 @@ def _notes(read: Sequence[Points], learning: bool) -> list[str]:
     if rates and max(rates) - min(rates) > EVEN * min(rates):
         span = f"from {min(rates):g} to {max(rates):g} points in a unit of time"
         notes.append(f"its recordings differ in rate, {span}; they are taken as if they did not")
+    if learning and (tables := [points.clocks for points in read if any(points.channels.names)]):
+        notes += notes_of_clocks([name for name in tables[0] if all(name in clocks for clocks in tables)])
     spare = Counter(name for points in read for name in points.spare) if learning else Counter[str]()
     why = f"{of} have it, and the first has not"
     return notes + [f"channel {printable(name)!r} is left out: {count:,} {why}" for name, count in spare.items()]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.contracts.findings import ColumnFacts, Findings, SeriesFacts, Spread
-from selftaught.data.facts import classes, files_of, notes_of_copies, same_content
+from selftaught.data.facts import classes, files_of, notes_of_copies, same_content, too_many
 from selftaught.data.series.files import open_recordings
 from selftaught.data.series.recordings import THINGS, Recordings
 from selftaught.data.series.samples import cut
@@ -30,7 +30,7 @@ def inspect(
 ) -> Findings:
     """Read the series of `data`, all of them. Raises DataError and UsageError."""
     series = cut(open_recordings(data, label_column), window, stride)
-    count = len(series) + len(series.broken)
+    count = len(series) + len(series.unused)
     same = same_content(map(bytes, series.digests(np.arange(len(series)))))
     progress(count, count)
     facts = _facts(series)
@@ -44,7 +44,7 @@ def inspect(
         usable=not problems,
         problems=problems,
         notes=[*series.notes, *notes_of_copies(THINGS, same)],
-        broken=files_of(series.broken),
+        broken=files_of(series.unused),
         ignored=files_of(series.ignored),
         duplicates=[[spelled(series.keys[row]) for row in group] for group in same],
         labels=classes(series),
@@ -54,20 +54,21 @@ def inspect(
 
 
 def _problems(series: Recordings, facts: SeriesFacts, tolerance: float) -> list[str]:
-    count, broken = len(series) + len(series.broken), len(series.broken)
     problems = [] if len(series) >= FEWEST else ["one series is too few to learn from; --window cuts it into many"]
     if all(channel.distinct <= 1 for channel in facts.channels):
         problems.append("every channel holds one value only, so there is nothing to learn")
-    if broken > tolerance * count:
-        problems.append(f"{broken:,} of {count:,} series cannot be used, more than {100 * tolerance:g}%")
-    return problems
+    return problems + [
+        line for tally in series.tallies() for line in too_many(tally.things, tally.whole, len(tally.broken), tolerance)
+    ]
 
 
 def _facts(series: Recordings) -> SeriesFacts:
+    groups = len({*series.groups}) if series.groups else series.recordings
     return SeriesFacts(
         channels=[_channel(series, place) for place in range(len(series.channels.names))],
         lengths=Spread.of(series.lengths),
-        recordings=len(set(series.groups)) if series.groups else len(series),
+        recordings=series.recordings,
+        groups=groups if groups != series.recordings else None,
         rate=series.channels.rate,
         units=list(series.channels.units),
     )

@@ -1,7 +1,6 @@
 """Series in tables: a line for each point, of one series or of many, or a line for each series."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,51 +8,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selftaught.data.series.recordings import Channels, Recording, Recordings
-from selftaught.data.sources import parquet
-from selftaught.data.sources.cells import NO_VALUE, nothing_in, read_cells
+from selftaught.data.series.columns import TIME, Columns, is_called_time, read_columns
+from selftaught.data.series.moments import (
+    UNEVEN,
+    in_order,
+    moments_of,
+    notes_of_clocks,
+    rate_of,
+    rises,
+    steps_of,
+)
+from selftaught.data.series.recordings import Channels, Recording, Recordings, others_of
 from selftaught.data.sources.labels import INDEX, LABELS, NO_LABEL, known_labels, label_cells, named_like
-from selftaught.data.sources.numbers import has_names
+from selftaught.data.sources.numbers import notes_of_cells
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
 from selftaught.system.errors import DataError, UsageError
-from selftaught.system.text import as_number, printable
+from selftaught.system.text import printable
 
-SERIES, TIME, GROUP = "series", ("time", "timestamp", "datetime", "date"), "group"
+SERIES, GROUP = "series", "group"
 NAMES, NUMBERS = ("id", "key", SERIES), ("index", *INDEX)  # of lines that are series
 IDS = (*NAMES, *NUMBERS)
-EVEN = 0.01  # by how much of a step others may differ where points are evenly spaced
-UNEVEN = "does not rise evenly; points are taken as if it did"
-
-
-class Columns(NamedTuple):
-    """A table: the cells of every column by its name."""
-
-    file: str
-    cells: dict[str, list[str]]
-    comma: bool = False  # whether decimals may follow commas
-    notes: Sequence[str] = ()  # of how it was read
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """A column as numbers, NaN where it holds nothing. Raises DataError."""
-        cells = [cell.strip() for cell in self.cells[name]]
-        nothing = nothing_in(set(cells), NO_VALUE)
-        known = ["nan" if cell.lower() in nothing else cell for cell in cells]
-        known = [cell.replace(",", ".") for cell in known] if self.comma else known
-        if not any("_" in cell for cell in known):  # which numpy reads over, as Python does
-            with suppress(ValueError):
-                return np.array(known, np.float64)
-        place, cell = next((i, cell) for i, cell in enumerate(known) if as_number(cell) is None)
-        held = f"holds {printable(cell)!r} at its point {place + 1:,}, which is no number"
-        text = all(as_number(cell) is None for cell in {*known} - {"nan"})
-        way = f"; --label-column {printable(name)} leaves it out" * text
-        raise DataError(f"{self.file}: channel {printable(name)!r} {held}{way}")
-
-    def found(self, *names: str) -> str | None:
-        """The column of one of these names, in whatever letters."""
-        return next(iter(named_like([*self.cells], names)), None)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.cells.values()), []))
 
 
 def is_long(header: Sequence[str]) -> bool:
@@ -91,16 +65,18 @@ class Points(NamedTuple):
     label: str | None  # the column that labels come from; several by commas
     spare: list[str]  # columns that could be channels, and are not wanted
     comma: bool = False  # whether decimals may follow commas
+    clocks: Sequence[str] = ()  # channels that may be times, where no column is
 
 
 def open_columns(path: Path, label_column: str | None, taken: Taken | None) -> Recordings:
     """The series of a table; `label_column`, `taken`: see `open_recordings`. Raises DataError and UsageError."""
-    table = _read(path)
+    table = read_columns(path)
     roles = Roles.of(table, label_column, taken)
     if roles.series is None and roles.time is None:
         return _wide(path, table, roles, label_column, taken)
     points = _long(path, table, roles, taken.named if taken else (), taken)
-    known: dict[str, Any] = {"notes": [*points.notes, *points.told], "label": points.label}
+    notes = [*points.notes, *points.told, *(notes_of_clocks(points.clocks) if taken is None else [])]
+    known: dict[str, Any] = {"notes": notes, "label": points.label}
     return Recordings.of(path.stem, points.given, points.channels, points.comma, **known)
 
 
@@ -109,7 +85,7 @@ def read_recording(path: Path, label_column: str | None, taken: Taken | None, wa
 
     Raises DataError and UsageError.
     """
-    table = _read(path)
+    table = read_columns(path)
     roles = Roles.of(table, label_column, taken)
     if roles.series and not (taken and roles.series in taken.columns):
         if len({*map(str.strip, table.cells[roles.series])}) > 1:
@@ -117,33 +93,6 @@ def read_recording(path: Path, label_column: str | None, taken: Taken | None, wa
             raise DataError(f"{told}: in a folder each has a file of its own; name the file itself as DATA")
         roles = roles._replace(series=None, left_out=[*roles.left_out, roles.series])
     return _long(path, table, roles._replace(series=None), wanted, taken)
-
-
-def _read(path: Path) -> Columns:
-    shown = printable(path.name)
-    if path.suffix.lower() == ".parquet":
-        header, cells = parquet.columns(path)
-        return Columns(shown, dict(zip(header, cells)))
-    lines, parting = read_cells(path)
-    rows = [line for line in lines if line]
-    if not rows:
-        raise DataError(f"{shown} is empty")
-    if odd := next((number for number, line in enumerate(rows, 1) if len(line) != len(rows[0])), None):
-        raise DataError(f"{shown}, line {odd} has {len(rows[odd - 1])} cells, the first has {len(rows[0])}")
-    count = sum(as_number(cell) is not None for cell in rows[0])
-    named = has_names(rows, parting, rising=True) if len(rows) > 1 else count < len(rows[0])
-    notes = []
-    if not named:
-        notes.append("its first line is a row as well: columns have no names, and are called '0' and so on")
-    elif 2 * count >= len(rows[0]):
-        notes.append("its first line is taken for the names of its columns, though most of it are numbers")
-    header = [cell.strip() for cell in rows[0]] if named else [str(place) for place in range(len(rows[0]))]
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{shown} has two columns named {printable(twice[0])!r}")
-    rows = rows[1:] if named else rows
-    if not rows:
-        raise DataError(f"{shown} holds no lines but the names of its columns")
-    return Columns(shown, {name: [*cells] for name, cells in zip(header, zip(*rows))}, parting == ";", notes)
 
 
 def _said(table: Columns, labels: Sequence[str]) -> NDArray[Any] | None:
@@ -161,22 +110,25 @@ def _long(path: Path, table: Columns, roles: Roles, wanted: Sequence[str], taken
     others = [time, series, group, *roles.labels, *(name for name in roles.left_out if name not in learnt)]
     open_to = [name for name in table.cells if name not in others]
     names = _names(table, open_to, wanted)
+    read = [table.numbers(name) for name in names]
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is counted
-        points = np.stack([table.numbers(name) for name in names], axis=1).astype(np.float32)
+        points = np.stack([column.values for column in read], axis=1).astype(np.float32)
     keys = np.array([cell.strip() for cell in table.cells[series]] if series else [path.stem] * len(table), np.str_)
-    moments = _moments(table, time) if time else np.arange(float(len(table)))
-    lines = _apart(keys, moments)
-    steps = [_steps(table, str(keys[own[0]]), moments[own]) for own in lines]
+    moments = moments_of(table, time) if time else np.arange(float(len(table)))
+    lines = in_order(keys, moments)
+    steps = [steps_of(table, str(keys[own[0]]), time, own, moments) for own in lines]
     said, groups = _said(table, roles.labels), table.cells[group] if group else None
     given = [
         Recording(str(keys[own[0]]), points[own], _one_or_each(said, own), groups[own[0]] if groups else None)
         for own in lines
     ]
-    rate = _rate(np.concatenate(steps)) if time else None
+    rate = rate_of(np.concatenate(steps)) if time else None
     uneven = [f"its column {printable(time)!r} {UNEVEN}"] * bool(time and rate is None)
     channels, label = Channels(tuple(names), (), rate), ",".join(roles.labels) or None
     spare = [name for name in open_to if name not in names]
-    return Points(given, channels, [*table.notes, *uneven], roles.told, label, spare, table.comma)
+    clocks = [name for name, column in zip(names, read) if is_called_time(name) or rises(column.values)]
+    notes = [*table.notes, *notes_of_cells(dict(zip(names, read))), *uneven]
+    return Points(given, channels, notes, roles.told, label, spare, table.comma, [] if time else clocks)
 
 
 def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -184,23 +136,9 @@ def _names(table: Columns, open_to: Sequence[str], wanted: Sequence[str]) -> lis
     if not any(wanted) and not open_to:
         raise DataError(f"{table.file} has no channels: its columns are {printable(', '.join(table.cells))}")
     if any(wanted) and (lacking := [name for name in wanted if name not in open_to]):
-        raise DataError(f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted")
+        lacks = f"{table.file} has no channel {printable(lacking[0])!r}, which is wanted"
+        raise DataError(f"{lacks}{others_of(open_to, wanted)}")
     return [*wanted] if any(wanted) else [*open_to]
-
-
-def _apart(keys: NDArray[Any], moments: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-    """The lines of each series by time, series in the order of their first lines."""
-    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    which = np.argsort(np.argsort(first))[which]
-    return np.split(np.lexsort((moments, which)), np.cumsum(np.bincount(which))[:-1])
-
-
-def _steps(table: Columns, key: str, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The times between the points of a series. Raises DataError where two are of one time."""
-    steps = np.diff(moments)
-    if (steps == 0).any():
-        raise DataError(f"{table.file}: series {printable(key)!r} has two lines of one time")
-    return steps
 
 
 def _one_or_each(said: NDArray[Any] | None, lines: NDArray[np.int64]) -> str | NDArray[Any] | None:
@@ -209,29 +147,6 @@ def _one_or_each(said: NDArray[Any] | None, lines: NDArray[np.int64]) -> str | N
         return None
     own = said[lines]
     return str(own[0]) if (own == own[0]).all() else own
-
-
-def _moments(table: Columns, time: str) -> NDArray[np.float64]:
-    """The time of each line, in its own units, or in seconds where it is written as a date. Raises DataError."""
-    try:
-        moments = table.numbers(time)
-    except DataError:
-        try:
-            dates = np.array([cell.strip().removesuffix("Z") for cell in table.cells[time]], "datetime64[us]")
-        except ValueError as error:
-            raise DataError(f"{table.file}: column {printable(time)!r} holds no time: {printable(error)}") from None
-        moments = np.where(np.isnat(dates), np.nan, dates.astype(np.int64) / 1e6)
-    if not np.isfinite(moments).all():
-        raise DataError(f"{table.file}: a line has nothing in its column {printable(time)!r}")
-    return moments
-
-
-def _rate(steps: NDArray[np.float64]) -> float | None:
-    """Points in a unit of time; None where the steps between them differ."""
-    if not len(steps):
-        return None
-    middle = float(np.median(steps))
-    return 1 / middle if (np.abs(steps - middle) <= EVEN * middle).all() else None
 
 
 def _ways(
@@ -267,7 +182,8 @@ def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, ta
     key, group = table.found(*ids), roles.group
     if not names:
         raise UsageError(f"{table.file} has no columns of values")
-    values = np.stack([table.numbers(name) for name in names], axis=1)[..., None]
+    read = [table.numbers(name) for name in names]
+    values = np.stack([column.values for column in read], axis=1)[..., None]
     said = _said(table, roles.labels)
     keys = table.cells[key] if key else [str(row) for row in range(len(values))]
     given = [
@@ -279,11 +195,12 @@ def _wide(path: Path, table: Columns, roles: Roles, label_column: str | None, ta
         )
         for row, own in enumerate(values)
     ]
+    named = notes_of_clocks([name for name in names if is_called_time(name)]) if taken is None else []
     told = "each of its lines is a series of one channel; columns 'series' and 'time' would make a line a point"
     odd = named_like(names, (*LABELS, *NUMBERS)) if taken else []
     fed = [f"column {printable(name)!r} is given to the encoder as a point" for name in odd]
     # Its points have no names by which later commands could tell that a column was learnt from.
     asked = taken.label if taken and label_column is None else label_column
     label = ",".join(roles.labels) or (NO_LABEL if asked == NO_LABEL else None)
-    notes = [told, *table.notes, *roles.told, *fed]
+    notes = [told, *table.notes, *notes_of_cells(dict(zip(names, read))), *roles.told, *fed, *named]
     return Recordings.of(path.stem, given, comma=table.comma, notes=notes, label=label)

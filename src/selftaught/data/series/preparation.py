@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from selftaught.data.series.recordings import Recordings
+from selftaught.data.series.moments import EVEN
+from selftaught.data.series.recordings import Recordings, others_of
 from selftaught.data.sources.taken import Taken
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, some_of
 
 CONSTANT = 1e-6  # deviation of a channel beside its mean, below which all of it is rounding
 MOST = 1 << 16  # channels
@@ -106,7 +107,8 @@ class Preparation(BaseModel):
         if any(self.names) and any(names) and names != self.names:
             for name in self.names:
                 if name not in names:
-                    raise DataError(f"{shown} has no channel {printable(name)!r}, which the encoder takes")
+                    lacks = f"{shown} has no channel {printable(name)!r}, which the encoder takes"
+                    raise DataError(f"{lacks}{others_of(names, self.names)}")
             series.values = series.values[:, [names.index(name) for name in self.names]]
         elif len(names) != len(self.names):
             raise DataError(f"{shown} has series of {len(names)} channel(s), and the encoder takes {len(self.names)}")
@@ -116,12 +118,28 @@ class Preparation(BaseModel):
         """What to say of series that are unlike those of training."""
         longer, missing = int((series.lengths > self.length).sum()), series.missing
         shorter = int((series.lengths < self.length).sum())
-        notes = [f"of {longer:,} series only the first {self.length:,} points are taken"] * bool(longer)
+        notes = [*self._by_order(series.channels.names), *self._at_another_rate(series.channels.rate)]
+        notes += [f"of {longer:,} series only the first {self.length:,} points are taken"] * bool(longer)
         if not self.masked and (missing or shorter):
             notes.append(
                 "values are missing, of which the encoder has learnt nothing: it is given their channel's mean"
             )
         return notes
+
+    def _at_another_rate(self, rate: float | None) -> list[str]:
+        """What to say where points lie closer together, or farther apart, than those that were learnt from."""
+        if not self.rate or not rate or abs(rate - self.rate) <= EVEN * self.rate:
+            return []
+        told = f"it has {rate:g} points in a unit of time, and the encoder learnt from {self.rate:g}"
+        return [f"{told}: features of the two are not alike; resample it, or give times in the same unit"]
+
+    def _by_order(self, names: tuple[str, ...]) -> list[str]:
+        """What to say where names could not be compared, as either side has none."""
+        if any(self.names) and not any(names):
+            return [f"its channels have no names, and are taken for {some_of(self.names)} in this order"]
+        if any(names) and not any(self.names):
+            return [f"the encoder knows no names of channels: it is given {some_of(names)} in this order"]
+        return []
 
     def encoded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Series (B, points, channels), NaN where nothing is known, as network input (B, channels, points)."""

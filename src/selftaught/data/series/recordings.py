@@ -1,6 +1,6 @@
 """What every file of series comes to: recordings one behind the other, with what is known of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +12,7 @@ from selftaught.data.sources.labels import plain_numbers
 from selftaught.data.sources.parts import told_apart, window_of
 from selftaught.data.sources.source import Progress, Source, digest
 from selftaught.system.errors import DataError
-from selftaught.system.text import printable
+from selftaught.system.text import printable, some_of
 
 THINGS = "series"
 EMPTY = "is missing all of its values"
@@ -27,6 +27,14 @@ class Recording(NamedTuple):
     values: NDArray[np.float32]  # (points, channels), NaN where nothing is known
     label: str | NDArray[Any] | None = None  # of all of it, or of each point (points,)
     group: str | None = None
+
+
+class Tally(NamedTuple):
+    """How many of a kind of thing can be used, and which cannot."""
+
+    things: str
+    whole: int
+    broken: Failures
 
 
 class Channels(NamedTuple):
@@ -51,7 +59,9 @@ class Recordings(Source):
     groups: list[str] | None = None  # of what belongs together
     names: list[str] | None = None  # of recordings, where several had one
     marks: NDArray[Any] | None = None  # the label of each point, where these have their own
-    broken: Failures = field(default_factory=list)
+    broken: Failures = field(default_factory=list)  # recordings
+    empty: Failures = field(default_factory=list)  # windows
+    origins: Rows | None = None  # of windows, the row of the recording that each is of (N,)
     ignored: Failures = field(default_factory=list)
     notes: Sequence[str] = ()
     label: str | None = None  # the column that labels come from, several by commas; "none" where none was to be
@@ -112,18 +122,38 @@ class Recordings(Source):
         """Whether nothing is known of some value."""
         return bool(np.isnan(self.values).any())
 
+    @property
+    def recordings(self) -> int:
+        """That series are, or are windows of."""
+        return len(self) if self.origins is None else len(np.unique(self.origins))
+
+    @property
+    def unused(self) -> Failures:
+        """All that cannot be used, recordings first."""
+        return [*self.broken, *self.empty]
+
+    def tallies(self) -> list[Tally]:
+        """Recordings, and the windows that they were cut into, each by themselves.
+
+        Counted together, one recording that is lost would be little beside the many windows of others.
+        """
+        if self.origins is None:
+            return [Tally(THINGS, len(self), self.broken)]
+        return [Tally("recordings", self.recordings, self.broken), Tally("windows", len(self), self.empty)]
+
     def picked(self, rows: Rows) -> Self:
         """The series of these rows, which may come more than once."""
         each = (self.keys, self.labels, self.groups, self.names)
         keys, labels, groups, names = (own and [own[row] for row in rows] for own in each)
         starts, lengths = self.starts[rows], self.lengths[rows]
         told: dict[str, Any] = {"labels": labels, "groups": groups, "names": names}
+        told["origins"] = None if self.origins is None else self.origins[rows]
         return replace(self, keys=keys or [], starts=starts, lengths=lengths, **told)
 
     def windows(self, window: int, stride: int) -> Self:
         """The same recordings in windows of so many points, which begin `stride` apart; each knows its recording.
 
-        What is shorter than a window is `broken`, and so is a window of which nothing is known. Raises DataError.
+        What is shorter than a window is `broken`; a window of which nothing is known is `empty`. Raises DataError.
         """
         counts = np.maximum(0, (self.lengths - window) // stride + 1)
         offsets = np.concatenate([np.arange(count, dtype=np.int64) * stride for count in counts.tolist()])
@@ -136,9 +166,10 @@ class Recordings(Source):
         if self.marks is not None:
             cut._label_by_marks()
         held = cut._any_known()
-        cut.broken = [*self.broken, *self._shorter(window), *((cut.keys[row], EMPTY) for row in np.flatnonzero(~held))]
+        cut.broken, cut.origins = [*self.broken, *self._shorter(window)], which
+        cut.empty = [(cut.keys[row], EMPTY) for row in np.flatnonzero(~held)]
         cut.notes = [*self.notes, *self._left_over(counts, window, stride)]
-        _refuse_none(np.flatnonzero(held), self.name, "windows", cut.broken)
+        _refuse_none(np.flatnonzero(held), self.name, "windows", cut.unused)
         return cut.picked(np.flatnonzero(held))
 
     def _any_known(self) -> NDArray[np.bool_]:
@@ -176,7 +207,19 @@ class Recordings(Source):
 def _refuse_none(held: Sequence[Any] | Rows, name: str, things: str, broken: Failures) -> None:
     if not len(held):
         why = f": {printable(broken[0][0])} {broken[0][1]}" if broken else ""
+        why += f"; so it is with all {len(broken):,}" * (len(broken) > 1 and len({*map(_nameless, broken)}) == 1)
         raise DataError(f"{printable(name)} holds no {things} that can be used{why}")
+
+
+def _nameless(failure: tuple[str, str]) -> str:
+    """A reason without the name of the file, which errors of single files begin with."""
+    return failure[1].replace(printable(failure[0].rpartition("/")[2]), "")
+
+
+def others_of(names: Sequence[str], taken: Collection[str]) -> str:
+    """What to say of channels that nobody takes where another is lacking, which may be it by another name."""
+    left = [name for name in names if name not in taken]
+    return f"; left over: {some_of(left)}" if left else ""
 
 
 def _fault(values: NDArray[np.float32], channels: int | None) -> str | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from selftaught.data.opening import Chosen, Opened, Rows, chosen, refuse_broken, refuse_column
 from selftaught.data.series.files import open_recordings
 from selftaught.data.series.preparation import Preparation
-from selftaught.data.series.recordings import THINGS, Recordings
+from selftaught.data.series.recordings import THINGS, Recordings, Tally
 from selftaught.data.series.views import Views
 from selftaught.data.sources.labels import labels_for, plain, read_labels
 from selftaught.data.sources.taken import without_own
@@ -62,14 +62,16 @@ def open_samples(
     window: int | None = None,
     stride: int | None = None,
     tolerance: float = TOLERANCE,
+    begun: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **others: Any,
 ) -> Series:
     """Read the series of `data`.
 
     like: the preparation of an existing encoder, used unchanged, its windows too; window, stride: points of the windows
-    that recordings are cut into, and between their beginnings (default: as many); the rest: see `chosen`. Raises
-    DataError, BrokenData where more than `tolerance` of the series cannot be used, and UsageError.
+    that recordings are cut into, and between their beginnings (default: as many); begun: whether a run has begun with
+    these, which goes on by how it counted; the rest: see `chosen`. Raises DataError, BrokenData where more than
+    `tolerance` of the recordings, or of their windows, cannot be used, and UsageError.
     """
     refuse_column(others.get("column"), data, THINGS)
     if like and like.stride:
@@ -78,7 +80,9 @@ def open_samples(
     if labels is not None:
         _label(whole, labels, label_column)
     series = cut(like.refuse_other(whole) if like else whole, window, stride, lone=like is not None)
-    refuse_broken(series.name, THINGS, len(series), series.broken, tolerance)
+    # Earlier versions counted recordings that are lost among windows, and so took more of them.
+    for things, usable, broken in [Tally(THINGS, len(series), series.unused)] if begun else series.tallies():
+        refuse_broken(series.name, things, usable, broken, tolerance)
     named = labels if labels is not None and series.labels is None else None
     how: dict[str, Any] = {"labels": named, "label_column": label_column, "labelled": labelled}
     preparation = like or Preparation.of(series, (stride or window) if window else None)
@@ -90,7 +94,7 @@ def open_samples(
 
 
 def _held(series: Recordings, wanted: Chosen, preparation: Preparation) -> Series:
-    samples = Series(wanted, preparation, quarantined=series.broken)
+    samples = Series(wanted, preparation, quarantined=series.unused)
     samples.values = series.values
     samples.starts, samples.lengths, samples.groups = series.starts, series.lengths, series.groups
     samples.keep(np.asarray(wanted.rows))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from selftaught.system.text import as_number, printable
 NEARLY = 0.95  # share of cells that are numbers, from which a column is one of numbers
 HALF = 0.5  # share from which it is told that a column of text is not
 SHOWN = 3  # cells in a note
+NOTED = 5  # columns that a note is written of
 
 # A bound is taken for the value, as of what lies below what an instrument can tell.
 _SIGN, _MONEY, _DIGITS = r"(?:[<>≤≥~]=?)?\s*([+-]?)\s*", r"\s*[%$€£¥]?", r"(\d[\d.,'’\s]*|[.,]\d+)(e[+-]?\d+)?"
@@ -67,6 +68,18 @@ def as_learnt(cells: Sequence[str], parting: str, missing: Collection[str]) -> C
     return _by_hand(cleaned(cells), parting, missing)
 
 
+def notes_of_cells(read: Mapping[str, Column]) -> list[str]:
+    """What to say of columns whose cells could be mistaken."""
+    said = [f"column {printable(name)!r}: {column.said}" for name, column in read.items() if column.said]
+    commas = ["its decimals are written with commas"] * any(column.commas for column in read.values())
+    return commas + noted(said)
+
+
+def noted(said: list[str]) -> list[str]:
+    """Of what is said of columns one by one the first few lines, and of how many more it could be."""
+    return said[:NOTED] + [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
+
+
 def once_read(cells: Sequence[str]) -> NDArray[np.float64] | None:
     """A column of text as earlier versions read it, which took 1_2 for 12, as Python does; None where it was text."""
     then = [_without_underscores(cell) for cell in cells]
@@ -86,20 +99,32 @@ def _by_hand(given: Sequence[str], parting: str, missing: Collection[str] | None
     """missing: what is known to be so, of a column that is one of numbers wherever it holds any."""
     counts = Counter(given)
     total = len(given) - counts.pop("nan", 0)
-    commas = any(_has_decimal_comma(cell, parting) for cell in counts)
-    read = {cell: number_in(cell, commas) for cell in counts}
+    commas, read = number_in_each(counts, parting)
     odd = {cell: count for cell, count in counts.most_common() if read[cell] is None}
     share = 1 - sum(odd.values()) / total
     if missing is not None and not share and not odd.keys() <= {*missing}:
-        return Column(np.array(given, dtype=np.str_), said=f"text where numbers were: {some_of(odd)}")
+        return Column(np.array(given, dtype=np.str_), said=f"text where numbers were: {cells_such_as(odd)}")
     if missing is None and share < NEARLY:
-        said = f"text, as only {share:.0%} of its cells are numbers: not {some_of(odd)}" if share >= HALF else ""
+        said = f"text, as only {share:.0%} of its cells are numbers: not {cells_such_as(odd)}" if share >= HALF else ""
         return Column(np.array(given, dtype=np.str_), said=said)
     values = np.array([read.get(cell) for cell in given], dtype=np.float64)  # None is NaN
-    signed = {cell: counts[cell] for cell in read if cell not in odd and not _is_bare(cell, commas)}
-    notes = [f"read by their numbers alone: {some_of(signed)}"] * bool(signed)
-    notes += [f"no numbers, and so taken for missing: {some_of(odd)}"] * bool(odd)
+    signed = signed_among([cell for cell in given if read.get(cell) is not None], commas)
+    notes = [signed] * bool(signed)
+    notes += [f"no numbers, and so taken for missing: {cells_such_as(odd)}"] * bool(odd)
     return Column(values, commas, "; ".join(notes), tuple(odd))
+
+
+def number_in_each(cells: Iterable[str], parting: str) -> tuple[bool, dict[str, float | None]]:
+    """Whether decimals follow commas in cells of one column, and the number that each holds, None where it has none."""
+    different = [*dict.fromkeys(cells)]
+    commas = any(_has_decimal_comma(cell, parting) for cell in different)
+    return commas, {cell: number_in(cell, commas) for cell in different}
+
+
+def signed_among(cells: Iterable[str], commas: bool) -> str:
+    """What to say of cells that hold more than a number alone; empty where none does."""
+    signed = {cell: count for cell, count in Counter(cells).items() if not _is_bare(cell, commas)}
+    return f"read by their numbers alone: {cells_such_as(signed)}" if signed else ""
 
 
 def number_in(cell: str, commas: bool = False) -> float | None:
@@ -124,7 +149,7 @@ def _is_bare(cell: str, commas: bool) -> bool:
     return as_number(cell.replace(",", ".") if commas else cell) is not None
 
 
-def some_of(counts: Mapping[str, int]) -> str:
+def cells_such_as(counts: Mapping[str, int]) -> str:
     """How many cells, and the first few of them."""
     total = sum(counts.values())
     named = ", ".join(repr(printable(cell)) for cell in list(counts)[:SHOWN])

@@ -26,7 +26,7 @@ from selftaught.data.sources.labels import (
     parted,
 )
 from selftaught.data.sources.listed import lists_images
-from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names
+from selftaught.data.sources.numbers import Column, as_learnt, column_of, has_names, notes_of_cells
 from selftaught.data.sources.parts import told_apart
 from selftaught.data.sources.source import Beside, Progress, Source, digest
 from selftaught.data.sources.taken import Taken, label_columns, notes_of_labels
@@ -38,7 +38,6 @@ from selftaught.system.text import printable
 SUFFIXES = (".csv", ".tsv", ".parquet")
 SHIPPED = ("wine", "breast_cancer", "iris")  # of scikit-learn; its digits are images
 IDS = ("id", "index", "key", *INDEX)
-NOTED = 5  # columns that a note is written of
 
 
 class Named(np.ndarray[Any, np.dtype[Any]]):
@@ -260,7 +259,7 @@ def _from_columns(
     count = len(next(iter(cells.values()), []))
     keys = [str(i) for i in range(count)] if key is None else cells[key]
     written = {column: [cell.strip() for cell in cells[column]] for column in (*columns, *ids[1:])}
-    table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes=_notes_of_cells(read))
+    table = Table(name, columns, keys, None, written, ",".join(labels) or None, notes=notes_of_cells(read))
     table.odd = {column: one.odd for column, one in read.items() if one.odd}
     table.keys = told_apart(keys, "rows", table.note)
     table.key = key
@@ -285,11 +284,3 @@ def _read(name: str, cells: list[str], parting: str, taken: Taken, shown: str) -
         way = "leave a cell empty where its number is not known"
         raise DataError(f"{shown}: column {printable(name)!r} holds {column.said}; {way}")
     return column
-
-
-def _notes_of_cells(read: dict[str, Column]) -> list[str]:
-    """What to say of columns whose cells could be mistaken."""
-    said = [f"column {printable(name)!r}: {column.said}" for name, column in read.items() if column.said]
-    more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
-    commas = ["its decimals are written with commas"] * any(column.commas for column in read.values())
-    return commas + said[:NOTED] + more

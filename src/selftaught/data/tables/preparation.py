@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from selftaught.data.sources.numbers import SHOWN, cleaned, some_of
+from selftaught.data.sources.numbers import SHOWN, cells_such_as, cleaned, noted
 from selftaught.data.sources.taken import Taken
-from selftaught.data.tables.columns import NOTED, Table
+from selftaught.data.tables.columns import Table
 from selftaught.system.components import nearest
 from selftaught.system.errors import DataError
 from selftaught.system.text import printable
@@ -100,8 +100,7 @@ class Preparation(BaseModel):
         open_to = [column for column in self.columns if column.kind == "category" and column.name in table.columns]
         open_to = [column for column in open_to if len(column.values) < MOST_CATEGORIES]
         said = [line for column in open_to if (line := _unknown(column, table.text(column.name)[rows]))]
-        more = [f"{len(said) - NOTED:,} more columns hold such cells"] * (len(said) > NOTED)
-        return [*sorted(said, key=lambda line: not line.startswith("warning"))[:NOTED], *more]
+        return noted(sorted(said, key=lambda line: not line.startswith("warning")))
 
     def _lacks(self, table: Table, name: str) -> str:
         """What to say of a table without a column that the encoder takes; it may be called a little otherwise there."""
@@ -136,7 +135,7 @@ def _unknown(column: Column, cells: NDArray[np.str_]) -> str:
     if not strange:
         return ""
     known = ", ".join(repr(printable(value)) for value in column.values[:SHOWN]) or "none"
-    told = f"of no category that the encoder knows ({known}), and so taken for missing: {some_of(strange)}"
+    told = f"of no category that the encoder knows ({known}), and so taken for missing: {cells_such_as(strange)}"
     return f"{'warning: ' * (len(strange) == len(held))}column {printable(column.name)!r}: {told}"
 
 

@@ -14,9 +14,8 @@ from selftaught.data.tables.columns import open_table
 from selftaught.data.tables.preparation import Preparation
 from selftaught.data.tables.telling import warnings_of
 from selftaught.data.tables.views import Views
-from selftaught.system.text import printable
+from selftaught.system.text import some_of
 
-SHOWN = 5  # columns in a note
 REMEDY = "say which column with --label-column, name a CSV of key,label, or add 'y' to the .npz"
 
 
@@ -65,9 +64,8 @@ def open_samples(
         for line in warnings_of(table, wanted.labels, like.taken.columns if like else ()):
             table.note(f"warning: {line}")
     known = {column.name for column in like.columns} if like else {*table.columns}
-    if left := [repr(printable(name)) for name in table.columns if name not in known]:
-        shown = ", ".join(left[:SHOWN]) + " and others" * (len(left) > SHOWN)
-        table.note(f"of its columns {shown} are not looked at: the encoder has learnt from others")
+    if left := [name for name in table.columns if name not in known]:
+        table.note(f"of its columns {some_of(left)} are not looked at: the encoder has learnt from others")
     for line in like.notes_of(table, np.asarray(wanted.rows)) if like else ():
         table.note(line)
     samples = TableRows(wanted, like or Preparation.of(table))

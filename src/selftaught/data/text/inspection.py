@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from selftaught.contracts.findings import Findings, Spread, TextFacts
-from selftaught.data.facts import classes, files_of, notes_of_copies, notes_of_labels, same_content
+from selftaught.data.facts import classes, files_of, notes_of_copies, notes_of_labels, same_content, too_many
 from selftaught.data.sources.metadata import facts_of
 from selftaught.data.text.files import open_texts
 from selftaught.data.text.texts import THINGS, Texts
@@ -33,8 +33,7 @@ def inspect(
     progress(count, count)
     known = facts_of(texts, metadata, THINGS)
     problems = [] if len(texts) >= FEWEST else ["one text is too few to learn from"]
-    if len(texts.broken) > tolerance * count:
-        problems.append(f"{len(texts.broken):,} of {count:,} texts cannot be used, more than {100 * tolerance:g}%")
+    problems += too_many(THINGS, len(texts), len(texts.broken), tolerance)
     return Findings(
         data=printable(str(data)),
         things=THINGS,
