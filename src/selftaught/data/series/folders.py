@@ -12,7 +12,7 @@ from selftaught.data.series.recordings import Channels, Failures, Recording, Rec
 from selftaught.data.sources.arrays import read_arrays
 from selftaught.data.sources.folder import NO_IMAGE, walk
 from selftaught.data.sources.labels import NO_LABEL
-from selftaught.data.sources.taken import Taken
+from selftaught.data.sources.taken import OwnLabels, Taken
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.ownership import refuse_as_data
 from selftaught.system.text import printable, some_of
@@ -85,7 +85,7 @@ def _by_folder(points: Points) -> list[str]:
     """What to say of a column of labels in whose place that of the folder stands."""
     label = printable(points.label or "")
     way = f"column {label!r} is not learnt from, and --label-column {label} takes those it has"
-    return [f"labels are those of folders; {way}"] * bool(label)
+    return [OwnLabels(f"labels are those of folders; {way}")] * bool(label)
 
 
 def _rate(read: Sequence[Points]) -> float | None:

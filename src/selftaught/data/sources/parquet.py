@@ -25,6 +25,7 @@ from selftaught.data.sources.labels import known_labels, label_cells, label_in_p
 from selftaught.data.sources.marks import kind_of
 from selftaught.data.sources.packed import refuse_large, refuse_long_text, refuse_many_cells
 from selftaught.data.sources.source import MAX_BYTES, reading
+from selftaught.data.sources.taken import OwnLabels
 from selftaught.system.errors import DataError, UsageError
 from selftaught.system.text import printable
 
@@ -176,7 +177,7 @@ def open_parquet(
         label = ", ".join(columns)
         said = label_cells(cells, columns, shown)
         source.labels = known_labels(said, label, source.note, None if held else "")  # those of files are read together
-        source.note(f"its labels, never used in pre-training, are those of column {printable(label)!r}")
+        source.note(OwnLabels(f"its labels, never used in pre-training, are those of column {printable(label)!r}"))
     return source
 
 

@@ -1,6 +1,5 @@
 """Which columns of a table are its labels, and so no features: as somebody says, as an encoder knows, or by name."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +8,10 @@ from selftaught.system.errors import UsageError
 from selftaught.system.text import printable
 
 AXES = ("x", "z")  # beside which "y" is an axis as well
-OWN = re.compile(r"(its )?labels(, never used in pre-training,)? are those of ")  # how notes begin that tell so
+
+
+class OwnLabels(str):
+    """A note on a source that says where it has labels of its own, which is not so where those of a file are taken."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def notes_of_labels(
     """What to say of columns that are labels, or that could be mistaken for such."""
     told = f"column {printable(', '.join(labels))!r}"
     if taken:
-        return [f"labels are those of {told}"] * bool(labels)
+        return [OwnLabels(f"labels are those of {told}")] * bool(labels)
     notes = []
     if labels:
         why = "holds the labels" if asked else "is taken for the label"
@@ -81,5 +83,5 @@ def notes_of_labels(
 
 
 def without_own(notes: Sequence[str]) -> list[str]:
-    """Notes on a source, in place of whose labels stand those of a file, without what says where it has its own."""
-    return [note for note in notes if not OWN.match(note)]
+    """Notes on a source, in place of whose labels stand those of a file."""
+    return [note for note in notes if not isinstance(note, OwnLabels)]
