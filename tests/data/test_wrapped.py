@@ -92,7 +92,7 @@ def test_texts_learn_as_those_of_a_file_do(tmp_path: Path) -> None:
 
 def test_what_is_missing_or_no_text_is_told() -> None:
     seen = selftaught.check(Texts([*lines()[0], None, float("nan"), ""]))
-    assert seen.problems[0].startswith("3 of 27 texts cannot be used")
+    assert seen.problems[0].startswith("3 of 27 texts (11.1%) cannot be used")
     for wrong, said in (("a text", "was given a single one"), ([0, "a"], "of type int")):
         with pytest.raises(UsageError, match=said):
             Texts(wrong)

@@ -9,6 +9,8 @@ from selftaught.contracts import modality
 from selftaught.data.series.files import open_recordings, recognises
 from selftaught.data.series.inspection import inspect
 from selftaught.data.series.samples import open_samples
+from selftaught.run.recipes import Pretrain
+from selftaught.run.ways import ways
 from selftaught.system.errors import BrokenData, DataError, UsageError
 
 TS = """# a comment
@@ -155,7 +157,8 @@ def test_recordings_are_counted_among_recordings_and_windows_among_windows(here:
             "--tolerance"
         ]
     assert open_samples("series:logs", window=16, stride=4, tolerance=1 / 12).count == 11 * 97
-    begun = open_samples("series:logs", window=16, stride=4, begun=True)  # as earlier versions counted
+    recipe = Pretrain.parse({"data": "series:logs", "fingerprint": "abc", "window": 16, "stride": 4})
+    begun = open_samples("series:logs", **ways(recipe, modality.named("series")))  # as earlier versions counted
     assert begun.count == 11 * 97 and begun.quarantined[0][0] == "05.npy"
     x = rng.normal(size=(3, 1, 40))
     x[1, 0, :10] = np.nan
