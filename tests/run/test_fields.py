@@ -54,6 +54,7 @@ def test_marks_whose_order_shows_are_in_it() -> None:
         "views",
         "size",
         "limit",
+        "tolerance",
         "column",
         "seed",
         "range",

@@ -45,7 +45,8 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
     preparation = job.samples.preparation
     pictures = modality.named(preparation.modality).PICTURES
     assert pictures, "refused above"
-    sheet = pictures.contact_sheet(drawn(job, recipe.seed), preparation, columns=job.recipe.batch_size)
+    count = job.recipe.batch_size
+    sheet = pictures.contact_sheet(drawn(job, count, recipe.seed), preparation, columns=count)
     ending = out.suffix.lower()
     shown = encoded(sheet, made_by=written.mark("preview")) if ending == ".png" else _page(job, sheet, recipe.run)
     with outputs.brought(out, "--out", recipe.overwrite, KINDS[ending]) as temporary:
@@ -56,7 +57,7 @@ def preview(recipe: Preview, own: Mapping[str, Any] | None = None) -> Path:
 def answers(recipe: Preview) -> tuple[dict[str, Tensor], Any]:
     """The pictures of a preview by name, and the preparation that makes their values visible."""
     job = _job(recipe, {})
-    return drawn(job, recipe.seed), job.samples.preparation
+    return drawn(job, job.recipe.batch_size, recipe.seed), job.samples.preparation
 
 
 def _job(recipe: Preview, functions: Mapping[str, Any]) -> Job:
@@ -107,9 +108,8 @@ def _spread(samples: Samples, most: int) -> Tensor:
     return samples.views(("plain",))(torch.from_numpy(rows), *samples.batch(rows))[0]
 
 
-def drawn(job: Job, seed: int) -> dict[str, Tensor]:
+def drawn(job: Job, count: int, seed: int) -> dict[str, Tensor]:
     """Image batches by name: samples as they are, every view of them, and the method's own picture."""
-    count = job.recipe.batch_size
     rows = np.linspace(0, job.samples.count - 1, count).astype(np.int64)
     raw = job.samples.batch(rows)
     plain_views = job.samples.views(("plain",))(torch.from_numpy(rows), *raw)
