@@ -67,6 +67,7 @@ def test_what_an_image_looks_like_depends_on_no_other_beside_it(tmp_path: Path) 
         assert shown[0].shape[2:] == canvas and all(np.array_equal(shown[0], other) for other in shown[1:])
         # Encoders of before it was noted keep their way, and views of another size have another canvas.
         former = like.model_copy(update={"canvas": None})
+        assert "canvas" not in former.model_dump_json() and "canvas" in like.model_dump_json()  # by which digests go
         assert open_samples(alone, like=former).batch(np.arange(2))[0].shape[2:] == (16, 20)
         assert like.sized((32, 32)) == like and like.sized((96, 96)).canvas is None
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from selftaught.data.first_pass import looked_at
 from selftaught.system import bounds
 from selftaught.system.errors import DataError
+from selftaught.system.gained import Gained
 from selftaught.system.measured import known
 
 CHUNK = 64  # images that mean and standard deviation are taken from at a time
@@ -22,11 +23,12 @@ Side = Annotated[int, bounds.whole(1, 65_536, "pixels")]
 Level = Annotated[float, bounds.number(-1e6, 1e6)]
 
 
-class Preparation(BaseModel):
+class Preparation(Gained):
     """Channels, size, value range and normalisation of the images an encoder takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     modality: ClassVar[str] = "images"
+    GAINED: ClassVar[tuple[str, ...]] = ("canvas",)
 
     channels: Annotated[int, bounds.whole(1, 4096)]
     size: tuple[Side, Side]  # (H, W) of a plain view

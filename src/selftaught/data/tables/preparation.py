@@ -5,23 +5,25 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from selftaught.data.sources.numbers import SHOWN, cells_such_as, cleaned, noted
 from selftaught.data.sources.taken import Taken
 from selftaught.data.tables.columns import Table
 from selftaught.system.components import nearest
 from selftaught.system.errors import DataError
+from selftaught.system.gained import Gained
 from selftaught.system.text import printable
 
 CONSTANT = 1e-9  # deviation of a column beside its mean, below which all of it is rounding
 MOST_CATEGORIES = 64  # the rarer ones of a column share one place
 
 
-class Column(BaseModel):
+class Column(Gained):
     """One column: a number with its mean and deviation, or a category with its known values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    GAINED: ClassVar[tuple[str, ...]] = ("missing",)
 
     name: str
     kind: Literal["number", "category"]
@@ -29,11 +31,6 @@ class Column(BaseModel):
     std: Annotated[float, Field(gt=0)] = 1.0
     values: tuple[str, ...] = ()  # of a category, the commonest first; any other value is in none of them
     missing: tuple[str, ...] = ()  # of a number, the commonest cells that hold none, which are missing anywhere
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is missing where nothing is, so that digests of encoders stay that were made before."""
-        return {name: value for name, value in written(self).items() if value or name != "missing"}
 
 
 class Preparation(BaseModel):

@@ -1,30 +1,25 @@
 """How a text becomes network input: the numbers of its words, as many as the network sees."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 
 from selftaught.contracts.encoder import WORDS
 from selftaught.data.text import tokenizer
 from selftaught.data.text.texts import THINGS
+from selftaught.system.gained import Gained
 
 USUAL = 128  # words of a text that are seen where nobody says how many, or fewer where texts are shorter
 SHORTEST = 8
 LARGEST = 1 << 26  # characters of a tokenizer
 
 
-class Preparation(BaseModel):
+class Preparation(Gained):
     """The words that an encoder knows, and how many of a text it takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     modality: ClassVar[str] = "text"
+    GAINED: ClassVar[tuple[str, ...]] = ("label",)
     learnt: ClassVar[bool] = True  # from data: another version of the library might learn another tokenizer
 
     words: Annotated[int, Field(gt=WORDS, le=1 << 22)]  # numbers in the vocabulary, those that are no words among them
@@ -33,11 +28,6 @@ class Preparation(BaseModel):
     digest: str = ""  # of that
     column: str | None = None  # that the texts stood in
     label: str | None = None  # that was named as the one of labels; several by commas
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a label where none was named, so that digests of encoders stay that were made before."""
-        return {name: value for name, value in written(self).items() if value is not None or name != "label"}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
