@@ -11,7 +11,7 @@ from torch import Tensor
 import selftaught
 from selftaught.data.images.samples import open_samples
 from selftaught.run.folder import RunFolder
-from selftaught.system import progress, randomness
+from selftaught.system import randomness
 from selftaught.system.errors import Interrupted, UsageError
 from selftaught.training.own_views import views_of
 from tests.clocks import held
@@ -49,7 +49,6 @@ def test_the_time_left_goes_by_steps_that_have_no_line_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     time = held(monkeypatch)
-    monkeypatch.setattr(progress, "LOOKED", 1e9)
     steps: dict[str, Any] = {**FAST, "steps": 40, "log_every": 30}
     selftaught.pretrain(PIXELS, out=tmp_path / "run", on_step=lambda step: time.advance(2), **steps)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
