@@ -17,7 +17,7 @@ from selftaught.data.sources.distant import Distant
 from selftaught.data.sources.encoded import Encoded
 from selftaught.data.sources.files import open_archive, open_folder, part_of_archive, refuse_single
 from selftaught.data.sources.labels import NO_LABEL
-from selftaught.data.sources.manifest import shards_in
+from selftaught.data.sources.manifest import beside, shards_in
 from selftaught.data.sources.remote import MARKS, ending_of, found
 from selftaught.data.sources.shards import of_files, open_shards
 from selftaught.data.sources.webdataset import expanded
@@ -101,7 +101,8 @@ def _from_path(path: Path, asked: Mapping[str, str | None]) -> Encoded | Arrays:
         return _opened(open_zarr, path, asked, str(path))
     if path.is_dir():
         if tars := shards_in(path):
-            return _opened(partial(open_shards, tars, name=path.resolve().name), shown, asked, shown)
+            left = beside(path, {Path(tar).name for tar in tars})
+            return _opened(partial(open_shards, tars, name=path.resolve().name, ignored=left), shown, asked, shown)
         return _opened(open_folder, path, asked, str(path))
     if path.is_file():
         endings = [mark for mark in openers() if not mark.endswith(":")]

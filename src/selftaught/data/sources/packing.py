@@ -17,6 +17,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from selftaught.data.sources.folder import BESIDE
 from selftaught.data.sources.holding import Holding, Left
 from selftaught.data.sources.manifest import (
     JOURNAL,
@@ -26,6 +27,7 @@ from selftaught.data.sources.manifest import (
     LeftOut,
     Manifest,
     Packed,
+    beside,
     digest_of,
     manifest_of,
     refuse_lacking,
@@ -42,6 +44,7 @@ from selftaught.system.files import (
     write_json,
 )
 from selftaught.system.lock import LOCK, only_writer
+from selftaught.system.ownership import is_ours
 from selftaught.system.reading import parsed
 from selftaught.system.regular import regular_bytes
 from selftaught.system.text import printable, spelled
@@ -268,6 +271,13 @@ def packing(
 def _begun(folder: Path, head: Head) -> tuple[Head, list[Step]]:
     if taken := next(iter(sorted(folder.glob("train-*.tar"))), None):
         raise UsageError(f"{printable(taken)} was not written by pack: move it away, or choose another --out")
+    if is_ours(folder):
+        raise UsageError(
+            f"--out {printable(folder)} holds other work of selftaught: name a folder that is empty or not there"
+        )
+    if other := next((name for name, reason in beside(folder, ()) if reason == BESIDE), None):
+        lost = f"holds {printable(other)}, which would be passed over beside a packed set"
+        raise UsageError(f"--out {printable(folder)} {lost}: name a folder that is empty or not there")
     write_atomically(folder / JOURNAL, head.model_dump_json() + "\n")
     return head, []
 
