@@ -15,6 +15,7 @@ from selftaught.run.classifier import Calibrated, save_classifier
 from selftaught.run.export import load_encoder
 from selftaught.run.meaning import Meaning
 from selftaught.system import written
+from selftaught.system.ownership import begin
 from tests.networks import HALVED, flags
 
 SMALL = ["--encoder", "test_resnet", "--size", "16"]
@@ -149,3 +150,18 @@ def test_what_a_command_needs_is_missed_before_the_work(
     kept = ["--index", str(tmp_path / "index"), "--approximate"]
     assert run_command(["find", named["RUN"], named["DATA"], "--like", "a/0.png", *kept]) == 2
     assert "--approximate needs usearch: pip install 'selftaught[search]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_files_of_a_run_are_no_place_for_other_commands(
+    more: tuple[str, ...], named: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The list of a run has the very header of the one that `check` writes, and would be written anew."""
+    begin(tmp_path, "pretrain", ("quarantine.csv", "report.html"))
+    (tmp_path / "quarantine.csv").write_bytes(b"path,reason\r\na.png,cut\r\n")
+    for flag, name in (("--files", "quarantine.csv"), ("--out", "report.html")):
+        assert run_command(["check", named["DATA"], *SMALL, flag, str(tmp_path / name), *more]) == 2
+        told = f"error: {flag} {tmp_path / name} is what selftaught keeps there itself: choose another {flag}\n"
+        assert capsys.readouterr().err == told
+    assert (tmp_path / "quarantine.csv").read_bytes() == b"path,reason\r\na.png,cut\r\n"
+    assert run_command(["report", named["RUN"], "--out", str(tmp_path / "report.html")]) == 0  # which it is itself
